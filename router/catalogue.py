@@ -1,0 +1,131 @@
+"""A process's copy of the registry, kept up to date, so that no hot path waits for a database.
+
+`nrc.changes` makes it look at once; a missed hint does not last, since it also looks by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from uuid import UUID
+
+from runtime.log import logger
+from schemas.abonnement import Abonnement
+from schemas.application import Application
+from schemas.errors import RegistryError
+from schemas.kanaal import Kanaal
+from store.registry import Changes, Registry
+
+FRESH_LOOK_INTERVAL = 0.25  # seconds; refusals together cost the database at most four looks a second
+
+log = logger(__name__)
+
+
+class Catalogue:
+    """The kanalen, abonnementen and applications as of change `number`."""
+
+    def __init__(self, registry: Registry, *, refresh_interval: float) -> None:
+        self._registry = registry
+        self._interval = refresh_interval
+        self._kanalen: dict[str, Kanaal] = {}
+        self._kanaal_names: dict[UUID, str] = {}
+        self._abonnementen: dict[UUID, Abonnement] = {}
+        self._applications: dict[str, Application] = {}
+        self._listeners: list[Callable[[Changes], None]] = []
+        self._looking: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+        self._last_look = 0.0
+        self.number = 0
+
+    @property
+    def kanalen(self) -> Mapping[str, Kanaal]:
+        """By naam."""
+        return self._kanalen
+
+    @property
+    def abonnementen(self) -> Mapping[UUID, Abonnement]:
+        """By UUID."""
+        return self._abonnementen
+
+    @property
+    def applications(self) -> Mapping[str, Application]:
+        """By client_id."""
+        return self._applications
+
+    def kanaal_by_uuid(self, uuid: UUID) -> Kanaal | None:
+        """The kanaal with this UUID, or None."""
+        naam = self._kanaal_names.get(uuid)
+        return None if naam is None else self._kanalen.get(naam)
+
+    def subscribe(self, listener: Callable[[Changes], None]) -> None:
+        """Call `listener` after each change that is applied, the first whole load included."""
+        self._listeners.append(listener)
+
+    async def load(self) -> None:
+        """Fill the copy. Raises RegistryError."""
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Return when a look that began after this call has been applied. Raises RegistryError."""
+        await self._join(delay=0.0)
+
+    async def fresh_look(self) -> None:
+        """The same, but at most four looks a second for all callers together. Before any refusal."""
+        loop = asyncio.get_running_loop()
+        await self._join(delay=max(0.0, self._last_look + FRESH_LOOK_INTERVAL - loop.time()))
+
+    async def run(self) -> None:
+        """Look every `refresh_interval` seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval)
+            try:
+                await self.refresh()
+            except RegistryError as error:
+                log.warning("registry cannot be read; going on with the copy", reason=str(error))
+
+    async def _join(self, *, delay: float) -> None:
+        """Wait for a look that has not begun yet; whoever asks before it begins shares it."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look(self._looking, delay), name="registry look")
+        await asyncio.shield(self._next)
+
+    async def _look(self, before: asyncio.Task[None] | None, delay: float) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        if delay:
+            await asyncio.sleep(delay)
+        self._looking, self._next = self._next, None
+        self._last_look = asyncio.get_running_loop().time()
+        self._apply(await self._registry.changes_since(self.number))
+
+    def _apply(self, changes: Changes) -> None:
+        if changes.whole:
+            # Too far behind for the registry to remember every removal, or it is another registry.
+            kanalen = {kanaal.uuid for kanaal in changes.kanalen}
+            abonnementen = {abonnement.uuid for abonnement in changes.abonnementen}
+            applications = {application.client_id for application in changes.applications}
+            changes = replace(
+                changes,
+                gone_kanalen=changes.gone_kanalen | (self._kanaal_names.keys() - kanalen),
+                gone_abonnementen=changes.gone_abonnementen | (self._abonnementen.keys() - abonnementen),
+                gone_applications=changes.gone_applications | (self._applications.keys() - applications),
+            )
+        # What is gone first: a naam may have been taken again by another kanaal.
+        for uuid in changes.gone_kanalen:
+            self._kanalen.pop(self._kanaal_names.pop(uuid, ""), None)
+        for uuid in changes.gone_abonnementen:
+            self._abonnementen.pop(uuid, None)
+        for client_id in changes.gone_applications:
+            self._applications.pop(client_id, None)
+        for kanaal in changes.kanalen:
+            self._kanalen[kanaal.naam] = kanaal
+            self._kanaal_names[kanaal.uuid] = kanaal.naam
+        for abonnement in changes.abonnementen:
+            self._abonnementen[abonnement.uuid] = abonnement
+        for application in changes.applications:
+            self._applications[application.client_id] = application
+        if changes.number != self.number:
+            self.number = changes.number
+            for listener in self._listeners:
+                listener(changes)

@@ -1,0 +1,243 @@
+"""The only code that declares and removes things in RabbitMQ. Runs in the router process alone.
+
+What it is about to declare it first notes in the registry, since AMQP has no list: that is how reconcile
+later finds what nobody asks for any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from router import names
+from router.catalogue import Catalogue
+from router.topology import (
+    AbonnementTopology,
+    Binding,
+    Exchange,
+    Filtered,
+    FixedTopology,
+    Queue,
+    of_abonnement,
+    of_kanaal,
+)
+from schemas.errors import BrokerUnfit
+from store.registry import Declared, DeclaredKind, Registry
+
+FILTER_ATTEMPTS = 10
+
+
+class Declarer:
+    """Declares through one connection, at most `at_once` channels at a time."""
+
+    def __init__(
+        self, connection: AbstractConnection, *, registry: Registry, catalogue: Catalogue, at_once: int = 8
+    ) -> None:
+        self._connection = connection
+        self._registry = registry
+        self._catalogue = catalogue
+        # A request and reconcile may want the same abonnement at once.
+        self._locks = [asyncio.Lock() for _ in range(64)]
+        self._turns = asyncio.Semaphore(at_once)
+        self._idle: list[AbstractChannel] = []
+
+    # -- channels: kept and used again; an error closes the one on which it happened
+
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[AbstractChannel]:
+        async with self._turns:
+            channel = self._idle.pop() if self._idle else self._connection.channel()
+            if not channel.is_initialized:
+                await channel.initialize()
+            yield channel
+            if not channel.is_closed:
+                self._idle.append(channel)
+
+    # -- everything
+
+    async def declare_fixed(self, topology: FixedTopology) -> None:
+        """Make what is everyone's stand, except the marker."""
+        await self._registry.note_declared(_noted(topology.exchanges, topology.queues, owner=""))
+        async with self._channel() as channel:
+            for exchange in topology.exchanges:
+                await _declare_exchange(channel, exchange)
+            for queue in topology.queues:
+                await self.declare_queue(channel, queue)
+            for binding in topology.bindings:
+                await _bind(channel, binding)
+
+    async def declare_ready(self) -> None:
+        """Make the marker stand, last of all: from here on gateways accept."""
+        async with self._channel() as channel:
+            await _declare_exchange(channel, Exchange(names.READY, "fanout"))
+
+    async def declare_kanaal(self, naam: str) -> None:
+        """Make the exchange of a kanaal stand."""
+        exchange = of_kanaal(naam)
+        await self._registry.note_declared(_noted([exchange], [], owner=naam))
+        async with self._channel() as channel:
+            await _declare_exchange(channel, exchange)
+
+    async def declare_abonnement(self, uuid: UUID) -> bool:
+        """Make queue and bindings stand as the catalogue has them now, and none of the former bindings.
+
+        New ones first, then the old ones off: a message in between may be wanted by both, never by neither.
+        False, and nothing done, when the catalogue does not have the abonnement.
+        """
+        async with self._lock(uuid):
+            abonnement = self._catalogue.abonnementen.get(uuid)
+            if abonnement is None:
+                return False
+            await self._declare(of_abonnement(abonnement, self._catalogue.kanalen), owner=str(uuid))
+            return True
+
+    def _lock(self, uuid: UUID) -> asyncio.Lock:
+        return self._locks[uuid.int % len(self._locks)]
+
+    async def _declare(self, topology: AbonnementTopology, *, owner: str) -> None:
+        before = await self._registry.declared_by(owner)
+        asked = [
+            *_noted([], [topology.queue], owner=owner),
+            *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
+        ]
+        keys = {(thing.kind, thing.key) for thing in asked}
+        known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
+        if not keys <= known:
+            await self._registry.note_declared(asked)
+        async with self._channel() as channel:
+            await self._declare_ways(channel, topology)
+        former = [thing for thing in before if (thing.kind, thing.key) not in keys]
+        await self._unbind(former)
+        await self._registry.forget_declared(former)
+
+    async def _declare_ways(self, channel: AbstractChannel, topology: AbonnementTopology) -> None:
+        await self.declare_queue(channel, topology.queue)
+        for binding in topology.direct:
+            await _bind(channel, binding)
+        for way in topology.filtered:
+            await self._declare_filtered(way)
+
+    async def _declare_filtered(self, way: Filtered) -> None:
+        """Declare → feed → match. The exchange may go with its last queue between any two of them: again."""
+        for attempt in range(1, FILTER_ATTEMPTS + 1):
+            channel = self._connection.channel()
+            await channel.initialize()
+            try:
+                await _declare_exchange(channel, way.exchange)
+                await _bind(channel, way.feed)
+                await _bind(channel, way.match)
+            except ChannelNotFoundEntity:
+                if attempt == FILTER_ATTEMPTS:
+                    raise
+            else:
+                await channel.close()
+                return
+
+    async def remove_abonnement(self, uuid: UUID) -> int:
+        """Remove the queue of an abonnement that has gone; how many messages it still held."""
+        async with self._lock(uuid):
+            async with self._channel() as channel:
+                queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
+                deleted = await queue.delete(if_unused=False, if_empty=False)
+            await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
+            return deleted.message_count or 0
+
+    async def _unbind(self, things: Iterable[Declared]) -> None:
+        for thing in things:
+            if thing.kind is DeclaredKind.BINDING:
+                binding = Binding.thaw(thing.key)
+                async with self._channel() as channel:
+                    # A binding that is not there is no error to RabbitMQ; a queue that is not, is.
+                    with suppress(ChannelNotFoundEntity):
+                        await _unbind(channel, binding)
+
+    # -- one by one, for reconcile
+
+    async def exists(self, *, queue: str = "", exchange: str = "") -> bool:
+        """Whether a queue or exchange of this name is there."""
+        return await self.messages_in(queue) is not None if queue else await self._exchange_is_there(exchange)
+
+    async def messages_in(self, queue: str) -> int | None:
+        """How many messages are ready in a queue; None when there is no such queue."""
+        async with self._channel() as channel:
+            try:
+                found = await channel.declare_queue(queue, passive=True)
+            except ChannelNotFoundEntity:
+                return None
+            return found.declaration_result.message_count or 0
+
+    async def _exchange_is_there(self, name: str) -> bool:
+        async with self._channel() as channel:
+            try:
+                await channel.declare_exchange(name, passive=True)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+
+    async def remove_empty_queue(self, name: str) -> bool:
+        """Delete a queue if it is empty and nobody consumes it; whether it is gone.
+
+        Looked at first, since quorum queues refuse to be deleted on such conditions.
+        """
+        async with self._channel() as channel:
+            try:
+                found = await channel.declare_queue(name, passive=True)
+            except ChannelNotFoundEntity:
+                return True
+            if found.declaration_result.message_count or found.declaration_result.consumer_count:
+                return False
+            await found.delete(if_unused=False, if_empty=False)
+            return True
+
+    async def remove_exchange(self, name: str) -> None:
+        """Delete an exchange, with its bindings."""
+        async with self._channel() as channel:
+            await channel.exchange_delete(name)
+
+    async def declare_queue(self, channel: AbstractChannel, queue: Queue) -> None:
+        """Declare a queue. Raises BrokerUnfit when one of that name has other arguments."""
+        try:
+            await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
+        except ChannelPreconditionFailed as error:
+            raise BrokerUnfit(
+                f"queue {queue.name} exists in RabbitMQ with other arguments than ours; "
+                f"move its messages away and delete it ({error})"
+            ) from error
+
+
+def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str) -> list[Declared]:
+    return [
+        *(Declared(DeclaredKind.EXCHANGE, exchange.name, owner) for exchange in exchanges),
+        *(Declared(DeclaredKind.QUEUE, queue.name, owner) for queue in queues),
+    ]
+
+
+async def _declare_exchange(channel: AbstractChannel, exchange: Exchange) -> None:
+    await channel.declare_exchange(
+        exchange.name,
+        exchange.type,
+        durable=True,
+        auto_delete=exchange.auto_delete,
+        arguments=dict(exchange.arguments),
+    )
+
+
+async def _bind(channel: AbstractChannel, binding: Binding) -> None:
+    arguments: dict[str, Any] = dict(binding.arguments)
+    if binding.to == "queue":
+        queue = await channel.get_queue(binding.destination, ensure=False)
+        await queue.bind(binding.source, routing_key=binding.key, arguments=arguments)
+    else:
+        exchange = await channel.get_exchange(binding.destination, ensure=False)
+        await exchange.bind(binding.source, routing_key=binding.key, arguments=arguments)
+
+
+async def _unbind(channel: AbstractChannel, binding: Binding) -> None:
+    queue = await channel.get_queue(binding.destination, ensure=False)
+    await queue.unbind(binding.source, routing_key=binding.key, arguments=dict(binding.arguments))

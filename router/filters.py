@@ -1,0 +1,44 @@
+"""The one predicate: does a notificatie match an abonnement? And the standard's check of names.
+
+The bindings in RabbitMQ may let through more than this predicate, never less; the deliverer applies it
+to what comes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from schemas.abonnement import WILDCARD, Abonnement
+from schemas.fields import normalise
+
+
+def matches(abonnement: Abonnement, kanaal: str, kenmerken: Mapping[str, str]) -> bool:
+    """Whether any filter group of the abonnement matches: AND within one group, OR over groups.
+
+    Values are compared exactly, names normalised. A filter on a kenmerk that the notificatie lacks is
+    ignored, and the value `*` matches anything (STANDARD: Matching).
+    """
+    values = {normalise(name): value for name, value in kenmerken.items()}
+    return any(
+        group.naam == kanaal
+        and all(
+            wanted == WILDCARD or values.get(normalise(name), wanted) == wanted
+            for name, wanted in group.filters
+        )
+        for group in abonnement.kanalen
+    )
+
+
+def has_filters(abonnement: Abonnement) -> bool:
+    """Whether anything but the kanaal decides, so that `matches` must be asked."""
+    return any(value != WILDCARD for group in abonnement.kanalen for _, value in group.filters)
+
+
+def names_fit(names: Iterable[str], filters: Iterable[str]) -> bool:
+    """The standard's check of kenmerk or filter names against a kanaal's filters, after normalising.
+
+    A subset or a superset is fine; no names, or a kanaal without filters, always is.
+    """
+    given = {normalise(name) for name in names}
+    known = {normalise(name) for name in filters}
+    return not known or given <= known or given >= known

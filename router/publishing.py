@@ -1,0 +1,198 @@
+"""Publishing with a confirm: when `publish` returns, the broker has the message.
+
+One connection of its own per process, and on it one channel per exchange: an error closes a whole channel,
+so what is wrong with one exchange disturbs nobody else. Declares nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import FieldValue as HeaderValue
+from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
+
+from router.readiness import topology_stands
+from runtime.amqp import AMQP_ERRORS, Link, describe
+from schemas.errors import BrokerUnavailable, Unroutable
+
+CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
+MAX_LANES = 500  # channels kept open; RabbitMQ allows 2,047 on a connection
+
+
+class ExchangeMissing(BrokerUnavailable):
+    """The exchange to publish to is not there; the router has to declare it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message on its way into RabbitMQ; always persistent, always JSON."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    headers: Mapping[str, HeaderValue] = field(default_factory=dict)
+    timestamp: datetime | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The channel for one exchange, and how many publishes are under way on it."""
+
+    channel: AbstractChannel
+    exchange: AbstractExchange
+    busy: int = 0
+
+
+class Publisher:
+    """The publishing connection of a process.
+
+    mandatory: whether a message that no queue takes is Unroutable (everyone but the gateway: RabbitMQ
+    confirms such a message too, so without this it would be gone).
+    """
+
+    def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool) -> None:
+        self.link = Link(urls, name=f"{name} publishing")
+        self._mandatory = mandatory
+        self._lanes: dict[str, _Lane] = {}
+        self._opening: dict[str, asyncio.Task[_Lane]] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Event] = {}
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        await self.link.run(self._session)
+
+    async def _session(self, connection: AbstractConnection) -> None:
+        try:
+            await topology_stands(connection)
+            self._ready.set()
+            await connection.closed()
+        finally:
+            self._ready.clear()
+            self._lanes.clear()
+            for task in self._opening.values():
+                task.cancel()
+            self._opening.clear()
+
+    @property
+    def ready(self) -> bool:
+        """Connected, the topology stands, and RabbitMQ takes messages."""
+        return self._ready.is_set() and not self.link.blocked
+
+    @property
+    def why_not(self) -> str:
+        """Why it is not ready, in a line; "" when it is."""
+        if self.ready:
+            return ""
+        if self.link.blocked:
+            return "RabbitMQ refuses publishers (memory or disk alarm)"
+        if self.link.connection is not None:
+            return "the router has not declared the exchanges and queues in RabbitMQ yet"
+        return self.link.why_not
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Return once ready; BrokerUnavailable after `timeout` seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._ready.wait()
+        except TimeoutError:
+            raise BrokerUnavailable(self.why_not) from None
+
+    async def publish(self, message: Outgoing) -> None:
+        """Return once RabbitMQ confirmed the message.
+
+        Raises Unroutable (mandatory only), ExchangeMissing, or BrokerUnavailable; after the last the message
+        may or may not have arrived, but nothing of it will go out later.
+        """
+        if not self.ready:
+            raise BrokerUnavailable(self.why_not)
+        if not self._mandatory:
+            await self._publish(message)
+            return
+        # The client library finds a returned message by its id. Two under way with the same id on one
+        # channel would be taken for each other, and a lost one for a routed one.
+        key = (message.exchange, message.message_id)
+        while (before := self._under_way.get(key)) is not None:
+            await before.wait()
+        done = self._under_way[key] = asyncio.Event()
+        try:
+            await self._publish(message)
+        finally:
+            del self._under_way[key]
+            done.set()
+
+    async def _publish(self, message: Outgoing) -> None:
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
+                lane = self._lanes.get(message.exchange) or await self._open(message.exchange)
+                lane.busy += 1
+                try:
+                    await lane.exchange.publish(
+                        Message(
+                            message.body,
+                            headers=dict(message.headers),
+                            content_type="application/json",
+                            delivery_mode=DeliveryMode.PERSISTENT,
+                            message_id=message.message_id,
+                            timestamp=message.timestamp,
+                        ),
+                        message.routing_key,
+                        mandatory=self._mandatory,
+                    )
+                finally:
+                    lane.busy -= 1
+        except TimeoutError:
+            self.link.abort()
+            raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
+        except PublishError as error:
+            raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}") from error
+        except DeliveryError as error:
+            raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)") from error
+        except ChannelNotFoundEntity as error:
+            self._lanes.pop(message.exchange, None)
+            raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
+        except AMQP_ERRORS as error:
+            self._lanes.pop(message.exchange, None)
+            raise BrokerUnavailable(describe(error)) from error
+
+    async def _open(self, exchange: str) -> _Lane:
+        """The lane of an exchange; those who ask at the same moment share one."""
+        task = self._opening.get(exchange)
+        if task is None:
+            task = self._opening[exchange] = asyncio.create_task(self._new_lane(exchange))
+            task.add_done_callback(lambda _: self._opening.pop(exchange, None))
+        return await asyncio.shield(task)
+
+    async def _new_lane(self, name: str) -> _Lane:
+        connection = self.link.connection
+        if connection is None:
+            raise BrokerUnavailable(self.why_not)
+        await self._make_room()
+        channel = connection.channel(publisher_confirms=True, on_return_raises=self._mandatory)
+        await channel.initialize()
+        lane = _Lane(channel, await channel.get_exchange(name, ensure=False))
+
+        def forget(*_: object) -> None:
+            if self._lanes.get(name) is lane:
+                del self._lanes[name]
+
+        channel.close_callbacks.add(forget)
+        self._lanes[name] = lane
+        return lane
+
+    async def _make_room(self) -> None:
+        if len(self._lanes) < MAX_LANES:
+            return
+        for name, lane in list(self._lanes.items()):
+            if lane.busy == 0:
+                del self._lanes[name]
+                with suppress(*AMQP_ERRORS):
+                    await lane.channel.close()
+                return

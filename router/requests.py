@@ -1,0 +1,110 @@
+"""Asking the router process to make RabbitMQ as the registry says, and its answer.
+
+Requests go through one queue with a single active consumer: several routers may run, one of them works.
+Every request is idempotent, since it only names what to look at; the registry says what it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import PublishError
+
+from router import names
+from runtime.amqp import AMQP_ERRORS, Link, describe
+from schemas.errors import BrokerUnavailable
+
+ANSWER_TIMEOUT = 5.0  # seconds
+RECONCILE_TIMEOUT = 600.0  # seconds
+EXPIRY = 30.0  # seconds after which a request that no router took is dropped
+
+REPLY_TO = "amq.rabbitmq.reply-to"
+
+
+class RouterClient:
+    """Asks the router over a connection that its owner keeps (a Link's, or one just opened)."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._opened: tuple[AbstractConnection, AbstractChannel] | None = None
+        self._opening = asyncio.Lock()
+        self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+
+    async def apply_kanaal(self, naam: str) -> None:
+        """The exchange of this kanaal stands when it returns. Raises BrokerUnavailable."""
+        await self._ask({"do": "kanaal", "naam": naam})
+
+    async def apply_abonnement(self, uuid: UUID) -> None:
+        """Queue and bindings stand as the registry has them, or are gone if it has them no more.
+
+        Raises BrokerUnavailable; asking again does no harm.
+        """
+        await self._ask({"do": "abonnement", "uuid": str(uuid)})
+
+    async def announce(self) -> None:
+        """Every process has been told to look at the registry. Raises BrokerUnavailable."""
+        await self._ask({"do": "announce"})
+
+    async def reconcile(self, *, dry_run: bool = False) -> list[str]:
+        """What was (or with dry_run: would be) repaired or removed, a line each. Raises BrokerUnavailable."""
+        answer = await self._ask({"do": "reconcile", "dry_run": dry_run}, timeout=RECONCILE_TIMEOUT)
+        return list(answer["lines"])
+
+    async def _ask(self, request: Mapping[str, Any], *, timeout: float = ANSWER_TIMEOUT) -> Mapping[str, Any]:
+        number = uuid4().hex
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout):
+                channel = await self._channel()
+                await channel.default_exchange.publish(
+                    Message(
+                        orjson.dumps(request),
+                        reply_to=REPLY_TO,
+                        correlation_id=number,
+                        message_id=number,
+                        expiration=EXPIRY,
+                    ),
+                    names.REQUESTS,
+                    mandatory=True,
+                )
+                reply: Mapping[str, Any] = await answer
+        except TimeoutError:
+            raise BrokerUnavailable(
+                f"the router gave no answer within {timeout:g} s; is it running?"
+            ) from None
+        except PublishError as error:
+            raise BrokerUnavailable(
+                "no router has declared its queue in RabbitMQ; is one running?"
+            ) from error
+        except AMQP_ERRORS as error:
+            raise BrokerUnavailable(describe(error)) from error
+        finally:
+            del self._waiting[number]
+        if "error" in reply:
+            raise BrokerUnavailable(f"the router could not do it: {reply['error']}")
+        return reply
+
+    async def _channel(self) -> AbstractChannel:
+        connection = self._link.connection
+        if connection is None:
+            raise BrokerUnavailable(self._link.why_not)
+        async with self._opening:
+            if self._opened is not None and self._opened[0] is connection and not self._opened[1].is_closed:
+                return self._opened[1]
+            channel = connection.channel(publisher_confirms=True, on_return_raises=True)
+            await channel.initialize()
+            replies = await channel.get_queue(REPLY_TO, ensure=False)
+            await replies.consume(self._answered, no_ack=True)
+            self._opened = (connection, channel)
+            return channel
+
+    async def _answered(self, message: AbstractIncomingMessage) -> None:
+        waiting = self._waiting.get(message.correlation_id or "")
+        if waiting is not None and not waiting.done():
+            waiting.set_result(orjson.loads(message.body))

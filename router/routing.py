@@ -1,0 +1,62 @@
+"""From a notificatie to a message in RabbitMQ: its routing key and headers. Pure.
+
+The key is `<resource>.<actie>.<w1>…<w14>`: always 14 words, one per slot of the kanaal, `-` for a slot that
+the notificatie lacks, that the kanaal does not have, or that this process has not heard of yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from router.names import kanaal_exchange, word
+from router.publishing import Outgoing
+from schemas.fields import normalise
+from schemas.kanaal import MAX_SLOTS, Kanaal
+from schemas.notificatie import Notificatie
+
+ABSENT = "-"
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,30}")
+_MAX_HEADER_NAME = 100  # bytes; the client library cuts names at 128
+_MAX_HEADER_VALUE = 128  # bytes; keeps the header frame far below the 128 KiB at which it breaks
+
+
+def route(kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime) -> Outgoing:
+    """The message that carries a notificatie to every queue that may want it."""
+    values = {normalise(name): value for name, value in notificatie.kenmerken.items()}
+    return Outgoing(
+        exchange=kanaal_exchange(kanaal.naam),
+        routing_key=routing_key(notificatie.resource, notificatie.actie, kanaal.slots, values),
+        body=notificatie.body,
+        message_id=message_id,
+        headers={header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values},
+        timestamp=accepted_at,
+    )
+
+
+def routing_key(resource: str, actie: str, slots: tuple[str, ...], values: Mapping[str, str]) -> str:
+    """The routing key; `values` by normalised name. At most 229 bytes, whatever the input."""
+    words = [_plain_or_word(resource), _plain_or_word(actie)]
+    words += [word(values[slot]) if slot in values else ABSENT for slot in slots]
+    words += [ABSENT] * (MAX_SLOTS - len(slots))
+    return ".".join(words)
+
+
+def slot_pattern(words: Mapping[int, str]) -> str:
+    """A topic pattern that asks these words of these slots (by index) and nothing of all else."""
+    return ".".join(["*", "*", *(words.get(index, "*") for index in range(MAX_SLOTS))])
+
+
+def header_name(slot: str) -> str:
+    """The header of a slot. Never its bare name: `x-…`, `CC` and `BCC` mean something to RabbitMQ."""
+    return "k." + (slot if len(slot.encode()) <= _MAX_HEADER_NAME else "~" + word(slot))
+
+
+def header_value(value: str) -> str:
+    """What stands in the header for a value: always text, since headers match by type too."""
+    return value if len(value.encode()) <= _MAX_HEADER_VALUE else "~" + word(value)
+
+
+def _plain_or_word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else word(text)

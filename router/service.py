@@ -1,0 +1,189 @@
+"""The router process: declares, answers requests, announces changes, reconciles.
+
+Several may run for safety; RabbitMQ gives the requests to one of them. It carries no notificaties: while it
+is away everything that was declared goes on, only new or changed kanalen and abonnementen have to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.exceptions import AMQPError
+
+from router import names
+from router.catalogue import Catalogue
+from router.changes import follow_changes
+from router.declarer import Declarer
+from router.readiness import topology_stands
+from router.requests import EXPIRY
+from router.topology import REQUESTS_QUEUE, fixed
+from router.work import Work
+from runtime.amqp import AMQP_ERRORS, Link, describe
+from runtime.health import serve_health
+from runtime.lifecycle import Tasks
+from runtime.log import logger
+from runtime.settings import Settings
+from schemas.errors import BrokerUnfit
+from store.registry import Changes, Registry, open_registry
+
+PREFETCH = 32
+OLDEST_BROKER = (3, 10)
+STREAMS_ALWAYS = (3, 12)
+
+log = logger(__name__)
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run the router until `stop`. Raises NrcError for what prevents it from working at all."""
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        router = Router(settings, registry=registry, catalogue=catalogue, ready=ready)
+        await catalogue.load()
+        await opened.enter_async_context(serve_health(settings.health_listen, router.not_ready))
+        tasks = await opened.enter_async_context(Tasks())
+        tasks.start("registry", catalogue.run())
+        tasks.start("publishing", router.outbox.run())
+        tasks.start("working", router.link.run(router.session))
+        await tasks.run_until(stop)
+
+
+class Outbox:
+    """Answers and announcements, on a connection of their own: a publisher may be blocked, a consumer not."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: AbstractChannel | None = None
+        self._open = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+        await self._link.run(self._session)
+
+    async def _session(self, connection: AbstractConnection) -> None:
+        try:
+            while True:
+                self._channel = connection.channel(publisher_confirms=False)
+                await self._channel.initialize()
+                self._open.set()
+                # An announcement before the exchange stands closes the channel: open another.
+                await self._channel.closed()
+                self._open.clear()
+        finally:
+            self._open.clear()
+
+    async def send(self, routing_key: str, value: Any, *, exchange: str = "", number: str = "") -> None:
+        """Send; what cannot be sent is lost, since whoever waits for it asks again."""
+        message = Message(
+            orjson.dumps(value), correlation_id=number, message_id=uuid4().hex, expiration=EXPIRY
+        )
+        try:
+            async with asyncio.timeout(EXPIRY):
+                await self._open.wait()
+                assert self._channel is not None  # noqa: S101 - set before the event
+                target = await self._channel.get_exchange(exchange, ensure=False)
+                await target.publish(message, routing_key, mandatory=False)
+        except AMQP_ERRORS as error:
+            log.warning("answer or announcement not sent", reason=describe(error))
+
+
+class Router:
+    """What the router does on each connection to RabbitMQ."""
+
+    def __init__(
+        self, settings: Settings, *, registry: Registry, catalogue: Catalogue, ready: Callable[[], None]
+    ) -> None:
+        self.link = Link(settings.amqp_url, name="router")
+        self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
+        self._interval = settings.reconcile_interval
+        self._fixed = fixed(settings.retry_schedule)
+        self._registry = registry
+        self._catalogue = catalogue
+        self._report_ready = ready
+        self._standing = False
+        self._gone: set[UUID] = set()
+        catalogue.subscribe(self._remember_gone)
+
+    def _remember_gone(self, changes: Changes) -> None:
+        self._gone |= changes.gone_abonnementen
+
+    def not_ready(self) -> list[str]:
+        """What keeps the router from working, a line each."""
+        if self.link.connection is None:
+            return [f"broker: {self.link.why_not}"]
+        return [] if self._standing else ["topology: not declared yet"]
+
+    async def session(self, connection: AbstractConnection) -> None:
+        """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
+        self._standing = False
+        await check_fitness(connection)
+        declarer = Declarer(connection, registry=self._registry, catalogue=self._catalogue)
+        work = Work(
+            declarer=declarer,
+            registry=self._registry,
+            catalogue=self._catalogue,
+            fixed=self._fixed,
+            outbox=self.outbox,
+            gone=self._gone,
+        )
+        channel = connection.channel()
+        await channel.initialize()
+        await channel.set_qos(prefetch_count=PREFETCH)
+        await declarer.declare_queue(channel, REQUESTS_QUEUE)
+        queue = await channel.get_queue(names.REQUESTS, ensure=False)
+        await queue.consume(work.handle)
+        async with Tasks() as tasks:
+            tasks.start("asking to reconcile", self._ask_reconcile())
+            tasks.start("following changes", follow_changes(connection, self._catalogue))
+            tasks.start("waiting for the topology", self._wait_standing(connection))
+            closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
+            await asyncio.wait({work.unfit, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if work.unfit.done():
+                work.unfit.result()
+
+    async def _wait_standing(self, connection: AbstractConnection) -> None:
+        await topology_stands(connection)
+        self._standing = True
+        self._report_ready()
+
+    async def _ask_reconcile(self) -> None:
+        """At once and at every interval: whichever router is the active one will do it."""
+        while True:
+            await self.outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
+            await asyncio.sleep(self._interval)
+
+
+async def check_fitness(connection: AbstractConnection) -> None:
+    """Raise BrokerUnfit when RabbitMQ is too old, or would fall back from at-least-once dead-lettering."""
+    assert connection.transport is not None  # noqa: S101 - it is open
+    properties: dict[str, Any] = connection.transport.connection.server_properties
+    text = str(properties.get("version", ""))
+    version = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
+    if properties.get("product") != "RabbitMQ" or version < OLDEST_BROKER:
+        raise BrokerUnfit(f"RabbitMQ 3.10 or later is needed; this is {properties.get('product')} {text}")
+    if version < STREAMS_ALWAYS and not await _has_streams(connection):
+        raise BrokerUnfit(
+            "feature flag stream_queue is off, without which retries can be lost; "
+            "run: rabbitmqctl enable_feature_flag stream_queue"
+        )
+
+
+async def _has_streams(connection: AbstractConnection) -> bool:
+    """Whether streams can be declared; there is no other way to ask over AMQP."""
+    name = f"nrc.probe.{uuid4()}"
+    channel = connection.channel()
+    await channel.initialize()
+    try:
+        queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "stream"})
+    except AMQPError:
+        return False
+    await queue.delete(if_unused=False, if_empty=False)
+    await channel.close()
+    return True

@@ -1,0 +1,195 @@
+"""What must stand in RabbitMQ, as frozen values. Pure: `declarer` is what makes it so.
+
+Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and a queue with bindings per abonnement
+(`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from router import names
+from router.routing import ABSENT, header_name, header_value, slot_pattern
+from schemas.abonnement import WILDCARD, Abonnement, FilterGroup
+from schemas.fields import normalise
+from schemas.kanaal import Kanaal
+
+ExchangeType = Literal["topic", "headers", "fanout", "direct"]
+Arguments = tuple[tuple[str, str | int], ...]
+
+# 1, 2, 4 … 2048 s: what a Retry-After is made of.
+RUNGS = tuple(2**power for power in range(12))
+
+_QUORUM: Arguments = (
+    ("x-queue-type", "quorum"),
+    # RabbitMQ 4 drops a message after 20 returns unless told otherwise; -1 means zero on 3.10.
+    ("x-delivery-limit", 100_000),
+)
+_AT_LEAST_ONCE: Arguments = (
+    ("x-dead-letter-strategy", "at-least-once"),
+    ("x-overflow", "reject-publish"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange."""
+
+    name: str
+    type: ExchangeType
+    auto_delete: bool = False
+    arguments: Arguments = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue."""
+
+    name: str
+    arguments: Arguments = _QUORUM
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """From an exchange to a queue, or to another exchange."""
+
+    source: str
+    destination: str
+    key: str = ""
+    arguments: Arguments = ()
+    to: Literal["queue", "exchange"] = "queue"
+
+    def frozen(self) -> str:
+        """As text, to be noted in the registry (`Declared.key`)."""
+        return json.dumps([self.source, self.destination, self.key, dict(self.arguments), self.to])
+
+    @staticmethod
+    def thaw(text: str) -> Binding:
+        """The binding that `frozen` noted."""
+        source, destination, key, arguments, to = json.loads(text)
+        return Binding(source, destination, key, tuple(arguments.items()), to)
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The way through a filter exchange: fed from the kanaal by one pattern, then matched on headers.
+
+    The exchange is auto-delete: with its last queue it goes, and its feed with it. So nobody ever unbinds
+    `feed`, and who declares the three must start again when the exchange went away in between.
+    """
+
+    exchange: Exchange
+    feed: Binding
+    match: Binding
+
+
+@dataclass(frozen=True, slots=True)
+class AbonnementTopology:
+    """An abonnement's queue and every way into it. `direct` starts with the way back from a wait queue."""
+
+    queue: Queue
+    direct: tuple[Binding, ...]
+    filtered: tuple[Filtered, ...]
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        """All that are bound to the queue itself."""
+        return (*self.direct, *(way.match for way in self.filtered))
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTopology:
+    """What stands whatever kanalen and abonnementen there are."""
+
+    exchanges: tuple[Exchange, ...]
+    queues: tuple[Queue, ...]
+    bindings: tuple[Binding, ...]
+
+
+def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
+    """Changes, requests, the undeliverable, the way back, and a wait queue per step and rung."""
+    waits = sorted({*retry_schedule, *RUNGS})
+    return FixedTopology(
+        exchanges=(
+            Exchange(names.CHANGES, "fanout"),
+            Exchange(names.UNDELIVERABLE, "fanout"),
+            # An at-least-once message without a target would stay, and 32 of them stop everyone's
+            # retries; the alternate exchange takes what belonged to a removed abonnement.
+            Exchange(names.RETURN, "direct", arguments=(("alternate-exchange", names.UNDELIVERABLE),)),
+            *(Exchange(names.wait_queue(seconds), "fanout") for seconds in waits),
+        ),
+        queues=(
+            Queue(names.UNDELIVERABLE),
+            *(Queue(names.wait_queue(seconds), _wait_arguments(seconds)) for seconds in waits),
+        ),
+        bindings=(
+            Binding(names.UNDELIVERABLE, names.UNDELIVERABLE),
+            *(Binding(names.wait_queue(seconds), names.wait_queue(seconds)) for seconds in waits),
+        ),
+    )
+
+
+def _wait_arguments(seconds: int) -> Arguments:
+    return (
+        *_QUORUM,
+        ("x-message-ttl", seconds * 1000),
+        ("x-dead-letter-exchange", names.RETURN),
+        *_AT_LEAST_ONCE,
+    )
+
+
+REQUESTS_QUEUE = Queue(names.REQUESTS, (*_QUORUM, ("x-single-active-consumer", True)))
+
+
+def of_kanaal(naam: str) -> Exchange:
+    """The exchange of a kanaal."""
+    return Exchange(names.kanaal_exchange(naam), "topic")
+
+
+def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
+    """The queue of an abonnement and its bindings; a kanaal that `kanalen` lacks has none yet."""
+    name = names.abonnement_queue(abonnement.uuid)
+    direct: dict[Binding, None] = {Binding(names.RETURN, name, key=name): None}
+    filtered: dict[Filtered, None] = {}
+    for group in abonnement.kanalen:
+        if (kanaal := kanalen.get(group.naam)) is None:
+            continue
+        asked = _asked(group, kanaal)
+        source = names.kanaal_exchange(kanaal.naam)
+        if not asked:
+            direct[Binding(source, name, key="#")] = None
+            continue
+        filtered[_filtered(kanaal, asked, queue=name)] = None
+        # A filter on a kenmerk that the notificatie lacks is ignored, and so is one on a slot that the
+        # publishing gateway had not heard of: both have `-` in that place.
+        for index in asked:
+            direct[Binding(source, name, key=slot_pattern({index: ABSENT}))] = None
+    arguments: Arguments = (
+        *_QUORUM,
+        ("x-dead-letter-exchange", names.UNDELIVERABLE),
+        *_AT_LEAST_ONCE,
+    )
+    return AbonnementTopology(Queue(name, arguments), tuple(direct), tuple(filtered))
+
+
+def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
+    """The values that a group asks, by index of slot; other filters are the deliverer's to check."""
+    wanted = {normalise(name): value for name, value in group.filters if value != WILDCARD}
+    return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
+
+
+def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filtered:
+    pattern = slot_pattern({index: names.word(value) for index, value in asked.items()})
+    name = names.filter_exchange(kanaal.naam, pattern)
+    match = (
+        ("x-match", "all"),
+        *((header_name(kanaal.slots[index]), header_value(value)) for index, value in asked.items()),
+    )
+    return Filtered(
+        exchange=Exchange(name, "headers", auto_delete=True),
+        feed=Binding(names.kanaal_exchange(kanaal.naam), name, key=pattern, to="exchange"),
+        match=Binding(name, queue, arguments=match),
+    )

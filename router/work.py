@@ -1,0 +1,123 @@
+"""What the active router does when asked: one function per request, and the guard around them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+from aio_pika.abc import AbstractIncomingMessage
+
+from router import names
+from router.catalogue import Catalogue
+from router.declarer import Declarer
+from router.reconcile import Reconcile
+from router.topology import FixedTopology
+from runtime.amqp import AMQP_ERRORS, describe
+from runtime.log import logger
+from schemas.errors import BrokerUnfit, NrcError
+from store.registry import Registry
+
+log = logger(__name__)
+
+
+class Outbox(Protocol):
+    """Where answers and announcements go."""
+
+    async def send(self, routing_key: str, value: Any, *, exchange: str = "", number: str = "") -> None: ...
+
+
+class Work:
+    """Answers the requests of `router.requests` on one connection.
+
+    gone: UUIDs of abonnementen that were removed (kept up by the owner). `unfit` gets the exception when
+    RabbitMQ cannot be used at all.
+    """
+
+    def __init__(
+        self,
+        *,
+        declarer: Declarer,
+        registry: Registry,
+        catalogue: Catalogue,
+        fixed: FixedTopology,
+        outbox: Outbox,
+        gone: set[UUID],
+    ) -> None:
+        self._declarer = declarer
+        self._catalogue = catalogue
+        self._outbox = outbox
+        self._gone = gone
+        self._reconcile = Reconcile(declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed)
+        self._one_reconcile = asyncio.Lock()
+        self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def handle(self, message: AbstractIncomingMessage) -> None:
+        """Do what is asked, answer, acknowledge; a router that dies before leaves it to the next."""
+        try:
+            answer = await self._do(orjson.loads(message.body))
+        except BrokerUnfit as error:
+            answer = {"error": str(error)}
+            if not self.unfit.done():
+                self.unfit.set_exception(error)
+        except (NrcError, *AMQP_ERRORS) as error:
+            reason = str(error) if isinstance(error, NrcError) else describe(error)
+            log.warning("request failed", reason=reason)
+            answer = {"error": reason}
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("request is not understood", reason=describe(error))
+            answer = {"error": "request is not understood"}
+        if message.reply_to:
+            await self._outbox.send(message.reply_to, answer, number=message.correlation_id or "")
+        with suppress(*AMQP_ERRORS):
+            await message.ack()
+
+    async def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        match request["do"]:
+            case "kanaal":
+                await self._kanaal(request["naam"])
+            case "abonnement":
+                await self._abonnement(UUID(request["uuid"]))
+            case "reconcile":
+                return {"lines": await self._compare(dry_run=request["dry_run"])}
+            case "announce":
+                await self._catalogue.refresh()
+            case other:
+                raise ValueError(f"unknown request {other!r}")
+        await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
+        return {}
+
+    async def _kanaal(self, naam: str) -> None:
+        """Its exchange, and when that was not there, every binding on it.
+
+        Slots that were added need no new bindings at once: those made before are wider, so they stay right.
+        """
+        await self._catalogue.refresh()
+        if naam not in self._catalogue.kanalen:
+            return
+        was_there = await self._declarer.exists(exchange=names.kanaal_exchange(naam))
+        await self._declarer.declare_kanaal(naam)
+        if not was_there:
+            await asyncio.gather(
+                *(
+                    self._declarer.declare_abonnement(abonnement.uuid)
+                    for abonnement in list(self._catalogue.abonnementen.values())
+                    if any(group.naam == naam for group in abonnement.kanalen)
+                )
+            )
+
+    async def _abonnement(self, uuid: UUID) -> None:
+        await self._catalogue.refresh()
+        if not await self._declarer.declare_abonnement(uuid):
+            held = await self._declarer.remove_abonnement(uuid)
+            log.info("abonnement removed", abonnement=str(uuid), messages_discarded=held)
+
+    async def _compare(self, *, dry_run: bool) -> list[str]:
+        async with self._one_reconcile:
+            lines = await self._reconcile.run(dry_run=dry_run, gone=self._gone)
+        for line in lines:
+            log.info("reconcile (dry run)" if dry_run else "reconcile", line=line)
+        return lines

@@ -1,0 +1,149 @@
+"""One AMQP connection that is made again for as long as a process runs.
+
+Not aio-pika's own robust connection: that declares again what it remembers, which is how a deleted queue
+comes back without its bindings. Here a new connection starts with nothing but its owner's session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from yarl import URL
+
+from runtime.log import logger
+from schemas.errors import BrokerUnavailable
+
+HEARTBEAT = 10  # seconds
+CONNECT_TIMEOUT = 5.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
+
+AMQP_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
+"""What the client library may raise when the broker, the connection or a channel fails."""
+
+log = logger(__name__)
+
+Session = Callable[[AbstractConnection], Awaitable[None]]
+
+
+class _KeepsWriter(TransportFactory):
+    """Opens the socket and keeps hold of it, so that it can be aborted instead of closed politely."""
+
+    def __init__(self, url: URL) -> None:
+        self._factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, self.writer = await self._factory.create(url, **kwargs)
+        return reader, self.writer
+
+
+async def connect(url: str, *, name: str) -> AbstractConnection:
+    """An open connection to one node. Raises BrokerUnavailable, with the address but never the password."""
+    connection, _ = await _connect(url, name=name)
+    return connection
+
+
+async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWriter]:
+    address = URL(url).update_query(heartbeat=str(HEARTBEAT))
+    connection = aio_pika.Connection(address, client_properties={"connection_name": name})
+    transport = connection.kwargs["transport_factory"] = _KeepsWriter(address)
+    try:
+        await connection.connect(timeout=CONNECT_TIMEOUT)
+    except AMQP_ERRORS as error:
+        raise BrokerUnavailable(
+            f"no connection to RabbitMQ at {address.host}:{address.port or 5672}: {describe(error)}"
+        ) from error
+    return connection, transport
+
+
+def describe(error: BaseException) -> str:
+    """One line for a log about an error of the client library."""
+    return f"{type(error).__name__}: {error}".rstrip(": ").splitlines()[0]
+
+
+class Link:
+    """One AMQP connection, made again whenever it is lost, walking the list of nodes."""
+
+    def __init__(self, urls: Sequence[str], *, name: str) -> None:
+        self._urls = tuple(urls)
+        self._name = name
+        self._turn = 0
+        self._transport: _KeepsWriter | None = None
+        self.connection: AbstractConnection | None = None
+        self.why_not = "not connected to RabbitMQ yet"
+
+    async def run(self, session: Session) -> None:
+        """Keep the connection until cancelled, and run `session` on each new one.
+
+        The session is cancelled when its connection is lost. When it fails with BrokerError or an error
+        of the client library the connection is closed and made again; any other exception ends `run`.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            url = self._urls[self._turn % len(self._urls)]
+            try:
+                self.connection, self._transport = await _connect(url, name=self._name)
+                pause = FIRST_PAUSE
+                log.info("broker connected", link=self._name)
+                await self._hold(self.connection, session)
+                self.why_not = "the connection to RabbitMQ was lost"
+            except (BrokerUnavailable, *AMQP_ERRORS) as error:
+                self.why_not = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
+            finally:
+                await self._drop()
+            log.warning("broker connection lost or refused", link=self._name, reason=self.why_not)
+            self._turn += 1
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _hold(self, connection: AbstractConnection, session: Session) -> None:
+        work = asyncio.ensure_future(session(connection))
+        lost = asyncio.ensure_future(connection.closed())
+        try:
+            await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                await work
+                await lost
+        finally:
+            for task in (work, lost):
+                task.cancel()
+            # A session may still be giving back what it holds; its own error was raised above.
+            await asyncio.gather(work, lost, return_exceptions=True)
+
+    async def _drop(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with suppress(*AMQP_ERRORS):
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await connection.close()
+            self.abort()
+        self._transport = None
+
+    def abort(self) -> None:
+        """Cut the connection without flushing: nothing that is still unsent goes out later."""
+        if self._transport is not None and self._transport.writer is not None:
+            self._transport.writer.transport.abort()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether RabbitMQ has said that it takes nothing from publishers now (a memory or disk alarm)."""
+        transport = getattr(self.connection, "transport", None)
+        if transport is None:
+            return False
+        # ready() returns at once unless the broker has blocked the connection. One step of it is the only
+        # way to ask that the client library offers.
+        waiting = transport.connection.ready()
+        try:
+            waiting.send(None)
+        except StopIteration:
+            return False
+        waiting.close()
+        return True

@@ -1,0 +1,47 @@
+"""Background tasks with names that are watched: one that dies ends the process, with its exception."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self
+
+
+class Tasks:
+    """A context manager over background tasks; on leaving they are cancelled, the last started first."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in reversed(self._tasks):
+            task.cancel()
+            await asyncio.wait({task})
+        for task in self._tasks:
+            # Raised by run_until already, or drowned by another exception: not "never retrieved".
+            if not task.cancelled():
+                task.exception()
+
+    def start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run `work` in the background until it ends or the context is left."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.append(task)
+        return task
+
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Return when `stop` is set. Raises what a task died of; one that ends without is a RuntimeError."""
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+                if not stop.is_set():
+                    raise RuntimeError(f"background task {task.get_name()!r} ended")
+        finally:
+            stopping.cancel()

@@ -1,0 +1,202 @@
+"""Every setting: its default, unit and help. Validated as a whole before a socket opens.
+
+Settings are environment variables `NRC_…`, or the same names in a file `.env` in the working directory.
+docs/settings.md is made from this class.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
+
+from schemas.errors import SettingsError
+
+PREFIX = "NRC_"
+MAX_RETRY_STEP = 7 * 24 * 3600
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Listen = tuple[str, int]
+
+
+def setting(default: Any, help: str, *, unit: str = "", secret: bool = False, **limits: Any) -> Any:
+    """A field with what docs/settings.md and `nrc settings` say of it."""
+    extra: dict[str, Any] = {"unit": unit, "secret": secret}
+    return Field(default, description=help, json_schema_extra=extra, validate_default=True, **limits)
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read once at its start (`load_settings`)."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True
+    )
+
+    amqp_url: Annotated[tuple[str, ...], NoDecode] = setting(
+        (),
+        "RabbitMQ nodes, comma-separated; on every reconnect the list is walked. Empty: `nrc up` starts a "
+        "private node, and the other commands look for it in NRC_STATE_DIR.",
+        unit="amqp:// or amqps:// URLs",
+        secret=True,
+    )
+    database_url: str = setting(
+        "",
+        "The registry. Empty: the file registry.db in NRC_STATE_DIR.",
+        unit="sqlite:///path URL",
+    )
+    state_dir: Path = setting(
+        Path("var"), "Where the registry file and the private broker live.", unit="folder"
+    )
+    gateway_listen: Annotated[Listen, NoDecode] = setting(
+        "127.0.0.1:8000", "Where the gateway listens.", unit="host:port"
+    )
+    health_listen: Annotated[Listen | None, NoDecode] = setting(
+        "",
+        "Where router and deliverer answer /health/live and /health/ready. Empty: nowhere.",
+        unit="host:port",
+    )
+    public_url: str = setting(
+        "",
+        "Root of every URL in answers (url, Location, type). Empty: the root that the client used.",
+        unit="URL",
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
+        "",
+        "Proxies whose X-Forwarded-Proto, -Host and -Prefix count, comma-separated.",
+        unit="networks",
+    )
+    callback_check: Literal["full", "reachable", "off"] = setting(
+        "full",
+        "Check of a callback when an abonnement is made or changed: full (it refuses the test message "
+        "without Authorization and accepts it with), reachable (accepts it with), off.",
+    )
+    callback_check_exempt_hosts: Annotated[tuple[str, ...], NoDecode] = setting(
+        "webhook.site",
+        "Hosts that need not refuse a message without Authorization, comma-separated.",
+        unit="host names",
+    )
+    documentation_link_check: Literal["required", "off"] = setting(
+        "off", "Whether the documentatieLink of a kanaal must answer 200."
+    )
+    callback_timeout: float = setting(
+        10.0, "From connecting to a callback until its status.", unit="s", gt=0, le=60
+    )
+    retry_schedule: Annotated[tuple[int, ...], NoDecode] = setting(
+        "5,25,100,400,1600,6400,25600,52000",
+        "Waiting times between attempts, comma-separated; after the last, a notificatie is undeliverable.",
+        unit="s",
+    )
+    jwt_expiry: int = setting(3600, "Age (from iat) above which a token is refused.", unit="s", gt=0)
+    time_leeway: int = setting(
+        5, "How far an aanmaakdatum or a token's nbf may lie ahead.", unit="s", ge=0, le=3600
+    )
+    legacy_tokens: bool = setting(
+        True, "Accept the 2019 form of token (client_identifier in the JWT header, zds.scopes)."
+    )
+    max_body: int = setting(
+        1024 * 1024, "Largest body of a request.", unit="bytes", ge=1024, le=64 * 1024 * 1024
+    )
+    deliverer_concurrency: int = setting(
+        200, "Callbacks at once, per deliverer process.", unit="requests", ge=1, le=10000
+    )
+    deliverer_prefetch: int = setting(
+        50, "Callbacks at once, per abonnement and deliverer process.", unit="requests", ge=1, le=1000
+    )
+    gateway_processes: int = setting(1, "Gateway processes that `nrc up` starts.", ge=1, le=64)
+    deliverer_processes: int = setting(1, "Deliverer processes that `nrc up` starts.", ge=1, le=64)
+    reconcile_interval: int = setting(300, "Between two comparisons of registry and broker.", unit="s", ge=1)
+    refresh_interval: float = setting(
+        10.0,
+        "Between two looks at the registry's change number, beside the hints over RabbitMQ.",
+        unit="s",
+        gt=0,
+        le=30,
+    )
+    stop_timeout: float = setting(
+        8.0, "After SIGTERM, how long what is in flight may take.", unit="s", ge=0, le=600
+    )
+    log_format: Literal["console", "json"] = setting("console", "Form of the log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level logged.")
+
+    @field_validator(
+        "amqp_url", "trusted_proxies", "callback_check_exempt_hosts", "retry_schedule", mode="before"
+    )
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _amqp(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for text in urls:
+            url = URL(text)
+            if url.scheme not in ("amqp", "amqps") or not url.host:
+                raise ValueError("each must be amqp://user:password@host:port/vhost (or amqps://)")
+        return urls
+
+    @field_validator("retry_schedule")
+    @classmethod
+    def _schedule(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if not all(1 <= step <= MAX_RETRY_STEP for step in steps):
+            raise ValueError(f"each must be from 1 to {MAX_RETRY_STEP} seconds")
+        if len(steps) > 50:
+            raise ValueError("at most 50 steps")
+        return steps
+
+    @field_validator("gateway_listen", "health_listen", mode="before")
+    @classmethod
+    def _listen(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if not value:
+            return None
+        host, colon, port = value.rpartition(":")
+        if not colon or not port.isdecimal() or not 0 <= int(port) < 65536:
+            raise ValueError("must be host:port, e.g. 127.0.0.1:8000 or [::1]:8000")
+        return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, text: str) -> str:
+        url = URL(text)
+        if text and (url.scheme not in ("http", "https") or not url.host or url.query_string):
+            raise ValueError("must be http(s)://host[:port][/prefix]")
+        return text.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, text: str) -> str:
+        if text and not text.startswith("sqlite:///"):
+            raise ValueError("must be sqlite:///relative/path or sqlite:////absolute/path")
+        return text
+
+    @property
+    def registry_file(self) -> Path:
+        """The SQLite file of the registry."""
+        if self.database_url:
+            return Path(self.database_url.removeprefix("sqlite:///"))
+        return self.state_dir / "registry.db"
+
+
+def env_name(field: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + field.upper()
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings from the environment and `.env`; overrides win. Raises SettingsError with every fault."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(
+            [
+                f"{env_name(str(fault['loc'][0]))}: {fault['msg'].removeprefix('Value error, ')}"
+                for fault in error.errors(include_input=False, include_url=False)
+            ]
+        ) from None

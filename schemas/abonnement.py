@@ -1,0 +1,68 @@
+"""Abonnement: who wants which notificaties, and where they go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from schemas.fields import AnyNaam, Auth, CallbackUrl, Filters, JsonList
+
+WILDCARD = "*"
+
+
+class FilterGroupRequest(BaseModel):
+    """One item of `kanalen`: a kanaal's naam and, optionally, filters on its kenmerken."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    naam: AnyNaam
+    filters: Filters = Field(default_factory=dict)
+
+
+class AbonnementRequest(BaseModel):
+    """What a POST or PUT of an abonnement must hold; unknown and read-only properties are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True)
+
+    callback_url: CallbackUrl
+    auth: Auth
+    kanalen: Annotated[list[FilterGroupRequest], JsonList]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterGroup:
+    """Filters on one kanaal: all pairs must match. filters: (name as sent, value), in order."""
+
+    naam: str
+    filters: tuple[tuple[str, str], ...] = ()
+
+
+class State(StrEnum):
+    """Whether an abonnement is delivered to. Suspended: its queue is held, nothing is discarded."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Abonnement:
+    """An abonnement as the registry keeps it.
+
+    auth: the Authorization value for the callback; never logged, never answered (hence not in repr).
+    client_id: the application that made it, the only one that may change it.
+    state_reason: for operators, e.g. `410 from callback`. change: the registry's change number.
+    """
+
+    uuid: UUID
+    callback_url: str
+    auth: str = field(repr=False)
+    kanalen: tuple[FilterGroup, ...]
+    client_id: str
+    state: State = State.ACTIVE
+    state_reason: str = ""
+    change: int = 0

@@ -1,0 +1,40 @@
+"""Application: a client of the API, its shared secret and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """The two rights of the standard."""
+
+    PUBLICEREN = "notificaties.publiceren"
+    CONSUMEREN = "notificaties.consumeren"
+
+
+def read_scope(text: str) -> Scope | None:
+    """The scope that text names, in today's form or that of 2019 (`notificaties.scopes.…`); else None."""
+    try:
+        return Scope(text.replace("notificaties.scopes.", "notificaties.", 1))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A client of the API.
+
+    secret: shared HS256 secret; old_secret is accepted too until old_secret_until (Unix seconds).
+    scopes: what it is granted. scopes_from_token: it takes its scopes from its tokens instead (the 2019 way).
+    change: the registry's change number of its last change.
+    """
+
+    client_id: str
+    secret: str = field(repr=False)
+    label: str = ""
+    scopes: frozenset[Scope] = frozenset()
+    scopes_from_token: bool = False
+    old_secret: str = field(default="", repr=False)
+    old_secret_until: float = 0.0
+    change: int = 0

@@ -1,0 +1,194 @@
+"""The one exception tree. Libraries' exceptions become one of these at the edge where they are met.
+
+NrcError
+├── SettingsError            settings are wrong; nothing has started yet
+├── UsageError               a command cannot be carried out as it was given
+├── RegistryError            the registry cannot be read or written
+│   ├── RegistryInUse        another host holds the SQLite file
+│   ├── RegistryTooNew       a newer program wrote the file
+│   └── Conflict             a unique name is taken, or the row has gone
+├── BrokerError              RabbitMQ did not do what was asked
+│   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
+│   ├── BrokerUnfit          RabbitMQ lacks something that is needed
+│   └── Unroutable           a mandatory publish had no queue
+└── Problem                  an answer of the API, as application/problem+json
+    ├── ValidationError 400      ├── NotAcceptable 406
+    ├── ParseError 400           ├── RequestTooLarge 413
+    ├── PermissionDenied 403     ├── UnsupportedMediaType 415
+    ├── NotFound 404             ├── Throttled 429
+    ├── MethodNotAllowed 405     ├── ServiceUnavailable 503
+    └── APIException 500
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class NrcError(Exception):
+    """Root of every fault that this product raises on purpose."""
+
+
+class SettingsError(NrcError):
+    """One or more settings are wrong. `faults` holds a line for each."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class UsageError(NrcError):
+    """A command cannot be carried out as given; the text says what to do instead."""
+
+
+class RegistryError(NrcError):
+    """The registry cannot be read or written."""
+
+
+class RegistryInUse(RegistryError):
+    """The SQLite registry is in use on another host."""
+
+
+class RegistryTooNew(RegistryError):
+    """The registry was written by a newer version of this program."""
+
+
+class Conflict(RegistryError):
+    """A unique value is taken, or the row to change has gone."""
+
+
+class BrokerError(NrcError):
+    """RabbitMQ did not do what was asked of it."""
+
+
+class BrokerUnavailable(BrokerError):
+    """No connection, not ready, blocked by an alarm, or no confirm in time. Try again later."""
+
+
+class BrokerUnfit(BrokerError):
+    """RabbitMQ lacks a feature without which notificaties could be lost."""
+
+
+class Unroutable(BrokerError):
+    """A mandatory publish reached no queue; the message is still ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidParam:
+    """One field fault of a ValidationError.
+
+    name: dotted path with list indexes (`kanalen.0.naam`), or `nonFieldErrors`.
+    code: a code of the standard (`required`, `invalid`, …). reason: Dutch, for people.
+    """
+
+    name: str
+    code: str
+    reason: str
+
+
+class Problem(NrcError):
+    """An error answer. `detail` is Dutch and never empty; `retry_after` is in seconds."""
+
+    status: ClassVar[int] = 500
+    code: str = "error"
+    title: ClassVar[str] = "Er is een serverfout opgetreden."
+
+    def __init__(self, detail: str = "", *, code: str | None = None, retry_after: int | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+
+
+class ValidationError(Problem):
+    """400 with every field fault at once."""
+
+    status = 400
+    code = "invalid"
+    title = "Ongeldige invoer."
+
+    def __init__(self, invalid_params: Sequence[InvalidParam]) -> None:
+        super().__init__("Een of meer velden zijn ongeldig; zie invalidParams.")
+        self.invalid_params = tuple(invalid_params)
+
+
+class ParseError(Problem):
+    """400: the body is not JSON that can be read."""
+
+    status = 400
+    code = "parse_error"
+    title = "Ongeldig geformatteerd verzoek."
+
+
+class PermissionDenied(Problem):
+    """403: no token, a bad token, or a right that is not there. Never 401 (the standard says so)."""
+
+    status = 403
+    code = "permission_denied"
+    title = "Je hebt geen toestemming om deze actie uit te voeren."
+
+
+class NotFound(Problem):
+    """404."""
+
+    status = 404
+    code = "not_found"
+    title = "Niet gevonden."
+
+
+class MethodNotAllowed(Problem):
+    """405. `allowed` goes out as the Allow header."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Methode niet toegestaan."
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"Methode {method} is hier niet toegestaan; wel: {', '.join(allowed)}.")
+        self.allowed = tuple(allowed)
+
+
+class NotAcceptable(Problem):
+    """406: the client accepts no application/json."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "Kan niet voldoen aan de opgegeven Accept-header."
+
+
+class RequestTooLarge(Problem):
+    """413."""
+
+    status = 413
+    code = "request_too_large"
+    title = "Het verzoek is te groot."
+
+
+class UnsupportedMediaType(Problem):
+    """415: the body is not declared as application/json."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "Het mediatype van het verzoek wordt niet ondersteund."
+
+
+class Throttled(Problem):
+    """429."""
+
+    status = 429
+    code = "throttled"
+    title = "Te veel verzoeken."
+
+
+class ServiceUnavailable(Problem):
+    """503 with Retry-After: nothing was accepted, the client should send again."""
+
+    status = 503
+    code = "service_unavailable"
+    title = "De dienst is tijdelijk niet beschikbaar."
+
+
+class APIException(Problem):
+    """500: a fault of ours. Its details are in the log, under the problem's instance."""

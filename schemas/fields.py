@@ -1,0 +1,209 @@
+"""Field rules of the standard as pydantic types, and the way from pydantic's errors to InvalidParams.
+
+Every rule that a field of kanaal, abonnement or notificatie must keep is here, each with the standard's
+code and a Dutch reason; the models only say which rule goes with which field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
+from yarl import URL
+
+from schemas.errors import InvalidParam
+from schemas.jsontext import Number
+
+NON_FIELD = "nonFieldErrors"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LATIN1_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
+_DATE_TIME = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([.,]\d+)?\s?([Zz]|[+-]\d{2}(?::?\d{2})?)?"
+)
+
+
+def fault(code: str, reason: str) -> PydanticCustomError:
+    """A field fault to raise inside a validator. `reason` may hold braces: it is not a template."""
+    return PydanticCustomError("fault", "{reason}", {"code": code, "reason": reason})
+
+
+def normalise(name: str) -> str:
+    """The form in which two spellings of a kenmerk are one: lower case, without `_`."""
+    return name.lower().replace("_", "")
+
+
+def as_text(value: Any) -> str:
+    """A JSON value where the standard asks a string: strings and numbers pass, the rest is a fault."""
+    if type(value) is str:
+        text = value
+    elif isinstance(value, Number):
+        text = str.__str__(value)
+    elif value is None:
+        raise fault("null", "Dit veld mag niet leeg (null) zijn.")
+    elif isinstance(value, str):
+        text = str(value)
+    else:
+        raise fault("invalid", "Dit is geen geldige tekst.")
+    if "\x00" in text:
+        raise fault("invalid", "Een NUL-teken is niet toegestaan.")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise fault("invalid", "Een halve surrogaat is geen geldig teken.") from None
+    return text
+
+
+def _text(*, max_length: int | None, blank: bool = False, name: bool = False) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        text = as_text(value)
+        if not blank and not text.strip():
+            raise fault("blank", "Dit veld mag niet leeg zijn.")
+        if max_length is not None and len(text) > max_length:
+            raise fault("max_length", f"Dit veld mag niet langer zijn dan {max_length} tekens.")
+        if name and _CONTROL.search(text):
+            raise fault("invalid", "Stuurtekens zijn in een naam niet toegestaan.")
+        return text
+
+    return check
+
+
+def _url(*, max_length: int | None, blank: bool = False, userinfo: bool) -> Callable[[Any], str]:
+    text_of = _text(max_length=max_length, blank=blank)
+
+    def check(value: Any) -> str:
+        text = text_of(value)
+        if not text:
+            return text
+        if not is_http_url(text):
+            raise fault("invalid", "Voer een volledige http- of https-URL in, met een host.")
+        if not userinfo and "@" in URL(text).raw_authority:
+            raise fault(
+                "invalid",
+                "Zet geen gebruikersnaam of wachtwoord in de URL (iedereen kan die lezen); gebruik auth.",
+            )
+        return text
+
+    return check
+
+
+def is_http_url(text: str) -> bool:
+    """Whether text is an absolute http(s) URL with a host; single-label hosts are fine."""
+    if _CONTROL.search(text) or " " in text or not text.lower().startswith(("http://", "https://")):
+        return False
+    try:
+        url = URL(text)
+        # The port is parsed lazily; asking for it is what makes yarl check it.
+        return bool(url.host) and (url.port is None or 0 < url.port < 65536)
+    except (ValueError, UnicodeError):
+        return False
+
+
+def parse_date_time(text: str) -> tuple[datetime, bool] | None:
+    """(the moment, whether the text carried an offset), or None when it is no RFC 3339 date-time.
+
+    A space for the T and missing seconds are accepted; a bare date and numbers are not. Without offset: UTC.
+    """
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        return None
+    date, minutes, seconds, fraction, offset = match.groups()
+    micros = (fraction or ".0")[1:7].ljust(6, "0")
+    zone = "+00:00" if offset in (None, "Z", "z") else offset
+    leap = seconds == ":60"
+    try:
+        moment = datetime.fromisoformat(
+            f"{date}T{minutes}{':59' if leap else seconds or ':00'}.{micros}{zone}"
+        )
+        # 9999-12-31 with a negative offset has no UTC moment.
+        moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return (moment + timedelta(seconds=1) if leap else moment), offset is not None
+
+
+def as_auth(value: Any) -> str:
+    """The Authorization value of an abonnement: one line of latin-1, at most 16 KiB, not blank."""
+    text = _text(max_length=16 * 1024)(value)
+    if _LATIN1_HEADER.fullmatch(text) is None:
+        raise fault("invalid", "auth moet op één regel passen en mag alleen latin-1-tekens bevatten.")
+    return text
+
+
+def as_list(value: Any) -> list[Any]:
+    """A JSON list, or the standard's `not_a_list`."""
+    if value is None:
+        raise fault("null", "Dit veld mag niet leeg (null) zijn.")
+    if not isinstance(value, list):
+        raise fault("not_a_list", "Hier hoort een lijst te staan.")
+    return value
+
+
+def as_pairs(*, max_key: int | None = None, max_value: int = 1000) -> Callable[[Any], dict[str, str]]:
+    """Check of a `{name: value}` object: kenmerken or filters. Faults are under the pair's own name.
+
+    Two names that normalise alike are `invalid` on the second. Raises PairFaults with all of them.
+    """
+    value_of = _text(max_length=max_value, blank=True)
+    key_of = _text(max_length=max_key, name=True)
+
+    def check(value: Any) -> dict[str, str]:
+        if value is None:
+            raise fault("null", "Dit veld mag niet leeg (null) zijn.")
+        if not isinstance(value, dict):
+            raise fault("not_a_dict", "Hier hoort een object (sleutel/waarde) te staan.")
+        pairs: dict[str, str] = {}
+        seen: set[str] = set()
+        faults: list[tuple[str, str, str]] = []
+        for key, item in value.items():
+            try:
+                key_of(key)
+                if (same := normalise(key)) in seen:
+                    raise fault("invalid", "Deze naam komt al voor (hoofdletters en _ tellen niet mee).")
+                seen.add(same)
+                pairs[key] = value_of(item)
+            except PydanticCustomError as error:
+                context = error.context or {}
+                faults.append((key, context["code"], context["reason"]))
+        if faults:
+            raise PydanticCustomError("faults", "pairs", {"faults": faults})
+        return pairs
+
+    return check
+
+
+def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:
+    """Pydantic's errors as the standard's invalidParams, in the order of the fields."""
+    params = []
+    for error in errors:
+        name = ".".join(str(part) for part in error["loc"])
+        context = error.get("ctx", {})
+        match error["type"]:
+            case "missing":
+                params.append(InvalidParam(name, "required", "Dit veld is verplicht."))
+            case "faults":
+                params += [InvalidParam(f"{name}.{k}", c, r) for k, c, r in context["faults"]]
+            case "fault":
+                params.append(InvalidParam(name or NON_FIELD, context["code"], context["reason"]))
+            case _:
+                where = f"{name}.{NON_FIELD}" if name else NON_FIELD
+                params.append(InvalidParam(where, "invalid", "Hier hoort een JSON-object te staan."))
+    return params
+
+
+KanaalNaam = Annotated[str, BeforeValidator(_text(max_length=50, name=True))]
+FilterNaam = Annotated[str, BeforeValidator(_text(max_length=100, name=True))]
+Text100 = Annotated[str, BeforeValidator(_text(max_length=100))]
+AnyNaam = Annotated[str, BeforeValidator(_text(max_length=None, name=True))]
+Auth = Annotated[str, BeforeValidator(as_auth)]
+HttpUrl = Annotated[str, BeforeValidator(_url(max_length=None, userinfo=True))]
+CallbackUrl = Annotated[str, BeforeValidator(_url(max_length=2048, userinfo=False))]
+DocumentatieLink = Annotated[str, BeforeValidator(_url(max_length=200, blank=True, userinfo=True))]
+Kenmerken = Annotated[dict[str, str], BeforeValidator(as_pairs())]
+Filters = Annotated[dict[str, str], BeforeValidator(as_pairs(max_key=100))]
+JsonList = BeforeValidator(as_list)

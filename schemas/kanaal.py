@@ -1,0 +1,60 @@
+"""Kanaal: a source's channel, as it is sent, kept and answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from schemas.fields import DocumentatieLink, FilterNaam, JsonList, KanaalNaam, as_list, fault, normalise
+
+MAX_FILTERS = 100
+MAX_SLOTS = 14
+
+
+def _filters(value: object) -> list[object]:
+    items = as_list(value)
+    if len(items) > MAX_FILTERS:
+        raise fault("invalid", f"Een kanaal heeft ten hoogste {MAX_FILTERS} filters.")
+    return items
+
+
+class KanaalRequest(BaseModel):
+    """What a POST of a kanaal must hold; unknown and read-only properties are ignored."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True)
+
+    naam: KanaalNaam
+    documentatie_link: DocumentatieLink = ""
+    filters: Annotated[list[FilterNaam], JsonList] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Kanaal:
+    """A kanaal as the registry keeps it.
+
+    filters: as sent, in order. slots: the normalised filter names that have a place in the routing key,
+    at most 14, append-only (`with_filters`), so that every binding ever made keeps its meaning.
+    change: the registry's change number of its last change.
+    """
+
+    uuid: UUID
+    naam: str
+    documentatie_link: str
+    filters: tuple[str, ...]
+    slots: tuple[str, ...]
+    change: int = 0
+
+
+def slots_for(filters: list[str] | tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """The slots after `filters` were registered on top of `slots`: append-only, distinct, at most 14."""
+    kept = list(slots)
+    for name in map(normalise, filters):
+        if len(kept) == MAX_SLOTS:
+            break
+        if name not in kept:
+            kept.append(name)
+    return tuple(kept)

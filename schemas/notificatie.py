@@ -1,0 +1,110 @@
+"""Notificatie: the message that is routed, and the bytes in which it goes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import ValidationError as PydanticValidationError
+from pydantic.alias_generators import to_camel
+
+from schemas.errors import InvalidParam
+from schemas.fields import (
+    HttpUrl,
+    KanaalNaam,
+    Kenmerken,
+    Text100,
+    as_text,
+    fault,
+    invalid_params,
+    parse_date_time,
+)
+from schemas.jsontext import Number, write_json
+
+
+def _aanmaakdatum(value: Any, info: ValidationInfo) -> str:
+    text = as_text(value)
+    parsed = parse_date_time(text)
+    if parsed is None:
+        raise fault("invalid", "Voer een datum en tijd in volgens RFC 3339, zoals 2019-03-27T10:59:13Z.")
+    moment, has_offset = parsed
+    latest: datetime = (info.context or {})["latest"]
+    if moment > latest:
+        raise fault("future_not_allowed", "De aanmaakdatum mag niet in de toekomst liggen.")
+    return text if has_offset else _utc_text(moment)
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class NotificatieRequest(BaseModel):
+    """What a POST of a notificatie must hold; all else passes through untouched."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True)
+
+    kanaal: KanaalNaam
+    hoofd_object: HttpUrl
+    resource: Text100
+    resource_url: HttpUrl
+    actie: Text100
+    aanmaakdatum: Annotated[str, BeforeValidator(_aanmaakdatum)]
+    kenmerken: Kenmerken = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notificatie:
+    """A valid notificatie.
+
+    body: the bytes that go out, which are those that came in unless a value was coerced.
+    """
+
+    kanaal: str
+    resource: str
+    actie: str
+    kenmerken: dict[str, str]
+    body: bytes
+
+
+def check_notificatie(
+    body: bytes, data: Any, *, now: datetime, leeway: timedelta
+) -> tuple[Notificatie | None, list[InvalidParam]]:
+    """(the notificatie, []) or (None, every field fault). `data` is what read_json made of `body`.
+
+    now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it. Raises ParseError only when a
+    coerced message cannot be written again (lone surrogates in a property that is not ours).
+    """
+    try:
+        request = NotificatieRequest.model_validate(data, context={"latest": now + leeway})
+    except PydanticValidationError as error:
+        return None, invalid_params(error.errors(include_url=False, include_input=False))
+    return (
+        Notificatie(
+            kanaal=request.kanaal,
+            resource=request.resource,
+            actie=request.actie,
+            kenmerken=request.kenmerken,
+            body=_outgoing(body, data, request),
+        ),
+        [],
+    )
+
+
+def _outgoing(body: bytes, data: dict[str, Any], request: NotificatieRequest) -> bytes:
+    """The body as it came, or rewritten where a number became text or a naive datetime became UTC."""
+    coerced: dict[str, Any] = {
+        name: value
+        for name, value in (
+            ("kanaal", request.kanaal),
+            ("resource", request.resource),
+            ("actie", request.actie),
+            ("aanmaakdatum", request.aanmaakdatum),
+        )
+        if isinstance(data[name], Number) or data[name] != value
+    }
+    kenmerken = data.get("kenmerken", {})
+    if any(isinstance(value, Number) for value in kenmerken.values()):
+        coerced["kenmerken"] = request.kenmerken
+    return write_json({**data, **coerced}) if coerced else body

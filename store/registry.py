@@ -1,0 +1,142 @@
+"""What a registry store guarantees, whatever database is behind it (tests/contract/test_registry.py).
+
+All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
+return. They raise RegistryError (or its subclasses) and nothing of the database's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from schemas.abonnement import Abonnement, State
+from schemas.application import Application
+from schemas.kanaal import Kanaal
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything that changed after a change number, and the number up to which that is so.
+
+    A copy that applies these in any order equals the registry at `number`. `gone_*` hold removed rows.
+    whole: everything that there is, so what a copy has and this does not hold is gone too.
+    """
+
+    number: int
+    kanalen: tuple[Kanaal, ...] = ()
+    abonnementen: tuple[Abonnement, ...] = ()
+    applications: tuple[Application, ...] = ()
+    gone_kanalen: frozenset[UUID] = frozenset()
+    gone_abonnementen: frozenset[UUID] = frozenset()
+    gone_applications: frozenset[str] = frozenset()
+    whole: bool = False
+
+
+class DeclaredKind(StrEnum):
+    """What the router declared in RabbitMQ."""
+
+    EXCHANGE = "exchange"
+    QUEUE = "queue"
+    BINDING = "binding"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One thing that was, or is about to be, declared in RabbitMQ.
+
+    key: unique within kind (for a binding, its frozen form as JSON). owner: the abonnement's UUID or
+    kanaal's naam that it belongs to, "" for what is everyone's. orphan_since: Unix seconds at which
+    reconcile first found that nothing asks for it any more, else None.
+    """
+
+    kind: DeclaredKind
+    key: str
+    owner: str = ""
+    orphan_since: float | None = None
+
+
+class Registry(Protocol):
+    """Kanalen, abonnementen, applications, and what was declared for them."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def change_number(self) -> int:
+        """The number of the last change; cheap enough to ask every second."""
+
+    async def changes_since(self, number: int) -> Changes:
+        """All that changed after `number`, from one snapshot; 0 gives everything, what is gone included.
+
+        Removals are remembered for at least 30 days. Asked with a number older than that, or one above
+        the registry's own (another file), it answers as for 0. Those answers are `whole`.
+        """
+
+    async def add_kanaal(self, kanaal: Kanaal) -> Kanaal:
+        """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number."""
+
+    async def update_kanaal(
+        self, uuid: UUID, *, documentatie_link: str | None, filters: tuple[str, ...] | None
+    ) -> Kanaal:
+        """Change what is not None, appending slots (`slots_for`); Conflict when it is gone."""
+
+    async def remove_kanaal(self, uuid: UUID) -> bool:
+        """Remove a kanaal to which no abonnement refers; False (and nothing removed) otherwise."""
+
+    async def add_abonnement(self, abonnement: Abonnement) -> Abonnement:
+        """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept."""
+
+    async def replace_abonnement(self, abonnement: Abonnement) -> Abonnement:
+        """Replace all but uuid and client_id; Conflict when it is gone or names an unknown kanaal."""
+
+    async def set_state(
+        self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
+    ) -> Abonnement | None:
+        """Suspend or resume; None when it is gone, or when `callback_url` is given and is no longer its own.
+
+        Nothing is written (no new change number) when state and reason are already so.
+        """
+
+    async def remove_abonnement(self, uuid: UUID) -> bool:
+        """Remove it; False when it was gone already."""
+
+    async def add_application(self, application: Application) -> Application:
+        """Keep a new application; Conflict when its client_id is taken."""
+
+    async def replace_application(self, application: Application) -> Application:
+        """Replace all but client_id; Conflict when it is gone."""
+
+    async def remove_application(
+        self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
+    ) -> tuple[UUID, ...]:
+        """Remove it, in one transaction with its abonnementen (removed or given away); returns those UUIDs.
+
+        Conflict when it is unknown, when it owns abonnementen and neither option is given, or when
+        `give_to` is unknown.
+        """
+
+    async def declared(self) -> tuple[Declared, ...]:
+        """All that was noted as declared."""
+
+    async def declared_by(self, owner: str) -> tuple[Declared, ...]:
+        """What was noted as declared for one owner."""
+
+    async def note_declared(self, things: Iterable[Declared]) -> None:
+        """Note (or note again, replacing owner and orphan_since) before declaring. Not a change."""
+
+    async def forget_declared(self, things: Iterable[Declared]) -> None:
+        """Forget what was removed from RabbitMQ. Not a change."""
+
+
+def open_registry(file: Path) -> Registry:
+    """The registry for a settings' `registry_file`; open it with `async with`."""
+    from store.sqlite import SqliteRegistry
+
+    return SqliteRegistry(file)

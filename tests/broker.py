@@ -1,0 +1,221 @@
+"""The RabbitMQ that tests run against: a real one, of their own, and an empty virtual host whenever asked.
+
+Where it comes from, in this order: `NRC_TEST_AMQP_URL` (with `NRC_TEST_MANAGEMENT_URL`, its management API
+with user and password, to make virtual hosts); a private node in a temporary folder, made by the code that
+`nrc up` uses; a container through testcontainers. Several test runs on one machine don't meet.
+
+A test that wants an empty broker takes `await broker.fresh_vhost()` (measured: 12 ms on the private node, by
+an Erlang process that stays connected to it; rabbitmqctl takes a second), or the fixture `vhost`, which also
+removes it. Nothing needs purging.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from nrc.private_broker import PrivateBroker
+from nrc.private_node import server_script
+
+_LOOP = """
+Loop = fun Loop() ->
+  case io:get_line("") of
+    eof -> halt();
+    Line ->
+      {ok, Tokens, _} = erl_scan:string(Line),
+      {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+      Answer = rpc:call('NODE', erl_eval, exprs, [Expressions, []]),
+      io:format("~0tp~n", [case Answer of {value, Value, _} -> {ok, Value}; Else -> {error, Else} end]),
+      Loop()
+  end
+end,
+Loop().
+"""
+
+
+class Control(Protocol):
+    """What tests do to a broker beside AMQP."""
+
+    async def add_vhost(self, name: str) -> None: ...
+
+    async def remove_vhost(self, name: str) -> None: ...
+
+
+class ErlangControl:
+    """A hidden Erlang node beside a private one, which evaluates expressions in it within milliseconds."""
+
+    def __init__(self, broker: PrivateBroker) -> None:
+        self._broker = broker
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+
+    async def eval(self, expressions: str) -> str:
+        """The value of Erlang expressions (`a(), b().`) in the broker, as Erlang prints it on one line."""
+        async with self._lock:
+            if self._process is None or self._process.returncode is not None:
+                self._process = await self._start()
+            assert self._process.stdin
+            assert self._process.stdout
+            self._process.stdin.write((" ".join(expressions.split()) + "\n").encode())
+            answer = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode().strip()
+        if not answer.startswith("{ok,"):
+            raise RuntimeError(f"{expressions} gave {answer or 'nothing'}")
+        return answer[4:-1]
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        folder = self._broker.folder
+        node = self._broker.node.name
+        return await asyncio.create_subprocess_exec(
+            "erl", "-noshell", "-hidden", "-sname", f"nrc-test-{secrets.token_hex(4)}@localhost",
+            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+            "-eval", _LOOP.replace("NODE", node),
+            cwd=folder,
+            env={"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        """The Erlang process has ended."""
+        if self._process is not None and self._process.returncode is None:
+            assert self._process.stdin
+            self._process.stdin.close()
+            await self._process.wait()
+
+    async def add_vhost(self, name: str) -> None:
+        await self.eval(
+            f'ok = rabbit_vhost:add(<<"{name}">>, <<"test">>), '
+            f'rabbit_auth_backend_internal:set_permissions(<<"{self._broker.node.user}">>, <<"{name}">>, '
+            '<<".*">>, <<".*">>, <<".*">>, <<"test">>).'
+        )
+
+    async def remove_vhost(self, name: str) -> None:
+        await self.eval(f'rabbit_vhost:delete(<<"{name}">>, <<"test">>).')
+
+
+class ManagementControl:
+    """The same through RabbitMQ's management API, for a broker that is not ours."""
+
+    def __init__(self, url: str) -> None:
+        parts = URL(url)
+        credentials = f"{parts.user}:{parts.password}".encode()
+        self._user = parts.user
+        self._root = parts.with_user(None).with_password(None)
+        self._headers = {"Authorization": "Basic " + base64.b64encode(credentials).decode()}
+
+    async def _call(self, method: str, path: str, json: object = None) -> None:
+        async with (
+            aiohttp.ClientSession(headers=self._headers) as session,
+            session.request(method, self._root / "api" / path, json=json, raise_for_status=True),
+        ):
+            pass
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def add_vhost(self, name: str) -> None:
+        await self._call("PUT", f"vhosts/{name}", {})
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        await self._call("PUT", f"permissions/{name}/{self._user}", rights)
+
+    async def remove_vhost(self, name: str) -> None:
+        await self._call("DELETE", f"vhosts/{name}")
+
+
+class Broker:
+    """A running RabbitMQ. `private` is the node itself when it is ours: to be asked things, not killed."""
+
+    def __init__(
+        self,
+        url: str,
+        control: ErlangControl | ManagementControl | None,
+        private: PrivateBroker | None = None,
+    ) -> None:
+        self.url = url
+        self.control = control
+        self.private = private
+        self._vhosts: list[str] = []
+
+    async def fresh_vhost(self) -> str:
+        """The URL of an empty virtual host that nobody else uses."""
+        if self.control is None:
+            raise RuntimeError(
+                "set NRC_TEST_MANAGEMENT_URL (http://user:password@host:15672) beside NRC_TEST_AMQP_URL"
+            )
+        name = f"test-{secrets.token_hex(6)}"
+        await self.control.add_vhost(name)
+        self._vhosts.append(name)
+        return str(URL(self.url).with_path("/" + name))
+
+    async def eval(self, expressions: str) -> str:
+        """Evaluate Erlang in the broker (only a private node can)."""
+        if not isinstance(self.control, ErlangControl):
+            raise RuntimeError("only a private node evaluates Erlang; leave NRC_TEST_AMQP_URL out")
+        return await self.control.eval(expressions)
+
+    async def remove_vhost(self, url: str) -> None:
+        """A virtual host that `fresh_vhost` gave is gone, and every connection to it."""
+        assert self.control
+        name = URL(url).path.removeprefix("/")
+        self._vhosts.remove(name)
+        await self.control.remove_vhost(name)
+
+    async def close(self) -> None:
+        """Every virtual host that was made is gone."""
+        if self.control is not None:
+            for name in self._vhosts:
+                await self.control.remove_vhost(name)
+            await self.control.close()
+
+
+@contextlib.asynccontextmanager
+async def private_broker() -> AsyncIterator[Broker]:
+    """A private node in a temporary folder, stopped and removed at the end."""
+    # Not pytest's tmp_path: it keeps the folders of the last three sessions, and a node's take space.
+    folder = Path(tempfile.mkdtemp(prefix="nrc-test-"))
+    node = PrivateBroker(folder)
+    try:
+        broker = Broker(await node.start(), ErlangControl(node), node)
+        try:
+            yield broker
+        finally:
+            await broker.control.close()  # type: ignore[union-attr]
+    finally:
+        await node.stop()
+        shutil.rmtree(folder)
+
+
+@contextlib.asynccontextmanager
+async def any_broker() -> AsyncIterator[Broker]:
+    """The broker of this test session."""
+    if url := os.environ.get("NRC_TEST_AMQP_URL"):
+        management = os.environ.get("NRC_TEST_MANAGEMENT_URL")
+        broker = Broker(url, ManagementControl(management) if management else None)
+        try:
+            yield broker
+        finally:
+            await broker.close()
+    elif server_script():
+        async with private_broker() as broker:
+            yield broker
+    else:
+        from testcontainers.rabbitmq import RabbitMqContainer
+
+        with RabbitMqContainer("rabbitmq:4-management").with_exposed_ports(5672, 15672) as container:
+            at = container.get_container_host_ip()
+            broker = Broker(
+                f"amqp://guest:guest@{at}:{container.get_exposed_port(5672)}/",
+                ManagementControl(f"http://guest:guest@{at}:{container.get_exposed_port(15672)}"),
+            )
+            yield broker

@@ -1,0 +1,31 @@
+"""Fixtures that every kind of test may take."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.broker import Broker, any_broker, private_broker
+
+
+@pytest.fixture(scope="session")
+async def broker() -> AsyncIterator[Broker]:
+    """The RabbitMQ of this session; see tests/broker.py. Take `vhost` unless the whole broker is needed."""
+    async with any_broker() as started:
+        yield started
+
+
+@pytest.fixture
+async def vhost(broker: Broker) -> AsyncIterator[str]:
+    """The AMQP URL of an empty virtual host, for one test; it is removed, connections and all, after it."""
+    url = await broker.fresh_vhost()
+    yield url
+    await broker.remove_vhost(url)
+
+
+@pytest.fixture
+async def mortal_broker() -> AsyncIterator[Broker]:
+    """A private node that one test may stop, kill and start again; takes some seconds to start."""
+    async with private_broker() as started:
+        yield started

@@ -1,0 +1,86 @@
+"""A running router on an empty virtual host, with a registry of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from router.requests import RouterClient
+from router.service import serve
+from runtime.amqp import Link
+from runtime.settings import Settings, load_settings
+from store.registry import Registry, open_registry
+
+
+@dataclass
+class Running:
+    """A router and what a test needs to talk to it."""
+
+    settings: Settings
+    registry: Registry
+    link: Link
+    client: RouterClient
+
+    @property
+    def connection(self) -> AbstractConnection:
+        assert self.link.connection is not None
+        return self.link.connection
+
+
+@asynccontextmanager
+async def running(serve_: Callable[..., Any], settings: Settings, **more: Any) -> AsyncIterator[None]:
+    """A service's `serve` as a task, from ready to stopped."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(serve_(settings, stop=stop, ready=ready.set, **more))
+    waiting = asyncio.create_task(ready.wait())
+    try:
+        await asyncio.wait({task, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        assert ready.is_set(), "not ready within 20 s"
+        yield
+    finally:
+        waiting.cancel()
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+@asynccontextmanager
+async def open_link(url: str) -> AsyncIterator[Link]:
+    """A connected Link for a test's own use."""
+    link, opened = Link([url], name="test"), asyncio.Event()
+
+    async def session(connection: AbstractConnection) -> None:
+        opened.set()
+        await connection.closed()
+
+    task = asyncio.create_task(link.run(session))
+    await asyncio.wait_for(opened.wait(), 10)
+    try:
+        yield link
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+def settings_for(vhost: str, folder: Path, **more: Any) -> Settings:
+    """Settings of a process on this virtual host, with its registry in this folder."""
+    return load_settings(_env_file=None, amqp_url=vhost, state_dir=folder, **more)
+
+
+@pytest.fixture
+async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
+    settings = settings_for(vhost, tmp_path, retry_schedule="1,2")
+    async with (
+        running(serve, settings),
+        open_registry(settings.registry_file) as registry,
+        open_link(vhost) as link,
+    ):
+        yield Running(settings, registry, link, RouterClient(link))

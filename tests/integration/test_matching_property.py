@@ -1,0 +1,163 @@
+"""What RabbitMQ routes and the deliverer's check lets through equals the predicate, whatever the input.
+
+Bindings may be wider than the predicate, never narrower. Two gateways publish, one of which has an old copy
+of the kanaal; names and values are those that a broker, a header or a pattern could trip over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from router import names
+from router.filters import matches
+from router.publishing import Publisher
+from router.requests import RouterClient
+from router.routing import route
+from router.service import serve
+from runtime.lifecycle import Tasks
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.fields import normalise
+from schemas.kanaal import Kanaal, slots_for
+from schemas.notificatie import Notificatie
+from store.registry import open_registry
+from tests.broker import Broker
+from tests.integration.conftest import Running, open_link, running, settings_for
+from tests.make import a_kanaal, an_abonnement
+
+EXAMPLES = int(os.environ.get("NRC_TEST_EXAMPLES", "40"))
+NUMBERS = count()
+
+NAMES = [
+    "a", "b", "zaaktype.catalogus", "object_type", "x-match", "CC", "BCC", "x-death", "kanaal", "k.a", "#",
+    "é", "🙂", "n" * 100, "🙂" * 100, "with space", *(f"slot_{number}" for number in range(12)),
+]  # fmt: skip
+VALUES = [
+    "", "1", "2", "*", "#", "a.b", "*.#", "-", "~x", "é", "🙂" * 40, "v" * 127, "v" * 128, "v" * 129,
+    "w" * 1000,
+    "true", "12", "1.10", "None", " ",
+    "http://x/y?z=1#2",
+]  # fmt: skip
+
+names_of = st.sampled_from(NAMES)
+values_of = st.sampled_from(VALUES)
+
+
+def pairs_on(filters: list[str], values: list[str]) -> st.SearchStrategy[dict[str, str]]:
+    """Names and values that the standard's check lets through, and few enough to meet each other often."""
+    extra = [name for name in NAMES if name not in filters][:2]
+    some = st.lists(st.sampled_from(filters), unique_by=normalise, max_size=3) if filters else st.just([])
+    chosen = st.one_of(some, st.just(filters), st.just([*filters, *extra]))
+    return chosen.flatmap(lambda names: st.fixed_dictionaries(dict.fromkeys(names, st.sampled_from(values))))
+
+
+@dataclass(frozen=True)
+class Example:
+    kanaal: Kanaal
+    old: Kanaal
+    abonnementen: list[Abonnement]
+    messages: list[Notificatie]
+
+
+@st.composite
+def examples(draw: st.DrawFn) -> Example:
+    number = next(NUMBERS)
+    naam = draw(st.sampled_from(["zaken", "met spatie", "a.b", "é🙂", "#", "x" * 30])) + f"-{number}"
+    filters = draw(st.lists(names_of, unique_by=normalise, max_size=18))
+    values = draw(st.lists(values_of, min_size=2, max_size=3, unique=True))
+    pairs = pairs_on(filters, values)
+    kanaal = a_kanaal(naam, *filters)
+    known = draw(st.integers(0, len(filters)))
+    old = replace(kanaal, filters=tuple(filters[:known]), slots=slots_for(filters[:known]))
+    groups = st.lists(st.tuples(st.just(naam), pairs), min_size=1, max_size=2)
+    abonnementen = draw(st.lists(groups.map(lambda some: an_abonnement(*some)), min_size=1, max_size=4))
+    words = st.sampled_from(["zaak", "some_resource", "a.b", "*", "é" * 100, "create"])
+    message = st.builds(
+        Notificatie, kanaal=st.just(naam), resource=words, actie=words, kenmerken=pairs, body=st.just(b"{}")
+    )
+    messages = draw(st.lists(message, min_size=1, max_size=6))
+    return Example(kanaal, old, abonnementen, messages)
+
+
+@pytest.fixture(scope="module")
+async def shared(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    vhost, folder = await broker.fresh_vhost(), Path(tmp_path_factory.mktemp("property"))
+    config = settings_for(vhost, folder, retry_schedule="1")
+    async with (
+        running(serve, config),
+        open_registry(config.registry_file) as registry,
+        open_link(vhost) as link,
+    ):
+        yield Running(config, registry, link, RouterClient(link))
+    await broker.remove_vhost(vhost)
+
+
+@pytest.fixture(scope="module")
+async def gateways(shared: Running) -> AsyncIterator[tuple[Publisher, Publisher]]:
+    fresh, stale = (
+        Publisher(shared.settings.amqp_url, name=name, mandatory=False) for name in ("fresh", "stale")
+    )
+    async with Tasks() as tasks:
+        for publisher in (fresh, stale):
+            tasks.start("publisher", publisher.run())
+            await publisher.wait_ready(10)
+        yield fresh, stale
+
+
+async def arrived(shared: Running, abonnement: Abonnement) -> list[str]:
+    """The ids in a queue, all of them: what was published is confirmed, so it is there."""
+    channel = shared.connection.channel()
+    await channel.initialize()
+    queue = await channel.get_queue(names.abonnement_queue(abonnement.uuid), ensure=False)
+    ids = []
+    while (message := await queue.get(fail=False, no_ack=True)) is not None:
+        ids.append(message.message_id or "")
+    await channel.close()
+    return ids
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(example=examples())
+async def test_what_arrives_equals_the_predicate(
+    shared: Running, gateways: tuple[Publisher, Publisher], example: Example
+) -> None:
+    # The same example runs again while it shrinks: a kanaal of its own each time.
+    naam = f"{next(NUMBERS)}-{example.kanaal.naam}"[:50]
+    kanaal = await shared.registry.add_kanaal(replace(example.kanaal, naam=naam, uuid=a_kanaal("").uuid))
+    await shared.client.apply_kanaal(naam)
+    abonnementen = []
+    for abonnement in example.abonnementen:
+        fresh = replace(
+            abonnement,
+            uuid=an_abonnement().uuid,
+            kanalen=tuple(FilterGroup(naam, group.filters) for group in abonnement.kanalen),
+        )
+        abonnementen.append(await shared.registry.add_abonnement(fresh))
+        await shared.client.apply_abonnement(fresh.uuid)
+    sent: dict[str, Notificatie] = {}
+    for index, message in enumerate(example.messages):
+        for publisher, copy in zip(gateways, (kanaal, replace(example.old, naam=naam)), strict=True):
+            ident = f"{index}-{publisher.link._name}"
+            sent[ident] = message
+            await publisher.publish(route(copy, message, message_id=ident, accepted_at=datetime.now(UTC)))
+    for abonnement in abonnementen:
+        wanted = {ident for ident, n in sent.items() if matches(abonnement, naam, n.kenmerken)}
+        got = await arrived(shared, abonnement)
+        assert len(got) == len(set(got)), "one copy per queue"
+        assert wanted <= set(got), "a binding is narrower than the predicate"
+        passed = {ident for ident in got if matches(abonnement, naam, sent[ident].kenmerken)}
+        assert passed == wanted
+        await shared.registry.remove_abonnement(abonnement.uuid)
+        await shared.client.apply_abonnement(abonnement.uuid)

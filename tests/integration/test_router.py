@@ -1,0 +1,215 @@
+"""The router on a real RabbitMQ: what it declares, repairs and removes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractQueue
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from router import names
+from router.publishing import Outgoing, Publisher
+from router.requests import RouterClient
+from router.routing import route
+from router.service import serve
+from schemas.abonnement import FilterGroup
+from schemas.errors import BrokerUnavailable
+from schemas.notificatie import Notificatie
+from store.registry import Declared, DeclaredKind, open_registry
+from tests.eventually import eventually
+from tests.integration.conftest import Running, open_link, running, settings_for
+from tests.make import a_kanaal, an_abonnement
+from tests.unit.test_routing import NOW
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+async def queue_of(running: Running, name: str) -> AbstractQueue:
+    channel = running.connection.channel()
+    await channel.initialize()
+    return await channel.declare_queue(name, passive=True)
+
+
+async def is_there(running: Running, *, queue: str = "", exchange: str = "") -> bool:
+    channel = running.connection.channel()
+    await channel.initialize()
+    try:
+        if queue:
+            await channel.declare_queue(queue, passive=True)
+        else:
+            await channel.declare_exchange(exchange, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return True
+
+
+async def publish(running: Running, outgoing: Outgoing) -> None:
+    channel = running.connection.channel()
+    await channel.initialize()
+    exchange = await channel.get_exchange(outgoing.exchange, ensure=False)
+    message = aio_pika.Message(outgoing.body, headers=dict(outgoing.headers), message_id=outgoing.message_id)
+    await exchange.publish(message, outgoing.routing_key, mandatory=False)
+    await channel.close()
+
+
+def zaak(**kenmerken: str) -> Notificatie:
+    return Notificatie("zaken", "zaak", "create", kenmerken, b'{"kenmerken":{}}')
+
+
+async def test_fixed_topology_stands_and_a_wait_queue_leads_back(router: Running) -> None:
+    for name in (names.UNDELIVERABLE, names.wait_queue(1), names.wait_queue(2048)):
+        assert await is_there(router, queue=name)
+    assert await is_there(router, exchange=names.READY)
+    await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    queue = names.abonnement_queue(abonnement.uuid)
+    await publish(router, Outgoing(names.wait_queue(1), queue, b"{}", "id-1"))
+    found = await queue_of(router, queue)
+    message = await eventually(lambda: found.get(fail=False), within=6)
+    assert message.message_id == "id-1"
+
+
+async def test_a_waiting_message_of_a_removed_abonnement_becomes_undeliverable(router: Running) -> None:
+    await publish(router, Outgoing(names.wait_queue(1), "nrc.abonnement.gone", b"{}", "id-2"))
+    found = await queue_of(router, names.UNDELIVERABLE)
+    message = await eventually(lambda: found.get(fail=False), within=6)
+    assert message.message_id == "id-2"
+    await message.ack()
+
+
+async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_exchanges(
+    router: Running,
+) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a", "b"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    queue = await queue_of(router, names.abonnement_queue(abonnement.uuid))
+    first = {thing.key for thing in await router.registry.declared_by(str(abonnement.uuid))}
+
+    changed = replace(abonnement, kanalen=(FilterGroup("zaken", (("b", "2"),)),))
+    await router.registry.replace_abonnement(changed)
+    await router.client.apply_abonnement(abonnement.uuid)
+    await publish(router, route(kanaal, zaak(a="1", b="1"), message_id="old", accepted_at=NOW))
+    await publish(router, route(kanaal, zaak(a="9", b="2"), message_id="new", accepted_at=NOW))
+    message = await eventually(lambda: queue.get(fail=False))
+    assert message.message_id == "new"
+    assert await queue.get(fail=False) is None
+    second = {thing.key for thing in await router.registry.declared_by(str(abonnement.uuid))}
+    assert not any("nrc.filter" in key for key in first & second)
+
+    assert await router.registry.remove_abonnement(abonnement.uuid)
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
+    assert await router.registry.declared_by(str(abonnement.uuid)) == ()
+
+
+async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert await router.client.reconcile() == []
+
+    channel = router.connection.channel()
+    await channel.initialize()
+    queue = names.abonnement_queue(abonnement.uuid)
+    await channel.queue_delete(queue)
+    for name in (names.kanaal_exchange("zaken"), names.RETURN, names.wait_queue(2)):
+        await channel.exchange_delete(name)
+
+    dry = await router.client.reconcile(dry_run=True)
+    assert not await is_there(router, queue=queue)
+    done = await router.client.reconcile()
+    assert done == dry
+    assert {line.split(" of ")[0].split(" with ")[0] for line in done} == {
+        f"declare exchange {names.RETURN}",
+        f"declare exchange {names.wait_queue(2)}",
+        f"declare exchange {names.kanaal_exchange('zaken')}",
+        f"declare queue {queue}",
+    }
+    assert await router.client.reconcile() == []
+    await publish(router, route(kanaal, zaak(a="1"), message_id="after", accepted_at=NOW))
+    found = await queue_of(router, queue)
+    assert (await eventually(lambda: found.get(fail=False))).message_id == "after"
+    await publish(router, Outgoing(names.wait_queue(2), queue, b"{}", "waited"))
+    assert (await eventually(lambda: found.get(fail=False), within=6)).message_id == "waited"
+
+
+async def test_an_orphan_is_removed_when_seen_twice_and_empty(router: Running) -> None:
+    channel = router.connection.channel()
+    await channel.initialize()
+    arguments = {"x-queue-type": "quorum"}
+    for name in ("nrc.wait.77", "nrc.abonnement.stray"):
+        await channel.declare_queue(name, durable=True, arguments=arguments)
+        await router.registry.note_declared([Declared(DeclaredKind.QUEUE, name)])
+    await channel.default_exchange.publish(aio_pika.Message(b"{}"), "nrc.abonnement.stray")
+
+    first = await router.client.reconcile()
+    assert sorted(first) == [
+        "orphan queue nrc.abonnement.stray: seen for the first time, kept",
+        "orphan queue nrc.wait.77: seen for the first time, kept",
+    ]
+    second = await router.client.reconcile()
+    assert sorted(second) == [
+        "orphan queue nrc.abonnement.stray still holds 1 messages: kept",
+        "remove orphan queue nrc.wait.77",
+    ]
+    assert not await is_there(router, queue="nrc.wait.77")
+    stray = await queue_of(router, "nrc.abonnement.stray")
+    message = await eventually(lambda: stray.get(fail=False))
+    await message.ack()
+    assert await router.client.reconcile() == ["remove orphan queue nrc.abonnement.stray"]
+    assert await router.client.reconcile() == []
+
+
+async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
+    vhost: str, tmp_path: Path
+) -> None:
+    settings = settings_for(vhost, tmp_path, retry_schedule="1")
+    async with open_registry(settings.registry_file) as registry, open_link(vhost) as link:
+        client = RouterClient(link)
+        kanaal = await registry.add_kanaal(a_kanaal("zaken"))
+        abonnement = await registry.add_abonnement(an_abonnement(("zaken", {})))
+        async with running(serve, settings):
+            me = Running(settings, registry, link, client)
+            await publish(me, route(kanaal, zaak(), message_id="m", accepted_at=NOW))
+        await registry.remove_abonnement(abonnement.uuid)
+        with pytest.raises(BrokerUnavailable):
+            await client.apply_abonnement(abonnement.uuid)
+        async with running(serve, settings):
+            queue = names.abonnement_queue(abonnement.uuid)
+
+            async def gone() -> bool:
+                return not await is_there(me, queue=queue)
+
+            await eventually(gone)
+
+
+async def test_a_publisher_is_not_ready_before_the_topology_stands(vhost: str, tmp_path: Path) -> None:
+    publisher = Publisher([vhost], name="test", mandatory=False)
+    async with open_link(vhost):
+        with pytest.raises(BrokerUnavailable):
+            await publisher.publish(Outgoing("nrc.kanaal.zaken", "x", b"{}", "1"))
+    assert not publisher.ready
+    assert publisher.why_not
+
+
+async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_path: Path) -> None:
+    settings = settings_for(vhost, tmp_path, retry_schedule="1")
+    async with open_registry(settings.registry_file) as registry, open_link(vhost) as link:
+        client = RouterClient(link)
+        await registry.add_kanaal(a_kanaal("zaken"))
+        async with running(serve, settings):
+            first = running(serve, settings)
+            await first.__aenter__()
+            await client.apply_kanaal("zaken")
+            await first.__aexit__(None, None, None)
+            await client.apply_kanaal("zaken")
+            assert await client.reconcile() == []

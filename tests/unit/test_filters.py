@@ -1,0 +1,58 @@
+"""The predicate and the names check, row by row (STANDARD: Matching)."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.filters import has_filters, matches, names_fit
+from tests.make import an_abonnement
+
+
+@pytest.mark.parametrize(
+    ("groups", "kenmerken", "expected"),
+    [
+        ([("zaken", {})], {"a": "1"}, True),
+        ([("zaken", {"a": "1"})], {"a": "1"}, True),
+        ([("zaken", {"a": "1"})], {"a": "2"}, False),
+        ([("zaken", {"a": "x"})], {"a": "X"}, False),
+        ([("zaken", {"a": "1", "b": "2"})], {"a": "1", "b": "2"}, True),
+        ([("zaken", {"a": "1", "b": "2"})], {"a": "1", "b": "3"}, False),
+        ([("zaken", {"a": "1"})], {}, True),
+        ([("zaken", {"a": "1"})], {"b": "2"}, True),
+        ([("zaken", {"a": "1", "b": "2"})], {"a": "1"}, True),
+        ([("zaken", {"a": "*"})], {"a": "anything"}, True),
+        ([("zaken", {"a": "a*"})], {"a": "abc"}, False),
+        ([("zaken", {"a": ""})], {"a": ""}, True),
+        ([("zaken", {"a": ""})], {"a": "1"}, False),
+        ([("zaken", {"object_type": "t"})], {"objectType": "t"}, True),
+        ([("zaken", {"object_type": "t"})], {"objectType": "u"}, False),
+        ([("zaken", {"zaaktype.catalogus": "c"})], {"zaaktype.catalogus": "d"}, False),
+        ([("zaken", {"a": "1"}), ("zaken", {"a": "2"})], {"a": "2"}, True),
+        ([("besluiten", {}), ("zaken", {"a": "1"})], {"a": "2"}, False),
+        ([("besluiten", {})], {"a": "1"}, False),
+        ([], {"a": "1"}, False),
+    ],
+)
+def test_matches(groups: list[tuple[str, dict[str, str]]], kenmerken: dict[str, str], expected: bool) -> None:
+    assert matches(an_abonnement(*groups), "zaken", kenmerken) is expected
+
+
+@pytest.mark.parametrize(
+    ("names", "filters", "expected"),
+    [
+        ([], ["a"], True),
+        (["a"], [], True),
+        (["a"], ["a", "b"], True),
+        (["a", "b"], ["a"], True),
+        (["a", "c"], ["a", "b"], False),
+        (["c"], ["a"], False),
+        (["objectType"], ["object_type"], True),
+    ],
+)
+def test_names_fit(names: list[str], filters: list[str], expected: bool) -> None:
+    assert names_fit(names, filters) is expected
+
+
+def test_has_filters() -> None:
+    assert not has_filters(an_abonnement(("zaken", {}), ("x", {"a": "*"})))
+    assert has_filters(an_abonnement(("zaken", {}), ("x", {"a": "1"})))
