@@ -110,34 +110,31 @@ class Declarer:
         known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
         if not keys <= known:
             await self._registry.note_declared(asked)
-        async with self._channel() as channel:
-            await self._declare_ways(channel, topology)
+        await self._declare_ways(topology)
         former = [thing for thing in before if (thing.kind, thing.key) not in keys]
         await self._unbind(former)
         await self._registry.forget_declared(former)
 
-    async def _declare_ways(self, channel: AbstractChannel, topology: AbonnementTopology) -> None:
-        await self.declare_queue(channel, topology.queue)
-        for binding in topology.direct:
-            await _bind(channel, binding)
-        for way in topology.filtered:
-            await self._declare_filtered(way)
+    async def _declare_ways(self, topology: AbonnementTopology) -> None:
+        async with self._channel() as channel:
+            await self.declare_queue(channel, topology.queue)
+            for binding in topology.direct:
+                await _bind(channel, binding)
+        await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
 
     async def _declare_filtered(self, way: Filtered) -> None:
         """Declare → feed → match. The exchange may go with its last queue between any two of them: again."""
         for attempt in range(1, FILTER_ATTEMPTS + 1):
-            channel = self._connection.channel()
-            await channel.initialize()
-            try:
-                await _declare_exchange(channel, way.exchange)
-                await _bind(channel, way.feed)
-                await _bind(channel, way.match)
-            except ChannelNotFoundEntity:
-                if attempt == FILTER_ATTEMPTS:
-                    raise
-            else:
-                await channel.close()
-                return
+            async with self._channel() as channel:
+                try:
+                    await _declare_exchange(channel, way.exchange)
+                    await _bind(channel, way.feed)
+                    await _bind(channel, way.match)
+                except ChannelNotFoundEntity:
+                    if attempt == FILTER_ATTEMPTS:
+                        raise
+                else:
+                    return
 
     async def remove_abonnement(self, uuid: UUID) -> int:
         """Remove the queue of an abonnement that has gone; how many messages it still held."""

@@ -15,6 +15,7 @@ UNDELIVERABLE = "nrc.undeliverable"
 REQUESTS = "nrc.router"
 
 _PLAIN_NAAM = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
+_ABONNEMENT = re.compile(r"nrc\.abonnement\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _WAIT = re.compile(r"nrc\.wait\.(\d+)")
 
 
@@ -38,6 +39,12 @@ def filter_exchange(naam: str, pattern: str) -> str:
 def abonnement_queue(uuid: UUID) -> str:
     """The queue of an abonnement."""
     return f"nrc.abonnement.{uuid}"
+
+
+def abonnement_of(queue: str) -> UUID | None:
+    """The abonnement whose queue this is; None for other names."""
+    match = _ABONNEMENT.fullmatch(queue)
+    return UUID(match[1]) if match else None
 
 
 def wait_queue(seconds: int) -> str:

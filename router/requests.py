@@ -14,14 +14,16 @@ from uuid import UUID, uuid4
 import orjson
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aiormq.exceptions import PublishError
+from aiormq.exceptions import ChannelNotFoundEntity, PublishError
 
 from router import names
 from runtime.amqp import AMQP_ERRORS, Link, describe
 from schemas.errors import BrokerUnavailable
 
-ANSWER_TIMEOUT = 5.0  # seconds
+TAKEN_TIMEOUT = 5.0  # seconds in which some router must be there to take a request
+APPLY_TIMEOUT = 60.0  # seconds; an abonnement with a thousand filters takes some
 RECONCILE_TIMEOUT = 600.0  # seconds
+LOOK_AGAIN = 0.1  # seconds
 EXPIRY = 30.0  # seconds after which a request that no router took is dropped
 
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -56,12 +58,13 @@ class RouterClient:
         answer = await self._ask({"do": "reconcile", "dry_run": dry_run}, timeout=RECONCILE_TIMEOUT)
         return list(answer["lines"])
 
-    async def _ask(self, request: Mapping[str, Any], *, timeout: float = ANSWER_TIMEOUT) -> Mapping[str, Any]:
+    async def _ask(self, request: Mapping[str, Any], *, timeout: float = APPLY_TIMEOUT) -> Mapping[str, Any]:
         number = uuid4().hex
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):
                 channel = await self._channel()
+                await self._router_is_there()
                 await channel.default_exchange.publish(
                     Message(
                         orjson.dumps(request),
@@ -79,9 +82,7 @@ class RouterClient:
                 f"the router gave no answer within {timeout:g} s; is it running?"
             ) from None
         except PublishError as error:
-            raise BrokerUnavailable(
-                "no router has declared its queue in RabbitMQ; is one running?"
-            ) from error
+            raise BrokerUnavailable("no router is at work; is one running?") from error
         except AMQP_ERRORS as error:
             raise BrokerUnavailable(describe(error)) from error
         finally:
@@ -89,6 +90,15 @@ class RouterClient:
         if "error" in reply:
             raise BrokerUnavailable(f"the router could not do it: {reply['error']}")
         return reply
+
+    async def _router_is_there(self) -> None:
+        """Return once a router consumes requests; BrokerUnavailable when none came in time."""
+        connection = self._link.connection
+        deadline = asyncio.get_running_loop().time() + TAKEN_TIMEOUT
+        while connection is not None and not await _has_consumer(connection):
+            if asyncio.get_running_loop().time() > deadline:
+                raise BrokerUnavailable("no router is at work; is one running?")
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def _channel(self) -> AbstractChannel:
         connection = self._link.connection
@@ -108,3 +118,14 @@ class RouterClient:
         waiting = self._waiting.get(message.correlation_id or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(orjson.loads(message.body))
+
+
+async def _has_consumer(connection: AbstractConnection) -> bool:
+    channel = connection.channel(publisher_confirms=False)
+    await channel.initialize()
+    try:
+        queue = await channel.declare_queue(names.REQUESTS, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    await channel.close()
+    return bool(queue.declaration_result.consumer_count)

@@ -1,0 +1,44 @@
+"""How full queues are, and who consumes them, as RabbitMQ itself says. Only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from runtime.amqp import AMQP_ERRORS, describe
+from schemas.errors import BrokerUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """messages: those ready to be delivered, so without those that a consumer holds."""
+
+    messages: int
+    consumers: int
+
+
+async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, Depth | None]:
+    """The depth of each queue by name; None when it is not there. Raises BrokerUnavailable."""
+    found: dict[str, Depth | None] = {}
+    channel = connection.channel()
+    try:
+        for name in queues:
+            if not channel.is_initialized or channel.is_closed:
+                # The answer that a queue is not there closes the channel.
+                channel = connection.channel()
+                await channel.initialize()
+            try:
+                queue = await channel.declare_queue(name, passive=True)
+            except ChannelNotFoundEntity:
+                found[name] = None
+                continue
+            counted = queue.declaration_result
+            found[name] = Depth(counted.message_count or 0, counted.consumer_count or 0)
+        if channel.is_initialized and not channel.is_closed:
+            await channel.close()
+    except AMQP_ERRORS as error:
+        raise BrokerUnavailable(describe(error)) from error
+    return found
