@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import aio_pika
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
@@ -45,6 +45,32 @@ class _KeepsWriter(TransportFactory):
         return reader, self.writer
 
 
+class _Channel(aio_pika.Channel):
+    async def _open(self) -> None:
+        try:
+            await super()._open()
+        except ChannelInvalidStateError:
+            raise
+        except RuntimeError as error:
+            # What the client library says when the connection was lost a moment ago.
+            raise ChannelInvalidStateError(str(error)) from error
+
+
+class _Connection(aio_pika.Connection):
+    CHANNEL_CLASS = _Channel
+
+    async def _on_connection_close(self, closing: asyncio.Future[Any]) -> None:
+        await super()._on_connection_close(closing)
+        # By itself the library's closed() only ends when this side closes, not when the connection is lost.
+        if not self._closed.done():
+            self._closed.set_result(True)
+
+    def channel(self, *args: Any, **kwargs: Any) -> AbstractChannel:
+        if not self.transport:
+            raise ChannelInvalidStateError("the connection was lost")
+        return super().channel(*args, **kwargs)
+
+
 async def connect(url: str, *, name: str) -> AbstractConnection:
     """An open connection to one node. Raises BrokerUnavailable, with the address but never the password."""
     connection, _ = await _connect(url, name=name)
@@ -53,7 +79,7 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
 
 async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWriter]:
     address = URL(url).update_query(heartbeat=str(HEARTBEAT))
-    connection = aio_pika.Connection(address, client_properties={"connection_name": name})
+    connection = _Connection(address, client_properties={"connection_name": name})
     transport = connection.kwargs["transport_factory"] = _KeepsWriter(address)
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT)
@@ -78,7 +104,18 @@ class Link:
         self._turn = 0
         self._transport: _KeepsWriter | None = None
         self.connection: AbstractConnection | None = None
+        self._up = asyncio.Event()
         self.why_not = "not connected to RabbitMQ yet"
+
+    async def connected(self, *, within: float) -> AbstractConnection:
+        """The connection, waiting `within` seconds for it. Raises BrokerUnavailable."""
+        if self.connection is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._up.wait()
+        if self.connection is None:
+            raise BrokerUnavailable(self.why_not)
+        return self.connection
 
     async def run(self, session: Session) -> None:
         """Keep the connection until cancelled, and run `session` on each new one.
@@ -91,6 +128,7 @@ class Link:
             url = self._urls[self._turn % len(self._urls)]
             try:
                 self.connection, self._transport = await _connect(url, name=self._name)
+                self._up.set()
                 pause = FIRST_PAUSE
                 log.info("broker connected", link=self._name)
                 await self._hold(self.connection, session)
@@ -120,6 +158,7 @@ class Link:
 
     async def _drop(self) -> None:
         connection, self.connection = self.connection, None
+        self._up.clear()
         if connection is not None:
             with suppress(*AMQP_ERRORS):
                 async with asyncio.timeout(CONNECT_TIMEOUT):

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+CANCEL_AGAIN = 1.0  # seconds
+
 
 class Tasks:
     """A context manager over background tasks; on leaving they are cancelled, the last started first."""
@@ -21,8 +23,11 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for task in reversed(self._tasks):
-            task.cancel()
-            await asyncio.wait({task})
+            while not task.done():
+                task.cancel()
+                # Once is not enough: until Python 3.12 asyncio.wait_for, which the AMQP library uses, forgets
+                # a cancellation that comes at the moment at which what it waited for is there.
+                await asyncio.wait({task}, timeout=CANCEL_AGAIN)
         for task in self._tasks:
             # Raised by run_until already, or drowned by another exception: not "never retrieved".
             if not task.cancelled():

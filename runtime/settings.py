@@ -7,11 +7,19 @@ docs/settings.md is made from this class.
 from __future__ import annotations
 
 import ipaddress
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 from yarl import URL
 
 from schemas.errors import SettingsError
@@ -122,9 +130,7 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = setting("console", "Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level logged.")
 
-    @field_validator(
-        "amqp_url", "trusted_proxies", "callback_check_exempt_hosts", "retry_schedule", mode="before"
-    )
+    @field_validator("amqp_url", "callback_check_exempt_hosts", "retry_schedule", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -135,10 +141,26 @@ class Settings(BaseSettings):
     @classmethod
     def _amqp(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for text in urls:
-            url = URL(text)
+            try:
+                url = URL(text)
+            except ValueError:
+                url = URL()
             if url.scheme not in ("amqp", "amqps") or not url.host:
-                raise ValueError("each must be amqp://user:password@host:port/vhost (or amqps://)")
+                raise ValueError(
+                    "each must be amqp://user:password@host:port/vhost (or amqps://), with / # ? @ : of a "
+                    "password written as %2F %23 %3F %40 %3A"
+                )
         return urls
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ipaddress.ip_network(item) for item in cls._split(value))
+        except ValueError as error:
+            raise ValueError(f"each must be a network such as 10.0.0.0/8 or an address: {error}") from None
 
     @field_validator("retry_schedule")
     @classmethod
@@ -151,10 +173,10 @@ class Settings(BaseSettings):
 
     @field_validator("gateway_listen", "health_listen", mode="before")
     @classmethod
-    def _listen(cls, value: Any) -> Any:
+    def _listen(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
-        if not value:
+        if not value and info.field_name == "health_listen":
             return None
         host, colon, port = value.rpartition(":")
         if not colon or not port.isdecimal() or not 0 <= int(port) < 65536:
@@ -184,6 +206,31 @@ class Settings(BaseSettings):
         return self.state_dir / "registry.db"
 
 
+def origins() -> dict[str, str]:
+    """Where each setting's value comes from, by field: `environment`, `.env` or `default`."""
+    in_environment, in_file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+    return {
+        field: "environment" if field in in_environment else ".env" if field in in_file else "default"
+        for field in Settings.model_fields
+    }
+
+
+def unknown_variables() -> dict[str, str]:
+    """What looks like a setting and is none, each with the setting that was perhaps meant ("": no idea).
+
+    All such lines of `.env`. Of the environment only what is close to a setting: others name theirs `NRC_…`
+    too, such as Kubernetes for a service called nrc.
+    """
+    known = [env_name(field) for field in Settings.model_fields]
+    in_file = {env_name(field) for field in DotEnvSettingsSource(Settings)()}
+    found = {}
+    for name in sorted({*in_file, *os.environ} - {*known}):
+        meant = get_close_matches(name, known, n=1, cutoff=0.85) if name.startswith(PREFIX) else []
+        if meant or name in in_file:
+            found[name] = meant[0] if meant else ""
+    return found
+
+
 def env_name(field: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + field.upper()
@@ -195,8 +242,10 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(
-            [
-                f"{env_name(str(fault['loc'][0]))}: {fault['msg'].removeprefix('Value error, ')}"
-                for fault in error.errors(include_input=False, include_url=False)
-            ]
+            list(
+                dict.fromkeys(
+                    f"{env_name(str(fault['loc'][0]))}: {fault['msg'].removeprefix('Value error, ')}"
+                    for fault in error.errors(include_input=False, include_url=False)
+                )
+            )
         ) from None

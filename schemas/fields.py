@@ -16,11 +16,11 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from yarl import URL
 
 from schemas.errors import InvalidParam
-from schemas.jsontext import Number
+from schemas.jsontext import Number, Repeated
 
 NON_FIELD = "nonFieldErrors"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATIN1_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
 _DATE_TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([.,]\d+)?\s?([Zz]|[+-]\d{2}(?::?\d{2})?)?"
@@ -80,6 +80,8 @@ def _url(*, max_length: int | None, blank: bool = False, userinfo: bool) -> Call
         text = text_of(value)
         if not text:
             return text
+        if not text.strip():
+            raise fault("blank", "Dit veld mag niet uit alleen spaties bestaan.")
         if not is_http_url(text):
             raise fault("invalid", "Voer een volledige http- of https-URL in, met een host.")
         if not userinfo and "@" in URL(text).raw_authority:
@@ -170,6 +172,8 @@ def as_pairs(*, max_key: int | None = None, max_value: int = 1000) -> Callable[[
             except PydanticCustomError as error:
                 context = error.context or {}
                 faults.append((key, context["code"], context["reason"]))
+        if isinstance(value, Repeated):
+            faults += [(key, "invalid", "Deze naam komt vaker dan één keer voor.") for key in value.again]
         if faults:
             raise PydanticCustomError("faults", "pairs", {"faults": faults})
         return pairs

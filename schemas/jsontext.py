@@ -7,6 +7,7 @@ digit for digit. So numbers are read as `Number`, their own text, and written ba
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -20,19 +21,35 @@ class Number(str):
     __slots__ = ()
 
 
+class Repeated(dict[str, Any]):
+    """A JSON object in which names stand more than once; the last of each counts. `again`: those names."""
+
+    __slots__ = ("again",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        counts = Counter(name for name, _ in pairs)
+        self.again = tuple(name for name, count in counts.items() if count > 1)
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is geen geldige JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    return content if len(content) == len(pairs) else Repeated(pairs)
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=Number, parse_float=Number, parse_constant=_no_constant, object_pairs_hook=_object
+)
 
 
 def read_json(body: bytes) -> Any:
     """The value of a JSON text in UTF-8, numbers as `Number`. Raises ParseError, whatever the bytes are."""
     try:
-        return json.loads(
-            body.decode("utf-8"),
-            parse_int=Number,
-            parse_float=Number,
-            parse_constant=_no_constant,
-        )
+        return _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ParseError(f"De body is geen geldige UTF-8 (byte {error.start}).") from error
     except json.JSONDecodeError as error:
@@ -55,7 +72,9 @@ def write_json(value: Any) -> bytes:
         ) from error
 
 
-def _as_sent(value: Any) -> orjson.Fragment:
+def _as_sent(value: Any) -> orjson.Fragment | dict[str, Any]:
     if isinstance(value, Number):
         return orjson.Fragment(value.encode())
+    if isinstance(value, Repeated):
+        return dict(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from schemas.fields import DocumentatieLink, FilterNaam, JsonList, KanaalNaam, as_list, fault, normalise
+from schemas.fields import DocumentatieLink, FilterNaam, KanaalNaam, as_list, fault, normalise
 
 MAX_FILTERS = 100
 MAX_SLOTS = 14
@@ -18,7 +18,7 @@ MAX_SLOTS = 14
 def _filters(value: object) -> list[object]:
     items = as_list(value)
     if len(items) > MAX_FILTERS:
-        raise fault("invalid", f"Een kanaal heeft ten hoogste {MAX_FILTERS} filters.")
+        raise fault("max_length", f"Een kanaal heeft ten hoogste {MAX_FILTERS} filters.")
     return items
 
 
@@ -29,7 +29,7 @@ class KanaalRequest(BaseModel):
 
     naam: KanaalNaam
     documentatie_link: DocumentatieLink = ""
-    filters: Annotated[list[FilterNaam], JsonList] = Field(default_factory=list)
+    filters: Annotated[list[FilterNaam], BeforeValidator(_filters)] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Kanaal:
     """A kanaal as the registry keeps it.
 
     filters: as sent, in order. slots: the normalised filter names that have a place in the routing key,
-    at most 14, append-only (`with_filters`), so that every binding ever made keeps its meaning.
+    at most 14, append-only (`slots_for`), so that every binding ever made keeps its meaning.
+    generation: which exchange carries it; a deleted one is followed by another, never made again half-bound.
     change: the registry's change number of its last change.
     """
 
@@ -46,6 +47,7 @@ class Kanaal:
     documentatie_link: str
     filters: tuple[str, ...]
     slots: tuple[str, ...]
+    generation: int = 0
     change: int = 0
 
 

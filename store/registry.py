@@ -87,6 +87,9 @@ class Registry(Protocol):
     ) -> Kanaal:
         """Change what is not None, appending slots (`slots_for`); Conflict when it is gone."""
 
+    async def set_generation(self, uuid: UUID, generation: int) -> Kanaal:
+        """Note which exchange carries a kanaal from now on; Conflict when it is gone."""
+
     async def remove_kanaal(self, uuid: UUID) -> bool:
         """Remove a kanaal to which no abonnement refers; False (and nothing removed) otherwise."""
 

@@ -1,0 +1,46 @@
+"""The lease on a SQLite file: which host uses it, so that a process on another host can stop in time.
+
+SQLite's locks, and the memory that its WAL mode shares, work between processes of one host only.
+"""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from schemas.errors import RegistryInUse
+
+RENEWAL = 10.0
+AGE = 30.0
+
+
+def boot_id() -> str:
+    """What tells this host from others: the kernel's boot id (containers on it share that), else its name."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float) -> None:
+    """RegistryInUse when another host held the file less than 30 s ago (`now`: Unix seconds)."""
+    for row in db.query("SELECT host, at FROM lease WHERE boot != ? ORDER BY at DESC", [boot]):
+        # Either way: a lease from far ahead comes from a clock that was wrong, and must not hold for years.
+        if abs(now - row["at"]) < AGE:
+            raise RegistryInUse(
+                f"{file} is in use on host {row['host']}, and one SQLite file serves one host: "
+                f"run every process there, or stop those and wait {AGE:.0f} s."
+            )
+
+
+def renew(db: Database, *, holder: str, boot: str, now: float) -> None:
+    """Show that `holder` (one open registry) on host `boot` has the file open; drop what has run out."""
+    db.execute("DELETE FROM lease WHERE abs(? - at) >= ?", [now, AGE])
+    db.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", [holder, boot, socket.gethostname(), now])
+
+
+def release(db: Database, *, holder: str) -> None:
+    """Give up the lease of `holder`, so that another host need not wait for it to run out."""
+    db.execute("DELETE FROM lease WHERE holder = ?", [holder])

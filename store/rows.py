@@ -1,0 +1,117 @@
+"""The registry's values as table rows and back. Pure; knows the columns of store/schema.py and no SQL."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.application import Application, Scope
+from schemas.kanaal import Kanaal
+from store.registry import Declared, DeclaredKind
+
+Row = dict[str, Any]
+
+
+def kanaal_row(kanaal: Kanaal) -> Row:
+    """The row of a kanaal."""
+    return {
+        "uuid": str(kanaal.uuid),
+        "naam": kanaal.naam,
+        "documentatie_link": kanaal.documentatie_link,
+        "filters": json.dumps(kanaal.filters),
+        "slots": json.dumps(kanaal.slots),
+        "generation": kanaal.generation,
+        "change": kanaal.change,
+    }
+
+
+def kanaal_of(row: Row) -> Kanaal:
+    """The kanaal of a row."""
+    return Kanaal(
+        uuid=UUID(row["uuid"]),
+        naam=row["naam"],
+        documentatie_link=row["documentatie_link"],
+        filters=tuple(json.loads(row["filters"])),
+        slots=tuple(json.loads(row["slots"])),
+        generation=row["generation"],
+        change=row["change"],
+    )
+
+
+def abonnement_row(abonnement: Abonnement) -> Row:
+    """The row of an abonnement; `kanalen` is `[{naam, filters: [[name, value], …]}, …]`, in order."""
+    kanalen = [{"naam": group.naam, "filters": group.filters} for group in abonnement.kanalen]
+    return {
+        "uuid": str(abonnement.uuid),
+        "callback_url": abonnement.callback_url,
+        "auth": abonnement.auth,
+        "kanalen": json.dumps(kanalen),
+        "client_id": abonnement.client_id,
+        "state": abonnement.state.value,
+        "state_reason": abonnement.state_reason,
+        "change": abonnement.change,
+    }
+
+
+def abonnement_of(row: Row) -> Abonnement:
+    """The abonnement of a row."""
+    return Abonnement(
+        uuid=UUID(row["uuid"]),
+        callback_url=row["callback_url"],
+        auth=row["auth"],
+        kanalen=tuple(
+            FilterGroup(naam=group["naam"], filters=tuple((name, value) for name, value in group["filters"]))
+            for group in json.loads(row["kanalen"])
+        ),
+        client_id=row["client_id"],
+        state=State(row["state"]),
+        state_reason=row["state_reason"],
+        change=row["change"],
+    )
+
+
+def application_row(application: Application) -> Row:
+    """The row of an application."""
+    return {
+        "client_id": application.client_id,
+        "secret": application.secret,
+        "label": application.label,
+        "scopes": json.dumps(sorted(application.scopes)),
+        "scopes_from_token": int(application.scopes_from_token),
+        "old_secret": application.old_secret,
+        "old_secret_until": application.old_secret_until,
+        "change": application.change,
+    }
+
+
+def application_of(row: Row) -> Application:
+    """The application of a row."""
+    return Application(
+        client_id=row["client_id"],
+        secret=row["secret"],
+        label=row["label"],
+        scopes=frozenset(map(Scope, json.loads(row["scopes"]))),
+        scopes_from_token=bool(row["scopes_from_token"]),
+        old_secret=row["old_secret"],
+        old_secret_until=row["old_secret_until"],
+        change=row["change"],
+    )
+
+
+def declared_row(thing: Declared) -> Row:
+    """The row of something declared."""
+    return {
+        "kind": thing.kind.value,
+        "key": thing.key,
+        "owner": thing.owner,
+        "orphan_since": thing.orphan_since,
+    }
+
+
+def declared_of(row: Row) -> Declared:
+    """The declared thing of a row."""
+    return Declared(
+        kind=DeclaredKind(row["kind"]), key=row["key"], owner=row["owner"], orphan_since=row["orphan_since"]
+    )

@@ -1,0 +1,93 @@
+"""The SQLite registry's tables, as named steps that only go forward.
+
+A step that has been released is never changed: what is wrong with it is put right by a new step. The
+names of the applied ones stand in the file itself, so an older program sees that a newer one was there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database, Migrations
+
+from schemas.errors import RegistryError, RegistryTooNew
+
+
+def _first(db: Database) -> None:
+    # filters, slots, kanalen and scopes are JSON. `counter` has one row: change is the number of the last
+    # change, forgotten that of the newest removal whose tombstone (in `removed`) was cleared away.
+    db.executescript(
+        """
+        CREATE TABLE counter (id INTEGER PRIMARY KEY CHECK (id = 1),
+            change INTEGER NOT NULL, forgotten INTEGER NOT NULL);
+        INSERT INTO counter VALUES (1, 0, 0);
+        CREATE TABLE kanaal (uuid TEXT PRIMARY KEY, naam TEXT NOT NULL UNIQUE,
+            documentatie_link TEXT NOT NULL, filters TEXT NOT NULL, slots TEXT NOT NULL,
+            generation INTEGER NOT NULL, change INTEGER NOT NULL);
+        CREATE INDEX kanaal_change ON kanaal (change);
+        CREATE TABLE abonnement (uuid TEXT PRIMARY KEY, callback_url TEXT NOT NULL, auth TEXT NOT NULL,
+            kanalen TEXT NOT NULL, client_id TEXT NOT NULL, state TEXT NOT NULL, state_reason TEXT NOT NULL,
+            change INTEGER NOT NULL);
+        CREATE INDEX abonnement_change ON abonnement (change);
+        CREATE INDEX abonnement_client_id ON abonnement (client_id);
+        CREATE TABLE application (client_id TEXT PRIMARY KEY, secret TEXT NOT NULL, label TEXT NOT NULL,
+            scopes TEXT NOT NULL, scopes_from_token INTEGER NOT NULL, old_secret TEXT NOT NULL,
+            old_secret_until REAL NOT NULL, change INTEGER NOT NULL);
+        CREATE INDEX application_change ON application (change);
+        CREATE TABLE removed (kind TEXT NOT NULL, key TEXT NOT NULL, change INTEGER NOT NULL,
+            at REAL NOT NULL, PRIMARY KEY (kind, key));
+        CREATE INDEX removed_change ON removed (change);
+        """
+    )
+
+
+def _declared(db: Database) -> None:
+    db.executescript(
+        """
+        CREATE TABLE declared (kind TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, orphan_since REAL,
+            PRIMARY KEY (kind, key));
+        CREATE INDEX declared_owner ON declared (owner);
+        """
+    )
+
+
+def _lease(db: Database) -> None:
+    # A row per open registry: `boot` tells hosts apart, `at` (Unix seconds) is when it last showed itself.
+    db.executescript(
+        """
+        CREATE TABLE lease (holder TEXT PRIMARY KEY, boot TEXT NOT NULL, host TEXT NOT NULL,
+            at REAL NOT NULL);
+        """
+    )
+
+
+STEPS = {
+    "0001_kanalen_abonnementen_applications": _first,
+    "0002_declared": _declared,
+    "0003_lease": _lease,
+}
+
+_migrations = Migrations("registry")
+for _name, _step in STEPS.items():
+    _migrations(name=_name)(_step)
+
+
+def migrate(db: Database, file: Path) -> None:
+    """Bring the tables to this program's form, within the caller's transaction.
+
+    Raises RegistryTooNew when the file has steps that this program does not know, RegistryError when the
+    file is another program's.
+    """
+    applied = {step.name for step in _migrations.applied(db)}
+    if newer := sorted(applied - STEPS.keys()):
+        raise RegistryTooNew(
+            f"{file} was written by a newer version of nrc (step {newer[-1]}): start that version, or "
+            "restore the copy from before the upgrade."
+        )
+    if not applied and db.table_names():
+        raise RegistryError(
+            f"{file} is an SQLite database of another program: point NRC_DATABASE_URL or NRC_STATE_DIR "
+            "elsewhere."
+        )
+    if STEPS.keys() - applied:
+        _migrations.apply(db)

@@ -1,0 +1,320 @@
+"""The registry in a SQLite file: the SQL of every method of `store.registry.Registry`.
+
+Each write takes the next change number in its own transaction. The file, its threads and its faults are
+store/sqlite_file.py's; the form of a row is store/rows.py's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from sqlite_utils import Database
+from sqlite_utils.db import NotFoundError
+
+from schemas.abonnement import Abonnement, State
+from schemas.application import Application
+from schemas.errors import Conflict
+from schemas.kanaal import Kanaal, slots_for
+from store.lease import RENEWAL, boot_id
+from store.registry import Changes, Declared
+from store.rows import (
+    Row,
+    abonnement_of,
+    abonnement_row,
+    application_of,
+    application_row,
+    declared_of,
+    declared_row,
+    kanaal_of,
+    kanaal_row,
+)
+from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
+
+TOMBSTONE_AGE = 30 * 24 * 3600.0
+
+
+class SqliteRegistry:
+    """The registry in one file, for the processes of one host.
+
+    boot: what tells this host from others, for tests. clock: Unix seconds. Times are in seconds.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        boot: str | None = None,
+        busy_timeout: float = BUSY_TIMEOUT,
+        renewal: float = RENEWAL,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = SqliteFile(file, boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal)
+        self._clock = clock
+
+    async def __aenter__(self) -> Self:
+        await self._file.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._file.__aexit__(kind, error, trace)
+
+    async def change_number(self) -> int:
+        return await self._file.read(lambda db: _counter(db)[0])
+
+    async def changes_since(self, number: int) -> Changes:
+        return await self._file.read(lambda db: _changes_since(db, number))
+
+    async def add_kanaal(self, kanaal: Kanaal) -> Kanaal:
+        def work(db: Database) -> Kanaal:
+            if _has_kanaal(db, kanaal.naam):
+                raise Conflict(f"there is a kanaal called {kanaal.naam!r} already.")
+            slots = slots_for(kanaal.filters, kanaal.slots)
+            added = replace(kanaal, slots=slots, change=_next_change(db))
+            _insert(db, "kanaal", str(added.uuid), kanaal_row(added))
+            return added
+
+        return await self._file.write(work)
+
+    async def update_kanaal(
+        self, uuid: UUID, *, documentatie_link: str | None, filters: tuple[str, ...] | None
+    ) -> Kanaal:
+        def changed(kanaal: Kanaal) -> Kanaal:
+            if documentatie_link is not None:
+                kanaal = replace(kanaal, documentatie_link=documentatie_link)
+            if filters is not None:
+                kanaal = replace(kanaal, filters=filters, slots=slots_for(filters, kanaal.slots))
+            return kanaal
+
+        return await self._change_kanaal(uuid, changed)
+
+    async def set_generation(self, uuid: UUID, generation: int) -> Kanaal:
+        return await self._change_kanaal(uuid, lambda kanaal: replace(kanaal, generation=generation))
+
+    async def _change_kanaal(self, uuid: UUID, changed: Callable[[Kanaal], Kanaal]) -> Kanaal:
+        def work(db: Database) -> Kanaal:
+            row = _row(db, "kanaal", str(uuid))
+            if row is None:
+                raise Conflict(f"kanaal {uuid} is gone.")
+            kanaal = replace(changed(kanaal_of(row)), change=_next_change(db))
+            db.table("kanaal").update(str(uuid), kanaal_row(kanaal))
+            return kanaal
+
+        return await self._file.write(work)
+
+    async def remove_kanaal(self, uuid: UUID) -> bool:
+        def work(db: Database) -> bool:
+            row = _row(db, "kanaal", str(uuid))
+            if row is None or _is_referred_to(db, row["naam"]):
+                return False
+            self._remove(db, "kanaal", [str(uuid)], change=_next_change(db))
+            return True
+
+        return await self._file.write(work)
+
+    async def add_abonnement(self, abonnement: Abonnement) -> Abonnement:
+        def work(db: Database) -> Abonnement:
+            _check_kanalen(db, abonnement)
+            added = replace(abonnement, change=_next_change(db))
+            _insert(db, "abonnement", str(added.uuid), abonnement_row(added))
+            return added
+
+        return await self._file.write(work)
+
+    async def replace_abonnement(self, abonnement: Abonnement) -> Abonnement:
+        def work(db: Database) -> Abonnement:
+            row = _row(db, "abonnement", str(abonnement.uuid))
+            if row is None:
+                raise Conflict(f"abonnement {abonnement.uuid} is gone.")
+            _check_kanalen(db, abonnement)
+            changed = replace(abonnement, client_id=row["client_id"], change=_next_change(db))
+            db.table("abonnement").update(str(abonnement.uuid), abonnement_row(changed))
+            return changed
+
+        return await self._file.write(work)
+
+    async def set_state(
+        self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
+    ) -> Abonnement | None:
+        def work(db: Database) -> Abonnement | None:
+            row = _row(db, "abonnement", str(uuid))
+            if row is None or callback_url not in (None, row["callback_url"]):
+                return None
+            abonnement = abonnement_of(row)
+            if (abonnement.state, abonnement.state_reason) == (state, reason):
+                return abonnement
+            changed = replace(abonnement, state=state, state_reason=reason, change=_next_change(db))
+            db.table("abonnement").update(str(uuid), abonnement_row(changed))
+            return changed
+
+        return await self._file.write(work)
+
+    async def remove_abonnement(self, uuid: UUID) -> bool:
+        def work(db: Database) -> bool:
+            if _row(db, "abonnement", str(uuid)) is None:
+                return False
+            self._remove(db, "abonnement", [str(uuid)], change=_next_change(db))
+            return True
+
+        return await self._file.write(work)
+
+    async def add_application(self, application: Application) -> Application:
+        def work(db: Database) -> Application:
+            if _row(db, "application", application.client_id) is not None:
+                raise Conflict(f"there is an application {application.client_id!r} already.")
+            added = replace(application, change=_next_change(db))
+            _insert(db, "application", added.client_id, application_row(added))
+            return added
+
+        return await self._file.write(work)
+
+    async def replace_application(self, application: Application) -> Application:
+        def work(db: Database) -> Application:
+            if _row(db, "application", application.client_id) is None:
+                raise Conflict(f"there is no application {application.client_id!r}.")
+            changed = replace(application, change=_next_change(db))
+            db.table("application").update(application.client_id, application_row(changed))
+            return changed
+
+        return await self._file.write(work)
+
+    async def remove_application(
+        self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
+    ) -> tuple[UUID, ...]:
+        def work(db: Database) -> tuple[UUID, ...]:
+            owned = _owned_by(db, client_id)
+            _check_removal(
+                db, client_id, owned=len(owned), with_abonnementen=with_abonnementen, give_to=give_to
+            )
+            change = _next_change(db)
+            if give_to is not None:
+                db.execute(
+                    "UPDATE abonnement SET client_id = ?, change = ? WHERE client_id = ?",
+                    [give_to, change, client_id],
+                )
+            else:
+                self._remove(db, "abonnement", owned, change=change)
+            self._remove(db, "application", [client_id], change=change)
+            return tuple(map(UUID, owned))
+
+        return await self._file.write(work)
+
+    async def declared(self) -> tuple[Declared, ...]:
+        return await self._file.read(lambda db: tuple(map(declared_of, db.query("SELECT * FROM declared"))))
+
+    async def declared_by(self, owner: str) -> tuple[Declared, ...]:
+        select = "SELECT * FROM declared WHERE owner = ?"
+        return await self._file.read(lambda db: tuple(map(declared_of, db.query(select, [owner]))))
+
+    async def note_declared(self, things: Iterable[Declared]) -> None:
+        rows = [declared_row(thing) for thing in things]
+        if rows:
+            await self._file.write(lambda db: db.table("declared").insert_all(rows, replace=True))
+
+    async def forget_declared(self, things: Iterable[Declared]) -> None:
+        keys = [(thing.kind.value, thing.key) for thing in things]
+        delete = "DELETE FROM declared WHERE kind = ? AND key = ?"
+        if keys:
+            await self._file.write(lambda db: db.conn.executemany(delete, keys))
+
+    def _remove(self, db: Database, kind: str, keys: list[str], *, change: int) -> None:
+        """Remove rows and leave a tombstone of each; those that are old enough go."""
+        now = self._clock()
+        table = db.table(kind)
+        for key in keys:
+            table.delete(key)
+            db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)", [kind, key, change, now])
+        limit = now - TOMBSTONE_AGE
+        forgotten = db.execute("SELECT max(change) FROM removed WHERE at < ?", [limit]).fetchone()[0]
+        if forgotten is not None:
+            db.execute("DELETE FROM removed WHERE at < ?", [limit])
+            db.execute("UPDATE counter SET forgotten = max(forgotten, ?)", [forgotten])
+
+
+def _counter(db: Database) -> tuple[int, int]:
+    """(number of the last change, number up to which tombstones are gone)."""
+    change, forgotten = db.execute("SELECT change, forgotten FROM counter").fetchone()
+    return change, forgotten
+
+
+def _next_change(db: Database) -> int:
+    db.execute("UPDATE counter SET change = change + 1")
+    return _counter(db)[0]
+
+
+def _changes_since(db: Database, number: int) -> Changes:
+    last, forgotten = _counter(db)
+    whole = number <= 0 or number < forgotten or number > last
+    after = [0 if whole else number]
+
+    def changed(table: str) -> Iterable[Row]:
+        return db.table(table).rows_where("change > ?", after)
+
+    gone: dict[str, list[str]] = {"kanaal": [], "abonnement": [], "application": []}
+    for row in changed("removed"):
+        gone[row["kind"]].append(row["key"])
+    return Changes(
+        number=last,
+        kanalen=tuple(map(kanaal_of, changed("kanaal"))),
+        abonnementen=tuple(map(abonnement_of, changed("abonnement"))),
+        applications=tuple(map(application_of, changed("application"))),
+        gone_kanalen=frozenset(map(UUID, gone["kanaal"])),
+        gone_abonnementen=frozenset(map(UUID, gone["abonnement"])),
+        gone_applications=frozenset(gone["application"]),
+        whole=whole,
+    )
+
+
+def _row(db: Database, table: str, key: str) -> Row | None:
+    """The row with this primary key, or None."""
+    try:
+        return db.table(table).get(key)
+    except NotFoundError:
+        return None
+
+
+def _insert(db: Database, kind: str, key: str, row: Row) -> None:
+    """Insert a row; a key that was removed before is not gone any more."""
+    db.table(kind).insert(row)
+    db.execute("DELETE FROM removed WHERE kind = ? AND key = ?", [kind, key])
+
+
+def _owned_by(db: Database, client_id: str) -> list[str]:
+    rows = db.table("abonnement").rows_where("client_id = ?", [client_id], select="uuid", order_by="uuid")
+    return [row["uuid"] for row in rows]
+
+
+def _has_kanaal(db: Database, naam: str) -> bool:
+    return db.table("kanaal").count_where("naam = ?", [naam]) > 0
+
+
+def _check_kanalen(db: Database, abonnement: Abonnement) -> None:
+    for group in abonnement.kanalen:
+        if not _has_kanaal(db, group.naam):
+            raise Conflict(f"there is no kanaal called {group.naam!r}.")
+
+
+def _is_referred_to(db: Database, naam: str) -> bool:
+    select = (
+        "SELECT 1 FROM abonnement, json_each(abonnement.kanalen) AS item "
+        "WHERE json_extract(item.value, '$.naam') = ? LIMIT 1"
+    )
+    return db.execute(select, [naam]).fetchone() is not None
+
+
+def _check_removal(
+    db: Database, client_id: str, *, owned: int, with_abonnementen: bool, give_to: str | None
+) -> None:
+    if _row(db, "application", client_id) is None:
+        raise Conflict(f"there is no application {client_id!r}.")
+    if give_to is not None and (give_to == client_id or _row(db, "application", give_to) is None):
+        raise Conflict(f"there is no other application {give_to!r} to give its abonnementen to.")
+    if owned and not with_abonnementen and give_to is None:
+        raise Conflict(f"application {client_id!r} owns {owned} abonnement(en).")

@@ -1,0 +1,468 @@
+"""What any registry store must do (store/registry.py). A store joins with one line in STORES."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.application import Application, Scope
+from schemas.errors import Conflict, RegistryError
+from schemas.kanaal import MAX_SLOTS, Kanaal
+from store.registry import Changes, Declared, DeclaredKind, Registry, open_registry
+
+WORKER = Path(__file__).with_name("registry_worker.py")
+
+# How a store's address is made; `open_registry` opens it, also in other processes.
+STORES: dict[str, Callable[[Path], Path]] = {
+    "sqlite": lambda folder: folder / "state" / "registry.db",
+}
+
+
+@pytest.fixture(params=STORES)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def registry(address: Path) -> AsyncIterator[Registry]:
+    async with open_registry(address) as opened:
+        yield opened
+
+
+def a_kanaal(naam: str = "zaken", *, filters: tuple[str, ...] = ("bronorganisatie",)) -> Kanaal:
+    return Kanaal(uuid4(), naam, "https://example.com/kanaal", filters, ())
+
+
+def an_abonnement(*namen: str, client_id: str = "zac") -> Abonnement:
+    groups = tuple(FilterGroup(naam, (("bronorganisatie", "051845623"),)) for naam in namen)
+    return Abonnement(uuid4(), "http://consumer:8000/callback", "Bearer x", groups, client_id)
+
+
+class Copy:
+    """What a process keeps of the registry, made only from `changes_since`."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.kanalen: dict[UUID, Kanaal] = {}
+        self.abonnementen: dict[UUID, Abonnement] = {}
+        self.applications: dict[str, Application] = {}
+
+    def apply(self, changes: Changes) -> None:
+        if changes.whole:
+            self.__init__()  # type: ignore[misc]
+        self.number = changes.number
+        self.kanalen |= {kanaal.uuid: kanaal for kanaal in changes.kanalen}
+        self.abonnementen |= {abonnement.uuid: abonnement for abonnement in changes.abonnementen}
+        self.applications |= {application.client_id: application for application in changes.applications}
+        for uuid in changes.gone_kanalen:
+            self.kanalen.pop(uuid, None)
+        for uuid in changes.gone_abonnementen:
+            self.abonnementen.pop(uuid, None)
+        for client_id in changes.gone_applications:
+            self.applications.pop(client_id, None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Copy) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def whole(registry: Registry) -> Changes:
+    return await registry.changes_since(0)
+
+
+async def test_a_fresh_registry_is_empty(registry: Registry) -> None:
+    assert await registry.change_number() == 0
+    assert await whole(registry) == Changes(number=0, whole=True)
+    assert await registry.declared() == ()
+
+
+async def test_what_was_kept_is_there_after_opening_again(address: Path) -> None:
+    async with open_registry(address) as registry:
+        kanaal = await registry.add_kanaal(a_kanaal())
+        abonnement = await registry.add_abonnement(an_abonnement("zaken"))
+        application = await registry.add_application(
+            Application("zac", "geheim", "ZAC", frozenset(Scope), True, "oud", 1e9)
+        )
+        await registry.note_declared([Declared(DeclaredKind.QUEUE, "q")])
+    async with open_registry(address) as registry:
+        assert await whole(registry) == Changes(3, (kanaal,), (abonnement,), (application,), whole=True)
+        assert await registry.declared() == (Declared(DeclaredKind.QUEUE, "q"),)
+
+
+async def test_a_registry_that_is_not_open_says_so(address: Path) -> None:
+    registry = open_registry(address)
+    with pytest.raises(RegistryError, match="not open"):
+        await registry.change_number()
+    async with registry:
+        await registry.add_kanaal(a_kanaal())
+    with pytest.raises(RegistryError, match="not open"):
+        await registry.add_kanaal(a_kanaal("documenten"))
+
+
+# Kanalen
+
+
+async def test_add_kanaal_gives_it_a_change_number_and_slots(registry: Registry) -> None:
+    kanaal = a_kanaal(filters=("object_type", "objectType", "bronorganisatie"))
+    added = await registry.add_kanaal(kanaal)
+    assert added == replace(kanaal, slots=("objecttype", "bronorganisatie"), change=1)
+    assert (await whole(registry)).kanalen == (added,)
+    assert await registry.change_number() == 1
+
+
+@pytest.mark.parametrize("naam", ["a b.c#*", "é🦉" * 25, "it's; DROP TABLE kanaal--", '"[]{}\\%_', "~", "-"])
+async def test_any_naam_is_kept_as_it_is(registry: Registry, naam: str) -> None:
+    added = await registry.add_kanaal(a_kanaal(naam, filters=(naam,)))
+    await registry.add_abonnement(an_abonnement(naam))
+    assert (await whole(registry)).kanalen == (added,)
+    assert not await registry.remove_kanaal(added.uuid)
+
+
+async def test_a_naam_is_unique_and_case_sensitive(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal("zaken"))
+    with pytest.raises(Conflict):
+        await registry.add_kanaal(a_kanaal("zaken"))
+    assert await registry.change_number() == 1
+    await registry.add_kanaal(a_kanaal("Zaken"))
+    assert len((await whole(registry)).kanalen) == 2
+
+
+async def test_update_kanaal_changes_what_is_given(registry: Registry) -> None:
+    first = await registry.add_kanaal(a_kanaal(filters=("a",)))
+    linked = await registry.update_kanaal(first.uuid, documentatie_link="", filters=None)
+    assert linked == replace(first, documentatie_link="", change=2)
+    filtered = await registry.update_kanaal(first.uuid, documentatie_link=None, filters=("B_b", "c"))
+    assert filtered == replace(linked, filters=("B_b", "c"), slots=("a", "bb", "c"), change=3)
+    assert (await whole(registry)).kanalen == (filtered,)
+
+
+async def test_slots_only_grow_and_stop_at_their_number(registry: Registry) -> None:
+    kanaal = await registry.add_kanaal(a_kanaal(filters=("z", "y")))
+    for filters in (("a",), (), tuple(f"f{n}" for n in range(100))):
+        updated = await registry.update_kanaal(kanaal.uuid, documentatie_link=None, filters=filters)
+        assert updated.filters == filters
+        assert updated.slots[: len(kanaal.slots)] == kanaal.slots
+        kanaal = updated
+    assert kanaal.slots == ("z", "y", "a", *(f"f{n}" for n in range(MAX_SLOTS - 3)))
+
+
+async def test_update_of_a_kanaal_that_is_gone(registry: Registry) -> None:
+    with pytest.raises(Conflict):
+        await registry.update_kanaal(uuid4(), documentatie_link="", filters=())
+    assert await registry.change_number() == 0
+
+
+async def test_a_kanaal_goes_when_no_abonnement_refers_to_it(registry: Registry) -> None:
+    zaken = await registry.add_kanaal(a_kanaal("zaken"))
+    zaak = await registry.add_kanaal(a_kanaal("zaak"))
+    abonnement = await registry.add_abonnement(an_abonnement("zaken"))
+    number = await registry.change_number()
+    assert not await registry.remove_kanaal(zaken.uuid)
+    assert await registry.change_number() == number
+    assert await registry.remove_kanaal(zaak.uuid)
+    assert not await registry.remove_kanaal(zaak.uuid)
+    assert await registry.remove_abonnement(abonnement.uuid)
+    assert await registry.remove_kanaal(zaken.uuid)
+    changes = await registry.changes_since(number)
+    assert changes.gone_kanalen == {zaken.uuid, zaak.uuid}
+    assert changes.number == number + 3
+    await registry.add_kanaal(a_kanaal("zaken"))
+
+
+# Abonnementen
+
+
+async def test_an_abonnement_is_kept_whole(registry: Registry) -> None:
+    for naam in ("zaken", "besluiten"):
+        await registry.add_kanaal(a_kanaal(naam))
+    groups = (
+        FilterGroup("zaken", (("b", "*"), ("a", ""), ("zaaktype.catalogus", "x" * 1000))),
+        FilterGroup("besluiten"),
+        FilterGroup("zaken", (("🦉", "é\n'\"\\"),)),
+    )
+    abonnement = replace(an_abonnement(), kanalen=groups, auth="Bearer é" * 1000, state_reason="x")
+    added = await registry.add_abonnement(abonnement)
+    assert added == replace(abonnement, change=3)
+    assert (await whole(registry)).abonnementen == (added,)
+    empty = await registry.add_abonnement(an_abonnement())
+    assert (await registry.changes_since(3)).abonnementen == (empty,)
+
+
+async def test_an_abonnement_on_an_unknown_kanaal_is_refused(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal("zaken"))
+    with pytest.raises(Conflict, match="onbekend"):
+        await registry.add_abonnement(an_abonnement("zaken", "onbekend"))
+    added = await registry.add_abonnement(an_abonnement("zaken"))
+    with pytest.raises(Conflict, match="onbekend"):
+        await registry.replace_abonnement(
+            replace(added, kanalen=(FilterGroup("onbekend"),), callback_url="http://x/")
+        )
+    assert (await whole(registry)).abonnementen == (added,)
+    assert await registry.change_number() == 2
+
+
+async def test_the_same_abonnement_twice_is_a_conflict(registry: Registry) -> None:
+    added = await registry.add_abonnement(an_abonnement())
+    with pytest.raises(Conflict):
+        await registry.add_abonnement(added)
+    assert await registry.change_number() == 1
+
+
+async def test_replace_abonnement_keeps_its_owner(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal("zaken"))
+    added = await registry.add_abonnement(an_abonnement())
+    await registry.set_state(added.uuid, State.SUSPENDED, "410 from callback")
+    new = replace(an_abonnement("zaken", client_id="thief"), uuid=added.uuid, auth="Bearer y")
+    kept = await registry.replace_abonnement(new)
+    assert kept == replace(new, client_id="zac", state=State.ACTIVE, state_reason="", change=4)
+    assert (await whole(registry)).abonnementen == (kept,)
+    with pytest.raises(Conflict):
+        await registry.replace_abonnement(an_abonnement("zaken"))
+
+
+async def test_set_state(registry: Registry) -> None:
+    added = await registry.add_abonnement(an_abonnement())
+    suspended = await registry.set_state(added.uuid, State.SUSPENDED, "410", callback_url=added.callback_url)
+    assert suspended == replace(added, state=State.SUSPENDED, state_reason="410", change=2)
+    assert await registry.set_state(added.uuid, State.SUSPENDED, "410") == suspended
+    assert await registry.change_number() == 2
+    assert await registry.set_state(added.uuid, State.ACTIVE, "", callback_url="http://old/") is None
+    assert await registry.set_state(uuid4(), State.ACTIVE, "") is None
+    assert (await whole(registry)).abonnementen == (suspended,)
+    other_reason = await registry.set_state(added.uuid, State.SUSPENDED, "operator")
+    assert other_reason == replace(added, state=State.SUSPENDED, state_reason="operator", change=3)
+
+
+async def test_remove_abonnement(registry: Registry) -> None:
+    added = await registry.add_abonnement(an_abonnement())
+    assert await registry.remove_abonnement(added.uuid)
+    assert not await registry.remove_abonnement(added.uuid)
+    assert await registry.changes_since(1) == Changes(2, gone_abonnementen=frozenset({added.uuid}))
+
+
+# Applications
+
+
+async def test_an_application_is_kept_and_replaced(registry: Registry) -> None:
+    added = await registry.add_application(
+        Application("zac", "geheim", "ZAC é", frozenset({Scope.PUBLICEREN}))
+    )
+    assert added.change == 1
+    with pytest.raises(Conflict):
+        await registry.add_application(Application("zac", "other"))
+    rotated = replace(added, secret="nieuw", old_secret="geheim", old_secret_until=1.5, scopes=frozenset())
+    kept = await registry.replace_application(rotated)
+    assert kept == replace(rotated, change=2)
+    assert (await whole(registry)).applications == (kept,)
+    with pytest.raises(Conflict):
+        await registry.replace_application(Application("other", "x"))
+    await registry.add_application(Application("ZAC", "case matters"))
+
+
+async def test_an_application_goes_with_its_abonnementen(registry: Registry) -> None:
+    for client_id in ("zac", "drc"):
+        await registry.add_application(Application(client_id, "s"))
+    mine = [await registry.add_abonnement(an_abonnement()) for _ in range(2)]
+    other = await registry.add_abonnement(an_abonnement(client_id="drc"))
+    number = await registry.change_number()
+    for options in ({}, {"give_to": "nobody"}, {"give_to": "zac"}):
+        with pytest.raises(Conflict):
+            await registry.remove_application("zac", **options)
+    with pytest.raises(Conflict):
+        await registry.remove_application("nobody", with_abonnementen=True)
+    assert await registry.change_number() == number
+    gone = await registry.remove_application("zac", with_abonnementen=True)
+    assert set(gone) == {abonnement.uuid for abonnement in mine}
+    changes = await registry.changes_since(number)
+    assert changes.gone_abonnementen == set(gone)
+    assert changes.gone_applications == {"zac"}
+    assert (await whole(registry)).abonnementen == (other,)
+
+
+async def test_an_application_gives_its_abonnementen_away(registry: Registry) -> None:
+    for client_id in ("zac", "drc"):
+        await registry.add_application(Application(client_id, "s"))
+    mine = await registry.add_abonnement(an_abonnement())
+    number = await registry.change_number()
+    assert await registry.remove_application("zac", give_to="drc") == (mine.uuid,)
+    changes = await registry.changes_since(number)
+    assert changes.abonnementen == (replace(mine, client_id="drc", change=changes.number),)
+    assert changes.gone_applications == {"zac"}
+    assert await registry.remove_application("drc", with_abonnementen=True) == (mine.uuid,)
+
+
+async def test_an_application_without_abonnementen_just_goes_and_may_come_back(registry: Registry) -> None:
+    await registry.add_application(Application("zac", "s"))
+    assert await registry.remove_application("zac") == ()
+    again = await registry.add_application(Application("zac", "t"))
+    changes = await registry.changes_since(1)
+    assert changes.applications == (again,)
+    assert changes.gone_applications == frozenset()
+
+
+# Changes
+
+
+async def test_a_copy_from_a_number_that_was_never_reached_gets_the_whole(registry: Registry) -> None:
+    kanaal = await registry.add_kanaal(a_kanaal())
+    abonnement = await registry.add_abonnement(an_abonnement())
+    await registry.remove_abonnement(abonnement.uuid)
+    changes = await registry.changes_since(1000)
+    assert changes == Changes(3, (kanaal,), gone_abonnementen=frozenset({abonnement.uuid}), whole=True)
+    assert changes == await registry.changes_since(0)
+
+
+async def test_nothing_changed(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal())
+    assert await registry.changes_since(1) == Changes(1)
+
+
+async def _do_something(registry: Registry, dice: random.Random, copy: Copy) -> None:
+    """One random write; Conflicts are part of it."""
+    uuid = dice.choice([*copy.abonnementen, uuid4()])
+    kanaal = dice.choice([*copy.kanalen, uuid4()])
+    client_id = dice.choice("abcd")
+    naam = dice.choice("klmno")
+    works = [
+        lambda: registry.add_kanaal(a_kanaal(naam)),
+        lambda: registry.update_kanaal(kanaal, documentatie_link=None, filters=(naam,)),
+        lambda: registry.remove_kanaal(kanaal),
+        lambda: registry.add_abonnement(an_abonnement(naam, client_id=client_id)),
+        lambda: registry.add_abonnement(an_abonnement(client_id=client_id)),
+        lambda: registry.replace_abonnement(replace(an_abonnement(naam), uuid=uuid)),
+        lambda: registry.set_state(uuid, dice.choice(list(State)), naam),
+        lambda: registry.remove_abonnement(uuid),
+        lambda: registry.add_application(Application(client_id, "s")),
+        lambda: registry.replace_application(Application(client_id, naam)),
+        lambda: registry.remove_application(client_id, with_abonnementen=dice.random() < 0.5),
+        lambda: registry.remove_application(client_id, give_to=dice.choice("abcd")),
+    ]
+    try:
+        await dice.choice(works)()
+    except Conflict:
+        assert await registry.change_number() == copy.number
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_copy_that_follows_equals_one_that_starts_anew(registry: Registry, seed: int) -> None:
+    dice = random.Random(seed)
+    follower, laggard = Copy(), Copy()
+    for step in range(150):
+        await _do_something(registry, dice, follower)
+        follower.apply(await registry.changes_since(follower.number))
+        if step % 10 == 0:
+            laggard.apply(await registry.changes_since(laggard.number))
+            assert laggard == follower
+    fresh = Copy()
+    fresh.apply(await registry.changes_since(0))
+    assert fresh == follower
+    assert follower.number > 50
+
+
+async def test_changes_come_from_one_snapshot(address: Path, registry: Registry) -> None:
+    """The application and its abonnementen go in one transaction: no reader sees half of it."""
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        for _ in range(40):
+            await registry.add_application(Application("zac", "s"))
+            for _ in range(3):
+                await registry.add_abonnement(an_abonnement())
+            await registry.remove_application("zac", with_abonnementen=True)
+        stop.set()
+
+    async with open_registry(address) as other, asyncio.TaskGroup() as tasks:
+        tasks.create_task(write())
+        looks = 0
+        while not stop.is_set():
+            seen = await other.changes_since(0)
+            assert seen.applications or not seen.abonnementen
+            looks += 1
+    assert looks > 10
+
+
+# What was declared
+
+
+async def test_declared_things_are_noted_and_forgotten_without_a_change(registry: Registry) -> None:
+    queue = Declared(DeclaredKind.QUEUE, "nrc.abonnement.x", owner="x")
+    binding = Declared(DeclaredKind.BINDING, '["é", "🦉"]', owner="x")
+    exchange = Declared(DeclaredKind.EXCHANGE, "nrc.abonnement.x", owner="zaken")
+    await registry.note_declared([queue, binding, exchange])
+    await registry.note_declared(thing for thing in (queue,))
+    await registry.note_declared([])
+    assert set(await registry.declared()) == {queue, binding, exchange}
+    assert set(await registry.declared_by("x")) == {queue, binding}
+    orphan = replace(queue, owner="", orphan_since=12.5)
+    await registry.note_declared([orphan])
+    assert set(await registry.declared()) == {orphan, binding, exchange}
+    await registry.forget_declared([queue, binding, Declared(DeclaredKind.QUEUE, "never there")])
+    await registry.forget_declared([])
+    assert await registry.declared() == (exchange,)
+    assert await registry.change_number() == 0
+
+
+# Several at once
+
+
+async def _worker(address: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), str(address), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_calls_at_once_in_one_process(registry: Registry) -> None:
+    added = await asyncio.gather(*(registry.add_kanaal(a_kanaal(f"k{n}")) for n in range(50)))
+    assert sorted(kanaal.change for kanaal in added) == list(range(1, 51))
+    assert len((await whole(registry)).kanalen) == 50
+
+
+async def test_several_processes_write_at_once(address: Path, registry: Registry) -> None:
+    shared = [f"shared {n}" for n in range(20)]
+    workers = [
+        await _worker(address, "add", *shared, *(f"own {worker} {n}" for n in range(20)))
+        for worker in range(4)
+    ]
+    outputs = [(await worker.communicate())[0].decode().split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4
+    answers = [answer for output in outputs for answer in output]
+    numbers = sorted(int(answer) for answer in answers if answer != "taken")
+    assert len(answers) == 160
+    assert numbers == list(range(1, 101)), "each name once, each change its own number"
+    changes = await whole(registry)
+    assert changes.number == 100
+    assert sorted(kanaal.change for kanaal in changes.kanalen) == numbers
+
+
+async def test_what_a_killed_process_was_told_is_kept(address: Path, registry: Registry) -> None:
+    worker = await _worker(address, "add-and-hang", "zaken")
+    assert worker.stdout
+    assert await worker.stdout.readline() == b"1\n"
+    worker.kill()
+    await worker.wait()
+    assert [kanaal.naam for kanaal in (await whole(registry)).kanalen] == ["zaken"]
+    await registry.add_kanaal(a_kanaal("besluiten"))
+
+
+async def test_a_cancelled_call_leaves_the_registry_usable(registry: Registry) -> None:
+    async def cancelled(naam: str) -> None:
+        task = asyncio.ensure_future(registry.add_kanaal(a_kanaal(naam)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+    for n in range(20):
+        await cancelled(f"k{n}")
+    last = await registry.add_kanaal(a_kanaal("last"))
+    changes = await whole(registry)
+    assert changes.number == last.change == len(changes.kanalen)

@@ -1,0 +1,156 @@
+"""The settings: their page, their faults, and where their values come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nrc.cli.settings import known_settings, page, shown
+from runtime.settings import Settings, env_name, load_settings
+from schemas.errors import SettingsError
+from tests.command import nrc
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def faults(**values: str) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as refused:
+        load_settings(_env_file=None, **values)
+    return refused.value.faults
+
+
+def test_the_page_is_up_to_date(tmp_path: Path) -> None:
+    assert PAGE.read_text() == page(), "run: nrc settings --markdown > docs/settings.md"
+    assert nrc(tmp_path, "settings", "--markdown").out == page()
+
+
+def test_the_page_names_every_setting_with_help() -> None:
+    for known in known_settings():
+        assert f"| `{env_name(known.field)}` |" in page()
+        assert known.help.endswith("."), known.field
+    assert len(known_settings()) == len(Settings.model_fields)
+
+
+WRONG = {
+    "amqp_url": "http://localhost",
+    "database_url": "postgresql://localhost/nrc",
+    "gateway_listen": "8000",
+    "health_listen": "localhost:http",
+    "public_url": "nrc.example.com",
+    "trusted_proxies": "10.0.0.0/8,proxy",
+    "callback_check": "maybe",
+    "documentation_link_check": "on",
+    "callback_timeout": "0",
+    "retry_schedule": "5,0",
+    "jwt_expiry": "-1",
+    "time_leeway": "5s",
+    "legacy_tokens": "perhaps",
+    "max_body": "10",
+    "deliverer_concurrency": "0",
+    "deliverer_prefetch": "many",
+    "gateway_processes": "0",
+    "deliverer_processes": "65",
+    "reconcile_interval": "0",
+    "refresh_interval": "31",
+    "stop_timeout": "-1",
+    "log_format": "xml",
+    "log_level": "loud",
+}
+ANY_TEXT = {"state_dir", "callback_check_exempt_hosts"}
+
+
+def test_every_wrong_setting_is_reported_at_once() -> None:
+    told = faults(**WRONG)
+    assert [fault.split(":")[0] for fault in told] == [env_name(field) for field in WRONG]
+    assert WRONG.keys() | ANY_TEXT == Settings.model_fields.keys(), "a wrong value for each that can be wrong"
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("amqp_url", "amqp://user:secret/part@host/"),
+        ("amqp_url", "amqp://user:secret#part@host/"),
+        ("amqp_url", "amqp://host:99999/"),
+        ("amqp_url", "amqp://[::1/"),
+        ("amqp_url", "amqp://fine/,rabbit2"),
+        ("public_url", "http://["),
+        ("public_url", "http://x/?a=b"),
+        ("gateway_listen", ""),
+        ("gateway_listen", "host:65536"),
+        ("gateway_listen", "host:-1"),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("retry_schedule", ",".join(["1"] * 51)),
+        ("retry_schedule", "5,x"),
+        ("retry_schedule", str(8 * 24 * 3600)),
+    ],
+)
+def test_a_wrong_value_is_one_fault_that_does_not_repeat_it(field: str, value: str) -> None:
+    (fault,) = faults(**{field: value})
+    assert fault.startswith(f"{env_name(field)}: ")
+    assert "secret" not in fault
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize(
+    "field, text, value",
+    [
+        ("amqp_url", "amqp://a/v, amqps://u:p%2Fw@b:1,", ("amqp://a/v", "amqps://u:p%2Fw@b:1")),
+        ("gateway_listen", "[::1]:80", ("::1", 80)),
+        ("gateway_listen", ":80", ("0.0.0.0", 80)),
+        ("health_listen", "", None),
+        ("retry_schedule", "", ()),
+        ("retry_schedule", " 1, 604800 ", (1, 604800)),
+        ("public_url", "https://nrc.nl/pad/", "https://nrc.nl/pad"),
+        ("callback_check_exempt_hosts", "", ()),
+    ],
+)
+def test_values_as_one_writes_them(field: str, text: str, value: object) -> None:
+    assert getattr(load_settings(_env_file=None, **{field: text}), field) == value
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_a_shown_value_can_be_set_again(field: str) -> None:
+    settings = load_settings(_env_file=None, trusted_proxies="10.0.0.0/8,::1", gateway_listen="[::1]:80")
+    value = getattr(settings, field)
+    assert getattr(load_settings(_env_file=None, **{field: shown(value)}), field) == value
+
+
+def test_where_a_value_came_from(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NRC_JWT_EXPIRY=99\nNRC_MAX_BODY=4096\nNRC_TYPO=1\n")
+    ran = nrc(tmp_path, "settings", "--json", env={"NRC_MAX_BODY": "2048", "NRC_GATEWAY_LISTN": "x"})
+    found = {row["name"]: row for row in ran.json()}
+    assert list(found) == [env_name(field) for field in Settings.model_fields]
+    assert (found["NRC_JWT_EXPIRY"]["value"], found["NRC_JWT_EXPIRY"]["origin"]) == ("99", ".env")
+    assert (found["NRC_MAX_BODY"]["value"], found["NRC_MAX_BODY"]["origin"]) == ("2048", "environment")
+    assert found["NRC_TIME_LEEWAY"] == {
+        "name": "NRC_TIME_LEEWAY",
+        "value": "5",
+        "origin": "default",
+        "default": "5",
+        "unit": "s",
+        "help": Settings.model_fields["time_leeway"].description,
+    }
+    assert ran.err.splitlines() == [
+        "NRC_GATEWAY_LISTN is no setting, and ignored; NRC_GATEWAY_LISTEN?",
+        "NRC_TYPO is no setting, and ignored",
+    ]
+
+
+def test_others_variables_are_left_out_of_it(tmp_path: Path) -> None:
+    kubernetes = {"NRC_PORT": "tcp://10.0.0.1:80", "NRC_SERVICE_HOST": "10.0.0.1", "NRC_UP_FD": "5"}
+    assert nrc(tmp_path, "settings", env=kubernetes).err == ""
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_passwords_are_masked(tmp_path: Path, form: list[str]) -> None:
+    url = "amqp://nrc:hidden%2Fpw@one:5672/v,amqps://nrc:hidden%2Fpw@two/"
+    ran = nrc(tmp_path, "settings", *form, env={"NRC_AMQP_URL": url})
+    assert "amqp://nrc:***@one:5672/v,amqps://nrc:***@two/" in ran.out
+    assert "hidden" not in ran.out + ran.err
+
+
+def test_settings_for_a_terminal_and_for_a_file(tmp_path: Path) -> None:
+    out = nrc(tmp_path, "settings").out
+    assert len(out.splitlines()) == len(Settings.model_fields) + 1
+    assert "\x1b" not in out

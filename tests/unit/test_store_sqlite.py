@@ -1,0 +1,399 @@
+"""What is SQLite's own about the registry: the file, its steps, the lease, and what can be wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import sys
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlite_utils import Database
+
+from schemas.application import Application
+from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
+from schemas.kanaal import Kanaal
+from store import lease, schema
+from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
+from store.sqlite_file import SqliteFile, registry_error
+from tests.eventually import eventually
+
+WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "registry.db"
+
+
+def a_kanaal(naam: str = "zaken") -> Kanaal:
+    return Kanaal(uuid4(), naam, "", (), ())
+
+
+def ask(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(file, isolation_level=None)
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    finally:
+        connection.close()
+
+
+def content(file: Path) -> bytes:
+    return file.read_bytes()
+
+
+def damage(file: Path) -> None:
+    with file.open("r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(b"\xff" * (file.stat().st_size - 4096))
+
+
+def move(file: Path) -> None:
+    file.rename(file.with_name("moved.db"))
+
+
+# The file
+
+
+async def test_the_file_is_its_owners_only(file: Path) -> None:
+    async with SqliteRegistry(file) as registry:
+        await registry.add_application(Application("zac", "geheim"))
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
+    assert modes == {"registry.db": 0o600, "registry.db-wal": 0o600, "registry.db-shm": 0o600}
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+async def test_closing_leaves_one_file_to_copy(file: Path) -> None:
+    async with SqliteRegistry(file) as registry:
+        await registry.add_kanaal(a_kanaal())
+    assert [path.name for path in file.parent.iterdir()] == ["registry.db"]
+    assert ask(file, "SELECT naam FROM kanaal") == [("zaken",)]
+
+
+async def test_commits_wait_for_the_disk(file: Path) -> None:
+    async with SqliteFile(file, boot="here") as opened:
+        journal, synchronous = await opened.write(
+            lambda db: [
+                db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+            ]
+        )
+    assert journal == "wal"
+    assert synchronous == 2, "FULL"
+
+
+async def test_a_failed_write_leaves_nothing(file: Path) -> None:
+    def half(db: Database) -> None:
+        db.execute("UPDATE counter SET change = 7")
+        raise Conflict("half way")
+
+    async with SqliteRegistry(file) as registry, SqliteFile(file, boot=lease.boot_id()) as opened:
+        with pytest.raises(Conflict, match="half way"):
+            await opened.write(half)
+        assert await registry.change_number() == 0
+        await registry.add_kanaal(a_kanaal())
+
+
+# Steps
+
+
+async def test_the_steps_are_noted_in_the_file(file: Path) -> None:
+    for _ in range(2):
+        async with SqliteRegistry(file) as registry:
+            assert await registry.change_number() == 0
+        assert [name for (name,) in ask(file, "SELECT name FROM _sqlite_migrations")] == list(schema.STEPS)
+
+
+async def test_an_older_file_is_brought_up_to_date(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with SqliteRegistry(file) as registry:
+        kanaal = await registry.add_kanaal(a_kanaal())
+    ask(file, "DROP TABLE declared")
+    ask(file, "DELETE FROM _sqlite_migrations WHERE name = '0002_declared'")
+    async with SqliteRegistry(file) as registry:
+        assert (await registry.changes_since(0)).kanalen == (kanaal,)
+        assert await registry.declared() == ()
+    assert len(ask(file, "SELECT name FROM _sqlite_migrations")) == len(schema.STEPS)
+
+
+async def test_a_step_that_fails_takes_all_with_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = schema.Migrations("registry")
+    for name, step in schema.STEPS.items():
+        broken(name=name)(step)
+
+    @broken(name="9999_broken")
+    def _broken(db: Database) -> None:
+        db.execute("CREATE TABLE half (id)")
+        db.execute("SELECT * FROM nowhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "_migrations", broken)
+        with pytest.raises(RegistryError, match="nowhere"):
+            await SqliteRegistry(file).__aenter__()
+    assert ask(file, "SELECT name FROM sqlite_master") == []
+    async with SqliteRegistry(file) as registry:
+        assert await registry.change_number() == 0
+
+
+async def test_a_newer_file_is_left_alone(file: Path) -> None:
+    async with SqliteRegistry(file) as registry:
+        await registry.add_kanaal(a_kanaal())
+    ask(file, "INSERT INTO _sqlite_migrations VALUES (99, 'registry', '0099_from_the_future', '')")
+    before = content(file)
+    with pytest.raises(RegistryTooNew, match=r"newer version of nrc .*0099_from_the_future"):
+        await SqliteRegistry(file).__aenter__()
+    assert content(file) == before
+
+
+async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.db"
+    ask(file, "CREATE TABLE theirs (id)")
+    with pytest.raises(RegistryError, match="another program"):
+        await SqliteRegistry(file).__aenter__()
+    assert ask(file, "SELECT name FROM sqlite_master") == [("theirs",)]
+
+
+async def test_four_processes_open_a_fresh_file_at_once(file: Path) -> None:
+    workers = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, str(WORKER), str(file), "add", f"k{n}", stdout=asyncio.subprocess.PIPE
+        )
+        for n in range(4)
+    ]
+    outputs = [(await worker.communicate())[0].strip() for worker in workers]
+    assert sorted(outputs) == [b"1", b"2", b"3", b"4"]
+    assert len(ask(file, "SELECT name FROM _sqlite_migrations")) == len(schema.STEPS)
+
+
+async def test_many_threads_open_a_fresh_file_at_once(file: Path) -> None:
+    registries = [SqliteRegistry(file) for _ in range(8)]
+    await asyncio.gather(*(registry.__aenter__() for registry in registries))
+    await asyncio.gather(*(registry.add_kanaal(a_kanaal(f"k{n}")) for n, registry in enumerate(registries)))
+    assert [await registry.change_number() for registry in registries] == [8] * 8
+    await asyncio.gather(*(registry.__aexit__(None, None, None) for registry in registries))
+    assert [path.name for path in file.parent.iterdir()] == ["registry.db"]
+
+
+# One host
+
+
+async def test_another_host_stops_with_one_line(file: Path) -> None:
+    async with SqliteRegistry(file, boot="here"), SqliteRegistry(file, boot="here") as second:
+        with pytest.raises(RegistryInUse, match="in use on host") as refused:
+            await SqliteRegistry(file, boot="elsewhere").__aenter__()
+        assert "\n" not in str(refused.value)
+        await second.add_kanaal(a_kanaal())
+
+
+async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) -> None:
+    async with SqliteRegistry(file, boot="here"):
+        pass
+    async with SqliteRegistry(file, boot="elsewhere") as registry:
+        await registry.add_kanaal(a_kanaal())
+
+
+@pytest.mark.parametrize("age, refused", [(29.0, True), (31.0, False), (-29.0, True), (-1e7, False)])
+def test_a_lease_runs_out(age: float, refused: bool) -> None:
+    db = Database(memory=True)
+    schema.migrate(db, Path("registry.db"))
+    now = 1_700_000_000.0
+    lease.renew(db, holder="a", boot="here", now=now - age)
+    lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now)
+    if refused:
+        with pytest.raises(RegistryInUse):
+            lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
+    else:
+        lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
+        lease.renew(db, holder="b", boot="elsewhere", now=now)
+        assert [row["holder"] for row in db.table("lease").rows] == ["b"]
+
+
+async def test_the_lease_is_renewed_without_a_change(file: Path) -> None:
+    started = time.time()
+    async with SqliteRegistry(file, renewal=0.02) as registry:
+        ask(file, "UPDATE lease SET at = 0")
+        await eventually(lambda: ask(file, "SELECT at FROM lease")[0][0] >= started)
+        assert await registry.change_number() == 0
+    assert ask(file, "SELECT * FROM lease") == []
+
+
+async def test_a_host_that_was_paused_writes_no_more_when_another_took_over(file: Path) -> None:
+    async with SqliteRegistry(file, boot="here") as paused:
+        ask(file, "UPDATE lease SET at = 0")
+        async with SqliteRegistry(file, boot="elsewhere") as other:
+            with pytest.raises(RegistryInUse):
+                await paused.add_kanaal(a_kanaal())
+            await other.add_kanaal(a_kanaal())
+        assert await paused.change_number() == 1
+
+
+def test_the_boot_id_is_the_kernels() -> None:
+    assert lease.boot_id() == lease.boot_id() != ""
+
+
+# Tombstones
+
+
+async def test_tombstones_are_kept_for_thirty_days(file: Path) -> None:
+    now = [1_700_000_000.0]
+    async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
+        kanalen = [await registry.add_kanaal(a_kanaal(f"k{n}")) for n in range(4)]
+        await registry.remove_kanaal(kanalen[0].uuid)
+        now[0] += TOMBSTONE_AGE - DAY
+        await registry.remove_kanaal(kanalen[1].uuid)
+        assert len((await registry.changes_since(4)).gone_kanalen) == 2
+        now[0] += 2 * DAY
+        await registry.remove_kanaal(kanalen[2].uuid)
+
+        behind = await registry.changes_since(4)
+        assert behind.whole
+        assert behind.kanalen == (kanalen[3],)
+        assert behind.gone_kanalen == {kanalen[1].uuid, kanalen[2].uuid}
+        in_time = await registry.changes_since(5)
+        assert not in_time.whole
+        assert in_time.gone_kanalen == {kanalen[1].uuid, kanalen[2].uuid}
+    assert TOMBSTONE_AGE >= 30 * DAY
+
+
+# What can be wrong with it
+
+
+async def test_a_locked_file_is_a_fault_of_writers_only(file: Path) -> None:
+    async with SqliteRegistry(file, busy_timeout=0.05) as registry:
+        await registry.add_kanaal(a_kanaal())
+        other = sqlite3.connect(file, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(RegistryError, match="keeps it locked"):
+            await registry.add_kanaal(a_kanaal("besluiten"))
+        assert len((await registry.changes_since(0)).kanalen) == 1
+        other.execute("ROLLBACK")
+        other.close()
+        await registry.add_kanaal(a_kanaal("besluiten"))
+
+
+async def test_a_file_locked_at_the_start(file: Path) -> None:
+    async with SqliteRegistry(file):
+        pass
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RegistryError, match="keeps it locked"):
+        await SqliteRegistry(file, busy_timeout=0.05).__aenter__()
+    other.close()
+    async with SqliteRegistry(file) as registry:
+        await registry.add_kanaal(a_kanaal())
+
+
+async def test_what_is_no_database(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to be looked at " * 100)
+    with pytest.raises(RegistryError, match="not an SQLite database"):
+        await SqliteRegistry(file).__aenter__()
+    assert file.read_text().startswith("not a database")
+
+
+async def test_a_folder_in_its_place(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="must be a file"):
+        await SqliteRegistry(tmp_path).__aenter__()
+
+
+async def test_a_state_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    with pytest.raises(RegistryError, match="NRC_STATE_DIR"):
+        await SqliteRegistry(tmp_path / "state" / "registry.db").__aenter__()
+
+
+async def test_a_damaged_file(file: Path) -> None:
+    async with SqliteRegistry(file) as registry:
+        for n in range(200):
+            await registry.add_kanaal(a_kanaal(f"k{n}"))
+    damage(file)
+    with pytest.raises(RegistryError, match="damaged"):
+        async with SqliteRegistry(file) as registry:
+            await registry.changes_since(0)
+
+
+async def test_a_disk_that_takes_no_more(file: Path) -> None:
+    """In a process of its own: the limit is a process's, and it is the one thing to fill without a mount."""
+    script = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from uuid import uuid4
+from schemas.errors import RegistryError
+from schemas.kanaal import Kanaal
+from store.sqlite import SqliteRegistry
+
+async def main():
+    async with SqliteRegistry(Path(sys.argv[1])) as registry:
+        await registry.add_kanaal(Kanaal(uuid4(), "before", "", (), ()))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
+        added = 1
+        try:
+            for n in range(1000):
+                await registry.add_kanaal(Kanaal(uuid4(), f"k{n}", "x" * 1000, (), ()))
+                added += 1
+        except RegistryError as error:
+            print(error)
+        number = await registry.change_number()
+        assert number == added, (number, added)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await registry.add_kanaal(Kanaal(uuid4(), "after", "", (), ()))
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, str(file),
+        cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert b"its disk is full" in output or b"writing it failed" in output
+    assert ask(file, "SELECT naam FROM kanaal WHERE naam IN ('before', 'after') ORDER BY naam") == [
+        ("after",),
+        ("before",),
+    ]
+
+
+async def test_a_file_that_was_replaced_is_not_written_any_more(file: Path) -> None:
+    async with SqliteRegistry(file, renewal=0.02) as registry:
+        await registry.add_kanaal(a_kanaal())
+        move(file)
+
+        async def refused() -> bool:
+            try:
+                await registry.change_number()
+            except RegistryError as error:
+                return "replaced" in str(error)
+            return False
+
+        await eventually(refused)
+        with pytest.raises(RegistryError, match="restart"):
+            await registry.add_kanaal(a_kanaal("besluiten"))
+    async with SqliteRegistry(file) as registry:
+        assert await registry.change_number() == 0
+
+
+@pytest.mark.parametrize(
+    "code, advice",
+    [
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, "keeps it locked"),
+        (sqlite3.SQLITE_FULL, "free some space"),
+        (sqlite3.SQLITE_IOERR_WRITE, "check its disk"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, "write access"),
+        (sqlite3.SQLITE_PERM, "write access"),
+        (sqlite3.SQLITE_CANTOPEN_ISDIR, "folder that this user may write to"),
+        (sqlite3.SQLITE_CORRUPT, "restore a copy"),
+        (sqlite3.SQLITE_NOTADB, "elsewhere"),
+        (None, "what sqlite said"),
+    ],
+)
+def test_every_fault_says_what_to_do(code: int | None, advice: str) -> None:
+    error = sqlite3.OperationalError("what sqlite said")
+    if code is not None:
+        error.sqlite_errorcode = code
+    told = registry_error(Path("/srv/registry.db"), error)
+    assert type(told) is RegistryError
+    assert advice in str(told)
+    assert "/srv/registry.db" in str(told)
+    assert "\n" not in str(told)
