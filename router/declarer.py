@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from router.topology import (
     of_kanaal,
 )
 from schemas.errors import BrokerUnfit
+from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
 FILTER_ATTEMPTS = 10
@@ -77,12 +79,43 @@ class Declarer:
         async with self._channel() as channel:
             await _declare_exchange(channel, Exchange(names.READY, "fanout"))
 
-    async def declare_kanaal(self, naam: str) -> None:
-        """Make the exchange of a kanaal stand."""
-        exchange = of_kanaal(naam)
-        await self._registry.note_declared(_noted([exchange], [], owner=naam))
+    async def declare_kanaal(self, kanaal: Kanaal) -> None:
+        """Make the exchange of a kanaal stand. For one that gateways cannot know yet: a new one, or all."""
+        exchange = of_kanaal(kanaal)
+        await self._registry.note_declared(_noted([exchange], [], owner=kanaal.naam))
         async with self._channel() as channel:
             await _declare_exchange(channel, exchange)
+
+    async def renew_kanaal(self, kanaal: Kanaal) -> None:
+        """Give a kanaal whose exchange was deleted another, which gateways hear of when it is fully bound.
+
+        Made again under its own name it would stand without bindings for a moment, and what a gateway
+        published in that moment would be confirmed and gone.
+        """
+        renewed = replace(kanaal, generation=kanaal.generation + 1)
+        await self.declare_kanaal(renewed)
+        kanalen = {**self._catalogue.kanalen, kanaal.naam: renewed}
+        bound = self.bound_to(kanaal.naam)
+        await asyncio.gather(
+            *(
+                self._declare_ways(of_abonnement(self._catalogue.abonnementen[uuid], kanalen))
+                for uuid in bound
+                if uuid in self._catalogue.abonnementen
+            )
+        )
+        await self._registry.set_generation(kanaal.uuid, renewed.generation)
+        await self._registry.forget_declared(_noted([of_kanaal(kanaal)], [], owner=kanaal.naam))
+        await self._catalogue.refresh()
+        for uuid in bound:
+            await self.declare_abonnement(uuid)
+
+    def bound_to(self, naam: str) -> list[UUID]:
+        """The abonnementen on a kanaal."""
+        return [
+            uuid
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            if any(group.naam == naam for group in abonnement.kanalen)
+        ]
 
     async def declare_abonnement(self, uuid: UUID) -> bool:
         """Make queue and bindings stand as the catalogue has them now, and none of the former bindings.

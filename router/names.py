@@ -25,9 +25,13 @@ def word(text: str) -> str:
     return urlsafe_b64encode(blake2b(text.encode(), digest_size=8).digest())[:11].decode()
 
 
-def kanaal_exchange(naam: str) -> str:
-    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`."""
-    return f"nrc.kanaal.{naam if _PLAIN_NAAM.fullmatch(naam) else '@' + word(naam)}"
+def kanaal_exchange(naam: str, generation: int = 0) -> str:
+    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`.
+
+    generation: 0, or how often the kanaal had to be given another exchange.
+    """
+    plain = naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam)
+    return f"nrc.kanaal.{plain}" + (f"@{generation}" if generation else "")
 
 
 def filter_exchange(naam: str, pattern: str) -> str:

@@ -177,7 +177,9 @@ class Publisher:
         await self._make_room()
         channel = connection.channel(publisher_confirms=True, on_return_raises=self._mandatory)
         await channel.initialize()
-        lane = _Lane(channel, await channel.get_exchange(name, ensure=False))
+        # Asked first, by one for all who wait: several publishes at once to an exchange that is not there
+        # would cost the whole connection, since the client library still sends once the channel has closed.
+        lane = _Lane(channel, await channel.get_exchange(name, ensure=True))
 
         def forget(*_: object) -> None:
             if self._lanes.get(name) is lane:

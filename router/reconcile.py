@@ -43,8 +43,10 @@ class Reconcile:
         self._lines = []
         await self._catalogue.refresh()
         await self._fixed_things(dry_run=dry_run)
+        await self._queues()
         await self._kanalen(dry_run=dry_run)
-        await self._abonnementen(dry_run=dry_run)
+        if not dry_run:
+            await self._abonnementen()
         await self._remove_gone(gone, dry_run=dry_run)
         await self._orphans(dry_run=dry_run)
         if not dry_run:
@@ -62,27 +64,34 @@ class Reconcile:
             await self._declarer.declare_fixed(self._fixed)
 
     async def _kanalen(self, *, dry_run: bool) -> None:
-        for naam in list(self._catalogue.kanalen):
-            name = of_kanaal(naam).name
-            if not await self._declarer.exists(exchange=name):
-                self._lines.append(f"declare exchange {name} of kanaal {naam}")
-                if not dry_run:
-                    await self._declarer.declare_kanaal(naam)
-                    log.warning("exchange was missing", exchange=name, kanaal=naam)
+        # Without the marker no gateway publishes, and all are bound below before it stands again.
+        unwatched = not await self._declarer.exists(exchange=names.READY)
+        for kanaal in list(self._catalogue.kanalen.values()):
+            name = of_kanaal(kanaal).name
+            if await self._declarer.exists(exchange=name):
+                continue
+            self._lines.append(f"declare exchange {name} of kanaal {kanaal.naam}")
+            if dry_run:
+                continue
+            log.warning("exchange was missing", exchange=name, kanaal=kanaal.naam)
+            if unwatched:
+                await self._declarer.declare_kanaal(kanaal)
+            else:
+                await self._declarer.renew_kanaal(kanaal)
 
-    async def _abonnementen(self, *, dry_run: bool) -> None:
-        await asyncio.gather(
-            *(self._abonnement(uuid, dry_run=dry_run) for uuid in list(self._catalogue.abonnementen))
-        )
+    async def _queues(self) -> None:
+        """Say which are missing, before a kanaal that is renewed brings some of them back."""
+        for uuid in list(self._catalogue.abonnementen):
+            queue = names.abonnement_queue(uuid)
+            if not await self._declarer.exists(queue=queue):
+                self._lines.append(f"declare queue {queue} with its bindings")
 
-    async def _abonnement(self, uuid: UUID, *, dry_run: bool) -> None:
-        queue = names.abonnement_queue(uuid)
-        if not await self._declarer.exists(queue=queue):
-            self._lines.append(f"declare queue {queue} with its bindings")
-        if dry_run:
-            return
+    async def _abonnementen(self) -> None:
+        """Declare them all: AMQP cannot list bindings, and to bind again what is bound costs little."""
+        await asyncio.gather(*(self._abonnement(uuid) for uuid in list(self._catalogue.abonnementen)))
+
+    async def _abonnement(self, uuid: UUID) -> None:
         try:
-            # Bindings cannot be listed over AMQP, and to bind again what is bound costs little: always all.
             await self._declarer.declare_abonnement(uuid)
         except BrokerUnfit as error:
             self._lines.append(f"refused: {error}")
@@ -99,7 +108,7 @@ class Reconcile:
     async def _orphans(self, *, dry_run: bool) -> None:
         asked = {exchange.name for exchange in self._fixed.exchanges}
         asked |= {queue.name for queue in self._fixed.queues}
-        asked |= {of_kanaal(naam).name for naam in self._catalogue.kanalen}
+        asked |= {of_kanaal(kanaal).name for kanaal in self._catalogue.kanalen.values()}
         asked |= {names.abonnement_queue(uuid) for uuid in self._catalogue.abonnementen}
         for thing in await self._registry.declared():
             if thing.kind is DeclaredKind.BINDING:

@@ -101,9 +101,7 @@ class RouterClient:
             await asyncio.sleep(LOOK_AGAIN)
 
     async def _channel(self) -> AbstractChannel:
-        connection = self._link.connection
-        if connection is None:
-            raise BrokerUnavailable(self._link.why_not)
+        connection = await self._link.connected(within=TAKEN_TIMEOUT)
         async with self._opening:
             if self._opened is not None and self._opened[0] is connection and not self._opened[1].is_closed:
                 return self._opened[1]

@@ -26,7 +26,7 @@ def route(kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted
     """The message that carries a notificatie to every queue that may want it."""
     values = {normalise(name): value for name, value in notificatie.kenmerken.items()}
     return Outgoing(
-        exchange=kanaal_exchange(kanaal.naam),
+        exchange=kanaal_exchange(kanaal.naam, kanaal.generation),
         routing_key=routing_key(notificatie.resource, notificatie.actie, kanaal.slots, values),
         body=notificatie.body,
         message_id=message_id,

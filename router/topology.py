@@ -144,9 +144,9 @@ def _wait_arguments(seconds: int) -> Arguments:
 REQUESTS_QUEUE = Queue(names.REQUESTS, (*_QUORUM, ("x-single-active-consumer", True)))
 
 
-def of_kanaal(naam: str) -> Exchange:
+def of_kanaal(kanaal: Kanaal) -> Exchange:
     """The exchange of a kanaal."""
-    return Exchange(names.kanaal_exchange(naam), "topic")
+    return Exchange(names.kanaal_exchange(kanaal.naam, kanaal.generation), "topic")
 
 
 def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
@@ -158,7 +158,7 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         if (kanaal := kanalen.get(group.naam)) is None:
             continue
         asked = _asked(group, kanaal)
-        source = names.kanaal_exchange(kanaal.naam)
+        source = of_kanaal(kanaal).name
         if not asked:
             direct[Binding(source, name, key="#")] = None
             continue
@@ -190,6 +190,6 @@ def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filter
     )
     return Filtered(
         exchange=Exchange(name, "headers", auto_delete=True),
-        feed=Binding(names.kanaal_exchange(kanaal.naam), name, key=pattern, to="exchange"),
+        feed=Binding(of_kanaal(kanaal).name, name, key=pattern, to="exchange"),
         match=Binding(name, queue, arguments=match),
     )

@@ -15,7 +15,7 @@ from router import names
 from router.catalogue import Catalogue
 from router.declarer import Declarer
 from router.reconcile import Reconcile
-from router.topology import FixedTopology
+from router.topology import FixedTopology, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
 from schemas.errors import BrokerUnfit, NrcError
@@ -52,7 +52,9 @@ class Work:
         self._outbox = outbox
         self._gone = gone
         self._reconcile = Reconcile(declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed)
+        self._registry = registry
         self._one_reconcile = asyncio.Lock()
+        self._one_kanaal = asyncio.Lock()
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def handle(self, message: AbstractIncomingMessage) -> None:
@@ -91,23 +93,22 @@ class Work:
         return {}
 
     async def _kanaal(self, naam: str) -> None:
-        """Its exchange, and when that was not there, every binding on it.
+        """Its exchange; when the one that it had was deleted, another with every binding.
 
         Slots that were added need no new bindings at once: those made before are wider, so they stay right.
         """
-        await self._catalogue.refresh()
-        if naam not in self._catalogue.kanalen:
-            return
-        was_there = await self._declarer.exists(exchange=names.kanaal_exchange(naam))
-        await self._declarer.declare_kanaal(naam)
-        if not was_there:
-            await asyncio.gather(
-                *(
-                    self._declarer.declare_abonnement(abonnement.uuid)
-                    for abonnement in list(self._catalogue.abonnementen.values())
-                    if any(group.naam == naam for group in abonnement.kanalen)
-                )
-            )
+        async with self._one_kanaal:
+            await self._catalogue.refresh()
+            kanaal = self._catalogue.kanalen.get(naam)
+            if kanaal is None:
+                return
+            exchange = of_kanaal(kanaal).name
+            had_it = any(thing.key == exchange for thing in await self._registry.declared_by(naam))
+            if had_it and not await self._declarer.exists(exchange=exchange):
+                log.warning("exchange was missing", exchange=exchange, kanaal=naam)
+                await self._declarer.renew_kanaal(kanaal)
+            else:
+                await self._declarer.declare_kanaal(kanaal)
 
     async def _abonnement(self, uuid: UUID) -> None:
         await self._catalogue.refresh()

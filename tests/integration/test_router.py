@@ -111,7 +111,7 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
 
 
 async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> None:
-    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
     await router.client.apply_kanaal("zaken")
     abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
     await router.client.apply_abonnement(abonnement.uuid)
@@ -135,6 +135,9 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
         f"declare queue {queue}",
     }
     assert await router.client.reconcile() == []
+    (kanaal,) = (await router.registry.changes_since(0)).kanalen
+    assert kanaal.generation == 1, "the name of a deleted exchange is not used again"
+    assert not await is_there(router, exchange=names.kanaal_exchange("zaken"))
     await publish(router, route(kanaal, zaak(a="1"), message_id="after", accepted_at=NOW))
     found = await queue_of(router, queue)
     assert (await eventually(lambda: found.get(fail=False))).message_id == "after"

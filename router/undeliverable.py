@@ -1,0 +1,172 @@
+"""What is in `nrc.undeliverable`: looking through it, and sending from it once more.
+
+A look takes nothing out: what was taken to be looked at goes back to its place. Sending again publishes a new
+message to the abonnement's queue, with no attempts on it, and removes the old one after the confirm. Does not
+read the history of failures that a message carries: that is the deliverer's (deliverer/headers.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from router import names
+from router.depth import depths
+from router.publishing import Outgoing, Publisher
+from runtime.amqp import AMQP_ERRORS, describe
+from schemas.errors import BrokerError, BrokerUnavailable
+
+ABONNEMENT_HEADER = "nrc-abonnement"
+KENMERK_PREFIX = "k."
+GET_TIMEOUT = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A notificatie that did not reach one abonnement. abonnement: None when nothing on it says which."""
+
+    message_id: str
+    abonnement: UUID | None
+    headers: Mapping[str, Any]
+    body: bytes
+    accepted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What became of one that was asked for. problem: "" when it is in its abonnement's queue again."""
+
+    item: Undeliverable
+    problem: str = ""
+
+
+def read(message: AbstractIncomingMessage) -> Undeliverable:
+    """A message of `nrc.undeliverable`, whoever put it there."""
+    return Undeliverable(
+        message_id=message.message_id or "",
+        abonnement=_abonnement(message.headers, message.routing_key or ""),
+        headers=message.headers,
+        body=message.body,
+        accepted_at=message.timestamp,
+    )
+
+
+def _abonnement(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
+    """The deliverer's header names it; else the key (out of a wait queue), else the queue that dropped it."""
+    with suppress(ValueError):
+        return UUID(str(headers.get(ABONNEMENT_HEADER)))
+    for name in (routing_key, headers.get("x-first-death-queue")):
+        if isinstance(name, str) and (uuid := names.abonnement_of(name)) is not None:
+            return uuid
+    return None
+
+
+async def look(
+    connection: AbstractConnection, *, wanted: Callable[[Undeliverable], bool], limit: int
+) -> list[Undeliverable]:
+    """The first `limit` that are `wanted`, oldest first; they stay where they are."""
+    found: list[Undeliverable] = []
+
+    async def visit(item: Undeliverable) -> bool:
+        if wanted(item):
+            found.append(item)
+        return False
+
+    await _walk(connection, visit, enough=lambda: len(found) >= limit)
+    return found
+
+
+async def resend(
+    connection: AbstractConnection,
+    publisher: Publisher,
+    *,
+    wanted: Callable[[Undeliverable], bool],
+    tell: Callable[[Resent], None],
+) -> None:
+    """Send each that is `wanted` again, to the one abonnement that it did not reach.
+
+    publisher: a mandatory one. tell: called with what became of each. A message leaves `nrc.undeliverable`
+    when RabbitMQ has confirmed the new one: a stop in between leaves both. Raises BrokerUnavailable.
+    """
+    sent: set[tuple[str, UUID | None]] = set()
+    standing: dict[str, bool] = {}
+
+    async def visit(item: Undeliverable) -> bool:
+        key = (item.message_id, item.abonnement)
+        # A queue may go while this runs, and `nrc.return` then brings the message here: not a second time.
+        if key in sent or not wanted(item):
+            return False
+        problem = await _send(connection, publisher, item, standing)
+        tell(Resent(item, problem))
+        if problem:
+            return False
+        sent.add(key)
+        return True
+
+    await _walk(connection, visit)
+
+
+async def _walk(
+    connection: AbstractConnection,
+    visit: Callable[[Undeliverable], Awaitable[bool]],
+    *,
+    enough: Callable[[], bool] = lambda: False,
+) -> None:
+    """Show each message to `visit`, which says whether it goes; the others are back in their place after."""
+    try:
+        async with connection.channel() as channel:
+            queue = await channel.declare_queue(names.UNDELIVERABLE, passive=True)
+            last: AbstractIncomingMessage | None = None
+            try:
+                while not enough():
+                    message = await queue.get(fail=False, timeout=GET_TIMEOUT)
+                    if message is None:
+                        break
+                    if await visit(read(message)):
+                        await message.ack()
+                    else:
+                        last = message
+            finally:
+                if last is not None:
+                    # All that was not acknowledged up to this one, in one go and in their order.
+                    await last.nack(multiple=True, requeue=True)
+    except ChannelNotFoundEntity as error:
+        raise BrokerUnavailable(f"{names.UNDELIVERABLE} is not there; has a router run?") from error
+    except AMQP_ERRORS as error:
+        raise BrokerUnavailable(describe(error)) from error
+
+
+async def _send(
+    connection: AbstractConnection, publisher: Publisher, item: Undeliverable, standing: dict[str, bool]
+) -> str:
+    """Why it could not be sent; "" when it was."""
+    if item.abonnement is None:
+        return "nothing on it says which abonnement it was for"
+    queue = names.abonnement_queue(item.abonnement)
+    if queue not in standing:
+        standing[queue] = (await depths(connection, [queue]))[queue] is not None
+    if not standing[queue]:
+        return f"abonnement {item.abonnement} has no queue (any more)"
+    kept = {name: value for name, value in item.headers.items() if name.startswith(KENMERK_PREFIX)}
+    again = Outgoing(
+        exchange=names.RETURN,
+        routing_key=queue,
+        body=item.body,
+        message_id=item.message_id,
+        headers=kept,
+        timestamp=item.accepted_at,
+    )
+    try:
+        await publisher.publish(again)
+    except BrokerUnavailable:
+        raise
+    except BrokerError as error:
+        return str(error)
+    return ""
