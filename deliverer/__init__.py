@@ -1,0 +1,6 @@
+"""From an abonnement's queue to its callback, and to wait queues or the undeliverable when that fails.
+
+The path of one notificatie is `deliver` (prepare, check, send, classify, decide, settle), on one screen.
+`decide` decides and does no I/O, `settle` is the only place that acknowledges, `consumers` keeps the
+queues consumed, `client` speaks HTTP. Declares nothing in RabbitMQ.
+"""

@@ -1,0 +1,212 @@
+"""One channel and the consumers on it.
+
+A channel is shared by some fifty consumers, and an error closes it with all of them. So nothing that may fail
+is asked on it: whether a queue is there is asked on another channel first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self
+from uuid import UUID
+
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import AMQPChannelError
+
+from deliverer.deliver import prepare
+from deliverer.settle import Delivery, Origin
+from router import names
+from runtime.amqp import AMQP_ERRORS, describe
+from runtime.log import logger
+from schemas.errors import BrokerError, BrokerUnavailable
+
+CAPACITY = 50  # consumers
+PAUSE_AFTER_FAULT = 5.0  # seconds before a message that broke the deliverer itself is given back
+
+log = logger(__name__)
+
+Deliver = Callable[[Delivery], Awaitable[None]]
+
+
+class QueueMissing(BrokerError):
+    """A queue that should be consumed is not there, or cannot be reached now. The channel is as it was."""
+
+
+class ConsumeRefused(BrokerError):
+    """A queue that is there cannot be consumed, and the channel closed over it with all its consumers."""
+
+
+@dataclass(slots=True, eq=False)
+class Consumer:
+    """The consumer of one abonnement's queue. stopped: set when no more of its messages come in."""
+
+    abonnement: UUID
+    channel: ConsumingChannel
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def tag(self) -> str:
+        """Its consumer tag, as seen in RabbitMQ's management pages."""
+        return str(self.abonnement)
+
+
+class ConsumingChannel:
+    """Up to CAPACITY consumers on one channel. Make it with `open`.
+
+    lost: called with each consumer that RabbitMQ ended by itself (its queue was deleted, the channel closed).
+    """
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        channel: AbstractChannel,
+        *,
+        deliver: Deliver,
+        lost: Callable[[Consumer], None],
+    ) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._deliver = deliver
+        self._lost = lost
+        self._origin = Origin(channel)
+        self._asking: AbstractChannel | None = None
+        self._consumers: dict[str, Consumer] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+        channel.on_consumer_cancel_callbacks.add(self._cancelled_by_broker)
+        channel.closing.add_done_callback(self._closed)
+
+    @classmethod
+    async def open(
+        cls,
+        connection: AbstractConnection,
+        *,
+        prefetch: int,
+        deliver: Deliver,
+        lost: Callable[[Consumer], None],
+    ) -> Self:
+        """A new channel; `prefetch` messages at once for each consumer."""
+        channel = await _open(connection)
+        await channel.basic_qos(prefetch_count=prefetch)
+        return cls(connection, channel, deliver=deliver, lost=lost)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it can no longer be used."""
+        return self._channel.is_closed
+
+    @property
+    def room(self) -> int:
+        """How many consumers more it takes."""
+        return CAPACITY - len(self._consumers)
+
+    async def consume(self, abonnement: UUID) -> Consumer:
+        """The consumer of this abonnement's queue, from now on.
+
+        Raises QueueMissing, ConsumeRefused or AMQP_ERRORS.
+        """
+        await self._check_queue(names.abonnement_queue(abonnement))
+        consumer = Consumer(abonnement, self)
+        self._consumers[consumer.tag] = consumer
+        try:
+            await self._channel.basic_consume(
+                names.abonnement_queue(abonnement),
+                partial(self._on_message, consumer),
+                consumer_tag=consumer.tag,
+            )
+        except AMQPChannelError as error:
+            self._consumers.pop(consumer.tag, None)
+            raise ConsumeRefused(describe(error)) from error
+        return consumer
+
+    async def cancel(self, consumer: Consumer) -> None:
+        """No more messages of this consumer come in; those that did are brought to their end."""
+        if self._consumers.pop(consumer.tag, None) is None:
+            return
+        # Not nowait: what RabbitMQ sent before it heard would be lost sight of until the channel closes.
+        with suppress(*AMQP_ERRORS):
+            await self._channel.basic_cancel(consumer.tag)
+        consumer.stopped.set()
+
+    async def finish(self) -> None:
+        """Return when nothing that came in is under way any more."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def close(self) -> None:
+        """Break off what is under way, and give everything unsettled back."""
+        under_way = list(self._under_way)
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        # 0: all that were delivered on this channel and not settled.
+        await self._origin.give_back(0, all_before=True)
+        self._origin.leave()
+        with suppress(*AMQP_ERRORS):
+            await self._channel.close()
+
+    async def _check_queue(self, name: str) -> None:
+        try:
+            if self._asking is None or self._asking.is_closed:
+                self._asking = await _open(self._connection)
+            await self._asking.queue_declare(name, passive=True)
+        except AMQPChannelError as error:
+            raise QueueMissing(f"{name}: {describe(error)}") from error
+
+    async def _on_message(self, consumer: Consumer, message: DeliveredMessage) -> None:
+        """One task for each message; the client library cancels it when the channel closes."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in it
+        self._under_way.add(task)
+        try:
+            await self._deliver(
+                prepare(
+                    message,
+                    abonnement=consumer.abonnement,
+                    origin=self._origin,
+                    consumer_stopped=consumer.stopped,
+                )
+            )
+        except Exception:
+            # A fault of ours. Given back at once, the message would come in again and again.
+            log.exception("delivery broke off", abonnement=consumer.tag)
+            await asyncio.sleep(PAUSE_AFTER_FAULT)
+            await self._origin.give_back(message.delivery_tag or 0)
+        finally:
+            self._under_way.discard(task)
+
+    def _cancelled_by_broker(self, frame: Any) -> None:
+        consumer = self._consumers.pop(frame.consumer_tag, None)
+        if consumer is not None:
+            # Mostly the router, for an abonnement that was removed; if not, the warnings are still to come.
+            log.info("queue went away", abonnement=consumer.tag)
+            consumer.stopped.set()
+            self._lost(consumer)
+
+    def _closed(self, closing: asyncio.Future[Any]) -> None:
+        self._origin.leave()
+        lost = list(self._consumers.values())
+        self._consumers.clear()
+        if lost:
+            error = None if closing.cancelled() else closing.exception()
+            log.warning(
+                "channel closed; its queues will be consumed on another",
+                queues=len(lost),
+                reason=describe(error) if error is not None else "",
+            )
+        for consumer in lost:
+            consumer.stopped.set()
+            self._lost(consumer)
+
+
+async def _open(connection: AbstractConnection) -> AbstractChannel:
+    """A channel of the client library's lower layer: one task for each message, where the upper makes two."""
+    transport = connection.transport
+    # Of a closed connection the client library makes a bare RuntimeError.
+    if transport is None or transport.connection.is_closed:
+        raise BrokerUnavailable("the connection to RabbitMQ was lost")
+    return await transport.connection.channel(publisher_confirms=False)

@@ -1,0 +1,219 @@
+"""HTTP to a callback: one POST, its status or why there is none. For deliveries and for the callback check.
+
+Owns what goes over the wire. Follows no redirect, keeps no cookie, heeds no proxy variable, sends no POST
+twice. Whether an answer is a success, and what follows from a failure, is `decide`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from deliverer.resolving import Resolver
+
+USER_AGENT = f"nrc/{version('nrc')}"
+MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
+MAX_RESPONSE_HEADER = 64 * 1024  # bytes of one line; a large cookie must not undo a delivery
+DNS_CACHE = 10  # seconds
+# Shorter than the idle timeout of the servers in use (gunicorn 2 s; uvicorn, Node and Apache 5 s): a
+# request on a connection that the server is just closing fails, and may not be sent again unasked.
+KEEP_ALIVE = 1.5  # seconds
+MAX_DETAIL = 200  # characters
+
+_WRITTEN_PROPERLY = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+
+
+class FailureClass(StrEnum):
+    """Why a delivery failed; stands in logs, metrics and the `nrc-failures` header."""
+
+    HTTP_STATUS = "http_status"
+    REDIRECT = "redirect"
+    TIMEOUT = "timeout"
+    DNS_ERROR = "dns_error"
+    CONNECTION_REFUSED = "connection_refused"
+    TLS_ERROR = "tls_error"
+    CONNECTION_ERROR = "connection_error"
+    """Reset, closed before a status, unreachable, or an answer that is not HTTP."""
+    INVALID_REQUEST = "invalid_request"
+    """No request can be made of this callbackUrl or auth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The callback answered. retry_after: the text of that header, if any."""
+
+    status: int
+    retry_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """There was no good answer. detail: one line for people; status: the answer's, if there was one."""
+
+    kind: FailureClass
+    detail: str
+    status: int | None = None
+
+
+class _Request(ClientRequest):
+    """Sends the headers it was given, in latin-1, and nothing of its own but Host and Content-Length."""
+
+    DEFAULT_HEADERS = {}  # noqa: RUF012 - as the library has it
+
+    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
+        """As the library does, which by itself would write headers in UTF-8."""
+        if (head := writer._headers_buf) is not None and not head.isascii():
+            writer._headers_buf = head.decode().encode("latin-1")
+        await super().write_bytes(writer, conn, content_length)
+
+
+class CallbackClient:
+    """Posts to callbacks over connections that it keeps and reuses. Open it with `async with`.
+
+    tls: how certificates are checked; None for the system's authorities. How many requests run at once
+    is the caller's to bound.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._session: ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = ClientSession(
+            connector=TCPConnector(
+                resolver=Resolver(),
+                ttl_dns_cache=DNS_CACHE,
+                keepalive_timeout=KEEP_ALIVE,
+                limit=0,
+                ssl=self._tls or True,
+            ),
+            request_class=_Request,
+            cookie_jar=DummyCookieJar(),
+            # No limits of the library's own: they are rounded to whole seconds.
+            timeout=ClientTimeout(total=None, sock_connect=None),
+            headers={"User-Agent": USER_AGENT},
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=MAX_RESPONSE_HEADER,
+            max_field_size=MAX_RESPONSE_HEADER,
+            max_headers=1000,
+            read_bufsize=MAX_RESPONSE_BODY,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def post(
+        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Response | Failure:
+        """The answer to one POST of JSON, or why there was none. Raises nothing but cancellation.
+
+        timeout: seconds from connecting until the answer's headers; what is left of them then goes to its
+        body, of which neither length nor end makes a difference.
+        """
+        headers = {"Content-Type": "application/json", **headers}
+        return await self._send("POST", url, body=body, headers=headers, timeout=timeout)
+
+    async def get(self, url: str, *, timeout: float) -> Response | Failure:
+        """The same for one GET: what a kanaal's documentatieLink answers."""
+        return await self._send("GET", url, body=None, headers={}, timeout=timeout)
+
+    async def _send(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
+    ) -> Response | Failure:
+        answer: Response | None = None
+        response: ClientResponse | None = None
+        try:
+            _check_latin_1(headers)
+            async with asyncio.timeout(timeout):
+                response = await self._session.request(
+                    method, _address(url), data=body, headers=headers, allow_redirects=False
+                )
+                answer = Response(response.status, response.headers.get("Retry-After"))
+                if not response.closed:
+                    await _read_away(response)
+        except TimeoutError:
+            return answer or Failure(FailureClass.TIMEOUT, f"no status within {timeout:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return answer or _failure(error)
+        finally:
+            if response is not None and not response.closed:
+                response.close()
+        return answer
+
+
+@lru_cache(maxsize=4096)
+def _address(url: str) -> URL:
+    """The URL as it was given: yarl would change spellings that a callback may compare (%7E, `..`)."""
+    return URL(url, encoded=_WRITTEN_PROPERLY.fullmatch(url) is not None)
+
+
+def _check_latin_1(headers: Mapping[str, str]) -> None:
+    """Raise ValueError for a value that cannot be sent; later it would be a request without an end."""
+    for value in headers.values():
+        if not value.isascii():
+            value.encode("latin-1")
+
+
+async def _read_away(response: ClientResponse) -> None:
+    """Read the body to its end, so that the connection can be used again, but no more than the limit."""
+    left = MAX_RESPONSE_BODY
+    async for chunk in response.content.iter_any():
+        left -= len(chunk)
+        if left <= 0:
+            return
+
+
+def _failure(error: Exception) -> Failure:
+    return Failure(_kind(error), _detail(error))
+
+
+def _kind(error: Exception) -> FailureClass:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return FailureClass.DNS_ERROR
+        case aiohttp.ClientSSLError():
+            return FailureClass.TLS_ERROR
+        case _ if isinstance(error.__cause__, ssl.SSLError):
+            # A server may refuse us after the handshake (no client certificate).
+            return FailureClass.TLS_ERROR
+        case OSError(errno=errno.ECONNREFUSED):
+            return FailureClass.CONNECTION_REFUSED
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            return FailureClass.INVALID_REQUEST
+        case aiohttp.ClientError() | OSError():
+            return FailureClass.CONNECTION_ERROR
+        case _:
+            return FailureClass.INVALID_REQUEST
+
+
+def _detail(error: Exception) -> str:
+    match error:
+        case aiohttp.ClientConnectorError():
+            text = f"{error.host}:{error.port}: {error.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            text = "closed before a status"
+        case aiohttp.ClientResponseError():
+            text = f"the answer is not HTTP: {error.message}"
+        case OSError(strerror=str(reason)):
+            text = reason
+        case _:
+            # Not its text: that may hold the value that was refused, a secret perhaps.
+            text = type(error).__name__
+    return " ".join(text.split())[:MAX_DETAIL]

@@ -1,0 +1,230 @@
+"""Which queues are consumed: those of the active abonnementen in the catalogue, on every connection anew."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain, repeat
+from uuid import UUID
+
+from aio_pika.abc import AbstractConnection
+
+from deliverer.channels import (
+    CAPACITY,
+    Consumer,
+    ConsumeRefused,
+    ConsumingChannel,
+    Deliver,
+    QueueMissing,
+)
+from router.catalogue import Catalogue
+from router.changes import follow_changes
+from router.readiness import topology_stands
+from router.requests import RouterClient
+from runtime.amqp import AMQP_ERRORS, describe
+from runtime.lifecycle import Tasks
+from runtime.log import logger
+from schemas.abonnement import State
+from schemas.errors import BrokerUnavailable, RegistryError
+from store.registry import Changes
+
+SEEK_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds before a missing queue is looked for again
+ASK_AT_ONCE = 4  # abonnementen that the router is asked to declare
+LOST_PAUSE = 0.1  # seconds before a queue is consumed again that RabbitMQ stopped
+FOLLOW_PAUSE = 1.0  # seconds before hearing of changes is tried again
+CLOSE_TIMEOUT = 2.0  # seconds
+
+log = logger(__name__)
+
+
+class Consumers:
+    """Keeps every queue consumed that should be, and no other.
+
+    caught_up: set while that is so, as far as this process knows; a queue that isn't there does not count.
+    """
+
+    def __init__(
+        self, *, catalogue: Catalogue, router: RouterClient, deliver: Deliver, prefetch: int
+    ) -> None:
+        self._catalogue = catalogue
+        self._router = router
+        self._deliver = deliver
+        self._prefetch = prefetch
+        self._channels: list[ConsumingChannel] = []
+        self._consuming: dict[UUID, Consumer] = {}
+        self._seeking: dict[UUID, asyncio.Task[None]] = {}
+        self._sought: dict[UUID, int] = {}
+        # Each of these is tried on a channel of its own, since it takes the channel with it.
+        self._refused: set[UUID] = set()
+        self._ask_at_once = asyncio.Semaphore(ASK_AT_ONCE)
+        self._look = asyncio.Event()
+        self._connected = False
+        self._stopping = False
+        self.caught_up = asyncio.Event()
+        catalogue.subscribe(self._changed)
+
+    def _changed(self, _: Changes | None = None) -> None:
+        self._look.set()
+
+    async def session(self, connection: AbstractConnection) -> None:
+        """Consume on this connection until it is lost: everything anew, from a catalogue that is fresh."""
+        await topology_stands(connection)
+        self._connected = True
+        try:
+            async with Tasks() as tasks:
+                tasks.start("following changes", self._follow_changes(connection))
+                tasks.start("consuming", self._keep(connection))
+                await tasks.run_until(asyncio.Event())
+        finally:
+            self._connected = False
+            self._forget()
+
+    async def stop(self, *, within: float) -> None:
+        """Consume no more, let what is under way end within so many seconds, and give the rest back."""
+        self._stopping = True
+        self.caught_up.clear()
+        self._changed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                if self._connected:
+                    await self.caught_up.wait()
+                await asyncio.gather(*(channel.finish() for channel in self._channels))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await asyncio.gather(*(channel.close() for channel in self._channels))
+
+    def _forget(self) -> None:
+        for task in self._seeking.values():
+            task.cancel()
+        self._seeking.clear()
+        self._consuming.clear()
+        self._channels.clear()
+        # Whoever waits for it while stopping waits for consumers to end, and they have.
+        (self.caught_up.set if self._stopping else self.caught_up.clear)()
+
+    async def _follow_changes(self, connection: AbstractConnection) -> None:
+        while True:
+            try:
+                await follow_changes(connection, self._catalogue)
+            except AMQP_ERRORS as error:
+                log.warning("not hearing of changes; looking for them meanwhile", reason=describe(error))
+            await asyncio.sleep(FOLLOW_PAUSE)
+
+    async def _keep(self, connection: AbstractConnection) -> None:
+        try:
+            await self._catalogue.refresh()
+        except RegistryError as error:
+            log.warning("registry cannot be read; going on with the copy", reason=str(error))
+        first = True
+        while True:
+            self._look.clear()
+            await self._cancel_unwanted()
+            await self._consume_wanted(connection)
+            if first:
+                log.info("consuming", queues=len(self._consuming))
+                first = False
+            if not self._look.is_set():
+                self.caught_up.set()
+            await self._look.wait()
+            self.caught_up.clear()
+
+    def _wanted(self) -> set[UUID]:
+        if self._stopping:
+            return set()
+        return {
+            uuid
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            if abonnement.state is State.ACTIVE
+        }
+
+    async def _cancel_unwanted(self) -> None:
+        wanted = self._wanted()
+        for uuid in self._seeking.keys() - wanted:
+            self._seeking.pop(uuid).cancel()
+        for uuid in self._sought.keys() - wanted:
+            del self._sought[uuid]
+        self._refused &= wanted
+        unwanted = [self._consuming.pop(uuid) for uuid in self._consuming.keys() - wanted]
+        await asyncio.gather(*(consumer.channel.cancel(consumer) for consumer in unwanted))
+
+    async def _consume_wanted(self, connection: AbstractConnection) -> None:
+        self._channels = [channel for channel in self._channels if not channel.is_closed]
+        missing = deque(self._wanted() - self._consuming.keys() - self._seeking.keys() - self._refused)
+        work = [
+            self._consume(connection, None, [uuid])
+            for uuid in (self._wanted() & self._refused) - self._seeking.keys()
+        ]
+        for channel in chain(self._channels, repeat(None)):
+            if not missing:
+                break
+            room = CAPACITY if channel is None else channel.room
+            batch = [missing.popleft() for _ in range(min(room, len(missing)))]
+            work.append(self._consume(connection, channel, batch))
+        await asyncio.gather(*work)
+
+    async def _consume(
+        self, connection: AbstractConnection, channel: ConsumingChannel | None, batch: Sequence[UUID]
+    ) -> None:
+        """Consume these on one channel (a new one for None), one after the other."""
+        try:
+            if channel is None:
+                channel = await ConsumingChannel.open(
+                    connection, prefetch=self._prefetch, deliver=self._deliver, lost=self._lost
+                )
+                self._channels.append(channel)
+            for uuid in batch:
+                if self._stopping:
+                    return
+                try:
+                    consumer = await channel.consume(uuid)
+                except QueueMissing as error:
+                    self._seek(uuid, str(error))
+                    continue
+                except ConsumeRefused as error:
+                    self._refused.add(uuid)
+                    self._seek(uuid, str(error))
+                    break
+                self._sought.pop(uuid, None)
+                self._refused.discard(uuid)
+                self._consuming[uuid] = consumer
+                if consumer.stopped.is_set():  # it was lost before we knew that we had it
+                    self._lost(consumer)
+        except (BrokerUnavailable, *AMQP_ERRORS) as error:
+            reason = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
+            log.warning("queues not consumed yet", queues=len(batch), reason=reason)
+            asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
+
+    def _lost(self, consumer: Consumer) -> None:
+        """RabbitMQ ended this consumer. After a moment: a channel that closes at once must not spin."""
+        if self._consuming.get(consumer.abonnement) is consumer:
+            del self._consuming[consumer.abonnement]
+        asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
+
+    def _seek(self, uuid: UUID, reason: str) -> None:
+        tries = self._sought[uuid] = self._sought.get(uuid, 0) + 1
+        # Once is nothing: an abonnement is in the registry for a moment before its queue stands.
+        tell = log.warning if tries > 1 else log.debug
+        tell("queue cannot be consumed", abonnement=str(uuid), reason=reason, tries=tries)
+        self._seeking[uuid] = asyncio.create_task(self._ask_for(uuid, tries), name=f"seeking {uuid}")
+
+    async def _ask_for(self, uuid: UUID, tries: int) -> None:
+        try:
+            await self._have_declared(uuid)
+            await asyncio.sleep(SEEK_PAUSES[min(tries, len(SEEK_PAUSES)) - 1])
+        finally:
+            # Whoever cancels this has forgotten it already, and may be seeking again.
+            if self._seeking.get(uuid) is asyncio.current_task():
+                del self._seeking[uuid]
+            self._changed()
+
+    async def _have_declared(self, uuid: UUID) -> None:
+        """Have the router declare the queue of an abonnement, if it is still there."""
+        try:
+            async with self._ask_at_once:
+                await self._catalogue.refresh()
+                if uuid in self._wanted():
+                    await self._router.apply_abonnement(uuid)
+        except (BrokerUnavailable, RegistryError) as error:
+            log.warning("queue not declared", abonnement=str(uuid), reason=str(error))

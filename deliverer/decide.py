@@ -1,0 +1,153 @@
+"""What follows from an answer: delivered, again later, undeliverable, or the abonnement is suspended.
+
+Pure: time, schedule and history come in, a decision goes out, and `settle` carries it out.
+
+A circuit breaker belongs in `decide`'s caller: it decides whether a message is attempted at all, never
+what follows from an attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from deliverer.client import Failure, FailureClass, Response
+from deliverer.headers import History
+from router.topology import RUNGS
+
+MAX_RETRY_AFTER = 3600  # seconds
+RETRY_AFTER_STATUSES = frozenset({429, 503})
+GONE = 410
+LATE = 1.0  # seconds that a wait may be longer than asked, to save a rung
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The callback has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Another attempt, once `step` (a wait queue's seconds) or the ladder up to history.due has passed."""
+
+    history: History
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """No attempt is left."""
+
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend:
+    """The callback says that it is gone for good: nothing more goes there until somebody resumes it.
+
+    otherwise: what to do when it can't be suspended, since it was changed or the registry is away.
+    """
+
+    reason: str
+    otherwise: Retry | Undeliverable
+
+
+Decision = Delivered | Retry | Undeliverable | Suspend
+
+
+def classify(answer: Response | Failure) -> Failure | None:
+    """Why this answer is a failure; None when it is a success, which is any 2xx and nothing else."""
+    if isinstance(answer, Failure):
+        return answer
+    if 200 <= answer.status < 300:
+        return None
+    if 300 <= answer.status < 400:
+        detail = f"answered {answer.status}; redirects are not followed"
+        return Failure(FailureClass.REDIRECT, detail, answer.status)
+    return Failure(FailureClass.HTTP_STATUS, f"answered {answer.status}", answer.status)
+
+
+def decide(
+    answer: Response | Failure, *, history: History, schedule: Sequence[int], now: datetime
+) -> Decision:
+    """What follows from the answer to the attempt after `history`.
+
+    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) takes the place of the
+    schedule's step, and costs an attempt all the same.
+    """
+    failure = classify(answer)
+    if failure is None:
+        return Delivered()
+    after = history.after(failure, at=now)
+    if after.attempts > len(schedule):
+        next_time: Retry | Undeliverable = Undeliverable(after)
+    else:
+        step = schedule[after.attempts - 1]
+        wait = asked_wait(answer, now=now)
+        next_time = Retry(after if wait is None else until(after, seconds=wait, now=now), step)
+    if failure.status == GONE:
+        return Suspend("callback answered 410 (gone)", otherwise=next_time)
+    return next_time
+
+
+def until(history: History, *, seconds: float, now: datetime) -> History:
+    """The history of a message that goes through the ladder for this long."""
+    return history.waiting_until(_milliseconds(now) + round(seconds * 1000))
+
+
+def asked_wait(answer: Response | Failure, *, now: datetime) -> float | None:
+    """The seconds that a callback asks us to wait, at most an hour; None when it asks nothing sensible."""
+    if not isinstance(answer, Response) or answer.status not in RETRY_AFTER_STATUSES:
+        return None
+    text = (answer.retry_after or "").strip()
+    if text.isascii() and text.isdecimal():
+        # Not as an integer at once: Python refuses to read one of more than 4,300 digits.
+        seconds = float(text) if len(text) < 10 else float(MAX_RETRY_AFTER)
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+        except (ValueError, OverflowError):  # the latter for an absurd year or offset
+            return None
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    return min(seconds, float(MAX_RETRY_AFTER)) if seconds > 0 else None
+
+
+def next_rung(history: History, *, now: datetime) -> int | None:
+    """The wait queue (in seconds) that this message goes to first; None when its time has come.
+
+    The longest that fits, so that several in turn are never early and together at most LATE too late.
+    """
+    if history.due is None:
+        return None
+    left = (history.due - _milliseconds(now)) / 1000
+    if left <= 0 or _clock_was_put_back(history, now=now):
+        return None
+    rung: int = max(rung for rung in RUNGS if rung <= left + LATE)
+    return rung
+
+
+def ways_to_wait(retry: Retry, *, now: datetime) -> Iterator[tuple[int, History]]:
+    """The wait queues (in seconds) that will do, the best first, each with the history to send along.
+
+    When the schedule's step has no queue (the router runs with another schedule, or somebody deleted it) the
+    ladder takes its place; when a rung has none, a shorter one does, with more turns.
+    """
+    history = retry.history
+    if history.due is None:
+        yield retry.step, history
+        history = until(history, seconds=retry.step, now=now)
+    longest = next_rung(history, now=now) or RUNGS[0]
+    for rung in reversed(RUNGS):
+        if rung <= longest:
+            yield rung, history
+
+
+def _clock_was_put_back(history: History, *, now: datetime) -> bool:
+    """Whether the failure that `due` counts from lies ahead: waiting on could take days."""
+    return bool(history.failures) and history.failures[-1].at > now
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,137 @@
+"""The deliverer's own headers on a message that it has seen: what they are called and what stands in them.
+
+On a message that waits for its next attempt, and on one that is undeliverable:
+
+    nrc-abonnement        the UUID of the abonnement
+    nrc-attempts          integer, attempts done
+    nrc-failures          JSON text: [{"at": RFC 3339 in UTC, "class": …, "status": integer or null,
+                          "detail": text}], one per failed attempt, oldest first
+    nrc-due               integer, milliseconds since 1970: not to be attempted before. Absent when the
+                          wait queue alone decides
+    nrc-undeliverable-at  RFC 3339 in UTC; on an undeliverable message only
+
+The other headers that stay are those of its kenmerken (`k.…`). All else goes: RabbitMQ's own `x-death` on a
+message that is published again makes RabbitMQ drop it as a cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from deliverer.client import Failure
+
+ABONNEMENT = "nrc-abonnement"
+ATTEMPTS = "nrc-attempts"
+FAILURES = "nrc-failures"
+DUE = "nrc-due"
+UNDELIVERABLE_AT = "nrc-undeliverable-at"
+
+KENMERK_PREFIX = "k."
+MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """One attempt that failed. kind: a FailureClass, or what another version wrote."""
+
+    at: datetime
+    kind: str
+    status: int | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What became of a message so far. due: milliseconds since 1970, or None."""
+
+    attempts: int = 0
+    failures: tuple[FailedAttempt, ...] = ()
+    due: int | None = None
+
+    def after(self, failure: Failure, *, at: datetime) -> History:
+        """This history and one more attempt, which failed."""
+        failed = FailedAttempt(at, str(failure.kind), failure.status, failure.detail)
+        return History(self.attempts + 1, (*self.failures, failed)[-MAX_FAILURES:])
+
+    def waiting_until(self, due: int | None) -> History:
+        """This history with another `due`."""
+        return replace(self, due=due)
+
+
+def read_history(headers: Mapping[str, Any]) -> History:
+    """The history that a message carries; of headers that make no sense, nothing is taken over."""
+    return History(
+        attempts=_whole_number(headers.get(ATTEMPTS)) or 0,
+        failures=_failures(headers.get(FAILURES)),
+        due=_whole_number(headers.get(DUE)),
+    )
+
+
+def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
+    """The headers of a message's kenmerken, which stay with it."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.startswith(KENMERK_PREFIX) and isinstance(value, str)
+    }
+
+
+def write_headers(
+    abonnement: UUID, history: History, *, undeliverable_at: datetime | None = None
+) -> dict[str, str | int]:
+    """The headers of a message with this history."""
+    headers: dict[str, str | int] = {
+        ABONNEMENT: str(abonnement),
+        ATTEMPTS: history.attempts,
+        FAILURES: orjson.dumps(
+            [
+                {"at": _text(each.at), "class": each.kind, "status": each.status, "detail": each.detail}
+                for each in history.failures
+            ]
+        ).decode(),
+    }
+    if history.due is not None:
+        headers[DUE] = history.due
+    if undeliverable_at is not None:
+        headers[UNDELIVERABLE_AT] = _text(undeliverable_at)
+    return headers
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _whole_number(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
+        return value
+    return None
+
+
+def _failures(value: Any) -> tuple[FailedAttempt, ...]:
+    if not isinstance(value, str):
+        return ()
+    try:
+        items = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return ()
+    if not isinstance(items, list):
+        return ()
+    return tuple(failed for item in items[-MAX_FAILURES:] if (failed := _failed_attempt(item)) is not None)
+
+
+def _failed_attempt(item: Any) -> FailedAttempt | None:
+    match item:
+        case {"at": str(at), "class": str(kind), "detail": str(detail)}:
+            try:
+                moment = datetime.fromisoformat(at)
+            except ValueError:
+                return None
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return FailedAttempt(moment, kind, _whole_number(item.get("status")), detail)
+    return None

@@ -1,0 +1,83 @@
+"""Host names to addresses, so that one name that hangs holds up no other.
+
+The event loop's own lookups share a handful of threads: a few names whose servers don't answer would stop
+deliveries to everyone. Here each lookup has a thread of its own; the connector caches what it found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+MAX_LOOKUPS = 100  # at once; each is a thread while it lasts
+
+Infos = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
+
+
+class Resolver(AbstractResolver):
+    """Looks names up with the system's own rules (hosts file, search domains), in daemon threads."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(MAX_LOOKUPS)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a host, in the system's order. Raises OSError."""
+        found = []
+        for kind, _, protocol, _, address in await self._look_up(host, port, family):
+            # A scope (fe80::1%eth0) is a part of the address; without it there is no way to reach it.
+            name = str(address[0])
+            if len(address) == 4 and address[3] and "%" not in name:
+                name = f"{name}%{address[3]}"
+            found.append(
+                ResolveResult(
+                    hostname=host,
+                    host=name,
+                    port=port,
+                    family=kind,
+                    proto=protocol,
+                    flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                )
+            )
+        return found
+
+    async def _look_up(self, host: str, port: int, family: int) -> Infos:
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Infos] = loop.create_future()
+
+        def done(infos: Infos | None, error: OSError | UnicodeError | None) -> None:
+            # Only now: whoever asked may be gone, but the thread was still there.
+            self._places.release()
+            if answer.done():
+                return
+            if infos is None:
+                answer.set_exception(error if isinstance(error, OSError) else socket.gaierror(str(error)))
+            else:
+                answer.set_result(infos)
+
+        def look() -> None:
+            infos: Infos | None = None
+            failure: OSError | UnicodeError | None = None
+            try:
+                infos = socket.getaddrinfo(
+                    host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+                )
+            except (OSError, UnicodeError) as error:
+                failure = error
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(done, infos, failure)
+
+        # Daemon: a lookup that hangs must not keep the process from ending.
+        threading.Thread(target=look, name=f"lookup {host}", daemon=True).start()
+        return await answer
+
+    async def close(self) -> None:
+        """Nothing to close: threads end with their lookup."""

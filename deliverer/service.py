@@ -1,0 +1,92 @@
+"""The deliverer process: what it opens, in which order, and how it stops.
+
+Any number may run beside each other, on one host or several; RabbitMQ shares the messages out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from deliverer.client import CallbackClient
+from deliverer.consumers import Consumers
+from deliverer.deliver import Deliverer
+from deliverer.settle import Settle
+from deliverer.slots import Slots
+from deliverer.suspend import Suspender
+from router.catalogue import Catalogue
+from router.publishing import Publisher
+from router.requests import RouterClient
+from runtime.amqp import Link
+from runtime.health import serve_health
+from runtime.lifecycle import Tasks
+from runtime.log import logger
+from runtime.settings import Settings
+from store.registry import open_registry
+
+log = logger(__name__)
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Deliver until `stop`. Raises NrcError for what prevents it from working at all."""
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        await catalogue.load()
+        client = await opened.enter_async_context(CallbackClient())
+        publisher = Publisher(settings.amqp_url, name="deliverer", mandatory=True)
+        # On the connection that publishes: one that has published is not read during an alarm, and the
+        # consuming one must be, acknowledgements and all.
+        router = RouterClient(publisher.link)
+        slots = Slots(settings.deliverer_concurrency)
+        settle = Settle(publisher, router)
+        deliverer = Deliverer(
+            abonnementen=catalogue.abonnementen,
+            client=client,
+            slots=slots,
+            settle=settle,
+            suspender=Suspender(registry, catalogue, router),
+            schedule=settings.retry_schedule,
+            timeout=settings.callback_timeout,
+        )
+        consumers = Consumers(
+            catalogue=catalogue,
+            router=router,
+            deliver=deliverer.deliver,
+            prefetch=settings.deliverer_prefetch,
+        )
+        link = Link(settings.amqp_url, name="deliverer")
+
+        def not_ready() -> list[str]:
+            if link.connection is None:
+                return [f"broker: {link.why_not}"]
+            if not publisher.ready:
+                return [f"broker: {publisher.why_not}"]
+            return [] if consumers.caught_up.is_set() else ["queues: not all are consumed yet"]
+
+        async def report_ready() -> None:
+            await consumers.caught_up.wait()
+            ready()
+            await stop.wait()
+
+        await opened.enter_async_context(serve_health(settings.health_listen, not_ready))
+        tasks = await opened.enter_async_context(Tasks())
+        tasks.start("registry", catalogue.run())
+        tasks.start("publishing", publisher.run())
+        tasks.start("consuming", link.run(consumers.session))
+        tasks.start("reporting ready", report_ready())
+        await tasks.run_until(stop)
+        await _wind_down(slots, settle, consumers, within=settings.stop_timeout)
+        log.info("stopped", **deliverer.counts)
+
+
+async def _wind_down(slots: Slots, settle: Settle, consumers: Consumers, *, within: float) -> None:
+    """Stop in order, so that nothing is sent twice that need not be.
+
+    First no request starts any more; then no message comes in, and what had not started goes back; then what
+    is under way ends, retries are published, or, out of time, it is broken off and goes back.
+    """
+    slots.close()
+    await settle.close()
+    await consumers.stop(within=within)

@@ -1,0 +1,209 @@
+"""Settling: the only place where a message is acknowledged or given back.
+
+A message is acknowledged once it is where it belongs: delivered, or confirmed in a wait queue or the
+undeliverable. Until then RabbitMQ keeps it for us, and delivers it again if this process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain, repeat
+from uuid import UUID
+
+from aiormq.abc import AbstractChannel
+
+from deliverer.decide import Retry, Undeliverable, ways_to_wait
+from deliverer.headers import History, write_headers
+from router import names
+from router.publishing import ExchangeMissing, Outgoing, Publisher
+from router.requests import RouterClient
+from router.topology import RUNGS
+from runtime.amqp import AMQP_ERRORS
+from runtime.log import logger
+from schemas.errors import BrokerUnavailable, Unroutable
+
+PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
+KEEP_TRYING = 600.0  # seconds; RabbitMQ closes the channel of a message that is held for 30 minutes
+STOP_TIMEOUT = 5.0  # seconds for a consumer to stop
+MISSING_FOR = 30.0  # seconds for which an exchange that was not there is not tried again
+MEND_INTERVAL = 60.0  # seconds between two requests to the router to repair what is missing
+
+log = logger(__name__)
+
+
+class Origin:
+    """The channel that messages came in on, the only one on which they can be settled."""
+
+    def __init__(self, channel: AbstractChannel) -> None:
+        self._channel = channel
+        self._left = False
+
+    def leave(self) -> None:
+        """Settle nothing from now on. Settling on a channel that we are closing closes the connection."""
+        self._left = True
+
+    async def ack(self, tag: int) -> None:
+        """The message is done with. If the channel is closed, RabbitMQ delivers it again."""
+        if not self._left:
+            with suppress(*AMQP_ERRORS):
+                await self._channel.basic_ack(tag, wait=False)
+
+    async def give_back(self, tag: int, *, all_before: bool = False) -> None:
+        """The message goes back to its queue, to be delivered again. By nack: RabbitMQ counts rejects."""
+        if not self._left:
+            with suppress(*AMQP_ERRORS):
+                await self._channel.basic_nack(tag, multiple=all_before, requeue=True, wait=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message on its way to the callback of one abonnement.
+
+    tag: its delivery tag on `origin`. consumer_stopped: set when its queue is consumed no more, from when on
+    it can be given back without coming straight in again.
+    """
+
+    notificatie: str
+    abonnement: UUID
+    body: bytes
+    kept: dict[str, str]
+    timestamp: datetime | None
+    history: History
+    origin: Origin
+    tag: int
+    consumer_stopped: asyncio.Event
+
+
+class Settle:
+    """Carries decisions out. `close` it before the connection goes."""
+
+    def __init__(self, publisher: Publisher, router: RouterClient) -> None:
+        self._publisher = publisher
+        self._router = router
+        self._closing = asyncio.Event()
+        self._missing: dict[str, float] = {}
+        self._mending: asyncio.Task[None] | None = None
+        self._last_mend = -MEND_INTERVAL
+
+    async def done(self, delivery: Delivery) -> None:
+        """Acknowledge: it was delivered, or is not wanted."""
+        await delivery.origin.ack(delivery.tag)
+
+    async def hold(self, delivery: Delivery) -> None:
+        """Leave it in its queue: give it back once the queue is consumed no more.
+
+        Given back before that, it would come in again at once, and so round and round.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT):
+                await delivery.consumer_stopped.wait()
+        await delivery.origin.give_back(delivery.tag)
+
+    async def wait_on(self, delivery: Delivery) -> None:
+        """Send it to the next wait queue of its ladder; no attempt was made."""
+        await self.retry(delivery, Retry(delivery.history, step=0))
+
+    async def retry(self, delivery: Delivery, retry: Retry) -> None:
+        """It is in a wait queue, and acknowledged."""
+
+        def ways() -> Iterable[Outgoing]:
+            for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
+                yield self._outgoing(delivery, names.wait_queue(seconds), history)
+
+        await self._move(delivery, ways)
+
+    async def undeliverable(self, delivery: Delivery, verdict: Undeliverable) -> None:
+        """It is in the undeliverable, with its history, and acknowledged."""
+        outgoing = self._outgoing(
+            delivery, names.UNDELIVERABLE, verdict.history, undeliverable_at=datetime.now(UTC)
+        )
+        await self._move(delivery, lambda: [outgoing])
+
+    async def close(self) -> None:
+        """Whoever still tries to publish gives its message back instead."""
+        self._closing.set()
+        if self._mending is not None:
+            self._mending.cancel()
+            await asyncio.wait({self._mending})
+
+    def _outgoing(
+        self,
+        delivery: Delivery,
+        exchange: str,
+        history: History,
+        *,
+        undeliverable_at: datetime | None = None,
+    ) -> Outgoing:
+        """The message built anew: what RabbitMQ noted on it (`x-death`) would make it drop it as a cycle."""
+        ours = write_headers(delivery.abonnement, history, undeliverable_at=undeliverable_at)
+        return Outgoing(
+            exchange=exchange,
+            routing_key=names.abonnement_queue(delivery.abonnement),
+            body=delivery.body,
+            message_id=delivery.notificatie,
+            headers={**delivery.kept, **ours},
+            timestamp=delivery.timestamp,
+        )
+
+    async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> None:
+        """Publish in the first way that there is, then acknowledge; keep trying while RabbitMQ takes nothing.
+
+        Given back at once it would come straight in again, and its callback would get it over and over.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + KEEP_TRYING
+        reason = "none of its wait queues is there"
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            try:
+                for outgoing in ways():
+                    if await self._published(outgoing):
+                        await delivery.origin.ack(delivery.tag)
+                        return
+            except BrokerUnavailable as error:
+                reason = str(error)
+            if self._closing.is_set() or loop.time() > give_up:
+                break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._closing.wait()
+        log.warning(
+            "message given back, its failed attempt not counted",
+            notificatie=delivery.notificatie,
+            abonnement=str(delivery.abonnement),
+            reason=reason,
+        )
+        await delivery.origin.give_back(delivery.tag)
+
+    async def _published(self, outgoing: Outgoing) -> bool:
+        """Whether RabbitMQ has it; False when that way is not there. Raises BrokerUnavailable."""
+        now = asyncio.get_running_loop().time()
+        if self._missing.get(outgoing.exchange, now) > now:
+            return False
+        try:
+            await self._publisher.publish(outgoing)
+        except (ExchangeMissing, Unroutable) as error:
+            self._missing[outgoing.exchange] = now + MISSING_FOR
+            self._mend(outgoing.exchange, str(error))
+            return False
+        return True
+
+    def _mend(self, exchange: str, reason: str) -> None:
+        """Have the router declare again what every router declares; a step may be of our schedule only."""
+        now = asyncio.get_running_loop().time()
+        log.warning("a way is missing in RabbitMQ", exchange=exchange, reason=reason)
+        everyones = exchange == names.UNDELIVERABLE or names.wait_seconds(exchange) in RUNGS
+        if everyones and now > self._last_mend + MEND_INTERVAL and not self._closing.is_set():
+            self._last_mend = now
+            self._mending = asyncio.create_task(self._ask_to_mend(), name="asking the router to repair")
+
+    async def _ask_to_mend(self) -> None:
+        try:
+            await self._router.reconcile()
+        except BrokerUnavailable as error:
+            log.warning("the router did not repair it", reason=str(error))
+        else:
+            self._missing.clear()

@@ -1,0 +1,378 @@
+"""The callback client against a real server: what it sends, and what it makes of every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from deliverer import client as client_module
+from deliverer.client import CallbackClient, Failure, FailureClass, Response
+from tests.callback_server import (
+    CallbackServer,
+    close,
+    drip,
+    endless,
+    hang,
+    raw,
+    reset,
+    status,
+)
+from tests.eventually import eventually
+
+HEADERS = {"Authorization": "Bearer x"}
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[CallbackClient]:
+    async with CallbackClient() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def callback() -> AsyncIterator[CallbackServer]:
+    async with CallbackServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, key and all in one file."""
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(file) + ".crt",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + Path(str(file) + ".crt").read_text())
+    return file
+
+
+async def post(
+    client: CallbackClient, url: str, *, headers: dict[str, str] = HEADERS, timeout: float = 5.0
+) -> Response | Failure:
+    return await client.post(url, body=b'{"a": 1}', headers=headers, timeout=timeout)
+
+
+async def kind_of(client: CallbackClient, url: str, *, timeout: float = 5.0) -> FailureClass:
+    answer = await post(client, url, timeout=timeout)
+    assert isinstance(answer, Failure), answer
+    assert answer.detail
+    assert answer.status is None
+    return answer.kind
+
+
+async def test_sends_exactly_the_headers_it_was_given(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    answer = await post(client, callback.url("/in?x=%7e"), headers={"Authorization": "A", "webhook-id": "1"})
+    assert answer == Response(204)
+    (received,) = callback.received
+    assert received.method == "POST"
+    assert received.head.startswith(b"POST /in?x=%7e HTTP/1.1\r\n")
+    assert received.body == b'{"a": 1}'
+    assert {name.lower(): value for name, value in received.headers} == {
+        "host": f"127.0.0.1:{callback.port}",
+        "content-length": "8",
+        "content-type": "application/json",
+        "user-agent": client_module.USER_AGENT,
+        "authorization": "A",
+        "webhook-id": "1",
+    }
+
+
+async def test_sends_a_header_beyond_ascii_as_latin_1(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    await post(client, callback.url(), headers={"Authorization": "Token é ÿ"})
+    assert b"Authorization: Token \xe9 \xff\r\n" in callback.received[0].head
+    assert callback.received[0].body == b'{"a": 1}'
+
+
+@pytest.mark.parametrize("path", ["/%7Ea/../b", "/a%2Fb?x=%20+", "/?", "/a;b=1,2"])
+async def test_sends_the_path_as_it_was_given(
+    client: CallbackClient, callback: CallbackServer, path: str
+) -> None:
+    await post(client, callback.url(path))
+    sent = callback.received[0].head.split(b" ")[1].decode()
+    assert sent == path.rstrip("?")
+
+
+async def test_quotes_what_may_not_stand_in_a_url(client: CallbackClient, callback: CallbackServer) -> None:
+    await post(client, callback.url("/{a}/é"))
+    assert callback.received[0].path == "/%7Ba%7D/%C3%A9"
+
+
+async def test_heeds_no_proxy_variable(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert await post(client, callback.url()) == Response(204)
+
+
+async def test_keeps_no_cookie(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script("/", status(200, headers={"Set-Cookie": "session=1; Path=/"}))
+    await post(client, callback.url())
+    await post(client, callback.url())
+    assert [received.header("cookie") for received in callback.received] == [None, None]
+
+
+async def test_uses_a_connection_again(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script("/", status(200, body=b"x" * 60_000), status(204))
+    for _ in range(3):
+        await post(client, callback.url())
+    assert callback.connections == 1
+
+
+@pytest.mark.parametrize("code", [200, 204, 304, 401, 404, 410, 429, 500, 503])
+async def test_reports_the_status(client: CallbackClient, callback: CallbackServer, code: int) -> None:
+    callback.script("/", status(code, headers={"Retry-After": "7"}))
+    assert await post(client, callback.url()) == Response(code, "7")
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_follows_no_redirect(client: CallbackClient, callback: CallbackServer, code: int) -> None:
+    callback.script("/", status(code, headers={"Location": callback.url("/elsewhere")}))
+    assert await post(client, callback.url()) == Response(code)
+    assert callback.at("/elsewhere") == []
+
+
+async def test_reads_no_more_than_the_limit_of_an_endless_body(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", endless(200))
+    async with asyncio.timeout(5):
+        assert await post(client, callback.url(), timeout=60) == Response(200)
+    await eventually(lambda: callback.under_way("/") == 0)
+
+
+async def test_does_not_unpack_a_compressed_body(client: CallbackClient, callback: CallbackServer) -> None:
+    bomb = gzip.compress(b"0" * 30_000_000)
+    assert len(bomb) < client_module.MAX_RESPONSE_BODY
+    callback.script("/", status(200, headers={"Content-Encoding": "gzip"}, body=bomb))
+    assert await post(client, callback.url()) == Response(200)
+    assert await post(client, callback.url()) == Response(200)
+    assert callback.connections == 1
+
+
+async def test_the_status_decides_when_the_body_hangs(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script(
+        "/", drip(b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n" + b"x" * 500, every=0.005)
+    )
+    assert await post(client, callback.url(), timeout=0.5) == Response(201)
+    await eventually(lambda: callback.under_way("/") == 0)
+
+
+async def test_the_status_decides_when_the_body_breaks_off(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf"))
+    assert await post(client, callback.url()) == Response(200)
+
+
+async def test_passes_over_an_interim_answer(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script(
+        "/", raw(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+    )
+    assert await post(client, callback.url()) == Response(202)
+
+
+async def test_takes_large_response_headers(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script("/", status(200, headers={"Set-Cookie": "a=" + "x" * 40_000}))
+    assert await post(client, callback.url()) == Response(200)
+
+
+async def test_no_status_in_time_is_a_timeout(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script("/", hang(), drip(b"HTTP/1.1 200 OK\r\n" * 50, every=0.02))
+    assert await kind_of(client, callback.url(), timeout=0.2) is FailureClass.TIMEOUT
+    assert await kind_of(client, callback.url(), timeout=0.2) is FailureClass.TIMEOUT
+    await eventually(lambda: callback.under_way("/") == 0)
+
+
+async def test_the_deadline_counts_from_connecting(client: CallbackClient) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        port = server.getsockname()[1]
+        # Fill the queue of a server that accepts nothing, so that the next one waits to connect.
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(("127.0.0.1", port))
+        assert await kind_of(client, f"http://127.0.0.1:{port}/", timeout=0.3) is FailureClass.TIMEOUT
+        for each in waiting:
+            each.close()
+
+
+async def test_classes_of_connections_that_fail(client: CallbackClient, callback: CallbackServer) -> None:
+    callback.script("/", reset(), close(), raw(b"SSH-2.0-OpenSSH_9\r\n\r\n"), raw(b"HTTP/1.1 20x OK\r\n\r\n"))
+    for _ in range(4):
+        assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
+    assert len(callback.received) == 4, "nothing is sent twice unasked"
+
+
+async def test_sends_nothing_twice_on_a_connection_that_was_used_before(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", status(204), close(), status(204))
+    await post(client, callback.url())
+    assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
+    assert len(callback.received) == 2
+    assert callback.connections == 1
+
+
+async def test_a_port_that_nobody_listens_on(client: CallbackClient) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert await kind_of(client, f"http://127.0.0.1:{port}/") is FailureClass.CONNECTION_REFUSED
+    assert await kind_of(client, f"http://localhost:{port}/") is FailureClass.CONNECTION_REFUSED
+
+
+async def test_a_name_that_does_not_exist(client: CallbackClient) -> None:
+    assert await kind_of(client, "http://does-not-exist.invalid/") is FailureClass.DNS_ERROR
+
+
+async def test_a_name_that_cannot_be_one(client: CallbackClient) -> None:
+    assert await kind_of(client, "http://" + "a" * 70 + ".invalid/") is FailureClass.DNS_ERROR
+
+
+async def test_a_certificate_that_is_not_trusted(client: CallbackClient, certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with CallbackServer(tls=context) as callback:
+        assert await kind_of(client, callback.url()) is FailureClass.TLS_ERROR
+        assert callback.received == []
+
+
+async def test_a_certificate_that_is_trusted_by_setting(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with (
+        CallbackServer(tls=context) as callback,
+        CallbackClient(tls=ssl.create_default_context(cafile=str(certificate))) as trusting,
+    ):
+        assert await post(trusting, callback.url()) == Response(204)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_server_that_asks_for_a_client_certificate(
+    certificate: Path, version: ssl.TLSVersion
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.load_verify_locations(certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = version
+
+    def refuse(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        tls = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with pytest.raises(ssl.SSLError):
+            tls.do_handshake()
+        # Read what the client sent, or closing would be a reset that overtakes the alert.
+        with socket.socket(fileno=tls.detach()) as plain:
+            plain.shutdown(socket.SHUT_WR)
+            while plain.recv(4096):
+                pass
+
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        refusing = asyncio.create_task(asyncio.to_thread(refuse, server))
+        async with CallbackClient(tls=trusting) as without:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/"
+            assert await kind_of(without, url) is FailureClass.TLS_ERROR
+        await refusing
+
+
+async def test_tls_spoken_to_a_server_without(client: CallbackClient) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await kind_of(client, f"https://127.0.0.1:{port}/") is FailureClass.TLS_ERROR
+
+
+@pytest.mark.parametrize(
+    ("url", "auth"),
+    [
+        ("http://user:password@127.0.0.1/", "Bearer x"),
+        ("ftp://127.0.0.1/", "Bearer x"),
+        ("http:///path", "Bearer x"),
+        ("http://[::1/", "Bearer x"),
+        ("http://127.0.0.1:99999/", "Bearer x"),
+        ("http://127.0.0.1:9/", "Bearer line\nbreak"),
+        ("http://127.0.0.1:9/", "Bearer €"),
+    ],
+)
+async def test_what_no_request_can_be_made_of(
+    client: CallbackClient, callback: CallbackServer, url: str, auth: str
+) -> None:
+    url = url.replace(":9/", f":{callback.port}/")
+    answer = await post(client, url, headers={"Authorization": auth})
+    assert isinstance(answer, Failure)
+    assert answer.kind in (FailureClass.INVALID_REQUEST, FailureClass.CONNECTION_ERROR)
+    assert "Bearer" not in answer.detail
+    assert "password" not in answer.detail
+    assert callback.received == []
+
+
+async def test_a_cancelled_post_lets_go_of_its_connection(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", hang())
+    posting = asyncio.create_task(post(client, callback.url(), timeout=60))
+    await eventually(lambda: callback.under_way("/") == 1)
+    posting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await posting
+    await eventually(lambda: callback.under_way("/") == 0)
+
+
+async def test_names_that_hang_hold_up_no_other(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow(host: str, *args: object, **options: object) -> object:
+        if host.endswith(".invalid"):
+            go_on.wait(30)
+            raise socket.gaierror("too late")
+        return look_up(host, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    hanging = [
+        asyncio.create_task(kind_of(client, f"http://host{number}.invalid/", timeout=60))
+        for number in range(40)
+    ]
+    try:
+        url = callback.url().replace("127.0.0.1", "localhost")
+        assert await post(client, url, timeout=5) == Response(204)
+        started = time.monotonic()
+        assert await kind_of(client, "http://one-more.invalid/", timeout=0.2) is FailureClass.TIMEOUT
+        assert time.monotonic() - started < 5
+    finally:
+        go_on.set()
+    assert set(await asyncio.gather(*hanging)) == {FailureClass.DNS_ERROR}
+
+
+async def test_a_failure_can_be_told(client: CallbackClient) -> None:
+    answer = await post(client, "http://127.0.0.1:9/")
+    assert isinstance(answer, Failure)
+    assert json.dumps(answer.detail).isascii()
+    assert "127.0.0.1:9" in answer.detail

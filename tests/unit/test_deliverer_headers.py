@@ -1,0 +1,110 @@
+"""The deliverer's headers: what is written is read back, and garbage is read as nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deliverer import headers
+from deliverer.client import Failure, FailureClass
+from deliverer.headers import History, kept_headers, read_history, write_headers
+
+AT = datetime(2026, 11, 23, 12, 0, 0, 123_000, tzinfo=UTC)
+ABONNEMENT = UUID("12345678-1234-4234-8234-123456789012")
+
+
+def a_history() -> History:
+    history = History().after(Failure(FailureClass.TIMEOUT, "no status within 10 s"), at=AT)
+    return history.after(Failure(FailureClass.HTTP_STATUS, "answered 503", 503), at=AT).waiting_until(
+        1_800_000_000_123
+    )
+
+
+def test_the_documented_form() -> None:
+    written = write_headers(ABONNEMENT, a_history(), undeliverable_at=AT)
+    assert written == {
+        "nrc-abonnement": "12345678-1234-4234-8234-123456789012",
+        "nrc-attempts": 2,
+        "nrc-failures": (
+            '[{"at":"2026-11-23T12:00:00.123Z","class":"timeout","status":null,'
+            '"detail":"no status within 10 s"},'
+            '{"at":"2026-11-23T12:00:00.123Z","class":"http_status","status":503,"detail":"answered 503"}]'
+        ),
+        "nrc-due": 1_800_000_000_123,
+        "nrc-undeliverable-at": "2026-11-23T12:00:00.123Z",
+    }
+
+
+def test_what_is_written_is_read_back() -> None:
+    assert read_history(write_headers(ABONNEMENT, a_history())) == a_history()
+    assert read_history({}) == History()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        {"nrc-attempts": "3"},
+        {"nrc-attempts": True},
+        {"nrc-attempts": -1},
+        {"nrc-attempts": None},
+        {"nrc-attempts": 2**63},
+        {"nrc-failures": "{"},
+        {"nrc-failures": "{}"},
+        {"nrc-failures": b"[]"},
+        {"nrc-failures": "[1, null, [], {}]"},
+        {"nrc-failures": '[{"at": "yesterday", "class": "timeout", "detail": ""}]'},
+        {"nrc-failures": '[{"at": 5, "class": "timeout", "detail": ""}]'},
+        {"nrc-due": "tomorrow"},
+        {"nrc-due": [1]},
+        {"nrc-due": -1},
+    ],
+)
+def test_garbage_is_read_as_nothing(garbage: dict[str, object]) -> None:
+    assert read_history(garbage) == History()
+
+
+def test_good_failures_beside_garbage_are_kept() -> None:
+    text = '[5, {"at": "2026-11-23T12:00:00", "class": "new_class", "status": "x", "detail": "d"}]'
+    (failed,) = read_history({"nrc-failures": text}).failures
+    assert (failed.at.tzinfo, failed.kind, failed.status, failed.detail) == (UTC, "new_class", None, "d")
+
+
+KEYS = st.sampled_from(["at", "class", "status", "detail"])
+JSON_TEXT = st.recursive(
+    st.one_of(st.none(), st.integers(-(2**53), 2**53), st.text("abc")),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
+).map(lambda value: orjson.dumps(value).decode())
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.text(), st.binary(), st.lists(st.integers()), JSON_TEXT
+)
+
+
+@given(st.dictionaries(st.sampled_from([headers.ATTEMPTS, headers.FAILURES, headers.DUE]), ANYTHING))
+def test_nothing_in_a_header_raises(found: dict[str, object]) -> None:
+    read_history(found)
+
+
+def test_only_the_newest_failures_are_kept() -> None:
+    history = History()
+    for number in range(100):
+        history = history.after(Failure(FailureClass.TIMEOUT, str(number)), at=AT)
+    assert history.attempts == 100
+    assert [failed.detail for failed in history.failures] == [str(number) for number in range(40, 100)]
+
+
+def test_the_largest_headers_stay_far_below_what_a_frame_holds() -> None:
+    history = History()
+    for _ in range(100):
+        history = history.after(Failure(FailureClass.CONNECTION_REFUSED, "\U0001f600" * 200, 503), at=AT)
+    written = write_headers(ABONNEMENT, history, undeliverable_at=AT)
+    assert sum(len(str(value).encode()) for value in written.values()) < 64 * 1024
+
+
+def test_headers_of_kenmerken_stay_and_all_else_goes() -> None:
+    found = {"k.bronorganisatie": "1", "k.odd": 5, "x-death": [{}], "x-delivery-count": 3, "nrc-attempts": 1}
+    assert kept_headers(found) == {"k.bronorganisatie": "1"}
