@@ -1,0 +1,231 @@
+"""The abonnement endpoints: list, read, create, change and delete. `auth` is never answered.
+
+Everyone may read them all; only the application that made one may change it. An answer of success means
+that the registry has it and its queue and bindings stand: what is published from then on reaches it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiohttp import web
+
+from gateway.answers import json_answer
+from gateway.callback_check import callback_faults
+from gateway.checks import group_faults, parse
+from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.state import GATEWAY, Gateway
+from gateway.tokens import Credentials
+from runtime.log import logger
+from schemas.abonnement import Abonnement, AbonnementRequest, FilterGroup, State
+from schemas.application import Scope
+from schemas.errors import (
+    BrokerUnavailable,
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    RegistryError,
+    ValidationError,
+)
+
+log = logger(__name__)
+
+
+async def list_abonnementen(request: web.Request) -> web.Response:
+    """200 with everyone's abonnementen."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
+    read_query(request)
+    await gateway.catalogue.refresh()
+    collection = gateway.url(request, "abonnement")
+    return json_answer([as_json(one, collection) for one in gateway.catalogue.abonnementen.values()])
+
+
+async def read_abonnement(request: web.Request) -> web.Response:
+    """200 with one abonnement, whoever made it."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
+    abonnement = await _existing(request, gateway)
+    read_query(request)
+    return json_answer(as_json(abonnement, gateway.url(request, "abonnement")))
+
+
+async def create_abonnement(request: web.Request) -> web.Response:
+    """201 with the new abonnement; its queue and bindings stand."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.CONSUMEREN)
+    read_query(request)
+    _, data = await read_json_body(request, limit=gateway.settings.max_body)
+    await gateway.catalogue.refresh()
+    asked = _parse(gateway, data)
+    await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+    abonnement = await _add(gateway, asked, client_id=client.client_id)
+    log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id)
+    answer = as_json(abonnement, gateway.url(request, "abonnement"))
+    return json_answer(answer, status=201, headers={"Location": answer["url"]})
+
+
+async def update_abonnement(request: web.Request) -> web.Response:
+    """200 with the changed abonnement (PUT and PATCH); a PATCH keeps what it does not name.
+
+    Passing the callback check resumes a suspended one. A PATCH needs no check when it leaves callbackUrl
+    and auth as they are; on a suspended one, naming either is asking for the check.
+    """
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.CONSUMEREN)
+    abonnement = await _existing(request, gateway)
+    _must_own(client, abonnement)
+    read_query(request)
+    _, data = await read_json_body(request, limit=gateway.settings.max_body)
+    named = set(data) if request.method == "PATCH" and isinstance(data, dict) else None
+    asked = _parse(gateway, data if named is None else {**_stored(abonnement), **data}, named=named)
+    checked = named is None or _wants_check(abonnement, asked, named)
+    if checked:
+        await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+    changed = await _replace(gateway, abonnement, asked, named=named, resume=checked)
+    log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
+    return json_answer(as_json(changed, gateway.url(request, "abonnement")))
+
+
+async def delete_abonnement(request: web.Request) -> web.Response:
+    """204: no notificatie accepted from now on goes there; what waited for it is dropped."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.CONSUMEREN)
+    abonnement = await _existing(request, gateway)
+    _must_own(client, abonnement)
+    read_query(request)
+    if not await gateway.registry.remove_abonnement(abonnement.uuid):
+        raise NotFound("Dit abonnement bestaat niet meer.")
+    try:
+        await gateway.router.apply_abonnement(abonnement.uuid)
+    except BrokerUnavailable as error:  # it is removed all the same; reconcile finishes it
+        log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
+    await gateway.catch_up()
+    log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
+    return web.Response(status=204)
+
+
+def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:
+    """An abonnement as it is answered, without its `auth`; `collection` is the URL of them all."""
+    return {
+        "url": f"{collection}/{abonnement.uuid}",
+        "callbackUrl": abonnement.callback_url,
+        "kanalen": _groups_json(abonnement),
+    }
+
+
+def _groups_json(abonnement: Abonnement) -> list[dict[str, Any]]:
+    return [{"naam": group.naam, "filters": dict(group.filters)} for group in abonnement.kanalen]
+
+
+def _stored(abonnement: Abonnement) -> dict[str, Any]:
+    """What a PATCH starts from."""
+    return {
+        "callbackUrl": abonnement.callback_url,
+        "auth": abonnement.auth,
+        "kanalen": _groups_json(abonnement),
+    }
+
+
+async def _existing(request: web.Request, gateway: Gateway) -> Abonnement:
+    await gateway.catalogue.refresh()
+    abonnement = gateway.catalogue.abonnementen.get(UUID(request.match_info["uuid"]))
+    if abonnement is None:
+        raise NotFound("Dit abonnement bestaat niet.")
+    return abonnement
+
+
+def _must_own(client: Credentials, abonnement: Abonnement) -> None:
+    if client.client_id != abonnement.client_id:
+        raise PermissionDenied("Dit abonnement is door een andere applicatie gemaakt.")
+
+
+def _parse(gateway: Gateway, data: Any, *, named: set[str] | None = None) -> AbonnementRequest:
+    """The sound request. Raises ValidationError with every fault.
+
+    named: what a PATCH names; kanalen that it keeps stay valid, whatever became of their kanaal's filters.
+    """
+    asked, faults = parse(AbonnementRequest, data)
+    if named is None or "kanalen" in named:
+        faults += group_faults(data, gateway.catalogue.kanalen)
+    if faults or asked is None:
+        raise ValidationError(faults)
+    return asked
+
+
+def _wants_check(abonnement: Abonnement, asked: AbonnementRequest, named: set[str]) -> bool:
+    if abonnement.state is not State.ACTIVE:
+        return not named.isdisjoint({"callbackUrl", "auth"})
+    return (asked.callback_url, asked.auth) != (abonnement.callback_url, abonnement.auth)
+
+
+async def _check_callback(gateway: Gateway, *, url: str, auth: str) -> None:
+    faults = await callback_faults(gateway.callbacks, url=url, auth=auth, settings=gateway.settings)
+    if faults:
+        raise ValidationError(faults)
+
+
+def _groups(asked: AbonnementRequest) -> tuple[FilterGroup, ...]:
+    return tuple(FilterGroup(group.naam, tuple(group.filters.items())) for group in asked.kanalen)
+
+
+async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) -> Abonnement:
+    """Keep it and have its queue declared; when that can't be done now, as if nothing was asked."""
+    new = Abonnement(
+        uuid=uuid4(),
+        callback_url=asked.callback_url,
+        auth=asked.auth,
+        kanalen=_groups(asked),
+        client_id=client_id,
+    )
+    abonnement = await gateway.registry.add_abonnement(new)
+    try:
+        await gateway.router.apply_abonnement(abonnement.uuid)
+    except BrokerUnavailable:
+        with suppress(RegistryError):
+            await gateway.registry.remove_abonnement(abonnement.uuid)
+        raise
+    finally:
+        await gateway.catch_up()
+    return abonnement
+
+
+async def _replace(
+    gateway: Gateway,
+    abonnement: Abonnement,
+    asked: AbonnementRequest,
+    *,
+    named: set[str] | None,
+    resume: bool,
+) -> Abonnement:
+    """Keep the change and have the queue's bindings follow it."""
+    await gateway.catalogue.refresh()
+    # The check may have taken seconds: a PATCH goes on top of what others changed meanwhile.
+    latest = gateway.catalogue.abonnementen.get(abonnement.uuid)
+    if latest is None:
+        raise NotFound("Dit abonnement bestaat niet meer.")
+    wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": ""} if resume else {}
+    if named is None or "callbackUrl" in named:
+        wanted["callback_url"] = asked.callback_url
+    if named is None or "auth" in named:
+        wanted["auth"] = asked.auth
+    if named is None or "kanalen" in named:
+        wanted["kanalen"] = _groups(asked)
+    try:
+        changed = await gateway.registry.replace_abonnement(replace(latest, **wanted))
+    except Conflict:
+        await gateway.catalogue.refresh()
+        if abonnement.uuid not in gateway.catalogue.abonnementen:
+            raise NotFound("Dit abonnement bestaat niet meer.") from None
+        raise
+    await gateway.router.apply_abonnement(changed.uuid)
+    await gateway.catch_up()
+    return changed

@@ -1,0 +1,78 @@
+"""The HTTP application: every route in one list, and the one middleware that all requests pass."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway import abonnementen, health, kanalen
+from gateway.answers import API_VERSION, VERSION_HEADER, json_answer
+from gateway.pages import add_pages
+from gateway.problems import answer_for
+from gateway.publish import create_notificatie
+from gateway.requests import ClientGone, must_accept_json, read_query, root_url
+from gateway.state import API_ROOT, GATEWAY, Gateway
+
+UUID = "{uuid:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}}"
+"""A path with anything else is not there: 404 before any other check."""
+
+
+async def links(request: web.Request) -> web.Response:
+    """200 with where things are, for anyone."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    read_query(request)
+    return json_answer(
+        {name: gateway.url(request, name) for name in ("kanaal", "abonnement", "notificaties")}
+    )
+
+
+# A route for GET answers HEAD too, without a body.
+ROUTES = (
+    web.get(API_ROOT, links),
+    web.get(f"{API_ROOT}/", links),
+    web.post(f"{API_ROOT}/notificaties", create_notificatie),
+    web.get(f"{API_ROOT}/kanaal", kanalen.list_kanalen),
+    web.post(f"{API_ROOT}/kanaal", kanalen.create_kanaal),
+    web.get(f"{API_ROOT}/kanaal/{UUID}", kanalen.read_kanaal),
+    web.put(f"{API_ROOT}/kanaal/{UUID}", kanalen.update_kanaal),
+    web.patch(f"{API_ROOT}/kanaal/{UUID}", kanalen.update_kanaal),
+    web.get(f"{API_ROOT}/abonnement", abonnementen.list_abonnementen),
+    web.post(f"{API_ROOT}/abonnement", abonnementen.create_abonnement),
+    web.get(f"{API_ROOT}/abonnement/{UUID}", abonnementen.read_abonnement),
+    web.put(f"{API_ROOT}/abonnement/{UUID}", abonnementen.update_abonnement),
+    web.patch(f"{API_ROOT}/abonnement/{UUID}", abonnementen.update_abonnement),
+    web.delete(f"{API_ROOT}/abonnement/{UUID}", abonnementen.delete_abonnement),
+    web.get("/health/live", health.live),
+    web.get("/health/ready", health.ready),
+)
+
+
+@web.middleware
+async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every exception into a problem, and put on every answer what every answer carries."""
+    gateway = request.app[GATEWAY]
+    gateway.in_flight += 1
+    answer: web.StreamResponse
+    try:
+        answer = await handler(request)
+    except ClientGone:
+        answer = web.Response(status=400)  # for nobody
+    except Exception as error:  # the outermost of the two loops: here it is logged and answered
+        root = root_url(request, gateway.settings)
+        answer = answer_for(error, method=request.method, path=request.path, root=root)
+    finally:
+        gateway.leave()
+    answer.headers[VERSION_HEADER] = API_VERSION
+    if gateway.stopping:
+        answer.force_close()
+    return answer
+
+
+def build_app(gateway: Gateway) -> web.Application:
+    """The application over the parts of one gateway."""
+    app = web.Application(middlewares=[answers])
+    app[GATEWAY] = gateway
+    app.add_routes(ROUTES)
+    add_pages(app, gateway.settings)
+    return app

@@ -1,0 +1,96 @@
+"""What the standard asks of the fields of a request beyond what `schemas` can see: other kanalen and names.
+
+Pure: every function takes what the registry holds and returns faults, never raises one. They work on data of
+which other fields may be wrong, since a client hears every fault at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic import ValidationError as PydanticValidationError
+
+from router.filters import names_fit
+from schemas.errors import InvalidParam
+from schemas.fields import AnyNaam, Filters, KanaalNaam, Kenmerken, invalid_params
+from schemas.kanaal import Kanaal
+
+M = TypeVar("M", bound=BaseModel)
+V = TypeVar("V")
+
+_ANY_NAAM: TypeAdapter[str] = TypeAdapter(AnyNaam)
+_KANAAL_NAAM: TypeAdapter[str] = TypeAdapter(KanaalNaam)
+_FILTERS: TypeAdapter[dict[str, str]] = TypeAdapter(Filters)
+_KENMERKEN: TypeAdapter[dict[str, str]] = TypeAdapter(Kenmerken)
+
+
+def parse(model: type[M], data: Any) -> tuple[M | None, list[InvalidParam]]:
+    """(what the model makes of data, []) or (None, every field fault)."""
+    try:
+        return model.model_validate(data), []
+    except PydanticValidationError as error:
+        return None, invalid_params(error.errors(include_url=False, include_input=False))
+
+
+def new_naam_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
+    """The fault of a new kanaal whose naam is taken."""
+    naam = _sound(_KANAAL_NAAM, _get(data, "naam"))
+    return [taken()] if naam is not None and naam in kanalen else []
+
+
+def taken() -> InvalidParam:
+    """The fault of a naam that another kanaal has."""
+    return InvalidParam("naam", "unique", "Er bestaat al een kanaal met deze naam.")
+
+
+def same_naam_faults(data: Any, kanaal: Kanaal) -> list[InvalidParam]:
+    """The fault of a change that gives a kanaal another naam."""
+    naam = _sound(_KANAAL_NAAM, _get(data, "naam"))
+    if naam is None or naam == kanaal.naam:
+        return []
+    return [InvalidParam("naam", "wijzigen-niet-toegelaten", "De naam van een kanaal kan niet wijzigen.")]
+
+
+def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
+    """The faults of an abonnement's `kanalen` that name an unknown kanaal, or filters that do not fit it."""
+    groups = _get(data, "kanalen")
+    faults = []
+    for group in groups if isinstance(groups, list) else []:
+        naam = _sound(_ANY_NAAM, _get(group, "naam"))
+        filters = _sound(_FILTERS, _get(group, "filters", {}))
+        if naam is None:
+            continue
+        if (kanaal := kanalen.get(naam)) is None:
+            faults.append(InvalidParam("naam", "kanaal_naam", f"Er bestaat geen kanaal '{naam}'."))
+        elif filters is not None and not names_fit(filters, kanaal.filters):
+            reason = f"De filters komen niet overeen met die van kanaal '{naam}'."
+            faults.append(InvalidParam("filters", "inconsistent-abonnement-filters", reason))
+    return faults
+
+
+def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
+    """The fault of a notificatie on an unknown kanaal, or with kenmerken that do not fit it."""
+    naam = _sound(_KANAAL_NAAM, _get(data, "kanaal"))
+    kenmerken = _sound(_KENMERKEN, _get(data, "kenmerken", {}))
+    if naam is None:
+        return []
+    if (kanaal := kanalen.get(naam)) is None:
+        return [InvalidParam("kanaal", "message_kanaal", f"Er bestaat geen kanaal '{naam}'.")]
+    if kenmerken is not None and not names_fit(kenmerken, kanaal.filters):
+        reason = f"De kenmerken komen niet overeen met de filters van kanaal '{naam}'."
+        return [InvalidParam("kenmerken", "kenmerken_inconsistent", reason)]
+    return []
+
+
+def _get(data: Any, name: str, default: Any = None) -> Any:
+    return data.get(name, default) if isinstance(data, dict) else None
+
+
+def _sound(adapter: TypeAdapter[V], value: Any) -> V | None:
+    """The value when it keeps its own field's rules, else None: that fault is reported elsewhere."""
+    try:
+        return adapter.validate_python(value)
+    except PydanticValidationError:
+        return None

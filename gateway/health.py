@@ -1,0 +1,39 @@
+"""Whether this gateway lives, and whether it can do its work: for a load balancer or an orchestrator."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from gateway.answers import json_answer
+from gateway.state import GATEWAY, Gateway
+from schemas.errors import RegistryError
+
+REGISTRY_TIMEOUT = 2.0  # seconds
+
+
+async def live(_: web.Request) -> web.Response:
+    """200 as long as the process answers at all."""
+    return json_answer({"status": "ok"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """200 when a notificatie would be accepted now; else 503, with a line for what is not there."""
+    lines = await not_ready(request.app[GATEWAY])
+    if not lines:
+        return json_answer({"status": "ok", "notReady": []})
+    return json_answer({"status": "not ready", "notReady": lines}, status=503)
+
+
+async def not_ready(gateway: Gateway) -> list[str]:
+    """What keeps this gateway from its work, a line each."""
+    lines = ["gateway: stopping"] if gateway.stopping else []
+    if not gateway.publisher.ready:
+        lines.append(f"broker: {gateway.publisher.why_not}")
+    try:
+        async with asyncio.timeout(REGISTRY_TIMEOUT):
+            await gateway.registry.change_number()
+    except (RegistryError, TimeoutError) as error:
+        lines.append(f"registry: {error or f'no answer within {REGISTRY_TIMEOUT:g} s'}")
+    return lines

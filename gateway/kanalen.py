@@ -1,0 +1,140 @@
+"""The kanaal endpoints: list, read, create and change. A kanaal is never deleted, its naam never changes.
+
+An answer of success means that the registry has it and the kanaal's exchange stands in RabbitMQ.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiohttp import web
+
+from gateway.answers import json_answer
+from gateway.callback_check import documentation_faults
+from gateway.checks import new_naam_faults, parse, same_naam_faults, taken
+from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.state import GATEWAY, Gateway
+from runtime.log import logger
+from schemas.application import Scope
+from schemas.errors import BrokerUnavailable, Conflict, NotFound, RegistryError, ValidationError
+from schemas.kanaal import Kanaal, KanaalRequest, slots_for
+
+log = logger(__name__)
+
+
+async def list_kanalen(request: web.Request) -> web.Response:
+    """200 with all kanalen, or those with `?naam=`."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
+    naam = read_query(request, known=("naam",)).get("naam", "")
+    await gateway.catalogue.refresh()
+    found = [kanaal for kanaal in gateway.catalogue.kanalen.values() if naam in ("", kanaal.naam)]
+    collection = gateway.url(request, "kanaal")
+    return json_answer([as_json(kanaal, collection) for kanaal in found])
+
+
+async def read_kanaal(request: web.Request) -> web.Response:
+    """200 with one kanaal."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
+    kanaal = await _existing(request, gateway)
+    read_query(request)
+    return json_answer(as_json(kanaal, gateway.url(request, "kanaal")))
+
+
+async def create_kanaal(request: web.Request) -> web.Response:
+    """201 with the new kanaal; its exchange stands."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.PUBLICEREN)
+    read_query(request)
+    _, data = await read_json_body(request, limit=gateway.settings.max_body)
+    await gateway.catalogue.refresh()
+    asked, faults = parse(KanaalRequest, data)
+    faults += new_naam_faults(data, gateway.catalogue.kanalen)
+    if faults or asked is None:
+        raise ValidationError(faults)
+    await _check_documentation(gateway, asked.documentatie_link)
+    kanaal = await _add(gateway, asked)
+    log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
+    answer = as_json(kanaal, gateway.url(request, "kanaal"))
+    return json_answer(answer, status=201, headers={"Location": answer["url"]})
+
+
+async def update_kanaal(request: web.Request) -> web.Response:
+    """200 with the changed kanaal (PUT and PATCH). An absent documentatieLink or filters is kept."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.PUBLICEREN)
+    kanaal = await _existing(request, gateway)
+    read_query(request)
+    _, data = await read_json_body(request, limit=gateway.settings.max_body)
+    if request.method == "PATCH" and isinstance(data, dict):
+        data = {"naam": kanaal.naam, **data}
+    asked, faults = parse(KanaalRequest, data)
+    faults += same_naam_faults(data, kanaal)
+    if faults or asked is None:
+        raise ValidationError(faults)
+    link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
+    filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
+    await _check_documentation(gateway, link or "")
+    try:
+        changed = await gateway.registry.update_kanaal(kanaal.uuid, documentatie_link=link, filters=filters)
+    except Conflict:
+        raise NotFound("Dit kanaal bestaat niet meer.") from None
+    await gateway.router.apply_kanaal(changed.naam)
+    await gateway.catch_up()
+    log.info("kanaal changed", kanaal=changed.naam, client=client.client_id)
+    return json_answer(as_json(changed, gateway.url(request, "kanaal")))
+
+
+def as_json(kanaal: Kanaal, collection: str) -> dict[str, Any]:
+    """A kanaal as it is answered; `collection` is the URL of them all."""
+    return {
+        "url": f"{collection}/{kanaal.uuid}",
+        "naam": kanaal.naam,
+        "documentatieLink": kanaal.documentatie_link,
+        "filters": kanaal.filters,
+    }
+
+
+async def _existing(request: web.Request, gateway: Gateway) -> Kanaal:
+    await gateway.catalogue.refresh()
+    kanaal = gateway.catalogue.kanaal_by_uuid(UUID(request.match_info["uuid"]))
+    if kanaal is None:
+        raise NotFound("Dit kanaal bestaat niet.")
+    return kanaal
+
+
+async def _check_documentation(gateway: Gateway, link: str) -> None:
+    faults = await documentation_faults(gateway.callbacks, link, settings=gateway.settings)
+    if faults:
+        raise ValidationError(faults)
+
+
+async def _add(gateway: Gateway, asked: KanaalRequest) -> Kanaal:
+    """Keep it and have its exchange declared; when that can't be done now, as if nothing was asked."""
+    new = Kanaal(
+        uuid=uuid4(),
+        naam=asked.naam,
+        documentatie_link=asked.documentatie_link,
+        filters=tuple(asked.filters),
+        slots=slots_for(asked.filters),
+    )
+    try:
+        kanaal = await gateway.registry.add_kanaal(new)
+    except Conflict:  # another process was first, since our look
+        raise ValidationError([taken()]) from None
+    try:
+        await gateway.router.apply_kanaal(kanaal.naam)
+    except BrokerUnavailable:
+        with suppress(RegistryError):
+            await gateway.registry.remove_kanaal(kanaal.uuid)
+        raise
+    finally:
+        await gateway.catch_up()
+    return kanaal

@@ -1,0 +1,83 @@
+"""The OAS document that this API publishes, and its four addresses.
+
+Owns gateway/openapi.yaml as it goes out: to anyone, from any origin, without a token, whatever the query.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import web
+from yarl import URL
+
+from gateway.requests import root_url
+from gateway.state import API_ROOT
+from runtime.settings import Settings
+
+PATHS = (
+    f"{API_ROOT}/openapi.json",
+    f"{API_ROOT}/openapi.yaml",
+    f"{API_ROOT}/schema/openapi.json",
+    f"{API_ROOT}/schema/openapi.yaml",
+)
+
+_SERVER = f"servers:\n- url: {API_ROOT}\n"
+_CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "API-version",
+}
+_PREFLIGHT = {
+    **_CORS,
+    "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Content-Type",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+@cache
+def yaml_text() -> str:
+    """The document as it is written, for a server without a prefix."""
+    return files("gateway").joinpath("openapi.yaml").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=16)
+def document(prefix: str = "") -> dict[str, Any]:
+    """The document as a value. prefix: what a proxy puts before /api/v1, e.g. `/notificaties`."""
+    content = yaml.safe_load(_as_yaml(prefix))
+    if not isinstance(content, dict):
+        raise TypeError("gateway/openapi.yaml is no mapping")
+    return content
+
+
+def _as_yaml(prefix: str) -> str:
+    return yaml_text().replace(_SERVER, f"servers:\n- url: {prefix}{API_ROOT}\n", 1)
+
+
+@lru_cache(maxsize=32)
+def _body(suffix: str, prefix: str) -> tuple[bytes, str]:
+    """The document's bytes and media type; clients parse it by the address, whatever the type."""
+    if suffix == "json":
+        return orjson.dumps(document(prefix)), "application/json"
+    return _as_yaml(prefix).encode(), "application/vnd.oai.openapi; charset=utf-8"
+
+
+def add_document(app: web.Application, settings: Settings) -> None:
+    """Serve the document at each of PATHS."""
+
+    async def answer(request: web.Request) -> web.Response:
+        prefix = URL(root_url(request, settings)).raw_path.rstrip("/")
+        body, media_type = _body(request.path.rpartition(".")[2], prefix)
+        return web.Response(
+            body=body, headers={**_CORS, "Content-Type": media_type, "Cache-Control": "public, max-age=300"}
+        )
+
+    async def preflight(request: web.Request) -> web.Response:
+        return web.Response(status=204, headers=_PREFLIGHT)
+
+    for path in PATHS:
+        app.router.add_get(path, answer)
+        app.router.add_route("OPTIONS", path, preflight)

@@ -1,0 +1,102 @@
+"""Pages for people: the readable API document, and what `type` of a problem points to.
+
+All text is rendered once, at the start. Every link is relative, so the pages work behind any prefix, and
+nothing is fetched from elsewhere: the Content-Security-Policy allows this server only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
+
+from gateway.explanations import ERRORS, SCOPES
+from gateway.openapi import add_document, document
+from gateway.state import API_ROOT
+from runtime.settings import Settings
+from schemas.errors import NotFound
+
+_JAVASCRIPT = "text/javascript; charset=utf-8"
+_CSS = "text/css; charset=utf-8"
+_OURS = Path(str(files("gateway"))) / "templates"
+_SWAGGER = Path(str(swagger_ui_path))
+
+# What may be fetched from .../assets/, where it is, and its type: nothing is looked up by a name from a URL.
+_ASSETS: Mapping[str, tuple[Path, str]] = {
+    "swagger-ui.css": (_SWAGGER / "swagger-ui.css", _CSS),
+    "swagger-ui-bundle.js": (_SWAGGER / "swagger-ui-bundle.js", _JAVASCRIPT),
+    "favicon-32x32.png": (_SWAGGER / "favicon-32x32.png", "image/png"),
+    "schema.js": (_OURS / "schema.js", _JAVASCRIPT),
+    "pages.css": (_OURS / "pages.css", _CSS),
+}
+_HEADERS = {
+    # Swagger UI draws its icons as data: images in its style sheet.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' "
+    "data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "public, max-age=300",
+}
+
+
+def add_pages(app: web.Application, settings: Settings) -> None:
+    """Serve the OAS document, its readable form, and the pages under /ref/."""
+    add_document(app, settings)
+    for path, html in _render_all().items():
+        app.router.add_get(path, _page(html))
+    app.router.add_get("/ref/fouten/{name}/", _no_such_page)
+    app.router.add_get(f"{API_ROOT}/schema/assets/{{name}}", _asset)
+
+
+def _render_all() -> dict[str, str]:
+    """Every page by its path."""
+    environment = Environment(
+        loader=PackageLoader("gateway"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["prose"] = _prose
+    environment.globals["problems"] = tuple(ERRORS)
+    pages = {
+        f"{API_ROOT}/schema/": environment.get_template("schema.html").render(
+            info=document()["info"], root="../../../"
+        ),
+        "/ref/scopes/": environment.get_template("scopes.html").render(scopes=SCOPES, root="../../"),
+    }
+    fout = environment.get_template("fout.html")
+    for problem, explanation in ERRORS.items():
+        pages[f"/ref/fouten/{problem.__name__}/"] = fout.render(
+            problem=problem, explanation=explanation, root="../../../"
+        )
+    return pages
+
+
+def _prose(text: str) -> Markup:
+    """A text of ours as HTML, with what stands between backticks as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+def _page(html: str) -> Handler:
+    body = html.encode()
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body, headers={**_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+
+    return answer
+
+
+async def _no_such_page(request: web.Request) -> web.Response:
+    raise NotFound("Dit soort fout bestaat hier niet.")
+
+
+async def _asset(request: web.Request) -> web.FileResponse:
+    found = _ASSETS.get(request.match_info["name"])
+    if found is None:
+        raise NotFound("Dit bestand bestaat hier niet.")
+    file, media_type = found
+    return web.FileResponse(file, headers={**_HEADERS, "Content-Type": media_type})

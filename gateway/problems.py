@@ -1,0 +1,115 @@
+"""The one place where a fault becomes an answer: application/problem+json, whatever went wrong.
+
+`problem_of` decides what a fault is to a client; `problem_answer` writes it. Nothing of an unexpected
+exception reaches the client: it is in the log, under the `instance` that the client got.
+"""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import orjson
+from aiohttp import web
+
+from gateway.answers import API_VERSION, VERSION_HEADER
+from runtime.log import logger
+from schemas.errors import (
+    APIException,
+    BrokerError,
+    MethodNotAllowed,
+    NotFound,
+    ParseError,
+    PermissionDenied,
+    Problem,
+    RegistryError,
+    RequestTooLarge,
+    ServiceUnavailable,
+    ValidationError,
+)
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
+
+log = logger(__name__)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What an exception is to a client; APIException (500) for what nobody foresaw."""
+    match error:
+        case Problem():
+            return error
+        case BrokerError():
+            return ServiceUnavailable(
+                "De berichtenbroker is even niet beschikbaar; niets is aangenomen. Probeer het zo opnieuw.",
+                retry_after=RETRY_AFTER,
+            )
+        case RegistryError():
+            return ServiceUnavailable(
+                "Het register is even niet beschikbaar. Probeer het zo opnieuw.", retry_after=RETRY_AFTER
+            )
+        case web.HTTPMethodNotAllowed():
+            return MethodNotAllowed(error.method, sorted(error.allowed_methods))
+        case web.HTTPRequestEntityTooLarge():
+            return RequestTooLarge()
+        case web.HTTPForbidden():
+            return PermissionDenied()
+        case web.HTTPNotFound():
+            return NotFound("Deze URL bestaat hier niet.")
+        case web.HTTPClientError() | web.RequestPayloadError():
+            return ParseError("Het HTTP-verzoek kan niet gelezen worden.")
+        case _:
+            return APIException("Er ging iets mis aan onze kant; het staat in ons log onder deze instance.")
+
+
+def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Response:
+    """The answer for a problem. root: what `type` starts with; instance: a fresh `urn:uuid:…`."""
+    content: dict[str, object] = {
+        "type": f"{root}/ref/fouten/{type(problem).__name__}/",
+        "code": problem.code,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": instance,
+    }
+    if isinstance(problem, ValidationError):
+        content["invalidParams"] = [
+            {"name": _printable(param.name), "code": param.code, "reason": _printable(param.reason)}
+            for param in problem.invalid_params
+        ]
+    answer = web.Response(
+        body=orjson.dumps(content),
+        status=problem.status,
+        headers={"Content-Type": PROBLEM_JSON, VERSION_HEADER: API_VERSION},
+    )
+    if isinstance(problem, MethodNotAllowed):
+        answer.headers["Allow"] = ", ".join(problem.allowed)
+    if problem.retry_after is not None:
+        answer.headers["Retry-After"] = str(problem.retry_after)
+    return answer
+
+
+def answer_for(error: BaseException, *, method: str, path: str, root: str) -> web.Response:
+    """The answer for an exception, after it was logged with what an operator needs and no value sent."""
+    problem = problem_of(error)
+    instance = f"urn:uuid:{uuid4()}"
+    facts = {
+        "status": problem.status,
+        "code": problem.code,
+        "method": method,
+        "path": path,
+        "instance": instance,
+    }
+    if isinstance(problem, ValidationError):
+        facts["fields"] = ", ".join(f"{param.name}: {param.code}" for param in problem.invalid_params[:20])
+    if isinstance(problem, APIException):
+        log.error("request failed", exc_info=error, **facts)
+    elif isinstance(problem, ServiceUnavailable):
+        log.warning("request refused", reason=str(error), **facts)
+    else:
+        log.info("request refused", **facts)
+    return problem_answer(problem, root=root, instance=instance)
+
+
+def _printable(text: str) -> str:
+    """Text of a client's, such as a key's name, without the lone surrogates that no JSON can hold."""
+    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,0 +1,84 @@
+"""The HTTP/1 end of a connection: limits, and problems for what never becomes a request.
+
+aiohttp answers a request line or header that it cannot parse, and an `Expect` that it does not know, with
+text of its own; here these become problems like all others, and no byte of the request gets into a log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from aiohttp import web
+
+from gateway.problems import answer_for
+from gateway.requests import root_url
+from runtime.settings import Settings
+from schemas.errors import APIException, ParseError
+
+LIMITS: dict[str, Any] = {
+    "keepalive_timeout": 75.0,  # seconds an idle connection, or an unfinished header, may last
+    "max_line_size": 8190,  # bytes of a request line
+    "max_field_size": 24 * 1024,  # bytes of a header: room for a JWT of 16 KiB
+    "max_headers": 100,
+    "lingering_time": 5.0,  # seconds in which the rest of a refused body is read and dropped
+    "auto_decompress": False,  # compressed bodies are refused, so none can explode
+    "access_log": None,  # the handlers log what matters, by notificatie
+}
+
+
+class Protocol(web.RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self, server: web.Server, settings: Settings) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **LIMITS)
+        self._settings = settings
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The problem for a request that could not be parsed; the connection closes after it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of another answer has gone out already")
+        unreadable = ParseError("Het HTTP-verzoek kan niet gelezen worden.")
+        answer = self._problem(request, unreadable if status < 500 else exc or APIException())
+        answer.force_close()
+        return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; one that aiohttp made itself, past the middleware, goes out as a problem."""
+        if isinstance(resp, web.HTTPException):
+            resp = self._problem(request, resp)
+        return await super().finish_response(request, resp, start_time)
+
+    def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
+        return answer_for(
+            error,
+            method=request.method,
+            path=request.path,
+            root=root_url(request, self._settings),
+        )
+
+
+async def listen(
+    server: web.Server, settings: Settings, *, sock: socket.socket | None
+) -> asyncio.AbstractServer:
+    """Accept connections on `sock`, or on NRC_GATEWAY_LISTEN. Raises OSError when the address is taken."""
+    loop = asyncio.get_running_loop()
+
+    def connection() -> Protocol:
+        return Protocol(server, settings)
+
+    if sock is not None:
+        return await loop.create_server(connection, sock=sock, backlog=1024)
+    host, port = settings.gateway_listen
+    return await loop.create_server(connection, host, port, backlog=1024)

@@ -1,0 +1,66 @@
+"""The hot path: POST /notificaties. Authorise, read, check, route, publish, and only then 201.
+
+No database, no lock, and nothing in between that is not on this screen.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from aiohttp import web
+
+from gateway.answers import json_answer
+from gateway.checks import message_faults
+from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.state import GATEWAY, Gateway
+from router.filters import names_fit
+from router.publishing import ExchangeMissing
+from router.routing import route
+from runtime.log import logger
+from schemas.application import Scope
+from schemas.errors import ValidationError
+from schemas.kanaal import Kanaal
+from schemas.notificatie import Notificatie, check_notificatie
+
+ID_HEADER = "nrc-notificatie-id"
+
+log = logger(__name__)
+
+
+async def create_notificatie(request: web.Request) -> web.Response:
+    """201 with the message as it goes out: RabbitMQ has confirmed it by then."""
+    gateway = request.app[GATEWAY]
+    must_accept_json(request)
+    client = await gateway.authorise(request, Scope.PUBLICEREN)
+    read_query(request)
+    body, data = await read_json_body(request, limit=gateway.settings.max_body)
+    now = datetime.now(UTC)
+    kanaal, notificatie = await _check(gateway, body, data, now=now)
+    message_id = str(uuid4())
+    try:
+        await gateway.publisher.publish(route(kanaal, notificatie, message_id=message_id, accepted_at=now))
+    except ExchangeMissing:
+        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
+        kanaal = await gateway.repairs.repaired(kanaal)
+        await gateway.publisher.publish(route(kanaal, notificatie, message_id=message_id, accepted_at=now))
+    log.info("accepted", notificatie=message_id, kanaal=kanaal.naam, client=client.client_id)
+    return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})
+
+
+async def _check(gateway: Gateway, body: bytes, data: Any, *, now: datetime) -> tuple[Kanaal, Notificatie]:
+    """The kanaal and the sound notificatie. Raises ValidationError with every fault."""
+    leeway = timedelta(seconds=gateway.settings.time_leeway)
+    notificatie, faults = check_notificatie(body, data, now=now, leeway=leeway)
+    kanalen = gateway.catalogue.kanalen
+    if notificatie is not None:
+        kanaal = kanalen.get(notificatie.kanaal)
+        if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
+            return kanaal, notificatie
+    if message_faults(data, kanalen):
+        await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
+    faults += message_faults(data, kanalen)
+    if faults or notificatie is None:
+        raise ValidationError(faults)
+    return kanalen[notificatie.kanaal], notificatie

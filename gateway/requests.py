@@ -1,0 +1,182 @@
+"""What a request asks and carries: Accept, query, body, and the root URL that its client used.
+
+Each function checks one thing and raises the Problem that the standard gives it; the handlers call them in
+the standard's order. Knows nothing of kanalen, abonnementen or notificaties.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp import StreamReader, web
+from yarl import URL
+
+from runtime.settings import Network, Settings
+from schemas.errors import (
+    InvalidParam,
+    NotAcceptable,
+    ParseError,
+    RequestTooLarge,
+    UnsupportedMediaType,
+    ValidationError,
+)
+from schemas.fields import NON_FIELD
+from schemas.jsontext import read_json
+
+BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
+
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
+_QVALUE = re.compile(r"q\s*=\s*([0-9.]+)", re.IGNORECASE)
+
+
+class ClientGone(Exception):
+    """The client went away before its request was complete; there is nobody to answer."""
+
+
+def must_accept_json(request: web.Request) -> None:
+    """Raise NotAcceptable when the client does not take application/json."""
+    accept = request.headers.getall("Accept", ())
+    if accept and not accepts_json(",".join(accept)):
+        raise NotAcceptable("Deze API antwoordt alleen met application/json.")
+
+
+@lru_cache(maxsize=256)
+def accepts_json(accept: str) -> bool:
+    """Whether an Accept header takes application/json: its most specific range decides (RFC 9110, 12.5.1)."""
+    best, quality = -1, 0.0
+    for part in accept.split(","):
+        media_range, *parameters = (piece.strip() for piece in part.split(";"))
+        specificity = {"*/*": 0, "application/*": 1, "application/json": 2}.get(media_range.lower(), -1)
+        if specificity > best:
+            best, quality = specificity, _quality(parameters)
+        elif specificity == best >= 0:
+            quality = max(quality, _quality(parameters))
+    return quality > 0 or not accept.strip()
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if match := _QVALUE.fullmatch(parameter):
+            try:
+                return float(match[1])
+            except ValueError:
+                return 1.0
+    return 1.0
+
+
+def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str, str]:
+    """The query parameters, of which the last counts. Raises ValidationError for unknown ones."""
+    if not request.query_string:
+        return {}
+    unknown = sorted({name for name in request.query if name not in known})
+    if unknown:
+        names = ", ".join(unknown)
+        raise ValidationError(
+            [InvalidParam(NON_FIELD, "unknown-parameters", f"Onbekende query-parameters: {names}")]
+        )
+    return dict(request.query.items())
+
+
+async def read_json_body(request: web.Request, *, limit: int) -> tuple[bytes, Any]:
+    """The body as it came and as `schemas.jsontext` reads it; at most `limit` bytes.
+
+    Raises UnsupportedMediaType, RequestTooLarge or ParseError, in this order.
+    """
+    body = await read_body(request, limit=limit)
+    return body, read_json(body)
+
+
+async def read_body(request: web.Request, *, limit: int) -> bytes:
+    """The body of a JSON request. Raises UnsupportedMediaType, RequestTooLarge, ParseError or ClientGone."""
+    headers = request.headers
+    # A charset parameter means nothing: JSON is UTF-8 (RFC 8259, 8.1 and 11).
+    if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+        raise UnsupportedMediaType("Stuur de body als application/json.")
+    if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaType("Een gecomprimeerde body wordt niet ondersteund.")
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    try:
+        body = await _received(request.content, limit=limit)
+    except TimeoutError:
+        raise ParseError(f"De body is niet binnen {BODY_TIMEOUT:g} seconden aangekomen.") from None
+    except (OSError, RuntimeError, web.RequestPayloadError) as error:
+        if request.transport is None:
+            raise ClientGone from error
+        raise
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _received(content: StreamReader, *, limit: int) -> bytes:
+    """All of a body, or what came of it when it turned out larger than `limit`."""
+    if content.is_eof():  # it came with the headers, as small ones do
+        return content.read_nowait()
+    received = bytearray()
+    async with asyncio.timeout(BODY_TIMEOUT):
+        while len(received) <= limit and (chunk := await content.readany()):
+            received += chunk
+    return bytes(received)
+
+
+def _too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"De body is groter dan {limit} bytes.")
+
+
+def root_url(request: web.BaseRequest, settings: Settings) -> str:
+    """The root that the client used, without a slash at its end: `url`, `Location` and `type` start with it.
+
+    NRC_PUBLIC_URL when set; else the request's own scheme and host, or those that a trusted proxy gives.
+    """
+    if settings.public_url:
+        return settings.public_url
+    scheme, host, prefix = request.scheme, _own_authority(request), ""
+    if settings.trusted_proxies and _is_trusted(request.remote, settings.trusted_proxies):
+        proto = _forwarded(request, "X-Forwarded-Proto").lower()
+        scheme = proto if proto in ("http", "https") else scheme
+        forwarded_host = _forwarded(request, "X-Forwarded-Host")
+        host = forwarded_host if _AUTHORITY.fullmatch(forwarded_host) else host
+        forwarded_prefix = _forwarded(request, "X-Forwarded-Prefix").rstrip("/")
+        prefix = forwarded_prefix if _PREFIX.fullmatch(forwarded_prefix) else ""
+    return f"{scheme}://{host}{prefix}"
+
+
+def _own_authority(request: web.BaseRequest) -> str:
+    """host[:port] of an absolute request target, else of the Host header, else of the socket (HTTP/1.0)."""
+    target = request.raw_path
+    if not target.startswith("/"):
+        try:
+            authority = URL(target).raw_authority.rpartition("@")[2]
+        except ValueError:
+            authority = ""
+        if _AUTHORITY.fullmatch(authority):
+            return authority
+    host = request.headers.get("Host", "")
+    if _AUTHORITY.fullmatch(host):
+        return host
+    socket_name = request.get_extra_info("sockname")
+    if not isinstance(socket_name, tuple):
+        return "localhost"
+    address, port = socket_name[:2]
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _forwarded(request: web.BaseRequest, name: str) -> str:
+    """The last value of a header: the proxy next to us wrote it; those before it anyone may have."""
+    return str(request.headers.get(name, "")).rpartition(",")[2].strip()
+
+
+def _is_trusted(remote: str | None, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address((remote or "").partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in network for network in networks)

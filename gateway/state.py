@@ -1,0 +1,99 @@
+"""What every handler works with, and who may go on: the parts of one running gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from deliverer.client import CallbackClient
+from gateway.repairs import Repairs
+from gateway.requests import root_url
+from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
+from router.catalogue import Catalogue
+from router.publishing import Publisher
+from router.requests import RouterClient
+from runtime.log import logger
+from runtime.settings import Settings
+from schemas.application import Scope
+from schemas.errors import PermissionDenied, RegistryError
+from store.registry import Registry
+
+API_ROOT = "/api/v1"
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """The parts of one gateway process.
+
+    in_flight: requests that a handler is working on. stopping: answers now close their connection, so that
+    keep-alive clients go to another process before this one ends.
+    """
+
+    settings: Settings
+    registry: Registry
+    catalogue: Catalogue
+    publisher: Publisher
+    router: RouterClient
+    callbacks: CallbackClient
+    tokens: Tokens = field(init=False)
+    repairs: Repairs = field(init=False)
+    in_flight: int = 0
+    stopping: bool = False
+    _idle: asyncio.Event = field(init=False, default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.catalogue.applications, self.settings)
+        self.repairs = Repairs(self.router, self.catalogue)
+
+    async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:
+        """Who calls, with at least one of these scopes. Raises PermissionDenied.
+
+        A refusal that another look at the registry could change gets that look first.
+        """
+        header = request.headers.get("Authorization")
+        try:
+            client = self.tokens.credentials(header, now=time.time())
+        except PermissionDenied as refusal:
+            if refusal.code not in DEPENDS_ON_REGISTRY:
+                raise
+            client = await self._look_again(header)
+        if client.scopes.isdisjoint(any_of):
+            client = await self._look_again(header)
+            if client.scopes.isdisjoint(any_of):
+                raise PermissionDenied(f"Hiervoor is de scope {' of '.join(any_of)} nodig.")
+        return client
+
+    async def catch_up(self) -> None:
+        """Let this process's copy follow a write that was made; it stands, whether that works or not."""
+        try:
+            await self.catalogue.refresh()
+        except RegistryError as error:
+            log.warning("registry cannot be read; going on with the copy", reason=str(error))
+
+    async def _look_again(self, header: str | None) -> Credentials:
+        await self.catalogue.fresh_look()
+        return self.tokens.credentials(header, now=time.time())
+
+    def leave(self) -> None:
+        """A request has been handled."""
+        self.in_flight -= 1
+        if self.stopping and not self.in_flight:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Return when no request is being handled. For a gateway that is stopping."""
+        if self.in_flight:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def url(self, request: web.Request, path: str) -> str:
+        """The URL of a path in this API, from the root that the client used."""
+        return f"{root_url(request, self.settings)}{API_ROOT}/{path}"
+
+
+GATEWAY: web.AppKey[Gateway] = web.AppKey("gateway", Gateway)

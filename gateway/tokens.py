@@ -1,0 +1,190 @@
+"""Who calls, and what they may do: the JWT of `Authorization: Bearer …`.
+
+`verify` decides over values (no clock, no registry); `Tokens` remembers what it decided. Every failure is
+a PermissionDenied with the standard's code: 403, never 401, and whatever a token holds, never a 500.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt.algorithms import HMACAlgorithm
+
+from runtime.settings import Settings
+from schemas.application import Application, Scope, read_scope
+from schemas.errors import PermissionDenied
+
+MAX_REMEMBERED = 4096  # tokens; those of valid clients only, so nobody else can fill it
+
+_HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
+
+UNKNOWN_CLIENT = "invalid-client-identifier"
+BAD_SIGNATURE = "invalid-jwt-signature"
+DEPENDS_ON_REGISTRY = frozenset({UNKNOWN_CLIENT, BAD_SIGNATURE})
+"""Refusals that may be wrong when the copy of the registry is old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a valid token is good for, until `valid_until` (Unix seconds) or a change of its application."""
+
+    application: Application
+    scopes: frozenset[Scope]
+    valid_until: float
+
+    @property
+    def client_id(self) -> str:
+        """The client that calls."""
+        return self.application.client_id
+
+
+class Tokens:
+    """The verified tokens of this process, by the Authorization header as it was sent.
+
+    A refusal is never remembered. What is remembered ends with the token's own end, its age, or any
+    change of its application.
+    """
+
+    def __init__(self, applications: Mapping[str, Application], settings: Settings) -> None:
+        self._applications = applications
+        self._settings = settings
+        self._remembered: dict[str, Credentials] = {}
+
+    def credentials(self, header: str | None, *, now: float) -> Credentials:
+        """Who sent this Authorization header. Raises PermissionDenied."""
+        if header is None:
+            raise PermissionDenied("Er is geen token meegestuurd (Authorization: Bearer <JWT>).")
+        known = self._remembered.get(header)
+        if (
+            known is not None
+            and now < known.valid_until
+            and self._applications.get(known.client_id) is known.application
+        ):
+            return known
+        self._remembered.pop(header, None)
+        found = verify(bearer(header), self._applications, now=now, settings=self._settings)
+        if len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[header] = found
+        return found
+
+
+def bearer(header: str) -> str:
+    """The token of an Authorization header. Raises PermissionDenied for another scheme."""
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise PermissionDenied("De Authorization-header moet de vorm 'Bearer <JWT>' hebben.")
+    return token.strip()
+
+
+def verify(
+    token: str, applications: Mapping[str, Application], *, now: float, settings: Settings
+) -> Credentials:
+    """The credentials that a JWT gives at `now` (Unix seconds). Raises PermissionDenied (STANDARD: Tokens).
+
+    What cannot be read comes first, then the client, then what its secret vouches for.
+    """
+    header, claims, signature = _decode(token)
+    application = _application(header, claims, applications, legacy=settings.legacy_tokens)
+    if header.get("alg") != "HS256":
+        raise _refusal("jwt-invalidalgorithmerror", "Het token moet met HS256 ondertekend zijn.")
+    secret_until = _vouched_until(application, token.rpartition(".")[0].encode(), signature, now=now)
+    return Credentials(
+        application=application,
+        scopes=_scopes(application, claims, legacy=settings.legacy_tokens),
+        valid_until=min(secret_until, _valid_until(claims, now=now, settings=settings)),
+    )
+
+
+def _refusal(code: str, detail: str) -> PermissionDenied:
+    return PermissionDenied(detail, code=code)
+
+
+def _decode(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    try:
+        decoded = jwt.decode_complete(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise _refusal(
+            "jwt-decode-error", "Het token kan niet gelezen worden; is het volledig overgenomen?"
+        ) from None
+    return decoded["header"], decoded["payload"], decoded["signature"]
+
+
+def _application(
+    header: Mapping[str, Any],
+    claims: Mapping[str, Any],
+    applications: Mapping[str, Application],
+    *,
+    legacy: bool,
+) -> Application:
+    if "client_id" in claims:
+        client_id = claims["client_id"]
+    elif legacy and "client_identifier" in header:
+        client_id = header["client_identifier"]
+    else:
+        raise _refusal("missing-client-identifier", "Het token noemt geen client_id.")
+    application = applications.get(client_id) if isinstance(client_id, str) else None
+    if application is None:
+        raise _refusal(UNKNOWN_CLIENT, "De client_id van het token is hier niet bekend.")
+    return application
+
+
+def _vouched_until(application: Application, signed: bytes, signature: bytes, *, now: float) -> float:
+    """Until when the secret that made the signature counts. Compares in constant time."""
+    if application.secret and _HS256.verify(signed, application.secret.encode(), signature):
+        return math.inf
+    old = application.old_secret
+    if old and now < application.old_secret_until and _HS256.verify(signed, old.encode(), signature):
+        return application.old_secret_until
+    raise _refusal(BAD_SIGNATURE, "De handtekening van het token klopt niet.")
+
+
+def _valid_until(claims: Mapping[str, Any], *, now: float, settings: Settings) -> float:
+    """The first moment at which a token with these claims no longer counts. Raises PermissionDenied."""
+    if "iat" in claims and not _is_moment(claims["iat"]):
+        raise _refusal("jwt-invalidissuedaterror", "iat van het token moet een getal zijn.")
+    for name in ("nbf", "exp"):
+        if name in claims and not _is_moment(claims[name]):
+            raise _refusal("jwt-decode-error", f"{name} van het token moet een getal zijn.")
+    if "nbf" in claims and claims["nbf"] > now + settings.time_leeway:
+        raise _refusal("jwt-immaturesignatureerror", "Het token is nog niet geldig (nbf).")
+    if "exp" in claims and claims["exp"] <= now:
+        raise _refusal("jwt-expiredsignatureerror", "Het token is verlopen (exp).")
+    if claims.get("aud"):
+        raise _refusal("jwt-invalidaudienceerror", "Het token is voor een ander publiek bedoeld (aud).")
+    for name, code in (("sub", "jwt-invalidsubjecterror"), ("jti", "jwt-invalidjtierror")):
+        if name in claims and not isinstance(claims[name], str):
+            raise _refusal(code, f"{name} van het token moet een tekst zijn.")
+    if "iat" not in claims:
+        raise _refusal("jwt-missing-iat-claim", "Het token mist de claim iat.")
+    oldest: float = claims["iat"] + settings.jwt_expiry
+    if now > oldest:
+        raise _refusal(
+            "jwt-expired", f"Het token is meer dan {settings.jwt_expiry} seconden geleden gemaakt."
+        )
+    expires: float = claims.get("exp", math.inf)
+    return min(oldest, expires)
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether a claim is a number of seconds; JSON's true and Python's NaN are not."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _scopes(application: Application, claims: Mapping[str, Any], *, legacy: bool) -> frozenset[Scope]:
+    """What the application may do with this token: what it was granted, narrowed by the claim of 2019."""
+    zds = claims.get("zds")
+    listed = zds.get("scopes") if isinstance(zds, dict) else None
+    texts = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
+    named = frozenset(scope for scope in map(read_scope, texts) if scope is not None)
+    if application.scopes_from_token:
+        return named if legacy else frozenset()
+    if any(text.startswith("notificaties.") for text in texts):
+        return application.scopes & named
+    return application.scopes

@@ -1,0 +1,175 @@
+"""Whether an answer is one that our OAS allows: status, headers, media type and every field.
+
+    assert_conforms("POST", "/kanaal", answer)
+
+tests/contract/api.py asks it of every answer that it gets. `answer` has `status`, `headers` and the whole
+`body` as bytes. A method that the document does not have must have been refused with 405, and a path template
+that it does not have with 404, both as a problem. Formats are checked too (uri, uuid, date-time), by rules of
+our own: the validator's need more packages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Protocol
+from uuid import UUID
+
+from jsonschema import Draft4Validator, FormatChecker
+
+from gateway.explanations import ERRORS
+from gateway.openapi import document
+
+PROBLEM = "application/problem+json"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
+_UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+# RFC 3339, and what the standard's implementations take beside it and send on as it came: no seconds.
+_DATE_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d([.,]\d+)?)? ?(Z|[+-]\d\d(:?\d\d)?)", re.IGNORECASE
+)
+
+
+_DETAIL = re.compile(r"/(kanaal|abonnement)/[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+class Answer(Protocol):
+    """What is checked: a finished answer."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+formats = FormatChecker(formats=())
+
+
+@formats.checks("uri")
+def _is_uri(value: object) -> bool:
+    return not isinstance(value, str) or _URI.fullmatch(value) is not None
+
+
+@formats.checks("uuid", raises=ValueError)
+def _is_uuid(value: object) -> bool:
+    return not isinstance(value, str) or str(UUID(value)) == value.lower()
+
+
+@formats.checks("date-time")
+def _is_date_time(value: object) -> bool:
+    return not isinstance(value, str) or _DATE_TIME.fullmatch(value) is not None
+
+
+def assert_conforms(method: str, path_template: str, answer: Answer) -> None:
+    """AssertionError when our OAS does not allow this answer on this operation."""
+    head = method == "HEAD"
+    operation = document()["paths"].get(path_template, {}).get("get" if head else method.lower())
+    if operation is None:
+        known_path = path_template in document()["paths"]
+        assert answer.status == (405 if known_path else 404), f"undocumented, yet {answer.status}"
+        assert not known_path or answer.headers["Allow"]
+        if not head:
+            assert_problem(answer)
+        return
+    where = f"{operation['operationId']} {answer.status}"
+    assert str(answer.status) in operation["responses"], f"{where} is not documented"
+    documented = deref(operation["responses"][str(answer.status)])
+    _check_headers(documented, answer, where)
+    if head or "content" not in documented:
+        assert answer.body == b"", f"{where} has no body"
+        return
+    media_type = answer.headers["Content-Type"].partition(";")[0]
+    assert media_type in documented["content"], f"{where} is not {media_type}"
+    _check_schema(documented["content"][media_type]["schema"], answer, where)
+    if answer.status >= 400:
+        assert_problem(answer)
+
+
+def assert_documented(method: str, url: str, answer: Answer) -> None:
+    """`assert_conforms` for a URL, when it is one of our document's; other URLs pass."""
+    path = url.partition("?")[0].rpartition("/api/v1")[2]
+    if _DETAIL.fullmatch(path):
+        path = path[: path.index("/", 1)] + "/{uuid}"
+    if path in document()["paths"]:
+        assert_conforms(method, path, answer)
+
+
+def assert_problem(answer: Answer) -> None:
+    """AssertionError when this is not the one form of problem that every error has, documented or not."""
+    assert answer.headers["API-version"] == "1.0.1"
+    assert answer.headers["Content-Type"] == PROBLEM
+    content = json.loads(answer.body)
+    schema = {"$ref": f"#/components/schemas/{'ValidatieFout' if 'invalidParams' in content else 'Fout'}"}
+    _check_schema(schema, answer, "problem")
+    assert content["status"] == answer.status
+    kinds = {kind.__name__: kind for kind in ERRORS}
+    kind = kinds[content["type"].rstrip("/").rpartition("/ref/fouten/")[2]]
+    assert (content["status"], content["title"]) == (kind.status, kind.title)
+    assert content["code"] in (ERRORS[kind].codes or {kind.code}), "a code without an explanation"
+    for param in content.get("invalidParams", ()):
+        assert param["code"] in ERRORS[kind].fields, "a code without an explanation"
+    scheme, _, number = content["instance"].rpartition(":")
+    assert scheme == "urn:uuid"
+    assert _UUID4.fullmatch(number)
+
+
+def deref(value: Any) -> Any:
+    """What a `$ref` of our document stands for; anything else as it is."""
+    while isinstance(value, dict) and "$ref" in value:
+        target: Any = document()
+        for step in value["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        value = target
+    return value
+
+
+def answer_schema(documented: Any) -> dict[str, Any]:
+    """An OAS 3.0 schema as JSON Schema draft 4, for an answer: what is writeOnly may not be there."""
+    schema: dict[str, Any] = dict(deref(documented))
+    hidden = {name for name, sub in schema.get("properties", {}).items() if deref(sub).get("writeOnly")}
+    if "properties" in schema:
+        schema["properties"] = {
+            name: {"not": {}} if name in hidden else answer_schema(sub)
+            for name, sub in schema["properties"].items()
+        }
+    if required := [name for name in schema.pop("required", ()) if name not in hidden]:
+        schema["required"] = required
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            schema[key] = answer_schema(schema[key])
+    for key in ("anyOf", "allOf", "oneOf"):
+        if key in schema:
+            schema[key] = [answer_schema(sub) for sub in schema[key]]
+    return schema
+
+
+@cache
+def _validator(schema: str) -> Draft4Validator:
+    return Draft4Validator(answer_schema(json.loads(schema)), format_checker=formats)
+
+
+def _check_schema(schema: Any, answer: Answer, where: str) -> None:
+    content = json.loads(answer.body)
+    faults = [
+        f"{where} {error.json_path}: {error.message}"
+        for error in _validator(json.dumps(schema)).iter_errors(content)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def _check_headers(documented: Any, answer: Answer, where: str) -> None:
+    for name, header in documented.get("headers", {}).items():
+        header = deref(header)
+        value = answer.headers.get(name)
+        if value is None:
+            assert not header.get("required"), f"{where} lacks {name}"
+            continue
+        schema = header["schema"]
+        typed = int(value) if schema["type"] == "integer" else value
+        Draft4Validator(schema, format_checker=formats).validate(typed)
+    assert answer.headers["API-version"] == "1.0.1"

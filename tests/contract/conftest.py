@@ -1,0 +1,105 @@
+"""Fixtures of the contract tests: gateways on a real RabbitMQ with a real router, one registry for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+import gateway.service
+import router.service
+from runtime.settings import Settings
+from store.registry import Registry, open_registry
+from tests.broker import Broker
+from tests.contract.api import APPLICATIONS, Api, Callback, free_socket
+
+
+@dataclass
+class Stage:
+    """A broker, a registry and a router, on which gateways are started with settings of their own."""
+
+    settings: Settings
+    registry: Registry
+    session: aiohttp.ClientSession
+
+    @asynccontextmanager
+    async def gateway(self, *, wait: bool = True, **overrides: Any) -> AsyncIterator[Api]:
+        """A gateway with these settings, ready unless told not to wait; stopped at the end."""
+        settings = self.settings.model_copy(update=overrides)
+        sock = free_socket()
+        host, port = sock.getsockname()
+        root = f"http://{host}:{port}/api/v1"
+        async with running(
+            lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock), wait=wait
+        ):
+            yield Api(self.session, root)
+
+
+@asynccontextmanager
+async def running(serve: Any, *, wait: bool = True) -> AsyncIterator[None]:
+    """`serve(stop, ready)` in a task, from when it is ready; its fault is the test's."""
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(serve(stop, ready.set))
+    try:
+        if wait:
+            waiting = asyncio.create_task(ready.wait())
+            await asyncio.wait({task, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            assert task.done() or ready.is_set(), "not ready within 20 s"
+            if task.done():
+                task.result()
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+@asynccontextmanager
+async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
+    """A stage on this broker, with a registry in this folder that knows APPLICATIONS."""
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        amqp_url=url,
+        state_dir=folder,
+        callback_check="off",
+        refresh_interval=30,
+        stop_timeout=4,
+    )
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        for application in APPLICATIONS:
+            await registry.add_application(application)
+        session = await opened.enter_async_context(aiohttp.ClientSession())
+        await opened.enter_async_context(
+            running(lambda stop, ready: router.service.serve(settings, stop=stop, ready=ready))
+        )
+        yield Stage(settings, registry, session)
+
+
+@pytest.fixture(scope="session")
+async def stage(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """The stage that all contract tests share; each uses names of its own."""
+    url = await broker.fresh_vhost()
+    async with open_stage(url, tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+    await broker.remove_vhost(url)
+
+
+@pytest.fixture(scope="session")
+async def api(stage: Stage) -> AsyncIterator[Api]:
+    """A gateway without a callback check."""
+    async with stage.gateway() as api:
+        yield api
+
+
+@pytest.fixture
+async def callback() -> AsyncIterator[Callback]:
+    """A callback that asks for Authorization."""
+    async with Callback() as callback:
+        yield callback

@@ -1,0 +1,276 @@
+"""When RabbitMQ or the registry is away: 503 in time, nothing half done, and it recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aio_pika
+import aiohttp
+import pytest
+from yarl import URL
+
+import router.service
+from router.names import kanaal_exchange
+from runtime.settings import Settings
+from tests.broker import Broker
+from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
+from tests.contract.conftest import Stage, open_stage, running
+from tests.eventually import eventually
+
+UNAVAILABLE = (503, "service_unavailable")
+
+
+async def health(api: Api, what: str = "ready") -> Answer:
+    """The answer of /health/…, which is no problem when it is 503."""
+    async with api.session.get(f"{api.root.removesuffix('/api/v1')}/health/{what}") as response:
+        assert response.headers["API-version"] == "1.0.1"
+        assert response.content_type == "application/json"
+        return Answer(response.status, response.headers, await response.read())
+
+
+async def a_kanaal(api: Api) -> str:
+    naam = a_naam()
+    assert (await api.post("/kanaal", {"naam": naam})).status == 201
+    return naam
+
+
+async def accepted(api: Api, naam: str) -> bool:
+    return (await api.post("/notificaties", message(naam))).status == 201
+
+
+async def refused_in_time(api: Api, naam: str) -> None:
+    began = time.monotonic()
+    assert (await api.post("/notificaties", message(naam))).outcome == UNAVAILABLE
+    assert time.monotonic() - began < 5
+
+
+async def test_health(api: Api) -> None:
+    assert (await health(api, "live")).json == {"status": "ok"}
+    assert (await health(api)).json == {"status": "ok", "notReady": []}
+
+
+async def test_before_a_router_has_declared_anything(stage: Stage, vhost: str, tmp_path: Path) -> None:
+    settings = stage.settings.model_copy(update={"amqp_url": (vhost,), "state_dir": tmp_path})
+    from store.registry import open_registry
+
+    async with open_registry(settings.registry_file) as registry:
+        for application in APPLICATIONS:
+            await registry.add_application(application)
+    bare = Stage(settings, stage.registry, stage.session)
+    async with bare.gateway(wait=False) as api:
+        await eventually(lambda: answers(api))
+        answer = await health(api)
+        assert answer.status == 503
+        assert answer.json["status"] == "not ready"
+        (line,) = answer.json["notReady"]
+        assert line.startswith("broker: ")
+        assert (await health(api, "live")).status == 200
+        # Reading goes on; nothing that is refused stays behind.
+        assert (await api.post("/kanaal", {"naam": "zaken"})).outcome == UNAVAILABLE
+        assert (await api.get("/kanaal")).json == []
+        sent = {**abonnement_of("zaken"), "kanalen": []}
+        assert (await api.post("/abonnement", sent)).outcome == UNAVAILABLE
+        assert (await api.get("/abonnement")).json == []
+        async with running(lambda stop, ready: router.service.serve(settings, stop=stop, ready=ready)):
+            await eventually(lambda: ready(api))
+            assert (await api.post("/kanaal", {"naam": "zaken"})).status == 201
+            assert await accepted(api, "zaken")
+
+
+async def answers(api: Api) -> bool:
+    try:
+        return (await health(api, "live")).status == 200
+    except OSError:
+        return False
+
+
+async def ready(api: Api) -> bool:
+    return (await health(api)).status == 200
+
+
+async def test_a_broker_that_blocks_stops_and_comes_back(
+    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alarm = "{{resource_limit, memory, node()}, []}"
+    async with open_stage(mortal_broker.url, tmp_path) as stage, stage.gateway() as api:
+        naam = await a_kanaal(api)
+        await mortal_broker.eval(f"rabbit_alarm:set_alarm({alarm}).")
+        # RabbitMQ tells a connection that it is blocked when it publishes: that one gets no confirm.
+        await refused_in_time(api, naam)
+        await eventually(lambda: not_ready_for(api, "alarm"))
+        await refused_in_time(api, naam)
+        await mortal_broker.eval(f"rabbit_alarm:clear_alarm({alarm.removesuffix(', []}')[1:]}).")
+        await eventually(lambda: accepted(api, naam), within=15)
+
+        private = mortal_broker.private
+        assert private is not None
+        await private.stop()
+        await refused_in_time(api, naam)
+        assert (await health(api)).status == 503
+        assert (await api.post("/kanaal", {"naam": a_naam()})).outcome == UNAVAILABLE
+        assert (await api.get("/kanaal")).status == 200
+        await private.start()
+        await eventually(lambda: accepted(api, naam), within=20)
+        assert (await health(api)).status == 200
+
+
+async def not_ready_for(api: Api, word: str) -> bool:
+    answer = await health(api)
+    return answer.status == 503 and any(word in line for line in answer.json["notReady"])
+
+
+@asynccontextmanager
+async def stallable(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """(a URL to the broker through a proxy, the event without which bytes stay in the proxy)."""
+    flowing = asyncio.Event()
+    flowing.set()
+    target = URL(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(target.host, target.port)
+        tasks.update(
+            {asyncio.create_task(pump(reader, there[1])), asyncio.create_task(pump(there[0], writer))}
+        )
+
+    server = await asyncio.start_server(both, "127.0.0.1", 0)
+    yield str(target.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])), flowing
+    server.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_broker_that_stalls(stage: Stage, api: Api) -> None:
+    naam = await a_kanaal(api)
+    async with (
+        stallable(stage.settings.amqp_url[0]) as (url, flowing),
+        stage.gateway(amqp_url=(url,)) as other,
+    ):
+        assert await accepted(other, naam)
+        flowing.clear()
+        await asyncio.gather(*(refused_in_time(other, naam) for _ in range(20)))
+        flowing.set()
+        await eventually(lambda: accepted(other, naam), within=15)
+
+
+async def test_an_exchange_deleted_by_hand_comes_back_with_its_bindings(stage: Stage, api: Api) -> None:
+    naam = await a_kanaal(api)
+    neighbour = await a_kanaal(api)
+    abonnement = (await api.post("/abonnement", abonnement_of(naam))).json["url"]
+    connection = await aio_pika.connect(stage.settings.amqp_url[0])
+    async with connection:
+        channel = await connection.channel()
+        await channel.exchange_delete(kanaal_exchange(naam))
+        answers = await asyncio.gather(*(api.post("/notificaties", message(naam)) for _ in range(5)))
+        assert {answer.status for answer in answers} == {201}
+        assert await accepted(api, neighbour)
+        queue = await channel.get_queue("nrc.abonnement." + abonnement[-36:])
+        for _ in answers:
+            assert await eventually(lambda: queue.get(fail=False, no_ack=True))
+    await api.delete(abonnement)
+
+
+async def test_the_hot_path_needs_no_database(stage: Stage, api: Api) -> None:
+    naam = await a_kanaal(api)
+    assert await accepted(api, naam)
+    lock = sqlite3.connect(stage.settings.registry_file, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+        answer, *others = await asyncio.gather(
+            api.post("/kanaal", {"naam": a_naam()}), *(accepted(api, naam) for _ in range(10))
+        )
+        assert all(others)
+        assert answer.outcome == UNAVAILABLE
+    finally:
+        lock.close()
+    await a_kanaal(api)
+
+
+# -- stopping
+
+
+async def test_a_gateway_that_stops_finishes_what_came_in(stage: Stage, api: Api) -> None:
+    """Publishers on connections that stay open, and a sibling on the same socket: none sees an error."""
+    from gateway.service import serve
+    from tests.contract.api import free_socket
+
+    naam = await a_kanaal(api)
+    settings: Settings = stage.settings
+    sock = free_socket()
+    host, port = sock.getsockname()
+    both = Api(stage.session, f"http://{host}:{port}/api/v1")
+    statuses: list[int] = []
+    done = asyncio.Event()
+
+    async def publisher() -> None:
+        while not done.is_set():
+            statuses.append((await both.post("/notificaties", message(naam))).status)
+
+    def gateway(stop: asyncio.Event, ready: object) -> object:
+        return serve(settings, stop=stop, ready=ready, sock=sock.dup())  # type: ignore[arg-type]
+
+    async with running(gateway):
+        publishers = [asyncio.create_task(publisher()) for _ in range(8)]
+        async with running(gateway):
+            await eventually(lambda: len(statuses) > 50)
+        before = len(statuses)
+        await eventually(lambda: len(statuses) > before + 50)
+        done.set()
+        await asyncio.gather(*publishers)
+    sock.close()
+    assert set(statuses) == {201}
+
+
+async def test_what_is_under_way_when_it_stops(stage: Stage) -> None:
+    stop_timeout = 4
+    async with stage.gateway(stop_timeout=stop_timeout) as api:
+        naam = await a_kanaal(api)
+        first, second = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            import json
+
+            body = json.dumps(message(naam)).encode()
+            yield body[:10]
+            first.set()
+            await second.wait()
+            yield body[10:]
+
+        posting = asyncio.create_task(api.post("/notificaties", body=slow()))
+        await first.wait()
+        asyncio.get_running_loop().call_later(0.3, second.set)
+    answer = await posting
+    assert answer.status == 201
+    assert answer.headers["Connection"] == "close"
+
+
+async def test_what_never_ends_does_not_keep_it_from_stopping(stage: Stage) -> None:
+    never = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    async with asyncio.timeout(10):
+        async with stage.gateway(stop_timeout=2) as api:
+            posting = asyncio.create_task(api.post("/notificaties", body=endless()))
+            await eventually(lambda: health(api, "live"))
+        with pytest.raises(aiohttp.ClientError):
+            await posting
