@@ -21,7 +21,7 @@ from aiormq.exceptions import AMQPChannelError
 from deliverer.deliver import prepare
 from deliverer.settle import Delivery, Origin
 from router import names
-from runtime.amqp import AMQP_ERRORS, describe
+from runtime.amqp import AMQP_ERRORS, describe, write_until_closed
 from runtime.log import logger
 from schemas.errors import BrokerError, BrokerUnavailable
 
@@ -209,4 +209,6 @@ async def _open(connection: AbstractConnection) -> AbstractChannel:
     # Of a closed connection the client library makes a bare RuntimeError.
     if transport is None or transport.connection.is_closed:
         raise BrokerUnavailable("the connection to RabbitMQ was lost")
-    return await transport.connection.channel(publisher_confirms=False)
+    channel = await transport.connection.channel(publisher_confirms=False)
+    write_until_closed(channel)
+    return channel

@@ -13,7 +13,7 @@ from router.requests import RouterClient
 from schemas.errors import BrokerUnavailable
 from schemas.kanaal import Kanaal
 
-TIMEOUT = 3.0  # seconds; a publisher hears 503 within 5
+TIMEOUT = 1.0  # seconds; with the confirm after it, a publisher hears 503 within 5
 
 
 class Repairs:

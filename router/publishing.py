@@ -15,10 +15,11 @@ from datetime import datetime
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.abc import FieldValue as HeaderValue
+from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
 
 from router.readiness import topology_stands
-from runtime.amqp import AMQP_ERRORS, Link, describe
+from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
 from schemas.errors import BrokerUnavailable, Unroutable
 
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
@@ -47,6 +48,7 @@ class _Lane:
 
     channel: AbstractChannel
     exchange: AbstractExchange
+    underlay: AbstractUnderlayChannel
     busy: int = 0
 
 
@@ -129,6 +131,7 @@ class Publisher:
             done.set()
 
     async def _publish(self, message: Outgoing) -> None:
+        lane = None
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
                 lane = self._lanes.get(message.exchange) or await self._open(message.exchange)
@@ -155,12 +158,12 @@ class Publisher:
             raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}") from error
         except DeliveryError as error:
             raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)") from error
-        except ChannelNotFoundEntity as error:
-            self._lanes.pop(message.exchange, None)
-            raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
         except AMQP_ERRORS as error:
             self._lanes.pop(message.exchange, None)
-            raise BrokerUnavailable(describe(error)) from error
+            reason = error if lane is None else close_reason(lane.underlay) or error
+            if isinstance(reason, ChannelNotFoundEntity):
+                raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
+            raise BrokerUnavailable(describe(reason)) from error
 
     async def _open(self, exchange: str) -> _Lane:
         """The lane of an exchange; those who ask at the same moment share one."""
@@ -177,9 +180,8 @@ class Publisher:
         await self._make_room()
         channel = connection.channel(publisher_confirms=True, on_return_raises=self._mandatory)
         await channel.initialize()
-        # Asked first, by one for all who wait: several publishes at once to an exchange that is not there
-        # would cost the whole connection, since the client library still sends once the channel has closed.
-        lane = _Lane(channel, await channel.get_exchange(name, ensure=True))
+        exchange = await channel.get_exchange(name, ensure=False)
+        lane = _Lane(channel, exchange, await channel.get_underlay_channel())
 
         def forget(*_: object) -> None:
             if self._lanes.get(name) is lane:

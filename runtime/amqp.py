@@ -14,10 +14,12 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
+from runtime.lifecycle import cancelled
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
 
@@ -45,10 +47,54 @@ class _KeepsWriter(TransportFactory):
         return reader, self.writer
 
 
+class _UntilClosed:
+    """What a channel writes to; nothing after it has said goodbye.
+
+    The client library lets those who wait for a turn on a channel write after its close was answered, which
+    RabbitMQ punishes by closing the whole connection, with everyone else's work on it.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+        self._queue: asyncio.Queue[Any] = channel.write_queue
+        self._closed = False
+        self._goodbye: asyncio.Task[None] | None = None
+
+    def _check(self, frame: Any) -> None:
+        if self._closed:
+            raise close_reason(self._channel) or ChannelInvalidStateError("channel closed")
+        self._closed = frame.payload[7:11] in _GOODBYES
+
+    async def put(self, frame: Any) -> None:
+        self._check(frame)
+        await self._queue.put(frame)
+
+    def put_nowait(self, frame: Any) -> None:
+        # The library's own would drop the goodbye when the queue is full, and overtake who waits there.
+        self._check(frame)
+        self._goodbye = asyncio.create_task(self._queue.put(frame), name="closing a channel")
+
+
+_GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
+"""Class and method of Channel.Close and Channel.CloseOk: what follows the 7 bytes of a frame's header."""
+
+
+def write_until_closed(channel: Any) -> None:
+    """Let this channel write nothing after its goodbye. Whoever opens one of the lower layer calls this."""
+    channel.write_queue = _UntilClosed(channel)
+
+
+def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
+    """Why the broker closed this channel: what one met, all who used it should hear."""
+    reason = getattr(channel, "_close_exception", None)
+    return reason if isinstance(reason, AMQPError) else None
+
+
 class _Channel(aio_pika.Channel):
     async def _open(self) -> None:
         try:
             await super()._open()
+            write_until_closed(await self.get_underlay_channel())
         except ChannelInvalidStateError:
             raise
         except RuntimeError as error:
@@ -151,10 +197,11 @@ class Link:
                 await work
                 await lost
         finally:
-            for task in (work, lost):
-                task.cancel()
-            # A session may still be giving back what it holds; its own error was raised above.
-            await asyncio.gather(work, lost, return_exceptions=True)
+            lost.cancel()
+            # A session may still be giving back what it holds.
+            await cancelled(work)
+            if not work.cancelled():
+                work.exception()  # raised above already, or drowned by the loss of the connection
 
     async def _drop(self) -> None:
         connection, self.connection = self.connection, None

@@ -10,6 +10,17 @@ from typing import Any, Self
 CANCEL_AGAIN = 1.0  # seconds
 
 
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and return when it has ended, however it did.
+
+    Once is not enough: until Python 3.12 asyncio.wait_for, which the AMQP library uses, forgets a
+    cancellation that comes at the moment at which what it waited for is there.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+
+
 class Tasks:
     """A context manager over background tasks; on leaving they are cancelled, the last started first."""
 
@@ -23,11 +34,7 @@ class Tasks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for task in reversed(self._tasks):
-            while not task.done():
-                task.cancel()
-                # Once is not enough: until Python 3.12 asyncio.wait_for, which the AMQP library uses, forgets
-                # a cancellation that comes at the moment at which what it waited for is there.
-                await asyncio.wait({task}, timeout=CANCEL_AGAIN)
+            await cancelled(task)
         for task in self._tasks:
             # Raised by run_until already, or drowned by another exception: not "never retrieved".
             if not task.cancelled():

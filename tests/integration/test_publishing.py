@@ -1,0 +1,96 @@
+"""Publishing on a real RabbitMQ: what goes wrong with one exchange or message concerns no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel
+
+from router import names
+from router.publishing import ExchangeMissing, Outgoing, Publisher
+from runtime.lifecycle import Tasks
+from schemas.errors import BrokerError, Unroutable
+from tests.eventually import eventually
+
+
+@asynccontextmanager
+async def publishing(vhost: str, *, mandatory: bool) -> AsyncIterator[tuple[Publisher, AbstractChannel]]:
+    """A ready publisher, and a channel on which to prepare what it publishes to."""
+    publisher = Publisher([vhost], name="test", mandatory=mandatory)
+    connection = await aio_pika.connect(vhost)
+    async with connection, Tasks() as tasks:
+        channel = await connection.channel()
+        await channel.declare_exchange(names.READY, "fanout", durable=True)
+        tasks.start("publisher", publisher.run())
+        await publisher.wait_ready(10)
+        yield publisher, channel
+
+
+async def outcome(publisher: Publisher, exchange: str, number: int) -> type[BrokerError] | None:
+    try:
+        await publisher.publish(Outgoing(exchange, "zaak.create", b"{}", f"{exchange}-{number}"))
+    except BrokerError as error:
+        return type(error)
+    return None
+
+
+async def test_an_exchange_that_is_deleted_under_load_disturbs_no_other(vhost: str) -> None:
+    async with publishing(vhost, mandatory=False) as (publisher, channel):
+        await channel.declare_exchange("good", "topic")
+        before = publisher.link.connection
+        for _ in range(5):
+            await channel.declare_exchange("bad", "topic")
+            assert await outcome(publisher, "bad", -1) is None
+            await channel.exchange_delete("bad")
+            found = await asyncio.gather(
+                *(outcome(publisher, name, number) for number in range(30) for name in ("bad", "good"))
+            )
+            assert Counter(found[0::2]) == {ExchangeMissing: 30}
+            assert Counter(found[1::2]) == {None: 30}
+            assert publisher.link.connection is before
+
+
+async def test_messages_with_the_same_id_are_not_taken_for_each_other(vhost: str) -> None:
+    """One notificatie waits for many abonnementen at once; those without a queue must be told apart."""
+    async with publishing(vhost, mandatory=True) as (publisher, channel):
+        exchange = await channel.declare_exchange("wait", "direct")
+        queue = await channel.declare_queue("there", arguments={"x-queue-type": "quorum"}, durable=True)
+        await queue.bind(exchange, "there")
+
+        async def one(key: str) -> bool:
+            try:
+                await publisher.publish(Outgoing("wait", key, b"{}", "same-id"))
+            except Unroutable:
+                return False
+            return True
+
+        keys = ["there", "gone", "there", "gone", "gone", "there"] * 10
+        assert await asyncio.gather(*map(one, keys)) == [key == "there" for key in keys]
+
+        async def count() -> int:
+            found = await channel.declare_queue("there", passive=True)
+            return found.declaration_result.message_count or 0
+
+        async def all_are_there() -> bool:
+            return await count() == keys.count("there")
+
+        await eventually(all_are_there)
+
+
+@pytest.mark.parametrize("mandatory", [False, True])
+async def test_a_lost_connection_is_made_again(vhost: str, mandatory: bool) -> None:
+    async with publishing(vhost, mandatory=mandatory) as (publisher, channel):
+        queue = await channel.declare_queue("there", arguments={"x-queue-type": "quorum"}, durable=True)
+        await queue.bind(await channel.declare_exchange("x", "fanout"), "")
+        assert await outcome(publisher, "x", 1) is None
+        publisher.link.abort()
+
+        async def again() -> bool:
+            return await outcome(publisher, "x", 2) is None
+
+        await eventually(again)
