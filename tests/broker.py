@@ -2,7 +2,8 @@
 
 Where it comes from, in this order: `NRC_TEST_AMQP_URL` (with `NRC_TEST_MANAGEMENT_URL`, its management API
 with user and password, to make virtual hosts); a private node in a temporary folder, made by the code that
-`nrc up` uses; a container through testcontainers. Several test runs on one machine don't meet.
+`nrc up` uses (`NRC_TEST_RABBITMQ_SERVER` is another start script for it, of another version); a container
+through testcontainers. Several test runs on one machine don't meet.
 
 A test that wants an empty broker takes `await broker.fresh_vhost()` (measured: 12 ms on the private node, by
 an Erlang process that stays connected to it; rabbitmqctl takes a second), or the fixture `vhost`, which also
@@ -25,8 +26,12 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
+from nrc import private_node
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import server_script
+
+if _script := os.environ.get("NRC_TEST_RABBITMQ_SERVER"):
+    private_node._SCRIPTS = (_script,)
 
 _LOOP = """
 Loop = fun Loop() ->

@@ -1,0 +1,42 @@
+# The commands of this project; `make help` lists them. Everything stays in .venv and var.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench docs constraints
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+help: ## List these commands
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
+
+setup: $(INSTALLED) ## Make .venv, and install RabbitMQ where that is possible; does nothing when all is there
+	@tools/install-packages rabbitmq
+
+# `make run` must not keep a shell between itself and nrc: signals go straight to it.
+run: setup ## Start everything, show the main job, and stay up until Ctrl-C
+	@exec $(BIN)/nrc up
+
+test: setup ## Run every test, on a RabbitMQ of their own
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Measure latency and throughput on this machine
+	$(BIN)/python -m bench
+
+docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
+	$(BIN)/nrc settings --markdown > docs/settings.md
+
+constraints: $(INSTALLED) ## Write constraints.txt from what .venv holds now
+	$(BIN)/pip freeze --exclude-editable | grep -v '^#' > constraints.txt
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@tools/make-venv $(VENV)
+	@echo 'Installing Python packages; the first time this takes a minute.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,46 @@
+"""Which RabbitMQ `nrc up` runs on when it is given none: a private node, else a container, else a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from nrc.container_broker import ContainerBroker, docker_answers
+from nrc.private_broker import PrivateBroker
+from nrc.private_node import server_script
+from schemas.errors import UsageError
+
+NO_BROKER = (
+    "no RabbitMQ: set NRC_AMQP_URL, or install rabbitmq-server (Debian and Ubuntu: apt-get install "
+    "rabbitmq-server; macOS: brew install rabbitmq), or start Docker"
+)
+
+
+class Broker(Protocol):
+    """A RabbitMQ of our own."""
+
+    @property
+    def described(self) -> str:
+        """What it is and where its log is."""
+
+    async def start(self, *, note: Callable[[str], None]) -> str:
+        """Its AMQP URL, once it takes connections. Raises BrokerUnavailable."""
+
+    async def is_alive(self) -> bool:
+        """Whether it is still there."""
+
+    async def stop(self, *, within: float) -> None:
+        """It has stopped when this returns."""
+
+    def terminate(self) -> None:
+        """Tell it to stop, and wait for nothing."""
+
+
+async def choose_broker(state_dir: Path) -> Broker:
+    """The broker of this state folder, not started yet. Raises UsageError, which says how to get one."""
+    if server_script() is not None:
+        return PrivateBroker(state_dir)
+    if await docker_answers():
+        return ContainerBroker(state_dir)
+    raise UsageError(NO_BROKER)

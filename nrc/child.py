@@ -1,0 +1,141 @@
+"""One process that `nrc up` starts, watches, and starts again when it dies.
+
+Owns the process and the socket that links it with us (nrc/processes.py has the other end). When to start
+and in which order to stop is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from nrc.processes import READY, UP_FD
+from runtime.log import logger
+from schemas.errors import NrcError
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a process that died is started again
+STEADY = 60.0  # seconds after which a process that dies counts as one that worked
+
+log = logger(__name__)
+
+
+def next_pause(pause: float, *, lived: float) -> float:
+    """How long to wait before the next start, after one pause of `pause` and a life of `lived` seconds."""
+    return FIRST_PAUSE if lived >= STEADY else min(pause * 2, LONGEST_PAUSE)
+
+
+class DidNotStart(NrcError):
+    """A process ended before it was ready."""
+
+
+class Child:
+    """A process `nrc <name>`, running from `start` until `terminate`; `label` tells it from its siblings."""
+
+    def __init__(self, name: str, label: str, *, env: Mapping[str, str], fds: Sequence[int]) -> None:
+        self.name = name
+        self.label = label
+        self.env = dict(env)
+        self._fds = tuple(fds)
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._ready = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process now; None when there is none."""
+        running = self._process is not None and self._process.returncode is None
+        return self._process.pid if running and self._process else None
+
+    async def start(self) -> None:
+        """It is ready when this returns. Raises DidNotStart when it ends first."""
+        await self._spawn()
+        ready = asyncio.create_task(self._ready.wait())
+        ended = asyncio.create_task(self._ended())
+        try:
+            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not self._ready.is_set():
+                raise DidNotStart(
+                    f"the {self.label} did not start ({self._how_it_ended()}); its last lines say why"
+                )
+        finally:
+            ready.cancel()
+            ended.cancel()
+
+    async def keep_alive(self) -> None:
+        """Start it again whenever it dies, until `terminate`."""
+        pause = FIRST_PAUSE / 2
+        while True:
+            began = time.monotonic()
+            await self._ended()
+            if self._stopping:
+                return
+            pause = next_pause(pause, lived=time.monotonic() - began)
+            log.warning("a process died", name=self.label, how=self._how_it_ended(), again_in_s=pause)
+            await asyncio.sleep(pause)
+            if self._stopping:
+                return
+            await self._spawn()
+            log.info("started again", name=self.label, pid=self.pid)
+
+    def terminate(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Tell it to stop; it is not started again."""
+        self._stopping = True
+        self.signal(number)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it runs."""
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    async def gone(self) -> None:
+        """Return when there is no process any more."""
+        await self._ended()
+
+    async def _ended(self) -> None:
+        if self._process is not None:
+            await self._process.wait()
+
+    def _how_it_ended(self) -> str:
+        code = self._process.returncode if self._process else None
+        if code is not None and code < 0:
+            return signal.Signals(-code).name
+        return f"exit code {code}"
+
+    async def _spawn(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                # -P: what stands in the working directory is not imported.
+                *(sys.executable, "-P", "-m", "nrc", self.name),
+                env={**os.environ, **self.env, UP_FD: str(theirs.fileno())},
+                pass_fds=(theirs.fileno(), *self._fds),
+                stdin=asyncio.subprocess.DEVNULL,
+                # Ctrl-C in the terminal is for `nrc up`, which stops everything in its order.
+                start_new_session=True,
+            )
+        self._ready.clear()
+        self._watch(ours)
+
+    def _watch(self, ours: socket.socket) -> None:
+        """Wait for READY; the socket stays open until the process closes its end, for it watches ours."""
+        ours.setblocking(False)
+        loop = asyncio.get_running_loop()
+
+        def readable() -> None:
+            heard = b""
+            with suppress(ConnectionError, BlockingIOError):
+                heard = ours.recv(64)
+            if heard.startswith(READY):
+                self._ready.set()
+            elif not heard:
+                loop.remove_reader(ours)
+                ours.close()
+
+        loop.add_reader(ours, readable)

@@ -1,0 +1,57 @@
+"""`nrc up`, `nrc demo`, and the processes one by one."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as installed_version
+
+import click
+
+from runtime.settings import load_settings
+
+
+@click.command()
+@click.option("--demo/--no-demo", default=True, help="Show the main job once everything is ready.")
+def up(demo: bool) -> None:
+    """Start all that is needed here, RabbitMQ included, and keep it running until Ctrl-C."""
+    from nrc.up import run_up
+
+    sys.exit(run_up(load_settings(), demo=demo))
+
+
+@click.command()
+def demo() -> None:
+    """Show the main job on what runs: kanaal, abonnement, notificatie, callback."""
+    from nrc.demo import run_demo
+
+    sys.exit(run_demo(load_settings(), say=click.echo))
+
+
+@click.command()
+def gateway() -> None:
+    """Run a gateway: the HTTP API."""
+    _run("gateway")
+
+
+@click.command()
+def router() -> None:
+    """Run a router: it keeps RabbitMQ as the registry says."""
+    _run("router")
+
+
+@click.command()
+def deliverer() -> None:
+    """Run a deliverer: it POSTs to the callbacks. Run as many as you like."""
+    _run("deliverer")
+
+
+@click.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(installed_version("nrc"))
+
+
+def _run(name: str) -> None:
+    from nrc.processes import run_process
+
+    sys.exit(run_process(name, load_settings()))

@@ -1,0 +1,66 @@
+"""`nrc queues`: how much waits where, as RabbitMQ says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import click
+
+from nrc.cli.reaching import carry_out, opened_link, opened_registry
+from nrc.cli.showing import as_json, json_option, table
+from router import names
+from router.depth import Depth, depths
+from router.topology import fixed
+from runtime.settings import Settings, load_settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    name: str
+    what: str
+    depth: Depth | None
+
+
+@click.command()
+@json_option
+def queues(json_: bool) -> None:
+    """Show each queue: the messages that are ready in it, and its consumers."""
+    lines = carry_out(_look(load_settings()))
+    if json_:
+        as_json(
+            [
+                {
+                    "name": line.name,
+                    "of": line.what,
+                    "messages": line.depth.messages if line.depth else None,
+                    "consumers": line.depth.consumers if line.depth else None,
+                }
+                for line in lines
+            ]
+        )
+        return
+    table(
+        ["QUEUE", "MESSAGES", "CONSUMERS", "OF"],
+        (
+            [
+                line.name,
+                line.depth.messages if line.depth else "missing",
+                line.depth.consumers if line.depth else "",
+                line.what,
+            ]
+            for line in lines
+        ),
+        empty="no queues",
+    )
+
+
+async def _look(settings: Settings) -> list[_Line]:
+    async with opened_registry(settings) as opened:
+        abonnementen = sorted(opened.catalogue.abonnementen.values(), key=lambda each: each.callback_url)
+    of = {names.abonnement_queue(each.uuid): f"{each.client_id} {each.callback_url}" for each in abonnementen}
+    of |= {queue.name: "" for queue in fixed(settings.retry_schedule).queues}
+    of[names.REQUESTS] = "the router"
+    async with opened_link(settings) as link:
+        assert link.connection is not None  # noqa: S101 - opened
+        found = await depths(link.connection, of)
+    return [_Line(name, what, found[name]) for name, what in of.items()]

@@ -1,0 +1,108 @@
+"""How a command reaches the registry, RabbitMQ, and the processes that run beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import uvloop
+
+from nrc.cli.showing import note
+from nrc.private_broker import find_running
+from router.catalogue import Catalogue
+from router.requests import RouterClient
+from runtime.amqp import Link, connect
+from runtime.log import configure_logging
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailable
+from store.registry import Registry, open_registry
+
+T = TypeVar("T")
+
+
+def carry_out(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end, with no log lines but those of errors."""
+    configure_logging(form="console", level="error", process="nrc")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRegistry:
+    """The registry, and what was in it when the command began."""
+
+    registry: Registry
+    catalogue: Catalogue
+
+
+@asynccontextmanager
+async def opened_registry(settings: Settings) -> AsyncIterator[OpenRegistry]:
+    """The registry of these settings, made when it is not there. Raises RegistryError."""
+    file = settings.registry_file
+    async with open_registry(file) as registry:
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        await catalogue.load()
+        if catalogue.number == 0:
+            # Perhaps just made, in another folder than was meant.
+            note(f"this registry is empty: {file}")
+        yield OpenRegistry(registry, catalogue)
+
+
+def broker_urls(settings: Settings) -> tuple[str, ...]:
+    """NRC_AMQP_URL, or else the private broker of a running `nrc up`. Raises BrokerUnavailable."""
+    if settings.amqp_url:
+        return settings.amqp_url
+    url = find_running(settings.state_dir)
+    if url is None:
+        raise BrokerUnavailable(
+            "no RabbitMQ: NRC_AMQP_URL is not set, and no `nrc up` runs with "
+            f"NRC_STATE_DIR={settings.state_dir}"
+        )
+    return (url,)
+
+
+@asynccontextmanager
+async def opened_link(settings: Settings) -> AsyncIterator[Link]:
+    """A connection to the first broker that answers. Raises BrokerUnavailable."""
+    urls = broker_urls(settings)
+    link = Link(urls, name="nrc command")
+    for number, url in enumerate(urls, 1):
+        try:
+            link.connection = await connect(url, name="nrc command")
+            break
+        except BrokerUnavailable:
+            if number == len(urls):
+                raise
+    assert link.connection is not None  # noqa: S101 - connected, or raised
+    try:
+        yield link
+    finally:
+        await link.connection.close()
+
+
+async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Awaitable[None]]) -> None:
+    """Let running processes take a write of the registry at once; it stands, also when none can be told."""
+    try:
+        async with opened_link(settings) as link:
+            await ask(RouterClient(link))
+    except BrokerUnavailable as error:
+        note(
+            "saved; processes that run will notice within NRC_REFRESH_INTERVAL "
+            f"({settings.refresh_interval:g} s), since they could not be told: {error}"
+        )
+
+
+def gateway_root(settings: Settings, url: str | None = None) -> str:
+    """The root of the gateway: the one given, else NRC_PUBLIC_URL, else where NRC_GATEWAY_LISTEN says."""
+    root = url or settings.public_url or local_root(settings)
+    return root.rstrip("/").removesuffix("/api/v1")
+
+
+def local_root(settings: Settings) -> str:
+    """The root of the gateway on this machine, where NRC_GATEWAY_LISTEN says."""
+    from nrc.demo import gateway_root as listening_at
+
+    return str(listening_at(settings.gateway_listen)).rstrip("/")

@@ -1,0 +1,63 @@
+"""What commands read from their arguments: durations, scopes, names. Each is a click type by being called."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from schemas.application import Scope, read_scope
+
+_DURATION = re.compile(r"(\d{1,9})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 100 * 366 * 86400
+MAX_CLIENT_ID = 255
+
+
+def duration(text: str) -> int:
+    """The seconds of `45s`, `30m`, `24h`, `7d`, or a sum such as `1h30m`."""
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
+    if not re.fullmatch(f"({_DURATION.pattern})+", text) or not 0 < seconds <= _LONGEST:
+        raise click.BadParameter(f"{text!r} is no duration such as 45s, 30m, 24h or 7d.")
+    return seconds
+
+
+def scope(text: str) -> Scope:
+    """A scope, in any of its spellings."""
+    found = read_scope(text) or read_scope(f"notificaties.{text}")
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no scope; there are publiceren and consumeren.")
+    return found
+
+
+def complete_scope(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The scopes that begin with what was typed, in their short spelling."""
+    short = [each.rpartition(".")[2] for each in Scope]
+    return [CompletionItem(each) for each in short if each.startswith(incomplete)]
+
+
+def client_id(text: str) -> str:
+    """The client_id of an application."""
+    if not text.strip() or len(text) > MAX_CLIENT_ID or not text.isprintable():
+        raise click.BadParameter(f"a client_id is 1 to {MAX_CLIENT_ID} printable characters.")
+    return text
+
+
+def secret(text: str) -> str:
+    """A shared secret; `-` reads it from standard input, so that no list of processes shows it."""
+    given = sys.stdin.readline().rstrip("\r\n") if text == "-" else text
+    try:
+        # Arguments that are not UTF-8 come in as lone surrogates.
+        given.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("a secret must be UTF-8 text.") from None
+    if not given.strip():
+        raise click.BadParameter("a secret must not be blank.")
+    return given
+
+
+SCOPE: dict[str, Any] = {"type": scope, "shell_complete": complete_scope}
+"""What an option or argument for scopes is made with."""

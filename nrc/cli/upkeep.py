@@ -1,0 +1,136 @@
+"""`nrc reconcile` and `nrc health`: whether all is as it should be, and making it so."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+import click
+import orjson
+
+from nrc.cli.failing import Exit
+from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, opened_registry
+from nrc.cli.showing import as_json, json_option, table
+from router import names
+from router.depth import depths
+from router.readiness import topology_stands
+from router.requests import RouterClient
+from runtime.settings import Settings, load_settings
+from schemas.errors import BrokerUnavailable, NrcError
+
+HEALTH_TIMEOUT = 5.0  # seconds for each part
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@json_option
+def reconcile(dry_run: bool, json_: bool) -> None:
+    """Compare RabbitMQ with the registry, and repair it. The router does so by itself too."""
+    lines = carry_out(_reconcile(load_settings(), dry_run=dry_run))
+    if json_:
+        as_json({"dryRun": dry_run, "lines": lines})
+        return
+    for line in lines or ["nothing to do"]:
+        click.echo(line)
+
+
+async def _reconcile(settings: Settings, *, dry_run: bool) -> list[str]:
+    async with opened_link(settings) as link:
+        return await RouterClient(link).reconcile(dry_run=dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The health of one part. exit: OK, FAILED (it answers, but is not ready), or NOT_REACHABLE."""
+
+    name: str
+    exit: Exit
+    said: str
+
+
+@click.command()
+@click.option("--url", metavar="URL", help="The gateway. Default: where NRC_GATEWAY_LISTEN says.")
+@json_option
+def health(url: str | None, json_: bool) -> None:
+    """Say whether gateway, broker, router and registry are ready.
+
+    Exit code 0: all are. 1: one answers, but is not ready. 3: one cannot be reached.
+    """
+    settings = load_settings()
+    parts = carry_out(_health(settings, gateway_root(settings, url) if url else local_root(settings)))
+    if json_:
+        as_json({part.name: {"ok": part.exit is Exit.OK, "detail": part.said} for part in parts})
+    else:
+        table(
+            ["PART", "STATE", "DETAIL"],
+            ([part.name, "ok" if part.exit is Exit.OK else "not ok", part.said] for part in parts),
+            empty="",
+        )
+    sys.exit(max(part.exit for part in parts))
+
+
+async def _health(settings: Settings, root: str) -> list[_Part]:
+    return list(
+        await asyncio.gather(
+            _part("gateway", lambda: _gateway(root)),
+            _part("broker", lambda: _broker(settings)),
+            _part("router", lambda: _router(settings)),
+            _part("registry", lambda: _registry(settings)),
+        )
+    )
+
+
+class _NotReady(NrcError):
+    """A part answers, and says that it can't do its work."""
+
+
+async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT):
+            return _Part(name, Exit.OK, await ask())
+    except _NotReady as error:
+        return _Part(name, Exit.FAILED, str(error))
+    except TimeoutError:
+        return _Part(name, Exit.NOT_REACHABLE, f"no answer within {HEALTH_TIMEOUT:g} s")
+    except (NrcError, aiohttp.ClientError) as error:
+        return _Part(name, Exit.NOT_REACHABLE, str(error))
+
+
+async def _gateway(root: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(f"{root}/health/ready") as answer:
+        text = await answer.read()
+    if answer.status == 200:
+        return root
+    try:
+        lines = orjson.loads(text)["notReady"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        lines = []
+    raise _NotReady("; ".join(map(str, lines)) or f"{root}/health/ready answered {answer.status}")
+
+
+async def _broker(settings: Settings) -> str:
+    async with opened_link(settings) as link:
+        assert link.connection is not None  # noqa: S101 - opened
+        try:
+            async with asyncio.timeout(HEALTH_TIMEOUT / 2):
+                await topology_stands(link.connection)
+        except TimeoutError:
+            raise _NotReady("the router has not declared the exchanges and queues yet") from None
+    return "connected"
+
+
+async def _router(settings: Settings) -> str:
+    async with opened_link(settings) as link:
+        assert link.connection is not None  # noqa: S101 - opened
+        depth = (await depths(link.connection, [names.REQUESTS]))[names.REQUESTS]
+    if depth is None or not depth.consumers:
+        raise BrokerUnavailable("no router runs on this broker")
+    return f"{depth.consumers} running"
+
+
+async def _registry(settings: Settings) -> str:
+    async with opened_registry(settings) as opened:
+        return f"{settings.registry_file}, change {opened.catalogue.number}"

@@ -1,0 +1,250 @@
+"""The main job, shown: a publisher and a consumer of our own, over HTTP, as the standard's guide tells them.
+
+Owns a temporary application, abonnement and callback, and removes them again; kanaal `zaken` stays. Uses
+nothing of the product's inside but the registry, for the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import click
+import jwt
+from aiohttp import web
+from yarl import URL
+
+from router.filters import names_fit
+from runtime.log import configure_logging
+from runtime.settings import Listen, Settings
+from schemas.application import Application, Scope
+from schemas.errors import NrcError
+from store.registry import Registry, open_registry
+
+KANAAL: dict[str, Any] = {
+    "naam": "zaken",
+    "documentatieLink": "https://zaken-api.vng.cloud/ref/kanalen/#zaken",
+    "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"],
+}
+NOTIFICATIE: dict[str, Any] = {
+    "kanaal": "zaken",
+    "hoofdObject": "https://zaken-api.vng.cloud/api/v1/zaken/ddc6d192",
+    "resource": "status",
+    "resourceUrl": "https://zaken-api.vng.cloud/api/v1/statussen/44fdcebf",
+    "actie": "create",
+    "aanmaakdatum": "2019-03-27T10:59:13Z",
+    "kenmerken": {
+        "bronorganisatie": "224557609",
+        "zaaktype": "https://catalogi-api.vng.cloud/api/v1/zaaktypen/53c5c164",
+        "vertrouwelijkheidaanduiding": "openbaar",
+    },
+}
+FILTERS = {"bronorganisatie": "224557609"}
+
+ARRIVAL_TIMEOUT = 10.0
+TAKEN_UP = 0.4
+"""Seconds after which every deliverer consumes a new abonnement (it promises 0.3): what is then measured is
+a notificatie on its way, not an abonnement being taken up."""
+
+Say = Callable[[str], None]
+
+
+class DemoFailed(NrcError):
+    """A step of the demo went wrong; the text says which and why."""
+
+
+def gateway_root(listen: Listen) -> URL:
+    """Where a gateway that listens there is reached from this machine."""
+    host, port = listen
+    return URL.build(scheme="http", host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port=port)  # noqa: S104
+
+
+def run_demo(settings: Settings, *, say: Say = click.echo) -> int:
+    """Show the main job on the gateway that listens at NRC_GATEWAY_LISTEN; 0, or 1 when a step failed.
+
+    say: called with each line of the transcript.
+    """
+    configure_logging(form=settings.log_format, level="error", process="demo")
+    return asyncio.run(demo(settings, gateway_root(settings.gateway_listen), say=say))
+
+
+async def demo(settings: Settings, root: URL, *, say: Say) -> int:
+    """The same within a running event loop, on the gateway at `root`."""
+    say("The main job, over HTTP, as the standard's guide (Notificeren) tells it:")
+    try:
+        await _steps(settings, root, say)
+    except (NrcError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        say(f"  ✗ The demo failed: {str(error) or type(error).__name__}")
+        return 1
+    return 0
+
+
+async def _steps(settings: Settings, root: URL, say: Say) -> None:
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        application = await opened.enter_async_context(_application(registry))
+        say(f"  1 made a temporary application, {application.client_id}, that may publish and subscribe")
+        client = await opened.enter_async_context(_client(application, root))
+
+        say(f"  2 {await _register_kanaal(client)}")
+
+        callback = _Callback()
+        url = await opened.enter_async_context(callback.served())
+        say(f"  3 opened a callback: {url} (answers 401 without its Authorization)")
+
+        abonnement = {
+            "callbackUrl": str(url),
+            "auth": callback.auth,
+            "kanalen": [{"naam": KANAAL["naam"], "filters": FILTERS}],
+        }
+        made = await _expect(
+            client.post("/api/v1/abonnement", json=abonnement), 201, "step 4, the abonnement"
+        )
+        location = URL(made.headers["Location"]).path
+        opened.push_async_callback(_remove, client, location, say)
+        say("  4 POST /api/v1/abonnement → 201: kanaal zaken, filter bronorganisatie = 224557609")
+
+        await asyncio.sleep(TAKEN_UP)
+        await _publish(client, callback, say)
+
+
+async def _publish(client: aiohttp.ClientSession, callback: _Callback, say: Say) -> None:
+    posted = time.perf_counter()
+    answer = await _expect(
+        client.post("/api/v1/notificaties", json=NOTIFICATIE), 201, "step 5, the notificatie"
+    )
+    took = _milliseconds(time.perf_counter() - posted)
+    number = answer.headers["nrc-notificatie-id"]
+    say(f"  5 POST /api/v1/notificaties → 201 after {took}; notificatie {number}")
+    try:
+        at, body = await asyncio.wait_for(callback.arrival(number), ARRIVAL_TIMEOUT)
+    except TimeoutError:
+        raise DemoFailed(f"step 6: the callback got nothing within {ARRIVAL_TIMEOUT:.0f} s") from None
+    if body != NOTIFICATIE:
+        raise DemoFailed(f"step 6: the callback got something else than was published: {body}")
+    say(f"  6 callback received it {_milliseconds(at - posted)} after the POST: zaken, status, create")
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+async def _register_kanaal(client: aiohttp.ClientSession) -> str:
+    """Kanaal `zaken` is there, as steps 2 and 3 of the guide have it; returns what was done."""
+    answer = await _expect(
+        client.get("/api/v1/kanaal", params={"naam": "zaken"}), 200, "step 2, asking for zaken"
+    )
+    found: list[dict[str, Any]] = await answer.json()
+    if not found:
+        await _expect(client.post("/api/v1/kanaal", json=KANAAL), 201, "step 2, registering zaken")
+        return "GET /api/v1/kanaal?naam=zaken → not there yet; POST /api/v1/kanaal → 201"
+    filters = found[0]["filters"]
+    if not (names_fit(NOTIFICATIE["kenmerken"], filters) and names_fit(FILTERS, filters)):
+        raise DemoFailed(
+            f"step 2: kanaal zaken is there already, with filters {', '.join(filters)}; the standard refuses "
+            f"the guide's example on it, which has the kenmerken {', '.join(NOTIFICATIE['kenmerken'])}"
+        )
+    return "GET /api/v1/kanaal?naam=zaken → there already, so it need not be registered"
+
+
+@asynccontextmanager
+async def _application(registry: Registry) -> AsyncIterator[Application]:
+    """A temporary application; what it still owns goes with it."""
+    application = await registry.add_application(
+        Application(
+            client_id=f"nrc-demo-{uuid4().hex[:8]}",
+            secret=secrets.token_urlsafe(32),
+            label="Temporary: made and removed by the demo",
+            scopes=frozenset(Scope),
+        )
+    )
+    try:
+        yield application
+    finally:
+        await registry.remove_application(application.client_id, with_abonnementen=True)
+
+
+@asynccontextmanager
+async def _client(application: Application, root: URL) -> AsyncIterator[aiohttp.ClientSession]:
+    """An HTTP client with a token, as any component has."""
+    claims = {"iss": application.client_id, "iat": int(time.time()), "client_id": application.client_id}
+    token = jwt.encode(
+        {**claims, "user_id": "demo", "user_representation": "Demo"}, application.secret, algorithm="HS256"
+    )
+    async with aiohttp.ClientSession(
+        root, headers={"Authorization": f"Bearer {token}"}, timeout=aiohttp.ClientTimeout(total=30)
+    ) as client:
+        yield client
+
+
+async def _expect(request: Any, status: int, step: str) -> aiohttp.ClientResponse:
+    """The answer with this status, its body read. Raises DemoFailed with the reason in the answer."""
+    answer: aiohttp.ClientResponse
+    async with request as answer:
+        text = await answer.text()
+        if answer.status != status:
+            raise DemoFailed(f"{step}: answered {answer.status} instead of {status}: {_reason(text)}")
+        return answer
+
+
+def _reason(text: str) -> str:
+    """What a problem says, on one line."""
+    try:
+        problem = json.loads(text)
+        faults = [f"{fault['name']}: {fault['reason']}" for fault in problem.get("invalidParams", [])]
+        return "; ".join(faults) or f"{problem['detail']} ({problem['code']})"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text[:200]
+
+
+async def _remove(client: aiohttp.ClientSession, path: str, say: Say) -> None:
+    # Soon: `nrc up` may be waiting for it to stop.
+    timeout = aiohttp.ClientTimeout(total=3)
+    await _expect(client.delete(path, timeout=timeout), 204, "step 7, removing the abonnement")
+    say("  7 removed the abonnement and the application again; kanaal zaken stays")
+
+
+class _Callback:
+    """A consumer: keeps what comes in with its Authorization, and refuses the rest."""
+
+    def __init__(self) -> None:
+        self.auth = f"Token {secrets.token_urlsafe(16)}"
+        self._received: dict[str, tuple[float, Any]] = {}
+        self._news = asyncio.Condition()
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[URL]:
+        """Its address on loopback, while the context is open."""
+        app = web.Application()
+        app.add_routes([web.post("/callbacks", self._receive)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            yield URL.build(scheme="http", host="127.0.0.1", port=runner.addresses[0][1], path="/callbacks")
+        finally:
+            await runner.cleanup()
+
+    async def arrival(self, number: str) -> tuple[float, Any]:
+        """(perf_counter when it came in, its JSON) of the notificatie with this id, once it has."""
+        async with self._news:
+            await self._news.wait_for(lambda: number in self._received)
+        return self._received[number]
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        at = time.perf_counter()
+        if request.headers.get("Authorization") != self.auth:
+            return web.Response(status=401)
+        # Without an id it is the test message, with which the API checks a callback.
+        async with self._news:
+            self._received[request.headers.get("webhook-id", "")] = at, await request.json()
+            self._news.notify_all()
+        return web.Response(status=204)

@@ -1,0 +1,217 @@
+"""The private RabbitMQ node: a node of our own, beside whatever else runs on this machine.
+
+Owns the folder `rabbitmq` in the state folder and the one Erlang process that works in it. Everything that
+RabbitMQ would take from the machine (name, ports, cookie, configuration, plugins, HOME) is set here, so
+that no other node is disturbed and none disturbs ours. Epmd is the machine's: never stopped here. What goes
+into RabbitMQ is not decided here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nrc import container_broker
+from nrc.broker_ready import PasswordRefused, takes_connections
+from nrc.private_node import Node, load_node, marker, node_folder, port_is_free, prepare_node, server_script
+from runtime.log import logger
+from schemas.errors import BrokerUnavailable
+
+log = logger(__name__)
+
+START_TIMEOUT = 90.0
+STOP_TIMEOUT = 8.0
+_POLL = 0.1
+_MAX_SPAWNS = 3
+
+
+def find_running(state_dir: Path) -> str | None:
+    """The AMQP URL of the live broker that `nrc up` runs for this state folder, else None.
+
+    Live means that its process is there; it may still be starting. Raises BrokerUnavailable when the state
+    folder belongs to somebody else.
+    """
+    folder = node_folder(state_dir)
+    node = load_node(folder)
+    if node is not None and live_pids(folder):
+        return node.url
+    return container_broker.find_running(state_dir)
+
+
+def live_pids(folder: Path) -> tuple[int, ...]:
+    """The processes of the node that works in `folder`, Erlang's last; () when it does not run.
+
+    A pid counts only while its command line carries the folder's mark: pids are used again.
+    """
+    mark = marker(folder)
+    found = []
+    for name in ("spawned.pid", "rabbitmq.pid"):
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((folder / name).read_text())
+            if pid not in found and mark in _command_line(pid):
+                found.append(pid)
+    return tuple(found)
+
+
+def _command_line(pid: int) -> str:
+    """The command line of a process; "" when it is gone or a zombie."""
+    if Path("/proc/self/cmdline").exists():
+        for _ in range(5):
+            try:
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            except OSError:
+                return ""
+            if line:
+                return line.replace(b"\0", b" ").decode(errors="replace")
+            # A zombie's; or it is just now becoming another program, as start scripts do several times.
+            time.sleep(0.002)
+        return ""
+    shown = subprocess.run(  # noqa: S603
+        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout
+
+
+class PrivateBroker:
+    """The private node of one state folder: started or adopted by `start`, stopped by `stop`."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.folder = node_folder(state_dir)
+        self._spawned: subprocess.Popen[bytes] | None = None
+
+    @property
+    def node(self) -> Node:
+        """The node's name, ports and password; BrokerUnavailable when it was never started."""
+        node = load_node(self.folder)
+        if node is None:
+            raise BrokerUnavailable(f"there is no private RabbitMQ node in {self.folder}")
+        return node
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process is there (it may still be starting)."""
+        return self._spawned_runs() or bool(live_pids(self.folder))
+
+    def _spawned_runs(self) -> bool:
+        return self._spawned is not None and self._spawned.poll() is None
+
+    @property
+    def described(self) -> str:
+        """What it is and where its log is."""
+        return f"private node {self.node.name}; its log: {self.folder / 'log'}"
+
+    async def is_alive(self) -> bool:
+        """`alive`, in the form that a container's answer has."""
+        return self.alive
+
+    async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
+        """Its AMQP URL, once it takes connections. A live node that a killed `nrc up` left is adopted.
+
+        note: called with what it is waiting for. Raises BrokerUnavailable with the reason and where to look.
+        """
+        script = server_script()
+        if script is None:
+            raise BrokerUnavailable("there is no rabbitmq-server on this machine")
+        deadline = time.monotonic() + START_TIMEOUT
+        spawns = 0
+        while True:
+            if self.alive:
+                node = self.node
+                if not spawns:
+                    note(f"found RabbitMQ still running ({node.name}, port {node.port})")
+            elif spawns == _MAX_SPAWNS:
+                raise BrokerUnavailable(self._why_it_stopped())
+            else:
+                node = prepare_node(self.folder)
+                note(f"starting RabbitMQ ({node.name}, port {node.port}); this takes some seconds")
+                self._spawn(script, node)
+                spawns += 1
+            if await self._becomes_ready(node, deadline=deadline):
+                return node.url
+            if time.monotonic() > deadline:
+                await self.stop()
+                raise BrokerUnavailable(
+                    f"RabbitMQ was not ready within {START_TIMEOUT:.0f} s; its log: {self.folder / 'log'}"
+                )
+            if spawns and port_is_free(node.port) and port_is_free(node.dist_port):
+                # It died by itself: the same start would fail in the same way. (One that was found alive may
+                # have been stopping, and a taken port is chosen anew.)
+                raise BrokerUnavailable(self._why_it_stopped())
+
+    async def stop(self, *, within: float = STOP_TIMEOUT) -> None:
+        """The node has stopped when this returns: cleanly, or killed after `within` seconds."""
+        self.terminate()
+        deadline = time.monotonic() + within
+        while self.alive:
+            if time.monotonic() > deadline:
+                log.warning("RabbitMQ did not stop in time and is killed", seconds=within)
+                await self.kill()
+            await asyncio.sleep(_POLL)
+
+    def terminate(self) -> None:
+        """Tell it to stop, and wait for nothing."""
+        self._signal(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """The node is gone, at once (SIGKILL): what it had not written is lost to it."""
+        while self.alive:
+            self._signal(signal.SIGKILL)
+            await asyncio.sleep(_POLL)
+
+    async def restart(self) -> str:
+        """Stopped cleanly and started again; the URL is the same unless somebody took its port."""
+        await self.stop()
+        return await self.start()
+
+    def _spawn(self, script: Path, node: Node) -> None:
+        # A session of its own: Ctrl-C in the terminal is for `nrc up`, which stops the broker last.
+        with (self.folder / "startup.log").open("wb") as output:
+            self._spawned = subprocess.Popen(  # noqa: S603
+                [str(script), *node.arguments(self.folder)],
+                cwd=self.folder,
+                env=node.environment(self.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        (self.folder / "spawned.pid").write_text(str(self._spawned.pid))
+
+    async def _becomes_ready(self, node: Node, *, deadline: float) -> bool:
+        """True once it takes connections; False when its process ends or the deadline passes first."""
+        while time.monotonic() < deadline:
+            if not self.alive:
+                return False
+            try:
+                if await takes_connections(node.url):
+                    return True
+            except PasswordRefused:
+                raise BrokerUnavailable(
+                    f"the RabbitMQ node in {self.folder} refuses the password in node.json there: "
+                    "that folder holds the state of another node; move it away"
+                ) from None
+            await asyncio.sleep(_POLL)
+        return False
+
+    def _signal(self, number: signal.Signals) -> None:
+        pids = live_pids(self.folder)
+        if self._spawned is not None and self._spawned_runs() and self._spawned.pid not in pids:
+            pids = (self._spawned.pid, *pids)
+        # Erlang's own process stops cleanly on SIGTERM; a start script around it then ends by itself.
+        for pid in pids if number == signal.SIGKILL else pids[-1:]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _why_it_stopped(self) -> str:
+        output = self.folder / "startup.log"
+        told = ""
+        with contextlib.suppress(OSError):
+            lines = output.read_text(errors="replace").splitlines()
+            told = next((line.strip() for line in lines if "ERROR:" in line or "already running" in line), "")
+        return f"RabbitMQ stopped during its start{': ' + told if told else ''}; see {output}"

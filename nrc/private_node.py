@@ -1,0 +1,181 @@
+"""What the private RabbitMQ node is given: its name, ports, password, configuration, environment.
+
+Owns the files in the folder `rabbitmq` of a state folder that we write ourselves (RabbitMQ writes the
+rest); starts and stops nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import shutil
+import socket
+from dataclasses import asdict, dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from schemas.errors import BrokerUnavailable
+
+# Below the ports that Linux and macOS hand out by themselves, so that seldom anybody takes ours.
+_PORTS = range(21000, 32000)
+_SCRIPTS = (
+    "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "/opt/rabbitmq/sbin/rabbitmq-server",
+    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
+    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One private node, as node.json keeps it. The name stays when the folder is moved: its data go by it."""
+
+    name: str
+    port: int
+    dist_port: int
+    user: str
+    password: str
+
+    @property
+    def url(self) -> str:
+        """Where it takes AMQP connections."""
+        return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
+
+    def arguments(self, folder: Path) -> list[str]:
+        """Erlang's arguments: distribution on loopback only, and a mark that `live_pids` knows it by."""
+        return ["-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-nrc_folder", marker(folder)]
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """The whole environment: nothing that is set for another node on this machine gets through."""
+        return {
+            "PATH": os.pathsep.join(
+                [os.environ.get("PATH", os.defpath), "/usr/local/bin", "/usr/bin", "/bin"]
+            ),
+            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "HOME": str(folder),
+            # The start script then becomes the Erlang process instead of waiting for it: one pid to know.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            # Only for an epmd that is not there yet and which the node therefore starts.
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": self.name,
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(self.dist_port),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "rabbitmq-env.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "rabbitmq.pid"),
+        }
+
+    def configuration(self) -> str:
+        """rabbitmq.conf."""
+        return (
+            f"default_user = {self.user}\n"
+            f"default_pass = {self.password}\n"
+            "log.file.rotation.size = 10485760\n"
+            "log.file.rotation.count = 3\n"
+        )
+
+
+def node_folder(state_dir: Path) -> Path:
+    """Where the private node of a state folder lives; absolute, links resolved."""
+    return state_dir.resolve() / "rabbitmq"
+
+
+def marker(folder: Path) -> str:
+    """What the command line of the node in exactly this folder carries, and no other's."""
+    return "nrc-" + blake2b(os.fsencode(folder), digest_size=6).hexdigest()
+
+
+def server_script() -> Path | None:
+    """RabbitMQ's own start script: not a package's wrapper around it, which changes user or refuses."""
+    on_path = shutil.which("rabbitmq-server")
+    for candidate in (*_SCRIPTS, *([on_path] if on_path else [])):
+        script = Path(candidate).resolve()
+        try:
+            if "rabbitmq-env" in script.read_text(errors="replace") and os.access(script, os.X_OK):
+                return script
+        except OSError:
+            continue
+    return None
+
+
+def load_node(folder: Path) -> Node | None:
+    """The node that was made in `folder`; None when there is none. Raises BrokerUnavailable."""
+    file = folder / "node.json"
+    try:
+        return Node(**json.loads(file.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except PermissionError:
+        raise BrokerUnavailable(f"{file} cannot be read: the private node belongs to another user") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise BrokerUnavailable(f"{file} cannot be read: {error}; move {folder} away to start anew") from None
+
+
+def prepare_node(folder: Path) -> Node:
+    """The node of `folder`, made when there is none, with free ports and its files written.
+
+    Only for a node that does not run. Raises BrokerUnavailable when the folder can't be used.
+    """
+    if set(str(folder)) & set("'\"\n\\"):
+        # RabbitMQ hands the path to a shell between quotes, and then waits for ever.
+        raise BrokerUnavailable(
+            f"{folder} cannot hold a RabbitMQ node: a quotation mark or backslash in its path"
+        )
+    node = load_node(folder)
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        if node is None:
+            write_secret(folder / ".erlang.cookie", secrets.token_hex(20), mode=0o400)
+            node = Node(f"{marker(folder)}@localhost", 0, 0, "nrc", secrets.token_hex(20))
+        port = node.port if port_is_free(node.port) else free_port()
+        dist_port = node.dist_port if port_is_free(node.dist_port) else free_port(but=port)
+        node = replace(node, port=port, dist_port=dist_port)
+        write_secret(folder / "node.json", json.dumps(asdict(node), indent=2) + "\n")
+        write_secret(folder / "rabbitmq.conf", node.configuration())
+        write_secret(folder / "enabled_plugins", "[].\n")
+        write_secret(folder / "rabbitmq-env.conf", "")
+        # A pid that an earlier run left could mean anybody by now.
+        (folder / "rabbitmq.pid").unlink(missing_ok=True)
+    except OSError as error:
+        raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
+    return node
+
+
+def write_secret(file: Path, text: str, *, mode: int = 0o600) -> None:
+    """The file is written whole or not at all, readable by its owner only. Raises OSError."""
+    draft = file.with_name(file.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+
+
+def free_port(*, but: int = 0) -> int:
+    """A port on loopback that nobody has now (somebody may before it is used), and not `but`."""
+    while (port := random.choice(_PORTS)) == but or not port_is_free(port):  # noqa: S311
+        pass
+    return port
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on this loopback port; 0 never is."""
+    if not port:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,147 @@
+"""One process of the product, from its first line to its exit code.
+
+Owns what gateway, router and deliverer have in common around `serve`: logging, the event loop, signals, and
+the link with `nrc up` when that started it. Knows nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import uvloop
+
+from nrc.private_broker import find_running
+from runtime.log import configure_logging, logger
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailable, NrcError, SettingsError
+
+UP_FD = "NRC_UP_FD"
+"""The number of an open socket to `nrc up`: the process writes READY on it; its end means that that died."""
+LISTEN_FD = "NRC_LISTEN_FD"
+"""The number of the socket, bound by `nrc up`, on which a gateway listens."""
+READY = b"ready\n"
+
+STOPPED, FAULT, WRONG_SETTINGS = 0, 1, 2
+
+log = logger(__name__)
+
+Serve = Callable[..., Awaitable[None]]
+
+
+def run_process(name: str, settings: Settings) -> int:
+    """Run `gateway`, `router` or `deliverer` until it is told to stop; returns the exit code.
+
+    0: stopped as asked. 1: a fault, with one line in the log (a traceback only for one that we don't know).
+    2: wrong settings. A second SIGTERM or SIGINT ends the process at once.
+    """
+    configure_logging(form=settings.log_format, level=settings.log_level, process=name)
+    try:
+        uvloop.run(_run(_serve_of(name), _with_broker(settings)))
+    except SettingsError as error:
+        for fault in error.faults:
+            log.error("wrong setting", fault=fault)
+        return WRONG_SETTINGS
+    except NrcError as error:
+        log.error("cannot go on", reason=str(error))
+        return FAULT
+    except Exception:
+        log.exception("fault")
+        return FAULT
+    log.info("stopped")
+    return STOPPED
+
+
+def _serve_of(name: str) -> Serve:
+    """A process loads only the packages that it needs."""
+    if name == "gateway":
+        from gateway.service import serve as serve_gateway
+
+        return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD))
+    if name == "router":
+        from router.service import serve as serve_router
+
+        return serve_router
+    if name == "deliverer":
+        from deliverer.service import serve as serve_deliverer
+
+        return serve_deliverer
+    raise ValueError(name)
+
+
+def _with_broker(settings: Settings) -> Settings:
+    """The settings with an address of RabbitMQ: the one given, or that of the `nrc up` beside us."""
+    if settings.amqp_url:
+        return settings
+    url = find_running(settings.state_dir)
+    if url is None:
+        raise BrokerUnavailable(
+            f"NRC_AMQP_URL is not set and no `nrc up` runs RabbitMQ for {settings.state_dir.resolve()}"
+        )
+    return settings.model_copy(update={"amqp_url": (url,)})
+
+
+async def _run(serve: Serve, settings: Settings) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    async with _parent(stop) as ready:
+        await serve(settings, stop=stop, ready=ready)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    def asked(number: signal.Signals) -> None:
+        if stop.is_set():
+            log.warning("told to stop again: ending at once", signal=number.name)
+            os._exit(FAULT)
+        log.info("stopping", signal=number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked, number)
+
+
+@asynccontextmanager
+async def _parent(stop: asyncio.Event) -> AsyncIterator[Callable[[], None]]:
+    """Gives what to call when ready; sets `stop` when `nrc up`, if that started this process, has died."""
+    link = _given_socket(UP_FD)
+    if link is None:
+        yield lambda: log.info("ready")
+        return
+    link.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    async def watch() -> None:
+        with suppress(ConnectionError):
+            while await loop.sock_recv(link, 64):
+                pass
+        log.warning("`nrc up` is gone: stopping")
+        stop.set()
+
+    def ready() -> None:
+        log.info("ready")
+        with suppress(OSError):
+            link.send(READY)
+
+    watching = asyncio.create_task(watch(), name="watching nrc up")
+    try:
+        yield ready
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})
+        link.close()
+
+
+def _given_socket(variable: str) -> socket.socket | None:
+    """The socket that `nrc up` left open for us under this variable."""
+    number: Any = os.environ.get(variable)
+    if number is None:
+        return None
+    given = socket.socket(fileno=int(number))
+    given.set_inheritable(False)
+    return given

@@ -1,0 +1,76 @@
+"""One `nrc up` per state folder, and none beside processes that an earlier one left.
+
+Owns the two lock files in the state folder. Their locks go with the processes that hold them, however those
+end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from schemas.errors import UsageError
+
+
+@contextmanager
+def only_up(state_dir: Path) -> Iterator[None]:
+    """No other `nrc up` uses this state folder while the context is open. Raises UsageError with its pid."""
+    file = _open(state_dir / "up.lock")
+    try:
+        if not _lock(file):
+            pid = os.read(file, 20).decode(errors="replace").strip()
+            raise UsageError(f"`nrc up` already runs on {state_dir.resolve()} (pid {pid or 'unknown'})")
+        os.ftruncate(file, 0)
+        os.write(file, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def shared_lock(state_dir: Path) -> Iterator[int]:
+    """The file that processes inherit, so that the lock stays until the last of them has gone."""
+    file = _open(state_dir / "processes.lock")
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+async def wait_for_leftovers(file: int, *, within: float, note: Callable[[str], None]) -> None:
+    """Return once no process of an earlier run is left. They see that it died, and stop by themselves.
+
+    file: what shared_lock gave. within: seconds. Raises UsageError.
+    """
+    deadline = time.monotonic() + within
+    told = False
+    while not _lock(file):
+        if time.monotonic() > deadline:
+            raise UsageError(
+                "processes of an earlier `nrc up` on this state folder do not stop; end them first"
+            )
+        if not told:
+            note(f"processes of an earlier run are still stopping; waiting for them, at most {within:.0f} s")
+            told = True
+        await asyncio.sleep(0.1)
+
+
+def _open(file: Path) -> int:
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(f"NRC_STATE_DIR: {file.parent.resolve()}: {error.strerror or error}") from None
+
+
+def _lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,275 @@
+"""`nrc up`: RabbitMQ, router, gateways and deliverers, started, watched and stopped as one.
+
+Owns the order of starting and stopping, and what is printed about it on standard output; the log goes to
+standard error. Does no work of the product's own: kill -9 it and nothing is lost, its processes stop by
+themselves and the next `nrc up` finds the broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+
+import click
+from yarl import URL
+
+from nrc.broker_choice import Broker, choose_broker
+from nrc.child import Child
+from nrc.demo import demo as show_main_job
+from nrc.demo import gateway_root
+from nrc.listening import bind, listen
+from nrc.processes import LISTEN_FD
+from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
+from runtime.lifecycle import Tasks
+from runtime.log import configure_logging, logger
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailable
+
+OPEN_FILES = 65536
+GRACE = 4.0
+"""Seconds beside NRC_STOP_TIMEOUT in which everything has stopped."""
+
+log = logger(__name__)
+
+
+def run_up(settings: Settings, *, demo: bool) -> int:
+    """Run everything until SIGINT, SIGTERM or SIGHUP; 0 when it was stopped so, all of it.
+
+    Raises NrcError, with everything stopped, for what prevents it from starting.
+    """
+    configure_logging(form=settings.log_format, level=settings.log_level, process="up")
+    return asyncio.run(_until_asked(Up(settings, demo=demo)))
+
+
+async def _until_asked(up: Up) -> int:
+    running = asyncio.current_task()
+    assert running is not None  # noqa: S101
+    asked = False
+
+    def stop(number: signal.Signals) -> None:
+        nonlocal asked
+        if asked:
+            say("stopping at once")
+            up.abort()
+            os._exit(1)
+        asked = True
+        say(f"{number.name}: stopping; once more ends everything at once")
+        if not up.stopping:
+            up.begin_stop()
+            running.cancel()
+
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # nohup
+        numbers.remove(signal.SIGHUP)
+    for number in numbers:
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    try:
+        await up.run()
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+    say("stopped")
+    return 0
+
+
+def say(line: str) -> None:
+    """Tell whoever started us, at once; nobody may be listening any more."""
+    with suppress(OSError):
+        click.echo(line)
+
+
+class Up:
+    """Everything that one `nrc up` started."""
+
+    def __init__(self, settings: Settings, *, demo: bool) -> None:
+        self._settings = settings
+        self._demo = demo
+        self._broker: Broker | None = None
+        self._router: list[Child] = []
+        self._gateways: list[Child] = []
+        self._deliverers: list[Child] = []
+        self._stopping_since = 0.0
+
+    @property
+    def children(self) -> list[Child]:
+        """Every process, in the order of starting."""
+        return [*self._router, *self._gateways, *self._deliverers]
+
+    async def run(self) -> None:
+        """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
+        allow_open_files()
+        settings = self._settings
+        async with AsyncExitStack() as opened:
+            opened.enter_context(only_up(settings.state_dir))
+            lock = opened.enter_context(shared_lock(settings.state_dir))
+            await wait_for_leftovers(lock, within=settings.stop_timeout + GRACE, note=say)
+            sock = opened.enter_context(bind(settings.gateway_listen))
+            opened.push_async_callback(self._stop_broker)
+            url, where = await self._get_broker()
+            opened.push_async_callback(self._stop_children)
+            tasks = await opened.enter_async_context(Tasks())
+            if self._broker is not None:
+                tasks.start("watching RabbitMQ", self._keep_broker(self._broker, url))
+            await self._start_children(tasks, url, lock=lock, sock=sock)
+            root = gateway_root(sock.getsockname()[:2])
+            self._tell(root, where)
+            if self._demo:
+                # Started last, so that it is cancelled, and removes what it made, before anything stops.
+                tasks.start("demo", self._show(root))
+            await tasks.run_until(asyncio.Event())
+
+    async def _get_broker(self) -> tuple[str, str]:
+        """(the AMQP URLs for the processes, what to say of them)."""
+        given = self._settings.amqp_url
+        if given:
+            where = ", ".join(str(URL(url).with_password(None)) for url in given)
+            say(f"using RabbitMQ at {where} (NRC_AMQP_URL)")
+            return ",".join(given), f"{where} (NRC_AMQP_URL; left alone when we stop)"
+        self._broker = await choose_broker(self._settings.state_dir)
+        began = time.monotonic()
+        url = await self._broker.start(note=say)
+        say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s")
+        return url, f"{URL(url).with_password(None)} ({self._broker.described})"
+
+    async def _start_children(self, tasks: Tasks, url: str, *, lock: int, sock: socket.socket) -> None:
+        env = {
+            "NRC_AMQP_URL": url,
+            "NRC_STATE_DIR": str(self._settings.state_dir.resolve()),
+            # One address would be for several processes; and who watches them is us.
+            "NRC_HEALTH_LISTEN": "",
+        }
+        say("starting the router, which declares in RabbitMQ what is needed")
+        self._router = [Child("router", "router", env=env, fds=[lock])]
+        await self._start(self._router, tasks)
+        listen(sock)
+        self._gateways = [
+            Child("gateway", label, env={**env, LISTEN_FD: str(sock.fileno())}, fds=[lock, sock.fileno()])
+            for label in labels("gateway", self._settings.gateway_processes)
+        ]
+        self._deliverers = [
+            Child("deliverer", label, env=env, fds=[lock])
+            for label in labels("deliverer", self._settings.deliverer_processes)
+        ]
+        others = [*self._gateways, *self._deliverers]
+        say(f"starting {', '.join(child.label for child in others)}")
+        await self._start(others, tasks)
+
+    async def _start(self, children: Sequence[Child], tasks: Tasks) -> None:
+        """They are ready, and watched, when this returns. Raises DidNotStart."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for child in children:
+                    group.create_task(child.start())
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        for child in children:
+            tasks.start(f"watching the {child.label}", child.keep_alive())
+
+    def _tell(self, root: URL, where: str) -> None:
+        api = f"{self._settings.public_url or str(root).rstrip('/')}/api/v1"
+        processes = ", ".join(f"{child.label} {child.pid}" for child in self.children)
+        say(
+            f"\n  API         {api}\n"
+            f"  Reference   {api}/schema/\n"
+            f"  RabbitMQ    {where}\n"
+            f"  State       {self._settings.state_dir.resolve()}\n"
+            f"  Registry    {self._settings.registry_file.resolve()}\n"
+            f"  Processes   up {os.getpid()}, {processes}\n"
+            f"  Log         on standard error; NRC_LOG_LEVEL=debug says more\n"
+        )
+        say(f"NRC ready: {api}")
+
+    async def _show(self, root: URL) -> None:
+        say("")
+        if await show_main_job(self._settings, root, say=say):
+            say("The demo failed; `nrc up` goes on. Once it is mended: nrc demo")
+        say("\nCtrl-C stops everything.")
+        await asyncio.Event().wait()
+
+    async def _keep_broker(self, broker: Broker, url: str) -> None:
+        """Start RabbitMQ again whenever it dies. When it has to move to another port, everyone follows."""
+        while True:
+            await asyncio.sleep(0.5)
+            if await broker.is_alive():
+                continue
+            log.warning("RabbitMQ died: starting it again")
+            try:
+                now_at = await broker.start(note=lambda line: log.info(line))
+            except BrokerUnavailable as error:
+                log.error("RabbitMQ does not start", reason=str(error), again_in_s=10)
+                await asyncio.sleep(10)
+                continue
+            log.info("RabbitMQ is ready again")
+            if now_at != url:
+                url = now_at
+                for child in self.children:
+                    child.env["NRC_AMQP_URL"] = url
+                    child.signal(signal.SIGTERM)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is being stopped, as asked or because of a fault."""
+        return self._stopping_since > 0
+
+    def begin_stop(self) -> None:
+        """From now, if not already, the time for stopping runs."""
+        self._stopping_since = self._stopping_since or time.monotonic()
+
+    async def _stop_children(self) -> None:
+        """Gateways first: nothing more comes in. Then deliverers; and last the router, which serves both."""
+        self.begin_stop()
+        timeout = self._settings.stop_timeout
+        for children, seconds in (
+            (self._gateways, timeout * 0.3),
+            ([*self._gateways, *self._deliverers], timeout + GRACE / 4),
+            (self._router, timeout + GRACE / 2),
+        ):
+            for child in children:
+                child.terminate()
+            until = self._stopping_since + seconds
+            await self._gone(children, until=until, kill=children is not self._gateways)
+
+    async def _gone(self, children: Sequence[Child], *, until: float, kill: bool) -> None:
+        """Return when they have ended, at the latest at `until`, when those that are left are killed."""
+        try:
+            async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
+                for child in children:
+                    await child.gone()
+        except TimeoutError:
+            for child in children if kill else ():
+                if child.pid:
+                    log.warning("did not stop in time and is killed", name=child.label)
+                    child.terminate(signal.SIGKILL)
+                    await child.gone()
+
+    async def _stop_broker(self) -> None:
+        self.begin_stop()
+        if self._broker is not None:
+            until = self._stopping_since + self._settings.stop_timeout + GRACE * 0.9
+            await self._broker.stop(within=max(until - time.monotonic(), 1.0))
+
+    def abort(self) -> None:
+        """Kill every process, without waiting. RabbitMQ is only told to stop: it may be writing."""
+        for child in self.children:
+            child.terminate(signal.SIGKILL)
+        if self._broker is not None:
+            self._broker.terminate()
+
+
+def labels(name: str, count: int) -> list[str]:
+    """What to call the processes of one kind."""
+    return [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]
+
+
+def allow_open_files() -> None:
+    """Let our processes open as many files as this user may: each connection and each queue takes one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

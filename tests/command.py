@@ -1,0 +1,82 @@
+"""Running `nrc` in tests: in this process for what needs a registry only, as a process for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from click.testing import CliRunner
+
+from nrc.cli import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did. err: its standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def nrc(
+    folder: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+) -> Ran:
+    """Run a command in this process, in `folder` and with its state there."""
+    with chdir(folder), _logging_put_back():
+        result = CliRunner().invoke(main, arguments, input=stdin, env=_environment(folder, env or {}))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+async def nrc_process(
+    folder: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+) -> Ran:
+    """Run a command as a process of its own, in `folder` and with its state there."""
+    wanted = _environment(folder, env or {})
+    inherited = {name: value for name, value in os.environ.items() if name not in wanted}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "nrc", *arguments,
+        cwd=folder,
+        env=inherited | given | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(stdin or b""), 60)
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+def _environment(folder: Path, env: Mapping[str, str]) -> dict[str, str | None]:
+    """The variables to set, or (None) to take away: no settings but the test's own."""
+    others = dict.fromkeys((name for name in os.environ if name.upper().startswith("NRC_")), None)
+    return {**others, "NRC_STATE_DIR": str(folder), **env}
+
+
+@contextmanager
+def _logging_put_back() -> Iterator[None]:
+    """A command sends logging to its own standard error; the next test has another."""
+    root, handlers, level = logging.getLogger(), logging.getLogger().handlers[:], logging.getLogger().level
+    config = structlog.get_config()
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.configure(**config)
+        structlog.contextvars.unbind_contextvars("process")

@@ -1,0 +1,289 @@
+"""The guide, done: what docs/notificeren.md tells a reader to do, literally, with both forms of token.
+
+Only what differs per machine is filled in: the two addresses, the tokens, and the identities that the product
+gives out. A block that opens with `HTTP/1.1` is the answer to the request before it, and is compared; a
+request to the reader's own callback is what must have come in there. When the standard's own guide is at
+hand, it is done the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from multidict import CIMultiDict
+
+from nrc.private_node import free_port
+from tests.callback_server import CallbackServer, Received, Wire, status
+from tests.e2e.running import NRC, environment, nrc, running
+from tests.eventually import eventually
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "notificeren.md"
+STANDARD_GUIDE = ROOT.parent / "shared" / "data" / "000_19dcfd6cd9054309.txt"
+
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```+ *$", re.MULTILINE | re.DOTALL)
+OURS = "127.0.0.1:8000"
+READERS = "http://127.0.0.1:9000/api/callbacks"
+GIVEN_OUT = ("Location", "nrc-notificatie-id")
+"""Headers with an identity that is another one each time."""
+
+
+@dataclass(frozen=True)
+class Http:
+    """A request or an answer as it is written in a guide."""
+
+    start: str
+    headers: CIMultiDict[str]
+    body: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Http:
+        head, _, body = text.strip().partition("\n\n")
+        start, *lines = head.split("\n")
+        return cls(start, CIMultiDict(line.split(": ", 1) for line in lines), body.encode())
+
+    @property
+    def is_answer(self) -> bool:
+        return self.start.startswith("HTTP/")
+
+    @property
+    def target(self) -> str:
+        return self.start.split(" ")[1]
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def on_the_wire(self) -> bytes:
+        """The request with what every HTTP program adds to it, and nothing else."""
+        lines = [self.start, *(f"{name}: {value}" for name, value in self.headers.items())]
+        if self.start.endswith("HTTP/1.1"):
+            lines += [f"Host: {self.target.split('/')[2]}", "Connection: close"]
+        if self.body:
+            lines.append(f"Content-Length: {len(self.body)}")
+        return "\r\n".join([*lines, "", ""]).encode() + self.body
+
+
+def blocks(guide: Path) -> Iterator[tuple[str, str]]:
+    """(language, text) of every block of code in a guide."""
+    for match in BLOCK.finditer(guide.read_text()):
+        yield match[1], textwrap.dedent(match[2])
+
+
+async def send(request: Http) -> Http:
+    """The whole answer to a request, over a connection of its own."""
+    host, _, port = request.target.split("/")[2].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.on_the_wire())
+    async with asyncio.timeout(20):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    start, *lines = head.decode().split("\r\n")
+    return Http(start, CIMultiDict(line.split(": ", 1) for line in lines), body)
+
+
+@dataclass
+class Place:
+    """A product that runs, with a callback of the reader's own beside it."""
+
+    address: str
+    callback: CallbackServer
+    environment: dict[str, str]
+
+    async def command(self, *arguments: str) -> str:
+        """What a command of ours prints."""
+        done = await nrc(*arguments, env=self.environment)
+        assert done.process.returncode == 0, done.err
+        return done.out
+
+
+async def asks_for_the_guide_s_auth(wire: Wire, received: Received) -> bool:
+    known = received.header("Authorization") == "Token abcde12345"
+    return await status(204 if known else 401)(wire, received)
+
+
+@pytest.fixture
+async def place(vhost: str, tmp_path: Path) -> AsyncIterator[Place]:
+    """Everything that `nrc up` starts, on an empty broker and with an empty registry."""
+    address = f"127.0.0.1:{free_port()}"
+    env = environment(NRC_AMQP_URL=vhost, NRC_STATE_DIR=str(tmp_path), NRC_GATEWAY_LISTEN=address)
+    async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=tmp_path) as up:
+        callback.script("/api/callbacks", asks_for_the_guide_s_auth)
+        await up.says(f"NRC ready: http://{address}/api/v1")
+        yield Place(address, callback, env)
+        assert await up.stop() == 0
+        assert "Traceback" not in up.err, up.err
+
+
+class Reader:
+    """Somebody who does what a guide says. `filled_in`: what stands in the guide, and what it is here."""
+
+    def __init__(self, place: Place, filled_in: dict[str, str]) -> None:
+        self.place = place
+        self.filled_in = filled_in
+        self.answer: Http | None = None
+        self.last_message: Http | None = None
+        self.sent = 0
+
+    def fill_in(self, text: str) -> str:
+        for written, real in self.filled_in.items():
+            text = text.replace(written, real)
+        return text
+
+    async def read(self, text: str) -> None:
+        """Do what one block of HTTP says."""
+        http = Http.parse(self.fill_in(text))
+        if http.is_answer:
+            self.compare(Http.parse(text))
+        elif http.target.startswith(self.place.callback.url("/")):
+            await self.receive(http)
+        else:
+            self.answer = await send(http)
+            self.sent += 1
+            if http.target.endswith("/notificaties"):
+                self.last_message = http
+
+    def compare(self, written: Http) -> None:
+        """The answer that came is the one that is written, but for identities; those are learned from it."""
+        assert self.answer is not None
+        assert self.answer.start == written.start, self.answer
+        for name in GIVEN_OUT:
+            if name in written.headers:
+                self.filled_in |= {identity(written.headers[name]): identity(self.answer.headers[name])}
+        written = Http.parse(
+            self.fill_in("\n".join([written.start, *headers(written), "", written.body.decode()]))
+        )
+        for name, value in written.headers.items():
+            assert self.answer.headers[name] == value
+        if written.body:
+            expected, found = written.json, self.answer.json
+            if isinstance(expected, dict) and "instance" in expected:
+                assert expected.pop("instance").startswith("urn:uuid:")
+                assert found.pop("instance").startswith("urn:uuid:")
+            assert found == expected
+        elif self.answer.start.split(" ")[1] == "204":
+            assert self.answer.body == b""
+
+    async def receive(self, written: Http) -> None:
+        """Publish the last message once more; what comes in at the callback is what is written."""
+        assert self.last_message is not None
+        published = await send(self.last_message)
+        assert published.start.split(" ")[1] == "201"
+        number = published.headers["nrc-notificatie-id"]
+
+        def arrived() -> list[Received]:
+            return [got for got in self.place.callback.received if got.header("webhook-id") == number]
+
+        [got] = await eventually(arrived, within=10)
+        assert f"POST {got.path}" == "POST /" + written.target.split("/", 3)[3]
+        assert json.loads(got.body) == written.json
+        given = {"webhook-id": number}
+        for name, value in written.headers.items():
+            assert got.header(name) == given.get(name, value), name
+
+
+def headers(http: Http) -> list[str]:
+    return [f"{name}: {value}" for name, value in http.headers.items()]
+
+
+def identity(value: str) -> str:
+    """The UUID at the end of a header's value."""
+    return value.rpartition("/")[2]
+
+
+@pytest.mark.parametrize("form", [[], ["--legacy"]], ids=["today", "2019"])
+async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> None:
+    reader = Reader(place, {OURS: place.address, READERS: place.callback.url("/api/callbacks")})
+    for language, text in blocks(GUIDE):
+        if language == "http":
+            await reader.read(text)
+        elif language == "sh":
+            for line in text.splitlines():
+                command = shlex.split(line)
+                assert command[0] == "nrc"
+                if command[1] == "up":  # the fixture did
+                    continue
+                printed = await place.command(*command[1:], *(form if command[1] == "token" else []))
+                if command[1] == "token":
+                    reader.filled_in[f"<token van {command[2]}>"] = printed.strip().rpartition(" ")[2]
+    assert reader.sent == 9
+    listed = json.loads(await place.command("abonnement", "list", "--json"))
+    assert listed == [], "the guide ends its abonnement"
+
+
+async def test_the_consumer_in_our_guide_is_one(tmp_path: Path) -> None:
+    [program] = [text for language, text in blocks(GUIDE) if language == "python"]
+    port = free_port()
+    file = tmp_path / "ontvanger.py"
+    file.write_text(program.replace("9000", str(port)))
+    url = f"http://127.0.0.1:{port}/api/callbacks"
+
+    async with running(sys.executable, str(file), env=environment()) as consumer:
+
+        async def answer(auth: str) -> str:
+            request = Http(
+                f"POST {url} HTTP/1.1",
+                CIMultiDict({"Authorization": auth, "webhook-id": "een-kenmerk"}),
+                b'{"kanaal": "zaken"}',
+            )
+            return (await send(request)).start.split(" ")[1]
+
+        async def listens() -> bool:
+            try:
+                return await answer("") == "401"
+            except OSError:
+                return False
+
+        await eventually(listens)
+        assert await answer("Token abcde12345") == "204"
+        await consumer.says('een-kenmerk {"kanaal": "zaken"}')
+
+
+@asynccontextmanager
+async def a_reader_of_the_standard(place: Place, form: list[str]) -> AsyncIterator[Reader]:
+    await place.command("application", "add", "component", "--scope", "publiceren", "--scope", "consumeren")
+    token = (await place.command("token", "component", *form)).strip().rpartition(" ")[2]
+    yield Reader(
+        place,
+        {
+            "https://notificaties-api.vng.cloud": f"http://{place.address}",
+            "https://my-consumer.nl": place.callback.url("").rstrip("/"),
+            "abcd1234": token,
+        },
+    )
+
+
+@pytest.mark.skipif(not STANDARD_GUIDE.exists(), reason="the standard's guide is not at hand")
+@pytest.mark.parametrize("form", [[], ["--legacy"]], ids=["today", "2019"])
+async def test_the_standard_s_guide_works_too(place: Place, form: list[str]) -> None:
+    statuses = []
+    async with a_reader_of_the_standard(place, form) as reader:
+        for language, text in blocks(STANDARD_GUIDE):
+            assert language == "http"
+            before = reader.sent
+            await reader.read(text)
+            if reader.sent > before:
+                assert reader.answer
+                statuses.append(reader.answer.start.split(" ")[1])
+        assert statuses == ["200", "201", "201", "200", "201"]
+        # The guide's own last block is what came in, and so it was compared.
+        assert place.callback.at("/api/callbacks")[-1].header("webhook-id")
+        # Whoever follows it again finds the kanaal, and is told so.
+        first, second, *_ = (text for _, text in blocks(STANDARD_GUIDE))
+        await reader.read(first)
+        assert reader.answer
+        assert [kanaal["naam"] for kanaal in reader.answer.json] == ["zaken"]
+        await reader.read(second)
+        assert reader.answer.json["invalidParams"][0]["code"] == "unique"

@@ -1,0 +1,194 @@
+"""What all commands have in common: help, faults, exit codes, output for other programs."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import pytest
+
+from nrc.cli import main
+from nrc.cli.failing import Exit, GatewayUnreachable, exit_code
+from schemas.errors import (
+    BrokerUnavailable,
+    Conflict,
+    NrcError,
+    RegistryError,
+    RegistryInUse,
+    RegistryTooNew,
+    SettingsError,
+    Unroutable,
+    UsageError,
+)
+from tests.command import nrc
+
+
+def commands(group: click.Group = main, *path: str) -> list[tuple[str, ...]]:
+    """Every command, as what one types."""
+    found: list[tuple[str, ...]] = []
+    for name, command in group.commands.items():
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, *path, name)
+    return found
+
+
+def test_all_commands_are_there() -> None:
+    assert {" ".join(path) for path in commands()} >= {
+        "up", "gateway", "router", "deliverer", "demo",
+        "application add", "application list", "application remove", "application rotate",
+        "token", "kanaal list", "kanaal add",
+        "abonnement list", "abonnement show", "abonnement remove", "abonnement resume",
+        "publish", "queues", "undeliverable list", "undeliverable show", "undeliverable resend",
+        "reconcile", "health", "settings", "version",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_command_and_option_has_help_also_with_wrong_settings(
+    tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    ran = nrc(tmp_path, *path, "--help", env={"NRC_MAX_BODY": "many"})
+    assert ran.code == 0
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    assert command.get_short_help_str()
+    for param in command.params:
+        if isinstance(param, click.Option):
+            assert param.help, param.name
+
+
+def test_help_tells_exit_codes_and_completion(tmp_path: Path) -> None:
+    out = nrc(tmp_path, "--help").out
+    assert "Exit codes: 0 ok" in out
+    for shell in ("bash", "zsh", "fish"):
+        assert f"_NRC_COMPLETE={shell}_source nrc" in out
+
+
+def test_completion_works(tmp_path: Path) -> None:
+    """With what the help tells people to do."""
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("nrc")],
+        env={
+            "_NRC_COMPLETE": "bash_complete",
+            "COMP_WORDS": "nrc application grant zac pub",
+            "COMP_CWORD": "4",
+        },
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.stdout == "plain,publiceren\n"
+
+
+def test_version(tmp_path: Path) -> None:
+    assert nrc(tmp_path, "version").out == f"{version('nrc')}\n"
+
+
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (UsageError("x"), 2),
+        (SettingsError(["x"]), 2),
+        (Conflict("x"), 1),
+        (RegistryTooNew("x"), 1),
+        (RegistryError("x"), 3),
+        (RegistryInUse("x"), 3),
+        (BrokerUnavailable("x"), 3),
+        (Unroutable("x"), 3),
+        (GatewayUnreachable("x"), 3),
+        (NrcError("x"), 1),
+    ],
+)
+def test_exit_codes(error: NrcError, code: int) -> None:
+    assert exit_code(error) == Exit(code)
+
+
+def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
+    ran = nrc(tmp_path, "kanaal", "list", env={"NRC_MAX_BODY": "many", "NRC_LOG_LEVEL": "loud"})
+    assert (ran.code, ran.out) == (2, "")
+    assert [line.split(":")[:2] for line in ran.err.splitlines()] == [
+        ["nrc", " NRC_MAX_BODY"],
+        ["nrc", " NRC_LOG_LEVEL"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["queues"], ["reconcile"], ["undeliverable", "list"], ["undeliverable", "resend", "x"]]
+)
+@pytest.mark.parametrize("url", ["", "amqp://guest:hidden-pw@127.0.0.1:1/,amqp://127.0.0.1:2/"])
+def test_without_a_broker(tmp_path: Path, arguments: list[str], url: str) -> None:
+    ran = nrc(tmp_path, *arguments, env={"NRC_AMQP_URL": url})
+    assert (ran.code, ran.out) == (3, "")
+    last = ran.err.splitlines()[-1]
+    assert last.startswith("nrc: ")
+    assert ("NRC_AMQP_URL is not set" in last) == (not url)
+    assert "hidden-pw" not in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_registry_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "registry.db").write_text("not a database at all, but text " * 50)
+    ran = nrc(tmp_path, "application", "list")
+    assert (ran.code, ran.out) == (3, "")
+    assert "not an SQLite database" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_registry_that_is_too_new(tmp_path: Path) -> None:
+    nrc(tmp_path, "kanaal", "list")
+    with sqlite3.connect(tmp_path / "registry.db") as connection:
+        connection.execute("INSERT INTO _sqlite_migrations VALUES (99, 'registry', '0099_later', '')")
+    connection.close()
+    ran = nrc(tmp_path, "kanaal", "list")
+    assert ran.code == 1
+    assert "newer version" in ran.err
+
+
+def test_health_without_anything(tmp_path: Path) -> None:
+    ran = nrc(tmp_path, "health", "--json", env={"NRC_GATEWAY_LISTEN": "127.0.0.1:1"})
+    assert ran.code == 3
+    assert {name: part["ok"] for name, part in ran.json().items()} == {
+        "gateway": False,
+        "broker": False,
+        "router": False,
+        "registry": True,
+    }
+    plain = nrc(tmp_path, "health", env={"NRC_GATEWAY_LISTEN": "127.0.0.1:1"})
+    assert plain.code == 3
+    assert [line.split()[:2] for line in plain.out.splitlines()[1:]] == [
+        ["gateway", "not"],
+        ["broker", "not"],
+        ["router", "not"],
+        ["registry", "ok"],
+    ]
+
+
+def test_publish_to_no_gateway(tmp_path: Path) -> None:
+    """Said once, and not once for each line."""
+    nrc(tmp_path, "application", "add", "zac", "--scope", "publiceren")
+    ran = nrc(tmp_path, "publish", "-", "--url", "http://127.0.0.1:1", stdin=b'{"a":1}\n{"a":2}\n')
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("nrc: no gateway at http://127.0.0.1:1/api/v1/notificaties: Connection refused")
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_publish_as_whom(tmp_path: Path) -> None:
+    def publish(*arguments: str) -> str:
+        ran = nrc(tmp_path, "publish", "-", *arguments, stdin=b"{}")
+        assert ran.code == 2
+        return ran.err
+
+    assert "nrc application add ID --scope publiceren" in publish()
+    nrc(tmp_path, "application", "add", "consumer", "--scope", "consumeren")
+    assert "nrc application add ID --scope publiceren" in publish()
+    for client_id in ("a", "b"):
+        nrc(tmp_path, "application", "add", client_id, "--scope", "publiceren")
+    assert "--client: which of a, b?" in publish()
+    assert "no application 'x'" in publish("--client", "x")
+    assert "give one of them" in publish("--client", "a", "--token", "x")
+    assert "not a token" in publish("--token", "x\ny")

@@ -1,0 +1,181 @@
+"""`nrc kanaal …` and `nrc abonnement …` on a real registry file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from schemas.abonnement import Abonnement, State
+from store.registry import Changes, open_registry
+from tests.command import nrc
+from tests.make import a_kanaal, an_abonnement
+
+
+def look(folder: Path) -> Changes:
+    async def work() -> Changes:
+        async with open_registry(folder / "registry.db") as registry:
+            return await registry.changes_since(0)
+
+    return asyncio.run(work())
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Abonnement:
+    """A suspended abonnement in the registry of `tmp_path`."""
+    new = replace(
+        an_abonnement(("zaken", {"bronorganisatie": "051845623", "zaaktype": "*"}), ("zaken", {})),
+        auth="Bearer never-shown",
+        state=State.SUSPENDED,
+        state_reason="410 from \x1b[31mcallback",
+    )
+
+    async def work() -> Abonnement:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.add_kanaal(a_kanaal("zaken", "bronorganisatie", "zaaktype"))
+            return await registry.add_abonnement(new)
+
+    return asyncio.run(work())
+
+
+# Kanalen
+
+
+def test_kanaal_add_and_list(tmp_path: Path) -> None:
+    link = "https://example.com/zaken"
+    added = nrc(
+        tmp_path,
+        "kanaal",
+        "add",
+        "zaken",
+        "--filter",
+        "zaak_type",
+        "--filter",
+        "b",
+        "--documentatie-link",
+        link,
+    )
+    (kanaal,) = look(tmp_path).kanalen
+    assert (added.code, added.out) == (0, f"{kanaal.uuid}\n")
+    assert kanaal.uuid.version == 4
+    assert (kanaal.naam, kanaal.filters, kanaal.slots) == ("zaken", ("zaak_type", "b"), ("zaaktype", "b"))
+    assert nrc(tmp_path, "kanaal", "list", "--json").json() == [
+        {"uuid": str(kanaal.uuid), "naam": "zaken", "documentatieLink": link, "filters": ["zaak_type", "b"]}
+    ]
+    assert nrc(tmp_path, "kanaal", "list").out.splitlines()[1].split() == [
+        "zaken", "zaak_type,", "b", link, str(kanaal.uuid)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments, fields",
+    [
+        ([""], ["naam"]),
+        (["x" * 51, "--filter", ""], ["naam", "filters.0"]),
+        (["zaken", "--documentatie-link", "nope"], ["documentatieLink"]),
+        (["\udc80"], ["naam"]),
+    ],
+)
+def test_a_kanaal_that_breaks_the_rules(tmp_path: Path, arguments: list[str], fields: list[str]) -> None:
+    ran = nrc(tmp_path, "kanaal", "add", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert [line.split(": ")[1] for line in ran.err.splitlines()] == fields
+    assert not (tmp_path / "registry.db").exists()
+
+
+def test_a_kanaal_that_is_there(tmp_path: Path) -> None:
+    nrc(tmp_path, "kanaal", "add", "zaken")
+    ran = nrc(tmp_path, "kanaal", "add", "zaken")
+    assert (ran.code, ran.err) == (1, "nrc: there is a kanaal called 'zaken' already.\n")
+
+
+def test_no_kanalen(tmp_path: Path) -> None:
+    assert nrc(tmp_path, "kanaal", "list").out == ""
+    assert nrc(tmp_path, "kanaal", "list", "--json").json() == []
+
+
+# Abonnementen
+
+
+def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
+    plain = nrc(tmp_path, "abonnement", "list").out
+    assert plain.splitlines()[1].split() == [
+        str(kept.uuid), "test", "suspended", "(410", "from", "�[31mcallback)", "zaken", "http://127.0.0.1:9/"
+    ]  # fmt: skip
+    (shown,) = nrc(tmp_path, "abonnement", "list", "--json").json()
+    assert shown == {
+        "uuid": str(kept.uuid),
+        "clientId": "test",
+        "callbackUrl": "http://127.0.0.1:9/",
+        "state": "suspended",
+        "stateReason": kept.state_reason,
+        "kanalen": [
+            {"naam": "zaken", "filters": {"bronorganisatie": "051845623", "zaaktype": "*"}},
+            {"naam": "zaken", "filters": {}},
+        ],
+    }
+    assert nrc(tmp_path, "abonnement", "list", "--client", "test", "--json").json() == [shown]
+    assert nrc(tmp_path, "abonnement", "list", "--client", "other", "--json").json() == []
+
+
+def test_abonnement_show(tmp_path: Path, kept: Abonnement) -> None:
+    ran = nrc(tmp_path, "abonnement", "show", str(kept.uuid))
+    assert ran.out.splitlines() == [
+        f"uuid:        {kept.uuid}",
+        "application: test",
+        "callbackUrl: http://127.0.0.1:9/",
+        "state:       suspended (410 from �[31mcallback)",
+        "kanaal:      zaken where bronorganisatie=051845623, zaaktype=*",
+        "kanaal:      zaken",
+    ]
+    as_json = nrc(tmp_path, "abonnement", "show", str(kept.uuid), "--json")
+    assert as_json.json()["uuid"] == str(kept.uuid)
+
+
+def test_auth_is_never_shown(tmp_path: Path, kept: Abonnement) -> None:
+    for command in (
+        ["list"],
+        ["list", "--json"],
+        ["show", str(kept.uuid)],
+        ["show", str(kept.uuid), "--json"],
+    ):
+        ran = nrc(tmp_path, "abonnement", *command)
+        assert ran.code == 0
+        assert "never-shown" not in ran.out + ran.err
+
+
+def test_abonnement_resume(tmp_path: Path, kept: Abonnement) -> None:
+    ran = nrc(tmp_path, "abonnement", "resume", str(kept.uuid))
+    assert (ran.code, ran.out) == (0, f"{kept.uuid} active\n")
+    assert "NRC_REFRESH_INTERVAL" in ran.err
+    (resumed,) = look(tmp_path).abonnementen
+    assert resumed == replace(kept, state=State.ACTIVE, state_reason="", change=3)
+    again = nrc(tmp_path, "abonnement", "resume", str(kept.uuid))
+    assert "active already" in again.err
+    assert look(tmp_path).number == 3
+
+
+def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
+    refused = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), str(uuid4()))
+    assert refused.code == 1
+    assert len(look(tmp_path).abonnementen) == 1, "all or nothing"
+    ran = nrc(tmp_path, "abonnement", "remove", str(kept.uuid))
+    assert (ran.code, ran.out) == (0, f"{kept.uuid} removed\n")
+    assert look(tmp_path).abonnementen == ()
+
+
+@pytest.mark.parametrize("command", ["show", "remove", "resume"])
+def test_an_unknown_abonnement(tmp_path: Path, command: str) -> None:
+    ran = nrc(tmp_path, "abonnement", command, str(UUID(int=5)))
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1].startswith("nrc: there is no abonnement")
+    assert nrc(tmp_path, "abonnement", command, "not-a-uuid").code == 2
+
+
+def test_json_is_json_for_every_list(tmp_path: Path) -> None:
+    for group in ("application", "kanaal", "abonnement"):
+        assert json.loads(nrc(tmp_path, group, "list", "--json").out) == []

@@ -1,0 +1,167 @@
+"""The parts of `nrc up` that need no RabbitMQ: pauses, locks, addresses, which broker, what is said."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from nrc import broker_choice, private_node
+from nrc.broker_choice import choose_broker
+from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
+from nrc.container_broker import Container, load_container
+from nrc.container_broker import find_running as find_container
+from nrc.demo import gateway_root
+from nrc.listening import bind, listen
+from nrc.private_broker import PrivateBroker
+from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
+from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
+from nrc.up import labels
+from schemas.errors import BrokerUnavailable, UsageError
+
+
+@pytest.mark.parametrize(
+    ("pause", "lived", "expected"),
+    [
+        (FIRST_PAUSE / 2, 0.1, FIRST_PAUSE),
+        (FIRST_PAUSE, 0.1, FIRST_PAUSE * 2),
+        (LONGEST_PAUSE * 0.75, 0.1, LONGEST_PAUSE),
+        (LONGEST_PAUSE, STEADY - 1, LONGEST_PAUSE),
+        (LONGEST_PAUSE, STEADY, FIRST_PAUSE),
+    ],
+)
+def test_pauses_grow_until_a_process_worked_for_a_while(pause: float, lived: float, expected: float) -> None:
+    assert next_pause(pause, lived=lived) == expected
+
+
+def test_labels() -> None:
+    assert labels("gateway", 1) == ["gateway"]
+    assert labels("deliverer", 2) == ["deliverer 1", "deliverer 2"]
+
+
+@pytest.mark.parametrize(
+    ("listen_at", "root"),
+    [
+        (("127.0.0.1", 8000), "http://127.0.0.1:8000"),
+        (("0.0.0.0", 80), "http://127.0.0.1"),
+        (("::", 8000), "http://[::1]:8000"),
+        (("nrc.example", 8000), "http://nrc.example:8000"),
+    ],
+)
+def test_where_a_gateway_is_reached_from_here(listen_at: tuple[str, int], root: str) -> None:
+    assert str(gateway_root(listen_at)).rstrip("/") == root
+
+
+def test_one_up_per_state_folder(tmp_path: Path) -> None:
+    state = tmp_path / "made when it is not there"
+    with only_up(state):
+        assert state.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(UsageError, match=rf"already runs on .* \(pid {os.getpid()}\)"), only_up(state):
+            raise AssertionError("two at once")
+    with only_up(state):
+        pass
+
+
+def test_a_state_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"NRC_STATE_DIR: .*file.*"), only_up(tmp_path / "file"):
+        raise AssertionError("a lock in a file")
+
+
+async def test_leftovers_are_waited_for(tmp_path: Path) -> None:
+    said: list[str] = []
+    with shared_lock(tmp_path) as left, shared_lock(tmp_path) as mine:
+        await wait_for_leftovers(left, within=0, note=said.append)
+        assert said == []
+        with pytest.raises(UsageError, match="do not stop"):
+            await wait_for_leftovers(mine, within=0.15, note=said.append)
+        assert len(said) == 1
+
+
+def test_an_address_in_use_is_one_line() -> None:
+    with bind(("127.0.0.1", 0)) as first:
+        listen(first)
+        at = first.getsockname()
+        with pytest.raises(UsageError, match=rf"NRC_GATEWAY_LISTEN: 127\.0\.0\.1:{at[1]}: .*in use"):
+            bind(at)
+        socket.create_connection(at).close()
+
+
+def test_an_address_that_is_bound_first_and_taken_after() -> None:
+    with bind(("127.0.0.1", 0)) as first, bind(first.getsockname()) as second:
+        listen(first)
+        with pytest.raises(UsageError, match="in use"):
+            listen(second)
+
+
+def test_an_address_that_is_not_ours_is_one_line() -> None:
+    with pytest.raises(UsageError, match=r"NRC_GATEWAY_LISTEN: 192\.0\.2\.1:80"):
+        bind(("192.0.2.1", 80))
+
+
+async def test_no_broker_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_choice, "server_script", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match=r"NRC_AMQP_URL.*apt-get install.*Docker"):
+        await choose_broker(tmp_path)
+
+
+def test_packages_wrappers_are_seen_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrapper changes user; only RabbitMQ's own script reads rabbitmq-env."""
+    monkeypatch.setattr(private_node, "_SCRIPTS", ())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script = tmp_path / "rabbitmq-server"
+    script.write_text("#!/bin/sh\nsu rabbitmq -c rabbitmq-server\n")
+    script.chmod(0o755)
+    assert server_script() is None
+
+    script.write_text('#!/bin/sh\n. "$SCRIPTS_DIR/rabbitmq-env"\n')
+    assert server_script() == script.resolve()
+
+
+def test_a_node_keeps_its_name_when_its_folder_is_moved(tmp_path: Path) -> None:
+    before = node_folder(tmp_path / "before")
+    node = prepare_node(before)
+    assert node.name == f"{marker(before)}@localhost"
+    (tmp_path / "before").rename(tmp_path / "after")
+    after = node_folder(tmp_path / "after")
+
+    assert prepare_node(after) == node
+    assert node.arguments(after) != node.arguments(before), "the running process is known by its folder"
+
+
+def test_what_a_private_node_is_told(tmp_path: Path) -> None:
+    folder = node_folder(tmp_path)
+    node = prepare_node(folder)
+    told = node.environment(folder)
+
+    assert told["RABBITMQ_NODE_IP_ADDRESS"] == "127.0.0.1"
+    assert told["HOME"] == str(folder)
+    assert (folder / "enabled_plugins").read_text() == "[].\n"
+    assert node.password in (folder / "rabbitmq.conf").read_text()
+    assert node.password not in " ".join([*told.values(), *node.arguments(folder)])
+    assert load_node(folder) == node
+
+
+async def test_another_users_node_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_node(node_folder(tmp_path))
+
+    def refuse(_: Path) -> bytes:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(BrokerUnavailable, match="another user"):
+        _ = PrivateBroker(tmp_path).node
+
+
+def test_the_container_is_for_this_machine_only_and_hides_its_password(tmp_path: Path) -> None:
+    container = Container("nrc-abc", 25672, "nrc", "secret-of-the-broker")
+    command = container.run_command()
+
+    assert command[command.index("--publish") + 1] == "127.0.0.1:25672:5672"
+    assert command[command.index("--volume") + 1] == "nrc-abc:/var/lib/rabbitmq"
+    assert "secret-of-the-broker" not in " ".join(command)
+    assert load_container(tmp_path) is None
+    assert find_container(tmp_path) is None
