@@ -1,0 +1,39 @@
+"""A callback that notes when each notificatie first arrived. Run as `python -m bench.consumer PORT`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import orjson
+import uvloop
+from aiohttp import web
+
+ARRIVED: dict[str, int] = {}
+
+
+async def callback(request: web.Request) -> web.Response:
+    number = orjson.loads(await request.read())["hoofdObject"].rpartition("/")[2]
+    ARRIVED.setdefault(number, time.time_ns())
+    return web.Response(status=204)
+
+
+async def count(_: web.Request) -> web.Response:
+    return web.Response(text=str(len(ARRIVED)))
+
+
+async def arrivals(_: web.Request) -> web.Response:
+    found = dict(ARRIVED)
+    ARRIVED.clear()
+    return web.Response(body=orjson.dumps(found))
+
+
+def main() -> None:
+    app = web.Application()
+    app.add_routes([web.post("/", callback), web.get("/count", count), web.get("/arrivals", arrivals)])
+    uvloop.install()
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
+
+
+if __name__ == "__main__":
+    main()

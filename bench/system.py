@@ -1,0 +1,141 @@
+"""The product as an operator runs it (`nrc up`), on a port and in a folder of its own, for one benchmark."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+START_TIMEOUT = 60.0
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class System:
+    """A running `nrc up`, an application with both rights, and its token."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.root = f"http://127.0.0.1:{self.port}/api/v1"
+        self._env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("NRC_")},
+            "NRC_STATE_DIR": str(folder),
+            "NRC_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "NRC_CALLBACK_CHECK": "off",
+            "NRC_LOG_LEVEL": "info",
+            **settings,
+        }
+        self._log = (folder / "nrc.log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "nrc", "up", "--no-demo"],
+            env=self._env, stdout=subprocess.PIPE, stderr=self._log, text=True,
+        )  # fmt: skip
+        self._wait_ready()
+        self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
+        self.authorization = self.nrc("token", "bench").strip().partition(": ")[2]
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("NRC ready:"):
+                return
+            if time.monotonic() > deadline:
+                break
+        raise SystemExit(f"nrc up did not get ready; see {self.folder / 'nrc.log'}")
+
+    def nrc(self, *words: str) -> str:
+        """What a command prints, run beside the running system."""
+        done = subprocess.run(
+            [sys.executable, "-m", "nrc", *words], env=self._env, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"nrc {' '.join(words)}: {done.stderr}")
+        return done.stdout
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON answer to a POST. Raises on any error status."""
+        request = Request(
+            self.root + path,
+            json.dumps(body).encode(),
+            {"Authorization": self.authorization, "Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        """Stop all of it."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(30)
+        self._log.close()
+
+
+@contextlib.contextmanager
+def system(**settings: str) -> Iterator[System]:
+    """A System for as long as the context is open."""
+    with tempfile.TemporaryDirectory(prefix="nrc-bench-") as folder:
+        running = System(Path(folder), **settings)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@contextlib.contextmanager
+def consumer() -> Iterator[str]:
+    """A callback in a process of its own, for as long as the context is open; its root URL."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "bench.consumer", str(port)])
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def publish(running: System, *, count: int, concurrency: int, rate: float = 0, kanaal: str = "zaken") -> Any:
+    """Publish from a process of its own; what bench.publisher prints."""
+    words = ["--url", running.root, "--count", str(count), "--concurrency", str(concurrency)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.publisher", *words, "--rate", str(rate), "--kanaal", kanaal],
+        env={**os.environ, "BENCH_AUTHORIZATION": running.authorization},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def arrivals(callback: str, *, at_least: int, within: float = 120.0) -> dict[str, int]:
+    """When (nanoseconds since the epoch) each notificatie first arrived, once that many have."""
+    deadline = time.monotonic() + within
+    while True:
+        with urlopen(f"{callback}/count", timeout=10) as answer:
+            count = int(answer.read())
+        if count >= at_least:
+            break
+        if time.monotonic() > deadline:
+            raise SystemExit(f"only {count} of {at_least} arrived within {within:g} s")
+        time.sleep(0.1)
+    with urlopen(f"{callback}/arrivals", timeout=60) as answer:
+        found: dict[str, int] = json.load(answer)
+        return found
