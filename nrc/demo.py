@@ -46,6 +46,7 @@ NOTIFICATIE: dict[str, Any] = {
         "vertrouwelijkheidaanduiding": "openbaar",
     },
 }
+PREFIX = "nrc-demo-"  # of the applications that demos make
 FILTERS = {"bronorganisatie": "224557609"}
 
 ARRIVAL_TIMEOUT = 10.0
@@ -156,10 +157,13 @@ async def _register_kanaal(client: aiohttp.ClientSession) -> str:
 
 @asynccontextmanager
 async def _application(registry: Registry) -> AsyncIterator[Application]:
-    """A temporary application; what it still owns goes with it."""
+    """A temporary application; what it still owns goes with it, and so does what a killed demo left."""
+    for left in (await registry.changes_since(0)).applications:
+        if left.client_id.startswith(PREFIX):
+            await registry.remove_application(left.client_id, with_abonnementen=True)
     application = await registry.add_application(
         Application(
-            client_id=f"nrc-demo-{uuid4().hex[:8]}",
+            client_id=f"{PREFIX}{uuid4().hex[:8]}",
             secret=secrets.token_urlsafe(32),
             label="Temporary: made and removed by the demo",
             scopes=frozenset(Scope),

@@ -52,7 +52,9 @@ class _Part:
 
 
 @click.command()
-@click.option("--url", metavar="URL", help="The gateway. Default: where NRC_GATEWAY_LISTEN says.")
+@click.option(
+    "--url", metavar="URL", help="Ask only the process that answers here, for a health check of it."
+)
 @json_option
 def health(url: str | None, json_: bool) -> None:
     """Say whether gateway, broker, router and registry are ready.
@@ -60,7 +62,10 @@ def health(url: str | None, json_: bool) -> None:
     Exit code 0: all are. 1: one answers, but is not ready. 3: one cannot be reached.
     """
     settings = load_settings()
-    parts = carry_out(_health(settings, gateway_root(settings, url) if url else local_root(settings)))
+    if url:
+        parts = [carry_out(_part("process", lambda: _process(gateway_root(settings, url))))]
+    else:
+        parts = carry_out(_health(settings, local_root(settings)))
     if json_:
         as_json({part.name: {"ok": part.exit is Exit.OK, "detail": part.said} for part in parts})
     else:
@@ -75,7 +80,7 @@ def health(url: str | None, json_: bool) -> None:
 async def _health(settings: Settings, root: str) -> list[_Part]:
     return list(
         await asyncio.gather(
-            _part("gateway", lambda: _gateway(root)),
+            _part("gateway", lambda: _process(root)),
             _part("broker", lambda: _broker(settings)),
             _part("router", lambda: _router(settings)),
             _part("registry", lambda: _registry(settings)),
@@ -99,7 +104,7 @@ async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
         return _Part(name, Exit.NOT_REACHABLE, str(error))
 
 
-async def _gateway(root: str) -> str:
+async def _process(root: str) -> str:
     async with aiohttp.ClientSession() as session, session.get(f"{root}/health/ready") as answer:
         text = await answer.read()
     if answer.status == 200:

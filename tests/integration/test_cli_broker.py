@@ -180,10 +180,14 @@ async def test_queues(router: Running) -> None:
 
 async def test_health(router: Running) -> None:
     async with a_gateway(router) as root:
-        well = await nrc(router, "health", "--json", "--url", root)
+        listen = root.removeprefix("http://")
+        well = await nrc(router, "health", "--json", NRC_GATEWAY_LISTEN=listen)
         assert (well.code, [part["ok"] for part in well.json().values()]) == (0, [True] * 4)
         assert well.json()["router"]["detail"] == "1 running"
-    gone = await nrc(router, "health", "--json", "--url", root)
+        alone = await nrc(router, "health", "--json", "--url", root)
+        assert (alone.code, list(alone.json())) == (0, ["process"])
+    assert (await nrc(router, "health", "--json", "--url", root)).code == 3
+    gone = await nrc(router, "health", "--json", NRC_GATEWAY_LISTEN=listen)
     assert gone.code == 3
     assert [name for name, part in gone.json().items() if not part["ok"]] == ["gateway"]
 
@@ -193,8 +197,8 @@ async def test_health_on_a_broker_without_a_router(vhost: str, tmp_path: Path) -
     sock = free_socket()
     stop = asyncio.Event()
     serving = asyncio.create_task(gateway.service.serve(settings, stop=stop, ready=stop.set, sock=sock))
-    root = "http://{}:{}".format(*sock.getsockname())
-    ran = await nrc_process(tmp_path, "health", "--json", "--url", root, env={"NRC_AMQP_URL": vhost})
+    env = {"NRC_AMQP_URL": vhost, "NRC_GATEWAY_LISTEN": "{}:{}".format(*sock.getsockname())}
+    ran = await nrc_process(tmp_path, "health", "--json", env=env)
     stop.set()
     await asyncio.wait_for(serving, 20)
     parts = ran.json()
