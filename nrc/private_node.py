@@ -30,7 +30,7 @@ _SCRIPTS = (
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One private node, as node.json keeps it. The name stays when the folder is moved: its data go by it."""
+    """One private node, as node.json keeps it. Its name says in which folder it was made."""
 
     name: str
     port: int
@@ -92,6 +92,11 @@ def marker(folder: Path) -> str:
     return "nrc-" + blake2b(os.fsencode(folder), digest_size=6).hexdigest()
 
 
+def node_name(folder: Path) -> str:
+    """The name of the node that is made in this folder."""
+    return f"{marker(folder)}@localhost"
+
+
 def server_script() -> Path | None:
     """RabbitMQ's own start script: not a package's wrapper around it, which changes user or refuses."""
     on_path = shutil.which("rabbitmq-server")
@@ -129,13 +134,18 @@ def prepare_node(folder: Path) -> Node:
             f"{folder} cannot hold a RabbitMQ node: a quotation mark or backslash in its path"
         )
     node = load_node(folder)
+    if node is not None and node.name != node_name(folder):
+        raise BrokerUnavailable(
+            f"{folder} was made elsewhere, and RabbitMQ keeps the full paths of its queues: put the state "
+            "folder back where it was, or move this folder away to start with empty queues"
+        )
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
         if node is None:
             write_secret(folder / ".erlang.cookie", secrets.token_hex(20), mode=0o400)
-            node = Node(f"{marker(folder)}@localhost", 0, 0, "nrc", secrets.token_hex(20))
+            node = Node(node_name(folder), 0, 0, "nrc", secrets.token_hex(20))
         port = node.port if port_is_free(node.port) else free_port()
         dist_port = node.dist_port if port_is_free(node.dist_port) else free_port(but=port)
         node = replace(node, port=port, dist_port=dist_port)

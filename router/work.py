@@ -119,6 +119,8 @@ class Work:
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
             lines = await self._reconcile.run(dry_run=dry_run, gone=self._gone)
+        if lines:
+            log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:
-            log.info("reconcile (dry run)" if dry_run else "reconcile", line=line)
+            log.debug("compared", dry_run=dry_run, finding=line)
         return lines

@@ -90,7 +90,8 @@ def show(id_: str, json_: bool) -> None:
         click.echo(f"attempts:   {history.attempts}")
         for failure in history.failures:
             click.echo(f"  {_moment(failure.at)}  {_in_words(failure)}")
-        click.echo(printable(item.body.decode(errors="replace")))
+        for line in item.body.decode(errors="replace").splitlines():
+            click.echo(printable(line))
 
 
 @undeliverable.command("resend")

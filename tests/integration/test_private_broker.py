@@ -209,7 +209,7 @@ async def test_a_copied_folder_does_not_take_over_the_originals_node(
     copy = PrivateBroker(tmp_path / "copy")
 
     assert find_running(tmp_path / "copy") is None
-    with pytest.raises(BrokerUnavailable, match=r"already running.*startup\.log"):
+    with pytest.raises(BrokerUnavailable, match="was made elsewhere"):
         await copy.start()
 
     assert find_running(folder) == url
