@@ -1,4 +1,12 @@
-"""What goes where: names, routing keys, the matching predicate, the topology in RabbitMQ and its upkeep.
+"""What goes where: what stands in RabbitMQ, who declares it, and how a message gets its way.
 
-`names` makes every name, `declarer` declares everything, `reconcile` repairs it, `publishing` publishes.
+A message: `routing` makes its key and headers, `publishing` brings it to RabbitMQ with a confirm, `filters`
+is the predicate that the bindings approximate and the deliverer applies.
+
+What stands: `names` makes every name, `topology` says what must stand (values only), `declarer` declares and
+removes it, `reconcile` compares registry and broker, `work` does what others ask through `requests`, and
+`service` is the process around them. `readiness` is the marker that says that all of it stands.
+
+What others keep: `catalogue` is a process's copy of the registry, `changes` the hint that it is old; `depth`
+and `undeliverable` look into queues for operators.
 """

@@ -75,12 +75,19 @@ def settings_for(vhost: str, folder: Path, **more: Any) -> Settings:
     return load_settings(_env_file=None, amqp_url=vhost, state_dir=folder, **more)
 
 
-@pytest.fixture
-async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
-    settings = settings_for(vhost, tmp_path, retry_schedule="1,2")
+@asynccontextmanager
+async def running_router(vhost: str, folder: Path) -> AsyncIterator[Running]:
+    """A router, with its registry in this folder."""
+    settings = settings_for(vhost, folder, retry_schedule="1,2")
     async with (
         running(serve, settings),
         open_registry(settings.registry_file) as registry,
         open_link(vhost) as link,
     ):
         yield Running(settings, registry, link, RouterClient(link))
+
+
+@pytest.fixture
+async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
+    async with running_router(vhost, tmp_path) as started:
+        yield started

@@ -20,17 +20,14 @@ from hypothesis import strategies as st
 from router import names
 from router.filters import matches
 from router.publishing import Publisher
-from router.requests import RouterClient
 from router.routing import route
-from router.service import serve
 from runtime.lifecycle import Tasks
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.fields import normalise
 from schemas.kanaal import Kanaal, slots_for
 from schemas.notificatie import Notificatie
-from store.registry import open_registry
 from tests.broker import Broker
-from tests.integration.conftest import Running, open_link, running, settings_for
+from tests.integration.conftest import Running, running_router
 from tests.make import a_kanaal, an_abonnement
 
 EXAMPLES = int(os.environ.get("NRC_TEST_EXAMPLES", "40"))
@@ -89,14 +86,9 @@ def examples(draw: st.DrawFn) -> Example:
 
 @pytest.fixture(scope="module")
 async def shared(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
-    vhost, folder = await broker.fresh_vhost(), Path(tmp_path_factory.mktemp("property"))
-    config = settings_for(vhost, folder, retry_schedule="1")
-    async with (
-        running(serve, config),
-        open_registry(config.registry_file) as registry,
-        open_link(vhost) as link,
-    ):
-        yield Running(config, registry, link, RouterClient(link))
+    vhost = await broker.fresh_vhost()
+    async with running_router(vhost, Path(tmp_path_factory.mktemp("property"))) as started:
+        yield started
     await broker.remove_vhost(vhost)
 
 
