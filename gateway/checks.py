@@ -14,7 +14,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from router.filters import names_fit
 from schemas.errors import InvalidParam
-from schemas.fields import AnyNaam, Filters, KanaalNaam, Kenmerken, invalid_params
+from schemas.fields import AnyNaam, KanaalNaam, invalid_params
 from schemas.kanaal import Kanaal
 
 M = TypeVar("M", bound=BaseModel)
@@ -22,8 +22,6 @@ V = TypeVar("V")
 
 _ANY_NAAM: TypeAdapter[str] = TypeAdapter(AnyNaam)
 _KANAAL_NAAM: TypeAdapter[str] = TypeAdapter(KanaalNaam)
-_FILTERS: TypeAdapter[dict[str, str]] = TypeAdapter(Filters)
-_KENMERKEN: TypeAdapter[dict[str, str]] = TypeAdapter(Kenmerken)
 
 
 def parse(model: type[M], data: Any) -> tuple[M | None, list[InvalidParam]]:
@@ -59,12 +57,12 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
     faults = []
     for group in groups if isinstance(groups, list) else []:
         naam = _sound(_ANY_NAAM, _get(group, "naam"))
-        filters = _sound(_FILTERS, _get(group, "filters", {}))
+        filters = _get(group, "filters", {})
         if naam is None:
             continue
         if (kanaal := kanalen.get(naam)) is None:
             faults.append(InvalidParam("naam", "kanaal_naam", f"Er bestaat geen kanaal '{naam}'."))
-        elif filters is not None and not names_fit(filters, kanaal.filters):
+        elif isinstance(filters, dict) and not names_fit(_sound_names(filters), kanaal.filters):
             reason = f"De filters komen niet overeen met die van kanaal '{naam}'."
             faults.append(InvalidParam("filters", "inconsistent-abonnement-filters", reason))
     return faults
@@ -73,12 +71,12 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
 def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
     """The fault of a notificatie on an unknown kanaal, or with kenmerken that do not fit it."""
     naam = _sound(_KANAAL_NAAM, _get(data, "kanaal"))
-    kenmerken = _sound(_KENMERKEN, _get(data, "kenmerken", {}))
+    kenmerken = _get(data, "kenmerken", {})
     if naam is None:
         return []
     if (kanaal := kanalen.get(naam)) is None:
         return [InvalidParam("kanaal", "message_kanaal", f"Er bestaat geen kanaal '{naam}'.")]
-    if kenmerken is not None and not names_fit(kenmerken, kanaal.filters):
+    if isinstance(kenmerken, dict) and not names_fit(_sound_names(kenmerken), kanaal.filters):
         reason = f"De kenmerken komen niet overeen met de filters van kanaal '{naam}'."
         return [InvalidParam("kenmerken", "kenmerken_inconsistent", reason)]
     return []
@@ -86,6 +84,11 @@ def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidPara
 
 def _get(data: Any, name: str, default: Any = None) -> Any:
     return data.get(name, default) if isinstance(data, dict) else None
+
+
+def _sound_names(pairs: Mapping[str, Any]) -> list[str]:
+    """The names that keep the rules of a name; what is wrong with others is told elsewhere."""
+    return [name for name in pairs if _sound(_ANY_NAAM, name) is not None]
 
 
 def _sound(adapter: TypeAdapter[V], value: Any) -> V | None:

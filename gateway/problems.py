@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 
 from gateway.answers import API_VERSION, VERSION_HEADER
-from runtime.log import logger
+from runtime.log import Occasional, logger
 from schemas.errors import (
     APIException,
     BrokerError,
@@ -30,7 +30,10 @@ from schemas.errors import (
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
 
+REPORT_INTERVAL = 5.0  # seconds between two lines of 503
+
 log = logger(__name__)
+_unavailable = Occasional(every=REPORT_INTERVAL)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -40,7 +43,7 @@ def problem_of(error: BaseException) -> Problem:
             return error
         case BrokerError():
             return ServiceUnavailable(
-                "De berichtenbroker is even niet beschikbaar; niets is aangenomen. Probeer het zo opnieuw.",
+                "De berichtenbroker is even niet beschikbaar; er is niets bevestigd. Probeer het zo opnieuw.",
                 retry_after=RETRY_AFTER,
             )
         case RegistryError():
@@ -104,7 +107,8 @@ def answer_for(error: BaseException, *, method: str, path: str, root: str) -> we
     if isinstance(problem, APIException):
         log.error("request failed", exc_info=error, **facts)
     elif isinstance(problem, ServiceUnavailable):
-        log.warning("request refused", reason=str(error), **facts)
+        if times := _unavailable.due():
+            log.warning("request refused", reason=str(error), times=times, **facts)
     else:
         log.info("request refused", **facts)
     return problem_answer(problem, root=root, instance=instance)

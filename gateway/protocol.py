@@ -31,11 +31,25 @@ LIMITS: dict[str, Any] = {
 class Protocol(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_settings",)
+    __slots__ = ("_heard", "_settings")
 
     def __init__(self, server: web.Server, settings: Settings) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **LIMITS)
         self._settings = settings
+        self._heard = False
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        super().data_received(data)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """A client that sends no more may still read: what it asked is answered, then the connection closes.
+
+        True keeps it open until then. The rest of an unfinished body is waited for in vain (BODY_TIMEOUT).
+        """
+        answering = self._heard and (self._waiter is None or bool(self._messages))
+        self.close()
+        return answering
 
     def handle_error(
         self,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from nrc.processes import READY, UP_FD
+from nrc.processes import LABEL, READY, UP_FD
 from runtime.log import logger
 from schemas.errors import NrcError
 
@@ -114,7 +114,7 @@ class Child:
             self._process = await asyncio.create_subprocess_exec(
                 # -P: what stands in the working directory is not imported.
                 *(sys.executable, "-P", "-m", "nrc", self.name),
-                env={**os.environ, **self.env, UP_FD: str(theirs.fileno())},
+                env={**os.environ, **self.env, LABEL: self.label, UP_FD: str(theirs.fileno())},
                 pass_fds=(theirs.fileno(), *self._fds),
                 stdin=asyncio.subprocess.DEVNULL,
                 # Ctrl-C in the terminal is for `nrc up`, which stops everything in its order.

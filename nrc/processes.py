@@ -24,6 +24,9 @@ from schemas.errors import BrokerUnavailable, NrcError, SettingsError
 
 UP_FD = "NRC_UP_FD"
 """The number of an open socket to `nrc up`: the process writes READY on it; its end means that that died."""
+LABEL = "NRC_LABEL"
+"""What `nrc up` calls this process in its log lines."""
+
 LISTEN_FD = "NRC_LISTEN_FD"
 """The number of the socket, bound by `nrc up`, on which a gateway listens."""
 READY = b"ready\n"
@@ -41,7 +44,7 @@ def run_process(name: str, settings: Settings) -> int:
     0: stopped as asked. 1: a fault, with one line in the log (a traceback only for one that we don't know).
     2: wrong settings. A second SIGTERM or SIGINT ends the process at once.
     """
-    configure_logging(form=settings.log_format, level=settings.log_level, process=name)
+    configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     try:
         uvloop.run(_run(_serve_of(name), _with_broker(settings)))
     except SettingsError as error:

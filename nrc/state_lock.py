@@ -42,6 +42,25 @@ def shared_lock(state_dir: Path) -> Iterator[int]:
         os.close(file)
 
 
+@contextmanager
+def told_where(state_dir: Path, root: str) -> Iterator[None]:
+    """Commands beside this `nrc up` find its gateway while the context is open."""
+    file = state_dir / "gateway.url"
+    file.write_text(root + "\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def running_gateway(state_dir: Path) -> str | None:
+    """The root of the gateway of the `nrc up` on this state folder; None when unknown."""
+    try:
+        return (state_dir / "gateway.url").read_text().strip() or None
+    except OSError:
+        return None
+
+
 async def wait_for_leftovers(file: int, *, within: float, note: Callable[[str], None]) -> None:
     """Return once no process of an earlier run is left. They see that it died, and stop by themselves.
 

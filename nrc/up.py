@@ -25,7 +25,7 @@ from nrc.demo import demo as show_main_job
 from nrc.demo import gateway_root
 from nrc.listening import bind, listen
 from nrc.processes import LISTEN_FD
-from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
+from nrc.state_lock import only_up, shared_lock, told_where, wait_for_leftovers
 from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger
 from runtime.settings import Settings
@@ -118,6 +118,7 @@ class Up:
                 tasks.start("watching RabbitMQ", self._keep_broker(self._broker, url))
             await self._start_children(tasks, url, lock=lock, sock=sock)
             root = gateway_root(sock.getsockname()[:2])
+            opened.enter_context(told_where(settings.state_dir, str(root).rstrip("/")))
             self._tell(root, where)
             if self._demo:
                 # Started last, so that it is cancelled, and removes what it made, before anything stops.

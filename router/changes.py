@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from aio_pika.abc import AbstractConnection
 
 from router import names
@@ -9,6 +12,8 @@ from router.catalogue import Catalogue
 from router.readiness import topology_stands
 from runtime.log import logger
 from schemas.errors import RegistryError
+
+BIND_AGAIN = 10.0  # seconds
 
 log = logger(__name__)
 
@@ -32,4 +37,10 @@ async def follow_changes(connection: AbstractConnection, catalogue: Catalogue) -
 
     await queue.consume(look, no_ack=True)
     await look()
-    await channel.closed()
+    while not channel.is_closed:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BIND_AGAIN):
+                await channel.closed()
+                return
+        # Somebody may have deleted the exchange, and the router declared it again: without our binding.
+        await queue.bind(names.CHANGES)

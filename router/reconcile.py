@@ -14,7 +14,7 @@ from uuid import UUID
 from router import names
 from router.catalogue import Catalogue
 from router.declarer import Declarer
-from router.topology import FixedTopology, of_kanaal
+from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
 from schemas.errors import BrokerUnfit
 from store.registry import Declared, DeclaredKind, Registry
@@ -53,6 +53,14 @@ class Reconcile:
             await self._declarer.declare_ready()
         return self._lines
 
+    async def missing_for_all(self) -> list[str]:
+        """What is not there of that which concerns more than one abonnement."""
+        exchanges = [exchange.name for exchange in self._fixed.exchanges] + [names.READY]
+        exchanges += [of_kanaal(kanaal).name for kanaal in self._catalogue.kanalen.values()]
+        missing = [name for name in exchanges if not await self._declarer.exists(exchange=name)]
+        queues = [queue.name for queue in self._fixed.queues]
+        return missing + [name for name in queues if not await self._declarer.exists(queue=name)]
+
     async def _fixed_things(self, *, dry_run: bool) -> None:
         for exchange in self._fixed.exchanges:
             if not await self._declarer.exists(exchange=exchange.name):
@@ -85,6 +93,14 @@ class Reconcile:
             queue = names.abonnement_queue(uuid)
             if not await self._declarer.exists(queue=queue):
                 self._lines.append(f"declare queue {queue} with its bindings")
+        filters = {
+            way.exchange.name
+            for abonnement in list(self._catalogue.abonnementen.values())
+            for way in of_abonnement(abonnement, self._catalogue.kanalen).filtered
+        }
+        for name in sorted(filters):
+            if not await self._declarer.exists(exchange=name):
+                self._lines.append(f"declare exchange {name} with its bindings")
 
     async def _abonnementen(self) -> None:
         """Declare them all: AMQP cannot list bindings, and to bind again what is bound costs little."""

@@ -21,7 +21,7 @@ from runtime.amqp import AMQP_ERRORS, Link, describe
 from schemas.errors import BrokerUnavailable
 
 TAKEN_TIMEOUT = 5.0  # seconds in which some router must be there to take a request
-APPLY_TIMEOUT = 60.0  # seconds; an abonnement with a thousand filters takes some
+APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
 EXPIRY = 30.0  # seconds after which a request that no router took is dropped
@@ -58,29 +58,25 @@ class RouterClient:
         answer = await self._ask({"do": "reconcile", "dry_run": dry_run}, timeout=RECONCILE_TIMEOUT)
         return list(answer["lines"])
 
-    async def _ask(self, request: Mapping[str, Any], *, timeout: float = APPLY_TIMEOUT) -> Mapping[str, Any]:
+    async def _ask(self, request: Mapping[str, Any], *, timeout: float | None = None) -> Mapping[str, Any]:
+        timeout = timeout or APPLY_TIMEOUT
+        if self._link.blocked:
+            raise BrokerUnavailable("RabbitMQ refuses publishers (memory or disk alarm)")
         number = uuid4().hex
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):
                 channel = await self._channel()
                 await self._router_is_there()
-                await channel.default_exchange.publish(
-                    Message(
-                        orjson.dumps(request),
-                        reply_to=REPLY_TO,
-                        correlation_id=number,
-                        message_id=number,
-                        expiration=EXPIRY,
-                    ),
-                    names.REQUESTS,
-                    mandatory=True,
-                )
+                await self._send(channel, request, number)
                 reply: Mapping[str, Any] = await answer
         except TimeoutError:
-            raise BrokerUnavailable(
-                f"the router gave no answer within {timeout:g} s; is it running?"
-            ) from None
+            raise BrokerUnavailable(f"no answer from the router within {timeout:g} s") from None
+        except asyncio.CancelledError:
+            # The client library cancels whoever waits on a connection that is lost; nobody cancelled us.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
         except PublishError as error:
             raise BrokerUnavailable("no router is at work; is one running?") from error
         except AMQP_ERRORS as error:
@@ -90,6 +86,21 @@ class RouterClient:
         if "error" in reply:
             raise BrokerUnavailable(f"the router could not do it: {reply['error']}")
         return reply
+
+    async def _send(self, channel: AbstractChannel, request: Mapping[str, Any], number: str) -> None:
+        """The request is in the router's queue. Under an alarm RabbitMQ would take it much later."""
+        message = Message(
+            orjson.dumps(request),
+            reply_to=REPLY_TO,
+            correlation_id=number,
+            message_id=number,
+            expiration=EXPIRY,
+        )
+        try:
+            async with asyncio.timeout(TAKEN_TIMEOUT):
+                await channel.default_exchange.publish(message, names.REQUESTS, mandatory=True)
+        except TimeoutError:
+            raise BrokerUnavailable("RabbitMQ does not take requests for the router now") from None
 
     async def _router_is_there(self) -> None:
         """Return once a router consumes requests; BrokerUnavailable when none came in time."""

@@ -34,6 +34,7 @@ from schemas.errors import BrokerUnfit
 from store.registry import Changes, Registry, open_registry
 
 PREFETCH = 32
+WATCH_INTERVAL = 10.0  # seconds
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
 
@@ -154,10 +155,13 @@ class Router:
         self._report_ready()
 
     async def _ask_reconcile(self) -> None:
-        """At once and at every interval: whichever router is the active one will do it."""
+        """At once and at every interval, with a short look in between: the active router will do it."""
         while True:
             await self.outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
-            await asyncio.sleep(self._interval)
+            until = asyncio.get_running_loop().time() + self._interval
+            while (left := until - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(min(WATCH_INTERVAL, left))
+                await self.outbox.send(names.REQUESTS, {"do": "watch"})
 
 
 async def check_fitness(connection: AbstractConnection) -> None:

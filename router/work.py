@@ -10,6 +10,7 @@ from uuid import UUID
 
 import orjson
 from aio_pika.abc import AbstractIncomingMessage
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
@@ -85,6 +86,9 @@ class Work:
                 await self._abonnement(UUID(request["uuid"]))
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
+            case "watch":
+                await self._watch()
+                return {}
             case "announce":
                 await self._catalogue.refresh()
             case other:
@@ -112,9 +116,22 @@ class Work:
 
     async def _abonnement(self, uuid: UUID) -> None:
         await self._catalogue.refresh()
-        if not await self._declarer.declare_abonnement(uuid):
+        try:
+            stands = await self._declarer.declare_abonnement(uuid)
+        except ChannelNotFoundEntity:
+            # Something that it is bound to was deleted by hand.
+            await self._compare(dry_run=False)
+            stands = await self._declarer.declare_abonnement(uuid)
+        if not stands:
             held = await self._declarer.remove_abonnement(uuid)
             log.info("abonnement removed", abonnement=str(uuid), messages_discarded=held)
+
+    async def _watch(self) -> None:
+        """Compare at once when something that everyone needs, or a kanaal's exchange, was deleted by hand."""
+        missing = await self._reconcile.missing_for_all()
+        if missing:
+            log.warning("deleted by hand, declared again", missing=missing)
+            await self._compare(dry_run=False)
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:

@@ -20,11 +20,12 @@ from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
 from runtime.lifecycle import cancelled
-from runtime.log import logger
+from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable
 
 HEARTBEAT = 10  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
+REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
 
 AMQP_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
@@ -170,12 +171,14 @@ class Link:
         of the client library the connection is closed and made again; any other exception ends `run`.
         """
         pause = FIRST_PAUSE
+        failures = Occasional(every=REPORT_INTERVAL)
         while True:
             url = self._urls[self._turn % len(self._urls)]
             try:
                 self.connection, self._transport = await _connect(url, name=self._name)
                 self._up.set()
                 pause = FIRST_PAUSE
+                failures = Occasional(every=REPORT_INTERVAL)
                 log.info("broker connected", link=self._name)
                 await self._hold(self.connection, session)
                 self.why_not = "the connection to RabbitMQ was lost"
@@ -183,7 +186,10 @@ class Link:
                 self.why_not = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
             finally:
                 await self._drop()
-            log.warning("broker connection lost or refused", link=self._name, reason=self.why_not)
+            if times := failures.due():
+                log.warning(
+                    "broker connection lost or refused", link=self._name, reason=self.why_not, times=times
+                )
             self._turn += 1
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any
@@ -24,6 +25,17 @@ def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
             event[key] = "***"
         elif isinstance(value, str) and len(value) > MAX_VALUE:
             event[key] = value[:MAX_VALUE] + f"… ({len(value)} characters)"
+    return event
+
+
+def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Nothing that a client sent may steer the terminal of whoever reads the log."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(
+                one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode()
+                for one in value
+            )
     return event
 
 
@@ -48,7 +60,10 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
     else:
         # Not the renderer's own tracebacks: they print local variables, secrets among them.
         plain = structlog.dev.plain_traceback
-        render[1] = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        render[1:] = [
+            _printable,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+        ]
     structlog.configure(
         processors=[*facts, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -74,6 +89,24 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
 
 def _json(event: Any, **_: Any) -> str:
     return orjson.dumps(event, default=str).decode()
+
+
+class Occasional:
+    """Something that may happen a hundred times a second and deserves a line now and then."""
+
+    def __init__(self, *, every: float) -> None:
+        self._every = every
+        self._next = 0.0
+        self._times = 0
+
+    def due(self) -> int:
+        """It happened once more: how often since the last line when one is due, else 0."""
+        self._times += 1
+        if time.monotonic() < self._next:
+            return 0
+        self._next = time.monotonic() + self._every
+        times, self._times = self._times, 0
+        return times
 
 
 def logger(name: str) -> Any:

@@ -125,7 +125,7 @@ class Settings(BaseSettings):
         le=30,
     )
     stop_timeout: float = setting(
-        8.0, "After SIGTERM, how long what is in flight may take.", unit="s", ge=0, le=600
+        6.0, "After SIGTERM, how long what is in flight may take.", unit="s", ge=0, le=600
     )
     log_format: Literal["console", "json"] = setting("console", "Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level logged.")
@@ -240,6 +240,8 @@ def load_settings(**overrides: Any) -> Settings:
     """The settings from the environment and `.env`; overrides win. Raises SettingsError with every fault."""
     try:
         return Settings(**overrides)
+    except UnicodeDecodeError:
+        raise SettingsError([".env: not UTF-8; save it as UTF-8"]) from None
     except ValidationError as error:
         raise SettingsError(
             list(

@@ -18,12 +18,13 @@ from yarl import URL
 from schemas.errors import InvalidParam
 from schemas.jsontext import Number, Repeated
 
+_USERINFO = re.compile(r"[a-z]+://[^/?#]*@", re.IGNORECASE)
 NON_FIELD = "nonFieldErrors"
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATIN1_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
 _DATE_TIME = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(:\d{2})?([.,]\d+)?\s?([Zz]|[+-]\d{2}(?::?\d{2})?)?"
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2})(?::(\d{2})(\.\d+)?)?([Zz]|[+-]\d{2}:[0-5]\d)?", re.ASCII
 )
 
 
@@ -84,7 +85,7 @@ def _url(*, max_length: int | None, blank: bool = False, userinfo: bool) -> Call
             raise fault("blank", "Dit veld mag niet uit alleen spaties bestaan.")
         if not is_http_url(text):
             raise fault("invalid", "Voer een volledige http- of https-URL in, met een host.")
-        if not userinfo and "@" in URL(text).raw_authority:
+        if not userinfo and _USERINFO.match(text):
             raise fault(
                 "invalid",
                 "Zet geen gebruikersnaam of wachtwoord in de URL (iedereen kan die lezen); gebruik auth.",
@@ -117,16 +118,23 @@ def parse_date_time(text: str) -> tuple[datetime, bool] | None:
     date, minutes, seconds, fraction, offset = match.groups()
     micros = (fraction or ".0")[1:7].ljust(6, "0")
     zone = "+00:00" if offset in (None, "Z", "z") else offset
-    leap = seconds == ":60"
+    leap = seconds == "60"
     try:
-        moment = datetime.fromisoformat(
-            f"{date}T{minutes}{':59' if leap else seconds or ':00'}.{micros}{zone}"
-        )
+        second = "59" if leap else seconds or "00"
+        moment = datetime.fromisoformat(f"{date}T{minutes}:{second}.{micros}{zone}")
         # 9999-12-31 with a negative offset has no UTC moment.
-        moment.astimezone(UTC)
+        utc = moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+    if leap and (utc.hour, utc.minute) != (23, 59):
+        return None
     return (moment + timedelta(seconds=1) if leap else moment), offset is not None
+
+
+def as_utc(text: str) -> str:
+    """A sound date-time without offset, as UTC: `…Z`, with every digit that it had."""
+    date, time = text[:10], text[11:]
+    return f"{date}T{time}{':00' if time.count(':') == 1 else ''}Z"
 
 
 def as_auth(value: Any) -> str:

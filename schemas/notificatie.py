@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -17,6 +17,7 @@ from schemas.fields import (
     Kenmerken,
     Text100,
     as_text,
+    as_utc,
     fault,
     invalid_params,
     parse_date_time,
@@ -33,11 +34,7 @@ def _aanmaakdatum(value: Any, info: ValidationInfo) -> str:
     latest: datetime = (info.context or {})["latest"]
     if moment > latest:
         raise fault("future_not_allowed", "De aanmaakdatum mag niet in de toekomst liggen.")
-    return text if has_offset else _utc_text(moment)
-
-
-def _utc_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return text if has_offset else as_utc(text)
 
 
 class NotificatieRequest(BaseModel):

@@ -10,8 +10,8 @@ from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import as_json, json_option, table
 from router import names
 from router.depth import Depth, depths
-from router.topology import fixed
 from runtime.settings import Settings, load_settings
+from store.registry import DeclaredKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,15 @@ def queues(json_: bool) -> None:
 
 async def _look(settings: Settings) -> list[_Line]:
     async with opened_registry(settings) as opened:
+        declared = {
+            thing.key
+            for thing in await opened.registry.declared()
+            if thing.kind is DeclaredKind.QUEUE and not thing.owner and thing.orphan_since is None
+        }
         abonnementen = sorted(opened.catalogue.abonnementen.values(), key=lambda each: each.callback_url)
     of = {names.abonnement_queue(each.uuid): f"{each.client_id} {each.callback_url}" for each in abonnementen}
-    of |= {queue.name: "" for queue in fixed(settings.retry_schedule).queues}
+    # As the running router declared them: its retry schedule may be another than this shell's.
+    of |= dict.fromkeys(sorted(declared, key=lambda name: (names.wait_seconds(name) or 0, name)), "")
     of[names.REQUESTS] = "the router"
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened

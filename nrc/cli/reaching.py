@@ -12,11 +12,12 @@ import uvloop
 
 from nrc.cli.showing import note
 from nrc.private_broker import find_running
+from nrc.state_lock import running_gateway
 from router.catalogue import Catalogue
 from router.requests import RouterClient
 from runtime.amqp import Link, connect
 from runtime.log import configure_logging
-from runtime.settings import Settings
+from runtime.settings import Settings, origins
 from schemas.errors import BrokerUnavailable
 from store.registry import Registry, open_registry
 
@@ -102,7 +103,9 @@ def gateway_root(settings: Settings, url: str | None = None) -> str:
 
 
 def local_root(settings: Settings) -> str:
-    """The root of the gateway on this machine, where NRC_GATEWAY_LISTEN says."""
+    """The root of the gateway on this machine: where NRC_GATEWAY_LISTEN says, or else that of `nrc up`."""
     from nrc.demo import gateway_root as listening_at
 
+    if origins()["gateway_listen"] == "default" and (root := running_gateway(settings.state_dir)):
+        return root
     return str(listening_at(settings.gateway_listen)).rstrip("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -296,3 +297,12 @@ async def test_http_1_0_as_the_guide_writes_it(api: Api) -> None:
     assert answer.headers["Location"].startswith("http://notificaties-api.vng.cloud/api/v1/kanaal/")
     answer = await raw(api.root, f"GET /api/v1/kanaal?naam={naam} HTTP/1.0\r\n".encode() + auth + b"\r\n")
     assert answer.json[0]["url"].startswith(f"{api.root}/kanaal/")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_client_that_sends_no_more_still_gets_its_answer(api: Api, version: str) -> None:
+    """As `nc -N` does, and some old clients: the sending side is closed right after the request."""
+    request = f"GET /api/v1 HTTP/{version}\r\nHost: a\r\n\r\n".encode()
+    assert (await raw(api.root, request, half_close=True)).status == 200
+    with pytest.raises(asyncio.IncompleteReadError):
+        await raw(api.root, b"GET /api/v1 HTTP/1.1\r\nHost:", half_close=True)

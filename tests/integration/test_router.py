@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
 from router.routing import route
 from router.service import serve
+from router.topology import REQUESTS_QUEUE, of_abonnement
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable
 from schemas.notificatie import Notificatie
@@ -111,10 +113,11 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
 
 
 async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> None:
-    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    before = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
     await router.client.apply_kanaal("zaken")
     abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
     await router.client.apply_abonnement(abonnement.uuid)
+    (way,) = of_abonnement(abonnement, {"zaken": before}).filtered
     assert await router.client.reconcile() == []
 
     channel = router.connection.channel()
@@ -133,6 +136,7 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
         f"declare exchange {names.wait_queue(2)}",
         f"declare exchange {names.kanaal_exchange('zaken')}",
         f"declare queue {queue}",
+        f"declare exchange {way.exchange.name}",
     }
     assert await router.client.reconcile() == []
     (kanaal,) = (await router.registry.changes_since(0)).kanalen
@@ -216,3 +220,62 @@ async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_pat
             await first.__aexit__(None, None, None)
             await client.apply_kanaal("zaken")
             assert await client.reconcile() == []
+
+
+async def test_what_everyone_needs_is_watched(router: Running) -> None:
+    """Deleted by hand: back within seconds, long before the next comparison."""
+    channel = router.connection.channel()
+    await channel.initialize()
+    gone = [names.RETURN, names.CHANGES, names.UNDELIVERABLE]
+    for name in gone:
+        await channel.exchange_delete(name)
+
+    async def all_back() -> bool:
+        return all([await is_there(router, exchange=name) for name in gone])
+
+    await eventually(all_back, within=25, every=0.2)
+
+
+async def test_a_request_repairs_what_it_needs(router: Running) -> None:
+    await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.exchange_delete(names.RETURN)
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert await is_there(router, exchange=names.RETURN)
+
+
+async def test_a_deleted_filter_exchange_is_found(router: Running) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    (way,) = of_abonnement(abonnement, {"zaken": kanaal}).filtered
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.exchange_delete(way.exchange.name)
+    expected = [f"declare exchange {way.exchange.name} with its bindings"]
+    assert await router.client.reconcile(dry_run=True) == expected
+    assert await router.client.reconcile() == expected
+    assert await router.client.reconcile() == []
+
+
+async def test_no_answer_is_a_fault_in_seconds(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A router that takes requests and does not answer: stopped, or behind an alarm."""
+    monkeypatch.setattr("router.requests.APPLY_TIMEOUT", 1.0)
+    async with open_link(vhost) as link:
+        assert link.connection is not None
+        channel = link.connection.channel()
+        await channel.initialize()
+        queue = await channel.declare_queue(
+            REQUESTS_QUEUE.name, durable=True, arguments=dict(REQUESTS_QUEUE.arguments)
+        )
+
+        async def silent(_: object) -> None:
+            await asyncio.Event().wait()
+
+        await queue.consume(silent)
+        with pytest.raises(BrokerUnavailable, match="no answer from the router within 1 s"):
+            await RouterClient(link).announce()

@@ -121,15 +121,14 @@ def test_packages_wrappers_are_seen_through(tmp_path: Path, monkeypatch: pytest.
     assert server_script() == script.resolve()
 
 
-def test_a_node_keeps_its_name_when_its_folder_is_moved(tmp_path: Path) -> None:
+def test_a_node_is_refused_when_its_folder_was_moved(tmp_path: Path) -> None:
     before = node_folder(tmp_path / "before")
     node = prepare_node(before)
     assert node.name == f"{marker(before)}@localhost"
+    assert prepare_node(before) == node
     (tmp_path / "before").rename(tmp_path / "after")
-    after = node_folder(tmp_path / "after")
-
-    assert prepare_node(after) == node
-    assert node.arguments(after) != node.arguments(before), "the running process is known by its folder"
+    with pytest.raises(BrokerUnavailable, match="was made elsewhere"):
+        prepare_node(node_folder(tmp_path / "after"))
 
 
 def test_what_a_private_node_is_told(tmp_path: Path) -> None:
