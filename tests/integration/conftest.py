@@ -71,8 +71,9 @@ async def open_link(url: str) -> AsyncIterator[Link]:
 
 
 def settings_for(vhost: str, folder: Path, **more: Any) -> Settings:
-    """Settings of a process on this virtual host, with its registry in this folder."""
-    return load_settings(_env_file=None, amqp_url=vhost, state_dir=folder, **more)
+    """Settings of a process on this virtual host, with its registry here; callbacks are on loopback."""
+    own = {"amqp_url": vhost, "state_dir": folder, "callback_allow_loopback": True}
+    return load_settings(_env_file=None, **{**own, **more})
 
 
 @pytest.fixture
