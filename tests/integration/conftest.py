@@ -1,8 +1,9 @@
-"""A running router on an empty virtual host, with a registry of its own."""
+"""A running router on an empty virtual host, with its registry; a certificate for a test's servers."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,3 +86,18 @@ async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
         open_link(vhost) as link,
     ):
         yield Running(settings, registry, link, RouterClient(link))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, key and all in one file."""
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(file) + ".crt",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + Path(str(file) + ".crt").read_text())
+    return file
