@@ -9,8 +9,6 @@ SAFE: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
-    # By itself the library tells its own version and Python's.
-    "Server": "nrc",
 }
 """Where an answer has such a header already, it stays: pages may be kept, and load scripts of ours."""
 
@@ -20,8 +18,10 @@ HSTS_YEAR = "max-age=31536000"
 
 
 def make_safe(headers: MutableMapping[str, str], *, https: bool) -> None:
-    """Add what is not there. https: whether the client used it, as the root of our URLs has it."""
+    """Add what is not there, and name no versions. https: whether the root of our URLs has it."""
     for name, value in SAFE.items():
         headers.setdefault(name, value)
+    # By itself the library tells its own version and Python's, in some answers before this is called.
+    headers["Server"] = "nrc"
     if https:
         headers[HSTS] = HSTS_YEAR
