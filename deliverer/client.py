@@ -1,7 +1,9 @@
 """HTTP to a callback: one POST, its status or why there is none. For deliveries and for the callback check.
 
-Owns what goes over the wire. Follows no redirect, keeps no cookie, heeds no proxy variable, sends no POST
-twice. Whether an answer is a success, and what follows from a failure, is `decide`'s.
+Owns what goes over the wire, and asks the guard about every address before a connection is made to it: the
+very address, so that no second lookup can put another in its place. Follows no redirect, keeps no cookie,
+heeds no proxy variable, sends no POST twice. Whether an answer is a success, and what follows from a failure,
+is `decide`'s.
 """
 
 from __future__ import annotations
@@ -9,20 +11,33 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from aiohttp import ClientRequest, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import (
+    AddrInfoType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from yarl import URL
 
+from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
 from deliverer.resolving import Resolver
+from runtime.settings import Settings
+from runtime.trust import trusting
 
 USER_AGENT = f"nrc/{version('nrc')}"
 MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
@@ -49,6 +64,8 @@ class FailureClass(StrEnum):
     """Reset, closed before a status, unreachable, or an answer that is not HTTP."""
     INVALID_REQUEST = "invalid_request"
     """No request can be made of this callbackUrl or auth."""
+    ADDRESS_REFUSED = "address_refused"
+    """We send nothing there: the guard's doing, or NRC_CALLBACK_REQUIRE_HTTPS's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +78,15 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """There was no good answer. detail: one line for people; status: the answer's, if there was one."""
+    """There was no good answer. detail: one line for people; status: the answer's, if there was one.
+
+    rule: of ADDRESS_REFUSED, which one it was.
+    """
 
     kind: FailureClass
     detail: str
     status: int | None = None
+    rule: Rule | None = None
 
 
 class _Request(ClientRequest):
@@ -83,18 +104,38 @@ class _Request(ClientRequest):
 class CallbackClient:
     """Posts to callbacks over connections that it keeps and reuses. Open it with `async with`.
 
-    tls: how certificates are checked; None for the system's authorities. How many requests run at once
-    is the caller's to bound.
+    policy: what the guard lets through beside what it never does. require_https: for `post`. tls: how
+    certificates are checked; None for the system's authorities. How many requests run at once is the caller's
+    to bound.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        policy: Policy | None = None,
+        require_https: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy or Policy()
+        self._require_https = require_https
         self._tls = tls
         self._session: ClientSession
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The client that these settings ask for."""
+        return cls(
+            policy=Policy.of(settings),
+            require_https=settings.callback_require_https,
+            tls=trusting(settings.callback_ca_file),
+        )
 
     async def __aenter__(self) -> Self:
         self._session = ClientSession(
             connector=TCPConnector(
-                resolver=Resolver(),
+                resolver=Resolver(self._policy),
+                # The last step before connecting, past the resolver, which literal addresses do not meet.
+                socket_factory=self._socket,
                 ttl_dns_cache=DNS_CACHE,
                 keepalive_timeout=KEEP_ALIVE,
                 limit=0,
@@ -127,12 +168,31 @@ class CallbackClient:
         timeout: seconds from connecting until the answer's headers; what is left of them then goes to its
         body, of which neither length nor end makes a difference.
         """
+        if self._require_https and not url.lower().startswith("https:"):
+            return _refused(Refusal(Rule.HTTPS, url.partition(":")[0][:20]))
         headers = {"Content-Type": "application/json", **headers}
         return await self._send("POST", url, body=body, headers=headers, timeout=timeout)
 
     async def get(self, url: str, *, timeout: float) -> Response | Failure:
         """The same for one GET: what a kanaal's documentatieLink answers."""
         return await self._send("GET", url, body=None, headers={}, timeout=timeout)
+
+    def known_refusal(self, url: str) -> Failure | None:
+        """What `post` would answer that can be told without a lookup: the URL has an address and no name."""
+        try:
+            found = refusal(ip_address(_address(url).raw_host or ""), self._policy)
+        except AddressRefused as error:
+            found = error.refusal
+        except ValueError:
+            return None
+        return _refused(found) if found else None
+
+    def _socket(self, info: AddrInfoType) -> socket.socket:
+        """A socket for one connection to this address. Raises AddressRefused."""
+        family, kind, protocol, _, address = info
+        if found := refusal(ip_address(address[0]), self._policy):
+            raise AddressRefused(found)
+        return socket.socket(family=family, type=kind, proto=protocol)
 
     async def _send(
         self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
@@ -160,8 +220,14 @@ class CallbackClient:
 
 @lru_cache(maxsize=4096)
 def _address(url: str) -> URL:
-    """The URL as it was given: yarl would change spellings that a callback may compare (%7E, `..`)."""
-    return URL(url, encoded=_WRITTEN_PROPERLY.fullmatch(url) is not None)
+    """The URL as it was given: yarl would change spellings that a callback may compare (%7E, `..`).
+
+    Raises AddressRefused for a host of digits that is no address.
+    """
+    address = URL(url, encoded=_WRITTEN_PROPERLY.fullmatch(url) is not None)
+    if found := other_spelling(address.raw_host or ""):
+        raise AddressRefused(found)
+    return address
 
 
 def _check_latin_1(headers: Mapping[str, str]) -> None:
@@ -180,7 +246,14 @@ async def _read_away(response: ClientResponse) -> None:
             return
 
 
+def _refused(refusal: Refusal) -> Failure:
+    return Failure(FailureClass.ADDRESS_REFUSED, str(refusal)[:MAX_DETAIL], rule=refusal.rule)
+
+
 def _failure(error: Exception) -> Failure:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, AddressRefused):
+        return _refused(cause.refusal)
     return Failure(_kind(error), _detail(error))
 
 

@@ -1,7 +1,8 @@
 """Host names to addresses, so that one name that hangs holds up no other.
 
 The event loop's own lookups share a handful of threads: a few names whose servers don't answer would stop
-deliveries to everyone. Here each lookup has a thread of its own; the connector caches what it found.
+deliveries to everyone. Here each lookup has a thread of its own; the connector caches what it found. What the
+guard refuses is not given out.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from deliverer.guard import AddressRefused, Policy, Refusal, refusal
 
 MAX_LOOKUPS = 100  # at once; each is a thread while it lasts
 
@@ -23,19 +27,27 @@ Infos = Sequence[tuple[int, int, int, str, tuple[Any, ...]]]
 class Resolver(AbstractResolver):
     """Looks names up with the system's own rules (hosts file, search domains), in daemon threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._places = asyncio.Semaphore(MAX_LOOKUPS)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host, in the system's order. Raises OSError."""
-        found = []
+        """The addresses of a host that the policy leaves, in the system's order.
+
+        Raises AddressRefused when it leaves none, OSError when there are none.
+        """
+        found: list[ResolveResult] = []
+        refused: list[Refusal] = []
         for kind, _, protocol, _, address in await self._look_up(host, port, family):
             # A scope (fe80::1%eth0) is a part of the address; without it there is no way to reach it.
             name = str(address[0])
             if len(address) == 4 and address[3] and "%" not in name:
                 name = f"{name}%{address[3]}"
+            if why := refusal(ip_address(name), self._policy):
+                refused.append(why)
+                continue
             found.append(
                 ResolveResult(
                     hostname=host,
@@ -46,6 +58,8 @@ class Resolver(AbstractResolver):
                     flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
                 )
             )
+        if refused and not found:
+            raise AddressRefused(refused[0])
         return found
 
     async def _look_up(self, host: str, port: int, family: int) -> Infos:

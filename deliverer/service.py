@@ -34,7 +34,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         registry = await opened.enter_async_context(open_registry(settings.registry_file))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
-        client = await opened.enter_async_context(CallbackClient())
+        client = await opened.enter_async_context(CallbackClient.of(settings))
         publisher = Publisher(settings.amqp_url, name="deliverer", mandatory=True)
         # On the connection that publishes: one that has published is not read during an alarm, and the
         # consuming one must be, acknowledgements and all.

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.answers import json_answer
 from gateway.callback_check import callback_faults
-from gateway.checks import group_faults, parse
+from gateway.checks import group_faults, parse, scheme_faults
 from gateway.requests import must_accept_json, read_json_body, read_query
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
@@ -151,9 +151,11 @@ def _must_own(client: Credentials, abonnement: Abonnement) -> None:
 def _parse(gateway: Gateway, data: Any, *, named: set[str] | None = None) -> AbonnementRequest:
     """The sound request. Raises ValidationError with every fault.
 
-    named: what a PATCH names; kanalen that it keeps stay valid, whatever became of their kanaal's filters.
+    named: what a PATCH names; what it keeps stays valid, whatever became of a kanaal's filters or a setting.
     """
     asked, faults = parse(AbonnementRequest, data)
+    if named is None or "callbackUrl" in named:
+        faults += scheme_faults(data, gateway.settings)
     if named is None or "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
     if faults or asked is None:

@@ -10,8 +10,9 @@ from gateway.answers import API_VERSION, VERSION_HEADER, json_answer
 from gateway.pages import add_pages
 from gateway.problems import answer_for
 from gateway.publish import create_notificatie
-from gateway.requests import ClientGone, must_accept_json, read_query, root_url
+from gateway.requests import ClientGone, must_accept_json, read_query, root_is_https, root_url
 from gateway.state import API_ROOT, GATEWAY, Gateway
+from runtime.response_headers import make_safe
 
 UUID = "{uuid:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}}"
 """A path with anything else is not there: 404 before any other check."""
@@ -64,6 +65,7 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     finally:
         gateway.leave()
     answer.headers[VERSION_HEADER] = API_VERSION
+    make_safe(answer.headers, https=root_is_https(request, gateway.settings))
     if gateway.stopping:
         answer.force_close()
     return answer

@@ -9,6 +9,7 @@ import orjson
 from yarl import URL
 
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
+from deliverer.guard import Rule
 from runtime.settings import Settings
 from schemas.errors import InvalidParam
 from schemas.fields import NON_FIELD
@@ -32,15 +33,28 @@ _WHY = {
     FailureClass.TLS_ERROR: "er kwam geen TLS-verbinding tot stand",
     FailureClass.INVALID_REQUEST: "hiermee is geen HTTP-verzoek te maken",
 }
+_RULES = {
+    Rule.LOOPBACK: "dat is deze server zelf; de beheerder kan dit toestaan met "
+    "NRC_CALLBACK_ALLOW_LOOPBACK of NRC_CALLBACK_ALLOW_NETWORKS",
+    Rule.DENIED: "het staat in NRC_CALLBACK_DENY_NETWORKS; de beheerder kan een uitzondering maken met "
+    "NRC_CALLBACK_ALLOW_NETWORKS",
+    Rule.SPELLING: "schrijf een IPv4-adres als vier decimale getallen",
+    Rule.HTTPS: "de beheerder eist https met NRC_CALLBACK_REQUIRE_HTTPS",
+}
+_NEVER = "zulke adressen zijn nooit toegestaan; geen instelling verandert dat"
 _LOST = "de verbinding mislukte of brak af"
 
 
 async def callback_faults(
     client: CallbackClient, *, url: str, auth: str, settings: Settings
 ) -> list[InvalidParam]:
-    """The fault of a callback that takes a message without `auth`, or does not take one with it."""
+    """The fault of a callback that takes a message without `auth`, or does not take one with it.
+
+    With the check off: that of an address to which nothing would ever be sent.
+    """
     if settings.callback_check == "off":
-        return []
+        refused = client.known_refusal(url)
+        return [_unreachable(_why(refused))] if refused else []
     if settings.callback_check == "full" and not _is_exempt(url, settings):
         answer = await client.post(url, body=TEST_MESSAGE, headers={}, timeout=settings.callback_timeout)
         if not isinstance(answer, Response):
@@ -67,6 +81,9 @@ def _unreachable(why: str) -> InvalidParam:
 
 
 def _why(failure: Failure) -> str:
+    if failure.rule is not None:
+        # Not the address: a client need not learn what a name of ours resolves to.
+        return f"het adres wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
     return _WHY.get(failure.kind, _LOST)
 
 

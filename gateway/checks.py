@@ -13,6 +13,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 
 from router.filters import names_fit
+from runtime.settings import Settings
 from schemas.errors import InvalidParam
 from schemas.fields import AnyNaam, KanaalNaam, invalid_params
 from schemas.kanaal import Kanaal
@@ -49,6 +50,17 @@ def same_naam_faults(data: Any, kanaal: Kanaal) -> list[InvalidParam]:
     if naam is None or naam == kanaal.naam:
         return []
     return [InvalidParam("naam", "wijzigen-niet-toegelaten", "De naam van een kanaal kan niet wijzigen.")]
+
+
+def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
+    """The fault of a callbackUrl that is not https, when the operator asks for that."""
+    url = _get(data, "callbackUrl")
+    if not settings.callback_require_https or not isinstance(url, str):
+        return []
+    if not url.strip().lower().startswith("http:"):  # https, or no URL, which is reported already
+        return []
+    reason = "De callbackUrl moet met https beginnen; de beheerder eist dat met NRC_CALLBACK_REQUIRE_HTTPS."
+    return [InvalidParam("callbackUrl", "invalid", reason)]
 
 
 def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:

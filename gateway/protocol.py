@@ -13,7 +13,8 @@ from typing import Any
 from aiohttp import web
 
 from gateway.problems import answer_for
-from gateway.requests import root_url
+from gateway.requests import root_is_https, root_url
+from runtime.response_headers import make_safe
 from runtime.settings import Settings
 from schemas.errors import APIException, ParseError
 
@@ -75,12 +76,14 @@ class Protocol(web.RequestHandler):
         return await super().finish_response(request, resp, start_time)
 
     def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
-        return answer_for(
+        answer = answer_for(
             error,
             method=request.method,
             path=request.path,
             root=root_url(request, self._settings),
         )
+        make_safe(answer.headers, https=root_is_https(request, self._settings))
+        return answer
 
 
 async def listen(

@@ -48,7 +48,7 @@ async def serve(
         registry = await opened.enter_async_context(open_registry(settings.registry_file))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
-        callbacks = await opened.enter_async_context(CallbackClient())
+        callbacks = await opened.enter_async_context(CallbackClient.of(settings))
         link = Link(settings.amqp_url, name="gateway")
         gateway = Gateway(
             settings=settings,

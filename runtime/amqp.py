@@ -15,7 +15,7 @@ from typing import Any
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
+from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
@@ -131,8 +131,9 @@ async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWr
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT)
     except AMQP_ERRORS as error:
+        port = address.port or DEFAULT_PORTS[address.scheme]
         raise BrokerUnavailable(
-            f"no connection to RabbitMQ at {address.host}:{address.port or 5672}: {describe(error)}"
+            f"no connection to RabbitMQ at {address.host}:{port}: {describe(error)}"
         ) from error
     return connection, transport
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from runtime.response_headers import make_safe
 from runtime.settings import Listen
 
 NotReady = Callable[[], Sequence[str]]
@@ -31,7 +32,11 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
             {"status": "not ready" if lines else "ok", "notReady": lines}, status=503 if lines else 200
         )
 
+    async def safe(_: web.Request, answer: web.StreamResponse) -> None:
+        make_safe(answer.headers, https=False)
+
     app = web.Application()
+    app.on_response_prepare.append(safe)
     app.add_routes([web.get("/health/live", live), web.get("/health/ready", ready)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

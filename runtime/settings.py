@@ -22,9 +22,11 @@ from pydantic_settings import (
 )
 from yarl import URL
 
+from runtime.trust import fault_of
 from schemas.errors import SettingsError
 
 PREFIX = "NRC_"
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 MAX_RETRY_STEP = 7 * 24 * 3600
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -44,6 +46,12 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True
     )
 
+    amqp_ca_file: Path | None = setting(
+        None,
+        "Authorities that RabbitMQ's certificate is checked against, in place of the system's. For each "
+        "amqps:// URL that names no cafile of its own.",
+        unit="PEM file",
+    )
     amqp_url: Annotated[tuple[str, ...], NoDecode] = setting(
         (),
         "RabbitMQ nodes, comma-separated; on every reconnect the list is walked. Empty: `nrc up` starts a "
@@ -93,6 +101,31 @@ class Settings(BaseSettings):
     callback_timeout: float = setting(
         10.0, "From connecting to a callback until its status.", unit="s", gt=0, le=60
     )
+    callback_deny_networks: Annotated[tuple[Network, ...], NoDecode] = setting(
+        "",
+        "Addresses to which nothing is sent, comma-separated; of these and NRC_CALLBACK_ALLOW_NETWORKS the "
+        "narrowest that has an address decides, and this one when both are as narrow.",
+        unit="networks",
+    )
+    callback_allow_networks: Annotated[tuple[Network, ...], NoDecode] = setting(
+        "",
+        "Exceptions to NRC_CALLBACK_DENY_NETWORKS and to the rule against loopback, comma-separated. "
+        "Link-local, metadata, multicast and reserved addresses stay refused.",
+        unit="networks",
+    )
+    callback_allow_loopback: bool = setting(
+        True,
+        "Send to loopback addresses too. In production say false: then NRC_CALLBACK_ALLOW_NETWORKS must have "
+        "them.",
+    )
+    callback_require_https: bool = setting(
+        False, "Refuse a callbackUrl that is not https, at registration and at delivery."
+    )
+    callback_ca_file: Path | None = setting(
+        None,
+        "Authorities that certificates of callbacks are checked against, on top of the system's.",
+        unit="PEM file",
+    )
     retry_schedule: Annotated[tuple[int, ...], NoDecode] = setting(
         "5,25,100,400,1600,6400,25600,52000",
         "Waiting times between attempts, comma-separated; after the last, a notificatie is undeliverable.",
@@ -137,9 +170,23 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
+    @field_validator("amqp_ca_file", "callback_ca_file", mode="before")
+    @classmethod
+    def _no_file(cls, value: Any) -> Any:
+        return value or None
+
+    @field_validator("amqp_ca_file", "callback_ca_file")
+    @classmethod
+    def _authorities(cls, file: Path | None) -> Path | None:
+        # Read here already, so that this fault is reported with all others, before a socket opens.
+        if fault := fault_of(file):
+            raise ValueError(fault)
+        return file
+
     @field_validator("amqp_url")
     @classmethod
-    def _amqp(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+    def _amqp(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        trusted = []
         for text in urls:
             try:
                 url = URL(text)
@@ -150,9 +197,13 @@ class Settings(BaseSettings):
                     "each must be amqp://user:password@host:port/vhost (or amqps://), with / # ? @ : of a "
                     "password written as %2F %23 %3F %40 %3A"
                 )
-        return urls
+            file = info.data.get("amqp_ca_file")
+            if file and url.scheme == "amqps" and "cafile" not in url.query:
+                text = str(url.update_query(cafile=str(file)))
+            trusted.append(text)
+        return tuple(trusted)
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "callback_deny_networks", "callback_allow_networks", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -161,6 +212,14 @@ class Settings(BaseSettings):
             return tuple(ipaddress.ip_network(item) for item in cls._split(value))
         except ValueError as error:
             raise ValueError(f"each must be a network such as 10.0.0.0/8 or an address: {error}") from None
+
+    @field_validator("callback_deny_networks", "callback_allow_networks")
+    @classmethod
+    def _as_seen(cls, networks: tuple[Network, ...]) -> tuple[Network, ...]:
+        for network in networks:
+            if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+                raise ValueError(f"{network} never matches; write the IPv4 network that is meant")
+        return networks
 
     @field_validator("retry_schedule")
     @classmethod

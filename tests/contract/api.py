@@ -86,6 +86,11 @@ class Answer:
 def check_answer(answer: Answer, *, method: str = "GET") -> None:
     """What holds for every answer (STANDARD: Paths, Errors)."""
     assert answer.headers["API-version"] == "1.0.1"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] in ("no-store", "public, max-age=300")
+    assert answer.headers["Server"] == "nrc", "and nothing of a version"
     if answer.status < 400:
         return
     assert answer.headers["Content-Type"] == "application/problem+json"

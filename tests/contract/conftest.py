@@ -68,6 +68,7 @@ async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
         amqp_url=url,
         state_dir=folder,
         callback_check="off",
+        callback_allow_loopback=True,
         refresh_interval=30,
         stop_timeout=4,
     )

@@ -176,6 +176,17 @@ async def test_a_broker_that_was_given_is_left_alone(vhost: str, place: Path) ->
         await eventually(lambda: not any(alive(pid) for pid in started.values()))
 
 
+async def test_loopback_stays_closed_when_the_operator_says_so(vhost: str, place: Path) -> None:
+    env = environment(
+        NRC_AMQP_URL=vhost, NRC_GATEWAY_LISTEN="127.0.0.1:0", NRC_CALLBACK_ALLOW_LOOPBACK="false"
+    )
+
+    async with running(*NRC, "up", env=env, cwd=place) as up:
+        await up.says("The demo failed")
+        assert "regel loopback: " in up.out + up.err
+        assert await up.stop() == 0
+
+
 async def test_no_demo_and_a_deadline(vhost: str, place: Path) -> None:
     env = environment(NRC_AMQP_URL=vhost, NRC_GATEWAY_LISTEN="127.0.0.1:0", NRC_STOP_TIMEOUT="1")
 

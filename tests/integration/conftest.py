@@ -1,8 +1,9 @@
-"""A running router on an empty virtual host, with a registry of its own."""
+"""A running router on an empty virtual host, with its registry; a certificate for a test's servers."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -71,8 +72,9 @@ async def open_link(url: str) -> AsyncIterator[Link]:
 
 
 def settings_for(vhost: str, folder: Path, **more: Any) -> Settings:
-    """Settings of a process on this virtual host, with its registry in this folder."""
-    return load_settings(_env_file=None, amqp_url=vhost, state_dir=folder, **more)
+    """Settings of a process on this virtual host, with its registry here; callbacks are on loopback."""
+    own = {"amqp_url": vhost, "state_dir": folder, "callback_allow_loopback": True}
+    return load_settings(_env_file=None, **{**own, **more})
 
 
 @asynccontextmanager
@@ -91,3 +93,18 @@ async def running_router(vhost: str, folder: Path) -> AsyncIterator[Running]:
 async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
     async with running_router(vhost, tmp_path) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1, key and all in one file."""
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(file) + ".crt",
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    file.write_text(file.read_text() + Path(str(file) + ".crt").read_text())
+    return file

@@ -45,7 +45,7 @@ class Delivering:
             "callback_timeout": 5.0,
             "stop_timeout": 5.0,
         }
-        base = self.router.settings.model_dump(include={"state_dir", "amqp_url"})
+        base = self.router.settings.model_dump(include={"state_dir", "amqp_url", "callback_allow_loopback"})
         return running(serve, load_settings(_env_file=None, **{**base, **own, **settings}))
 
     async def subscribe(

@@ -119,6 +119,23 @@ async def test_a_message_whose_id_is_no_header_value_ends_as_undeliverable(spine
     assert json.loads(str(message.headers["nrc-failures"]))[0]["class"] == "invalid_request"
 
 
+async def test_an_address_that_is_refused_is_a_failure_like_others(spine: Delivering) -> None:
+    await spine.subscribe("/b")
+    async with spine.deliverer(callback_allow_loopback=False):
+        await spine.publish()
+        messages: list[AbstractIncomingMessage] = []
+
+        async def undeliverable() -> bool:
+            messages.extend(await spine.undeliverable())
+            return bool(messages)
+
+        await eventually(undeliverable, within=10)
+    failures = json.loads(str(messages[0].headers["nrc-failures"]))
+    assert [each["class"] for each in failures] == ["address_refused"] * 3
+    assert "NRC_CALLBACK_ALLOW_LOOPBACK" in failures[0]["detail"]
+    assert spine.callback.connections == 0
+
+
 FAILURES: dict[str, tuple[Script, str, int | None]] = {
     "/500": (status(500), "http_status", 500),
     "/401": (status(401), "http_status", 401),

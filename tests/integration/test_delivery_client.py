@@ -7,7 +7,6 @@ import gzip
 import json
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ import pytest
 
 from deliverer import client as client_module
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
+from deliverer.guard import Policy
 from tests.callback_server import (
     CallbackServer,
     close,
@@ -29,12 +29,13 @@ from tests.callback_server import (
 )
 from tests.eventually import eventually
 
+LOOPBACK = Policy(allow_loopback=True)
 HEADERS = {"Authorization": "Bearer x"}
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[CallbackClient]:
-    async with CallbackClient() as opened:
+    async with CallbackClient(policy=LOOPBACK) as opened:
         yield opened
 
 
@@ -42,21 +43,6 @@ async def client() -> AsyncIterator[CallbackClient]:
 async def callback() -> AsyncIterator[CallbackServer]:
     async with CallbackServer() as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1, key and all in one file."""
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test",
-            "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(file), "-out", str(file) + ".crt",
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    file.write_text(file.read_text() + Path(str(file) + ".crt").read_text())
-    return file
 
 
 async def post(
@@ -261,7 +247,7 @@ async def test_a_certificate_that_is_trusted_by_setting(certificate: Path) -> No
     context.load_cert_chain(certificate)
     async with (
         CallbackServer(tls=context) as callback,
-        CallbackClient(tls=ssl.create_default_context(cafile=str(certificate))) as trusting,
+        CallbackClient(policy=LOOPBACK, tls=ssl.create_default_context(cafile=str(certificate))) as trusting,
     ):
         assert await post(trusting, callback.url()) == Response(204)
 
@@ -290,7 +276,7 @@ async def test_a_server_that_asks_for_a_client_certificate(
     trusting = ssl.create_default_context(cafile=str(certificate))
     with socket.create_server(("127.0.0.1", 0)) as server:
         refusing = asyncio.create_task(asyncio.to_thread(refuse, server))
-        async with CallbackClient(tls=trusting) as without:
+        async with CallbackClient(policy=LOOPBACK, tls=trusting) as without:
             url = f"https://127.0.0.1:{server.getsockname()[1]}/"
             assert await kind_of(without, url) is FailureClass.TLS_ERROR
         await refusing

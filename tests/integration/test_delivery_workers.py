@@ -46,6 +46,7 @@ async def start_process(spine: Delivering, **settings: object) -> Process:
             "NRC_AMQP_URL": spine.router.settings.amqp_url[0],
             "NRC_STATE_DIR": str(spine.router.settings.state_dir),
             "NRC_RETRY_SCHEDULE": "1,1",
+            "NRC_CALLBACK_ALLOW_LOOPBACK": "true",
             **own,
         },
         stdout=asyncio.subprocess.PIPE,

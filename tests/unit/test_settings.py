@@ -33,6 +33,7 @@ def test_the_page_names_every_setting_with_help() -> None:
 
 
 WRONG = {
+    "amqp_ca_file": "/does/not/exist.pem",
     "amqp_url": "http://localhost",
     "database_url": "postgresql://localhost/nrc",
     "gateway_listen": "8000",
@@ -42,6 +43,11 @@ WRONG = {
     "callback_check": "maybe",
     "documentation_link_check": "on",
     "callback_timeout": "0",
+    "callback_deny_networks": "10.0.0.1/8",
+    "callback_allow_networks": "::ffff:10.0.0.0/104",
+    "callback_allow_loopback": "perhaps",
+    "callback_require_https": "perhaps",
+    "callback_ca_file": "/",
     "retry_schedule": "5,0",
     "jwt_expiry": "-1",
     "time_leeway": "5s",
@@ -107,6 +113,15 @@ def test_a_wrong_value_is_one_fault_that_does_not_repeat_it(field: str, value: s
 )
 def test_values_as_one_writes_them(field: str, text: str, value: object) -> None:
     assert getattr(load_settings(_env_file=None, **{field: text}), field) == value
+
+
+def test_a_file_without_certificates_is_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("none here")
+    assert faults(amqp_ca_file=str(file), callback_ca_file=str(file)) == (
+        f"NRC_AMQP_CA_FILE: {file} holds no certificates (PEM)",
+        f"NRC_CALLBACK_CA_FILE: {file} holds no certificates (PEM)",
+    )
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)

@@ -1,0 +1,29 @@
+"""Whose certificates are believed: the system's authorities, and those of a file that a setting names."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def trusting(file: Path | None) -> ssl.SSLContext | None:
+    """How to check a server's certificate, with the authorities of this PEM file on top of the system's.
+
+    None for no file: then the system's will do. Raises OSError (ssl.SSLError is one) for a file that is none.
+    """
+    if file is None:
+        return None
+    context = ssl.create_default_context()
+    context.load_verify_locations(file)
+    return context
+
+
+def fault_of(file: Path | None) -> str:
+    """What is wrong with a file of authorities; empty when nothing is."""
+    try:
+        trusting(file)
+    except ssl.SSLError:
+        return f"{file} holds no certificates (PEM)"
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror or error}"
+    return ""
