@@ -1,4 +1,4 @@
-"""Secrets at rest: what is on the disk, the keys and their file, rotation, loss, and the way up from plain."""
+"""Secrets at rest: what is on the disk, the keys and their file, rotation, loss, and the way from plain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from cryptography.fernet import Fernet
 from schemas.abonnement import Abonnement
 from schemas.application import Application
 from schemas.errors import RegistryError, SecretsUnreadable
-from schemas.kanaal import Kanaal
 from store.registry import Changes, Registry, open_registry
 from store.secrets import Vault, key_id, place
 from store.upgrade import copy_name
@@ -47,6 +46,10 @@ def on_disk(file: Path) -> bytes:
     return b"".join(
         path.read_bytes() for path in sorted(file.parent.glob("registry.db*")) if ".before-" not in path.name
     )
+
+
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def keys_in(file: Path) -> list[str]:
@@ -179,10 +182,10 @@ async def test_four_processes_that_start_at_once_make_one_key(tmp_path: Path) ->
         )
         for _ in range(4)
     ]  # fmt: skip
-    answers = await asyncio.gather(*(start.communicate() for start in starts))
+    answers = await asyncio.gather(*(start.communicate(b"") for start in starts))
     assert len({out.splitlines()[-1] for out, _ in answers}) == 1
     assert all(start.returncode == 0 for start in starts)
-    assert [path.name for path in tmp_path.iterdir()] == ["secret.keys"]
+    assert names_in(tmp_path) == {"secret.keys"}
 
 
 async def test_processes_that_start_at_once_on_one_registry_read_each_other(file: Path) -> None:
@@ -329,8 +332,6 @@ def plain(file: Path) -> Path:
 
 async def test_a_plain_registry_is_encrypted(plain: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert b"plain-secret-of-zac" in on_disk(plain), "or this test shows nothing"
-    before = plain.read_bytes()
-
     found = await look(plain)
 
     secrets = {each.client_id: (each.secret, each.old_secret) for each in found.applications}
@@ -347,7 +348,6 @@ async def test_a_plain_registry_is_encrypted(plain: Path, capfd: pytest.CaptureF
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert ask(copy, "SELECT secret FROM application WHERE client_id = 'zac'") == [("plain-secret-of-zac",)]
     assert ask(copy, "PRAGMA integrity_check") == [("ok",)]
-    assert len(before) <= copy.stat().st_size
     names = {path.name.removesuffix("-wal").removesuffix("-shm") for path in plain.parent.iterdir()}
     assert names == {"registry.db", "secret.keys", copy.name}
 
@@ -449,7 +449,3 @@ def test_no_two_places_are_one(file: Path) -> None:
         vault.unseal(
             vault.seal("x", place("application", "secret", "a")), place("application", "secret", "A")
         )
-
-
-def test_a_kanaal_needs_no_key() -> None:
-    assert not {field for field in Kanaal.__dataclass_fields__ if "secret" in field or "auth" in field}
