@@ -23,7 +23,7 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from store.registry import open_registry
+from store.registry import registry_of
 
 log = logger(__name__)
 
@@ -31,7 +31,7 @@ log = logger(__name__)
 async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Deliver until `stop`. Raises NrcError for what prevents it from working at all."""
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
         client = await opened.enter_async_context(CallbackClient.of(settings))

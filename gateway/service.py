@@ -23,7 +23,7 @@ from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, UsageError
-from store.registry import open_registry
+from store.registry import registry_of
 
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
 GOODBYE = 0.5  # seconds in which keep-alive clients hear, with an answer, that this process goes
@@ -45,7 +45,7 @@ async def serve(
     close the connections → publisher, changes and registry. Within stop_timeout.
     """
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))

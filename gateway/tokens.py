@@ -7,6 +7,7 @@ a PermissionDenied with the standard's code: 403, never 401, and whatever a toke
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from schemas.errors import PermissionDenied
 MAX_REMEMBERED = 4096  # tokens; those of valid clients only, so nobody else can fill it
 
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
+_NOBODYS = secrets.token_bytes(32)
+"""The secret against which the signature of an unknown client is checked."""
 
 UNKNOWN_CLIENT = "invalid-client-identifier"
 BAD_SIGNATURE = "invalid-jwt-signature"
@@ -86,13 +89,18 @@ def verify(
 ) -> Credentials:
     """The credentials that a JWT gives at `now` (Unix seconds). Raises PermissionDenied (STANDARD: Tokens).
 
-    What cannot be read comes first, then the client, then what its secret vouches for.
+    What cannot be read comes first, then the client, then what its secret vouches for. Whoever has no valid
+    signature learns the standard's code and no more: the work is the same for every client, known or not.
     """
     header, claims, signature = _decode(token)
-    application = _application(header, claims, applications, legacy=settings.legacy_tokens)
+    application = applications.get(_client_id(header, claims, legacy=settings.legacy_tokens))
+    secret_until = _vouched_until(application, token.rpartition(".")[0].encode(), signature, now=now)
+    if application is None:
+        raise _refusal(UNKNOWN_CLIENT, "De client_id van het token is hier niet bekend.")
     if header.get("alg") != "HS256":
         raise _refusal("jwt-invalidalgorithmerror", "Het token moet met HS256 ondertekend zijn.")
-    secret_until = _vouched_until(application, token.rpartition(".")[0].encode(), signature, now=now)
+    if secret_until is None:
+        raise _refusal(BAD_SIGNATURE, "De handtekening van het token klopt niet.")
     return Credentials(
         application=application,
         scopes=_scopes(application, claims, legacy=settings.legacy_tokens),
@@ -114,33 +122,32 @@ def _decode(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
     return decoded["header"], decoded["payload"], decoded["signature"]
 
 
-def _application(
-    header: Mapping[str, Any],
-    claims: Mapping[str, Any],
-    applications: Mapping[str, Application],
-    *,
-    legacy: bool,
-) -> Application:
+def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: bool) -> str:
+    """The client_id that a token names; "", which nobody has, for what can be none."""
     if "client_id" in claims:
         client_id = claims["client_id"]
     elif legacy and "client_identifier" in header:
         client_id = header["client_identifier"]
     else:
         raise _refusal("missing-client-identifier", "Het token noemt geen client_id.")
-    application = applications.get(client_id) if isinstance(client_id, str) else None
-    if application is None:
-        raise _refusal(UNKNOWN_CLIENT, "De client_id van het token is hier niet bekend.")
-    return application
+    return client_id if isinstance(client_id, str) else ""
 
 
-def _vouched_until(application: Application, signed: bytes, signature: bytes, *, now: float) -> float:
-    """Until when the secret that made the signature counts. Compares in constant time."""
-    if application.secret and _HS256.verify(signed, application.secret.encode(), signature):
+def _vouched_until(
+    application: Application | None, signed: bytes, signature: bytes, *, now: float
+) -> float | None:
+    """Until when the secret that made the signature counts; None when it is of no secret of the application.
+
+    Compares in constant time, and does the same work for a signature that is wrong, a secret that is not
+    there and a client that nobody knows.
+    """
+    secret = application.secret.encode() if application else b""
+    old = application.old_secret.encode() if application and now < application.old_secret_until else b""
+    if _HS256.verify(signed, secret or _NOBODYS, signature) and secret:
         return math.inf
-    old = application.old_secret
-    if old and now < application.old_secret_until and _HS256.verify(signed, old.encode(), signature):
+    if _HS256.verify(signed, old or _NOBODYS, signature) and old and application:
         return application.old_secret_until
-    raise _refusal(BAD_SIGNATURE, "De handtekening van het token klopt niet.")
+    return None
 
 
 def _valid_until(claims: Mapping[str, Any], *, now: float, settings: Settings) -> float:

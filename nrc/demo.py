@@ -26,7 +26,7 @@ from runtime.log import configure_logging
 from runtime.settings import Listen, Settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError
-from store.registry import Registry, open_registry
+from store.registry import Registry, registry_of
 
 KANAAL: dict[str, Any] = {
     "naam": "zaken",
@@ -89,7 +89,7 @@ async def demo(settings: Settings, root: URL, *, say: Say) -> int:
 
 async def _steps(settings: Settings, root: URL, say: Say) -> None:
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        registry = await opened.enter_async_context(registry_of(settings))
         application = await opened.enter_async_context(_application(registry))
         say(f"  1 made a temporary application, {application.client_id}, that may publish and subscribe")
         client = await opened.enter_async_context(_client(application, root))

@@ -31,7 +31,7 @@ from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnfit
-from store.registry import Changes, Registry, open_registry
+from store.registry import Changes, Registry, registry_of
 
 PREFETCH = 32
 WATCH_INTERVAL = 10.0  # seconds
@@ -44,7 +44,7 @@ log = logger(__name__)
 async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Run the router until `stop`. Raises NrcError for what prevents it from working at all."""
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(open_registry(settings.registry_file))
+        registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         router = Router(settings, registry=registry, catalogue=catalogue, ready=ready)
         await catalogue.load()

@@ -6,6 +6,7 @@ docs/settings.md is made from this class.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import os
 from difflib import get_close_matches
@@ -66,6 +67,15 @@ class Settings(BaseSettings):
     )
     state_dir: Path = setting(
         Path("var"), "Where the registry file and the private broker live.", unit="folder"
+    )
+    secret_keys: Annotated[tuple[str, ...], NoDecode] = setting(
+        (),
+        "Keys that encrypt the secrets in the registry, comma-separated, the same for every process. The "
+        "first encrypts, all decrypt. Empty: those in the file secret.keys in NRC_STATE_DIR, which the first "
+        "start makes.",
+        unit="32 bytes in base64",
+        secret=True,
+        repr=False,
     )
     gateway_listen: Annotated[Listen, NoDecode] = setting(
         "127.0.0.1:8000", "Where the gateway listens.", unit="host:port"
@@ -163,7 +173,9 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = setting("console", "Form of the log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level logged.")
 
-    @field_validator("amqp_url", "callback_check_exempt_hosts", "retry_schedule", mode="before")
+    @field_validator(
+        "amqp_url", "secret_keys", "callback_check_exempt_hosts", "retry_schedule", mode="before"
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -202,6 +214,20 @@ class Settings(BaseSettings):
                 text = str(url.update_query(cafile=str(file)))
             trusted.append(text)
         return tuple(trusted)
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        # Either alphabet of base64 will do; the library takes one.
+        plain = tuple(key.replace("+", "-").replace("/", "_") for key in keys)
+        for key in plain:
+            try:
+                fits = len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError("each must be 32 bytes in base64; `openssl rand -base64 32` makes one")
+        return plain
 
     @field_validator("trusted_proxies", "callback_deny_networks", "callback_allow_networks", mode="before")
     @classmethod

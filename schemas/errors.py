@@ -6,6 +6,7 @@ NrcError
 ├── RegistryError            the registry cannot be read or written
 │   ├── RegistryInUse        another host holds the SQLite file
 │   ├── RegistryTooNew       a newer program wrote the file
+│   ├── SecretsUnreadable    a key of the encrypted secrets is missing, or one of these is damaged
 │   └── Conflict             a unique name is taken, or the row has gone
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
@@ -53,6 +54,10 @@ class RegistryInUse(RegistryError):
 
 class RegistryTooNew(RegistryError):
     """The registry was written by a newer version of this program."""
+
+
+class SecretsUnreadable(RegistryError):
+    """Encrypted secrets of the registry cannot be read: a key is missing, or a value is damaged."""
 
 
 class Conflict(RegistryError):

@@ -6,7 +6,7 @@ return. They raise RegistryError (or its subclasses) and nothing of the database
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
+from runtime.settings import Settings
 from schemas.abonnement import Abonnement, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
@@ -58,6 +59,23 @@ class Declared:
     key: str
     owner: str = ""
     orphan_since: float | None = None
+
+
+KEYS_FILE = "secret.keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """How the secrets are kept. Nothing in it is secret.
+
+    where: where the keys come from. keys: their names, the first encrypts. in_use: how many values are under
+    each ("": not encrypted). faults: a line for each value that cannot be read.
+    """
+
+    where: str
+    keys: tuple[str, ...]
+    in_use: Mapping[str, int]
+    faults: tuple[str, ...]
 
 
 class Registry(Protocol):
@@ -125,6 +143,16 @@ class Registry(Protocol):
         `give_to` is unknown.
         """
 
+    async def check_secrets(self) -> Secrets:
+        """Decrypt every secret, and say what can't be."""
+
+    async def rotate_secrets(self, *, progress: Callable[[int, int], None]) -> int:
+        """Encrypt every secret with the first key, or with a new one when the keys are in our own file.
+
+        All or none; returns how many. progress: called with (done, all), in another thread. Not a change.
+        Raises SecretsUnreadable, with nothing written, when one can't be read.
+        """
+
     async def declared(self) -> tuple[Declared, ...]:
         """All that was noted as declared."""
 
@@ -138,8 +166,21 @@ class Registry(Protocol):
         """Forget what was removed from RabbitMQ. Not a change."""
 
 
-def open_registry(file: Path) -> Registry:
-    """The registry for a settings' `registry_file`; open it with `async with`."""
+def open_registry(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path | None = None) -> Registry:
+    """The registry in `file`; open it with `async with`.
+
+    Its secrets are encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys beside it).
+    """
+    from store.secrets import Vault
     from store.sqlite import SqliteRegistry
 
-    return SqliteRegistry(file)
+    return SqliteRegistry(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The registry of these settings; open it with `async with`."""
+    return open_registry(
+        settings.registry_file,
+        secret_keys=settings.secret_keys,
+        keys_file=settings.state_dir / KEYS_FILE,
+    )

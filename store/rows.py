@@ -1,4 +1,7 @@
-"""The registry's values as table rows and back. Pure; knows the columns of store/schema.py and no SQL."""
+"""The registry's values as table rows and back. Knows the columns of store/schema.py and no SQL.
+
+Secrets are encrypted in rows, and plain everywhere above.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.application import Application, Scope
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind
+from store.secrets import Vault, place
 
 Row = dict[str, Any]
 
@@ -40,13 +44,14 @@ def kanaal_of(row: Row) -> Kanaal:
     )
 
 
-def abonnement_row(abonnement: Abonnement) -> Row:
+def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
     """The row of an abonnement; `kanalen` is `[{naam, filters: [[name, value], …]}, …]`, in order."""
+    uuid = str(abonnement.uuid)
     kanalen = [{"naam": group.naam, "filters": group.filters} for group in abonnement.kanalen]
     return {
-        "uuid": str(abonnement.uuid),
+        "uuid": uuid,
         "callback_url": abonnement.callback_url,
-        "auth": abonnement.auth,
+        "auth": vault.seal(abonnement.auth, place("abonnement", "auth", uuid)),
         "kanalen": json.dumps(kanalen),
         "client_id": abonnement.client_id,
         "state": abonnement.state.value,
@@ -55,12 +60,12 @@ def abonnement_row(abonnement: Abonnement) -> Row:
     }
 
 
-def abonnement_of(row: Row) -> Abonnement:
+def abonnement_of(row: Row, vault: Vault) -> Abonnement:
     """The abonnement of a row."""
     return Abonnement(
         uuid=UUID(row["uuid"]),
         callback_url=row["callback_url"],
-        auth=row["auth"],
+        auth=vault.unseal(row["auth"], place("abonnement", "auth", row["uuid"])),
         kanalen=tuple(
             FilterGroup(naam=group["naam"], filters=tuple((name, value) for name, value in group["filters"]))
             for group in json.loads(row["kanalen"])
@@ -72,29 +77,31 @@ def abonnement_of(row: Row) -> Abonnement:
     )
 
 
-def application_row(application: Application) -> Row:
+def application_row(application: Application, vault: Vault) -> Row:
     """The row of an application."""
+    client_id = application.client_id
     return {
-        "client_id": application.client_id,
-        "secret": application.secret,
+        "client_id": client_id,
+        "secret": vault.seal(application.secret, place("application", "secret", client_id)),
         "label": application.label,
         "scopes": json.dumps(sorted(application.scopes)),
         "scopes_from_token": int(application.scopes_from_token),
-        "old_secret": application.old_secret,
+        "old_secret": vault.seal(application.old_secret, place("application", "old_secret", client_id)),
         "old_secret_until": application.old_secret_until,
         "change": application.change,
     }
 
 
-def application_of(row: Row) -> Application:
+def application_of(row: Row, vault: Vault) -> Application:
     """The application of a row."""
+    client_id = row["client_id"]
     return Application(
-        client_id=row["client_id"],
-        secret=row["secret"],
+        client_id=client_id,
+        secret=vault.unseal(row["secret"], place("application", "secret", client_id)),
         label=row["label"],
         scopes=frozenset(map(Scope, json.loads(row["scopes"]))),
         scopes_from_token=bool(row["scopes_from_token"]),
-        old_secret=row["old_secret"],
+        old_secret=vault.unseal(row["old_secret"], place("application", "old_secret", client_id)),
         old_secret_until=row["old_secret_until"],
         change=row["change"],
     )

@@ -6,14 +6,21 @@ names of the applied ones stand in the file itself, so an older program sees tha
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
 from schemas.errors import RegistryError, RegistryTooNew
+from store.sealed import keys_in_use, seal_plain
+from store.secrets import Vault
+from store.upgrade import keep_copy
+
+Step = Callable[[Database, Vault], None]
 
 
-def _first(db: Database) -> None:
+def _first(db: Database, _: Vault) -> None:
     # filters, slots, kanalen and scopes are JSON. `counter` has one row: change is the number of the last
     # change, forgotten that of the newest removal whose tombstone (in `removed`) was cleared away.
     db.executescript(
@@ -41,7 +48,7 @@ def _first(db: Database) -> None:
     )
 
 
-def _declared(db: Database) -> None:
+def _declared(db: Database, _: Vault) -> None:
     db.executescript(
         """
         CREATE TABLE declared (kind TEXT NOT NULL, key TEXT NOT NULL, owner TEXT NOT NULL, orphan_since REAL,
@@ -51,7 +58,7 @@ def _declared(db: Database) -> None:
     )
 
 
-def _lease(db: Database) -> None:
+def _lease(db: Database, _: Vault) -> None:
     # A row per open registry: `boot` tells hosts apart, `at` (Unix seconds) is when it last showed itself.
     db.executescript(
         """
@@ -61,24 +68,32 @@ def _lease(db: Database) -> None:
     )
 
 
-STEPS = {
+def _encrypted(db: Database, vault: Vault) -> None:
+    # From here on `auth`, `secret` and `old_secret` are what store/secrets.py makes of them, or empty.
+    seal_plain(db, vault)
+
+
+ENCRYPTED = "0004_encrypted"
+
+STEPS: dict[str, Step] = {
     "0001_kanalen_abonnementen_applications": _first,
     "0002_declared": _declared,
     "0003_lease": _lease,
+    ENCRYPTED: _encrypted,
 }
 
-_migrations = Migrations("registry")
-for _name, _step in STEPS.items():
-    _migrations(name=_name)(_step)
 
+def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
+    """Bring the tables to this program's form, within the caller's transaction; returns the steps done.
 
-def migrate(db: Database, file: Path) -> None:
-    """Bring the tables to this program's form, within the caller's transaction.
-
-    Raises RegistryTooNew when the file has steps that this program does not know, RegistryError when the
-    file is another program's.
+    Opens `vault`, and keeps a copy of a file that was in use before. Raises RegistryTooNew when the file has
+    steps that this program does not know, SecretsUnreadable when a key is missing, RegistryError when the
+    file is another program's or no copy can be made.
     """
-    applied = {step.name for step in _migrations.applied(db)}
+    migrations = Migrations("registry")
+    for name, step in STEPS.items():
+        migrations(name=name)(_with(vault, step))
+    applied = {step.name for step in migrations.applied(db)}
     if newer := sorted(applied - STEPS.keys()):
         raise RegistryTooNew(
             f"{file} was written by a newer version of nrc (step {newer[-1]}): start that version, or "
@@ -89,5 +104,19 @@ def migrate(db: Database, file: Path) -> None:
             f"{file} is an SQLite database of another program: point NRC_DATABASE_URL or NRC_STATE_DIR "
             "elsewhere."
         )
-    if STEPS.keys() - applied:
-        _migrations.apply(db)
+    # What is not encrypted any more is a fault of that row, found when it is read.
+    vault.open(keys_in_use(db).keys() - {""} if ENCRYPTED in applied else ())
+    pending = [name for name in STEPS if name not in applied]
+    if pending:
+        if applied:
+            keep_copy(file, pending[0])
+        migrations.apply(db)
+    return pending
+
+
+def _with(vault: Vault, step: Step) -> Callable[[Database], None]:
+    @functools.wraps(step)
+    def apply(db: Database) -> None:
+        step(db, vault)
+
+    return apply

@@ -22,7 +22,7 @@ from schemas.application import Application
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal, slots_for
 from store.lease import RENEWAL, boot_id
-from store.registry import Changes, Declared
+from store.registry import KEYS_FILE, Changes, Declared, Secrets
 from store.rows import (
     Row,
     abonnement_of,
@@ -34,6 +34,8 @@ from store.rows import (
     kanaal_of,
     kanaal_row,
 )
+from store.sealed import keys_in_use, seal_again, unreadable
+from store.secrets import Vault
 from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0
@@ -42,19 +44,24 @@ TOMBSTONE_AGE = 30 * 24 * 3600.0
 class SqliteRegistry:
     """The registry in one file, for the processes of one host.
 
-    boot: what tells this host from others, for tests. clock: Unix seconds. Times are in seconds.
+    vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
+    for tests. clock: Unix seconds. Times are in seconds.
     """
 
     def __init__(
         self,
         file: Path,
         *,
+        vault: Vault | None = None,
         boot: str | None = None,
         busy_timeout: float = BUSY_TIMEOUT,
         renewal: float = RENEWAL,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = SqliteFile(file, boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal)
+        self._vault = vault or Vault((), file.with_name(KEYS_FILE))
+        self._file = SqliteFile(
+            file, vault=self._vault, boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
+        )
         self._clock = clock
 
     async def __aenter__(self) -> Self:
@@ -70,7 +77,7 @@ class SqliteRegistry:
         return await self._file.read(lambda db: _counter(db)[0])
 
     async def changes_since(self, number: int) -> Changes:
-        return await self._file.read(lambda db: _changes_since(db, number))
+        return await self._file.read(lambda db: _changes_since(db, number, self._vault))
 
     async def add_kanaal(self, kanaal: Kanaal) -> Kanaal:
         def work(db: Database) -> Kanaal:
@@ -123,7 +130,7 @@ class SqliteRegistry:
         def work(db: Database) -> Abonnement:
             _check_kanalen(db, abonnement)
             added = replace(abonnement, change=_next_change(db))
-            _insert(db, "abonnement", str(added.uuid), abonnement_row(added))
+            _insert(db, "abonnement", str(added.uuid), abonnement_row(added, self._vault))
             return added
 
         return await self._file.write(work)
@@ -135,7 +142,7 @@ class SqliteRegistry:
                 raise Conflict(f"abonnement {abonnement.uuid} is gone.")
             _check_kanalen(db, abonnement)
             changed = replace(abonnement, client_id=row["client_id"], change=_next_change(db))
-            db.table("abonnement").update(str(abonnement.uuid), abonnement_row(changed))
+            db.table("abonnement").update(str(abonnement.uuid), abonnement_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)
@@ -147,11 +154,11 @@ class SqliteRegistry:
             row = _row(db, "abonnement", str(uuid))
             if row is None or callback_url not in (None, row["callback_url"]):
                 return None
-            abonnement = abonnement_of(row)
+            abonnement = abonnement_of(row, self._vault)
             if (abonnement.state, abonnement.state_reason) == (state, reason):
                 return abonnement
             changed = replace(abonnement, state=state, state_reason=reason, change=_next_change(db))
-            db.table("abonnement").update(str(uuid), abonnement_row(changed))
+            db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)
@@ -170,7 +177,7 @@ class SqliteRegistry:
             if _row(db, "application", application.client_id) is not None:
                 raise Conflict(f"there is an application {application.client_id!r} already.")
             added = replace(application, change=_next_change(db))
-            _insert(db, "application", added.client_id, application_row(added))
+            _insert(db, "application", added.client_id, application_row(added, self._vault))
             return added
 
         return await self._file.write(work)
@@ -180,7 +187,7 @@ class SqliteRegistry:
             if _row(db, "application", application.client_id) is None:
                 raise Conflict(f"there is no application {application.client_id!r}.")
             changed = replace(application, change=_next_change(db))
-            db.table("application").update(application.client_id, application_row(changed))
+            db.table("application").update(application.client_id, application_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)
@@ -205,6 +212,18 @@ class SqliteRegistry:
             return tuple(map(UUID, owned))
 
         return await self._file.write(work)
+
+    async def check_secrets(self) -> Secrets:
+        def work(db: Database) -> Secrets:
+            faults = tuple(unreadable(db, self._vault))
+            return Secrets(self._vault.where, self._vault.key_ids, keys_in_use(db), faults)
+
+        return await self._file.read(work)
+
+    async def rotate_secrets(self, *, progress: Callable[[int, int], None]) -> int:
+        count = await self._file.write(lambda db: seal_again(db, self._vault, progress=progress))
+        await self._file.scrub()
+        return count
 
     async def declared(self) -> tuple[Declared, ...]:
         return await self._file.read(lambda db: tuple(map(declared_of, db.query("SELECT * FROM declared"))))
@@ -249,7 +268,7 @@ def _next_change(db: Database) -> int:
     return _counter(db)[0]
 
 
-def _changes_since(db: Database, number: int) -> Changes:
+def _changes_since(db: Database, number: int, vault: Vault) -> Changes:
     last, forgotten = _counter(db)
     whole = number <= 0 or number < forgotten or number > last
     after = [0 if whole else number]
@@ -263,8 +282,8 @@ def _changes_since(db: Database, number: int) -> Changes:
     return Changes(
         number=last,
         kanalen=tuple(map(kanaal_of, changed("kanaal"))),
-        abonnementen=tuple(map(abonnement_of, changed("abonnement"))),
-        applications=tuple(map(application_of, changed("application"))),
+        abonnementen=tuple(abonnement_of(row, vault) for row in changed("abonnement")),
+        applications=tuple(application_of(row, vault) for row in changed("application")),
         gone_kanalen=frozenset(map(UUID, gone["kanaal"])),
         gone_abonnementen=frozenset(map(UUID, gone["abonnement"])),
         gone_applications=frozenset(gone["application"]),

@@ -23,8 +23,11 @@ from sqlite_utils import Database
 
 from runtime.log import logger
 from schemas.errors import Conflict, RegistryError
+from store.durable import sync_folder
 from store.lease import RENEWAL, refuse_other_hosts, release, renew
-from store.schema import migrate
+from store.schema import ENCRYPTED, STEPS, migrate
+from store.secrets import Vault
+from store.upgrade import copy_name, scrub
 
 BUSY_TIMEOUT = 5.0
 
@@ -49,13 +52,21 @@ class SqliteFile:
     """Transactions on one file: `read` sees one snapshot, `write` is on disk when it returns.
 
     Any number of processes of one host may have the file open. Raises RegistryError and its subclasses only.
-    boot: what tells this host from others (`store.lease.boot_id`). Times are in seconds.
+    vault: opened with the file. boot: what tells this host from others (`store.lease.boot_id`). Times are in
+    seconds.
     """
 
     def __init__(
-        self, file: Path, *, boot: str, busy_timeout: float = BUSY_TIMEOUT, renewal: float = RENEWAL
+        self,
+        file: Path,
+        *,
+        vault: Vault,
+        boot: str,
+        busy_timeout: float = BUSY_TIMEOUT,
+        renewal: float = RENEWAL,
     ) -> None:
         self._file = file
+        self._vault = vault
         self._boot = boot
         self._renewal = renewal
         self._holder = f"{os.getpid()}-{uuid4()}"
@@ -114,15 +125,25 @@ class SqliteFile:
 
         return await self._writer.run(transaction)
 
+    async def scrub(self) -> None:
+        """Leave nothing in the file of what was overwritten or removed, as far as other processes let us."""
+        await self._writer.run(lambda: scrub(self._writer.db, self._file))
+
     def _open_writer(self) -> None:
         _create(self._file)
         self._writer.open()
         _use_wal(self._writer.db, self._file, deadline=time.monotonic() + self._writer.busy_timeout)
         now = time.time()
         with _immediate(self._writer.db) as db:
-            migrate(db, self._file)
+            done = migrate(db, self._file, self._vault)
             refuse_other_hosts(db, self._file, boot=self._boot, now=now)
             renew(db, holder=self._holder, boot=self._boot, now=now)
+        if done and len(done) < len(STEPS):
+            copy = copy_name(self._file, done[0])
+            log.info("registry upgraded", file=str(self._file), steps=done, copy=str(copy))
+            if ENCRYPTED in done:
+                scrub(self._writer.db, self._file)
+                log.warning("the copy holds secrets in plain text; remove it once all works", copy=str(copy))
 
     async def _keep_lease(self) -> None:
         opened = _inode(self._file)
@@ -168,6 +189,8 @@ class _Connection:
         self._db = Database(connection, execute_plugins=False)
         # In WAL mode anything less leaves the last commits to the operating system's good fortune.
         self._db.execute("PRAGMA synchronous=FULL")
+        # What is overwritten or removed does not stay behind in unused parts of a page.
+        self._db.execute("PRAGMA secure_delete=ON")
 
     async def run(self, work: Callable[[], T]) -> T:
         try:
@@ -229,11 +252,7 @@ def _create(file: Path) -> None:
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except FileExistsError:
             return
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(file.parent)
 
 
 def _use_wal(db: Database, file: Path, *, deadline: float) -> None:

@@ -15,6 +15,7 @@ from nrc.cli.kanaal import kanaal
 from nrc.cli.processes import deliverer, demo, gateway, router, up, version
 from nrc.cli.publish import publish
 from nrc.cli.queues import queues
+from nrc.cli.secret_keys import secrets
 from nrc.cli.settings import settings
 from nrc.cli.token import token
 from nrc.cli.undeliverable import undeliverable
@@ -60,6 +61,7 @@ for _command in (
     undeliverable,
     reconcile,
     health,
+    secrets,
     settings,
     version,
 ):

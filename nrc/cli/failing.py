@@ -14,6 +14,7 @@ from schemas.errors import (
     NrcError,
     RegistryError,
     RegistryTooNew,
+    SecretsUnreadable,
     SettingsError,
     UsageError,
 )
@@ -37,7 +38,7 @@ def exit_code(error: NrcError) -> Exit:
     match error:
         case UsageError() | SettingsError():
             return Exit.USAGE
-        case Conflict() | RegistryTooNew():
+        case Conflict() | RegistryTooNew() | SecretsUnreadable():
             return Exit.FAILED
         case RegistryError() | BrokerError() | GatewayUnreachable():
             return Exit.NOT_REACHABLE

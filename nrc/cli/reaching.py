@@ -19,7 +19,7 @@ from runtime.amqp import Link, connect
 from runtime.log import configure_logging
 from runtime.settings import Settings, origins
 from schemas.errors import BrokerUnavailable
-from store.registry import Registry, open_registry
+from store.registry import Registry, registry_of
 
 T = TypeVar("T")
 
@@ -42,13 +42,12 @@ class OpenRegistry:
 @asynccontextmanager
 async def opened_registry(settings: Settings) -> AsyncIterator[OpenRegistry]:
     """The registry of these settings, made when it is not there. Raises RegistryError."""
-    file = settings.registry_file
-    async with open_registry(file) as registry:
+    async with registry_of(settings) as registry:
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
         if catalogue.number == 0:
             # Perhaps just made, in another folder than was meant.
-            note(f"this registry is empty: {file}")
+            note(f"this registry is empty: {settings.registry_file}")
         yield OpenRegistry(registry, catalogue)
 
 

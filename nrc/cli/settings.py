@@ -96,7 +96,7 @@ def page() -> str:
 
 
 def shown(value: Any, *, secret: bool = False) -> str:
-    """A setting's value as one would write it in the environment. secret: passwords in URLs are masked."""
+    """A setting's value as one would write it in the environment. secret: masked; of a URL its password."""
     match value:
         case None:
             return ""
@@ -112,5 +112,7 @@ def shown(value: Any, *, secret: bool = False) -> str:
 
 
 def _masked(text: str) -> str:
+    if "://" not in text:
+        return "***" if text else ""
     url = URL(text)
     return str(url.with_password("***")) if url.password else text

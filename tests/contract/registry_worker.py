@@ -13,6 +13,7 @@ from uuid import uuid4
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from runtime.log import configure_logging
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal
 from store.registry import open_registry
@@ -31,4 +32,5 @@ async def main(address: str, task: str, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    configure_logging(form="json", level="info", process="worker")
     asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

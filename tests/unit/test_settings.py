@@ -36,6 +36,7 @@ WRONG = {
     "amqp_ca_file": "/does/not/exist.pem",
     "amqp_url": "http://localhost",
     "database_url": "postgresql://localhost/nrc",
+    "secret_keys": "c2hvcnQ=",
     "gateway_listen": "8000",
     "health_listen": "localhost:http",
     "public_url": "nrc.example.com",
@@ -77,6 +78,10 @@ def test_every_wrong_setting_is_reported_at_once() -> None:
     [
         ("amqp_url", "amqp://user:secret/part@host/"),
         ("amqp_url", "amqp://user:secret#part@host/"),
+        ("secret_keys", "secret"),
+        ("secret_keys", f"{'a' * 43}=,secret-in-hex"),
+        ("secret_keys", f"{'a' * 43}=!"),
+        ("secret_keys", "é" * 43),
         ("amqp_url", "amqp://host:99999/"),
         ("amqp_url", "amqp://[::1/"),
         ("amqp_url", "amqp://fine/,rabbit2"),
@@ -102,6 +107,7 @@ def test_a_wrong_value_is_one_fault_that_does_not_repeat_it(field: str, value: s
     "field, text, value",
     [
         ("amqp_url", "amqp://a/v, amqps://u:p%2Fw@b:1,", ("amqp://a/v", "amqps://u:p%2Fw@b:1")),
+        ("secret_keys", f"{'+/' * 21}A=, {'a' * 42}A=", (f"{'-_' * 21}A=", f"{'a' * 42}A=")),
         ("gateway_listen", "[::1]:80", ("::1", 80)),
         ("gateway_listen", ":80", ("0.0.0.0", 80)),
         ("health_listen", "", None),
@@ -163,6 +169,15 @@ def test_passwords_are_masked(tmp_path: Path, form: list[str]) -> None:
     ran = nrc(tmp_path, "settings", *form, env={"NRC_AMQP_URL": url})
     assert "amqp://nrc:***@one:5672/v,amqps://nrc:***@two/" in ran.out
     assert "hidden" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_keys_are_masked(tmp_path: Path, form: list[str]) -> None:
+    keys = [f"{'a' * 42}A=", f"{'b' * 42}A="]
+    ran = nrc(tmp_path, "settings", *form, env={"NRC_SECRET_KEYS": ",".join(keys)})
+    assert "***,***" in ran.out
+    assert not any(key in ran.out + ran.err for key in keys)
+    assert keys[0] not in repr(load_settings(_env_file=None, secret_keys=",".join(keys)))
 
 
 def test_settings_for_a_terminal_and_for_a_file(tmp_path: Path) -> None:

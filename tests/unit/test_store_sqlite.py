@@ -17,6 +17,7 @@ from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
 from store import lease, schema
+from store.secrets import Vault
 from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
 from store.sqlite_file import SqliteFile, registry_error
 from tests.eventually import eventually
@@ -32,6 +33,10 @@ def file(tmp_path: Path) -> Path:
 
 def a_kanaal(naam: str = "zaken") -> Kanaal:
     return Kanaal(uuid4(), naam, "", (), ())
+
+
+def a_vault(file: Path) -> Vault:
+    return Vault((), file.with_name("secret.keys"))
 
 
 def ask(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -63,19 +68,20 @@ async def test_the_file_is_its_owners_only(file: Path) -> None:
     async with SqliteRegistry(file) as registry:
         await registry.add_application(Application("zac", "geheim"))
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
-    assert modes == {"registry.db": 0o600, "registry.db-wal": 0o600, "registry.db-shm": 0o600}
+    assert set(modes) == {"registry.db", "registry.db-wal", "registry.db-shm", "secret.keys"}
+    assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 async def test_closing_leaves_one_file_to_copy(file: Path) -> None:
     async with SqliteRegistry(file) as registry:
         await registry.add_kanaal(a_kanaal())
-    assert [path.name for path in file.parent.iterdir()] == ["registry.db"]
+    assert {path.name for path in file.parent.iterdir()} == {"registry.db", "secret.keys"}
     assert ask(file, "SELECT naam FROM kanaal") == [("zaken",)]
 
 
 async def test_commits_wait_for_the_disk(file: Path) -> None:
-    async with SqliteFile(file, boot="here") as opened:
+    async with SqliteFile(file, vault=a_vault(file), boot="here") as opened:
         journal, synchronous = await opened.write(
             lambda db: [
                 db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -90,7 +96,10 @@ async def test_a_failed_write_leaves_nothing(file: Path) -> None:
         db.execute("UPDATE counter SET change = 7")
         raise Conflict("half way")
 
-    async with SqliteRegistry(file) as registry, SqliteFile(file, boot=lease.boot_id()) as opened:
+    async with (
+        SqliteRegistry(file) as registry,
+        SqliteFile(file, vault=a_vault(file), boot=lease.boot_id()) as opened,
+    ):
         with pytest.raises(Conflict, match="half way"):
             await opened.write(half)
         assert await registry.change_number() == 0
@@ -119,17 +128,12 @@ async def test_an_older_file_is_brought_up_to_date(file: Path, monkeypatch: pyte
 
 
 async def test_a_step_that_fails_takes_all_with_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = schema.Migrations("registry")
-    for name, step in schema.STEPS.items():
-        broken(name=name)(step)
-
-    @broken(name="9999_broken")
-    def _broken(db: Database) -> None:
+    def broken(db: Database, _: Vault) -> None:
         db.execute("CREATE TABLE half (id)")
         db.execute("SELECT * FROM nowhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "_migrations", broken)
+        patch.setattr(schema, "STEPS", schema.STEPS | {"9999_broken": broken})
         with pytest.raises(RegistryError, match="nowhere"):
             await SqliteRegistry(file).__aenter__()
     assert ask(file, "SELECT name FROM sqlite_master") == []
@@ -145,6 +149,30 @@ async def test_a_newer_file_is_left_alone(file: Path) -> None:
     with pytest.raises(RegistryTooNew, match=r"newer version of nrc .*0099_from_the_future"):
         await SqliteRegistry(file).__aenter__()
     assert content(file) == before
+
+
+async def test_a_file_that_a_newer_program_made_is_left_alone(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(db: Database, _: Vault) -> None:
+        db.execute("ALTER TABLE kanaal ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'")
+
+    async with SqliteRegistry(file) as registry:
+        kanaal = await registry.add_kanaal(a_kanaal())
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "STEPS", schema.STEPS | {"0099_colour": step})
+        async with SqliteRegistry(file) as registry:
+            assert await registry.change_number() == 1
+    before = content(file)
+    with pytest.raises(RegistryTooNew, match="0099_colour") as refused:
+        await SqliteRegistry(file).__aenter__()
+    assert "\n" not in str(refused.value)
+    assert content(file) == before
+
+    # The way back that the message names.
+    file.with_name("registry.db.before-0099_colour").replace(file)
+    async with SqliteRegistry(file) as registry:
+        assert (await registry.changes_since(0)).kanalen == (kanaal,)
 
 
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
@@ -173,7 +201,7 @@ async def test_many_threads_open_a_fresh_file_at_once(file: Path) -> None:
     await asyncio.gather(*(registry.add_kanaal(a_kanaal(f"k{n}")) for n, registry in enumerate(registries)))
     assert [await registry.change_number() for registry in registries] == [8] * 8
     await asyncio.gather(*(registry.__aexit__(None, None, None) for registry in registries))
-    assert [path.name for path in file.parent.iterdir()] == ["registry.db"]
+    assert {path.name for path in file.parent.iterdir()} == {"registry.db", "secret.keys"}
 
 
 # One host
@@ -195,9 +223,9 @@ async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) ->
 
 
 @pytest.mark.parametrize("age, refused", [(29.0, True), (31.0, False), (-29.0, True), (-1e7, False)])
-def test_a_lease_runs_out(age: float, refused: bool) -> None:
+def test_a_lease_runs_out(age: float, refused: bool, file: Path) -> None:
     db = Database(memory=True)
-    schema.migrate(db, Path("registry.db"))
+    schema.migrate(db, Path("registry.db"), a_vault(file))
     now = 1_700_000_000.0
     lease.renew(db, holder="a", boot="here", now=now - age)
     lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import math
 from base64 import urlsafe_b64encode
@@ -361,3 +362,42 @@ def test_the_memory_is_bounded() -> None:
     for number in range(MAX_REMEMBERED + 10):
         tokens.credentials("Bearer " + made(jti=str(number)), now=NOW)
     assert len(tokens._remembered) == MAX_REMEMBERED
+
+
+# What a refusal must not tell
+
+
+@pytest.mark.parametrize("header", [{"alg": "HS256"}, {"alg": "HS512"}, {"alg": "none"}])
+def test_a_refusal_is_the_same_work_for_every_client(
+    header: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted, not timed: what is hashed, and what is compared in constant time."""
+    work: list[str] = []
+    real_new, real_compare = hmac.new, hmac.compare_digest
+
+    def new(key: bytes, message: bytes, *rest: Any) -> Any:
+        work.append("hash")
+        return real_new(key, message, *rest)
+
+    def compare(one: bytes, other: bytes) -> bool:
+        work.append("compare")
+        return real_compare(one, other)
+
+    done = {}
+    for client_id in ["zrc", "draait", "gedraaid", "zonder", "oud", "wie", "xx"]:
+        token = ".".join([part({**header, "typ": "JWT"}), part({"client_id": client_id}), part(b"x" * 32)])
+        work.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr("jwt.algorithms.hmac.new", new)
+            patch.setattr("jwt.algorithms.hmac.compare_digest", compare)
+            code_of(token)
+        done[client_id] = work[:]
+    assert done["wie"] == ["hash", "compare"] * 2
+    assert {client: steps for client, steps in done.items() if steps != done["wie"]} == {}
+
+
+def test_the_texts_of_refusals_name_no_client() -> None:
+    for claims in ({"client_id": "wie"}, {"secret": "anders"}, {"secret": "anders", "client_id": "draait"}):
+        with pytest.raises(PermissionDenied) as refusal:
+            verified(made(**claims))
+        assert not any(name in refusal.value.detail for name in ("wie", "draait", "zrc"))

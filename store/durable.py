@@ -1,0 +1,35 @@
+"""Small files that are there whole, on disk and for their owner only, or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+
+def keep(file: Path, content: bytes, *, replace: bool) -> None:
+    """Have `file` with this content. Raises OSError; FileExistsError when it is there, unless `replace`."""
+    new = file.with_name(f".{file.name}.{uuid4().hex}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(descriptor)
+        if replace:
+            new.replace(file)
+        else:
+            # A link, and not an empty file that is then filled: nobody reads half a key.
+            os.link(new, file)
+    finally:
+        new.unlink(missing_ok=True)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made or renamed in the folder outlives a loss of power. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
