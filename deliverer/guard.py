@@ -1,7 +1,7 @@
 """Whether anything may be sent to a resolved address. Pure: addresses and networks in, a refusal or none out.
 
 Looks nothing up and opens nothing: `client` and `resolving` ask it about each address before a connection is
-made. docs/decisions/0040-callback-addresses.md has the reasons.
+made. docs/decisions/0015-callback-addresses.md has the reasons.
 """
 
 from __future__ import annotations

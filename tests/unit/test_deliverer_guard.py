@@ -107,7 +107,12 @@ def test_all_else_is_free(text: str) -> None:
     ],
 )
 def test_the_operators_networks(deny: str, allow: str, text: str, expected: Rule | None) -> None:
-    settings = load_settings(_env_file=None, callback_deny_networks=deny, callback_allow_networks=allow)
+    settings = load_settings(
+        _env_file=None,
+        callback_deny_networks=deny,
+        callback_allow_networks=allow,
+        callback_allow_loopback=False,
+    )
     assert rule(text, Policy.of(settings)) is expected
 
 

@@ -140,6 +140,8 @@ def test_every_place_that_the_architecture_names_is_there() -> None:
                 here |= {f"{node.name}.{method.name}" for method in node.body if hasattr(method, "name")}
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 here.add(node.name)
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                here.add(node.target.id)
             if isinstance(node, ast.Assign):
                 here |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     pages = "\n".join(page.read_text() for page in PAGES)
