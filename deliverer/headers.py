@@ -25,14 +25,14 @@ from uuid import UUID
 import orjson
 
 from deliverer.client import Failure
+from router.names import ABONNEMENT_HEADER, KENMERK_PREFIX
 
-ABONNEMENT = "nrc-abonnement"
+ABONNEMENT = ABONNEMENT_HEADER
 ATTEMPTS = "nrc-attempts"
 FAILURES = "nrc-failures"
 DUE = "nrc-due"
 UNDELIVERABLE_AT = "nrc-undeliverable-at"
 
-KENMERK_PREFIX = "k."
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
 

@@ -14,6 +14,12 @@ RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"
 REQUESTS = "nrc.router"
 
+KENMERK_PREFIX = "k."
+"""Of the headers that hold kenmerken."""
+
+ABONNEMENT_HEADER = "nrc-abonnement"
+"""On a message that a deliverer has seen: whose it is."""
+
 _PLAIN_NAAM = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
 _ABONNEMENT = re.compile(r"nrc\.abonnement\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _WAIT = re.compile(r"nrc\.wait\.(\d+)")

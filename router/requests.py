@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 import orjson
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aiormq.exceptions import ChannelNotFoundEntity, PublishError
+from aiormq.exceptions import PublishError
 
 from router import names
+from router.depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe
 from schemas.errors import BrokerUnavailable
 
@@ -106,7 +107,7 @@ class RouterClient:
         """Return once a router consumes requests; BrokerUnavailable when none came in time."""
         connection = self._link.connection
         deadline = asyncio.get_running_loop().time() + TAKEN_TIMEOUT
-        while connection is not None and not await _has_consumer(connection):
+        while connection is not None and not await _at_work(connection):
             if asyncio.get_running_loop().time() > deadline:
                 raise BrokerUnavailable("no router is at work; is one running?")
             await asyncio.sleep(LOOK_AGAIN)
@@ -129,12 +130,6 @@ class RouterClient:
             waiting.set_result(orjson.loads(message.body))
 
 
-async def _has_consumer(connection: AbstractConnection) -> bool:
-    channel = connection.channel(publisher_confirms=False)
-    await channel.initialize()
-    try:
-        queue = await channel.declare_queue(names.REQUESTS, passive=True)
-    except ChannelNotFoundEntity:
-        return False
-    await channel.close()
-    return bool(queue.declaration_result.consumer_count)
+async def _at_work(connection: AbstractConnection) -> bool:
+    depth = (await depths(connection, [names.REQUESTS]))[names.REQUESTS]
+    return depth is not None and depth.consumers > 0

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
-from router.names import kanaal_exchange, word
+from router.names import KENMERK_PREFIX, kanaal_exchange, word
 from router.publishing import Outgoing
 from schemas.fields import normalise
 from schemas.kanaal import MAX_SLOTS, Kanaal
@@ -50,7 +50,7 @@ def slot_pattern(words: Mapping[int, str]) -> str:
 
 def header_name(slot: str) -> str:
     """The header of a slot. Never its bare name: `x-…`, `CC` and `BCC` mean something to RabbitMQ."""
-    return "k." + (slot if len(slot.encode()) <= _MAX_HEADER_NAME else "~" + word(slot))
+    return KENMERK_PREFIX + (slot if len(slot.encode()) <= _MAX_HEADER_NAME else "~" + word(slot))
 
 
 def header_value(value: str) -> str:

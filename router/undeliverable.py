@@ -19,12 +19,11 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.depth import depths
+from router.names import ABONNEMENT_HEADER, KENMERK_PREFIX
 from router.publishing import Outgoing, Publisher
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerError, BrokerUnavailable
 
-ABONNEMENT_HEADER = "nrc-abonnement"
-KENMERK_PREFIX = "k."
 GET_TIMEOUT = 10.0  # seconds
 
 
