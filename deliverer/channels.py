@@ -90,7 +90,7 @@ class ConsumingChannel:
         lost: Callable[[Consumer], None],
     ) -> Self:
         """A new channel; `prefetch` messages at once for each consumer."""
-        channel = await _open(connection)
+        channel = await open_channel(connection)
         await channel.basic_qos(prefetch_count=prefetch)
         return cls(connection, channel, deliver=deliver, lost=lost)
 
@@ -152,7 +152,7 @@ class ConsumingChannel:
     async def _check_queue(self, name: str) -> None:
         try:
             if self._asking is None or self._asking.is_closed:
-                self._asking = await _open(self._connection)
+                self._asking = await open_channel(self._connection)
             await self._asking.queue_declare(name, passive=True)
         except AMQPChannelError as error:
             raise QueueMissing(f"{name}: {describe(error)}") from error
@@ -203,7 +203,7 @@ class ConsumingChannel:
             self._lost(consumer)
 
 
-async def _open(connection: AbstractConnection) -> AbstractChannel:
+async def open_channel(connection: AbstractConnection) -> AbstractChannel:
     """A channel of the client library's lower layer: one task for each message, where the upper makes two."""
     transport = connection.transport
     # Of a closed connection the client library makes a bare RuntimeError.

@@ -88,6 +88,11 @@ class Failure:
     status: int | None = None
     rule: Rule | None = None
 
+    @property
+    def in_words(self) -> str:
+        """Class and detail, for people."""
+        return f"{self.kind}: {self.detail}"
+
 
 class _Request(ClientRequest):
     """Sends the headers it was given, in latin-1, and nothing of its own but Host and Content-Length."""

@@ -2,8 +2,7 @@
 
 Pure: time, schedule and history come in, a decision goes out, and `settle` carries it out.
 
-A circuit breaker belongs in `decide`'s caller: it decides whether a message is attempted at all, never
-what follows from an attempt.
+Whether a callback is attempted at all is not decided here: that is `breaker`'s, and goes before.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from router.topology import RUNGS
 MAX_RETRY_AFTER = 3600  # seconds
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 GONE = 410
+GONE_REASON = "callback answered 410 (gone)"
 LATE = 1.0  # seconds that a wait may be longer than asked, to save a rung
 
 
@@ -88,7 +88,7 @@ def decide(
         wait = asked_wait(answer, now=now)
         next_time = Retry(after if wait is None else until(after, seconds=wait, now=now), step)
     if failure.status == GONE:
-        return Suspend("callback answered 410 (gone)", otherwise=next_time)
+        return Suspend(GONE_REASON, otherwise=next_time)
     return next_time
 
 

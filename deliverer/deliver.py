@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,12 +15,23 @@ import orjson
 from aiormq.abc import DeliveredMessage
 from yarl import URL
 
+from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient, Failure, Response
-from deliverer.decide import Decision, Delivered, Retry, Suspend, Undeliverable, classify, decide, next_rung
+from deliverer.decide import (
+    Decision,
+    Retry,
+    Suspend,
+    Undeliverable,
+    classify,
+    decide,
+    next_rung,
+)
+from deliverer.failures import LastFailures
 from deliverer.headers import kept_headers, read_history
+from deliverer.hold import Holder
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
-from deliverer.suspend import Suspender
+from deliverer.slow_start import SlowStart
 from router.filters import has_filters, matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement, State
@@ -40,7 +51,10 @@ class Deliverer:
         client: CallbackClient,
         slots: Slots,
         settle: Settle,
-        suspender: Suspender,
+        breaker: Breaker,
+        slow_start: SlowStart,
+        holder: Holder,
+        failures: LastFailures,
         schedule: Sequence[int],
         timeout: float,
     ) -> None:
@@ -48,7 +62,10 @@ class Deliverer:
         self._client = client
         self._slots = slots
         self._settle = settle
-        self._suspender = suspender
+        self._breaker = breaker
+        self._slow_start = slow_start
+        self._holder = holder
+        self._failures = failures
         self._schedule = schedule
         self._timeout = timeout
         self.counts: Counter[str] = Counter()
@@ -58,34 +75,48 @@ class Deliverer:
         if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
             await self._settle.wait_on(delivery)
             return
-        # Whether an endpoint is attempted at all (a circuit breaker) is to be decided here.
+        succeeded = False
+        await self._slow_start.enter(delivery.abonnement)
+        try:
+            succeeded = await self._attempt(delivery)
+        finally:
+            self._slow_start.leave(delivery.abonnement, succeeded=succeeded)
+
+    async def _attempt(self, delivery: Delivery) -> bool:
+        """Whether the callback took it."""
         abonnement = self._active(delivery)
-        if abonnement is None or not await self._slots.take(host := _host(abonnement.callback_url)):
+        if abonnement is None or not await self._slots.take(host := host_of(abonnement.callback_url)):
             await self._settle.hold(delivery)
-            return
+            return False
         answer, started = None, perf_counter()
         try:
             # Address, auth and filters are those of the moment of sending.
             abonnement = self._active(delivery)
             if abonnement is not None and wants(abonnement, delivery.body):
-                answer = await self._send(delivery, abonnement)
+                answer = await self.send(delivery, abonnement)
         finally:
             self._slots.give(host)
         if abonnement is None:
             await self._settle.hold(delivery)
         elif answer is None:
-            self.counts["not wanted"] += 1
-            log.debug("not wanted", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
-            await self._settle.done(delivery)
+            await self.drop(delivery)
         else:
             milliseconds = round((perf_counter() - started) * 1000, 1)
-            await self._conclude(delivery, abonnement, answer, milliseconds=milliseconds)
+            return await self._conclude(delivery, abonnement, answer, milliseconds=milliseconds)
+        return False
+
+    async def drop(self, delivery: Delivery) -> None:
+        """It is not wanted (any more), and acknowledged."""
+        self.counts["not wanted"] += 1
+        log.debug("not wanted", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
+        await self._settle.done(delivery)
 
     def _active(self, delivery: Delivery) -> Abonnement | None:
         abonnement = self._abonnementen.get(delivery.abonnement)
         return abonnement if abonnement is not None and abonnement.state is State.ACTIVE else None
 
-    async def _send(self, delivery: Delivery, abonnement: Abonnement) -> Response | Failure:
+    async def send(self, delivery: Delivery, abonnement: Abonnement) -> Response | Failure:
+        """The callback's answer to this message, or why there was none."""
         return await self._client.post(
             abonnement.callback_url,
             body=delivery.body,
@@ -100,49 +131,73 @@ class Deliverer:
 
     async def _conclude(
         self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float
-    ) -> None:
+    ) -> bool:
+        """Whether it was delivered; whatever follows from the answer has been done."""
+        failure = classify(answer)
         decision = decide(answer, history=delivery.history, schedule=self._schedule, now=datetime.now(UTC))
-        self._report(delivery, answer, decision, milliseconds)
+        self._report(delivery, failure, decision, milliseconds)
+        if failure is None:
+            self._breaker.succeeded(abonnement.uuid)
+            await self._settle.done(delivery)
+            return True
+        if await self._withheld(delivery, abonnement, failure, decision):
+            # Back in its queue with no attempt counted, and held there.
+            await self._settle.hold(delivery)
+            return False
+        match decision.otherwise if isinstance(decision, Suspend) else decision:
+            case Retry() as retry:
+                await self._settle.retry(delivery, retry)
+            case Undeliverable() as verdict:
+                log.error("undeliverable", **facts_of(delivery, milliseconds), **why_of(failure))
+                self.counts["undeliverable"] += 1
+                await self._settle.undeliverable(delivery, verdict)
+        return False
+
+    async def _withheld(
+        self, delivery: Delivery, abonnement: Abonnement, failure: Failure, decision: Decision
+    ) -> bool:
+        """Whether nothing goes to this callback any more: because of this failure, or since another's."""
         if isinstance(decision, Suspend):
-            if await self._suspender.suspend(abonnement, decision.reason):
-                # Back in its queue with no attempt counted, and held there until somebody resumes.
-                await self._settle.hold(delivery)
-                return
-            decision = decision.otherwise
-        match decision:
-            case Delivered():
-                await self._settle.done(delivery)
-            case Retry():
-                await self._settle.retry(delivery, decision)
-            case Undeliverable():
-                await self._settle.undeliverable(delivery, decision)
+            return await self._holder.suspend(abonnement, decision.reason)
+        if self._breaker.failed(abonnement.uuid, delivery.notificatie, failure, now=monotonic()):
+            return await self._holder.hold(abonnement, failure)
+        return self._holder.withheld(abonnement.uuid)
 
     def _report(
-        self, delivery: Delivery, answer: Response | Failure, decision: Decision, milliseconds: float
+        self, delivery: Delivery, failure: Failure | None, decision: Decision, milliseconds: float
     ) -> None:
-        facts: dict[str, Any] = {
-            "notificatie": delivery.notificatie,
-            "abonnement": str(delivery.abonnement),
-            "attempt": delivery.history.attempts + 1,
-            "ms": milliseconds,
-        }
-        if (failure := classify(answer)) is None:
+        facts = facts_of(delivery, milliseconds)
+        if failure is None:
             self.counts["delivered"] += 1
             log.info("delivered", **facts)
             return
         self.counts[str(failure.kind)] += 1
-        facts |= {"failure": str(failure.kind), "detail": failure.detail}
-        match decision:
-            case Undeliverable():
-                self.counts["undeliverable"] += 1
-                log.error("undeliverable", **facts)
-            case Retry(history=history, step=step):
-                due = None if history.due is None else datetime.fromtimestamp(history.due / 1000, UTC)
-                log.warning(
-                    "attempt failed", **facts, again=f"in {step} s" if due is None else due.isoformat()
-                )
-            case _:
-                log.warning("attempt failed", **facts)
+        self._failures.note(delivery.abonnement, failure)
+        facts |= why_of(failure)
+        if isinstance(decision, Retry):
+            due = decision.history.due
+            at = (
+                f"in {decision.step} s"
+                if due is None
+                else datetime.fromtimestamp(due / 1000, UTC).isoformat()
+            )
+            facts["again"] = at
+        log.warning("attempt failed", **facts)
+
+
+def facts_of(delivery: Delivery, milliseconds: float) -> dict[str, Any]:
+    """What every line about an attempt says."""
+    return {
+        "notificatie": delivery.notificatie,
+        "abonnement": str(delivery.abonnement),
+        "attempt": delivery.history.attempts + 1,
+        "ms": milliseconds,
+    }
+
+
+def why_of(failure: Failure) -> dict[str, Any]:
+    """What every line about a failed attempt says besides."""
+    return {"failure": str(failure.kind), "detail": failure.detail}
 
 
 def prepare(
@@ -187,7 +242,7 @@ def _read(body: bytes) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
     """What counts as one host when places are shared out."""
     try:
         address = URL(url)

@@ -9,12 +9,18 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from aio_pika.abc import AbstractConnection
+
+from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient
 from deliverer.consumers import Consumers
 from deliverer.deliver import Deliverer
+from deliverer.failures import LastFailures
+from deliverer.hold import Holder
+from deliverer.probe import Prober
 from deliverer.settle import Settle
 from deliverer.slots import Slots
-from deliverer.suspend import Suspender
+from deliverer.slow_start import SlowStart
 from router.catalogue import Catalogue
 from router.publishing import Publisher
 from router.requests import RouterClient
@@ -41,12 +47,25 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency)
         settle = Settle(publisher, router)
+        breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
+        failures = LastFailures(registry)
+        holder = Holder(
+            registry=registry,
+            catalogue=catalogue,
+            router=router,
+            breaker=breaker,
+            slow_start=slow_start,
+            timeout=settings.callback_timeout,
+        )
         deliverer = Deliverer(
             abonnementen=catalogue.abonnementen,
             client=client,
             slots=slots,
             settle=settle,
-            suspender=Suspender(registry, catalogue, router),
+            breaker=breaker,
+            slow_start=slow_start,
+            holder=holder,
+            failures=failures,
             schedule=settings.retry_schedule,
             timeout=settings.callback_timeout,
         )
@@ -56,7 +75,14 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             deliver=deliverer.deliver,
             prefetch=settings.deliverer_prefetch,
         )
+        prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, failures=failures)
         link = Link(settings.amqp_url, name="deliverer")
+
+        async def session(connection: AbstractConnection) -> None:
+            async with Tasks() as at_work:
+                at_work.start("probing", prober.session(connection))
+                at_work.start("consuming", consumers.session(connection))
+                await at_work.run_until(asyncio.Event())
 
         def not_ready() -> list[str]:
             if link.connection is None:
@@ -74,19 +100,21 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
-        tasks.start("consuming", link.run(consumers.session))
+        tasks.start("consuming", link.run(session))
+        tasks.start("noting failures", failures.run())
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
-        await _wind_down(slots, settle, consumers, within=settings.stop_timeout)
+        slow_start.close()
+        slots.close()
+        await _wind_down(settle, prober, consumers, within=settings.stop_timeout)
         log.info("stopped", **deliverer.counts)
 
 
-async def _wind_down(slots: Slots, settle: Settle, consumers: Consumers, *, within: float) -> None:
+async def _wind_down(settle: Settle, prober: Prober, consumers: Consumers, *, within: float) -> None:
     """Stop in order, so that nothing is sent twice that need not be.
 
-    First no request starts any more; then no message comes in, and what had not started goes back; then what
+    No request starts any more by now; then no message comes in, and what had not started goes back; then what
     is under way ends, retries are published, or, out of time, it is broken off and goes back.
     """
-    slots.close()
     await settle.close()
-    await consumers.stop(within=within)
+    await asyncio.gather(prober.stop(within=within), consumers.stop(within=within))

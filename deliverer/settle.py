@@ -28,6 +28,7 @@ from schemas.errors import BrokerUnavailable, Unroutable
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
 KEEP_TRYING = 600.0  # seconds; RabbitMQ closes the channel of a message that is held for 30 minutes
+REST = RUNGS[1]  # seconds before a message comes back that a probe failed with
 STOP_TIMEOUT = 5.0  # seconds for a consumer to stop
 MISSING_FOR = 30.0  # seconds for which an exchange that was not there is not tried again
 MEND_INTERVAL = 60.0  # seconds between two requests to the router to repair what is missing
@@ -106,6 +107,10 @@ class Settle:
     async def wait_on(self, delivery: Delivery) -> None:
         """Send it to the next wait queue of its ladder; no attempt was made."""
         await self.retry(delivery, Retry(delivery.history, step=0))
+
+    async def rest(self, delivery: Delivery) -> None:
+        """Send it through a short wait queue to the end of the row, its attempt not counted."""
+        await self.retry(delivery, Retry(delivery.history.waiting_until(None), step=REST))
 
     async def retry(self, delivery: Delivery, retry: Retry) -> None:
         """It is in a wait queue, and acknowledged."""

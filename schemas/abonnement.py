@@ -43,10 +43,22 @@ class FilterGroup:
 
 
 class State(StrEnum):
-    """Whether an abonnement is delivered to. Suspended: its queue is held, nothing is discarded."""
+    """Whether an abonnement is delivered to. If not, its queue is left untouched: nothing is discarded."""
 
     ACTIVE = "active"
+    HELD = "held"
+    """Its callback does not work; it is probed, and goes on by itself."""
     SUSPENDED = "suspended"
+    """Its callback is gone (410), or an operator said so; until somebody resumes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Since when an abonnement is held, and when it is probed next (Unix seconds). probes: made so far."""
+
+    since: float
+    probes: int
+    next_probe: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,8 @@ class Abonnement:
 
     auth: the Authorization value for the callback; never logged, never answered (hence not in repr).
     client_id: the application that made it, the only one that may change it.
-    state_reason: for operators, e.g. `410 from callback`. change: the registry's change number.
+    state_reason: for operators, e.g. `410 from callback`; of a held one its last error. hold: of a held one
+    only. change: the registry's change number.
     """
 
     uuid: UUID
@@ -65,4 +78,5 @@ class Abonnement:
     client_id: str
     state: State = State.ACTIVE
     state_reason: str = ""
+    hold: Hold | None = None
     change: int = 0

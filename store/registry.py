@@ -15,7 +15,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from runtime.settings import Settings
-from schemas.abonnement import Abonnement, State
+from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
 
@@ -78,6 +78,14 @@ class Secrets:
     faults: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """The last attempt of an abonnement that failed. at: Unix seconds; detail: a line for people."""
+
+    at: float
+    detail: str
+
+
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
 
@@ -122,8 +130,24 @@ class Registry(Protocol):
     ) -> Abonnement | None:
         """Suspend or resume; None when it is gone, or when `callback_url` is given and is no longer its own.
 
-        Nothing is written (no new change number) when state and reason are already so.
+        Ends a hold. Nothing is written (no new change number) when state and reason are already so. Not for
+        State.HELD: that is `set_hold`'s.
         """
+
+    async def set_hold(
+        self, uuid: UUID, hold: Hold | None, reason: str, *, before: Hold | None, callback_url: str
+    ) -> Abonnement | None:
+        """Hold (before: None), note a probe, or release (hold: None); of several who try, one does.
+
+        None, and nothing written, when it is gone or suspended, its hold is no longer `before`, or its
+        callbackUrl no longer `callback_url`.
+        """
+
+    async def note_failures(self, failures: Mapping[UUID, LastFailure]) -> None:
+        """Note the last failed attempt of each of these abonnementen. Not a change."""
+
+    async def last_failures(self) -> Mapping[UUID, LastFailure]:
+        """The last failed attempt of each abonnement that had one."""
 
     async def remove_abonnement(self, uuid: UUID) -> bool:
         """Remove it; False when it was gone already."""

@@ -9,7 +9,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind
@@ -56,6 +56,7 @@ def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
         "client_id": abonnement.client_id,
         "state": abonnement.state.value,
         "state_reason": abonnement.state_reason,
+        "hold": hold_text(abonnement.hold),
         "change": abonnement.change,
     }
 
@@ -73,8 +74,14 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         client_id=row["client_id"],
         state=State(row["state"]),
         state_reason=row["state_reason"],
+        hold=Hold(*json.loads(row["hold"])) if row["hold"] else None,
         change=row["change"],
     )
+
+
+def hold_text(hold: Hold | None) -> str:
+    """The column `hold`: `[since, probes, next_probe]`, or empty. Equal holds have equal texts."""
+    return json.dumps([hold.since, hold.probes, hold.next_probe]) if hold else ""
 
 
 def application_row(application: Application, vault: Vault) -> Row:

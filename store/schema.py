@@ -73,6 +73,17 @@ def _encrypted(db: Database, vault: Vault) -> None:
     seal_plain(db, vault)
 
 
+def _hold(db: Database, _: Vault) -> None:
+    # hold is JSON ([since, probes, next_probe], times in Unix seconds), or empty for one that is not held.
+    # `failure` has the last failed attempt of each abonnement, for operators; it is no change.
+    db.executescript(
+        """
+        ALTER TABLE abonnement ADD COLUMN hold TEXT NOT NULL DEFAULT '';
+        CREATE TABLE failure (uuid TEXT PRIMARY KEY, at REAL NOT NULL, detail TEXT NOT NULL);
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -80,6 +91,7 @@ STEPS: dict[str, Step] = {
     "0002_declared": _declared,
     "0003_lease": _lease,
     ENCRYPTED: _encrypted,
+    "0005_hold": _hold,
 }
 
 

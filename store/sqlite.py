@@ -7,7 +7,7 @@ store/sqlite_file.py's; the form of a row is store/rows.py's.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +17,12 @@ from uuid import UUID
 from sqlite_utils import Database
 from sqlite_utils.db import NotFoundError
 
-from schemas.abonnement import Abonnement, State
+from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal, slots_for
 from store.lease import RENEWAL, boot_id
-from store.registry import KEYS_FILE, Changes, Declared, Secrets
+from store.registry import KEYS_FILE, Changes, Declared, LastFailure, Secrets
 from store.rows import (
     Row,
     abonnement_of,
@@ -31,6 +31,7 @@ from store.rows import (
     application_row,
     declared_of,
     declared_row,
+    hold_text,
     kanaal_of,
     kanaal_row,
 )
@@ -157,11 +158,51 @@ class SqliteRegistry:
             abonnement = abonnement_of(row, self._vault)
             if (abonnement.state, abonnement.state_reason) == (state, reason):
                 return abonnement
-            changed = replace(abonnement, state=state, state_reason=reason, change=_next_change(db))
+            changed = replace(
+                abonnement, state=state, state_reason=reason, hold=None, change=_next_change(db)
+            )
             db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)
+
+    async def set_hold(
+        self, uuid: UUID, hold: Hold | None, reason: str, *, before: Hold | None, callback_url: str
+    ) -> Abonnement | None:
+        expected = (callback_url, State.HELD if before else State.ACTIVE, hold_text(before))
+
+        def work(db: Database) -> Abonnement | None:
+            row = _row(db, "abonnement", str(uuid))
+            if row is None or (row["callback_url"], row["state"], row["hold"]) != expected:
+                return None
+            changed = replace(
+                abonnement_of(row, self._vault),
+                state=State.HELD if hold else State.ACTIVE,
+                state_reason=reason,
+                hold=hold,
+                change=_next_change(db),
+            )
+            db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
+            return changed
+
+        return await self._file.write(work)
+
+    async def note_failures(self, failures: Mapping[UUID, LastFailure]) -> None:
+        rows = [{"uuid": str(uuid), "at": last.at, "detail": last.detail} for uuid, last in failures.items()]
+
+        def work(db: Database) -> None:
+            db.table("failure").insert_all(rows, replace=True)
+            db.execute("DELETE FROM failure WHERE uuid NOT IN (SELECT uuid FROM abonnement)")
+
+        if rows:
+            await self._file.write(work)
+
+    async def last_failures(self) -> Mapping[UUID, LastFailure]:
+        def work(db: Database) -> Mapping[UUID, LastFailure]:
+            rows = db.query("SELECT * FROM failure")
+            return {UUID(row["uuid"]): LastFailure(row["at"], row["detail"]) for row in rows}
+
+        return await self._file.read(work)
 
     async def remove_abonnement(self, uuid: UUID) -> bool:
         def work(db: Database) -> bool:

@@ -157,7 +157,9 @@ def close() -> Script:
 class CallbackServer:
     """Listens on 127.0.0.1 (or `host`) as long as the context is open. Paths without a script answer 204."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    ) -> None:
         self._tls = tls
         self._host = host
         self._scripts: dict[str, list[Script]] = {}
@@ -166,10 +168,10 @@ class CallbackServer:
         self._most: dict[str, int] = defaultdict(int)
         self.received: list[Received] = []
         self.connections = 0
-        self.port = 0
+        self.port = port
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, backlog=1024)
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls, backlog=1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

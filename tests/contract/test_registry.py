@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, RegistryError
 from schemas.kanaal import MAX_SLOTS, Kanaal
-from store.registry import Changes, Declared, DeclaredKind, Registry, open_registry
+from store.registry import Changes, Declared, DeclaredKind, LastFailure, Registry, open_registry
 
 WORKER = Path(__file__).with_name("registry_worker.py")
 
@@ -242,6 +242,61 @@ async def test_set_state(registry: Registry) -> None:
     assert other_reason == replace(added, state=State.SUSPENDED, state_reason="operator", change=3)
 
 
+async def test_a_hold_is_made_moved_and_ended_by_one_of_all(registry: Registry) -> None:
+    added = await registry.add_abonnement(an_abonnement())
+    uuid, url = added.uuid, added.callback_url
+    first, second = Hold(1.1, 0, 6.1), Hold(1.1, 1, 16.1)
+
+    held = await registry.set_hold(uuid, first, "timeout", before=None, callback_url=url)
+    assert held == replace(added, state=State.HELD, state_reason="timeout", hold=first, change=2)
+    assert (await whole(registry)).abonnementen == (held,)
+    assert await registry.set_hold(uuid, second, "x", before=None, callback_url=url) is None
+
+    outcomes = [registry.set_hold(uuid, second, str(n), before=first, callback_url=url) for n in range(5)]
+    done = [outcome for outcome in await asyncio.gather(*outcomes) if outcome is not None]
+    assert len(done) == 1
+    assert done[0].hold == second
+    assert await registry.change_number() == 3
+
+    assert await registry.set_hold(uuid, None, "", before=first, callback_url=url) is None
+    assert await registry.set_hold(uuid, None, "", before=second, callback_url="http://old/") is None
+    assert await registry.set_hold(uuid4(), None, "", before=second, callback_url=url) is None
+    released = await registry.set_hold(uuid, None, "", before=second, callback_url=url)
+    assert released == replace(added, change=4)
+
+
+async def test_suspending_and_resuming_end_a_hold(registry: Registry) -> None:
+    added = await registry.add_abonnement(an_abonnement())
+    hold = Hold(1.0, 0, 6.0)
+    for state in (State.ACTIVE, State.SUSPENDED):
+        assert await registry.set_hold(
+            added.uuid, hold, "timeout", before=None, callback_url=added.callback_url
+        )
+        ended = await registry.set_state(added.uuid, state, "")
+        assert ended is not None
+        assert (ended.state, ended.hold) == (state, None)
+    # Suspended is stronger: what an old copy takes for active can't be held.
+    assert not await registry.set_hold(added.uuid, hold, "", before=None, callback_url=added.callback_url)
+
+
+async def test_the_last_failures_are_no_change_and_go_with_their_abonnement(registry: Registry) -> None:
+    first = await registry.add_abonnement(an_abonnement())
+    second = await registry.add_abonnement(an_abonnement())
+    await registry.note_failures(
+        {first.uuid: LastFailure(1.5, "timeout"), second.uuid: LastFailure(2.0, "é")}
+    )
+    await registry.note_failures({first.uuid: LastFailure(3.0, "http_status")})
+    await registry.note_failures({})
+    assert await registry.last_failures() == {
+        first.uuid: LastFailure(3.0, "http_status"),
+        second.uuid: LastFailure(2.0, "é"),
+    }
+    assert await registry.change_number() == 2
+    await registry.remove_abonnement(second.uuid)
+    await registry.note_failures({first.uuid: LastFailure(4.0, "dns_error")})
+    assert await registry.last_failures() == {first.uuid: LastFailure(4.0, "dns_error")}
+
+
 async def test_remove_abonnement(registry: Registry) -> None:
     added = await registry.add_abonnement(an_abonnement())
     assert await registry.remove_abonnement(added.uuid)
@@ -339,7 +394,10 @@ async def _do_something(registry: Registry, dice: random.Random, copy: Copy) -> 
         lambda: registry.add_abonnement(an_abonnement(naam, client_id=client_id)),
         lambda: registry.add_abonnement(an_abonnement(client_id=client_id)),
         lambda: registry.replace_abonnement(replace(an_abonnement(naam), uuid=uuid)),
-        lambda: registry.set_state(uuid, dice.choice(list(State)), naam),
+        lambda: registry.set_state(uuid, dice.choice([State.ACTIVE, State.SUSPENDED]), naam),
+        lambda: registry.set_hold(
+            uuid, Hold(1.0, 0, 2.0), naam, before=None, callback_url="http://consumer:8000/callback"
+        ),
         lambda: registry.remove_abonnement(uuid),
         lambda: registry.add_application(Application(client_id, "s")),
         lambda: registry.replace_application(Application(client_id, naam)),

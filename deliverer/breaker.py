@@ -1,0 +1,85 @@
+"""Endpoint or message? When the failures of an abonnement's callback are those of the callback itself.
+
+Pure: failures and a monotonic clock come in, and whether to hold the abonnement comes out; `hold` holds it.
+Each process counts for itself, and the hold is everyone's. What one message alone fails of never holds an
+abonnement: it goes through its retries, and others that succeed in between start the count anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from deliverer.client import Failure
+from deliverer.decide import MAX_RETRY_AFTER
+
+IN_A_ROW = 10  # failures without a success in between
+DIFFERENT = 3  # notificaties, at least, that these were of
+IN_A_ROW_AFTER_HOLD = 3  # failures; for one that was held a moment ago
+NO_ANSWER_FOR = 30.0  # seconds in which nothing came back but refused, broken or silent connections
+
+FIRST_PROBE = 5.0  # seconds
+LONGEST_PAUSE = 300.0  # seconds between two probes
+
+
+@dataclass(slots=True)
+class _Streak:
+    """Failures without a success in between. no_answer_since: None when one of them was answered."""
+
+    count: int = 0
+    notificaties: set[str] = field(default_factory=set)
+    no_answer_since: float | None = None
+
+
+class Breaker:
+    """The streaks of this process: nothing is kept of an abonnement whose last attempt succeeded."""
+
+    def __init__(self) -> None:
+        self._streaks: dict[UUID, _Streak] = {}
+        self._tried: dict[UUID, int] = {}
+
+    def succeeded(self, abonnement: UUID) -> None:
+        """Its callback took a notificatie."""
+        self._streaks.pop(abonnement, None)
+        self._tried.pop(abonnement, None)
+
+    def failed(self, abonnement: UUID, notificatie: str, failure: Failure, *, now: float) -> bool:
+        """Whether the abonnement is to be held, after this failure too. now: monotonic seconds."""
+        streak = self._streaks.setdefault(abonnement, _Streak())
+        if failure.status is not None:
+            streak.no_answer_since = None
+        elif streak.no_answer_since is None:
+            streak.no_answer_since = now
+        streak.count += 1
+        if len(streak.notificaties) < DIFFERENT:
+            streak.notificaties.add(notificatie)
+        if streak.no_answer_since is not None and now - streak.no_answer_since >= NO_ANSWER_FOR:
+            return True
+        enough = self._tried.get(abonnement, IN_A_ROW)
+        return streak.count >= enough and len(streak.notificaties) >= DIFFERENT
+
+    def released(self, abonnement: UUID) -> None:
+        """It was held and is tried again: until its first success, fewer failures are enough."""
+        self._streaks.pop(abonnement, None)
+        self._tried[abonnement] = IN_A_ROW_AFTER_HOLD
+
+    def forget(self, abonnement: UUID) -> None:
+        """It is held, changed or gone: what was counted is about what no longer is."""
+        self._streaks.pop(abonnement, None)
+        self._tried.pop(abonnement, None)
+
+
+def pause_before(probe: int, *, timeout: float) -> float:
+    """Seconds before the probe with this number (0 is the first): 5, 10, 20 … 300.
+
+    timeout: how long a probe may take; the pause outlasts it, so that there is no second one beside it.
+    """
+    growing: float = FIRST_PROBE * 2.0 ** min(probe, 16)
+    return (
+        min(growing, LONGEST_PAUSE) if not probe else max(min(growing, LONGEST_PAUSE), timeout + FIRST_PROBE)
+    )
+
+
+def is_due(next_probe: float, *, now: float) -> bool:
+    """Whether a probe is due (Unix seconds); so is one further ahead than any pause: a clock was put back."""
+    return not now < next_probe <= now + LONGEST_PAUSE + MAX_RETRY_AFTER

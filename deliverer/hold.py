@@ -1,0 +1,180 @@
+"""Holding an abonnement: nothing is sent to its callback, its queue is left untouched, nothing is discarded.
+
+Suspended, because its callback says that it is gone (410): until somebody resumes it. Held, because its
+callback does not work (`breaker`): until a probe succeeds (`probe`). Either stands in the registry, so that
+every process knows.
+
+A message that was answered so is given back to its queue once that is consumed no more (`Settle.hold`), its
+attempt not counted, and stays there with all that come after it. Not in a wait queue: it would come back from
+there again and again, and use up attempts that no callback could have answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from deliverer.breaker import Breaker, pause_before
+from deliverer.client import Failure
+from deliverer.slow_start import SlowStart
+from router.catalogue import Catalogue
+from router.requests import RouterClient
+from runtime.log import logger
+from schemas.abonnement import Abonnement, Hold, State
+from schemas.errors import BrokerUnavailable, RegistryError
+from store.registry import Changes, Registry
+
+WRITE_AGAIN = 5.0  # seconds after which a hold that could not be written is tried again
+
+log = logger(__name__)
+
+
+class Holder:
+    """Suspends, holds and releases in the registry, and sees to it that this and every other process knows.
+
+    Keeps `breaker` and `slow_start` in step with what the catalogue says, whoever changed it.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        catalogue: Catalogue,
+        router: RouterClient,
+        breaker: Breaker,
+        slow_start: SlowStart,
+        timeout: float,
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._router = router
+        self._breaker = breaker
+        self._slow_start = slow_start
+        self._timeout = timeout
+        self._one_at_a_time = asyncio.Lock()
+        self._write_again = 0.0
+        self._held = {uuid: each for uuid, each in catalogue.abonnementen.items() if each.state is State.HELD}
+        catalogue.subscribe(self._changed)
+
+    @property
+    def held(self) -> Mapping[UUID, Abonnement]:
+        """The abonnementen that are held, as far as this process knows."""
+        return self._held
+
+    def withheld(self, abonnement: UUID) -> bool:
+        """Whether nothing is sent there now, although it exists."""
+        return self._state(abonnement) in (State.HELD, State.SUSPENDED)
+
+    def _changed(self, changes: Changes) -> None:
+        for abonnement in changes.abonnementen:
+            was_held = self._held.pop(abonnement.uuid, None)
+            self._slow_start.end(abonnement.uuid)
+            if abonnement.state is State.HELD:
+                self._held[abonnement.uuid] = abonnement
+            if abonnement.state is State.ACTIVE and was_held is not None:
+                self._breaker.released(abonnement.uuid)
+                self._slow_start.begin(abonnement.uuid)
+            else:
+                self._breaker.forget(abonnement.uuid)
+        for uuid in changes.gone_abonnementen:
+            self._held.pop(uuid, None)
+            self._slow_start.end(uuid)
+            self._breaker.forget(uuid)
+
+    async def suspend(self, abonnement: Abonnement, reason: str) -> bool:
+        """Whether the abonnement is suspended now, as far as this process knows.
+
+        Not when it was changed since the request went out: the answer was that of another callback.
+        """
+        async with self._one_at_a_time:
+            if self._state(abonnement.uuid) is State.SUSPENDED:
+                return True  # by another message of the same queue, just now
+            try:
+                suspended = await self._registry.set_state(
+                    abonnement.uuid, State.SUSPENDED, reason, callback_url=abonnement.callback_url
+                )
+                await self._catalogue.refresh()
+            except RegistryError as error:
+                log.warning("abonnement not suspended", abonnement=str(abonnement.uuid), reason=str(error))
+                return False
+        if suspended is None:
+            return False
+        log.warning("abonnement suspended", abonnement=str(abonnement.uuid), reason=reason)
+        await self._announce(abonnement)
+        return True
+
+    async def hold(self, abonnement: Abonnement, failure: Failure) -> bool:
+        """Whether nothing is sent there any more.
+
+        Not when it was changed since the request went out, or the registry can't be written.
+        """
+        reason = failure.in_words
+        now = time.time()
+        hold = Hold(since=now, probes=0, next_probe=now + pause_before(0, timeout=self._timeout))
+        async with self._one_at_a_time:
+            if self.withheld(abonnement.uuid):
+                return True
+            if asyncio.get_running_loop().time() < self._write_again:
+                return False
+            try:
+                held = await self._registry.set_hold(
+                    abonnement.uuid, hold, reason, before=None, callback_url=abonnement.callback_url
+                )
+                await self._catalogue.refresh()
+            except RegistryError as error:
+                self._write_again = asyncio.get_running_loop().time() + WRITE_AGAIN
+                log.warning("abonnement not held", abonnement=str(abonnement.uuid), reason=str(error))
+                return False
+        if held is None:
+            return self.withheld(abonnement.uuid)  # another process was first
+        log.warning("abonnement held", abonnement=str(abonnement.uuid), reason=reason)
+        await self._announce(abonnement)
+        return True
+
+    async def claim_probe(self, abonnement: Abonnement) -> Abonnement | None:
+        """The abonnement, when it is this process that may probe it now. Raises RegistryError."""
+        assert abonnement.hold is not None  # noqa: S101 - it is held
+        probes = abonnement.hold.probes + 1
+        next_probe = time.time() + pause_before(probes, timeout=self._timeout)
+        return await self._change(abonnement, Hold(abonnement.hold.since, probes, next_probe))
+
+    async def still_held(self, abonnement: Abonnement, failure: Failure, *, wait: float | None) -> None:
+        """Note why a probe failed. wait: the seconds after which its callback asked to be tried again."""
+        assert abonnement.hold is not None  # noqa: S101 - it is held
+        hold = abonnement.hold
+        if wait is not None:
+            hold = Hold(hold.since, hold.probes, max(hold.next_probe, time.time() + wait))
+        reason = failure.in_words
+        if (hold, reason) != (abonnement.hold, abonnement.state_reason):
+            await self._change(abonnement, hold, reason=reason)
+
+    async def release(self, abonnement: Abonnement) -> None:
+        """Its callback works again: everyone consumes its queue. Raises RegistryError."""
+        assert abonnement.hold is not None  # noqa: S101 - it is held
+        if await self._change(abonnement, None, reason="") is not None:
+            seconds = round(time.time() - abonnement.hold.since)
+            log.info("abonnement released", abonnement=str(abonnement.uuid), held_for_s=seconds)
+            await self._announce(abonnement)
+
+    async def _change(
+        self, abonnement: Abonnement, hold: Hold | None, *, reason: str | None = None
+    ) -> Abonnement | None:
+        reason = abonnement.state_reason if reason is None else reason
+        changed = await self._registry.set_hold(
+            abonnement.uuid, hold, reason, before=abonnement.hold, callback_url=abonnement.callback_url
+        )
+        await self._catalogue.refresh()
+        return changed
+
+    def _state(self, abonnement: UUID) -> State | None:
+        current = self._catalogue.abonnementen.get(abonnement)
+        return None if current is None else current.state
+
+    async def _announce(self, abonnement: Abonnement) -> None:
+        try:
+            await self._router.announce()
+        except BrokerUnavailable as error:
+            # The others will see it at their next look, or by failures of their own.
+            log.warning("state not announced", abonnement=str(abonnement.uuid), reason=str(error))

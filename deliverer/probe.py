@@ -1,0 +1,193 @@
+"""Probing what is held: one message of one abonnement, when its time has come, by one process of all.
+
+Who probes claims the probe in the registry first (`Holder.claim_probe`); whoever loses leaves it. A success
+releases the abonnement. A failure costs its message no attempt: that goes to a wait queue for a moment, and so
+to the end of the row, since it may be the one message that its callback can't take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import Enum
+from uuid import UUID
+
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel
+
+from deliverer.breaker import FIRST_PROBE, is_due
+from deliverer.channels import open_channel
+from deliverer.client import Failure, Response
+from deliverer.decide import GONE, GONE_REASON, asked_wait, classify, next_rung
+from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
+from deliverer.failures import LastFailures
+from deliverer.hold import Holder
+from deliverer.settle import Delivery, Origin, Settle
+from deliverer.slots import Slots
+from router import names
+from router.depth import depths
+from runtime.amqp import AMQP_ERRORS, describe
+from runtime.lifecycle import cancelled
+from runtime.log import logger
+from schemas.abonnement import Abonnement
+from schemas.errors import BrokerUnavailable, RegistryError
+
+LOOK = 1.0  # seconds between two looks at what is due
+AT_ONCE = 20  # probes
+EMPTY_AGAIN = (
+    FIRST_PROBE,
+    30.0,
+)  # seconds before an empty queue is looked at again: the first time, and at most
+GET_TIMEOUT = 10.0  # seconds
+MOST_SKIPPED = 1000  # messages that are not due or not wanted, in one probe
+
+log = logger(__name__)
+
+
+class _Probed(Enum):
+    ATTEMPTED = "attempted"
+    SKIPPED = "skipped"
+    """Its message was not due or not wanted; another may be."""
+    NOTHING = "nothing"
+    """There was no message, or it could not be attempted now."""
+
+
+class Prober:
+    """Probes on the consuming connection. `stop` it before that goes."""
+
+    def __init__(
+        self, *, holder: Holder, deliverer: Deliverer, slots: Slots, settle: Settle, failures: LastFailures
+    ) -> None:
+        self._holder = holder
+        self._deliverer = deliverer
+        self._slots = slots
+        self._settle = settle
+        self._failures = failures
+        self._probing: dict[UUID, asyncio.Task[None]] = {}
+        self._empty: dict[UUID, tuple[float, float]] = {}
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._stopping = False
+
+    async def session(self, connection: AbstractConnection) -> None:
+        """Probe whatever becomes due, until cancelled."""
+        try:
+            while True:
+                for abonnement in list(self._holder.held.values()):
+                    if self._is_due(abonnement):
+                        self._start(connection, abonnement)
+                for uuid in self._empty.keys() - self._holder.held.keys():
+                    del self._empty[uuid]
+                # Not all processes in the same moment.
+                await asyncio.sleep(LOOK * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        finally:
+            for task in list(self._probing.values()):
+                await cancelled(task)
+
+    async def stop(self, *, within: float) -> None:
+        """Begin no probe any more, and let those under way end within so many seconds."""
+        self._stopping = True
+        if self._probing:
+            await asyncio.wait(list(self._probing.values()), timeout=within)
+
+    def _is_due(self, abonnement: Abonnement) -> bool:
+        if self._stopping or abonnement.uuid in self._probing or abonnement.hold is None:
+            return False
+        look_again, _ = self._empty.get(abonnement.uuid, (0.0, 0.0))
+        return is_due(abonnement.hold.next_probe, now=time.time()) and time.monotonic() >= look_again
+
+    def _start(self, connection: AbstractConnection, abonnement: Abonnement) -> None:
+        uuid = abonnement.uuid
+        task = asyncio.create_task(self._probe(connection, abonnement), name=f"probing {uuid}")
+        self._probing[uuid] = task
+        task.add_done_callback(lambda _: self._probing.pop(uuid, None))
+
+    async def _probe(self, connection: AbstractConnection, abonnement: Abonnement) -> None:
+        try:
+            async with self._places:
+                if await self._is_empty(connection, abonnement):
+                    return
+                claimed = await self._holder.claim_probe(abonnement)
+                if claimed is not None:
+                    await self._with_a_message(connection, claimed)
+        except (BrokerUnavailable, RegistryError) as error:
+            log.warning("probe not finished", abonnement=str(abonnement.uuid), reason=str(error))
+        except AMQP_ERRORS as error:
+            log.warning("probe not finished", abonnement=str(abonnement.uuid), reason=describe(error))
+
+    async def _is_empty(self, connection: AbstractConnection, abonnement: Abonnement) -> bool:
+        """Whether there is nothing to probe with, which is looked at again after a while."""
+        queue = names.abonnement_queue(abonnement.uuid)
+        async with asyncio.timeout(GET_TIMEOUT):
+            depth = (await depths(connection, [queue]))[queue]
+        if depth is not None and depth.messages:
+            self._empty.pop(abonnement.uuid, None)
+            return False
+        first, most = EMPTY_AGAIN
+        _, pause = self._empty.get(abonnement.uuid, (0.0, first / 2))
+        pause = min(pause * 2, most)
+        self._empty[abonnement.uuid] = (time.monotonic() + pause, pause)
+        return True
+
+    async def _with_a_message(self, connection: AbstractConnection, abonnement: Abonnement) -> None:
+        channel = await open_channel(connection)
+        origin = Origin(channel)
+        try:
+            for _ in range(MOST_SKIPPED):
+                probed = await self._one(channel, origin, abonnement)
+                if probed is not _Probed.SKIPPED:
+                    return
+        finally:
+            origin.leave()
+            with suppress(*AMQP_ERRORS):
+                await channel.close()
+
+    async def _one(self, channel: AbstractChannel, origin: Origin, abonnement: Abonnement) -> _Probed:
+        async with asyncio.timeout(GET_TIMEOUT):
+            message = await channel.basic_get(names.abonnement_queue(abonnement.uuid))
+        if message.delivery_tag is None:
+            return _Probed.NOTHING
+        # It can be given back at any time: no consumer is there to which it would come straight back.
+        stopped = asyncio.Event()
+        stopped.set()
+        delivery = prepare(message, abonnement=abonnement.uuid, origin=origin, consumer_stopped=stopped)
+        if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
+            await self._settle.wait_on(delivery)
+            return _Probed.SKIPPED
+        if not wants(abonnement, delivery.body):
+            await self._deliverer.drop(delivery)
+            return _Probed.SKIPPED
+        host = host_of(abonnement.callback_url)
+        if not await self._slots.take(host):
+            await self._settle.hold(delivery)
+            return _Probed.NOTHING
+        started = time.perf_counter()
+        try:
+            answer = await self._deliverer.send(delivery, abonnement)
+        finally:
+            self._slots.give(host)
+        await self._conclude(
+            delivery, abonnement, answer, milliseconds=(time.perf_counter() - started) * 1000
+        )
+        return _Probed.ATTEMPTED
+
+    async def _conclude(
+        self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float
+    ) -> None:
+        facts = facts_of(delivery, round(milliseconds, 1))
+        failure = classify(answer)
+        if failure is None:
+            self._deliverer.counts["delivered"] += 1
+            log.info("delivered", **facts)
+            await self._settle.done(delivery)
+            await self._holder.release(abonnement)
+            return
+        log.warning("probe failed", **facts, **why_of(failure))
+        self._failures.note(abonnement.uuid, failure)
+        if failure.status == GONE and await self._holder.suspend(abonnement, GONE_REASON):
+            await self._settle.hold(delivery)
+            return
+        await self._settle.rest(delivery)
+        await self._holder.still_held(abonnement, failure, wait=asked_wait(answer, now=datetime.now(UTC)))

@@ -1,0 +1,214 @@
+"""Callbacks that do not work: their abonnement is held, probed, and goes on by itself; nothing is discarded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from schemas.abonnement import Abonnement, Hold, State
+from tests.callback_server import CallbackServer, Script, status, when
+from tests.eventually import eventually
+from tests.integration.conftest import Running
+from tests.integration.delivering import Delivering, delivering
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+async def spine(router: Running) -> AsyncIterator[Delivering]:
+    async with delivering(router) as opened:
+        yield opened
+
+
+async def kept(spine: Delivering, abonnement: Abonnement) -> Abonnement:
+    """The abonnement as the registry has it now."""
+    changes = await spine.router.registry.changes_since(0)
+    return next(each for each in changes.abonnementen if each.uuid == abonnement.uuid)
+
+
+async def probe_now(spine: Delivering, abonnement: Abonnement) -> None:
+    """What `nrc abonnement probe` does."""
+    held = await kept(spine, abonnement)
+    assert held.hold is not None
+    await spine.router.registry.set_hold(
+        held.uuid,
+        replace(held.hold, next_probe=0.0),
+        held.state_reason,
+        before=held.hold,
+        callback_url=held.callback_url,
+    )
+    await spine.router.client.announce()
+
+
+async def held_with(spine: Delivering, abonnement: Abonnement, messages: int) -> bool:
+    """Whether it is held, with so many messages in its queue and none waiting elsewhere."""
+    return await spine.state_is(abonnement, State.HELD) and await spine.depth_is(
+        abonnement, messages, waiting=0
+    )
+
+
+async def test_a_callback_that_fails_in_a_row_is_held_probed_and_released(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer(retry_schedule="1,1,1,1,1,1,1,1"), spine.deliverer(retry_schedule="1,1,1,1,1"):
+        numbers = {await spine.publish() for _ in range(40)}
+        await eventually(lambda: held_with(spine, abonnement, 40), within=20)
+        held = await kept(spine, abonnement)
+        assert held.state_reason == "http_status: answered 500"
+        assert held.hold is not None
+        # Nobody consumes, and what comes in is held too.
+        await eventually(lambda: spine.consumers_are(abonnement, 0))
+        numbers.add(await spine.publish())
+        seen = len(spine.callback.received)
+
+        # One probe, by one of the two; its message comes back uncounted and goes to the end of the row.
+        await probe_now(spine, abonnement)
+        await eventually(lambda: len(spine.callback.received) > seen)
+        await eventually(lambda: held_with(spine, abonnement, 41))
+        assert len(spine.callback.received) == seen + 1
+        again = await kept(spine, abonnement)
+        assert again.hold is not None
+        assert again.hold.since == held.hold.since
+        assert again.hold.probes == 1
+        assert again.hold.next_probe > held.hold.next_probe
+
+        spine.callback.script("/a", status(204))
+        await probe_now(spine, abonnement)
+        await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+        await eventually(lambda: set(spine.ids_at("/a")[seen + 1 :]) == numbers, within=20)
+        assert (await kept(spine, abonnement)).hold is None
+        assert await spine.undeliverable() == []
+        # No attempt was counted but those before it was held: ten in each of the two, at most.
+        attempts = [received.header("nrc-attempt") for received in spine.callback.at("/a")[seen + 1 :]]
+        assert sum(int(attempt or 0) - 1 for attempt in attempts) <= 2 * 10
+
+
+async def test_a_callback_that_is_down_is_probed_by_itself(spine: Delivering) -> None:
+    async with CallbackServer() as there:
+        url = there.url("/")
+    abonnement = await spine.subscribe(url=url)
+    async with spine.deliverer():
+        for _ in range(12):
+            await spine.publish()
+        await eventually(lambda: spine.state_is(abonnement, State.HELD))
+        await eventually(lambda: held_with(spine, abonnement, 12))
+        assert "connection_refused" in (await kept(spine, abonnement)).state_reason
+        async with CallbackServer(port=there.port) as back:
+            # The first probe comes five seconds after the hold, and lets the others through.
+            await eventually(lambda: len(back.received) == 12, within=20)
+            await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+
+
+async def test_it_catches_up_slowly(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer():
+        for _ in range(60):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 60), within=20)
+        gates = [asyncio.Event() for _ in range(3)]
+        let_go: list[Script] = [when(gate, status(204)) for gate in gates]
+        # The probe; then one; then two.
+        spine.callback.script("/a", let_go[0], let_go[1], let_go[2])
+        await probe_now(spine, abonnement)
+        await eventually(lambda: spine.callback.under_way("/a") == 1)
+        gates[0].set()
+        await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+        await eventually(lambda: spine.consumers_are(abonnement, 1))
+        await eventually(lambda: spine.callback.under_way("/a") == 1)
+        gates[1].set()
+        await eventually(lambda: spine.callback.under_way("/a") == 2)
+        gates[2].set()
+        await eventually(lambda: spine.depth_is(abonnement, 0, waiting=0))
+        await eventually(lambda: spine.callback.under_way("/a") == 0)
+        assert len({*spine.ids_at("/a")}) == 60
+
+
+async def test_a_poison_message_holds_nobody_up(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    poison = await spine.publish()
+    spine.callback.script("/a", *[status(500), *[status(204)] * 9] * 3, status(204))
+    async with spine.deliverer():
+        numbers = {poison} | {await spine.publish() for _ in range(30)}
+        await eventually(lambda: set(spine.ids_at("/a")) == numbers)
+        assert await spine.state_is(abonnement, State.ACTIVE)
+
+
+async def test_a_probe_rotates_past_the_one_message_that_fails(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer(retry_schedule="1,1,1,1,1,1"):
+        for _ in range(20):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 20), within=20)
+        seen = len(spine.callback.received)
+        for tried in (1, 2, 3):
+            await probe_now(spine, abonnement)
+            await eventually(lambda tried=tried: len(spine.callback.received) == seen + tried)
+            await eventually(lambda: held_with(spine, abonnement, 20))
+        assert len({*spine.ids_at("/a")[seen:]}) == 3
+
+
+async def test_a_probe_that_is_answered_410_suspends(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer():
+        for _ in range(15):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+        spine.callback.script("/a", status(410))
+        await probe_now(spine, abonnement)
+        await eventually(lambda: spine.state_is(abonnement, State.SUSPENDED))
+        await eventually(lambda: spine.depth_is(abonnement, 15))
+        spine.callback.script("/a", status(204))
+        await spine.set_state(abonnement, State.ACTIVE)
+        await eventually(lambda: spine.callback.under_way("/a") == 0 and len({*spine.ids_at("/a")}) == 15)
+
+
+async def test_a_probe_heeds_retry_after(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer():
+        for _ in range(15):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+        spine.callback.script("/a", status(429, headers={"Retry-After": "900"}))
+        before = await kept(spine, abonnement)
+        assert before.hold is not None
+        await probe_now(spine, abonnement)
+
+        async def put_off() -> bool:
+            hold = (await kept(spine, abonnement)).hold
+            return hold is not None and before.hold is not None and hold.next_probe > before.hold.since + 800
+
+        await eventually(put_off)
+
+
+async def test_an_empty_queue_is_probed_with_the_next_message(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    async with spine.deliverer():
+        await spine.router.registry.set_hold(
+            abonnement.uuid, Hold(1.0, 0, 2.0), "timeout", before=None, callback_url=abonnement.callback_url
+        )
+        await spine.router.client.announce()
+        await eventually(lambda: spine.consumers_are(abonnement, 0))
+        number = await spine.publish()
+        await eventually(lambda: spine.ids_at("/a") == [number], within=20)
+        await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+
+
+async def test_what_is_held_stays_so_when_deliverers_come_and_go(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer():
+        for _ in range(15):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+    seen = len(spine.callback.received)
+    spine.callback.script("/a", status(204))
+    async with spine.deliverer():
+        assert await spine.consumers_are(abonnement, 0)
+        await eventually(lambda: len({*spine.ids_at("/a")[seen:]}) == 15, within=30)
