@@ -135,21 +135,27 @@ class Deliverer:
         """Whether it was delivered; whatever follows from the answer has been done."""
         failure = classify(answer)
         decision = decide(answer, history=delivery.history, schedule=self._schedule, now=datetime.now(UTC))
-        self._report(delivery, failure, decision, milliseconds)
         if failure is None:
+            self.counts["delivered"] += 1
+            log.info("delivered", **facts_of(delivery, milliseconds))
             self._breaker.succeeded(abonnement.uuid)
             await self._settle.done(delivery)
             return True
+        self.counts[str(failure.kind)] += 1
+        self._failures.note(abonnement.uuid, failure)
+        facts = {**facts_of(delivery, milliseconds), **why_of(failure)}
         if await self._withheld(delivery, abonnement, failure, decision):
-            # Back in its queue with no attempt counted, and held there.
+            # Back in its queue with no attempt counted, and kept there.
+            log.warning("attempt failed", **facts, again="when its abonnement goes on")
             await self._settle.hold(delivery)
             return False
         match decision.otherwise if isinstance(decision, Suspend) else decision:
             case Retry() as retry:
+                log.warning("attempt failed", **facts, again=_when(retry))
                 await self._settle.retry(delivery, retry)
             case Undeliverable() as verdict:
-                log.error("undeliverable", **facts_of(delivery, milliseconds), **why_of(failure))
                 self.counts["undeliverable"] += 1
+                log.error("undeliverable", **facts)
                 await self._settle.undeliverable(delivery, verdict)
         return False
 
@@ -163,26 +169,10 @@ class Deliverer:
             return await self._holder.hold(abonnement, failure)
         return self._holder.withheld(abonnement.uuid)
 
-    def _report(
-        self, delivery: Delivery, failure: Failure | None, decision: Decision, milliseconds: float
-    ) -> None:
-        facts = facts_of(delivery, milliseconds)
-        if failure is None:
-            self.counts["delivered"] += 1
-            log.info("delivered", **facts)
-            return
-        self.counts[str(failure.kind)] += 1
-        self._failures.note(delivery.abonnement, failure)
-        facts |= why_of(failure)
-        if isinstance(decision, Retry):
-            due = decision.history.due
-            at = (
-                f"in {decision.step} s"
-                if due is None
-                else datetime.fromtimestamp(due / 1000, UTC).isoformat()
-            )
-            facts["again"] = at
-        log.warning("attempt failed", **facts)
+
+def _when(retry: Retry) -> str:
+    due = retry.history.due
+    return f"in {retry.step} s" if due is None else datetime.fromtimestamp(due / 1000, UTC).isoformat()
 
 
 def facts_of(delivery: Delivery, milliseconds: float) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Probing what is held: one message of one abonnement, when its time has come, by one process of all.
 
 Who probes claims the probe in the registry first (`Holder.claim_probe`); whoever loses leaves it. A success
-releases the abonnement. A failure costs its message no attempt: that goes to a wait queue for a moment, and so
-to the end of the row, since it may be the one message that its callback can't take.
+releases the abonnement. A failure costs its message no attempt: that goes to a wait queue for a moment, and
+so to the end of the row, since it may be the one message that its callback can't take.
 """
 
 from __future__ import annotations

@@ -157,9 +157,7 @@ def close() -> Script:
 class CallbackServer:
     """Listens on 127.0.0.1 (or `host`) as long as the context is open. Paths without a script answer 204."""
 
-    def __init__(
-        self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
-    ) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
         self._tls = tls
         self._host = host
         self._scripts: dict[str, list[Script]] = {}
@@ -171,7 +169,9 @@ class CallbackServer:
         self.port = port
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls, backlog=1024)
+        self._server = await asyncio.start_server(
+            self._serve, self._host, self.port, ssl=self._tls, backlog=1024
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from uuid import UUID
 
 import click
 
+from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
-from nrc.cli.showing import as_json, json_option, note, printable, table
+from nrc.cli.showing import as_json, json_option, moment, note, printable, table
 from router.requests import RouterClient
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
-from schemas.errors import Conflict
+from schemas.errors import Conflict, UsageError
 
 
 @click.group()
@@ -23,32 +26,46 @@ def abonnement() -> None:
 @click.option("--client", metavar="ID", help="Only those of this application.")
 @json_option
 def list_(client: str | None, json_: bool) -> None:
-    """List the abonnementen."""
-    settings = load_settings()
-    found = [each for each in carry_out(_abonnementen(settings)) if client in (None, each.client_id)]
-    found.sort(key=lambda each: (each.client_id, each.callback_url, each.uuid))
+    """List the abonnementen: state, what waits for each, last error, next probe."""
+    found = [
+        each for each in carry_out(conditions(load_settings())) if client in (None, each.abonnement.client_id)
+    ]
+    found.sort(key=_by_application)
     if json_:
-        as_json([_facts(each) for each in found])
+        as_json([each.facts() for each in found])
         return
-    table(
-        ["UUID", "APPLICATION", "STATE", "KANALEN", "CALLBACK"],
-        (
-            [
-                each.uuid,
-                each.client_id,
-                f"{each.state} ({each.state_reason})" if each.state_reason else each.state,
-                ", ".join(dict.fromkeys(group.naam for group in each.kanalen)),
-                each.callback_url,
-            ]
-            for each in found
-        ),
-        empty="no abonnementen",
+    columns = (
+        "UUID",
+        "APPLICATION",
+        "STATE",
+        "WAITING",
+        "OLDEST",
+        "LAST ERROR",
+        "NEXT PROBE",
+        "KANALEN",
+        "CALLBACK",
     )
+    table(columns, map(_row, found), empty="no abonnementen")
 
 
-async def _abonnementen(settings: Settings) -> list[Abonnement]:
-    async with opened_registry(settings) as opened:
-        return list(opened.catalogue.abonnementen.values())
+def _by_application(each: Condition) -> tuple[str, str, UUID]:
+    abonnement = each.abonnement
+    return abonnement.client_id, abonnement.callback_url, abonnement.uuid
+
+
+def _row(each: Condition) -> list[object]:
+    abonnement = each.abonnement
+    return [
+        abonnement.uuid,
+        abonnement.client_id,
+        each.state,
+        "?" if each.waiting is None else each.waiting,
+        moment(each.oldest.timestamp()) if each.oldest else "",
+        each.last_error,
+        each.next_probe,
+        ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
+        abonnement.callback_url,
+    ]
 
 
 @abonnement.command()
@@ -56,24 +73,29 @@ async def _abonnementen(settings: Settings) -> list[Abonnement]:
 @json_option
 def show(uuid: UUID, json_: bool) -> None:
     """Show one abonnement; its auth is never shown."""
-    settings = load_settings()
-    found = carry_out(_find(settings, uuid))
+    every = carry_out(conditions(load_settings()))
+    found = next((each for each in every if each.abonnement.uuid == uuid), None)
+    if found is None:
+        raise _unknown(uuid)
     if json_:
-        as_json(_facts(found))
+        as_json(found.facts())
         return
-    click.echo(f"uuid:        {found.uuid}")
-    click.echo(f"application: {printable(found.client_id)}")
-    click.echo(f"callbackUrl: {printable(found.callback_url)}")
-    click.echo(
-        f"state:       {found.state}{f' ({printable(found.state_reason)})' if found.state_reason else ''}"
-    )
-    for group in found.kanalen:
+    shown = found.abonnement
+    lines = {
+        "uuid": str(shown.uuid),
+        "application": shown.client_id,
+        "callbackUrl": shown.callback_url,
+        "state": found.state,
+        "waiting": "" if found.waiting is None else str(found.waiting),
+        "oldest": moment(found.oldest.timestamp()) if found.oldest else "",
+        "last error": found.last_error,
+        "next probe": found.next_probe,
+    }
+    for name, text in lines.items():
+        if text:
+            click.echo(f"{name + ':':<13}{printable(text)}")
+    for group in shown.kanalen:
         click.echo(f"kanaal:      {printable(group.naam)}{_filters(group)}")
-
-
-async def _find(settings: Settings, uuid: UUID) -> Abonnement:
-    async with opened_registry(settings) as opened:
-        return _known(opened, uuid)
 
 
 @abonnement.command()
@@ -97,7 +119,7 @@ async def _remove(settings: Settings, uuids: tuple[UUID, ...]) -> None:
 @abonnement.command()
 @click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
 def resume(uuids: tuple[UUID, ...]) -> None:
-    """Deliver to suspended abonnementen again, with what was held for them."""
+    """Deliver to suspended and held abonnementen again, with what was kept for them."""
     settings = load_settings()
     carry_out(_resume(settings, uuids))
 
@@ -114,6 +136,57 @@ async def _resume(settings: Settings, uuids: tuple[UUID, ...]) -> None:
     await _apply(settings, uuids)
 
 
+@abonnement.command()
+@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
+@click.option("--reason", metavar="TEXT", default="by an operator", help="Stands beside the state.")
+def suspend(uuids: tuple[UUID, ...], reason: str) -> None:
+    """Deliver nothing to these any more, and keep what is for them, until `resume`."""
+    settings = load_settings()
+    carry_out(_suspend(settings, uuids, reason))
+
+
+async def _suspend(settings: Settings, uuids: tuple[UUID, ...], reason: str) -> None:
+    async with opened_registry(settings) as opened:
+        for uuid in uuids:
+            _known(opened, uuid)
+        for uuid in uuids:
+            if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
+                raise Conflict(f"abonnement {uuid} was just removed.")
+            click.echo(f"{uuid} suspended")
+    await _announce(settings)
+
+
+@abonnement.command()
+@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
+def probe(uuids: tuple[UUID, ...]) -> None:
+    """Try the callbacks of held abonnementen now, with one notificatie each, and not at their next probe."""
+    settings = load_settings()
+    carry_out(_probe(settings, uuids))
+
+
+async def _probe(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+    async with opened_registry(settings) as opened:
+        held = [_known(opened, uuid) for uuid in uuids]
+        for each in held:
+            if each.hold is None:
+                raise UsageError(f"abonnement {each.uuid} is {each.state}, and only a held one is probed")
+        for each in held:
+            assert each.hold is not None  # noqa: S101 - looked at above
+            now = replace(each.hold, next_probe=time.time())
+            changed = await opened.registry.set_hold(
+                each.uuid, now, each.state_reason, before=each.hold, callback_url=each.callback_url
+            )
+            click.echo(f"{each.uuid} {'to be probed now' if changed else 'was probed or changed just now'}")
+    await _announce(settings)
+
+
+async def _announce(settings: Settings) -> None:
+    async def ask(router: RouterClient) -> None:
+        await router.announce()
+
+    await tell_processes(settings, ask)
+
+
 async def _apply(settings: Settings, uuids: tuple[UUID, ...]) -> None:
     async def ask(router: RouterClient) -> None:
         for uuid in uuids:
@@ -125,21 +198,14 @@ async def _apply(settings: Settings, uuids: tuple[UUID, ...]) -> None:
 def _known(opened: OpenRegistry, uuid: UUID) -> Abonnement:
     found = opened.catalogue.abonnementen.get(uuid)
     if found is None:
-        raise Conflict(f"there is no abonnement {uuid}: `nrc abonnement list` shows which there are.")
+        raise _unknown(uuid)
     return found
+
+
+def _unknown(uuid: UUID) -> Conflict:
+    return Conflict(f"there is no abonnement {uuid}: `nrc abonnement list` shows which there are.")
 
 
 def _filters(group: FilterGroup) -> str:
     pairs = ", ".join(f"{name}={value}" for name, value in group.filters)
     return f" where {printable(pairs)}" if pairs else ""
-
-
-def _facts(abonnement: Abonnement) -> dict[str, object]:
-    return {
-        "uuid": str(abonnement.uuid),
-        "clientId": abonnement.client_id,
-        "callbackUrl": abonnement.callback_url,
-        "state": abonnement.state,
-        "stateReason": abonnement.state_reason,
-        "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in abonnement.kanalen],
-    }

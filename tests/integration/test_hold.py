@@ -1,4 +1,4 @@
-"""Callbacks that do not work: their abonnement is held, probed, and goes on by itself; nothing is discarded."""
+"""Callbacks that do not work: their abonnement is held, probed, and goes on by itself; nothing is lost."""
 
 from __future__ import annotations
 

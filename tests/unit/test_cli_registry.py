@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from schemas.abonnement import Abonnement, State
-from store.registry import Changes, open_registry
+from schemas.abonnement import Abonnement, Hold, State
+from store.registry import Changes, LastFailure, open_registry
 from tests.command import nrc
 from tests.make import a_kanaal, an_abonnement
 
@@ -104,7 +105,7 @@ def test_no_kanalen(tmp_path: Path) -> None:
 def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
     plain = nrc(tmp_path, "abonnement", "list").out
     assert plain.splitlines()[1].split() == [
-        str(kept.uuid), "test", "suspended", "(410", "from", "�[31mcallback)", "zaken", "http://127.0.0.1:9/"
+        str(kept.uuid), "test", "suspended", "(410", "from", "�[31mcallback)", "?", "zaken", "http://127.0.0.1:9/"
     ]  # fmt: skip
     (shown,) = nrc(tmp_path, "abonnement", "list", "--json").json()
     assert shown == {
@@ -113,6 +114,12 @@ def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
         "callbackUrl": "http://127.0.0.1:9/",
         "state": "suspended",
         "stateReason": kept.state_reason,
+        "heldSince": None,
+        "probes": None,
+        "nextProbe": None,
+        "waiting": None,
+        "oldest": None,
+        "lastError": None,
         "kanalen": [
             {"naam": "zaken", "filters": {"bronorganisatie": "051845623", "zaaktype": "*"}},
             {"naam": "zaken", "filters": {}},
@@ -159,6 +166,60 @@ def test_abonnement_resume(tmp_path: Path, kept: Abonnement) -> None:
     assert look(tmp_path).number == 3
 
 
+def held(folder: Path, kept: Abonnement) -> Hold:
+    """Hold it, as a deliverer does, with a failure noted."""
+    hold = Hold(since=1e9, probes=3, next_probe=1e9 + 40)
+
+    async def work() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            await registry.set_state(kept.uuid, State.ACTIVE, "")
+            assert await registry.set_hold(
+                kept.uuid, hold, "timeout", before=None, callback_url=kept.callback_url
+            )
+            await registry.note_failures({kept.uuid: LastFailure(1e9 + 1, "timeout: no \x1b[31mstatus")})
+
+    asyncio.run(work())
+    return hold
+
+
+def test_abonnement_list_shows_a_hold(tmp_path: Path, kept: Abonnement) -> None:
+    held(tmp_path, kept)
+    ran = nrc(tmp_path, "abonnement", "list")
+    assert " ".join(ran.out.splitlines()[1].split()) == (
+        f"{kept.uuid} test held since 2001-09-09T01:46:40Z ? timeout: no �[31mstatus (2001-09-09T01:46:41Z) "
+        "2001-09-09T01:47:20Z zaken http://127.0.0.1:9/"
+    )
+    assert "what waits for them is not shown: no RabbitMQ" in ran.err
+    (shown,) = nrc(tmp_path, "abonnement", "list", "--json").json()
+    assert (shown["state"], shown["heldSince"], shown["probes"], shown["nextProbe"]) == (
+        "held", "2001-09-09T01:46:40Z", 3, "2001-09-09T01:47:20Z"
+    )  # fmt: skip
+    assert shown["lastError"] == {"at": "2001-09-09T01:46:41Z", "detail": "timeout: no \x1b[31mstatus"}
+    assert "next probe:  2001-09-09T01:47:20Z" in nrc(tmp_path, "abonnement", "show", str(kept.uuid)).out
+
+
+def test_abonnement_suspend(tmp_path: Path, kept: Abonnement) -> None:
+    held(tmp_path, kept)
+    ran = nrc(tmp_path, "abonnement", "suspend", str(kept.uuid), "--reason", "onderhoud")
+    assert (ran.code, ran.out) == (0, f"{kept.uuid} suspended\n")
+    assert "NRC_REFRESH_INTERVAL" in ran.err
+    (suspended,) = look(tmp_path).abonnementen
+    assert (suspended.state, suspended.state_reason, suspended.hold) == (State.SUSPENDED, "onderhoud", None)
+
+
+def test_abonnement_probe(tmp_path: Path, kept: Abonnement) -> None:
+    refused = nrc(tmp_path, "abonnement", "probe", str(kept.uuid))
+    assert refused.code == 2
+    assert "is suspended, and only a held one is probed" in refused.err
+    hold = held(tmp_path, kept)
+    ran = nrc(tmp_path, "abonnement", "probe", str(kept.uuid))
+    assert (ran.code, ran.out) == (0, f"{kept.uuid} to be probed now\n")
+    (probed,) = look(tmp_path).abonnementen
+    assert probed.hold is not None
+    assert abs(probed.hold.next_probe - time.time()) < 60
+    assert replace(probed.hold, next_probe=hold.next_probe) == hold
+
+
 def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
     refused = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), str(uuid4()))
     assert refused.code == 1
@@ -168,7 +229,7 @@ def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
     assert look(tmp_path).abonnementen == ()
 
 
-@pytest.mark.parametrize("command", ["show", "remove", "resume"])
+@pytest.mark.parametrize("command", ["show", "remove", "resume", "suspend", "probe"])
 def test_an_unknown_abonnement(tmp_path: Path, command: str) -> None:
     ran = nrc(tmp_path, "abonnement", command, str(UUID(int=5)))
     assert ran.code == 1
