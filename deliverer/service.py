@@ -23,7 +23,7 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from store.registry import registry_of
+from store.opening import registry_of
 
 log = logger(__name__)
 

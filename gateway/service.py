@@ -23,7 +23,7 @@ from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, UsageError
-from store.registry import registry_of
+from store.opening import registry_of
 
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
 GOODBYE = 0.5  # seconds in which keep-alive clients hear, with an answer, that this process goes

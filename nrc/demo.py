@@ -26,7 +26,8 @@ from runtime.log import configure_logging
 from runtime.settings import Listen, Settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError
-from store.registry import Registry, registry_of
+from store.opening import registry_of
+from store.registry import Registry
 
 KANAAL: dict[str, Any] = {
     "naam": "zaken",

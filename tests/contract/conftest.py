@@ -15,7 +15,8 @@ import pytest
 import gateway.service
 import router.service
 from runtime.settings import Settings
-from store.registry import Registry, open_registry
+from store.opening import open_registry
+from store.registry import Registry
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Api, Callback, free_socket
 

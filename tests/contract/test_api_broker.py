@@ -56,7 +56,7 @@ async def test_health(api: Api) -> None:
 
 async def test_before_a_router_has_declared_anything(stage: Stage, vhost: str, tmp_path: Path) -> None:
     settings = stage.settings.model_copy(update={"amqp_url": (vhost,), "state_dir": tmp_path})
-    from store.registry import open_registry
+    from store.opening import open_registry
 
     async with open_registry(settings.registry_file) as registry:
         for application in APPLICATIONS:

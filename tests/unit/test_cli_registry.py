@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from schemas.abonnement import Abonnement, State
-from store.registry import Changes, open_registry
+from store.opening import open_registry
+from store.registry import Changes
 from tests.command import nrc
 from tests.make import a_kanaal, an_abonnement
 
