@@ -36,10 +36,15 @@ class Stage:
         sock = free_socket()
         host, port = sock.getsockname()
         root = f"http://{host}:{port}/api/v1"
-        async with running(
-            lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock), wait=wait
+        async with (
+            running(
+                lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock),
+                wait=wait,
+            ),
+            # Closed before the gateway stops, which else waits for those who may still send.
+            aiohttp.ClientSession() as session,
         ):
-            yield Api(self.session, root)
+            yield Api(session, root)
 
 
 @asynccontextmanager

@@ -238,6 +238,11 @@ async def test_a_gateway_that_stops_finishes_what_came_in(stage: Stage, api: Api
     assert set(statuses) == {201}
 
 
+def on_shared_session(stage: Stage, api: Api) -> Api:
+    """The same gateway, from a client that stays when the fixture's leaves."""
+    return Api(stage.session, api.root)
+
+
 async def test_what_is_under_way_when_it_stops(stage: Stage) -> None:
     stop_timeout = 4
     async with stage.gateway(stop_timeout=stop_timeout) as api:
@@ -253,7 +258,7 @@ async def test_what_is_under_way_when_it_stops(stage: Stage) -> None:
             await second.wait()
             yield body[10:]
 
-        posting = asyncio.create_task(api.post("/notificaties", body=slow()))
+        posting = asyncio.create_task(on_shared_session(stage, api).post("/notificaties", body=slow()))
         await first.wait()
         asyncio.get_running_loop().call_later(0.3, second.set)
     answer = await posting
@@ -270,7 +275,7 @@ async def test_what_never_ends_does_not_keep_it_from_stopping(stage: Stage) -> N
 
     async with asyncio.timeout(10):
         async with stage.gateway(stop_timeout=2) as api:
-            posting = asyncio.create_task(api.post("/notificaties", body=endless()))
+            posting = asyncio.create_task(on_shared_session(stage, api).post("/notificaties", body=endless()))
             await eventually(lambda: health(api, "live"))
         with pytest.raises(aiohttp.ClientError):
             await posting
