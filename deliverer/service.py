@@ -77,16 +77,24 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("consuming", link.run(consumers.session))
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
-        await _wind_down(slots, settle, consumers, within=settings.stop_timeout)
+        if not await _wind_down(slots, settle, consumers, within=time_to_finish(settings.stop_timeout)):
+            # Nobody there hears a goodbye.
+            link.abort()
+            publisher.link.abort()
         log.info("stopped", **deliverer.counts)
 
 
-async def _wind_down(slots: Slots, settle: Settle, consumers: Consumers, *, within: float) -> None:
-    """Stop in order, so that nothing is sent twice that need not be.
+def time_to_finish(stop_timeout: float) -> float:
+    """Seconds that requests under way get; what is left of the time goes to closing."""
+    return max(stop_timeout - 1.0, stop_timeout / 2)
+
+
+async def _wind_down(slots: Slots, settle: Settle, consumers: Consumers, *, within: float) -> bool:
+    """Stop in order, so that nothing is sent twice that need not be; False when RabbitMQ hangs.
 
     First no request starts any more; then no message comes in, and what had not started goes back; then what
     is under way ends, retries are published, or, out of time, it is broken off and goes back.
     """
     slots.close()
     await settle.close()
-    await consumers.stop(within=within)
+    return await consumers.stop(within=within)

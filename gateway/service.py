@@ -20,6 +20,7 @@ from router.changes import follow_changes
 from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.amqp import Link
+from runtime.health import reason
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
@@ -78,7 +79,8 @@ async def serve(
         try:
             server = await listen(runner.server, gateway, sock=sock)
         except OSError as error:
-            raise UsageError(f"NRC_GATEWAY_LISTEN: {error.strerror or error}") from error
+            host, port = settings.gateway_listen
+            raise UsageError(f"NRC_GATEWAY_LISTEN: {host}:{port}: {reason(error)}") from error
         opened.callback(server.close)
         tasks.start("reporting ready", report_ready(gateway, ready))
         await tasks.run_until(stop)

@@ -6,9 +6,9 @@ import sys
 
 import click
 
-from nrc.cli.failing import Exit
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import as_json, json_option, note, table
+from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
 from store.opening import registry_of
 from store.registry import Secrets
