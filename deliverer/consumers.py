@@ -34,7 +34,7 @@ SEEK_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds before a missing 
 ASK_AT_ONCE = 4  # abonnementen that the router is asked to declare
 LOST_PAUSE = 0.1  # seconds before a queue is consumed again that RabbitMQ stopped
 FOLLOW_PAUSE = 1.0  # seconds before hearing of changes is tried again
-CLOSE_TIMEOUT = 2.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds
 
 log = logger(__name__)
 
@@ -81,8 +81,11 @@ class Consumers:
             self._connected = False
             self._forget()
 
-    async def stop(self, *, within: float) -> None:
-        """Consume no more, let what is under way end within so many seconds, and give the rest back."""
+    async def stop(self, *, within: float) -> bool:
+        """Consume no more, let what is under way end within so many seconds, and give the rest back.
+
+        False when RabbitMQ does not answer: then it takes back by itself what it is not told of.
+        """
         self._stopping = True
         self.caught_up.clear()
         self._changed()
@@ -94,6 +97,8 @@ class Consumers:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await asyncio.gather(*(channel.close() for channel in self._channels))
+                return True
+        return False
 
     def _forget(self) -> None:
         for task in self._seeking.values():

@@ -29,7 +29,7 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from store.registry import registry_of
+from store.opening import registry_of
 
 log = logger(__name__)
 
@@ -104,17 +104,27 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("noting failures", failures.run())
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
+        # No request starts any more; what waits for its turn goes back.
         slow_start.close()
         slots.close()
-        await _wind_down(settle, prober, consumers, within=settings.stop_timeout)
+        if not await _wind_down(settle, prober, consumers, within=time_to_finish(settings.stop_timeout)):
+            # Nobody there hears a goodbye.
+            link.abort()
+            publisher.link.abort()
         log.info("stopped", **deliverer.counts)
 
 
-async def _wind_down(settle: Settle, prober: Prober, consumers: Consumers, *, within: float) -> None:
-    """Stop in order, so that nothing is sent twice that need not be.
+def time_to_finish(stop_timeout: float) -> float:
+    """Seconds that requests under way get; what is left of the time goes to closing."""
+    return max(stop_timeout - 1.0, stop_timeout / 2)
+
+
+async def _wind_down(settle: Settle, prober: Prober, consumers: Consumers, *, within: float) -> bool:
+    """Stop in order, so that nothing is sent twice that need not be; False when RabbitMQ hangs.
 
     No request starts any more by now; then no message comes in, and what had not started goes back; then what
     is under way ends, retries are published, or, out of time, it is broken off and goes back.
     """
     await settle.close()
-    await asyncio.gather(prober.stop(within=within), consumers.stop(within=within))
+    _, ended = await asyncio.gather(prober.stop(within=within), consumers.stop(within=within))
+    return ended

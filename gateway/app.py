@@ -53,7 +53,6 @@ ROUTES = (
 async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every exception into a problem, and put on every answer what every answer carries."""
     gateway = request.app[GATEWAY]
-    gateway.in_flight += 1
     answer: web.StreamResponse
     try:
         answer = await handler(request)
@@ -62,12 +61,8 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:  # the outermost of the two loops: here it is logged and answered
         root = root_url(request, gateway.settings)
         answer = answer_for(error, method=request.method, path=request.path, root=root)
-    finally:
-        gateway.leave()
     answer.headers[VERSION_HEADER] = API_VERSION
     make_safe(answer.headers, https=root_is_https(request, gateway.settings))
-    if gateway.stopping:
-        answer.force_close()
     return answer
 
 

@@ -7,15 +7,19 @@ text of its own; here these become problems like all others, and no byte of the 
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import socket
+import termios
+from array import array
 from typing import Any
 
 from aiohttp import web
 
 from gateway.problems import answer_for
 from gateway.requests import root_is_https, root_url
+from gateway.state import Gateway
 from runtime.response_headers import make_safe
-from runtime.settings import Settings
 from schemas.errors import APIException, ParseError
 
 LIMITS: dict[str, Any] = {
@@ -32,16 +36,36 @@ LIMITS: dict[str, Any] = {
 class Protocol(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_heard", "_settings")
+    __slots__ = ("_gateway", "_heard", "_heard_at")
 
-    def __init__(self, server: web.Server, settings: Settings) -> None:
+    def __init__(self, server: web.Server, gateway: Gateway) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **LIMITS)
-        self._settings = settings
+        self._gateway = gateway
         self._heard = False
+        self._heard_at = self._loop.time()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
+        self._heard_at = self._loop.time()
         super().data_received(data)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a request is being answered on this connection."""
+        return self._request_in_progress or bool(self._messages)
+
+    def quiet_for(self) -> float:
+        """Seconds since the last byte came in; 0 while one waits to be read."""
+        return 0.0 if self._something_waits() else self._loop.time() - self._heard_at
+
+    def _something_waits(self) -> bool:
+        """Whether a client has sent what this busy process has not read yet."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        waiting = array("i", [0])
+        fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)
+        return waiting[0] > 0
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that sends no more may still read: what it asked is answered, then the connection closes.
@@ -73,6 +97,8 @@ class Protocol(web.RequestHandler):
         """Send the answer; one that aiohttp made itself, past the middleware, goes out as a problem."""
         if isinstance(resp, web.HTTPException):
             resp = self._problem(request, resp)
+        if self._gateway.stopping:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
     def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
@@ -80,22 +106,47 @@ class Protocol(web.RequestHandler):
             error,
             method=request.method,
             path=request.path,
-            root=root_url(request, self._settings),
+            root=root_url(request, self._gateway.settings),
         )
-        make_safe(answer.headers, https=root_is_https(request, self._settings))
+        make_safe(answer.headers, https=root_is_https(request, self._gateway.settings))
         return answer
 
 
-async def listen(
-    server: web.Server, settings: Settings, *, sock: socket.socket | None
-) -> asyncio.AbstractServer:
+async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | None) -> asyncio.Server:
     """Accept connections on `sock`, or on NRC_GATEWAY_LISTEN. Raises OSError when the address is taken."""
     loop = asyncio.get_running_loop()
 
     def connection() -> Protocol:
-        return Protocol(server, settings)
+        return Protocol(server, gateway)
 
     if sock is not None:
         return await loop.create_server(connection, sock=sock, backlog=1024)
-    host, port = settings.gateway_listen
+    host, port = gateway.settings.gateway_listen
     return await loop.create_server(connection, host, port, backlog=1024)
+
+
+async def stop_listening(
+    listening: asyncio.Server, server: web.Server, gateway: Gateway, *, shared: bool
+) -> None:
+    """Accept no more connections. Those that the kernel had accepted for us are served like the others.
+
+    On a socket that is shared they wait there for whoever listens next; our own is gone, and they with it.
+    """
+    waiting = [] if shared else [one for sock in listening.sockets for one in _accepted(sock.fileno())]
+    listening.close()
+    for one in waiting:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Protocol(server, gateway), one)
+
+
+def _accepted(listening: int) -> list[socket.socket]:
+    """The connections that wait on a listening socket."""
+    found: list[socket.socket] = []
+    with socket.socket(fileno=os.dup(listening)) as sock:
+        sock.setblocking(False)
+        while True:
+            try:
+                connection, _ = sock.accept()
+            except OSError:  # BlockingIOError: there are no more
+                return found
+            connection.setblocking(False)
+            found.append(connection)

@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
 from deliverer.client import CallbackClient
 from gateway.app import build_app
-from gateway.protocol import listen
+from gateway.leaving import say_goodbye
+from gateway.protocol import listen, stop_listening
 from gateway.state import Gateway
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.amqp import Link
+from runtime.health import reason
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, UsageError
-from store.registry import registry_of
+from store.opening import registry_of
 
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
-GOODBYE = 0.5  # seconds in which keep-alive clients hear, with an answer, that this process goes
-LAST_CALL = 0.5  # seconds, twice, that the HTTP library gives what is still unfinished after that
+WARM_UP = 3.0  # seconds for which connections wait, on a shared socket, until this process can publish
+LAST_CALL = 0.25  # seconds, twice, that the HTTP library gives what is still unfinished at the end
 
 log = logger(__name__)
 
@@ -41,8 +43,9 @@ async def serve(
 ) -> None:
     """Run a gateway until `stop`, on `sock` or NRC_GATEWAY_LISTEN. Raises NrcError for what prevents it.
 
-    Stop order: accept no more connections → finish the requests that came in, which need all that follows →
-    close the connections → publisher, changes and registry. Within stop_timeout.
+    Stop order: accept no more connections → finish the requests that came in, which need all that follows,
+    and let keep-alive clients go → close the connections → publisher, changes and registry. Within
+    stop_timeout.
     """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
@@ -71,15 +74,35 @@ async def serve(
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - set up
+        if sock is not None:
+            await warm_up(gateway, stop)
         try:
-            server = await listen(runner.server, settings, sock=sock)
+            server = await listen(runner.server, gateway, sock=sock)
         except OSError as error:
-            raise UsageError(f"NRC_GATEWAY_LISTEN: {error.strerror or error}") from error
+            host, port = settings.gateway_listen
+            raise UsageError(f"NRC_GATEWAY_LISTEN: {host}:{port}: {reason(error)}") from error
         opened.callback(server.close)
         tasks.start("reporting ready", report_ready(gateway, ready))
         await tasks.run_until(stop)
-        server.close()
-        await finish_requests(gateway, within=settings.stop_timeout - 3 * LAST_CALL)
+        gateway.stopping = True
+        await stop_listening(server, runner.server, gateway, shared=sock is not None)
+        left = await say_goodbye(runner.server, within=settings.stop_timeout - 3 * LAST_CALL)
+        if left:
+            log.warning("stopping with requests unfinished", requests=left)
+
+
+async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Return when the broker takes notificaties, after WARM_UP, or on `stop`.
+
+    On a socket that others share, whoever accepts must be able to answer: a sibling can, and what nobody
+    accepts waits in the kernel's queue.
+    """
+    can_publish = asyncio.create_task(gateway.publisher.wait_ready(WARM_UP), name="warming up")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({can_publish, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (can_publish, stopping):
+        task.cancel()
+    await asyncio.gather(can_publish, stopping, return_exceptions=True)
 
 
 async def report_ready(gateway: Gateway, ready: Callable[[], None]) -> None:
@@ -91,17 +114,3 @@ async def report_ready(gateway: Gateway, ready: Callable[[], None]) -> None:
             log.warning("not ready yet", reason=str(error))
     ready()
     await asyncio.Event().wait()
-
-
-async def finish_requests(gateway: Gateway, *, within: float) -> None:
-    """Return when no request is being handled any more, or after `within` seconds.
-
-    For a moment clients that keep their connection open may still send: their answer tells them to close.
-    """
-    gateway.stopping = True
-    with suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await asyncio.sleep(GOODBYE)
-            await gateway.idle()
-    if gateway.in_flight:
-        log.warning("stopping with requests unfinished", requests=gateway.in_flight)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -30,8 +29,8 @@ log = logger(__name__)
 class Gateway:
     """The parts of one gateway process.
 
-    in_flight: requests that a handler is working on. stopping: answers now close their connection, so that
-    keep-alive clients go to another process before this one ends.
+    stopping: answers now close their connection, so that keep-alive clients go to another process before
+    this one ends.
     """
 
     settings: Settings
@@ -42,9 +41,7 @@ class Gateway:
     callbacks: CallbackClient
     tokens: Tokens = field(init=False)
     repairs: Repairs = field(init=False)
-    in_flight: int = 0
     stopping: bool = False
-    _idle: asyncio.Event = field(init=False, default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
@@ -78,18 +75,6 @@ class Gateway:
     async def _look_again(self, header: str | None) -> Credentials:
         await self.catalogue.fresh_look()
         return self.tokens.credentials(header, now=time.time())
-
-    def leave(self) -> None:
-        """A request has been handled."""
-        self.in_flight -= 1
-        if self.stopping and not self.in_flight:
-            self._idle.set()
-
-    async def idle(self) -> None:
-        """Return when no request is being handled. For a gateway that is stopping."""
-        if self.in_flight:
-            self._idle.clear()
-            await self._idle.wait()
 
     def url(self, request: web.Request, path: str) -> str:
         """The URL of a path in this API, from the root that the client used."""

@@ -75,11 +75,14 @@ class Child:
             await self._ended()
             if self._stopping:
                 return
-            pause = next_pause(pause, lived=time.monotonic() - began)
-            log.warning("a process died", name=self.label, how=self._how_it_ended(), again_in_s=pause)
-            await asyncio.sleep(pause)
-            if self._stopping:
-                return
+            if self._was_told_to_stop():
+                log.info("a process was told to stop; starting it again", name=self.label)
+            else:
+                pause = next_pause(pause, lived=time.monotonic() - began)
+                log.warning("a process died", name=self.label, how=self._how_it_ended(), again_in_s=pause)
+                await asyncio.sleep(pause)
+                if self._stopping:
+                    return
             await self._spawn()
             log.info("started again", name=self.label, pid=self.pid)
 
@@ -101,6 +104,10 @@ class Child:
     async def _ended(self) -> None:
         if self._process is not None:
             await self._process.wait()
+
+    def _was_told_to_stop(self) -> bool:
+        """Whether somebody restarts it by hand: it was at work, and ended in good order."""
+        return self._ready.is_set() and self._process is not None and self._process.returncode == 0
 
     def _how_it_ended(self) -> str:
         code = self._process.returncode if self._process else None

@@ -21,12 +21,14 @@ import jwt
 from aiohttp import web
 from yarl import URL
 
+from nrc.exits import Exit, exit_code
 from router.filters import names_fit
 from runtime.log import configure_logging
 from runtime.settings import Listen, Settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError
-from store.registry import Registry, registry_of
+from store.opening import registry_of
+from store.registry import Registry
 
 KANAAL: dict[str, Any] = {
     "naam": "zaken",
@@ -68,7 +70,7 @@ def gateway_root(listen: Listen) -> URL:
 
 
 def run_demo(settings: Settings, *, say: Say = click.echo) -> int:
-    """Show the main job on the gateway that listens at NRC_GATEWAY_LISTEN; 0, or 1 when a step failed.
+    """Show the main job on the gateway that listens at NRC_GATEWAY_LISTEN; the exit code.
 
     say: called with each line of the transcript.
     """
@@ -83,8 +85,8 @@ async def demo(settings: Settings, root: URL, *, say: Say) -> int:
         await _steps(settings, root, say)
     except (NrcError, aiohttp.ClientError, TimeoutError, OSError) as error:
         say(f"  ✗ The demo failed: {str(error) or type(error).__name__}")
-        return 1
-    return 0
+        return exit_code(error) if isinstance(error, NrcError) else Exit.NOT_REACHABLE
+    return Exit.OK
 
 
 async def _steps(settings: Settings, root: URL, say: Say) -> None:

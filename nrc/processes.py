@@ -11,12 +11,14 @@ import functools
 import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvloop
 
+from nrc.exits import Exit, exit_code
 from nrc.private_broker import find_running
 from runtime.log import configure_logging, logger
 from runtime.settings import Settings
@@ -31,7 +33,8 @@ LISTEN_FD = "NRC_LISTEN_FD"
 """The number of the socket, bound by `nrc up`, on which a gateway listens."""
 READY = b"ready\n"
 
-STOPPED, FAULT, WRONG_SETTINGS = 0, 1, 2
+LAST_RESORT = 2.0
+"""Seconds beside NRC_STOP_TIMEOUT after which a process that was told to stop is ended, whatever it is at."""
 
 log = logger(__name__)
 
@@ -41,8 +44,8 @@ Serve = Callable[..., Awaitable[None]]
 def run_process(name: str, settings: Settings) -> int:
     """Run `gateway`, `router` or `deliverer` until it is told to stop; returns the exit code.
 
-    0: stopped as asked. 1: a fault, with one line in the log (a traceback only for one that we don't know).
-    2: wrong settings. A second SIGTERM or SIGINT ends the process at once.
+    One of nrc/exits.py, with one line in the log (a traceback only for a fault that we don't know). A second
+    SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
     """
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     try:
@@ -50,15 +53,15 @@ def run_process(name: str, settings: Settings) -> int:
     except SettingsError as error:
         for fault in error.faults:
             log.error("wrong setting", fault=fault)
-        return WRONG_SETTINGS
+        return Exit.USAGE
     except NrcError as error:
         log.error("cannot go on", reason=str(error))
-        return FAULT
+        return exit_code(error)
     except Exception:
         log.exception("fault")
-        return FAULT
+        return Exit.FAILED
     log.info("stopped")
-    return STOPPED
+    return Exit.OK
 
 
 def _serve_of(name: str) -> Serve:
@@ -92,26 +95,43 @@ def _with_broker(settings: Settings) -> Settings:
 
 async def _run(serve: Serve, settings: Settings) -> None:
     stop = asyncio.Event()
-    _stop_on_signals(stop)
-    async with _parent(stop) as ready:
+
+    def begin_stop() -> None:
+        stop.set()
+        _end_after(settings.stop_timeout + LAST_RESORT)
+
+    _stop_on_signals(stop, begin_stop)
+    async with _parent(begin_stop) as ready:
         await serve(settings, stop=stop, ready=ready)
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
+def _end_after(seconds: float) -> None:
+    """End the process then, if it is still there: from a thread, so whatever the event loop waits for."""
+
+    def end() -> None:
+        log.warning("did not stop in time: ending at once", seconds=seconds)
+        os._exit(Exit.FAILED)
+
+    last_resort = threading.Timer(seconds, end)
+    last_resort.daemon = True
+    last_resort.start()
+
+
+def _stop_on_signals(stop: asyncio.Event, begin_stop: Callable[[], None]) -> None:
     def asked(number: signal.Signals) -> None:
         if stop.is_set():
             log.warning("told to stop again: ending at once", signal=number.name)
-            os._exit(FAULT)
+            os._exit(Exit.FAILED)
         log.info("stopping", signal=number.name)
-        stop.set()
+        begin_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked, number)
 
 
 @asynccontextmanager
-async def _parent(stop: asyncio.Event) -> AsyncIterator[Callable[[], None]]:
-    """Gives what to call when ready; sets `stop` when `nrc up`, if that started this process, has died."""
+async def _parent(begin_stop: Callable[[], None]) -> AsyncIterator[Callable[[], None]]:
+    """Gives what to call when ready; stops when `nrc up`, if that started this process, has died."""
     link = _given_socket(UP_FD)
     if link is None:
         yield lambda: log.info("ready")
@@ -124,7 +144,7 @@ async def _parent(stop: asyncio.Event) -> AsyncIterator[Callable[[], None]]:
             while await loop.sock_recv(link, 64):
                 pass
         log.warning("`nrc up` is gone: stopping")
-        stop.set()
+        begin_stop()
 
     def ready() -> None:
         log.info("ready")

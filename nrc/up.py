@@ -228,8 +228,8 @@ class Up:
         timeout = self._settings.stop_timeout
         for children, seconds in (
             (self._gateways, timeout * 0.3),
-            ([*self._gateways, *self._deliverers], timeout + GRACE / 4),
-            (self._router, timeout + GRACE / 2),
+            ([*self._gateways, *self._deliverers], timeout + GRACE * 0.5),
+            (self._router, timeout + GRACE * 0.6),
         ):
             for child in children:
                 child.terminate()

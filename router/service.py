@@ -31,7 +31,8 @@ from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnfit
-from store.registry import Changes, Registry, registry_of
+from store.opening import registry_of
+from store.registry import Changes, Registry
 
 PREFETCH = 32
 WATCH_INTERVAL = 10.0  # seconds

@@ -25,6 +25,7 @@ from schemas.errors import BrokerUnavailable
 
 HEARTBEAT = 10  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep a process from stopping
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
 
@@ -215,7 +216,7 @@ class Link:
         self._up.clear()
         if connection is not None:
             with suppress(*AMQP_ERRORS):
-                async with asyncio.timeout(CONNECT_TIMEOUT):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
                     await connection.close()
             self.abort()
         self._transport = None

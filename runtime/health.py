@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from runtime.response_headers import make_safe
 from runtime.settings import Listen
+from schemas.errors import UsageError
 
 NotReady = Callable[[], Sequence[str]]
 
@@ -18,6 +20,7 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
     """Answer on `listen` (None: nowhere) as long as the context is open.
 
     /health/live: 200 while the process runs. /health/ready: 200, or 503 with the lines of `not_ready`.
+    Raises UsageError when it can't listen there.
     """
     if listen is None:
         yield
@@ -41,7 +44,15 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, *listen).start()
+        try:
+            await web.TCPSite(runner, *listen).start()
+        except OSError as error:
+            raise UsageError(f"NRC_HEALTH_LISTEN: {listen[0]}:{listen[1]}: {reason(error)}") from error
         yield
     finally:
         await runner.cleanup()
+
+
+def reason(error: OSError) -> str:
+    """Why an address can't be listened on. The event loop puts that into a sentence of its own."""
+    return os.strerror(error.errno) if error.errno else str(error)

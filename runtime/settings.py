@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -325,14 +326,26 @@ def load_settings(**overrides: Any) -> Settings:
     """The settings from the environment and `.env`; overrides win. Raises SettingsError with every fault."""
     try:
         return Settings(**overrides)
-    except UnicodeDecodeError:
-        raise SettingsError([".env: not UTF-8; save it as UTF-8"]) from None
+    except (UnicodeDecodeError, OSError) as error:
+        unreadable = "not UTF-8; save it as UTF-8" if isinstance(error, ValueError) else error.strerror
+        raise SettingsError([f".env: {unreadable}", *_faults_without_file(overrides)]) from None
     except ValidationError as error:
-        raise SettingsError(
-            list(
-                dict.fromkeys(
-                    f"{env_name(str(fault['loc'][0]))}: {fault['msg'].removeprefix('Value error, ')}"
-                    for fault in error.errors(include_input=False, include_url=False)
-                )
-            )
-        ) from None
+        raise SettingsError(_faults(error)) from None
+
+
+def _faults_without_file(overrides: Mapping[str, Any]) -> list[str]:
+    """What is wrong beside a `.env` that can't be read."""
+    try:
+        Settings(**{**overrides, "_env_file": None})
+    except ValidationError as error:
+        return _faults(error)
+    return []
+
+
+def _faults(error: ValidationError) -> list[str]:
+    """A line for each fault."""
+    lines = (
+        f"{env_name(str(fault['loc'][0]))}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_input=False, include_url=False)
+    )
+    return list(dict.fromkeys(lines))

@@ -6,15 +6,13 @@ return. They raise RegistryError (or its subclasses) and nothing of the database
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from runtime.settings import Settings
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
@@ -59,9 +57,6 @@ class Declared:
     key: str
     owner: str = ""
     orphan_since: float | None = None
-
-
-KEYS_FILE = "secret.keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,23 +183,3 @@ class Registry(Protocol):
 
     async def forget_declared(self, things: Iterable[Declared]) -> None:
         """Forget what was removed from RabbitMQ. Not a change."""
-
-
-def open_registry(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path | None = None) -> Registry:
-    """The registry in `file`; open it with `async with`.
-
-    Its secrets are encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys beside it).
-    """
-    from store.secrets import Vault
-    from store.sqlite import SqliteRegistry
-
-    return SqliteRegistry(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
-
-
-def registry_of(settings: Settings) -> Registry:
-    """The registry of these settings; open it with `async with`."""
-    return open_registry(
-        settings.registry_file,
-        secret_keys=settings.secret_keys,
-        keys_file=settings.state_dir / KEYS_FILE,
-    )

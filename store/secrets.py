@@ -17,6 +17,7 @@ from runtime.log import logger
 from schemas.errors import SecretsUnreadable
 from store.durable import keep
 
+KEYS_FILE = "secret.keys"
 MARK = "nrc1."
 ID_LENGTH = 12
 HEAD_LENGTH = len(MARK) + ID_LENGTH

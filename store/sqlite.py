@@ -22,7 +22,7 @@ from schemas.application import Application
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal, slots_for
 from store.lease import RENEWAL, boot_id
-from store.registry import KEYS_FILE, Changes, Declared, LastFailure, Secrets
+from store.registry import Changes, Declared, LastFailure, Secrets
 from store.rows import (
     Row,
     abonnement_of,
@@ -36,7 +36,7 @@ from store.rows import (
     kanaal_row,
 )
 from store.sealed import keys_in_use, seal_again, unreadable
-from store.secrets import Vault
+from store.secrets import KEYS_FILE, Vault
 from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0

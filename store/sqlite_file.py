@@ -30,6 +30,8 @@ from store.secrets import Vault
 from store.upgrade import copy_name, scrub
 
 BUSY_TIMEOUT = 5.0
+LAST_WAIT = 0.3
+"""Seconds for which a process that stops waits for the lock."""
 
 _LOCKED = "another process keeps it locked (`fuser` on the file shows which); stop that, or try again"
 _ADVICE = {
@@ -95,6 +97,7 @@ class SqliteFile:
                 await self._keeper
         # A lease that stays behind runs out by itself.
         with suppress(RegistryError):
+            await self._writer.run(lambda: self._writer.wait_at_most(LAST_WAIT))
             await self.write(lambda db: release(db, holder=self._holder))
         self._unusable = "is not open."
         await self._close()
@@ -191,6 +194,9 @@ class _Connection:
         self._db.execute("PRAGMA synchronous=FULL")
         # What is overwritten or removed does not stay behind in unused parts of a page.
         self._db.execute("PRAGMA secure_delete=ON")
+
+    def wait_at_most(self, seconds: float) -> None:
+        self.db.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
     async def run(self, work: Callable[[], T]) -> T:
         try:

@@ -15,12 +15,12 @@ from rich.text import Text
 
 from nrc.cli import reading
 from nrc.cli.application import known_application
-from nrc.cli.failing import Exit, GatewayUnreachable
 from nrc.cli.notificaties import Items, read_items
 from nrc.cli.reaching import carry_out, gateway_root, opened_registry
 from nrc.cli.sending import ANSWER_TIMEOUT, Outcome, RefusedAll, Sender, send_all
 from nrc.cli.showing import as_json, note, printable
 from nrc.cli.token import make_token
+from nrc.exits import Exit, GatewayUnreachable
 from router.catalogue import Catalogue
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope

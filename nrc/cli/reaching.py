@@ -19,7 +19,8 @@ from runtime.amqp import Link, connect
 from runtime.log import configure_logging
 from runtime.settings import Settings, origins
 from schemas.errors import BrokerUnavailable
-from store.registry import Registry, registry_of
+from store.opening import registry_of
+from store.registry import Registry
 
 T = TypeVar("T")
 

@@ -6,11 +6,12 @@ import sys
 
 import click
 
-from nrc.cli.failing import Exit
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import as_json, json_option, note, table
+from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
-from store.registry import Secrets, registry_of
+from store.opening import registry_of
+from store.registry import Secrets
 
 
 @click.group()

@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from nrc.cli.failing import GatewayUnreachable
 from nrc.cli.notificaties import Item, Items
+from nrc.exits import GatewayUnreachable
 from schemas.errors import NrcError
 
 ANSWER_TIMEOUT = 30.0  # seconds

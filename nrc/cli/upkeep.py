@@ -11,9 +11,9 @@ import aiohttp
 import click
 import orjson
 
-from nrc.cli.failing import Exit
 from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, opened_registry
 from nrc.cli.showing import as_json, json_option, table
+from nrc.exits import Exit
 from router import names
 from router.depth import depths
 from router.readiness import topology_stands

@@ -15,7 +15,8 @@ import pytest
 import gateway.service
 import router.service
 from runtime.settings import Settings
-from store.registry import Registry, open_registry
+from store.opening import open_registry
+from store.registry import Registry
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Api, Callback, free_socket
 
@@ -35,10 +36,15 @@ class Stage:
         sock = free_socket()
         host, port = sock.getsockname()
         root = f"http://{host}:{port}/api/v1"
-        async with running(
-            lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock), wait=wait
+        async with (
+            running(
+                lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock),
+                wait=wait,
+            ),
+            # Closed before the gateway stops, which else waits for those who may still send.
+            aiohttp.ClientSession() as session,
         ):
-            yield Api(self.session, root)
+            yield Api(session, root)
 
 
 @asynccontextmanager

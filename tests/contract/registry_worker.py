@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from runtime.log import configure_logging
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal
-from store.registry import open_registry
+from store.opening import open_registry
 
 
 async def main(address: str, task: str, names: list[str]) -> None:

@@ -6,13 +6,11 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aio_pika
 import aiohttp
 import pytest
-from yarl import URL
 
 import router.service
 from router.names import kanaal_exchange
@@ -21,6 +19,7 @@ from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage, running
 from tests.eventually import eventually
+from tests.stallable import stallable
 
 UNAVAILABLE = (503, "service_unavailable")
 
@@ -56,7 +55,7 @@ async def test_health(api: Api) -> None:
 
 async def test_before_a_router_has_declared_anything(stage: Stage, vhost: str, tmp_path: Path) -> None:
     settings = stage.settings.model_copy(update={"amqp_url": (vhost,), "state_dir": tmp_path})
-    from store.registry import open_registry
+    from store.opening import open_registry
 
     async with open_registry(settings.registry_file) as registry:
         for application in APPLICATIONS:
@@ -122,39 +121,6 @@ async def test_a_broker_that_blocks_stops_and_comes_back(
 async def not_ready_for(api: Api, word: str) -> bool:
     answer = await health(api)
     return answer.status == 503 and any(word in line for line in answer.json["notReady"])
-
-
-@asynccontextmanager
-async def stallable(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
-    """(a URL to the broker through a proxy, the event without which bytes stay in the proxy)."""
-    flowing = asyncio.Event()
-    flowing.set()
-    target = URL(url)
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                await flowing.wait()
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(target.host, target.port)
-        tasks.update(
-            {asyncio.create_task(pump(reader, there[1])), asyncio.create_task(pump(there[0], writer))}
-        )
-
-    server = await asyncio.start_server(both, "127.0.0.1", 0)
-    yield str(target.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])), flowing
-    server.close()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_broker_that_stalls(stage: Stage, api: Api) -> None:
@@ -238,6 +204,11 @@ async def test_a_gateway_that_stops_finishes_what_came_in(stage: Stage, api: Api
     assert set(statuses) == {201}
 
 
+def on_shared_session(stage: Stage, api: Api) -> Api:
+    """The same gateway, from a client that stays when the fixture's leaves."""
+    return Api(stage.session, api.root)
+
+
 async def test_what_is_under_way_when_it_stops(stage: Stage) -> None:
     stop_timeout = 4
     async with stage.gateway(stop_timeout=stop_timeout) as api:
@@ -253,7 +224,7 @@ async def test_what_is_under_way_when_it_stops(stage: Stage) -> None:
             await second.wait()
             yield body[10:]
 
-        posting = asyncio.create_task(api.post("/notificaties", body=slow()))
+        posting = asyncio.create_task(on_shared_session(stage, api).post("/notificaties", body=slow()))
         await first.wait()
         asyncio.get_running_loop().call_later(0.3, second.set)
     answer = await posting
@@ -270,7 +241,7 @@ async def test_what_never_ends_does_not_keep_it_from_stopping(stage: Stage) -> N
 
     async with asyncio.timeout(10):
         async with stage.gateway(stop_timeout=2) as api:
-            posting = asyncio.create_task(api.post("/notificaties", body=endless()))
+            posting = asyncio.create_task(on_shared_session(stage, api).post("/notificaties", body=endless()))
             await eventually(lambda: health(api, "live"))
         with pytest.raises(aiohttp.ClientError):
             await posting

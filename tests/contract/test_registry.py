@@ -16,7 +16,8 @@ from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, RegistryError
 from schemas.kanaal import MAX_SLOTS, Kanaal
-from store.registry import Changes, Declared, DeclaredKind, LastFailure, Registry, open_registry
+from store.opening import open_registry
+from store.registry import Changes, Declared, DeclaredKind, LastFailure, Registry
 
 WORKER = Path(__file__).with_name("registry_worker.py")
 

@@ -18,7 +18,7 @@ import pytest
 
 from nrc.private_broker import PrivateBroker, live_pids
 from nrc.private_node import free_port
-from store.registry import open_registry
+from store.opening import open_registry
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 from tests.make import a_kanaal

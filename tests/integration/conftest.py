@@ -17,7 +17,8 @@ from router.requests import RouterClient
 from router.service import serve
 from runtime.amqp import Link
 from runtime.settings import Settings, load_settings
-from store.registry import Registry, open_registry
+from store.opening import open_registry
+from store.registry import Registry
 
 
 @dataclass

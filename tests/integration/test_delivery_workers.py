@@ -19,7 +19,7 @@ from router import names
 from router.requests import RouterClient
 from router.service import serve as serve_router
 from schemas.abonnement import State
-from store.registry import open_registry
+from store.opening import open_registry
 from tests.broker import Broker
 from tests.callback_server import hang, status, when
 from tests.eventually import eventually

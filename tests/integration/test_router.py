@@ -20,7 +20,8 @@ from router.topology import REQUESTS_QUEUE, of_abonnement
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable
 from schemas.notificatie import Notificatie
-from store.registry import Declared, DeclaredKind, open_registry
+from store.opening import open_registry
+from store.registry import Declared, DeclaredKind
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, settings_for
 from tests.make import a_kanaal, an_abonnement

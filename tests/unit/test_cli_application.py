@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas.application import Application, Scope
-from store.registry import Changes, open_registry
+from store.opening import open_registry
+from store.registry import Changes
 from tests.command import nrc
 from tests.make import an_abonnement
 

@@ -12,14 +12,16 @@ import click
 import pytest
 
 from nrc.cli import main
-from nrc.cli.failing import Exit, GatewayUnreachable, exit_code
+from nrc.exits import Exit, GatewayUnreachable, exit_code
 from schemas.errors import (
     BrokerUnavailable,
+    BrokerUnfit,
     Conflict,
     NrcError,
     RegistryError,
     RegistryInUse,
     RegistryTooNew,
+    SecretsUnreadable,
     SettingsError,
     Unroutable,
     UsageError,
@@ -100,6 +102,8 @@ def test_version(tmp_path: Path) -> None:
         (RegistryInUse("x"), 3),
         (BrokerUnavailable("x"), 3),
         (Unroutable("x"), 3),
+        (BrokerUnfit("x"), 1),
+        (SecretsUnreadable("x"), 1),
         (GatewayUnreachable("x"), 3),
         (NrcError("x"), 1),
     ],

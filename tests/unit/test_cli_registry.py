@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from schemas.abonnement import Abonnement, Hold, State
-from store.registry import Changes, LastFailure, open_registry
+from store.opening import open_registry
+from store.registry import Changes, LastFailure
 from tests.command import nrc
 from tests.make import a_kanaal, an_abonnement
 

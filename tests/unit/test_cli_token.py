@@ -14,7 +14,7 @@ from nrc.cli.token import make_token
 from runtime.settings import load_settings
 from schemas.application import Application, Scope
 from schemas.errors import PermissionDenied
-from store.registry import open_registry
+from store.opening import open_registry
 from tests.command import Ran, nrc
 
 SECRET = "a secret of at least thirty-two bytes"

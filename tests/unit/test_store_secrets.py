@@ -16,7 +16,8 @@ from cryptography.fernet import Fernet
 from schemas.abonnement import Abonnement
 from schemas.application import Application
 from schemas.errors import RegistryError, SecretsUnreadable
-from store.registry import Changes, Registry, open_registry
+from store.opening import open_registry
+from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
 from store.upgrade import copy_name
 
@@ -401,7 +402,7 @@ async def test_no_room_for_the_copy_no_upgrade(plain: Path) -> None:
 import asyncio, resource, sys
 from pathlib import Path
 from schemas.errors import RegistryError
-from store.registry import open_registry
+from store.opening import open_registry
 
 async def main():
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))

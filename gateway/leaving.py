@@ -1,0 +1,34 @@
+"""How a gateway that stops takes leave of its clients, so that none of them sees an error.
+
+A client that keeps its connection open may send at the very moment at which we close it, and then knows
+nothing of what became of its request. So one that is in use is not closed: its next answer says
+`Connection: close` (gateway/protocol.py). Only one that has been quiet is closed unasked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from aiohttp import web
+
+from gateway.protocol import Protocol
+
+QUIET = 2.0  # seconds without a byte after which a connection between two requests counts as not in use
+LOOK_AGAIN = 0.02  # seconds
+
+
+async def say_goodbye(server: web.Server, *, within: float) -> int:
+    """Return when no connection is open any more, or after `within` seconds; how many requests are left."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(within, 0.0)):
+            while connections := _connections(server):
+                for connection in connections:
+                    if not connection.under_way and connection.quiet_for() >= QUIET:
+                        connection.force_close()
+                await asyncio.sleep(LOOK_AGAIN)
+    return sum(connection.under_way for connection in _connections(server))
+
+
+def _connections(server: web.Server) -> list[Protocol]:
+    return [one for one in server.connections if isinstance(one, Protocol)]

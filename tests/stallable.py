@@ -1,0 +1,42 @@
+"""A way to RabbitMQ that can be made to stall: what goes in does not come out, as if it hung."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from yarl import URL
+
+
+@asynccontextmanager
+async def stallable(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """(a URL to the broker through a proxy, the event without which bytes stay in the proxy)."""
+    flowing = asyncio.Event()
+    flowing.set()
+    target = URL(url)
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                await flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(target.host, target.port)
+        tasks.update(
+            {asyncio.create_task(pump(reader, there[1])), asyncio.create_task(pump(there[0], writer))}
+        )
+
+    server = await asyncio.start_server(both, "127.0.0.1", 0)
+    yield str(target.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])), flowing
+    server.close()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
