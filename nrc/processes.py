@@ -20,6 +20,7 @@ import uvloop
 
 from nrc.exits import Exit, exit_code
 from nrc.private_broker import find_running
+from nrc.state_lock import loopback_is_open
 from runtime.log import configure_logging, logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError
@@ -49,7 +50,7 @@ def run_process(name: str, settings: Settings) -> int:
     """
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     try:
-        uvloop.run(_run(_serve_of(name), _with_broker(settings)))
+        uvloop.run(_run(_serve_of(name), _beside_up(_with_broker(settings))))
     except SettingsError as error:
         for fault in error.faults:
             log.error("wrong setting", fault=fault)
@@ -91,6 +92,16 @@ def _with_broker(settings: Settings) -> Settings:
             f"NRC_AMQP_URL is not set and no `nrc up` runs RabbitMQ for {settings.state_dir.resolve()}"
         )
     return settings.model_copy(update={"amqp_url": (url,)})
+
+
+def _beside_up(settings: Settings) -> Settings:
+    """The settings, with loopback open where it is for the `nrc up` beside us and nothing here says more.
+
+    Else one deliverer started by hand would refuse, and so delay, what its siblings deliver.
+    """
+    if "callback_allow_loopback" in settings.model_fields_set or not loopback_is_open(settings.state_dir):
+        return settings
+    return settings.model_copy(update={"callback_allow_loopback": True})
 
 
 async def _run(serve: Serve, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """One `nrc up` per state folder, and none beside processes that an earlier one left.
 
 Owns the two lock files in the state folder. Their locks go with the processes that hold them, however those
-end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts.
+end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts. Owns also what
+`nrc up` tells those that are started beside it: where its gateway is, and whether loopback is open.
 """
 
 from __future__ import annotations
@@ -38,6 +39,34 @@ def shared_lock(state_dir: Path) -> Iterator[int]:
     file = _open(state_dir / "processes.lock")
     try:
         yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def told_loopback(state_dir: Path, *, is_open: bool) -> Iterator[None]:
+    """Processes beside this `nrc up` send to loopback addresses, or not, as its own do."""
+    file = state_dir / "loopback.open"
+    file.unlink(missing_ok=True)
+    if is_open:
+        file.touch()
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def loopback_is_open(state_dir: Path) -> bool:
+    """Whether an `nrc up` runs on this state folder, and its processes send to loopback addresses."""
+    if not (state_dir / "loopback.open").exists():
+        return False
+    try:
+        file = _open(state_dir / "up.lock")
+    except UsageError:
+        return False
+    try:
+        # Shared: two that ask at once are not in each other's way. What is left of a killed one is no answer.
+        return not _lock(file, fcntl.LOCK_SH)
     finally:
         os.close(file)
 
@@ -87,9 +116,9 @@ def _open(file: Path) -> int:
         raise UsageError(f"NRC_STATE_DIR: {file.parent.resolve()}: {error.strerror or error}") from None
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

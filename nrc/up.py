@@ -25,10 +25,10 @@ from nrc.demo import demo as show_main_job
 from nrc.demo import gateway_root
 from nrc.listening import bind, listen
 from nrc.processes import LISTEN_FD
-from nrc.state_lock import only_up, shared_lock, told_where, wait_for_leftovers
+from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
 from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger
-from runtime.settings import Settings
+from runtime.settings import Settings, env_name
 from schemas.errors import BrokerUnavailable
 
 OPEN_FILES = 65536
@@ -109,6 +109,7 @@ class Up:
             opened.enter_context(only_up(settings.state_dir))
             lock = opened.enter_context(shared_lock(settings.state_dir))
             await wait_for_leftovers(lock, within=settings.stop_timeout + GRACE, note=say)
+            opened.enter_context(told_loopback(settings.state_dir, is_open=loopback_open(settings)))
             sock = opened.enter_context(bind(settings.gateway_listen))
             opened.push_async_callback(self._stop_broker)
             url, where = await self._get_broker()
@@ -144,6 +145,7 @@ class Up:
             "NRC_STATE_DIR": str(self._settings.state_dir.resolve()),
             # One address would be for several processes; and who watches them is us.
             "NRC_HEALTH_LISTEN": "",
+            env_name("callback_allow_loopback"): str(loopback_open(self._settings)).lower(),
         }
         say("starting the router, which declares in RabbitMQ what is needed")
         self._router = [Child("router", "router", env=env, fds=[lock])]
@@ -261,6 +263,11 @@ class Up:
             child.terminate(signal.SIGKILL)
         if self._broker is not None:
             self._broker.terminate()
+
+
+def loopback_open(settings: Settings) -> bool:
+    """Whether callbacks may stand on this machine: so it is tried out, unless the operator says otherwise."""
+    return settings.callback_allow_loopback or "callback_allow_loopback" not in settings.model_fields_set
 
 
 def labels(name: str, count: int) -> list[str]:

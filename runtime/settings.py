@@ -125,9 +125,9 @@ class Settings(BaseSettings):
         unit="networks",
     )
     callback_allow_loopback: bool = setting(
-        True,
-        "Send to loopback addresses too. In production say false: then NRC_CALLBACK_ALLOW_NETWORKS must have "
-        "them.",
+        False,
+        "Send to loopback addresses (127.0.0.0/8, ::1) too. `nrc up` has this true for the processes that it "
+        "starts, unless it is set.",
     )
     callback_require_https: bool = setting(
         False, "Refuse a callbackUrl that is not https, at registration and at delivery."

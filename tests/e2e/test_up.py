@@ -187,6 +187,43 @@ async def test_loopback_stays_closed_when_the_operator_says_so(vhost: str, place
         assert await up.stop() == 0
 
 
+async def subscribe(url: str, header: str) -> tuple[int, str]:
+    """The status and text of an abonnement with a callback on loopback, where nobody listens."""
+    name, _, value = header.strip().partition(": ")
+    body = {"callbackUrl": "http://127.0.0.1:9/", "auth": "Token abc", "kanalen": []}
+    async with (
+        aiohttp.ClientSession(headers={name: value}) as session,
+        session.post(f"{url}/api/v1/abonnement", json=body) as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_what_runs_beside_it_has_loopback_as_it_has(vhost: str, place: Path) -> None:
+    env = environment(
+        NRC_AMQP_URL=vhost, NRC_GATEWAY_LISTEN="127.0.0.1:0", NRC_STATE_DIR=".", NRC_CALLBACK_CHECK="off"
+    )
+    address = f"127.0.0.1:{free_port()}"
+    alone = env | {"NRC_GATEWAY_LISTEN": address}
+    await nrc("application", "add", "afnemer", "--scope", "consumeren", env=env, cwd=place)
+    header = (await nrc("token", "afnemer", env=env, cwd=place)).out
+
+    async with running(*NRC, "up", "--no-demo", env=env, cwd=place) as up:
+        await up.says("NRC ready")
+        async with running(*NRC, "gateway", env=alone, cwd=place) as gateway:
+            await gateway.logs(" ready ")
+            assert (await subscribe(f"http://{address}", header))[0] == 201
+        # What the operator says goes first.
+        async with running(
+            *NRC, "gateway", env=alone | {"NRC_CALLBACK_ALLOW_LOOPBACK": "false"}, cwd=place
+        ) as gateway:
+            await gateway.logs(" ready ")
+            status, text = await subscribe(f"http://{address}", header)
+            assert status == 400
+            assert "regel loopback: " in text
+            assert "NRC_CALLBACK_ALLOW_LOOPBACK" in text
+        assert await up.stop() == 0
+
+
 async def test_no_demo_and_a_deadline(vhost: str, place: Path) -> None:
     env = environment(NRC_AMQP_URL=vhost, NRC_GATEWAY_LISTEN="127.0.0.1:0", NRC_STOP_TIMEOUT="1")
 

@@ -17,8 +17,9 @@ from nrc.demo import gateway_root
 from nrc.listening import bind, listen
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
-from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
-from nrc.up import labels
+from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
+from nrc.up import labels, loopback_open
+from runtime.settings import load_settings
 from schemas.errors import BrokerUnavailable, UsageError
 
 
@@ -78,6 +79,25 @@ async def test_leftovers_are_waited_for(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="do not stop"):
             await wait_for_leftovers(mine, within=0.15, note=said.append)
         assert len(said) == 1
+
+
+def test_loopback_is_open_beside_an_up_that_has_it_open(tmp_path: Path) -> None:
+    with only_up(tmp_path), told_loopback(tmp_path, is_open=True):
+        assert loopback_is_open(tmp_path)
+    assert not loopback_is_open(tmp_path)
+    with only_up(tmp_path), told_loopback(tmp_path, is_open=False):
+        assert not loopback_is_open(tmp_path)
+    (tmp_path / "loopback.open").touch()
+    assert not loopback_is_open(tmp_path), "what a killed one left says nothing"
+    with only_up(tmp_path), told_loopback(tmp_path, is_open=False):
+        assert not loopback_is_open(tmp_path), "nor of the next one"
+
+
+def test_up_opens_loopback_unless_it_is_told() -> None:
+    assert not load_settings(_env_file=None).callback_allow_loopback
+    assert loopback_open(load_settings(_env_file=None))
+    assert loopback_open(load_settings(_env_file=None, callback_allow_loopback="true"))
+    assert not loopback_open(load_settings(_env_file=None, callback_allow_loopback="false"))
 
 
 def test_an_address_in_use_is_one_line() -> None:
