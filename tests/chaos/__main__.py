@@ -48,11 +48,18 @@ class Runner:
 
     async def until_signalled(self, scenarios: Sequence[Scenario]) -> list[Result]:
         """The same; SIGTERM and SIGINT break it off, with everything stopped that was started."""
-        task = asyncio.current_task()
-        assert task is not None
+        work = asyncio.ensure_future(self.run(scenarios))
+        signalled = False
+
+        def stop() -> None:
+            nonlocal signalled
+            if not signalled:  # stopping is not to be broken off as well
+                signalled = True
+                work.cancel()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await self.run(scenarios)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        return await work
 
     async def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
         """A result for each, whatever becomes of it."""
