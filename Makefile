@@ -1,7 +1,7 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench docs constraints
+.PHONY: help setup run test lint bench chaos docs constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 
 bench: setup ## Measure latency and throughput on this machine
 	$(BIN)/python -m bench
+
+chaos: setup ## Do every fault under load and write the loss certificate; half an hour
+	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json
 
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md

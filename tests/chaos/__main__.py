@@ -1,0 +1,174 @@
+"""`python -m tests.chaos [--short] [--only NAME ...]`: runs scenarios, prints and writes the certificate.
+
+Exit code 1 when anything was lost, a bound was broken, or a log has what it should not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import orjson
+import uvloop
+
+from tests.chaos.account import Account
+from tests.chaos.callbacks import Consumer, consumer
+from tests.chaos.certificate import Circumstances, as_json, markdown, write
+from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.system import System, system
+
+SHORT_SHARE = 0.12
+"""How much of its load a scenario has in the short form."""
+
+
+def say(text: str) -> None:
+    """A line of progress, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class Runner:
+    """Runs scenarios one after the other, in one system as long as that stays whole."""
+
+    def __init__(self, *, share: float, keep: bool) -> None:
+        self._share = share
+        self._keep = keep
+        self._numbers = count(1)
+        self._shared: tuple[AsyncExitStack, System] | None = None
+        self.rabbitmq = ""
+
+    async def until_signalled(self, scenarios: Sequence[Scenario]) -> list[Result]:
+        """The same; SIGTERM and SIGINT break it off, with everything stopped that was started."""
+        work = asyncio.ensure_future(self.run(scenarios))
+        signalled = False
+
+        def stop() -> None:
+            nonlocal signalled
+            if not signalled:  # stopping is not to be broken off as well
+                signalled = True
+                work.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        return await work
+
+    async def run(self, scenarios: Sequence[Scenario]) -> list[Result]:
+        """A result for each, whatever becomes of it."""
+        results = []
+        async with consumer() as callbacks:
+            try:
+                for index, scenario in enumerate(scenarios, 1):
+                    say(f"[{index}/{len(scenarios)}] {scenario.name} …")
+                    result = await self._one(scenario, callbacks)
+                    results.append(result)
+                    say(f"    {told(result)}")
+            finally:
+                await self._drop()
+        return results
+
+    async def _one(self, scenario: Scenario, callbacks: Consumer) -> Result:
+        began = time.monotonic()
+        try:
+            if not scenario.needs_own_system:
+                return await self._in(await self._system(), scenario, callbacks)
+            await self._drop()
+            async with system(
+                settings=scenario.settings,
+                per_process=scenario.per_process,
+                prefixes=scenario.prefixes,
+                keep=self._keep,
+            ) as own:
+                return await self._in(own, scenario, callbacks)
+        except Exception as error:
+            traceback.print_exc()
+            await self._drop()
+            broken = Account(problems=[f"broke off: {type(error).__name__}: {error}"])
+            return Result(scenario, broken, {}, time.monotonic() - began)
+
+    async def _in(self, running: System, scenario: Scenario, callbacks: Consumer) -> Result:
+        self.rabbitmq = self.rabbitmq or await running.broker.version()
+        run = Run(scenario, running, callbacks, numbers=self._numbers, share=self._share)
+        return await run.carry_out()
+
+    async def _system(self) -> System:
+        if self._shared is not None and not self._shared[1].healthy():
+            await self._drop()
+        if self._shared is None:
+            stack = AsyncExitStack()
+            self._shared = stack, await stack.enter_async_context(system(keep=self._keep))
+            if self._keep:
+                say(f"    logs in {self._shared[1].folder}")
+        return self._shared[1]
+
+    async def _drop(self) -> None:
+        if self._shared is not None:
+            stack, self._shared = self._shared[0], None
+            await stack.aclose()
+
+
+def told(result: Result) -> str:
+    """A result in a line, and a line for each problem."""
+    made = result.account
+    recovered = "-" if made.time_to_recover is None else f"{made.time_to_recover:.1f} s"
+    line = (
+        f"{'ok' if result.ok else 'FAILED'}: accepted {made.accepted}, to deliver {made.to_deliver}, "
+        f"delivered {made.delivered}, waiting {made.waiting}, undeliverable {made.undeliverable}, apart "
+        f"{sum(made.apart.values())}, lost {len(made.lost)}, duplicated {made.duplicated} "
+        f"({made.duplicates_bound}), own retries {made.own_retries}, never answered {made.never_answered}, "
+        f"longest delay {made.longest_delay:.1f} s, recovered in {recovered}; {result.seconds:.0f} s; "
+        f"{result.outcomes}"
+    )
+    return "\n    ".join([line, *(f"! {problem}" for problem in made.problems)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="the short form, part of `make test`")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="scenarios with one of these in their name")
+    parser.add_argument("--out", type=Path, help="write the certificate as Markdown")
+    parser.add_argument("--json", type=Path, help="write it as JSON")
+    parser.add_argument("--share", type=float, default=None, help="of the load; 1 is the full form")
+    parser.add_argument("--keep", action="store_true", help="leave the folders with logs")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
+    options = parser.parse_args()
+    chosen = [
+        scenario
+        for scenario in SCENARIOS
+        if (options.only and any(word in scenario.name for word in options.only))
+        or (not options.only and (scenario.short or not options.short))
+    ]
+    if options.list or not chosen:
+        for scenario in chosen or SCENARIOS:
+            print(f"{scenario.name}: {scenario.text}")
+        return 0 if options.list else 2
+    share = options.share or (SHORT_SHARE if options.short else 1.0)
+    began = time.monotonic()
+    runner = Runner(share=share, keep=options.keep)
+    results = uvloop.run(runner.until_signalled(chosen))
+    circumstances = Circumstances(
+        date=datetime.now(UTC).strftime("%d %B %Y").lstrip("0"),
+        command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
+        rabbitmq=runner.rabbitmq,
+        seconds=time.monotonic() - began,
+    )
+    page = markdown(results, circumstances)
+    if options.out:
+        write(options.out, page)
+    if options.json:
+        shown = orjson.dumps(as_json(results, circumstances), option=orjson.OPT_INDENT_2)
+        write(options.json, shown.decode() + "\n")
+    print(page)
+    return 0 if all(result.ok for result in results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

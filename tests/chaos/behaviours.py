@@ -1,0 +1,206 @@
+"""How a callback answers: each behaviour by its name, with arguments that JSON can carry.
+
+To add one: a function under `@behaviour` that takes its arguments by keyword and gives an Answer. It says
+whether it `delivered`: a 2xx went out to a peer that was still there. All else is not delivered, also when
+the whole request was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a callback, read to its end."""
+
+    path: str
+    id: str
+    attempt: int
+    number: int
+    at: float
+
+
+class Wire:
+    """The connection that a behaviour answers on."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @property
+    def gone(self) -> bool:
+        """Whether the peer has hung up: an answer would reach nobody."""
+        return self.reader.at_eof() or self.reader.exception() is not None or self.writer.is_closing()
+
+    async def send(self, data: bytes) -> None:
+        """Write, and wait until there is room for more."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Cut the connection with a TCP reset."""
+        # Linger of 0 seconds: closing sends RST in place of FIN.
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of an answer. keep: whether the connection may carry another request."""
+
+    delivered: bool
+    keep: bool
+
+
+Answer = Callable[[Wire, Request], Awaitable[Done]]
+
+BEHAVIOURS: dict[str, Callable[..., Answer]] = {}
+
+
+def behaviour(make: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Make it known under its name."""
+    BEHAVIOURS[make.__name__] = make
+    return make
+
+
+def named(name: str, arguments: Mapping[str, Any]) -> Answer:
+    """The behaviour of this name with these arguments."""
+    return BEHAVIOURS[name](**arguments)
+
+
+def _lines(code: int, headers: Mapping[str, str], length: int) -> bytes:
+    lines = [f"HTTP/1.1 {code} Status", *(f"{name}: {value}" for name, value in headers.items())]
+    if code != 204:
+        lines.append(f"Content-Length: {length}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+@behaviour
+def status(
+    *, code: int = 204, headers: Mapping[str, str] | None = None, body: str = "", after: float = 0.0
+) -> Answer:
+    """A proper answer, after so many seconds."""
+    data = _lines(code, headers or {}, len(body)) + body.encode("latin-1")
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        if after:
+            await asyncio.sleep(after)
+        if wire.gone:
+            return Done(delivered=False, keep=False)
+        await wire.send(data)
+        return Done(delivered=200 <= code < 300, keep=True)
+
+    return answer
+
+
+@behaviour
+def some(*, every: int, then: list[Any], by: str = "number") -> Answer:
+    """For one notificatie (by="number") or one request (by="request") in `every`: [name, arguments]."""
+    odd, usual = named(*then), status()
+    requests = 0
+
+    async def answer(wire: Wire, request: Request) -> Done:
+        nonlocal requests
+        requests += 1
+        chosen = request.number if by == "number" else requests
+        return await (odd if chosen % every == 0 else usual)(wire, request)
+
+    return answer
+
+
+@behaviour
+def flapping(*, up: float, down: float, then: list[Any]) -> Answer:
+    """Proper answers for `up` seconds, then [name, arguments] for `down` seconds, and so on."""
+    odd, usual = named(*then), status()
+
+    async def answer(wire: Wire, request: Request) -> Done:
+        return await (usual if time.monotonic() % (up + down) < up else odd)(wire, request)
+
+    return answer
+
+
+@behaviour
+def hang() -> Answer:
+    """Nothing, until the other side goes away."""
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        await wire.reader.read()
+        return Done(delivered=False, keep=False)
+
+    return answer
+
+
+@behaviour
+def drip(*, every: float = 1.0, code: int = 200) -> Answer:
+    """An answer whose status line comes a byte at a time."""
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        data = _lines(code, {}, 0)
+        for index in range(len(data)):
+            if wire.gone:
+                return Done(delivered=False, keep=False)
+            await wire.send(data[index : index + 1])
+            await asyncio.sleep(every)
+        return Done(delivered=200 <= code < 300 and not wire.gone, keep=False)
+
+    return answer
+
+
+@behaviour
+def endless(*, code: int = 200) -> Answer:
+    """A status, and a body that never ends."""
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        if wire.gone:
+            return Done(delivered=False, keep=False)
+        await wire.send(f"HTTP/1.1 {code} OK\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        try:
+            while not wire.gone:
+                await wire.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+                await asyncio.sleep(0.001)
+        except OSError:
+            pass
+        return Done(delivered=200 <= code < 300, keep=False)
+
+    return answer
+
+
+@behaviour
+def reset() -> Answer:
+    """A TCP reset after the request was read."""
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        wire.reset()
+        return Done(delivered=False, keep=False)
+
+    return answer
+
+
+@behaviour
+def close() -> Answer:
+    """The connection is closed without a word."""
+
+    async def answer(_: Wire, __: Request) -> Done:
+        return Done(delivered=False, keep=False)
+
+    return answer
+
+
+@dataclass(slots=True)
+class Behaving:
+    """Which behaviour each path has now; a proper 204 where nothing was said."""
+
+    by_path: dict[str, Answer] = field(default_factory=dict)
+    usual: Answer = field(default_factory=status)
+
+    def of(self, path: str) -> Answer:
+        """The behaviour of a path."""
+        return self.by_path.get(path, self.usual)

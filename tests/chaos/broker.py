@@ -1,0 +1,175 @@
+"""The RabbitMQ under test: a private node that scenarios stop, kill, wipe, alarm and meddle in.
+
+Looks into queues, too: that is how what was not delivered is found back. Knows nothing of the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from nrc.private_broker import PrivateBroker
+from router import names
+from router.undeliverable import read
+from runtime.amqp import connect
+from tests.broker import ErlangControl
+
+NOT_OURS_TO_COUNT = frozenset({names.REQUESTS})
+"""Queues whose messages are no notificaties."""
+USUAL_WATERMARK = 0.4
+
+
+class Broker:
+    """One private node in a state folder."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self.private = PrivateBroker(state_dir)
+        self.control = ErlangControl(self.private)
+        self.url = ""
+
+    async def start(self) -> None:
+        """It takes connections when this returns, at the same address as before."""
+        url = await self.private.start()
+        assert self.url in ("", url), "RabbitMQ came back at another address"
+        self.url = url
+
+    async def stop(self) -> None:
+        """Stopped cleanly."""
+        await self.private.stop()
+
+    async def kill(self) -> None:
+        """Gone, by SIGKILL."""
+        await self.private.kill()
+
+    def forget_everything(self) -> None:
+        """All its state is gone. For a node that does not run."""
+        assert not self.private.alive
+        shutil.rmtree(self.private.folder / "mnesia")
+
+    async def close(self) -> None:
+        """Nothing runs any more."""
+        await self.control.close()
+        await self.private.stop()
+
+    # -- faults
+
+    async def alarm(self, on: bool) -> None:
+        """A memory alarm, which blocks publishers, begins or ends."""
+        fraction = 0.000001 if on else USUAL_WATERMARK
+        await self.control.eval(f"vm_memory_monitor:set_vm_memory_high_watermark({fraction:f}).")
+
+    async def delete_queue(self, name: str) -> int:
+        """Delete a queue by hand; how many messages were ready in it."""
+        async with self.channel() as channel:
+            queue = await channel.get_queue(name, ensure=False)
+            deleted = await queue.delete(if_unused=False, if_empty=False)
+            return deleted.message_count or 0
+
+    async def delete_exchange(self, name: str) -> None:
+        """Delete an exchange by hand."""
+        async with self.channel() as channel:
+            await channel.exchange_delete(name)
+
+    # -- looking
+
+    async def version(self) -> str:
+        """Of RabbitMQ."""
+        return (await self.control.eval("rabbit_misc:version().")).strip('"')
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AbstractConnection]:
+        """A connection of our own."""
+        opened = await connect(self.url, name="chaos")
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[AbstractChannel]:
+        """A channel on a connection of its own."""
+        async with self.connection() as connection:
+            channel = connection.channel()
+            await channel.initialize()
+            yield channel
+
+    async def exchange_names(self) -> list[str]:
+        """Every exchange of ours that is there."""
+        told = await self.control.eval(
+            '[binary_to_list(element(4, element(2, X))) || X <- rabbit_exchange:list(<<"/">>)].'
+        )
+        return sorted(name for name in re.findall(r'"([^"]*)"', told) if name.startswith("nrc."))
+
+    async def queue_names(self) -> list[str]:
+        """Every queue of ours that is there, whoever declared it."""
+        told = await self.control.eval(
+            '[binary_to_list(element(4, N)) || N <- rabbit_amqqueue:list_names(<<"/">>)].'
+        )
+        return sorted(name for name in re.findall(r'"([^"]*)"', told) if name.startswith("nrc."))
+
+    async def ready(self, queues: Iterable[str]) -> dict[str, int]:
+        """How many messages are ready in each of these queues that is there."""
+        found: dict[str, int] = {}
+        async with self.connection() as connection:
+            for name in queues:
+                channel = connection.channel()
+                await channel.initialize()
+                try:
+                    queue = await channel.declare_queue(name, passive=True)
+                except ChannelNotFoundEntity:
+                    continue
+                found[name] = queue.declaration_result.message_count or 0
+                await channel.close()
+        return found
+
+    async def messages_of_ours(self) -> dict[str, int]:
+        """Ready messages in every queue of ours that may hold notificaties."""
+        return await self.ready(name for name in await self.queue_names() if name not in NOT_OURS_TO_COUNT)
+
+    async def contents(self, queues: Iterable[str]) -> dict[str, Counter[tuple[str, UUID | None]]]:
+        """(notificatie's id, abonnement) of all that is ready in these queues; it stays there."""
+        found: dict[str, Counter[tuple[str, UUID | None]]] = {}
+        async with self.connection() as connection:
+            for name in queues:
+                found[name] = Counter()
+                async for message in _walk(connection, name):
+                    item = read(message)
+                    found[name][item.message_id, names.abonnement_of(name) or item.abonnement] += 1
+        return found
+
+    async def empty(self, name: str) -> None:
+        """Take everything out of a queue."""
+        async with self.channel() as channel:
+            queue = await channel.get_queue(name, ensure=False)
+            await queue.purge()
+
+    async def bindings_to(self, queue: str) -> list[str]:
+        """The sources bound to a queue."""
+        told = await self.control.eval(
+            f"[binary_to_list(element(4, element(2, B))) || B <- rabbit_binding:list_for_destination("
+            f'rabbit_misc:r(<<"/">>, queue, <<{json.dumps(queue)}>>))].'
+        )
+        return re.findall(r'"([^"]*)"', told)
+
+
+async def _walk(connection: AbstractConnection, name: str) -> AsyncIterator[AbstractIncomingMessage]:
+    """All ready messages of a queue; they go back when the walk is over, with the channel's end."""
+    channel = connection.channel()
+    await channel.initialize()
+    try:
+        queue = await channel.get_queue(name, ensure=False)
+        while (message := await queue.get(fail=False, timeout=10)) is not None:
+            yield message
+    finally:
+        await channel.close()
+        await asyncio.sleep(0)

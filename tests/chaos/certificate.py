@@ -1,0 +1,172 @@
+"""The loss certificate: what the scenarios came to, for people (Markdown) and machines (JSON)."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.account import Account, total
+from tests.chaos.run import Result
+
+_PACKAGES = ("nrc", "aio-pika", "aiormq", "aiohttp", "uvloop")
+
+DEFINITIONS = """\
+## What the columns say
+
+A **notificatie** is counted as accepted when a publisher has read a 201 for it. Each scenario has four
+abonnementen on two kanalen: one without filters, two with, and one that matches nothing and must get nothing.
+All columns but the first count pairs of an accepted notificatie and an abonnement that must get it, so
+*to deliver* = delivered + waiting + undeliverable + apart + lost.
+
+* **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
+  request that was read, but not answered so, does not count.
+* **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue.
+  **Undeliverable**: it was in `nrc.undeliverable`. Both by the id of the notificatie, looked up in the
+  queues.
+* **Apart**: it was in a queue that was deleted with what it held: by a hand, with its abonnement, or with all
+  of RabbitMQ's state. Only what was posted before that moment counts so, and no more than the number of
+  messages that were counted there at that moment.
+* **Lost**: none of these.
+* **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
+  same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
+  that ran when RabbitMQ went, its prefetch times the number of queues that it consumed.
+* **Publisher's own retries**: the publisher got no answer to a POST that had got through after all, and
+  posted the same notificatie again, as it should; the consumer got both, under two ids.
+* **Longest delay**: from the POST that was accepted to the first delivery, the longest of all.
+* **Time to recover**: from the end of a fault (the killed process is being started again, the alarm is
+  lifted) until each abonnement has got something that was accepted after it; the longest of all faults.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Where and how the certificate was made."""
+
+    date: str
+    command: str
+    rabbitmq: str
+    seconds: float
+
+    def facts(self) -> dict[str, str]:
+        """A line each."""
+        packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+        return {
+            "Made": self.date,
+            "Command": f"`{self.command}`",
+            "Machine": f"{os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.release()}",
+            "Versions": f"RabbitMQ {self.rabbitmq}, Python {platform.python_version()}, {packages}",
+            "System": "two gateways on one socket, one router, two deliverers, one RabbitMQ node",
+            "Took": f"{self.seconds / 60:.1f} minutes",
+        }
+
+
+def _memory() -> str:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f"{pages / 2**30:.0f} GiB"
+
+
+def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
+    """The page."""
+    whole = total(result.account for result in results)
+    verdict = (
+        f"**Lost: {len(whole.lost)}** of {whole.accepted:,} accepted notificaties, {whole.to_deliver:,} "
+        f"deliveries, over {len(results)} scenarios."
+    )
+    if not all(result.ok for result in results):
+        failed = ", ".join(result.scenario.name for result in results if not result.ok)
+        verdict += f" **The certificate does not hold: {failed}.**"
+    parts = [
+        "# Loss certificate",
+        "Real processes, a real RabbitMQ, a publisher and a consumer that count; every fault under load. "
+        "Made by `make chaos`; not written by hand.",
+        verdict,
+        "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in circumstances.facts().items())]),
+        "## Scenarios",
+        _table(results, whole),
+        "## What was done",
+        "\n".join(["| Scenario | |", "|---|---|", *(_told(result) for result in results)]),
+        DEFINITIONS.strip(),
+    ]
+    problems = [
+        f"* {result.scenario.name}: {problem}" for result in results for problem in result.account.problems
+    ]
+    if problems:
+        parts.append("\n".join(["## What does not hold", "", *problems]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(results: Sequence[Result], whole: Account) -> str:
+    head = (
+        "Scenario | Accepted (201) | To deliver | Delivered | Waiting | Undeliverable | Apart | Lost | "
+        "Duplicated (bound) | Publisher's own retries | Longest delay, s | Time to recover, s"
+    )
+    lines = [f"| {head} |", "|---" + "|--:" * head.count("|") + "|"]
+    lines += [_row(result.scenario.name, result.account) for result in results]
+    lines.append(_row("**Together**", whole))
+    return "\n".join(lines)
+
+
+def _row(name: str, account: Account) -> str:
+    recovered = "" if account.time_to_recover is None else f"{account.time_to_recover:.1f}"
+    cells = [
+        name,
+        f"{account.accepted:,}",
+        f"{account.to_deliver:,}",
+        f"{account.delivered:,}",
+        f"{account.waiting:,}",
+        f"{account.undeliverable:,}",
+        f"{sum(account.apart.values()):,}",
+        f"**{len(account.lost)}**",
+        f"{account.duplicated:,} ({account.duplicates_bound:,})",
+        f"{account.own_retries:,}",
+        f"{account.longest_delay:.1f}",
+        recovered,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _told(result: Result) -> str:
+    apart = "".join(f" Apart: {count:,} {why}." for why, count in result.account.apart.items())
+    return f"| {result.scenario.name} | {result.scenario.text}{apart} |"
+
+
+def as_json(results: Sequence[Result], circumstances: Circumstances) -> dict[str, Any]:
+    """The same, with what publishers saw and whatever does not hold."""
+    whole = total(result.account for result in results)
+    return {
+        "holds": all(result.ok for result in results),
+        "circumstances": asdict(circumstances) | {"facts": circumstances.facts()},
+        "together": _plain(whole),
+        "scenarios": [
+            {
+                "name": result.scenario.name,
+                "text": result.scenario.text,
+                "seconds": round(result.seconds, 1),
+                "posts": result.outcomes,
+                **_plain(result.account),
+            }
+            for result in results
+        ],
+    }
+
+
+def _plain(account: Account) -> dict[str, Any]:
+    found = asdict(account)
+    found["lost"] = len(account.lost)
+    found["lost_which"] = account.lost[:100]
+    for name in ("longest_delay", "time_to_recover"):
+        if found[name] is not None:
+            found[name] = round(found[name], 2)
+    return found
+
+
+def write(file: Path, text: str) -> None:
+    """The file is written whole."""
+    draft = file.with_name(file.name + ".new")
+    draft.write_text(text)
+    draft.replace(file)

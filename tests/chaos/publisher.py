@@ -1,0 +1,171 @@
+"""A counting publisher: posts notificaties at a rate, over connections that it keeps, and notes every answer.
+
+It does as a source does: after a 503, a time-out or a lost connection it tries the same notificatie again,
+until that is accepted or it is told to stop. Speaks HTTP by itself, so that it sees every reset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+
+from tests.chaos import load
+from tests.chaos.account import Accepted
+
+TIMEOUT = 10.0  # seconds for an answer; a gateway promises one within 5
+LONGEST_RETRY_AFTER = 2.0  # seconds
+AFTER_ERROR = 0.25  # seconds
+
+
+class NoAnswer(Exception):
+    """The connection was refused or lost before a whole answer was read."""
+
+
+class Connection:
+    """One kept connection to the gateways; opened again whenever it was closed."""
+
+    def __init__(self, host: str, port: int, *, authorization: str) -> None:
+        self._at = (host, port)
+        self._head = (
+            f"POST /api/v1/notificaties HTTP/1.1\r\nHost: {host}:{port}\r\n"
+            f"Authorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
+        ).encode()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def post(self, body: bytes) -> tuple[int, dict[str, str]]:
+        """Status and headers of the answer. Raises NoAnswer."""
+        try:
+            reader, writer = await self._open()
+            writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            headers = {
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+            }
+            await reader.readexactly(int(headers.get("content-length", "0")))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            raise NoAnswer(f"{type(error).__name__}: {error}") from None
+        if headers.get("connection", "").lower() == "close":
+            self.close()
+        return int(lines[0].split(" ")[1]), headers
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        # As any client does: a connection that the other side closed while it was idle is not used again.
+        if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
+            self.close()
+        if self._streams is None:
+            self._streams = await asyncio.open_connection(*self._at)
+        return self._streams
+
+    def close(self) -> None:
+        """Drop it."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
+
+
+class Publisher:
+    """Publishes between `start` and `stop`. accepted: every 201; outcomes: how many POSTs ended how.
+
+    errors: (when, what) of every POST that was not answered with 201, but for those that were given up at
+    `stop`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        authorization: str,
+        rate: float,
+        connections: int = 32,
+        numbers: Iterator[int] | None = None,
+    ) -> None:
+        self._at = (host, port)
+        self._authorization = authorization
+        self.rate = rate
+        self._connections = connections
+        self._numbers = numbers or count(1)
+        self._next_turn = 0.0
+        self._stopping = asyncio.Event()
+        self._workers: list[asyncio.Task[None]] = []
+        self.accepted: list[Accepted] = []
+        self.outcomes: Counter[str] = Counter()
+        self.errors: list[tuple[float, str]] = []
+        self.unexpected: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Publish from now on."""
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"publisher {number}")
+            for number in range(self._connections)
+        ]
+
+    async def stop(self) -> None:
+        """Publish no more; answers that are awaited still count."""
+        self._stopping.set()
+        await asyncio.gather(*self._workers)
+
+    async def more(self, notificaties: int, *, within: float = 60.0) -> bool:
+        """Return once so many more were accepted (True), or after `within` seconds (False)."""
+        wanted = len(self.accepted) + notificaties
+        until = time.monotonic() + within
+        while len(self.accepted) < wanted and time.monotonic() < until:
+            for worker in self._workers:
+                if worker.done():
+                    worker.result()
+            await asyncio.sleep(0.05)
+        return len(self.accepted) >= wanted
+
+    async def _work(self) -> None:
+        connection = Connection(*self._at, authorization=self._authorization)
+        try:
+            while await self._turn():
+                number = next(self._numbers)
+                body = load.body_of(number)
+                while (pause := await self._post(connection, number, body)) and not await self._stops(pause):
+                    pass
+        finally:
+            connection.close()
+
+    async def _turn(self) -> bool:
+        """Wait for the next moment at this rate; False when it is time to stop."""
+        now = time.monotonic()
+        self._next_turn = max(self._next_turn + 1 / self.rate, now - 0.5)
+        return not await self._stops(self._next_turn - now)
+
+    async def _stops(self, seconds: float) -> bool:
+        if seconds > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+        return self._stopping.is_set()
+
+    async def _post(self, connection: Connection, number: int, body: bytes) -> float:
+        """One try. Seconds after which to try again; 0 when it was accepted."""
+        posted = time.monotonic()
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                status, headers = await connection.post(body)
+        except TimeoutError:
+            connection.close()
+            return self._failed("no answer in time", AFTER_ERROR)
+        except NoAnswer as error:
+            return self._failed(str(error), AFTER_ERROR)
+        if status == 201:
+            self.outcomes["201"] += 1
+            self.accepted.append(Accepted(number, headers["nrc-notificatie-id"], posted, time.monotonic()))
+            return 0.0
+        if status != 503:
+            self.unexpected[str(status)] += 1
+        asked = float(headers.get("retry-after", AFTER_ERROR))
+        return self._failed(str(status), min(asked, LONGEST_RETRY_AFTER))
+
+    def _failed(self, what: str, pause: float) -> float:
+        self.outcomes[what] += 1
+        self.errors.append((time.monotonic(), what))
+        return pause

@@ -1,0 +1,247 @@
+"""One scenario while it runs: the load around the fault, and the accounting after it.
+
+A scenario is an async function that gets a Run. It does its faults on `run.system`, `run.consumer` and
+`run.publisher`, each inside `run.fault()`, and lets the load go on in between with `run.more`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from router import names
+from tests.chaos import load
+from tests.chaos.account import Account, Excuse, Pair, Repeats, Subscription, account
+from tests.chaos.callbacks import MAIN, Consumer
+from tests.chaos.publisher import Publisher
+from tests.chaos.system import SCHEDULE, System
+
+QUIET = max(SCHEDULE) + 4.0
+"""Seconds without any arrival after which nothing will come any more: longer than any wait queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is done to the system, and how it is told.
+
+    least: notificaties accepted in the full form. rate: notificaties a second. short: also part of the short
+    form. settings, per_process, prefixes: it needs a system of its own, started with these. no_errors: a
+    publisher must see nothing but 201. settle: seconds for everything to arrive after the load.
+    """
+
+    name: str
+    text: str
+    work: Callable[[Run], Awaitable[None]]
+    least: int = 6000
+    rate: float = 400.0
+    short: bool = False
+    no_errors: bool = False
+    settle: float = 60.0
+    abonnementen: Mapping[str, load.Wanted] = field(default_factory=lambda: load.ABONNEMENTEN)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    per_process: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    prefixes: Mapping[str, list[str]] = field(default_factory=dict)
+    own_system: bool = False
+
+    @property
+    def needs_own_system(self) -> bool:
+        """Whether it cannot share the system with others."""
+        return bool(self.own_system or self.settings or self.per_process or self.prefixes)
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    account: Account
+    outcomes: dict[str, int]
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds."""
+        return not self.account.problems
+
+
+class Run:
+    """What a scenario works with."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        system: System,
+        consumer: Consumer,
+        *,
+        numbers: Iterator[int],
+        share: float = 1.0,
+    ) -> None:
+        self.scenario = scenario
+        self.system = system
+        self.consumer = consumer
+        self.share = share
+        self.key = scenario.name.replace(" ", "-").replace("/", "-")
+        self.abonnementen: dict[str, UUID] = {}
+        self.subscriptions: list[Subscription] = []
+        self.excuses: list[Excuse] = []
+        self.repeats: list[Repeats] = []
+        self.problems: list[str] = []
+        self._ended: list[float] = []
+        self.publisher = Publisher(
+            *("127.0.0.1", system.port),
+            authorization=system.authorization,
+            rate=scenario.rate,
+            numbers=numbers,
+        )
+
+    # -- for scenarios
+
+    def path(self, abonnement: str) -> str:
+        """The path of an abonnement's callback."""
+        return f"/{self.key}/{abonnement}"
+
+    def queue(self, abonnement: str) -> str:
+        """The queue of an abonnement."""
+        return names.abonnement_queue(self.abonnementen[abonnement])
+
+    async def more(self, notificaties: int, *, within: float = 60.0) -> None:
+        """Let the load go on until so many more are accepted (fewer in the short form)."""
+        wanted = max(1, round(notificaties * self.share))
+        if not await self.publisher.more(wanted, within=within):
+            self.problems.append(f"not {wanted} more accepted within {within:g} s")
+
+    async def lasting(self, seconds: float) -> None:
+        """Let a fault last (shorter in the short form)."""
+        await asyncio.sleep(max(seconds * self.share, 0.5))
+
+    @asynccontextmanager
+    async def fault(self) -> AsyncIterator[None]:
+        """A fault, for as long as the context is open. Its end counts as that from which to recover."""
+        yield
+        self.ended()
+
+    def ended(self) -> None:
+        """A fault ends now: whoever was killed is being started again."""
+        self._ended.append(time.monotonic())
+
+    async def subscribe(self, name: str, wanted: load.Wanted, *, port: str = MAIN) -> None:
+        """Another abonnement, from now on."""
+        uuid = await self.system.subscribe(wanted, self.consumer.url(self.path(name), port=port))
+        self.abonnementen[name] = uuid
+        self.subscriptions.append(Subscription(name, wanted.matches, since=time.monotonic()))
+
+    def excuse(self, why: str, abonnementen: Iterable[str], *, posted_before: float, at_most: int) -> None:
+        """What was in a queue that was removed may be missing: at most what was counted there."""
+        self.excuses.append(Excuse(why, frozenset(abonnementen), posted_before, at_most))
+
+    def may_repeat(self, why: str, at_most: int) -> None:
+        """So many may arrive twice, beyond what the system itself notes at its kills."""
+        self.repeats.append(Repeats(why, at_most))
+
+    # -- for the runner
+
+    async def carry_out(self) -> Result:
+        """Load, fault, more load until there is enough, the end of it all, and the account."""
+        began = time.monotonic()
+        self.system.repeats.clear()
+        self.system.problems.clear()
+        self.system.faults()
+        try:
+            for name, wanted in self.scenario.abonnementen.items():
+                await self.subscribe(name, wanted)
+            self.publisher.start()
+            try:
+                await self.more(300)
+                await self.scenario.work(self)
+                await self.more(300)
+                await self.publisher.more(
+                    round(self.scenario.least * self.share) - len(self.publisher.accepted), within=40
+                )
+            finally:
+                await self.publisher.stop()
+            made = await self._account()
+        finally:
+            await self._clean_up()
+        made.problems += [*self.problems, *self.system.problems, *self.system.faults()]
+        self._check_publisher(made)
+        return Result(self.scenario, made, dict(self.publisher.outcomes), time.monotonic() - began)
+
+    def _check_publisher(self, made: Account) -> None:
+        if self.publisher.unexpected:
+            made.problems.append(f"unexpected answers: {dict(self.publisher.unexpected)}")
+        if self.scenario.no_errors and self.publisher.errors:
+            seen = Counter(what for _, what in self.publisher.errors)
+            made.problems.append(f"a publisher saw errors: {dict(seen)}")
+
+    async def _account(self) -> Account:
+        all_there = await self._settled()
+        left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
+        if not all_there:
+            left = await self._left()
+        return account(
+            self.publisher.accepted,
+            await self.consumer.take(self.key),
+            subscriptions=self.subscriptions,
+            waiting=left["waiting"],
+            undeliverable=left["undeliverable"],
+            excuses=self.excuses,
+            repeats=[*self.system.repeats, *self.repeats],
+            recovered_from=self._ended,
+        )
+
+    async def _settled(self) -> bool:
+        """Return once all has arrived and nothing is under way (True), or nothing moves any more (False)."""
+        until = time.monotonic() + self.scenario.settle
+        wanted = {
+            (post.id, each.name)
+            for post in self.publisher.accepted
+            for each in self.subscriptions
+            if each.wants(post)
+        }
+        seen, moved = 0, time.monotonic()
+        while time.monotonic() < until:
+            arrivals = await self.consumer.take(self.key)
+            if len(arrivals) != seen:
+                wanted -= {(each.id, each.abonnement) for each in arrivals[seen:] if each.answered}
+                seen, moved = len(arrivals), time.monotonic()
+            still = time.monotonic() - moved
+            if not wanted and still > 0.5 and not self.consumer.under_way and await self._queues_are_empty():
+                return True
+            if wanted and still > QUIET:
+                return False
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _queues_are_empty(self) -> bool:
+        return not any((await self.system.broker.messages_of_ours()).values())
+
+    async def _left(self) -> dict[str, Counter[Pair]]:
+        """What is in queues. Deliverers are stopped meanwhile: what they hold goes back where it was."""
+        for name in self.system.deliverers:
+            if self.system.processes[name].alive:
+                await self.system.term(name)
+        by_uuid = {uuid: name for name, uuid in self.abonnementen.items()}
+        broker = self.system.broker
+        holding = [name for name, count in (await broker.messages_of_ours()).items() if count]
+        left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
+        for queue, items in (await broker.contents(holding)).items():
+            kind = "undeliverable" if queue == names.UNDELIVERABLE else "waiting"
+            for (message_id, uuid), count in items.items():
+                abonnement = by_uuid.get(uuid, str(uuid)) if uuid else queue
+                left[kind][message_id, abonnement] += count
+        await self.system.start_all(self.system.deliverers)
+        return left
+
+    async def _clean_up(self) -> None:
+        """Nothing of this scenario is left in the system; whatever cannot be removed stays."""
+        if not self.system.healthy():
+            return
+        for uuid in self.abonnementen.values():
+            await self.system.unsubscribe(uuid)
+        await self.system.broker.empty(names.UNDELIVERABLE)
+        self.consumer.forget(self.key)

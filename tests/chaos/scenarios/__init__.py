@@ -1,0 +1,8 @@
+"""Every scenario, in the order in which they run; a module for each kind of fault."""
+
+from __future__ import annotations
+
+from tests.chaos.run import Scenario
+from tests.chaos.scenarios import broker, processes, topology
+
+SCENARIOS: tuple[Scenario, ...] = (*processes.SCENARIOS, *broker.SCENARIOS, *topology.SCENARIOS)

@@ -1,0 +1,100 @@
+"""RabbitMQ as a whole: stopped, killed, blocking publishers, wiped."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.chaos import load
+from tests.chaos.run import Run, Scenario
+from tests.chaos.system import PREFETCH
+
+LET_GO = 0.5  # seconds
+
+
+async def broker_restarted(run: Run) -> None:
+    async with run.fault():
+        await run.system.stop_broker()
+        await run.lasting(1)
+    await run.system.broker.start()
+    await run.more(1500)
+
+
+async def broker_killed(run: Run) -> None:
+    for _ in range(2):
+        async with run.fault():
+            await run.system.kill_broker()
+            await run.lasting(0.5)
+        await run.system.broker.start()
+        await run.more(1500)
+
+
+async def memory_alarm(run: Run) -> None:
+    for _ in range(3):
+        async with run.fault():
+            await run.system.broker.alarm(True)
+            await run.lasting(4)
+            await run.system.broker.alarm(False)
+        await run.more(1000)
+
+
+async def broker_wiped(run: Run) -> None:
+    """With a backlog: a callback that hangs, so that there is something to lose."""
+    await run.consumer.behave(run.path("documents"), "hang")
+    await run.more(1000)
+    broker = run.system.broker
+    before = len(run.publisher.accepted)
+    counted = sum((await broker.messages_of_ours()).values())
+    async with run.fault():
+        at = await run.system.wipe_broker()
+        meanwhile = sum(post.posted <= at for post in run.publisher.accepted[before:])
+        await run.consumer.behave(run.path("documents"), "status")
+    held = PREFETCH * len(run.system.deliverers) * run.system.queues
+    run.excuse(
+        "were in RabbitMQ when it was wiped",
+        run.abonnementen,
+        posted_before=at,
+        at_most=counted + held + meanwhile * (len(run.abonnementen) - 1),
+    )
+    await broker.start()
+    await run.more(2000)
+
+
+async def killed_after_creation(run: Run) -> None:
+    for turn in range(4):
+        await run.subscribe(f"new-{turn}", load.DOCUMENTS)
+        async with run.fault():
+            await asyncio.sleep(LET_GO * turn / 4)
+            await run.system.kill_broker()
+        await run.system.broker.start()
+        await run.more(600)
+
+
+SCENARIOS = (
+    Scenario(
+        "RabbitMQ restarted",
+        "RabbitMQ is stopped cleanly and started again.",
+        broker_restarted,
+    ),
+    Scenario(
+        "RabbitMQ killed",
+        "RabbitMQ is killed with -9 and started again, twice.",
+        broker_killed,
+        short=True,
+    ),
+    Scenario(
+        "RabbitMQ killed after a creation",
+        "RabbitMQ is killed with -9 within half a second of the 201 for a new abonnement, four times.",
+        killed_after_creation,
+    ),
+    Scenario(
+        "memory alarm",
+        "RabbitMQ has a memory alarm and blocks publishers for some seconds, three times.",
+        memory_alarm,
+    ),
+    Scenario(
+        "RabbitMQ wiped",
+        "RabbitMQ is killed with -9 and started again without any of its state, while one callback hangs and "
+        "messages wait for it.",
+        broker_wiped,
+    ),
+)

@@ -1,0 +1,102 @@
+"""Things of ours that somebody deletes in RabbitMQ by hand."""
+
+from __future__ import annotations
+
+import time
+
+from router import names
+from tests.chaos.run import Run, Scenario
+from tests.chaos.system import PREFETCH
+
+DEAD_LETTERING = 32
+"""Messages that RabbitMQ has under way out of a wait queue, and no longer counts in it."""
+
+
+async def kanaal_exchange_deleted(run: Run) -> None:
+    for naam in ("zaken", "documenten", "zaken"):
+        stem = names.kanaal_exchange(naam)
+        async with run.fault():
+            for exchange in await run.system.broker.exchange_names():
+                if exchange == stem or exchange.startswith(stem + "@"):
+                    await run.system.broker.delete_exchange(exchange)
+        await run.more(1200)
+
+
+async def queue_deleted(run: Run) -> None:
+    for abonnement in ("everything", "documents"):
+        async with run.fault():
+            ready = await run.system.broker.delete_queue(run.queue(abonnement))
+        run.excuse(
+            "were in a queue that was deleted by hand",
+            [abonnement],
+            posted_before=time.monotonic(),
+            at_most=ready + PREFETCH * len(run.system.deliverers),
+        )
+        await run.more(2000)
+
+
+async def wait_queue_deleted(run: Run) -> None:
+    """The callback of one abonnement fails, so that its messages wait."""
+    await run.consumer.behave(run.path("documents"), "status", code=500)
+    await run.more(1500)
+    for seconds in (4, 1):
+        async with run.fault():
+            ready = await run.system.broker.delete_queue(names.wait_queue(seconds))
+        run.excuse(
+            "were in a wait queue that was deleted by hand",
+            ["documents"],
+            posted_before=time.monotonic(),
+            at_most=ready + DEAD_LETTERING,
+        )
+        await run.more(800)
+    await run.consumer.behave(run.path("documents"), "status")
+    await run.more(1000)
+
+
+async def return_deleted(run: Run) -> None:
+    """The callback of one abonnement fails, so that its messages wait and come back by nrc.return."""
+    await run.consumer.behave(run.path("documents"), "status", code=500)
+    await run.more(1000)
+    async with run.fault():
+        await run.system.broker.delete_exchange(names.RETURN)
+    await run.more(1500)
+    await run.consumer.behave(run.path("documents"), "status")
+    await run.more(1500)
+
+
+async def filter_exchange_deleted(run: Run) -> None:
+    for abonnement in ("one-zaaktype", "documents"):
+        async with run.fault():
+            for exchange in set(await run.system.broker.bindings_to(run.queue(abonnement))):
+                if exchange.startswith("nrc.filter."):
+                    await run.system.broker.delete_exchange(exchange)
+        await run.more(2000)
+
+
+SCENARIOS = (
+    Scenario(
+        "exchange of a kanaal deleted",
+        "The exchange of each kanaal is deleted by hand.",
+        kanaal_exchange_deleted,
+    ),
+    Scenario(
+        "queue deleted",
+        "The queue of one abonnement is deleted by hand with what it holds; then that of another.",
+        queue_deleted,
+    ),
+    Scenario(
+        "wait queue deleted",
+        "While a callback fails, the wait queues of 4 s and of 1 s are deleted by hand with what they hold.",
+        wait_queue_deleted,
+    ),
+    Scenario(
+        "nrc.return deleted",
+        "While a callback fails, the exchange that brings messages back from waiting is deleted by hand.",
+        return_deleted,
+    ),
+    Scenario(
+        "filter exchange deleted",
+        "The headers exchange before the queue of an abonnement with filters is deleted by hand.",
+        filter_exchange_deleted,
+    ),
+)
