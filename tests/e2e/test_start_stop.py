@@ -1,4 +1,7 @@
-"""What every process does at a start that cannot be, and at a second signal. Needs no RabbitMQ."""
+"""What every process does at a start that cannot be, and at a second signal. Needs no RabbitMQ.
+
+A fault in the settings ends it before a socket is opened or a file made, and every fault is told at once.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from nrc.private_node import free_port
-from tests.e2e.running import NRC, environment, nrc, running
+from tests.e2e.running import NRC, Running, environment, nrc, running
 
 PROCESSES = ("gateway", "router", "deliverer")
 
@@ -51,12 +54,71 @@ async def test_wrong_settings_are_all_told_before_a_socket_opens(
     run = await nrc(name, env=env, cwd=tmp_path)
 
     assert run.process.returncode == 2
-    assert sorted(line.split(": ")[1] for line in run.err.splitlines()) == [
-        "NRC_RETRY_SCHEDULE", "NRC_SECRET_KEYS", "NRC_STOP_TIMEOUT"
-    ]  # fmt: skip
+    assert told(run) == ["NRC_RETRY_SCHEDULE", "NRC_SECRET_KEYS", "NRC_STOP_TIMEOUT"]
     assert "never-shown" not in run.err
     assert nobody_connected(broker_address)
-    assert not (tmp_path / "state").exists()
+    assert files(tmp_path) == []
+
+
+def files(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+def told(run: Running) -> list[str]:
+    """What the lines on standard error are about."""
+    return sorted(line.split(": ")[1] for line in run.err.splitlines())
+
+
+@pytest.mark.parametrize("name", [*PROCESSES, "up"])
+async def test_wrong_lines_in_a_file_are_told_with_those_of_the_environment(
+    name: str, tmp_path: Path, broker_address: socket.socket
+) -> None:
+    (tmp_path / ".env").write_text("NRC_MAX_BODY=much\nNRC_LOG_LEVEL=loud\n")
+    env = environment(NRC_AMQP_URL=url(broker_address), NRC_CALLBACK_TIMEOUT="0")
+
+    run = await nrc(name, env=env, cwd=tmp_path)
+
+    assert run.process.returncode == 2
+    assert told(run) == ["NRC_CALLBACK_TIMEOUT", "NRC_LOG_LEVEL", "NRC_MAX_BODY"]
+    assert nobody_connected(broker_address)
+
+
+@pytest.mark.parametrize("name", [*PROCESSES, "up"])
+async def test_a_file_that_is_not_utf_8_is_told_with_what_else_is_wrong(
+    name: str, tmp_path: Path, broker_address: socket.socket
+) -> None:
+    (tmp_path / ".env").write_bytes("NRC_PUBLIC_URL=http://gemeente-Súdwest.nl\n".encode("latin-1"))
+    env = environment(NRC_AMQP_URL=url(broker_address), NRC_CALLBACK_TIMEOUT="0", NRC_MAX_BODY="much")
+
+    run = await nrc(name, env=env, cwd=tmp_path)
+
+    assert run.process.returncode == 2
+    assert told(run) == [".env", "NRC_CALLBACK_TIMEOUT", "NRC_MAX_BODY"]
+    assert "save it as UTF-8" in run.err
+    assert nobody_connected(broker_address)
+    assert files(tmp_path) == [".env"]
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("gateway", "NRC_GATEWAY_LISTEN"),
+        ("router", "NRC_HEALTH_LISTEN"),
+        ("deliverer", "NRC_HEALTH_LISTEN"),
+        ("up", "NRC_GATEWAY_LISTEN"),
+    ],
+)
+async def test_an_address_that_is_taken_is_a_wrong_setting(
+    name: str, setting: str, tmp_path: Path, broker_address: socket.socket
+) -> None:
+    taken = f"127.0.0.1:{broker_address.getsockname()[1]}"
+    env = environment(NRC_AMQP_URL=f"amqp://127.0.0.1:{free_port()}/", NRC_STATE_DIR=".", **{setting: taken})
+
+    run = await nrc(name, env=env, cwd=tmp_path)
+
+    assert run.process.returncode == 2
+    assert f"{setting}: {taken}: Address already in use" in run.err
+    assert "Traceback" not in run.err
 
 
 @pytest.mark.parametrize("name", PROCESSES)
@@ -68,7 +130,7 @@ async def test_a_state_folder_that_cannot_be_written_is_one_line(
 
     run = await nrc(name, env=env, cwd=tmp_path)
 
-    assert run.process.returncode == 1
+    assert run.process.returncode == 3
     (line,) = run.err.splitlines()
     assert "cannot go on" in line
     assert "NRC_STATE_DIR" in line

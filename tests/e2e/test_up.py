@@ -246,14 +246,14 @@ async def test_a_process_that_cannot_start_ends_it_all(vhost: str, place: Path) 
     up = await nrc("up", env=env, cwd=place)
 
     assert up.process.returncode == 1
-    assert up.err.splitlines()[-1] == "nrc: the router did not start (exit code 1); its last lines say why"
+    assert up.err.splitlines()[-1] == "nrc: the router did not start (exit code 3); its last lines say why"
     assert "cannot go on" in up.err
 
 
 async def test_a_process_alone_without_a_broker_is_one_line(place: Path) -> None:
     run = await nrc("router", env=environment(NRC_STATE_DIR="nowhere"), cwd=place)
 
-    assert run.process.returncode == 1
+    assert run.process.returncode == 3
     assert len(run.err.splitlines()) == 1
     assert "NRC_AMQP_URL is not set and no `nrc up` runs RabbitMQ" in run.err
 
@@ -288,7 +288,7 @@ async def test_the_demo_says_which_step_failed(place: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
     run = await nrc("demo", env=environment(NRC_GATEWAY_LISTEN=address, NRC_STATE_DIR="."), cwd=place)
 
-    assert run.process.returncode == 1
+    assert run.process.returncode == 3
     assert "  ✗ The demo failed" in run.out
     assert address.rpartition(":")[2] in run.out
     listed = await nrc("application", "list", "--json", env=environment(NRC_STATE_DIR="."), cwd=place)
