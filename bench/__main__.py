@@ -1,27 +1,28 @@
-"""`python -m bench [latency] [throughput] [filters]`: the three figures that the README quotes."""
+"""`python -m bench [latency] [throughput] [filters] [neighbour] [memory]`: figures that the documents quote.
+
+Without a name: the first three, which the README quotes.
+"""
 
 from __future__ import annotations
 
 import argparse
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
-from bench.system import System, arrivals, consumer, publish, system
+from bench.memory import memory
+from bench.neighbour import neighbour
+from bench.system import arrivals, consumer, publish, system
 
 ZAKEN = {"naam": "zaken", "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"]}
 MATCHING = {"bronorganisatie": "224557609"}
-
-
-def _subscribe(running: System, callback: str, *groups: dict[str, str]) -> None:
-    kanalen = [{"naam": "zaken", "filters": group} for group in groups]
-    running.post("/abonnement", {"callbackUrl": callback, "auth": "Token bench", "kanalen": kanalen})
 
 
 def latency(options: argparse.Namespace) -> None:
     """From the start of the POST to the arrival at the callback, at a steady 50 notificaties/s."""
     with system() as running, consumer() as callback:
         running.post("/kanaal", ZAKEN)
-        _subscribe(running, callback, MATCHING)
+        running.subscribe(callback, "zaken", MATCHING)
         publish(running, count=500, concurrency=4)
         arrivals(callback, at_least=501)
         count = 50 * options.seconds
@@ -39,7 +40,7 @@ def throughput(options: argparse.Namespace) -> None:
     """From the first POST to the last arrival, one matching abonnement, all processes on this machine."""
     with system() as running, consumer() as callback:
         running.post("/kanaal", ZAKEN)
-        _subscribe(running, callback, MATCHING)
+        running.subscribe(callback, "zaken", MATCHING)
         publish(running, count=2000, concurrency=64)
         arrivals(callback, at_least=2001)
         rates, accepted = [], []
@@ -59,10 +60,10 @@ def filters(options: argparse.Namespace) -> None:
     with system() as one, system() as many, consumer() as callback:
         for running in (one, many):
             running.post("/kanaal", ZAKEN)
-            _subscribe(running, callback, {"bronorganisatie": "none"})
+            running.subscribe(callback, "zaken", {"bronorganisatie": "none"})
         groups = [{"zaaktype": f"https://catalogi.example.nl/{n}"} for n in range(options.filters)]
         for start in range(0, len(groups), 100):
-            _subscribe(many, callback, *groups[start : start + 100])
+            many.subscribe(callback, "zaken", *groups[start : start + 100])
         ratios = []
         for _ in range(options.runs):
             rates = []
@@ -77,22 +78,28 @@ def filters(options: argparse.Namespace) -> None:
     )
 
 
-BENCHMARKS: dict[str, Callable[[argparse.Namespace], None]] = {
+QUOTED: dict[str, Callable[[argparse.Namespace], None]] = {
     "latency": latency,
     "throughput": throughput,
     "filters": filters,
 }
+BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
-    parser.add_argument("--count", type=int, default=10_000, help="notificaties a run")
+    parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="default: those of the README")
+    parser.add_argument("--count", type=int, default=10_000, help="notificaties a run; memory: in all")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="of the latency benchmark")
     parser.add_argument("--filters", type=int, default=5000)
+    parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
+    parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
+    parser.add_argument("--backlog", type=int, default=100_000, help="memory: wait for a dead callback")
+    parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
+    parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
     options = parser.parse_args()
-    for name in options.which or BENCHMARKS:
+    for name in options.which or QUOTED:
         BENCHMARKS[name](options)
 
 

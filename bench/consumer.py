@@ -1,7 +1,11 @@
-"""A callback that notes when each notificatie first arrived. Run as `python -m bench.consumer PORT`."""
+"""A callback. Run as `python -m bench.consumer PORT [note|count|hang]`.
+
+note: when each notificatie first arrived. count: only how many did, in all. hang: it never answers.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 
@@ -10,16 +14,29 @@ import uvloop
 from aiohttp import web
 
 ARRIVED: dict[str, int] = {}
+COUNTED = 0
 
 
-async def callback(request: web.Request) -> web.Response:
+async def note(request: web.Request) -> web.Response:
     number = orjson.loads(await request.read())["hoofdObject"].rpartition("/")[2]
     ARRIVED.setdefault(number, time.time_ns())
     return web.Response(status=204)
 
 
+async def only_count(request: web.Request) -> web.Response:
+    global COUNTED
+    await request.read()
+    COUNTED += 1
+    return web.Response(status=204)
+
+
+async def hang(_: web.Request) -> web.Response:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 async def count(_: web.Request) -> web.Response:
-    return web.Response(text=str(len(ARRIVED)))
+    return web.Response(text=str(COUNTED or len(ARRIVED)))
 
 
 async def arrivals(_: web.Request) -> web.Response:
@@ -29,8 +46,9 @@ async def arrivals(_: web.Request) -> web.Response:
 
 
 def main() -> None:
+    answer = {"note": note, "count": only_count, "hang": hang}[sys.argv[2] if sys.argv[2:] else "note"]
     app = web.Application()
-    app.add_routes([web.post("/", callback), web.get("/count", count), web.get("/arrivals", arrivals)])
+    app.add_routes([web.post("/", answer), web.get("/count", count), web.get("/arrivals", arrivals)])
     uvloop.install()
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 

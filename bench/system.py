@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -49,12 +50,28 @@ class System:
         )  # fmt: skip
         self._wait_ready()
         self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
-        self.authorization = self.nrc("token", "bench").strip().partition(": ")[2]
+        self._token_until = 0.0
+        self.fresh_token()
+
+    def fresh_token(self) -> None:
+        """`authorization` holds for half an hour at least."""
+        if time.monotonic() > self._token_until:
+            self.authorization = self.nrc("token", "bench").strip().partition(": ")[2]
+            self._token_until = time.monotonic() + 1800
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes, and RabbitMQ's as `beam`."""
+        told = re.findall(r"([a-z]+(?: \d+)?) (\d+)(?:,|$)", self._processes)
+        beam = int((self.folder / "rabbitmq" / "rabbitmq.pid").read_text())
+        return {**{name: int(pid) for name, pid in told}, "beam": beam}
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if line.strip().startswith("Processes "):
+                self._processes = line.strip().removeprefix("Processes ")
             if line.startswith("NRC ready:"):
                 return
             if time.monotonic() > deadline:
@@ -80,6 +97,17 @@ class System:
         with urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
+    def delete(self, url: str) -> None:
+        """Delete what is at this URL. Raises on any error status."""
+        request = Request(url, headers={"Authorization": self.authorization}, method="DELETE")
+        urlopen(request, timeout=60).close()
+
+    def subscribe(self, callback: str, kanaal: str, *groups: dict[str, str]) -> str:
+        """Make an abonnement, with a filter for each of `groups`; its URL."""
+        kanalen = [{"naam": kanaal, "filters": group} for group in groups or ({},)]
+        made = self.post("/abonnement", {"callbackUrl": callback, "auth": "Token bench", "kanalen": kanalen})
+        return str(made["url"])
+
     def stop(self) -> None:
         """Stop all of it."""
         self._process.send_signal(signal.SIGTERM)
@@ -99,10 +127,13 @@ def system(**settings: str) -> Iterator[System]:
 
 
 @contextlib.contextmanager
-def consumer() -> Iterator[str]:
-    """A callback in a process of its own, for as long as the context is open; its root URL."""
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.consumer", str(port)])
+def consumer(kind: str = "note", *, port: int = 0) -> Iterator[str]:
+    """A callback in a process of its own, for as long as the context is open; its root URL.
+
+    kind: one of those in bench/consumer.py.
+    """
+    port = port or free_port()
+    process = subprocess.Popen([sys.executable, "-m", "bench.consumer", str(port), kind])
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -139,3 +170,9 @@ def arrivals(callback: str, *, at_least: int, within: float = 120.0) -> dict[str
     with urlopen(f"{callback}/arrivals", timeout=60) as answer:
         found: dict[str, int] = json.load(answer)
         return found
+
+
+def counted(callback: str) -> int:
+    """How many notificaties a consumer has got."""
+    with urlopen(f"{callback}/count", timeout=30) as answer:
+        return int(answer.read())
