@@ -21,9 +21,9 @@ from aiormq.exceptions import AMQPChannelError
 from deliverer.deliver import prepare
 from deliverer.settle import Delivery, Origin
 from router import names
-from runtime.amqp import AMQP_ERRORS, describe, write_until_closed
+from runtime.amqp import AMQP_ERRORS, describe, open_bare_channel
 from runtime.log import logger
-from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.errors import BrokerError
 
 CAPACITY = 50  # consumers
 PAUSE_AFTER_FAULT = 5.0  # seconds before a message that broke the deliverer itself is given back
@@ -90,7 +90,8 @@ class ConsumingChannel:
         lost: Callable[[Consumer], None],
     ) -> Self:
         """A new channel; `prefetch` messages at once for each consumer."""
-        channel = await _open(connection)
+        # Of the lower layer: one task for each message, where the upper makes two.
+        channel = await open_bare_channel(connection)
         await channel.basic_qos(prefetch_count=prefetch)
         return cls(connection, channel, deliver=deliver, lost=lost)
 
@@ -152,7 +153,7 @@ class ConsumingChannel:
     async def _check_queue(self, name: str) -> None:
         try:
             if self._asking is None or self._asking.is_closed:
-                self._asking = await _open(self._connection)
+                self._asking = await open_bare_channel(self._connection)
             await self._asking.queue_declare(name, passive=True)
         except AMQPChannelError as error:
             raise QueueMissing(f"{name}: {describe(error)}") from error
@@ -201,14 +202,3 @@ class ConsumingChannel:
         for consumer in lost:
             consumer.stopped.set()
             self._lost(consumer)
-
-
-async def _open(connection: AbstractConnection) -> AbstractChannel:
-    """A channel of the client library's lower layer: one task for each message, where the upper makes two."""
-    transport = connection.transport
-    # Of a closed connection the client library makes a bare RuntimeError.
-    if transport is None or transport.connection.is_closed:
-        raise BrokerUnavailable("the connection to RabbitMQ was lost")
-    channel = await transport.connection.channel(publisher_confirms=False)
-    write_until_closed(channel)
-    return channel
