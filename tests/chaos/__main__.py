@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -77,16 +78,21 @@ class Runner:
 
     async def _one(self, scenario: Scenario, callbacks: Consumer) -> Result:
         began = time.monotonic()
+        if why := scenario.unfit():
+            return Result(scenario, Account(), {}, 0.0, not_run=why)
         try:
             if not scenario.needs_own_system:
                 return await self._in(await self._system(), scenario, callbacks)
             await self._drop()
-            async with system(
+            made = scenario.make or partial(
+                system,
                 settings=scenario.settings,
                 per_process=scenario.per_process,
                 prefixes=scenario.prefixes,
-                keep=self._keep,
-            ) as own:
+            )
+            async with made(keep=self._keep) as own:
+                if self._keep:
+                    say(f"    logs in {own.folder}")
                 return await self._in(own, scenario, callbacks)
         except Exception as error:
             traceback.print_exc()
@@ -117,6 +123,8 @@ class Runner:
 
 def told(result: Result) -> str:
     """A result in a line, and a line for each problem."""
+    if result.not_run:
+        return f"not run: {result.not_run}"
     made = result.account
     recovered = "-" if made.time_to_recover is None else f"{made.time_to_recover:.1f} s"
     line = (
@@ -127,7 +135,13 @@ def told(result: Result) -> str:
         f"longest delay {made.longest_delay:.1f} s, recovered in {recovered}; {result.seconds:.0f} s; "
         f"{result.outcomes}"
     )
-    return "\n    ".join([line, *(f"! {problem}" for problem in made.problems)])
+    parts = [
+        f"{name}: to deliver {part.to_deliver}, delivered {part.delivered}, waiting {part.waiting}, "
+        f"undeliverable {part.undeliverable}, lost {len(part.lost)}, duplicated {part.duplicated}, "
+        f"longest delay {part.longest_delay:.1f} s"
+        for name, part in result.parts.items()
+    ]
+    return "\n    ".join([line, *parts, *(f"! {problem}" for problem in made.problems)])
 
 
 def main() -> int:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import broker, processes, topology
+from tests.chaos.scenarios import broker, network, processes, topology
 
-SCENARIOS: tuple[Scenario, ...] = (*processes.SCENARIOS, *broker.SCENARIOS, *topology.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (
+    *processes.SCENARIOS,
+    *broker.SCENARIOS,
+    *topology.SCENARIOS,
+    *network.SCENARIOS,
+)
