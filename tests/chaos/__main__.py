@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import uvloop
 from tests.chaos.account import Account
 from tests.chaos.callbacks import Consumer, consumer
 from tests.chaos.certificate import Circumstances, as_json, markdown, write
-from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.run import Make, Result, Run, Scenario
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.system import System, system
 
@@ -45,6 +44,7 @@ class Runner:
         self._keep = keep
         self._numbers = count(1)
         self._shared: tuple[AsyncExitStack, System] | None = None
+        self._made_by: Make = system
         self.rabbitmq = ""
 
     async def until_signalled(self, scenarios: Sequence[Scenario]) -> list[Result]:
@@ -82,15 +82,14 @@ class Runner:
             return Result(scenario, Account(), {}, 0.0, not_run=why)
         try:
             if not scenario.needs_own_system:
-                return await self._in(await self._system(), scenario, callbacks)
+                return await self._in(await self._system(scenario.make or system), scenario, callbacks)
             await self._drop()
-            made = scenario.make or partial(
-                system,
+            async with system(
                 settings=scenario.settings,
                 per_process=scenario.per_process,
                 prefixes=scenario.prefixes,
-            )
-            async with made(keep=self._keep) as own:
+                keep=self._keep,
+            ) as own:
                 if self._keep:
                     say(f"    logs in {own.folder}")
                 return await self._in(own, scenario, callbacks)
@@ -105,12 +104,13 @@ class Runner:
         run = Run(scenario, running, callbacks, numbers=self._numbers, share=self._share)
         return await run.carry_out()
 
-    async def _system(self) -> System:
-        if self._shared is not None and not self._shared[1].healthy():
+    async def _system(self, make: Make) -> System:
+        if self._shared is not None and not (self._made_by is make and self._shared[1].healthy()):
             await self._drop()
         if self._shared is None:
             stack = AsyncExitStack()
-            self._shared = stack, await stack.enter_async_context(system(keep=self._keep))
+            self._shared = stack, await stack.enter_async_context(make(keep=self._keep))
+            self._made_by = make
             if self._keep:
                 say(f"    logs in {self._shared[1].folder}")
         return self._shared[1]

@@ -157,7 +157,7 @@ async def _way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, ga
             data = await held.get()
             await gate.wait()
             if not data:
-                with suppress(OSError):
+                with suppress(OSError, RuntimeError):  # the latter by uvloop, when it was cut just now
                     writer.write_eof()
                 return
             writer.write(data)

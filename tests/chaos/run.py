@@ -25,6 +25,9 @@ QUIET = max(SCHEDULE) + 4.0
 """Seconds without any arrival after which nothing will come any more: longer than any wait queue."""
 
 
+Make = Callable[..., AbstractAsyncContextManager[System]]
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is done to the system, and how it is told.
@@ -32,7 +35,8 @@ class Scenario:
     least: notificaties accepted in the full form. rate: notificaties a second. short: also part of the short
     form. settings, per_process, prefixes: it needs a system of its own, started with these. no_errors: a
     publisher must see nothing but 201. settle: seconds for everything to arrive after the load.
-    make: another way to make its system; it is called with `keep`. unfit: why it cannot run here, or "".
+    make: another way to make its system, which scenarios with the same one share; it is called with `keep`.
+    unfit: why it cannot run here, or "".
     parts: abonnementen that the certificate shows in rows of their own, each with what its callback does.
     """
 
@@ -49,14 +53,14 @@ class Scenario:
     per_process: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prefixes: Mapping[str, list[str]] = field(default_factory=dict)
     own_system: bool = False
-    make: Callable[..., AbstractAsyncContextManager[System]] | None = None
+    make: Make | None = None
     unfit: Callable[[], str] = lambda: ""
     parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_own_system(self) -> bool:
         """Whether it cannot share the system with others."""
-        return bool(self.own_system or self.settings or self.per_process or self.prefixes or self.make)
+        return bool(self.own_system or self.settings or self.per_process or self.prefixes)
 
 
 @dataclass(slots=True)
