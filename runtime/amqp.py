@@ -11,10 +11,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
+from aiormq.abc import AbstractConnection as AbstractUnderlayConnection
 from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
@@ -26,6 +28,7 @@ from schemas.errors import BrokerUnavailable
 HEARTBEAT = 10  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep a process from stopping
+MAX_CHANNELS = 65535  # on a connection for which RabbitMQ sets no limit
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
 
@@ -81,8 +84,8 @@ _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
 """Class and method of Channel.Close and Channel.CloseOk: what follows the 7 bytes of a frame's header."""
 
 
-def write_until_closed(channel: Any) -> None:
-    """Let this channel write nothing after its goodbye. Whoever opens one of the lower layer calls this."""
+def _write_until_closed(channel: Any) -> None:
+    """Let this channel write nothing after its goodbye."""
     channel.write_queue = _UntilClosed(channel)
 
 
@@ -92,11 +95,50 @@ def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
     return reason if isinstance(reason, AMQPError) else None
 
 
+_last_numbers: WeakKeyDictionary[AbstractUnderlayConnection, int] = WeakKeyDictionary()
+
+
+def _next_number(connection: AbstractUnderlayConnection) -> int:
+    """The number for a new channel: in turn, so that one that was closed lately is not used again.
+
+    The client library gives a number out again as soon as RabbitMQ's close is read, before its own answer to
+    that is written. The next open with that number may overtake the answer, and RabbitMQ then closes the
+    whole connection (504, second 'channel.open' seen).
+    """
+    most = connection.connection_tune.channel_max or MAX_CHANNELS
+    taken = connection.channels
+    number = _last_numbers.get(connection, 0)
+    for _ in range(most):
+        number = number % most + 1
+        if number not in taken:
+            _last_numbers[connection] = number
+            return number
+    raise ChannelInvalidStateError(f"all {most} channels of the connection are in use")
+
+
+async def open_channel(connection: AbstractConnection) -> AbstractUnderlayChannel:
+    """A channel of the client library's lower layer, without confirms: one task for each message, not two.
+
+    Raises BrokerUnavailable or AMQP_ERRORS.
+    """
+    transport = connection.transport
+    # Of a closed connection the client library makes a bare RuntimeError.
+    if transport is None or transport.connection.is_closed:
+        raise BrokerUnavailable("the connection to RabbitMQ was lost")
+    channel = await transport.connection.channel(
+        channel_number=_next_number(transport.connection), publisher_confirms=False
+    )
+    _write_until_closed(channel)
+    return channel
+
+
 class _Channel(aio_pika.Channel):
     async def _open(self) -> None:
         try:
+            if (transport := self._connection.transport) is not None:
+                self._channel_number = _next_number(transport.connection)
             await super()._open()
-            write_until_closed(await self.get_underlay_channel())
+            _write_until_closed(await self.get_underlay_channel())
         except ChannelInvalidStateError:
             raise
         except RuntimeError as error:

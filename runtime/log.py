@@ -1,6 +1,7 @@
 """Structured logs on standard error, to people (`console`) or machines (`json`).
 
-Values of keys that could hold a secret never get out, and no value is longer than 2,000 characters.
+Values of keys that could hold a secret never get out, and no value is longer than 2,000 characters. A line
+that cannot be written is lost, and nothing else is: whoever logs goes on.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import logging
 import sys
 import time
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO, cast
 
 import orjson
 import structlog
@@ -44,11 +46,31 @@ def _is_secret(key: str) -> bool:
     return any(word in key.lower() for word in _SECRET_WORDS)
 
 
+class _Unfailing:
+    """A stream whose faults (its disk is full, its reader is gone) are not the faults of who writes to it.
+
+    A notificatie that RabbitMQ has confirmed must be answered with 201, and a delivered one acknowledged,
+    whatever happens to the line about it.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def configure_logging(*, form: str, level: str, process: str) -> None:
     """Send our own lines and those of libraries to standard error, in one form.
 
     Ours don't pass through the standard library's logging: at a thousand notificaties a second that costs.
     """
+    stream = cast(TextIO, _Unfailing(sys.stderr))
     facts: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -67,11 +89,11 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
     structlog.configure(
         processors=[*facts, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*facts, structlog.stdlib.ExtraAdder()],

@@ -23,7 +23,7 @@ import uvloop
 from tests.chaos.account import Account
 from tests.chaos.callbacks import Consumer, consumer
 from tests.chaos.certificate import Circumstances, as_json, markdown, write
-from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.run import Make, Result, Run, Scenario
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.system import System, system
 
@@ -44,6 +44,7 @@ class Runner:
         self._keep = keep
         self._numbers = count(1)
         self._shared: tuple[AsyncExitStack, System] | None = None
+        self._made_by: Make = system
         self.rabbitmq = ""
 
     async def until_signalled(self, scenarios: Sequence[Scenario]) -> list[Result]:
@@ -77,9 +78,11 @@ class Runner:
 
     async def _one(self, scenario: Scenario, callbacks: Consumer) -> Result:
         began = time.monotonic()
+        if why := scenario.unfit():
+            return Result(scenario, Account(), {}, 0.0, not_run=why)
         try:
             if not scenario.needs_own_system:
-                return await self._in(await self._system(), scenario, callbacks)
+                return await self._in(await self._system(scenario.make or system), scenario, callbacks)
             await self._drop()
             async with system(
                 settings=scenario.settings,
@@ -87,6 +90,8 @@ class Runner:
                 prefixes=scenario.prefixes,
                 keep=self._keep,
             ) as own:
+                if self._keep:
+                    say(f"    logs in {own.folder}")
                 return await self._in(own, scenario, callbacks)
         except Exception as error:
             traceback.print_exc()
@@ -99,12 +104,13 @@ class Runner:
         run = Run(scenario, running, callbacks, numbers=self._numbers, share=self._share)
         return await run.carry_out()
 
-    async def _system(self) -> System:
-        if self._shared is not None and not self._shared[1].healthy():
+    async def _system(self, make: Make) -> System:
+        if self._shared is not None and not (self._made_by is make and self._shared[1].healthy()):
             await self._drop()
         if self._shared is None:
             stack = AsyncExitStack()
-            self._shared = stack, await stack.enter_async_context(system(keep=self._keep))
+            self._shared = stack, await stack.enter_async_context(make(keep=self._keep))
+            self._made_by = make
             if self._keep:
                 say(f"    logs in {self._shared[1].folder}")
         return self._shared[1]
@@ -117,6 +123,8 @@ class Runner:
 
 def told(result: Result) -> str:
     """A result in a line, and a line for each problem."""
+    if result.not_run:
+        return f"not run: {result.not_run}"
     made = result.account
     recovered = "-" if made.time_to_recover is None else f"{made.time_to_recover:.1f} s"
     line = (
@@ -127,7 +135,13 @@ def told(result: Result) -> str:
         f"longest delay {made.longest_delay:.1f} s, recovered in {recovered}; {result.seconds:.0f} s; "
         f"{result.outcomes}"
     )
-    return "\n    ".join([line, *(f"! {problem}" for problem in made.problems)])
+    parts = [
+        f"{name}: to deliver {part.to_deliver}, delivered {part.delivered}, waiting {part.waiting}, "
+        f"undeliverable {part.undeliverable}, lost {len(part.lost)}, duplicated {part.duplicated}, "
+        f"longest delay {part.longest_delay:.1f} s"
+        for name, part in result.parts.items()
+    ]
+    return "\n    ".join([line, *parts, *(f"! {problem}" for problem in made.problems)])
 
 
 def main() -> int:

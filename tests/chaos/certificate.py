@@ -18,10 +18,11 @@ _PACKAGES = ("nrc", "aio-pika", "aiormq", "aiohttp", "uvloop")
 DEFINITIONS = """\
 ## What the columns say
 
-A **notificatie** is counted as accepted when a publisher has read a 201 for it. Each scenario has four
-abonnementen on two kanalen: one without filters, two with, and one that matches nothing and must get nothing.
-All columns but the first count pairs of an accepted notificatie and an abonnement that must get it, so
-*to deliver* = delivered + waiting + undeliverable + apart + lost.
+A **notificatie** is counted as accepted when a publisher has read a 201 for it. Each scenario has, unless it
+says otherwise, four abonnementen on two kanalen: one without filters, two with, and one that matches nothing
+and must get nothing. All columns but the first count pairs of an accepted notificatie and an abonnement that
+must get it, so *to deliver* = delivered + waiting + undeliverable + apart + lost. A row that begins with … is
+the part that one abonnement has in the row of the scenario above it.
 
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
   request that was read, but not answered so, does not count.
@@ -73,10 +74,13 @@ def _memory() -> str:
 def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
     """The page."""
     whole = total(result.account for result in results)
+    left_out = sum(bool(result.not_run) for result in results)
     verdict = (
         f"**Lost: {len(whole.lost)}** of {whole.accepted:,} accepted notificaties, {whole.to_deliver:,} "
-        f"deliveries, over {len(results)} scenarios."
+        f"deliveries, over {len(results) - left_out} scenarios."
     )
+    if left_out:
+        verdict += f" Not run: {left_out}."
     if not all(result.ok for result in results):
         failed = ", ".join(result.scenario.name for result in results if not result.ok)
         verdict += f" **The certificate does not hold: {failed}.**"
@@ -106,23 +110,28 @@ def _table(results: Sequence[Result], whole: Account) -> str:
         "Duplicated (bound) | Publisher's own retries | Longest delay, s | Time to recover, s"
     )
     lines = [f"| {head} |", "|---" + "|--:" * head.count("|") + "|"]
-    lines += [_row(result.scenario.name, result.account) for result in results]
+    for result in results:
+        if result.not_run:
+            lines.append(f"| {result.scenario.name} | not run: {result.not_run} |" + " |" * 10)
+            continue
+        lines.append(_row(result.scenario.name, result.account))
+        lines += [_row(f"… {name}", part, part=True) for name, part in result.parts.items()]
     lines.append(_row("**Together**", whole))
     return "\n".join(lines)
 
 
-def _row(name: str, account: Account) -> str:
+def _row(name: str, account: Account, *, part: bool = False) -> str:
     recovered = "" if account.time_to_recover is None else f"{account.time_to_recover:.1f}"
     cells = [
         name,
-        f"{account.accepted:,}",
+        "" if part else f"{account.accepted:,}",
         f"{account.to_deliver:,}",
         f"{account.delivered:,}",
         f"{account.waiting:,}",
         f"{account.undeliverable:,}",
         f"{sum(account.apart.values()):,}",
         f"**{len(account.lost)}**",
-        f"{account.duplicated:,} ({account.duplicates_bound:,})",
+        f"{account.duplicated:,}" + ("" if part else f" ({account.duplicates_bound:,})"),
         f"{account.own_retries:,}",
         f"{account.longest_delay:.1f}",
         recovered,
@@ -132,7 +141,9 @@ def _row(name: str, account: Account) -> str:
 
 def _told(result: Result) -> str:
     apart = "".join(f" Apart: {count:,} {why}." for why, count in result.account.apart.items())
-    return f"| {result.scenario.name} | {result.scenario.text}{apart} |"
+    lines = [f"| {result.scenario.name} | {result.scenario.text}{apart} |"]
+    lines += [f"| … {name} | {text} |" for name, text in result.scenario.parts.items()]
+    return "\n".join(lines)
 
 
 def as_json(results: Sequence[Result], circumstances: Circumstances) -> dict[str, Any]:
@@ -148,6 +159,8 @@ def as_json(results: Sequence[Result], circumstances: Circumstances) -> dict[str
                 "text": result.scenario.text,
                 "seconds": round(result.seconds, 1),
                 "posts": result.outcomes,
+                "not_run": result.not_run,
+                "parts": {name: _plain(part) for name, part in result.parts.items()},
                 **_plain(result.account),
             }
             for result in results

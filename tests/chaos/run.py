@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -25,6 +25,9 @@ QUIET = max(SCHEDULE) + 4.0
 """Seconds without any arrival after which nothing will come any more: longer than any wait queue."""
 
 
+Make = Callable[..., AbstractAsyncContextManager[System]]
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is done to the system, and how it is told.
@@ -32,6 +35,9 @@ class Scenario:
     least: notificaties accepted in the full form. rate: notificaties a second. short: also part of the short
     form. settings, per_process, prefixes: it needs a system of its own, started with these. no_errors: a
     publisher must see nothing but 201. settle: seconds for everything to arrive after the load.
+    make: another way to make its system, which scenarios with the same one share; it is called with `keep`.
+    unfit: why it cannot run here, or "".
+    parts: abonnementen that the certificate shows in rows of their own, each with what its callback does.
     """
 
     name: str
@@ -47,6 +53,9 @@ class Scenario:
     per_process: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prefixes: Mapping[str, list[str]] = field(default_factory=dict)
     own_system: bool = False
+    make: Make | None = None
+    unfit: Callable[[], str] = lambda: ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def needs_own_system(self) -> bool:
@@ -56,12 +65,14 @@ class Scenario:
 
 @dataclass(slots=True)
 class Result:
-    """What came of a scenario."""
+    """What came of a scenario. not_run: why it was left out. parts: the account of single abonnementen."""
 
     scenario: Scenario
     account: Account
     outcomes: dict[str, int]
     seconds: float
+    not_run: str = ""
+    parts: Mapping[str, Account] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -92,6 +103,7 @@ class Run:
         self.repeats: list[Repeats] = []
         self.problems: list[str] = []
         self._ended: list[float] = []
+        self._parts: dict[str, Account] = {}
         self.publisher = Publisher(
             *("127.0.0.1", system.port),
             authorization=system.authorization,
@@ -169,7 +181,8 @@ class Run:
             await self._clean_up()
         made.problems += [*self.problems, *self.system.problems, *self.system.faults()]
         self._check_publisher(made)
-        return Result(self.scenario, made, dict(self.publisher.outcomes), time.monotonic() - began)
+        seconds = time.monotonic() - began
+        return Result(self.scenario, made, dict(self.publisher.outcomes), seconds, parts=self._parts)
 
     def _check_publisher(self, made: Account) -> None:
         if self.publisher.unexpected:
@@ -183,9 +196,19 @@ class Run:
         left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
         if not all_there:
             left = await self._left()
+        arrivals = await self.consumer.take(self.key)
+        for name in self.scenario.parts:
+            self._parts[name] = account(
+                self.publisher.accepted,
+                [each for each in arrivals if each.abonnement == name],
+                subscriptions=[each for each in self.subscriptions if each.name == name],
+                waiting=_of(left["waiting"], name),
+                undeliverable=_of(left["undeliverable"], name),
+                excuses=self.excuses,
+            )
         return account(
             self.publisher.accepted,
-            await self.consumer.take(self.key),
+            arrivals,
             subscriptions=self.subscriptions,
             waiting=left["waiting"],
             undeliverable=left["undeliverable"],
@@ -245,3 +268,7 @@ class Run:
             await self.system.unsubscribe(uuid)
         await self.system.broker.empty(names.UNDELIVERABLE)
         self.consumer.forget(self.key)
+
+
+def _of(pairs: Mapping[Pair, int], abonnement: str) -> dict[Pair, int]:
+    return {pair: number for pair, number in pairs.items() if pair[1] == abonnement}

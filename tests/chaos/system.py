@@ -28,6 +28,7 @@ from tests.chaos import load
 from tests.chaos.account import Repeats
 from tests.chaos.broker import Broker
 from tests.chaos.process import ROOT, Process
+from tests.chaos.proxy import Proxy
 from tests.tokens import token
 
 CLIENT, SECRET = "chaos", "a-secret-of-the-chaos-tests-0123456789"
@@ -51,7 +52,8 @@ class System:
     """Everything that one state folder runs.
 
     repeats: what may be delivered twice, for each fault since it was last emptied. problems: what a process
-    did at a stop that it should not have done.
+    did at a stop that it should not have done. proxies: between RabbitMQ and a kind of process, where a
+    scenario has such.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class System:
     queues: int = 0
     repeats: list[Repeats] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    proxies: dict[str, Proxy] = field(default_factory=dict)
 
     # -- which
 

@@ -10,9 +10,11 @@ from contextlib import asynccontextmanager
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.publishing import ExchangeMissing, Outgoing, Publisher
+from runtime.amqp import connect
 from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, Unroutable
 from tests.eventually import eventually
@@ -94,3 +96,20 @@ async def test_a_lost_connection_is_made_again(vhost: str, mandatory: bool) -> N
             return await outcome(publisher, "x", 2) is None
 
         await eventually(again)
+
+
+async def test_many_channels_that_rabbitmq_closes_cost_nobody_the_connection(vhost: str) -> None:
+    connection = await connect(vhost, name="test")
+
+    async def ask_in_vain() -> None:
+        for _ in range(200):
+            channel = connection.channel()
+            await channel.initialize()
+            with pytest.raises(ChannelNotFoundEntity):
+                await channel.declare_queue("nobody.has.it", passive=True)
+
+    # Two at a time: the number that one has freed is the next that the other would take.
+    await asyncio.gather(ask_in_vain(), ask_in_vain())
+
+    assert not connection.is_closed
+    await connection.close()

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import broker, processes, topology
+from tests.chaos.scenarios import broker, clocks, files, network, processes, topology
 
-SCENARIOS: tuple[Scenario, ...] = (*processes.SCENARIOS, *broker.SCENARIOS, *topology.SCENARIOS)
+SCENARIOS: tuple[Scenario, ...] = (
+    *processes.SCENARIOS,
+    *broker.SCENARIOS,
+    *topology.SCENARIOS,
+    *files.SCENARIOS,
+    *network.SCENARIOS,
+    *clocks.SCENARIOS,
+)
