@@ -7,7 +7,7 @@ later finds what nobody asks for any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -18,6 +18,8 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from router import names
 from router.catalogue import Catalogue
+from router.presence import Thing, missing
+from router.renewals import Renewals
 from router.topology import (
     AbonnementTopology,
     Binding,
@@ -28,22 +30,33 @@ from router.topology import (
     of_abonnement,
     of_kanaal,
 )
+from runtime.log import logger
+from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnfit
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
 FILTER_ATTEMPTS = 10
 
+log = logger(__name__)
+
 
 class Declarer:
     """Declares through one connection, at most `at_once` channels at a time."""
 
     def __init__(
-        self, connection: AbstractConnection, *, registry: Registry, catalogue: Catalogue, at_once: int = 8
+        self,
+        connection: AbstractConnection,
+        *,
+        registry: Registry,
+        catalogue: Catalogue,
+        renewals: Renewals,
+        at_once: int = 8,
     ) -> None:
         self._connection = connection
         self._registry = registry
         self._catalogue = catalogue
+        self._renewals = renewals
         # A request and reconcile may want the same abonnement at once.
         self._locks = [asyncio.Lock() for _ in range(64)]
         self._turns = asyncio.Semaphore(at_once)
@@ -98,9 +111,9 @@ class Declarer:
         bound = self.bound_to(kanaal.naam)
         await asyncio.gather(
             *(
-                self._declare_ways(of_abonnement(self._catalogue.abonnementen[uuid], kanalen))
+                self._declare_ways(abonnement, of_abonnement(abonnement, kanalen))
                 for uuid in bound
-                if uuid in self._catalogue.abonnementen
+                if (abonnement := self._catalogue.abonnementen.get(uuid)) is not None
             )
         )
         await self._registry.set_generation(kanaal.uuid, renewed.generation)
@@ -127,36 +140,46 @@ class Declarer:
             abonnement = self._catalogue.abonnementen.get(uuid)
             if abonnement is None:
                 return False
-            await self._declare(of_abonnement(abonnement, self._catalogue.kanalen), owner=str(uuid))
+            await self._declare(abonnement)
             return True
 
     def _lock(self, uuid: UUID) -> asyncio.Lock:
         return self._locks[uuid.int % len(self._locks)]
 
-    async def _declare(self, topology: AbonnementTopology, *, owner: str) -> None:
+    async def _declare(self, abonnement: Abonnement) -> None:
+        topology = of_abonnement(abonnement, self._catalogue.kanalen)
+        owner = str(abonnement.uuid)
         before = await self._registry.declared_by(owner)
         asked = [
-            *_noted([], [topology.queue], owner=owner),
+            *_noted([topology.exchange], [topology.queue], owner=owner),
             *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
         ]
         keys = {(thing.kind, thing.key) for thing in asked}
         known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
         if not keys <= known:
             await self._registry.note_declared(asked)
-        await self._declare_ways(topology)
+        await self._declare_ways(abonnement, topology)
         former = [thing for thing in before if (thing.kind, thing.key) not in keys]
         await self._unbind(former)
         await self._registry.forget_declared(former)
 
-    async def _declare_ways(self, topology: AbonnementTopology) -> None:
+    async def _declare_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
+        """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
+        missing_queue = await self.messages_in(topology.queue.name) is None
+        if missing_queue and await self.exists(Thing.exchange(topology.exchange.name)):
+            log.warning("queue was missing", abonnement=str(abonnement.uuid))
+            await self._renewals.open(abonnement, note=True)
         async with self._channel() as channel:
             await self.declare_queue(channel, topology.queue)
-            for binding in topology.direct:
+            await _bind(channel, topology.back)
+            await _declare_exchange(channel, topology.exchange)
+            for binding in (topology.entry, *topology.direct):
                 await _bind(channel, binding)
         await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
+        self._renewals.stands(abonnement.uuid)
 
     async def _declare_filtered(self, way: Filtered) -> None:
-        """Declare → feed → match. The exchange may go with its last queue between any two of them: again."""
+        """Declare → feed → match. The exchange may go with its last binding in between: again."""
         for attempt in range(1, FILTER_ATTEMPTS + 1):
             async with self._channel() as channel:
                 try:
@@ -170,11 +193,14 @@ class Declarer:
                     return
 
     async def remove_abonnement(self, uuid: UUID) -> int:
-        """Remove the queue of an abonnement that has gone; how many messages it still held."""
+        """Remove all of an abonnement that has gone; how many messages its queue still held."""
         async with self._lock(uuid):
             async with self._channel() as channel:
+                # First: what comes after it is nobody's. After the queue it would be a stray.
+                await channel.exchange_delete(names.abonnement_exchange(uuid))
                 queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
                 deleted = await queue.delete(if_unused=False, if_empty=False)
+            self._renewals.stands(uuid)
             await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
             return deleted.message_count or 0
 
@@ -183,15 +209,20 @@ class Declarer:
             if thing.kind is DeclaredKind.BINDING:
                 binding = Binding.thaw(thing.key)
                 async with self._channel() as channel:
-                    # A binding that is not there is no error to RabbitMQ; a queue that is not, is.
+                    # A binding that is not there is no error to RabbitMQ; what it leads to must be there.
                     with suppress(ChannelNotFoundEntity):
                         await _unbind(channel, binding)
 
     # -- one by one, for reconcile
 
-    async def exists(self, *, queue: str = "", exchange: str = "") -> bool:
-        """Whether a queue or exchange of this name is there."""
-        return await self.messages_in(queue) is not None if queue else await self._exchange_is_there(exchange)
+    async def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        """Those that are not there."""
+        async with self._turns:
+            return await missing(self._connection, things)
+
+    async def exists(self, thing: Thing) -> bool:
+        """Whether it is there."""
+        return not await self.missing([thing])
 
     async def messages_in(self, queue: str) -> int | None:
         """How many messages are ready in a queue; None when there is no such queue."""
@@ -201,14 +232,6 @@ class Declarer:
             except ChannelNotFoundEntity:
                 return None
             return found.declaration_result.message_count or 0
-
-    async def _exchange_is_there(self, name: str) -> bool:
-        async with self._channel() as channel:
-            try:
-                await channel.declare_exchange(name, passive=True)
-            except ChannelNotFoundEntity:
-                return False
-            return True
 
     async def remove_empty_queue(self, name: str) -> bool:
         """Delete a queue if it is empty and nobody consumes it; whether it is gone.
@@ -269,5 +292,10 @@ async def _bind(channel: AbstractChannel, binding: Binding) -> None:
 
 
 async def _unbind(channel: AbstractChannel, binding: Binding) -> None:
-    queue = await channel.get_queue(binding.destination, ensure=False)
-    await queue.unbind(binding.source, routing_key=binding.key, arguments=dict(binding.arguments))
+    arguments: dict[str, Any] = dict(binding.arguments)
+    if binding.to == "queue":
+        queue = await channel.get_queue(binding.destination, ensure=False)
+        await queue.unbind(binding.source, routing_key=binding.key, arguments=arguments)
+    else:
+        exchange = await channel.get_exchange(binding.destination, ensure=False)
+        await exchange.unbind(binding.source, routing_key=binding.key, arguments=arguments)

@@ -12,6 +12,7 @@ READY = "nrc.ready"
 CHANGES = "nrc.changes"
 RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"
+STRAY = "nrc.stray"
 REQUESTS = "nrc.router"
 
 KENMERK_PREFIX = "k."
@@ -49,6 +50,15 @@ def filter_exchange(naam: str, pattern: str) -> str:
 def abonnement_queue(uuid: UUID) -> str:
     """The queue of an abonnement."""
     return f"nrc.abonnement.{uuid}"
+
+
+def abonnement_exchange(uuid: UUID) -> str:
+    """The fanout exchange before the queue of an abonnement: what all bindings lead to.
+
+    Not called as the queue is: an older router that is started again would take off bindings of the one for
+    those of the other.
+    """
+    return f"nrc.to.{uuid}"
 
 
 def abonnement_of(queue: str) -> UUID | None:

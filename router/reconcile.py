@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Set
+from collections.abc import Iterable, Mapping, Set
 from uuid import UUID
 
 from router import names
 from router.catalogue import Catalogue
 from router.declarer import Declarer
+from router.presence import Thing
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
 from schemas.errors import BrokerUnfit
@@ -33,6 +34,8 @@ class Reconcile:
         self._catalogue = catalogue
         self._fixed = fixed
         self._lines: list[str] = []
+        self._wanted_now: Mapping[Thing, str] = {}
+        self._wanted_as_of: int | None = None
 
     async def run(self, *, dry_run: bool, gone: Set[UUID]) -> list[str]:
         """Compare and repair; with dry_run only say what would be done.
@@ -42,9 +45,12 @@ class Reconcile:
         """
         self._lines = []
         await self._catalogue.refresh()
-        await self._fixed_things(dry_run=dry_run)
-        await self._queues()
-        await self._kanalen(dry_run=dry_run)
+        # Before a kanaal that is renewed brings some of them back.
+        missing = await self.missing()
+        self._lines += [f"declare {thing.kind} {thing.name}{self._wanted()[thing]}" for thing in missing]
+        if not dry_run:
+            await self._declarer.declare_fixed(self._fixed)
+        await self._kanalen(missing, dry_run=dry_run)
         if not dry_run:
             await self._abonnementen()
         await self._remove_gone(gone, dry_run=dry_run)
@@ -53,54 +59,32 @@ class Reconcile:
             await self._declarer.declare_ready()
         return self._lines
 
-    async def missing_for_all(self) -> list[str]:
-        """What is not there of that which concerns more than one abonnement."""
-        exchanges = [exchange.name for exchange in self._fixed.exchanges] + [names.READY]
-        exchanges += [of_kanaal(kanaal).name for kanaal in self._catalogue.kanalen.values()]
-        missing = [name for name in exchanges if not await self._declarer.exists(exchange=name)]
-        queues = [queue.name for queue in self._fixed.queues]
-        return missing + [name for name in queues if not await self._declarer.exists(queue=name)]
+    async def missing(self) -> list[Thing]:
+        """What is not there of all that the registry asks for. Costs little, so it may be asked often."""
+        return await self._declarer.missing([*self._wanted()])
 
-    async def _fixed_things(self, *, dry_run: bool) -> None:
-        for exchange in self._fixed.exchanges:
-            if not await self._declarer.exists(exchange=exchange.name):
-                self._lines.append(f"declare exchange {exchange.name}")
-        for queue in self._fixed.queues:
-            if not await self._declarer.exists(queue=queue.name):
-                self._lines.append(f"declare queue {queue.name}")
-        if not dry_run:
-            await self._declarer.declare_fixed(self._fixed)
+    def _wanted(self) -> Mapping[Thing, str]:
+        """Everything that must be there, by name, and what a line says of it."""
+        if self._wanted_as_of != self._catalogue.number:
+            self._wanted_as_of = self._catalogue.number
+            self._wanted_now = wanted(self._fixed, self._catalogue)
+        return self._wanted_now
 
-    async def _kanalen(self, *, dry_run: bool) -> None:
+    async def _kanalen(self, missing: Iterable[Thing], *, dry_run: bool) -> None:
+        if dry_run:
+            return
+        gone = set(missing)
         # Without the marker no gateway publishes, and all are bound below before it stands again.
-        unwatched = not await self._declarer.exists(exchange=names.READY)
+        unwatched = Thing.exchange(names.READY) in gone
         for kanaal in list(self._catalogue.kanalen.values()):
-            name = of_kanaal(kanaal).name
-            if await self._declarer.exists(exchange=name):
+            exchange = of_kanaal(kanaal).name
+            if Thing.exchange(exchange) not in gone:
                 continue
-            self._lines.append(f"declare exchange {name} of kanaal {kanaal.naam}")
-            if dry_run:
-                continue
-            log.warning("exchange was missing", exchange=name, kanaal=kanaal.naam)
+            log.warning("exchange was missing", exchange=exchange, kanaal=kanaal.naam)
             if unwatched:
                 await self._declarer.declare_kanaal(kanaal)
             else:
                 await self._declarer.renew_kanaal(kanaal)
-
-    async def _queues(self) -> None:
-        """Say which are missing, before a kanaal that is renewed brings some of them back."""
-        for uuid in list(self._catalogue.abonnementen):
-            queue = names.abonnement_queue(uuid)
-            if not await self._declarer.exists(queue=queue):
-                self._lines.append(f"declare queue {queue} with its bindings")
-        filters = {
-            way.exchange.name
-            for abonnement in list(self._catalogue.abonnementen.values())
-            for way in of_abonnement(abonnement, self._catalogue.kanalen).filtered
-        }
-        for name in sorted(filters):
-            if not await self._declarer.exists(exchange=name):
-                self._lines.append(f"declare exchange {name} with its bindings")
 
     async def _abonnementen(self) -> None:
         """Declare them all: AMQP cannot list bindings, and to bind again what is bound costs little."""
@@ -122,14 +106,12 @@ class Reconcile:
                     await self._declarer.remove_abonnement(uuid)
 
     async def _orphans(self, *, dry_run: bool) -> None:
-        asked = {exchange.name for exchange in self._fixed.exchanges}
-        asked |= {queue.name for queue in self._fixed.queues}
-        asked |= {of_kanaal(kanaal).name for kanaal in self._catalogue.kanalen.values()}
-        asked |= {names.abonnement_queue(uuid) for uuid in self._catalogue.abonnementen}
-        for thing in await self._registry.declared():
-            if thing.kind is DeclaredKind.BINDING:
+        asked = {(thing.kind, thing.name) for thing in self._wanted()}
+        # An exchange before the queue that it leads to: what it takes would become strays.
+        for thing in sorted(await self._registry.declared(), key=lambda each: (each.kind, each.key)):
+            if thing.kind not in (DeclaredKind.EXCHANGE, DeclaredKind.QUEUE):
                 continue
-            if thing.key in asked:
+            if (thing.kind, thing.key) in asked:
                 if thing.orphan_since is not None and not dry_run:
                     await self._registry.note_declared([Declared(thing.kind, thing.key, thing.owner)])
             elif thing.orphan_since is None:
@@ -157,3 +139,18 @@ class Reconcile:
         else:
             await self._declarer.remove_exchange(thing.key)
         await self._registry.forget_declared([thing])
+
+
+def wanted(fixed: FixedTopology, catalogue: Catalogue) -> dict[Thing, str]:
+    """What must be there, by kind and name, and what a line about it says more."""
+    found = {Thing.exchange(exchange.name): "" for exchange in fixed.exchanges}
+    found |= {Thing.queue(queue.name): "" for queue in fixed.queues}
+    found[Thing.exchange(names.READY)] = ""
+    for kanaal in catalogue.kanalen.values():
+        found[Thing.exchange(of_kanaal(kanaal).name)] = f" of kanaal {kanaal.naam}"
+    for abonnement in catalogue.abonnementen.values():
+        topology = of_abonnement(abonnement, catalogue.kanalen)
+        found[Thing.queue(topology.queue.name)] = " with its bindings"
+        for exchange in topology.exchanges:
+            found[Thing.exchange(exchange.name)] = " with its bindings"
+    return found

@@ -21,8 +21,11 @@ from router import names
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declarer import Declarer
+from router.publishing import Publisher
 from router.readiness import topology_stands
+from router.renewals import Renewals
 from router.requests import EXPIRY
+from router.strays import Strays
 from router.topology import REQUESTS_QUEUE, fixed
 from router.work import Work
 from runtime.amqp import AMQP_ERRORS, Link, describe
@@ -36,6 +39,7 @@ from store.registry import Changes, Registry
 
 PREFETCH = 32
 WATCH_INTERVAL = 10.0  # seconds
+PUBLISHER_READY = 600.0  # seconds; a first comparison comes before it
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
 
@@ -53,6 +57,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
+        tasks.start("publishing strays", router.publisher.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
 
@@ -104,6 +109,7 @@ class Router:
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
+        self.publisher = Publisher(settings.amqp_url, name="router strays", mandatory=True)
         self._interval = settings.reconcile_interval
         self._fixed = fixed(settings.retry_schedule)
         self._registry = registry
@@ -126,11 +132,13 @@ class Router:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
         self._standing = False
         await check_fitness(connection)
-        declarer = Declarer(connection, registry=self._registry, catalogue=self._catalogue)
+        renewals = Renewals(self._registry)
+        declarer = Declarer(connection, registry=self._registry, catalogue=self._catalogue, renewals=renewals)
         work = Work(
             declarer=declarer,
             registry=self._registry,
             catalogue=self._catalogue,
+            renewals=renewals,
             fixed=self._fixed,
             outbox=self.outbox,
             gone=self._gone,
@@ -145,10 +153,24 @@ class Router:
             tasks.start("asking to reconcile", self._ask_reconcile())
             tasks.start("following changes", follow_changes(connection, self._catalogue))
             tasks.start("waiting for the topology", self._wait_standing(connection))
+            strays = Strays(
+                catalogue=self._catalogue,
+                renewals=renewals,
+                publisher=self.publisher,
+                apply=work.abonnement,
+            )
+            homing = tasks.start("strays", self._strays(connection, work, strays))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            await asyncio.wait({work.unfit, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if work.unfit.done():
-                work.unfit.result()
+            await asyncio.wait({work.unfit, closed, homing}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (work.unfit, homing):
+                if ended.done():
+                    ended.result()
+
+    async def _strays(self, connection: AbstractConnection, work: Work, strays: Strays) -> None:
+        """Of the active router alone, which has the requests: it is the one that declares."""
+        await work.active.wait()
+        await self.publisher.wait_ready(PUBLISHER_READY)
+        await strays.run(connection)
 
     async def _wait_standing(self, connection: AbstractConnection) -> None:
         await topology_stands(connection)

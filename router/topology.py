@@ -1,7 +1,8 @@
 """What must stand in RabbitMQ, as frozen values. Pure: `declarer` is what makes it so.
 
-Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and a queue with bindings per abonnement
-(`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes one.
+Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and per abonnement a queue, an exchange before
+it and bindings (`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes
+one.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class Binding:
 class Filtered:
     """The way through a filter exchange: fed from the kanaal by one pattern, then matched on headers.
 
-    The exchange is auto-delete: with its last queue it goes, and its feed with it. So nobody ever unbinds
-    `feed`, and who declares the three must start again when the exchange went away in between.
+    The exchange is auto-delete: with the last abonnement bound to it it goes, and its feed with it. So nobody
+    ever unbinds `feed`, and who declares the three must start again when the exchange went away in between.
     """
 
     exchange: Exchange
@@ -88,16 +89,31 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class AbonnementTopology:
-    """An abonnement's queue and every way into it. `direct` starts with the way back from a wait queue."""
+    """An abonnement's queue, the exchange before it, and every way there.
+
+    Everything published comes through the exchange. When the queue is deleted by hand the exchange still
+    stands, and its alternate exchange takes what is published until the queue is back (router/strays.py).
+
+    back: to the queue out of a wait queue. entry: from the exchange to the queue. direct and filtered: from
+    kanalen to the exchange.
+    """
 
     queue: Queue
+    exchange: Exchange
+    back: Binding
+    entry: Binding
     direct: tuple[Binding, ...]
     filtered: tuple[Filtered, ...]
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """All that are bound to the queue itself."""
-        return (*self.direct, *(way.match for way in self.filtered))
+        """All that are this abonnement's alone."""
+        return (self.back, self.entry, *self.direct, *(way.match for way in self.filtered))
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Its own, and those that it shares with whoever has the same filters."""
+        return (self.exchange, *(way.exchange for way in self.filtered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +126,13 @@ class FixedTopology:
 
 
 def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
-    """Changes, requests, the undeliverable, the way back, and a wait queue per step and rung."""
+    """Changes, the undeliverable, strays, the way back, and a wait queue per step and rung."""
     waits = sorted({*retry_schedule, *RUNGS})
     return FixedTopology(
         exchanges=(
             Exchange(names.CHANGES, "fanout"),
             Exchange(names.UNDELIVERABLE, "fanout"),
+            Exchange(names.STRAY, "fanout"),
             # An at-least-once message without a target would stay, and 32 of them stop everyone's
             # retries; the alternate exchange takes what belonged to a removed abonnement.
             Exchange(names.RETURN, "direct", arguments=(("alternate-exchange", names.UNDELIVERABLE),)),
@@ -123,10 +140,12 @@ def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
         ),
         queues=(
             Queue(names.UNDELIVERABLE),
+            Queue(names.STRAY),
             *(Queue(names.wait_queue(seconds), _wait_arguments(seconds)) for seconds in waits),
         ),
         bindings=(
             Binding(names.UNDELIVERABLE, names.UNDELIVERABLE),
+            Binding(names.STRAY, names.STRAY),
             *(Binding(names.wait_queue(seconds), names.wait_queue(seconds)) for seconds in waits),
         ),
     )
@@ -150,9 +169,10 @@ def of_kanaal(kanaal: Kanaal) -> Exchange:
 
 
 def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
-    """The queue of an abonnement and its bindings; a kanaal that `kanalen` lacks has none yet."""
-    name = names.abonnement_queue(abonnement.uuid)
-    direct: dict[Binding, None] = {Binding(names.RETURN, name, key=name): None}
+    """What an abonnement has in RabbitMQ; a kanaal that `kanalen` lacks leads nowhere yet."""
+    queue = names.abonnement_queue(abonnement.uuid)
+    name = names.abonnement_exchange(abonnement.uuid)
+    direct: dict[Binding, None] = {}
     filtered: dict[Filtered, None] = {}
     for group in abonnement.kanalen:
         if (kanaal := kanalen.get(group.naam)) is None:
@@ -160,19 +180,26 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         asked = _asked(group, kanaal)
         source = of_kanaal(kanaal).name
         if not asked:
-            direct[Binding(source, name, key="#")] = None
+            direct[Binding(source, name, key="#", to="exchange")] = None
             continue
-        filtered[_filtered(kanaal, asked, queue=name)] = None
+        filtered[_filtered(kanaal, asked, to=name)] = None
         # A filter on a kenmerk that the notificatie lacks is ignored, and so is one on a slot that the
         # publishing gateway had not heard of: both have `-` in that place.
         for index in asked:
-            direct[Binding(source, name, key=slot_pattern({index: ABSENT}))] = None
+            direct[Binding(source, name, key=slot_pattern({index: ABSENT}), to="exchange")] = None
     arguments: Arguments = (
         *_QUORUM,
         ("x-dead-letter-exchange", names.UNDELIVERABLE),
         *_AT_LEAST_ONCE,
     )
-    return AbonnementTopology(Queue(name, arguments), tuple(direct), tuple(filtered))
+    return AbonnementTopology(
+        queue=Queue(queue, arguments),
+        exchange=Exchange(name, "fanout", arguments=(("alternate-exchange", names.STRAY),)),
+        back=Binding(names.RETURN, queue, key=queue),
+        entry=Binding(name, queue),
+        direct=tuple(direct),
+        filtered=tuple(filtered),
+    )
 
 
 def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
@@ -181,7 +208,7 @@ def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
     return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
 
 
-def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filtered:
+def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, to: str) -> Filtered:
     pattern = slot_pattern({index: names.word(value) for index, value in asked.items()})
     name = names.filter_exchange(kanaal.naam, pattern)
     match = (
@@ -191,5 +218,5 @@ def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filter
     return Filtered(
         exchange=Exchange(name, "headers", auto_delete=True),
         feed=Binding(of_kanaal(kanaal).name, name, key=pattern, to="exchange"),
-        match=Binding(name, queue, arguments=match),
+        match=Binding(name, to, arguments=match, to="exchange"),
     )

@@ -15,12 +15,18 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.declarer import Declarer
+from router.presence import Thing
 from router.reconcile import Reconcile
-from router.topology import FixedTopology, of_kanaal
+from router.renewals import Renewals
+from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
+from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnfit, NrcError
+from schemas.kanaal import Kanaal
 from store.registry import Registry
+
+SECOND_LOOK = 0.5  # seconds
 
 log = logger(__name__)
 
@@ -35,7 +41,8 @@ class Work:
     """Answers the requests of `router.requests` on one connection.
 
     gone: UUIDs of abonnementen that were removed (kept up by the owner). `unfit` gets the exception when
-    RabbitMQ cannot be used at all.
+    RabbitMQ cannot be used at all. `active` is set with the first request: no other router gets any until
+    this connection is gone.
     """
 
     def __init__(
@@ -44,11 +51,13 @@ class Work:
         declarer: Declarer,
         registry: Registry,
         catalogue: Catalogue,
+        renewals: Renewals,
         fixed: FixedTopology,
         outbox: Outbox,
         gone: set[UUID],
     ) -> None:
         self._declarer = declarer
+        self._renewals = renewals
         self._catalogue = catalogue
         self._outbox = outbox
         self._gone = gone
@@ -56,12 +65,16 @@ class Work:
         self._registry = registry
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
+        self._becoming_active = asyncio.Lock()
+        self.active = asyncio.Event()
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def handle(self, message: AbstractIncomingMessage) -> None:
         """Do what is asked, answer, acknowledge; a router that dies before leaves it to the next."""
         try:
-            answer = await self._do(orjson.loads(message.body))
+            request = orjson.loads(message.body)
+            await self._become_active(request)
+            answer = await self._do(request)
         except BrokerUnfit as error:
             answer = {"error": str(error)}
             if not self.unfit.done():
@@ -78,12 +91,22 @@ class Work:
         with suppress(*AMQP_ERRORS):
             await message.ack()
 
+    async def _become_active(self, request: Mapping[str, Any]) -> None:
+        async with self._becoming_active:
+            if self.active.is_set():
+                return
+            await self._renewals.load(self._catalogue.abonnementen)
+            self.active.set()
+        if request["do"] != "reconcile":
+            # Another router was active until now, perhaps one of an older version.
+            await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
+
     async def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
         match request["do"]:
             case "kanaal":
                 await self._kanaal(request["naam"])
             case "abonnement":
-                await self._abonnement(UUID(request["uuid"]))
+                await self.abonnement(UUID(request["uuid"]))
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
             case "watch":
@@ -108,13 +131,14 @@ class Work:
                 return
             exchange = of_kanaal(kanaal).name
             had_it = any(thing.key == exchange for thing in await self._registry.declared_by(naam))
-            if had_it and not await self._declarer.exists(exchange=exchange):
+            if had_it and not await self._declarer.exists(Thing.exchange(exchange)):
                 log.warning("exchange was missing", exchange=exchange, kanaal=naam)
                 await self._declarer.renew_kanaal(kanaal)
             else:
                 await self._declarer.declare_kanaal(kanaal)
 
-    async def _abonnement(self, uuid: UUID) -> None:
+    async def abonnement(self, uuid: UUID) -> None:
+        """Its queue and bindings stand, or are gone if it is. Raises NrcError or AMQP_ERRORS."""
         await self._catalogue.refresh()
         try:
             stands = await self._declarer.declare_abonnement(uuid)
@@ -127,10 +151,23 @@ class Work:
             log.info("abonnement removed", abonnement=str(uuid), messages_discarded=held)
 
     async def _watch(self) -> None:
-        """Compare at once when something that everyone needs, or a kanaal's exchange, was deleted by hand."""
-        missing = await self._reconcile.missing_for_all()
+        """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
+        missing = set(await self._reconcile.missing())
         if missing:
-            log.warning("deleted by hand, declared again", missing=missing)
+            # What was asked for a moment ago may be about to be declared.
+            await asyncio.sleep(SECOND_LOOK)
+            missing &= set(await self._reconcile.missing())
+        if not missing:
+            return
+        log.warning("deleted by hand, declared again", missing=sorted(thing.name for thing in missing)[:20])
+        affected = [
+            uuid
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            if not missing.isdisjoint(_own_things(abonnement, self._catalogue.kanalen))
+        ]
+        for uuid in affected:
+            await self.abonnement(uuid)
+        if await self._reconcile.missing():
             await self._compare(dry_run=False)
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
@@ -141,3 +178,8 @@ class Work:
         for line in lines:
             log.debug("compared", dry_run=dry_run, finding=line)
         return lines
+
+
+def _own_things(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> set[Thing]:
+    topology = of_abonnement(abonnement, kanalen)
+    return {Thing.queue(topology.queue.name), *(Thing.exchange(each.name) for each in topology.exchanges)}

@@ -37,11 +37,15 @@ class Changes:
 
 
 class DeclaredKind(StrEnum):
-    """What the router declared in RabbitMQ."""
+    """What the router declared in RabbitMQ.
+
+    RENEWED is no thing of its own: a queue that was missing and is there again (router/renewals.py).
+    """
 
     EXCHANGE = "exchange"
     QUEUE = "queue"
     BINDING = "binding"
+    RENEWED = "renewed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
 from router.routing import route
 from router.service import serve
-from router.topology import REQUESTS_QUEUE, of_abonnement
+from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable
 from schemas.notificatie import Notificatie
@@ -110,6 +110,10 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
     assert await router.registry.remove_abonnement(abonnement.uuid)
     await router.client.apply_abonnement(abonnement.uuid)
     assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
+    assert not await is_there(router, exchange=names.abonnement_exchange(abonnement.uuid))
+    for key in first | second:
+        if "nrc.filter" in key:
+            assert not await is_there(router, exchange=Binding.thaw(key).source), "with the last bound to it"
     assert await router.registry.declared_by(str(abonnement.uuid)) == ()
 
 
@@ -137,8 +141,8 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
         f"declare exchange {names.wait_queue(2)}",
         f"declare exchange {names.kanaal_exchange('zaken')}",
         f"declare queue {queue}",
-        f"declare exchange {way.exchange.name}",
     }
+    assert await is_there(router, exchange=way.exchange.name), "it goes with the last that is bound to it"
     assert await router.client.reconcile() == []
     (kanaal,) = (await router.registry.changes_since(0)).kanalen
     assert kanaal.generation == 1, "the name of a deleted exchange is not used again"

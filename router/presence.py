@@ -1,0 +1,103 @@
+"""Which exchanges and queues are there. Only looks, and costs little however many there are.
+
+Each is declared passively without waiting for an answer, all on one channel; one question at the end that has
+an answer tells whether the channel still stands, and so whether all of them do. What is missing is found by
+halving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel, spec
+from aiormq.abc import ChannelFrame
+from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
+from pamqp.base import Frame
+
+from runtime.amqp import close_reason, write_until_closed
+from store.registry import DeclaredKind
+
+AT_ONCE = 500  # frames put into the socket's buffer in one go
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An exchange or a queue by name."""
+
+    kind: DeclaredKind
+    name: str
+
+    @staticmethod
+    def queue(name: str) -> Thing:
+        """A queue."""
+        return Thing(DeclaredKind.QUEUE, name)
+
+    @staticmethod
+    def exchange(name: str) -> Thing:
+        """An exchange."""
+        return Thing(DeclaredKind.EXCHANGE, name)
+
+
+async def missing(connection: AbstractConnection, things: Sequence[Thing]) -> list[Thing]:
+    """Those that are not there, in their order. Raises AMQP_ERRORS."""
+    look = _Look(connection)
+    try:
+        return await look.missing(things)
+    finally:
+        await look.close()
+
+
+class _Look:
+    """One look, on a channel that is made again after each answer that something is missing."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+        self._channel: Channel | None = None
+
+    async def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        if not things or await self._all_there(things):
+            return []
+        if len(things) == 1:
+            return [*things]
+        half = len(things) // 2
+        return [*await self.missing(things[:half]), *await self.missing(things[half:])]
+
+    async def _all_there(self, things: Sequence[Thing]) -> bool:
+        channel = await self._open()
+        try:
+            for start in range(0, len(things), AT_ONCE):
+                frames = [_passive(thing) for thing in things[start : start + AT_ONCE]]
+                await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+            await channel.basic_qos(prefetch_count=1)
+        except ChannelNotFoundEntity:
+            return False
+        except ChannelInvalidStateError:
+            # It closed before all was written.
+            if isinstance(close_reason(channel), ChannelNotFoundEntity):
+                return False
+            raise
+        return True
+
+    async def _open(self) -> Channel:
+        if self._channel is None or self._channel.is_closed:
+            transport = self._connection.transport
+            if transport is None or transport.connection.is_closed:
+                raise ChannelInvalidStateError("the connection was lost")
+            opened = await transport.connection.channel(publisher_confirms=False)
+            assert isinstance(opened, Channel)  # noqa: S101 - the client library's only one
+            write_until_closed(opened)
+            self._channel = opened
+        return self._channel
+
+    async def close(self) -> None:
+        if self._channel is not None and not self._channel.is_closed:
+            await self._channel.close()
+
+
+def _passive(thing: Thing) -> Frame:
+    # Without an answer RabbitMQ does not ask a queue how full it is either, only whether it is there.
+    if thing.kind is DeclaredKind.QUEUE:
+        return spec.Queue.Declare(queue=thing.name, passive=True, nowait=True)
+    return spec.Exchange.Declare(exchange=thing.name, passive=True, nowait=True)
