@@ -21,9 +21,9 @@ from aiormq.exceptions import AMQPChannelError
 from deliverer.deliver import prepare
 from deliverer.settle import Delivery, Origin
 from router import names
-from runtime.amqp import AMQP_ERRORS, describe, write_until_closed
+from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.log import logger
-from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.errors import BrokerError
 
 CAPACITY = 50  # consumers
 PAUSE_AFTER_FAULT = 5.0  # seconds before a message that broke the deliverer itself is given back
@@ -201,14 +201,3 @@ class ConsumingChannel:
         for consumer in lost:
             consumer.stopped.set()
             self._lost(consumer)
-
-
-async def open_channel(connection: AbstractConnection) -> AbstractChannel:
-    """A channel of the client library's lower layer: one task for each message, where the upper makes two."""
-    transport = connection.transport
-    # Of a closed connection the client library makes a bare RuntimeError.
-    if transport is None or transport.connection.is_closed:
-        raise BrokerUnavailable("the connection to RabbitMQ was lost")
-    channel = await transport.connection.channel(publisher_confirms=False)
-    write_until_closed(channel)
-    return channel

@@ -19,7 +19,6 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
 from deliverer.breaker import FIRST_PROBE, is_due
-from deliverer.channels import open_channel
 from deliverer.client import Failure, Response
 from deliverer.decide import GONE, GONE_REASON, asked_wait, classify, next_rung
 from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
@@ -29,7 +28,7 @@ from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from router import names
 from router.depth import depths
-from runtime.amqp import AMQP_ERRORS, describe
+from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.lifecycle import cancelled
 from runtime.log import logger
 from schemas.abonnement import Abonnement

@@ -82,8 +82,22 @@ _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
 
 
 def write_until_closed(channel: Any) -> None:
-    """Let this channel write nothing after its goodbye. Whoever opens one of the lower layer calls this."""
+    """Let this channel write nothing after its goodbye."""
     channel.write_queue = _UntilClosed(channel)
+
+
+async def open_channel(connection: AbstractConnection) -> AbstractUnderlayChannel:
+    """A channel of the client library's lower layer: one task for each message, where the upper makes two.
+
+    Raises BrokerUnavailable or AMQP_ERRORS.
+    """
+    transport = connection.transport
+    # Of a closed connection the client library makes a bare RuntimeError.
+    if transport is None or transport.connection.is_closed:
+        raise BrokerUnavailable("the connection to RabbitMQ was lost")
+    channel = await transport.connection.channel(publisher_confirms=False)
+    write_until_closed(channel)
+    return channel
 
 
 def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
@@ -123,6 +137,15 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
     """An open connection to one node. Raises BrokerUnavailable, with the address but never the password."""
     connection, _ = await _connect(url, name=name)
     return connection
+
+
+async def connect_to_first(urls: Sequence[str], *, name: str) -> AbstractConnection:
+    """An open connection to the first node that answers. Raises BrokerUnavailable, of the last one."""
+    *others, last = urls
+    for url in others:
+        with suppress(BrokerUnavailable):
+            return await connect(url, name=name)
+    return await connect(last, name=name)
 
 
 async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWriter]:
