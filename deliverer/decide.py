@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from deliverer.client import Failure, FailureClass, Response
-from deliverer.headers import History
+from router.history import History
 from router.topology import RUNGS
 
 MAX_RETRY_AFTER = 3600  # seconds

@@ -27,12 +27,12 @@ from deliverer.decide import (
     next_rung,
 )
 from deliverer.failures import LastFailures
-from deliverer.headers import kept_headers, read_history
 from deliverer.hold import Holder
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
 from router.filters import has_filters, matches
+from router.history import kept_headers, read_history
 from runtime.log import logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError

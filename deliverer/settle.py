@@ -17,8 +17,8 @@ from uuid import UUID
 from aiormq.abc import AbstractChannel
 
 from deliverer.decide import Retry, Undeliverable, ways_to_wait
-from deliverer.headers import History, write_headers
 from router import names
+from router.history import History, built_anew
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from router.requests import RouterClient
 from router.topology import RUNGS
@@ -143,15 +143,15 @@ class Settle:
         *,
         undeliverable_at: datetime | None = None,
     ) -> Outgoing:
-        """The message built anew: what RabbitMQ noted on it (`x-death`) would make it drop it as a cycle."""
-        ours = write_headers(delivery.abonnement, history, undeliverable_at=undeliverable_at)
-        return Outgoing(
-            exchange=exchange,
-            routing_key=names.abonnement_queue(delivery.abonnement),
+        return built_anew(
+            exchange,
+            abonnement=delivery.abonnement,
             body=delivery.body,
             message_id=delivery.notificatie,
-            headers={**delivery.kept, **ours},
             timestamp=delivery.timestamp,
+            kept=delivery.kept,
+            history=history,
+            undeliverable_at=undeliverable_at,
         )
 
     async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> None:

@@ -2,7 +2,7 @@
 
 A look takes nothing out: what was taken to be looked at goes back to its place. Sending again publishes a new
 message to the abonnement's queue, with no attempts on it, and removes the old one after the confirm. Does not
-read the history of failures that a message carries: that is the deliverer's (deliverer/headers.py).
+read the history of failures that a message carries (`history`).
 """
 
 from __future__ import annotations

@@ -167,6 +167,15 @@ async def connect(url: str, *, name: str) -> AbstractConnection:
     return connection
 
 
+async def connect_to_first(urls: Sequence[str], *, name: str) -> AbstractConnection:
+    """An open connection to the first node that answers. Raises BrokerUnavailable, of the last one."""
+    *others, last = urls
+    for url in others:
+        with suppress(BrokerUnavailable):
+            return await connect(url, name=name)
+    return await connect(last, name=name)
+
+
 async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWriter]:
     address = URL(url).update_query(heartbeat=str(HEARTBEAT))
     connection = _Connection(address, client_properties={"connection_name": name})

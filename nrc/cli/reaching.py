@@ -15,7 +15,7 @@ from nrc.private_broker import find_running
 from nrc.state_lock import running_gateway
 from router.catalogue import Catalogue
 from router.requests import RouterClient
-from runtime.amqp import Link, connect
+from runtime.amqp import Link, connect_to_first
 from runtime.log import configure_logging
 from runtime.settings import Settings, origins
 from schemas.errors import BrokerUnavailable
@@ -70,14 +70,7 @@ async def opened_link(settings: Settings) -> AsyncIterator[Link]:
     """A connection to the first broker that answers. Raises BrokerUnavailable."""
     urls = broker_urls(settings)
     link = Link(urls, name="nrc command")
-    for number, url in enumerate(urls, 1):
-        try:
-            link.connection = await connect(url, name="nrc command")
-            break
-        except BrokerUnavailable:
-            if number == len(urls):
-                raise
-    assert link.connection is not None  # noqa: S101 - connected, or raised
+    link.connection = await connect_to_first(urls, name="nrc command")
     try:
         yield link
     finally:

@@ -11,10 +11,10 @@ from uuid import UUID
 import click
 import orjson
 
-from deliverer.headers import UNDELIVERABLE_AT, FailedAttempt, read_history
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
 from nrc.cli.showing import as_json, json_option, note, printable, table
 from nrc.exits import Exit
+from router.history import UNDELIVERABLE_AT, FailedAttempt, read_history
 from router.publishing import Publisher
 from router.undeliverable import Resent, Undeliverable, look, resend
 from runtime.lifecycle import Tasks

@@ -19,10 +19,10 @@ from aio_pika.abc import AbstractIncomingMessage
 
 import gateway.service
 from deliverer.client import Failure, FailureClass
-from deliverer.headers import History, write_headers
 from router import names
 from router.depth import depths
-from router.undeliverable import ABONNEMENT_HEADER, KENMERK_PREFIX, look
+from router.history import History, write_headers
+from router.undeliverable import look
 from schemas.abonnement import Abonnement, State
 from schemas.application import Application, Scope
 from tests.broker import Broker
@@ -401,12 +401,6 @@ async def test_what_failed_for_good_is_delivered_after_a_resend(router: Running)
         await eventually(lambda: stage.ids_at("/broken") == [number, number])
         assert stage.callback.at("/broken")[1].header("nrc-attempt") == "1"
         assert await everything(router) == []
-
-
-def test_the_names_of_headers_are_the_deliverers() -> None:
-    from deliverer import headers
-
-    assert (ABONNEMENT_HEADER, KENMERK_PREFIX) == (headers.ABONNEMENT, headers.KENMERK_PREFIX)
 
 
 # Publishing

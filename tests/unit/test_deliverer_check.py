@@ -11,8 +11,8 @@ from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
 from deliverer.deliver import prepare, wants
-from deliverer.headers import History
 from deliverer.settle import Origin
+from router.history import History
 from schemas.abonnement import Abonnement
 from tests.make import an_abonnement
 

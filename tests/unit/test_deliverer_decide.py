@@ -24,7 +24,7 @@ from deliverer.decide import (
     until,
     ways_to_wait,
 )
-from deliverer.headers import History
+from router.history import History
 from router.topology import RUNGS
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 250_000, tzinfo=UTC)

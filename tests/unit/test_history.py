@@ -1,4 +1,4 @@
-"""The deliverer's headers: what is written is read back, and garbage is read as nothing."""
+"""The headers of what became of a message: what is written is read back, and garbage is read as nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverer import headers
 from deliverer.client import Failure, FailureClass
-from deliverer.headers import History, kept_headers, read_history, write_headers
+from router.history import ATTEMPTS, DUE, FAILURES, History, kept_headers, read_history, write_headers
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123_000, tzinfo=UTC)
 ABONNEMENT = UUID("12345678-1234-4234-8234-123456789012")
@@ -84,7 +83,7 @@ ANYTHING = st.one_of(
 )
 
 
-@given(st.dictionaries(st.sampled_from([headers.ATTEMPTS, headers.FAILURES, headers.DUE]), ANYTHING))
+@given(st.dictionaries(st.sampled_from([ATTEMPTS, FAILURES, DUE]), ANYTHING))
 def test_nothing_in_a_header_raises(found: dict[str, object]) -> None:
     read_history(found)
 

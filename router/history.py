@@ -1,6 +1,7 @@
-"""The deliverer's own headers on a message that it has seen: what they are called and what stands in them.
+"""What a message carries of what became of it: our headers, what they are called and what stands in them.
 
-On a message that waits for its next attempt, and on one that is undeliverable:
+Owns these headers and the building of a message anew with them, for all who publish one that was published
+before. On a message that waits for its next attempt, and on one that is undeliverable:
 
     nrc-abonnement        the UUID of the abonnement
     nrc-attempts          integer, attempts done
@@ -19,15 +20,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
 
-from deliverer.client import Failure
+from router import names
 from router.names import ABONNEMENT_HEADER, KENMERK_PREFIX
+from router.publishing import Outgoing
 
-ABONNEMENT = ABONNEMENT_HEADER
 ATTEMPTS = "nrc-attempts"
 FAILURES = "nrc-failures"
 DUE = "nrc-due"
@@ -36,9 +37,20 @@ UNDELIVERABLE_AT = "nrc-undeliverable-at"
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
 
+class Failure(Protocol):
+    """Why an attempt failed. kind: its class; detail: one line for people; status: of the answer, if any."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def status(self) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
-    """One attempt that failed. kind: a FailureClass, or what another version wrote."""
+    """One attempt that failed. kind: a class of failure, or what another version wrote."""
 
     at: datetime
     kind: str
@@ -87,7 +99,7 @@ def write_headers(
 ) -> dict[str, str | int]:
     """The headers of a message with this history."""
     headers: dict[str, str | int] = {
-        ABONNEMENT: str(abonnement),
+        ABONNEMENT_HEADER: str(abonnement),
         ATTEMPTS: history.attempts,
         FAILURES: orjson.dumps(
             [
@@ -101,6 +113,32 @@ def write_headers(
     if undeliverable_at is not None:
         headers[UNDELIVERABLE_AT] = _text(undeliverable_at)
     return headers
+
+
+def built_anew(
+    exchange: str,
+    *,
+    abonnement: UUID,
+    body: bytes,
+    message_id: str,
+    timestamp: datetime | None,
+    kept: Mapping[str, str],
+    history: History,
+    undeliverable_at: datetime | None = None,
+) -> Outgoing:
+    """A message of an abonnement's queue as it goes on through another exchange.
+
+    timestamp: when it was accepted. kept: its `kept_headers`. Nothing else of it goes along: what RabbitMQ
+    noted on it (`x-death`) would make RabbitMQ drop it as a cycle.
+    """
+    return Outgoing(
+        exchange=exchange,
+        routing_key=names.abonnement_queue(abonnement),
+        body=body,
+        message_id=message_id,
+        headers={**kept, **write_headers(abonnement, history, undeliverable_at=undeliverable_at)},
+        timestamp=timestamp,
+    )
 
 
 def _text(moment: datetime) -> str:
