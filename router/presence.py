@@ -16,7 +16,7 @@ from aiormq.abc import ChannelFrame
 from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from pamqp.base import Frame
 
-from runtime.amqp import close_reason, write_until_closed
+from runtime.amqp import close_reason, open_channel
 from store.registry import DeclaredKind
 
 AT_ONCE = 500  # frames put into the socket's buffer in one go
@@ -41,7 +41,7 @@ class Thing:
 
 
 async def missing(connection: AbstractConnection, things: Sequence[Thing]) -> list[Thing]:
-    """Those that are not there, in their order. Raises AMQP_ERRORS."""
+    """Those that are not there, in their order. Raises BrokerUnavailable or AMQP_ERRORS."""
     look = _Look(connection)
     try:
         return await look.missing(things)
@@ -82,12 +82,8 @@ class _Look:
 
     async def _open(self) -> Channel:
         if self._channel is None or self._channel.is_closed:
-            transport = self._connection.transport
-            if transport is None or transport.connection.is_closed:
-                raise ChannelInvalidStateError("the connection was lost")
-            opened = await transport.connection.channel(publisher_confirms=False)
+            opened = await open_channel(self._connection)
             assert isinstance(opened, Channel)  # noqa: S101 - the client library's only one
-            write_until_closed(opened)
             self._channel = opened
         return self._channel
 
