@@ -20,6 +20,7 @@ from router.requests import RouterClient
 from router.routing import ABSENT, route, slot_pattern
 from router.service import serve
 from router.topology import Binding, of_abonnement, of_kanaal
+from runtime.amqp import AMQP_ERRORS
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie
@@ -177,18 +178,22 @@ async def test_under_load_nothing_is_lost_and_each_other_gets_it_once(stage: Sta
     async def consume() -> None:
         """Take whatever arrives, as a deliverer does; a queue that is away is asked for again."""
         while not stopped.is_set():
-            channel = stage.router.connection.channel()
-            await channel.initialize()
-            queue = await channel.get_queue(names.abonnement_queue(mine.uuid), ensure=False)
             try:
+                connection = await stage.router.link.connected(within=10)
+                channel = connection.channel()
+                await channel.initialize()
+                queue = await channel.get_queue(names.abonnement_queue(mine.uuid), ensure=False)
                 while not stopped.is_set():
-                    message = await queue.get(fail=False, no_ack=True)
+                    message = await queue.get(fail=False)
                     if message is not None:
                         received.add(message.message_id or "")
+                        await message.ack()
                     else:
                         await asyncio.sleep(0.005)
             except aio_pika.exceptions.ChannelNotFoundEntity:
                 await stage.router.client.apply_abonnement(mine.uuid)
+            except AMQP_ERRORS:
+                await asyncio.sleep(0.05)  # a connection that is lost is made again
 
     consuming = asyncio.create_task(consume())
     confirmed: list[str] = []
