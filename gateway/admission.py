@@ -16,9 +16,9 @@ from schemas.errors import Overloaded, Throttled
 
 RETRY_AFTER = 1  # seconds
 BODIES = 64  # times the largest body: the bytes of all bodies that are here at once
-WITH_BROKER = 200
-"""Notificaties given to RabbitMQ at once. The others wait here: the time in which RabbitMQ must confirm must
-not pass in a queue of our own, for after it the connection is cut, with all that is under way on it."""
+IN_TURN = 200
+"""Notificaties that are checked and given to RabbitMQ at once; the others wait. The time in which RabbitMQ
+must confirm must not pass in a queue of our own: after it the connection is cut, with all that is on it."""
 TURN_WITHIN = 4.0  # seconds that a notificatie waits for that
 CHANGES = 40  # kanalen and abonnementen being made or changed at once, callback check and all
 CHANGE_WITHIN = 10.0  # seconds that a change waits for its turn
@@ -31,7 +31,7 @@ class Publishes:
         self._most = {"requests": requests, "bytes": BODIES * largest_body}
         self._under_way: Counter[str] = Counter()
         self._of_client: Counter[tuple[str, str]] = Counter()
-        self._with_broker = Slots(WITH_BROKER)
+        self._turns = Slots(IN_TURN)
 
     @contextmanager
     def one(self, client_id: str, *, size: int) -> Iterator[None]:
@@ -58,8 +58,8 @@ class Publishes:
 
     @asynccontextmanager
     async def turn(self, client_id: str) -> AsyncIterator[None]:
-        """This client's turn to give one to RabbitMQ. Raises Overloaded when it does not come in time."""
-        async with _in_turn(self._with_broker, client_id, within=TURN_WITHIN):
+        """This client's turn to have one checked and given to RabbitMQ. Raises Overloaded when it is long."""
+        async with _in_turn(self._turns, client_id, within=TURN_WITHIN):
             yield
 
     def _count(self, client_id: str, amounts: dict[str, int], sign: int) -> None:

@@ -38,10 +38,10 @@ async def create_notificatie(request: web.Request) -> web.Response:
     limit = gateway.settings.max_body
     with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)):
         body = await read_body(request, limit=limit)
-        now = datetime.now(UTC)
-        kanaal, notificatie = await _check(gateway, body, now=now)
-        message_id = str(uuid4())
         async with gateway.publishes.turn(client.client_id):
+            now = datetime.now(UTC)
+            kanaal, notificatie = await _check(gateway, body, now=now)
+            message_id = str(uuid4())
             await _publish(gateway, kanaal, notificatie, message_id=message_id, accepted_at=now)
     log.info("accepted", notificatie=message_id, kanaal=kanaal.naam, client=client.client_id)
     return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})

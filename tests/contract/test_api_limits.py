@@ -123,7 +123,7 @@ async def test_a_crowd_at_once_is_taken_in_turn(stage: Stage) -> None:
     """More than RabbitMQ is given at once, fewer than may be under way."""
     async with with_kanaal(stage) as (api, naam):
         answers = await asyncio.gather(
-            *(api.post("/notificaties", message(naam)) for _ in range(admission.WITH_BROKER * 2))
+            *(api.post("/notificaties", message(naam)) for _ in range(admission.IN_TURN * 2))
         )
         assert {answer.status for answer in answers} == {201}
 

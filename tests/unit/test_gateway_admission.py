@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from gateway import admission
-from gateway.admission import BODIES, CHANGES, WITH_BROKER, Changes, Publishes
+from gateway.admission import BODIES, CHANGES, IN_TURN, Changes, Publishes
 from schemas.errors import Overloaded, Throttled
 
 
@@ -60,7 +60,7 @@ async def test_a_client_that_fills_the_row_to_rabbitmq_leaves_room(monkeypatch: 
         async with publishes.turn(client):
             await go_on.wait()
 
-    held = [asyncio.create_task(hold("a")) for _ in range(WITH_BROKER // 2)]
+    held = [asyncio.create_task(hold("a")) for _ in range(IN_TURN // 2)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
         await hold("a")
