@@ -61,11 +61,12 @@ async def create_abonnement(request: web.Request) -> web.Response:
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
     read_query(request)
-    _, data = await read_json_body(request, limit=gateway.settings.max_body)
-    await gateway.catalogue.refresh()
-    asked = _parse(gateway, data)
-    await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
-    abonnement = await _add(gateway, asked, client_id=client.client_id)
+    async with gateway.changes.one(client.client_id):
+        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        await gateway.catalogue.refresh()
+        asked = _parse(gateway, data)
+        await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+        abonnement = await _add(gateway, asked, client_id=client.client_id)
     log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id)
     answer = as_json(abonnement, gateway.url(request, "abonnement"))
     return json_answer(answer, status=201, headers={"Location": answer["url"]})
@@ -83,13 +84,14 @@ async def update_abonnement(request: web.Request) -> web.Response:
     abonnement = await _existing(request, gateway)
     _must_own(client, abonnement)
     read_query(request)
-    _, data = await read_json_body(request, limit=gateway.settings.max_body)
-    named = set(data) if request.method == "PATCH" and isinstance(data, dict) else None
-    asked = _parse(gateway, data if named is None else {**_stored(abonnement), **data}, named=named)
-    checked = named is None or _wants_check(abonnement, asked, named)
-    if checked:
-        await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
-    changed = await _replace(gateway, abonnement, asked, named=named, resume=checked)
+    async with gateway.changes.one(client.client_id):
+        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        named = set(data) if request.method == "PATCH" and isinstance(data, dict) else None
+        asked = _parse(gateway, data if named is None else {**_stored(abonnement), **data}, named=named)
+        checked = named is None or _wants_check(abonnement, asked, named)
+        if checked:
+            await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+        changed = await _replace(gateway, abonnement, asked, named=named, resume=checked)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
     return json_answer(as_json(changed, gateway.url(request, "abonnement")))
 
@@ -102,13 +104,14 @@ async def delete_abonnement(request: web.Request) -> web.Response:
     abonnement = await _existing(request, gateway)
     _must_own(client, abonnement)
     read_query(request)
-    if not await gateway.registry.remove_abonnement(abonnement.uuid):
-        raise NotFound("Dit abonnement bestaat niet meer.")
-    try:
-        await gateway.router.apply_abonnement(abonnement.uuid)
-    except BrokerUnavailable as error:  # it is removed all the same; reconcile finishes it
-        log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
-    await gateway.catch_up()
+    async with gateway.changes.one(client.client_id):
+        if not await gateway.registry.remove_abonnement(abonnement.uuid):
+            raise NotFound("Dit abonnement bestaat niet meer.")
+        try:
+            await gateway.router.apply_abonnement(abonnement.uuid)
+        except BrokerUnavailable as error:  # it is removed all the same; reconcile finishes it
+            log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
+        await gateway.catch_up()
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
     return web.Response(status=204)
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from router.filters import names_fit
 from runtime.settings import Settings
+from schemas.abonnement import MAX_GROUPS
 from schemas.errors import InvalidParam
 from schemas.fields import AnyNaam, KanaalNaam, invalid_params
 from schemas.kanaal import Kanaal
@@ -67,7 +68,7 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
     """The faults of an abonnement's `kanalen` that name an unknown kanaal, or filters that do not fit it."""
     groups = _get(data, "kanalen")
     faults = []
-    for group in groups if isinstance(groups, list) else []:
+    for group in groups[:MAX_GROUPS] if isinstance(groups, list) else []:
         naam = _sound(_ANY_NAAM, _get(group, "naam"))
         filters = _get(group, "filters", {})
         if naam is None:

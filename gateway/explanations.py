@@ -135,14 +135,16 @@ ERRORS: Mapping[type[errors.Problem], Explanation] = {
         ("Stuur `Content-Type: application/json`. Een `charset=utf-8` erachter mag.",),
     ),
     errors.Throttled: Explanation(
-        "Er zijn nu te veel verzoeken. Er is niets opgeslagen of verstuurd.",
+        "Van jouw applicatie zijn nu te veel notificaties tegelijk onderweg: verstuurd, en nog niet "
+        "beantwoord. Er is niets opgeslagen of bezorgd.",
         (
             "Wacht zo veel seconden als in de header `Retry-After` staat, en stuur het verzoek dan opnieuw.",
-            "Verdeel grote aantallen notificaties over de tijd.",
+            "Wacht bij grote aantallen notificaties op antwoord voordat je er meer verstuurt.",
         ),
     ),
     errors.ServiceUnavailable: Explanation(
-        "De dienst kan nu niets veiligstellen, bijvoorbeeld omdat RabbitMQ even weg is. Er is niets "
+        "De dienst kan nu niets veiligstellen, bijvoorbeeld omdat RabbitMQ even weg is of omdat er te veel "
+        "tegelijk onderweg is. Er is niets "
         "aangenomen; het herstelt zich zonder dat er iemand bij hoeft.",
         (
             "Bewaar het bericht, wacht zo veel seconden als in de header `Retry-After` staat, en stuur "

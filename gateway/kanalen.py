@@ -52,14 +52,15 @@ async def create_kanaal(request: web.Request) -> web.Response:
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
-    _, data = await read_json_body(request, limit=gateway.settings.max_body)
-    await gateway.catalogue.refresh()
-    asked, faults = parse(KanaalRequest, data)
-    faults += new_naam_faults(data, gateway.catalogue.kanalen)
-    if faults or asked is None:
-        raise ValidationError(faults)
-    await _check_documentation(gateway, asked.documentatie_link)
-    kanaal = await _add(gateway, asked)
+    async with gateway.changes.one(client.client_id):
+        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        await gateway.catalogue.refresh()
+        asked, faults = parse(KanaalRequest, data)
+        faults += new_naam_faults(data, gateway.catalogue.kanalen)
+        if faults or asked is None:
+            raise ValidationError(faults)
+        await _check_documentation(gateway, asked.documentatie_link)
+        kanaal = await _add(gateway, asked)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
     answer = as_json(kanaal, gateway.url(request, "kanaal"))
     return json_answer(answer, status=201, headers={"Location": answer["url"]})
@@ -72,22 +73,25 @@ async def update_kanaal(request: web.Request) -> web.Response:
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     kanaal = await _existing(request, gateway)
     read_query(request)
-    _, data = await read_json_body(request, limit=gateway.settings.max_body)
-    if request.method == "PATCH" and isinstance(data, dict):
-        data = {"naam": kanaal.naam, **data}
-    asked, faults = parse(KanaalRequest, data)
-    faults += same_naam_faults(data, kanaal)
-    if faults or asked is None:
-        raise ValidationError(faults)
-    link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
-    filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
-    await _check_documentation(gateway, link or "")
-    try:
-        changed = await gateway.registry.update_kanaal(kanaal.uuid, documentatie_link=link, filters=filters)
-    except Conflict:
-        raise NotFound("Dit kanaal bestaat niet meer.") from None
-    await gateway.router.apply_kanaal(changed.naam)
-    await gateway.catch_up()
+    async with gateway.changes.one(client.client_id):
+        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        if request.method == "PATCH" and isinstance(data, dict):
+            data = {"naam": kanaal.naam, **data}
+        asked, faults = parse(KanaalRequest, data)
+        faults += same_naam_faults(data, kanaal)
+        if faults or asked is None:
+            raise ValidationError(faults)
+        link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
+        filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
+        await _check_documentation(gateway, link or "")
+        try:
+            changed = await gateway.registry.update_kanaal(
+                kanaal.uuid, documentatie_link=link, filters=filters
+            )
+        except Conflict:
+            raise NotFound("Dit kanaal bestaat niet meer.") from None
+        await gateway.router.apply_kanaal(changed.naam)
+        await gateway.catch_up()
     log.info("kanaal changed", kanaal=changed.naam, client=client.client_id)
     return json_answer(as_json(changed, gateway.url(request, "kanaal")))
 

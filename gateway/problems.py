@@ -18,19 +18,21 @@ from schemas.errors import (
     BrokerError,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     ParseError,
     PermissionDenied,
     Problem,
     RegistryError,
     RequestTooLarge,
     ServiceUnavailable,
+    Throttled,
     ValidationError,
 )
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
 
-REPORT_INTERVAL = 5.0  # seconds between two lines of 503
+REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429
 
 log = logger(__name__)
 _unavailable = Occasional(every=REPORT_INTERVAL)
@@ -49,6 +51,11 @@ def problem_of(error: BaseException) -> Problem:
         case RegistryError():
             return ServiceUnavailable(
                 "Het register is even niet beschikbaar. Probeer het zo opnieuw.", retry_after=RETRY_AFTER
+            )
+        case Overloaded():
+            return ServiceUnavailable(
+                "Er is hier nu te veel tegelijk onderweg; er is niets aangenomen. Probeer het zo opnieuw.",
+                retry_after=RETRY_AFTER,
             )
         case web.HTTPMethodNotAllowed():
             return MethodNotAllowed(error.method, sorted(error.allowed_methods))
@@ -106,7 +113,7 @@ def answer_for(error: BaseException, *, method: str, path: str, root: str) -> we
         facts["fields"] = ", ".join(f"{param.name}: {param.code}" for param in problem.invalid_params[:20])
     if isinstance(problem, APIException):
         log.error("request failed", exc_info=error, **facts)
-    elif isinstance(problem, ServiceUnavailable):
+    elif isinstance(problem, ServiceUnavailable | Throttled):
         if times := _unavailable.due():
             log.warning("request refused", reason=str(error), times=times, **facts)
     else:

@@ -15,6 +15,9 @@ from array import array
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 from gateway.problems import answer_for
 from gateway.requests import root_is_https, root_url
@@ -31,23 +34,55 @@ LIMITS: dict[str, Any] = {
     "auto_decompress": False,  # compressed bodies are refused, so none can explode
     "access_log": None,  # the handlers log what matters, by notificatie
 }
+MAX_HEAD = 64 * 1024  # bytes of a request line and all headers together
+ANSWER_TIMEOUT = 60.0  # seconds in which a client must take an answer off the wire
 
 
 class Protocol(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_gateway", "_heard", "_heard_at")
+    __slots__ = ("_gateway", "_head", "_heard", "_heard_at")
 
     def __init__(self, server: web.Server, gateway: Gateway) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **LIMITS)
         self._gateway = gateway
         self._heard = False
         self._heard_at = self._loop.time()
+        self._head = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._gateway.connections.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._gateway.connections.remove(self)
+        super().connection_lost(exc)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is waiting for a whole request."""
+        return self._waiter is not None and not self._messages
+
+    def cut(self) -> None:
+        """Close it, and whatever was coming in on it."""
+        self.force_close()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
         self._heard_at = self._loop.time()
+        self._gateway.connections.heard(self)
         super().data_received(data)
+        # The library bounds each line, not all of them together.
+        self._head = self._head + len(data) if self.is_idle else 0
+        if self._head > MAX_HEAD:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """Answer as a header is answered that cannot be parsed, and read no more of it."""
+        error = BadHttpMessage("the header is too large")
+        self._messages.append((_ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @property
     def under_way(self) -> bool:
@@ -70,11 +105,22 @@ class Protocol(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """A client that sends no more may still read: what it asked is answered, then the connection closes.
 
-        True keeps it open until then. The rest of an unfinished body is waited for in vain (BODY_TIMEOUT).
+        True keeps it open until then. The rest of an unfinished body is not waited for.
         """
         answering = self._heard and (self._waiter is None or bool(self._messages))
+        coming = [payload for _, payload in self._messages]
+        if self._current_request is not None:
+            coming.append(self._current_request.content)
+        for body in coming:
+            if not body.is_eof():
+                body.set_exception(web.RequestPayloadError("the client sends no more"))
         self.close()
         return answering
+
+    def log_exception(self, *args: Any, **facts: Any) -> None:
+        """As the library; but of a body that broke off after it was refused there is nothing to say."""
+        if not isinstance(facts.get("exc_info"), web.RequestPayloadError | OSError):
+            super().log_exception(*args, **facts)
 
     def handle_error(
         self,
@@ -99,7 +145,14 @@ class Protocol(web.RequestHandler):
             resp = self._problem(request, resp)
         if self._gateway.stopping:
             resp.force_close()
-        return await super().finish_response(request, resp, start_time)
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            # Whoever does not read what was asked for keeps its place no longer.
+            if self.transport is not None:
+                self.transport.abort()
+            return resp, True
 
     def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
         answer = answer_for(

@@ -6,14 +6,13 @@ No database, no lock, and nothing in between that is not on this screen.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 
 from gateway.answers import json_answer
 from gateway.checks import message_faults
-from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.requests import announced_size, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
 from router.publishing import ExchangeMissing
@@ -21,6 +20,7 @@ from router.routing import route
 from runtime.log import logger
 from schemas.application import Scope
 from schemas.errors import ValidationError
+from schemas.jsontext import read_json
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie, check_notificatie
 
@@ -35,22 +35,37 @@ async def create_notificatie(request: web.Request) -> web.Response:
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
-    body, data = await read_json_body(request, limit=gateway.settings.max_body)
-    now = datetime.now(UTC)
-    kanaal, notificatie = await _check(gateway, body, data, now=now)
-    message_id = str(uuid4())
-    try:
-        await gateway.publisher.publish(route(kanaal, notificatie, message_id=message_id, accepted_at=now))
-    except ExchangeMissing:
-        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
-        kanaal = await gateway.repairs.repaired(kanaal)
-        await gateway.publisher.publish(route(kanaal, notificatie, message_id=message_id, accepted_at=now))
+    limit = gateway.settings.max_body
+    with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)):
+        body = await read_body(request, limit=limit)
+        async with gateway.publishes.turn(client.client_id):
+            now = datetime.now(UTC)
+            kanaal, notificatie = await _check(gateway, body, now=now)
+            message_id = str(uuid4())
+            await _publish(gateway, kanaal, notificatie, message_id=message_id, accepted_at=now)
     log.info("accepted", notificatie=message_id, kanaal=kanaal.naam, client=client.client_id)
     return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})
 
 
-async def _check(gateway: Gateway, body: bytes, data: Any, *, now: datetime) -> tuple[Kanaal, Notificatie]:
-    """The kanaal and the sound notificatie. Raises ValidationError with every fault."""
+async def _publish(
+    gateway: Gateway, kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime
+) -> None:
+    """Return once RabbitMQ has it. Raises BrokerError."""
+    try:
+        await gateway.publisher.publish(
+            route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
+        )
+    except ExchangeMissing:
+        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
+        kanaal = await gateway.repairs.repaired(kanaal)
+        await gateway.publisher.publish(
+            route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
+        )
+
+
+async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:
+    """The kanaal and the sound notificatie. Raises ParseError, or ValidationError with every fault."""
+    data = read_json(body)  # many times as large as the body, and gone before RabbitMQ is waited for
     leeway = timedelta(seconds=gateway.settings.time_leeway)
     notificatie, faults = check_notificatie(body, data, now=now, leeway=leeway)
     kanalen = gateway.catalogue.kanalen

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from deliverer.client import CallbackClient
+from gateway.admission import Changes, Publishes
+from gateway.connections import Connections, most_connections
 from gateway.repairs import Repairs
 from gateway.requests import root_url
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
@@ -41,11 +43,18 @@ class Gateway:
     callbacks: CallbackClient
     tokens: Tokens = field(init=False)
     repairs: Repairs = field(init=False)
+    publishes: Publishes = field(init=False)
+    changes: Changes = field(init=False, default_factory=Changes)
+    connections: Connections = field(init=False)
     stopping: bool = False
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
         self.repairs = Repairs(self.router, self.catalogue)
+        self.publishes = Publishes(
+            requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
+        )
+        self.connections = Connections(most_connections(self.settings.gateway_max_connections))
 
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:
         """Who calls, with at least one of these scopes. Raises PermissionDenied.

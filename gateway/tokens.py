@@ -20,6 +20,7 @@ from schemas.application import Application, Scope, read_scope
 from schemas.errors import PermissionDenied
 
 MAX_REMEMBERED = 4096  # tokens; those of valid clients only, so nobody else can fill it
+LONGEST_REMEMBERED = 4096  # characters; a longer one is verified each time
 
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _NOBODYS = secrets.token_bytes(32)
@@ -70,9 +71,10 @@ class Tokens:
             return known
         self._remembered.pop(header, None)
         found = verify(bearer(header), self._applications, now=now, settings=self._settings)
-        if len(self._remembered) >= MAX_REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[header] = found
+        if len(header) <= LONGEST_REMEMBERED:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[header] = found
         return found
 
 

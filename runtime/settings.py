@@ -152,6 +152,21 @@ class Settings(BaseSettings):
     max_body: int = setting(
         1024 * 1024, "Largest body of a request.", unit="bytes", ge=1024, le=64 * 1024 * 1024
     )
+    gateway_max_in_flight: int = setting(
+        2000,
+        "Notificaties that one gateway works on at once, half of them of one client; what comes beyond gets "
+        "503 or 429.",
+        unit="requests",
+        ge=1,
+        le=100000,
+    )
+    gateway_max_connections: int = setting(
+        4000,
+        "Open connections per gateway. Beyond it the one that has asked nothing for longest is closed.",
+        unit="connections",
+        ge=10,
+        le=100000,
+    )
     deliverer_concurrency: int = setting(
         200, "Callbacks at once, per deliverer process.", unit="requests", ge=1, le=10000
     )

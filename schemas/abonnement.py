@@ -7,12 +7,20 @@ from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from schemas.fields import AnyNaam, Auth, CallbackUrl, Filters, JsonList
+from schemas.fields import AnyNaam, Auth, CallbackUrl, Filters, as_list, fault
 
 WILDCARD = "*"
+MAX_GROUPS = 1000
+
+
+def _groups(value: object) -> list[object]:
+    items = as_list(value)
+    if len(items) > MAX_GROUPS:
+        raise fault("max_length", f"Een abonnement heeft ten hoogste {MAX_GROUPS} kanalen.")
+    return items
 
 
 class FilterGroupRequest(BaseModel):
@@ -31,7 +39,7 @@ class AbonnementRequest(BaseModel):
 
     callback_url: CallbackUrl
     auth: Auth
-    kanalen: Annotated[list[FilterGroupRequest], JsonList]
+    kanalen: Annotated[list[FilterGroupRequest], BeforeValidator(_groups)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ NrcError
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
 │   ├── BrokerUnfit          RabbitMQ lacks something that is needed
 │   └── Unroutable           a mandatory publish had no queue
+├── Overloaded               as much is under way in this process as may be
 └── Problem                  an answer of the API, as application/problem+json
     ├── ValidationError 400      ├── NotAcceptable 406
     ├── ParseError 400           ├── RequestTooLarge 413
@@ -26,6 +27,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
+
+MAX_FAULTS = 1000
+"""Faults told of one request: nobody mends more at once, and each costs time and bytes."""
 
 
 class NrcError(Exception):
@@ -80,6 +84,10 @@ class Unroutable(BrokerError):
     """A mandatory publish reached no queue; the message is still ours."""
 
 
+class Overloaded(NrcError):
+    """As much is under way in this process as may be; nothing was taken. Try again soon."""
+
+
 @dataclass(frozen=True, slots=True)
 class InvalidParam:
     """One field fault of a ValidationError.
@@ -108,7 +116,7 @@ class Problem(NrcError):
 
 
 class ValidationError(Problem):
-    """400 with every field fault at once."""
+    """400 with every field fault at once; of a great many the first MAX_FAULTS."""
 
     status = 400
     code = "invalid"
@@ -116,7 +124,7 @@ class ValidationError(Problem):
 
     def __init__(self, invalid_params: Sequence[InvalidParam]) -> None:
         super().__init__("Een of meer velden zijn ongeldig; zie invalidParams.")
-        self.invalid_params = tuple(invalid_params)
+        self.invalid_params = tuple(invalid_params[:MAX_FAULTS])
 
 
 class ParseError(Problem):

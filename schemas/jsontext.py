@@ -63,13 +63,40 @@ def read_json(body: bytes) -> Any:
 
 
 def write_json(value: Any) -> bytes:
-    """The JSON text of what `read_json` gave, digit for digit. Raises ParseError on lone surrogates."""
+    """The JSON text of what `read_json` gave, digit for digit, whatever it was."""
     try:
         return orjson.dumps(value, default=_as_sent, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
-    except orjson.JSONEncodeError as error:
-        raise ParseError(
-            "De body bevat een halve surrogaat (\\ud800–\\udfff) of is te diep genest."
-        ) from error
+    except orjson.JSONEncodeError:
+        return _write_any(value)  # slower, and takes half surrogates and deeper nesting
+
+
+class _Text(str):
+    """A piece of JSON text that is written already."""
+
+    __slots__ = ()
+
+
+_OPEN, _CLOSE, _NEXT, _COLON = _Text("{"), _Text("}"), _Text(","), _Text(":")
+_OPEN_LIST, _CLOSE_LIST = _Text("["), _Text("]")
+
+
+def _write_any(value: Any) -> bytes:
+    """As `write_json`, without recursion, which has a limit, and in ASCII, which has half surrogates too."""
+    out: list[str] = []
+    left = [value]
+    while left:
+        match left.pop():
+            case _Text() | Number() as text:
+                out.append(text)
+            case dict() as pairs:
+                parts = [part for key, item in pairs.items() for part in (_NEXT, key, _COLON, item)]
+                left += [_CLOSE, *reversed(parts[1:]), _OPEN]
+            case list() as items:
+                parts = [part for item in items for part in (_NEXT, item)]
+                left += [_CLOSE_LIST, *reversed(parts[1:]), _OPEN_LIST]
+            case plain:
+                out.append(json.dumps(plain))
+    return "".join(out).encode()
 
 
 def _as_sent(value: Any) -> orjson.Fragment | dict[str, Any]:

@@ -70,8 +70,7 @@ def check_notificatie(
 ) -> tuple[Notificatie | None, list[InvalidParam]]:
     """(the notificatie, []) or (None, every field fault). `data` is what read_json made of `body`.
 
-    now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it. Raises ParseError only when a
-    coerced message cannot be written again (lone surrogates in a property that is not ours).
+    now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it.
     """
     try:
         request = NotificatieRequest.model_validate(data, context={"latest": now + leeway})

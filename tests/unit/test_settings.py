@@ -54,6 +54,8 @@ WRONG = {
     "time_leeway": "5s",
     "legacy_tokens": "perhaps",
     "max_body": "10",
+    "gateway_max_in_flight": "0",
+    "gateway_max_connections": "9",
     "deliverer_concurrency": "0",
     "deliverer_prefetch": "many",
     "gateway_processes": "0",

@@ -1,0 +1,68 @@
+"""The open connections of one gateway, bounded: when there are too many, one that asks nothing makes room.
+
+Decides which; how a connection is closed is `protocol`'s.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Protocol
+
+from runtime.log import Occasional, logger
+
+KEPT_FREE = 200  # files that are no connection of a client: RabbitMQ, registry, callbacks, pages
+REPORT_INTERVAL = 30.0  # seconds
+
+log = logger(__name__)
+
+
+class Connection(Protocol):
+    """What is asked of a connection here."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered: it says nothing, or has not finished its header."""
+
+    def cut(self) -> None:
+        """Close it at once."""
+
+
+class Connections:
+    """The connections that are open, the one first that was heard of longest ago."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[Connection, None] = {}
+        self._full = Occasional(every=REPORT_INTERVAL)
+
+    def add(self, connection: Connection) -> None:
+        """One more; when that is one too many, the longest idle one is cut, or else this one."""
+        self._open[connection] = None
+        if len(self._open) <= self._most:
+            return
+        if times := self._full.due():
+            log.warning("too many connections: closing idle ones", most=self._most, times=times)
+        leaving = next((one for one in self._open if one.is_idle), connection)
+        del self._open[leaving]
+        leaving.cut()
+
+    def heard(self, connection: Connection) -> None:
+        """Something came in on it."""
+        if connection in self._open:
+            del self._open[connection]
+            self._open[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        """It is closed."""
+        self._open.pop(connection, None)
+
+
+def most_connections(wanted: int) -> int:
+    """How many there may be: as many as wanted, or as the files that this process may open leave."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + KEPT_FREE
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return max(allowed - KEPT_FREE, 10)
