@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
 import socket
 import sqlite3
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
-from nrc.private_node import free_port
+from nrc.private_broker import live_pids
+from nrc.private_node import free_port, node_folder
 from nrc.processes import LAST_RESORT
+from nrc.up import GRACE
 from schemas.application import Application, Scope
 from tests.callback_server import hang
 from tests.e2e.running import NRC, Running, environment, running
@@ -212,3 +217,63 @@ async def twice(run: Running) -> None:
     await run.logs("] stopping ")
     assert await run.stop(within=STOP_TIMEOUT) == 1
     assert "told to stop again: ending at once" in run.err
+
+
+# -- all of it
+
+
+@asynccontextmanager
+async def everything(folder: Path, **settings: str) -> AsyncIterator[Running]:
+    env = environment(
+        NRC_STATE_DIR=str(folder),
+        NRC_STOP_TIMEOUT=f"{STOP_TIMEOUT:g}",
+        NRC_GATEWAY_LISTEN="127.0.0.1:0",
+        **settings,
+    )
+    async with running(*NRC, "up", "--no-demo", env=env, cwd=folder) as run:
+        yield run
+
+
+ALL_AT_MOST = STOP_TIMEOUT + GRACE + 3.0
+
+
+async def test_nrc_up_while_its_router_waits_for_rabbitmq(vhost: str, tmp_path: Path) -> None:
+    async with stallable(vhost) as (url, flowing):
+        flowing.clear()
+        async with everything(tmp_path, NRC_AMQP_URL=url) as up:
+            await up.says("starting the router")
+            await eventually((tmp_path / "registry.db").exists, within=30)
+
+            assert await up.stop(within=ALL_AT_MOST) == 0
+            assert up.out.endswith("stopped\n")
+            assert "is killed" not in up.err
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder with room for a broker, not kept."""
+    made = Path(tempfile.mkdtemp(prefix="nrc-test-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+async def test_nrc_up_while_rabbitmq_starts(place: Path) -> None:
+    async with everything(place) as up:
+        await up.says("starting RabbitMQ")
+        await eventually(lambda: live_pids(node_folder(place)), within=30)
+
+        assert await up.stop(within=ALL_AT_MOST) == 0
+        assert not live_pids(node_folder(place))
+
+
+async def test_nrc_up_when_its_rabbitmq_hangs(place: Path) -> None:
+    async with everything(place) as up:
+        await up.says("NRC ready: ")
+        pids = live_pids(node_folder(place))
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+
+        assert await up.stop(within=ALL_AT_MOST) == 0
+
+        assert "RabbitMQ did not stop in time and is killed" in up.err
+        assert not live_pids(node_folder(place))
