@@ -115,9 +115,13 @@ def _table(results: Sequence[Result], whole: Account) -> str:
             lines.append(f"| {result.scenario.name} | not run: {result.not_run} |" + " |" * 10)
             continue
         lines.append(_row(result.scenario.name, result.account))
-        lines += [_row(f"… {name}", part, part=True) for name, part in result.parts.items()]
+        lines += [_row(_part(name), part, part=True) for name, part in result.parts.items()]
     lines.append(_row("**Together**", whole))
     return "\n".join(lines)
+
+
+def _part(abonnement: str) -> str:
+    return f"… {abonnement.replace('-', ' ')}"
 
 
 def _row(name: str, account: Account, *, part: bool = False) -> str:
@@ -142,7 +146,7 @@ def _row(name: str, account: Account, *, part: bool = False) -> str:
 def _told(result: Result) -> str:
     apart = "".join(f" Apart: {count:,} {why}." for why, count in result.account.apart.items())
     lines = [f"| {result.scenario.name} | {result.scenario.text}{apart} |"]
-    lines += [f"| … {name} | {text} |" for name, text in result.scenario.parts.items()]
+    lines += [f"| {_part(name)} | {text} |" for name, text in result.scenario.parts.items()]
     return "\n".join(lines)
 
 

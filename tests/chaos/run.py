@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from router import names
@@ -19,7 +19,7 @@ from tests.chaos import load
 from tests.chaos.account import Account, Excuse, Pair, Repeats, Subscription, account
 from tests.chaos.callbacks import MAIN, Consumer
 from tests.chaos.publisher import Publisher
-from tests.chaos.system import SCHEDULE, System
+from tests.chaos.system import PREFETCH, SCHEDULE, System
 
 QUIET = max(SCHEDULE) + 4.0
 """Seconds without any arrival after which nothing will come any more: longer than any wait queue."""
@@ -34,7 +34,8 @@ class Scenario:
 
     least: notificaties accepted in the full form. rate: notificaties a second. short: also part of the short
     form. settings, per_process, prefixes: it needs a system of its own, started with these. no_errors: a
-    publisher must see nothing but 201. settle: seconds for everything to arrive after the load.
+    publisher must see nothing but 201. settle: seconds for everything to arrive after the load. quiet:
+    seconds without any arrival after which nothing will come any more.
     make: another way to make its system, which scenarios with the same one share; it is called with `keep`.
     unfit: why it cannot run here, or "".
     parts: abonnementen that the certificate shows in rows of their own, each with what its callback does.
@@ -48,6 +49,7 @@ class Scenario:
     short: bool = False
     no_errors: bool = False
     settle: float = 60.0
+    quiet: float = QUIET
     abonnementen: Mapping[str, load.Wanted] = field(default_factory=lambda: load.ABONNEMENTEN)
     settings: Mapping[str, str] = field(default_factory=dict)
     per_process: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -104,6 +106,7 @@ class Run:
         self.problems: list[str] = []
         self._ended: list[float] = []
         self._parts: dict[str, Account] = {}
+        self._removed: dict[str, UUID] = {}
         self.publisher = Publisher(
             *("127.0.0.1", system.port),
             authorization=system.authorization,
@@ -146,6 +149,34 @@ class Run:
         uuid = await self.system.subscribe(wanted, self.consumer.url(self.path(name), port=port))
         self.abonnementen[name] = uuid
         self.subscriptions.append(Subscription(name, wanted.matches, since=time.monotonic()))
+
+    async def unsubscribe(self, name: str) -> None:
+        """Delete an abonnement; what waits for it at that moment is counted apart."""
+        at = time.monotonic()
+        self.wants_no_more(name, at=at)
+        holding = await self.system.broker.messages_of_ours()
+        holding.pop(names.UNDELIVERABLE, None)
+        unacknowledged = PREFETCH * len(self.system.deliverers)
+        self.excuse(
+            "waited for an abonnement that was deleted",
+            [name],
+            posted_before=at,
+            at_most=sum(holding.values()) + unacknowledged,
+        )
+        uuid = self._removed[name] = self.abonnementen.pop(name)
+        await self.system.unsubscribe(uuid)
+
+    def wants_too(self, name: str, matches: Callable[[int], bool], *, since: float | None = None) -> None:
+        """An abonnement must also get these, from now on or a moment."""
+        at = time.monotonic() if since is None else since
+        self.subscriptions.append(Subscription(name, matches, since=at))
+
+    def wants_no_more(self, name: str, *, at: float) -> None:
+        """An abonnement need get nothing that is accepted after this moment."""
+        self.subscriptions = [
+            replace(each, until=min(each.until, at)) if each.name == name else each
+            for each in self.subscriptions
+        ]
 
     def excuse(self, why: str, abonnementen: Iterable[str], *, posted_before: float, at_most: int) -> None:
         """What was in a queue that was removed may be missing: at most what was counted there."""
@@ -235,7 +266,7 @@ class Run:
             still = time.monotonic() - moved
             if not wanted and still > 0.5 and not self.consumer.under_way and await self._queues_are_empty():
                 return True
-            if wanted and still > QUIET:
+            if wanted and still > self.scenario.quiet:
                 return False
             await asyncio.sleep(0.2)
         return False
@@ -248,7 +279,7 @@ class Run:
         for name in self.system.deliverers:
             if self.system.processes[name].alive:
                 await self.system.term(name)
-        by_uuid = {uuid: name for name, uuid in self.abonnementen.items()}
+        by_uuid = {uuid: name for name, uuid in (self.abonnementen | self._removed).items()}
         broker = self.system.broker
         holding = [name for name, count in (await broker.messages_of_ours()).items() if count]
         left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}

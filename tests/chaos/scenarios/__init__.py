@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import broker, clocks, files, network, processes, topology
+from tests.chaos.scenarios import broker, callbacks, clocks, files, network, processes, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
     *broker.SCENARIOS,
     *topology.SCENARIOS,
+    *callbacks.SCENARIOS,
     *files.SCENARIOS,
     *network.SCENARIOS,
     *clocks.SCENARIOS,
