@@ -81,6 +81,12 @@ class Node:
             "log.file.rotation.count = 3\n"
         )
 
+    def advanced_configuration(self) -> str:
+        """advanced.config, for what rabbitmq.conf has no word for."""
+        # Messages that found no way out of a wait queue (somebody deleted nrc.return) are tried again after
+        # this many milliseconds. RabbitMQ's own three minutes hold up every retry behind them.
+        return "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].\n"
+
 
 def node_folder(state_dir: Path) -> Path:
     """Where the private node of a state folder lives; absolute, links resolved."""
@@ -151,6 +157,7 @@ def prepare_node(folder: Path) -> Node:
         node = replace(node, port=port, dist_port=dist_port)
         write_secret(folder / "node.json", json.dumps(asdict(node), indent=2) + "\n")
         write_secret(folder / "rabbitmq.conf", node.configuration())
+        write_secret(folder / "advanced.config", node.advanced_configuration())
         write_secret(folder / "enabled_plugins", "[].\n")
         write_secret(folder / "rabbitmq-env.conf", "")
         # A pid that an earlier run left could mean anybody by now.

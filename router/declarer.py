@@ -20,6 +20,7 @@ from router import names
 from router.catalogue import Catalogue
 from router.presence import Thing, missing
 from router.renewals import Renewals
+from router.resting import Resting
 from router.topology import (
     AbonnementTopology,
     Binding,
@@ -61,6 +62,7 @@ class Declarer:
         self._locks = [asyncio.Lock() for _ in range(64)]
         self._turns = asyncio.Semaphore(at_once)
         self._idle: list[AbstractChannel] = []
+        self._resting = Resting()
 
     # -- channels: kept and used again; an error closes the one on which it happened
 
@@ -79,11 +81,14 @@ class Declarer:
     async def declare_fixed(self, topology: FixedTopology) -> None:
         """Make what is everyone's stand, except the marker."""
         await self._registry.note_declared(_noted(topology.exchanges, topology.queues, owner=""))
+        new = await self.missing([Thing.queue(queue.name) for queue in topology.queues])
         async with self._channel() as channel:
             for exchange in topology.exchanges:
                 await _declare_exchange(channel, exchange)
             for queue in topology.queues:
                 await self.declare_queue(channel, queue)
+        await self._rest(new=bool(new))
+        async with self._channel() as channel:
             for binding in topology.bindings:
                 await _bind(channel, binding)
 
@@ -171,12 +176,20 @@ class Declarer:
             await self._renewals.open(abonnement, note=True)
         async with self._channel() as channel:
             await self.declare_queue(channel, topology.queue)
+        await self._rest(new=missing_queue)
+        async with self._channel() as channel:
             await _bind(channel, topology.back)
             await _declare_exchange(channel, topology.exchange)
             for binding in (topology.entry, *topology.direct):
                 await _bind(channel, binding)
         await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
         self._renewals.stands(abonnement.uuid)
+
+    async def _rest(self, *, new: bool) -> None:
+        """After queues were declared of which some are new, and before anything leads to them."""
+        if new:
+            self._resting.made()
+            await self._resting.rested()
 
     async def _declare_filtered(self, way: Filtered) -> None:
         """Declare → feed → match. The exchange may go with its last binding in between: again."""

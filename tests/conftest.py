@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from router import resting
 from tests.broker import Broker, any_broker, private_broker
 
 
@@ -29,3 +30,11 @@ async def mortal_broker() -> AsyncIterator[Broker]:
     """A private node that one test may stop, kill and start again; takes some seconds to start."""
     async with private_broker() as started:
         yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _new_queues_need_no_rest() -> Iterator[None]:
+    """Routers in this process: RabbitMQ is not killed in most tests, and each would wait for seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resting, "AFTER_NEWEST", 0.0)
+        yield

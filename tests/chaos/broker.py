@@ -136,6 +136,17 @@ class Broker:
         """Ready messages in every queue of ours that may hold notificaties."""
         return await self.ready(name for name in await self.queue_names() if name not in NOT_OURS_TO_COUNT)
 
+    async def dead_lettering(self) -> int:
+        """Messages whose time in a wait queue is up and that have not found their way yet.
+
+        RabbitMQ holds them; no consumer sees them, and they are in no queue's count.
+        """
+        told = await self.control.eval(
+            'lists:sum([N || Q <- rabbit_amqqueue:list(<<"/">>), '
+            "[{messages_dlx, N}] <- [rabbit_amqqueue:info(Q, [messages_dlx])], is_integer(N)])."
+        )
+        return int(told)
+
     async def contents(self, queues: Iterable[str]) -> dict[str, Counter[tuple[str, UUID | None]]]:
         """(notificatie's id, abonnement) of all that is ready in these queues; it stays there."""
         found: dict[str, Counter[tuple[str, UUID | None]]] = {}

@@ -16,6 +16,8 @@ from itertools import count
 from tests.chaos import load
 from tests.chaos.account import Accepted
 
+CONNECTIONS = 32
+"""And so the most POSTs at once."""
 TIMEOUT = 10.0  # seconds for an answer; a gateway promises one within 5
 LONGEST_RETRY_AFTER = 2.0  # seconds
 AFTER_ERROR = 0.25  # seconds
@@ -82,7 +84,7 @@ class Publisher:
         *,
         authorization: str,
         rate: float,
-        connections: int = 32,
+        connections: int = CONNECTIONS,
         numbers: Iterator[int] | None = None,
     ) -> None:
         self._at = (host, port)

@@ -266,13 +266,14 @@ class Run:
             still = time.monotonic() - moved
             if not wanted and still > 0.5 and not self.consumer.under_way and await self._queues_are_empty():
                 return True
-            if wanted and still > self.scenario.quiet:
+            if wanted and still > self.scenario.quiet and not await self.system.broker.dead_lettering():
                 return False
             await asyncio.sleep(0.2)
         return False
 
     async def _queues_are_empty(self) -> bool:
-        return not any((await self.system.broker.messages_of_ours()).values())
+        broker = self.system.broker
+        return not any((await broker.messages_of_ours()).values()) and not await broker.dead_lettering()
 
     async def _left(self) -> dict[str, Counter[Pair]]:
         """What is in queues. Deliverers are stopped meanwhile: what they hold goes back where it was."""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import time
 
 from router import names
+from tests.chaos.publisher import CONNECTIONS
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import PREFETCH
 
 DEAD_LETTERING = 32
 """Messages that RabbitMQ has under way out of a wait queue, and no longer counts in it."""
+MATCHES = 2
+"""The most abonnementen of the load that want one notificatie."""
+
+HALF_FAIL = {"every": 2, "by": "request", "then": ["status", {"code": 500}]}
 
 
 async def kanaal_exchange_deleted(run: Run) -> None:
+    """A publish whose confirm is lost with the exchange goes out again, under the same id."""
     for naam in ("zaken", "documenten", "zaken"):
         stem = names.kanaal_exchange(naam)
+        run.may_repeat(f"publishes in flight to the exchange of {naam}", CONNECTIONS * MATCHES)
         async with run.fault():
             for exchange in await run.system.broker.exchange_names():
                 if exchange == stem or exchange.startswith(stem + "@"):
@@ -36,26 +43,28 @@ async def queue_deleted(run: Run) -> None:
 
 
 async def wait_queue_deleted(run: Run) -> None:
-    """The callback of one abonnement fails, so that its messages wait."""
-    await run.consumer.behave(run.path("documents"), "status", code=500)
+    """Every other answer of two callbacks is a 500, so that there is always something waiting."""
+    for abonnement in ("everything", "documents"):
+        await run.consumer.behave(run.path(abonnement), "some", **HALF_FAIL)
     await run.more(1500)
     for seconds in (4, 1):
         async with run.fault():
             ready = await run.system.broker.delete_queue(names.wait_queue(seconds))
         run.excuse(
             "were in a wait queue that was deleted by hand",
-            ["documents"],
+            run.abonnementen,
             posted_before=time.monotonic(),
             at_most=ready + DEAD_LETTERING,
         )
         await run.more(800)
-    await run.consumer.behave(run.path("documents"), "status")
+    for abonnement in ("everything", "documents"):
+        await run.consumer.behave(run.path(abonnement), "status")
     await run.more(1000)
 
 
 async def return_deleted(run: Run) -> None:
-    """The callback of one abonnement fails, so that its messages wait and come back by nrc.return."""
-    await run.consumer.behave(run.path("documents"), "status", code=500)
+    """Every other answer of a callback is a 500, so that messages wait and come back by nrc.return."""
+    await run.consumer.behave(run.path("documents"), "some", **HALF_FAIL)
     await run.more(1000)
     async with run.fault():
         await run.system.broker.delete_exchange(names.RETURN)
@@ -86,12 +95,13 @@ SCENARIOS = (
     ),
     Scenario(
         "wait queue deleted",
-        "While a callback fails, the wait queues of 4 s and of 1 s are deleted by hand with what they hold.",
+        "While two callbacks fail every other time, the wait queues of 4 s and of 1 s are deleted by hand.",
         wait_queue_deleted,
     ),
     Scenario(
         "nrc.return deleted",
-        "While a callback fails, the exchange that brings messages back from waiting is deleted by hand.",
+        "While a callback fails every other time, the exchange by which messages come back from waiting is "
+        "deleted by hand.",
         return_deleted,
     ),
     Scenario(
