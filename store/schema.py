@@ -126,6 +126,12 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
     return pending
 
 
+def steps_done(db: Database) -> int:
+    """How many steps the file has; cheap enough for every transaction."""
+    count: int = db.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
+    return count
+
+
 def _with(vault: Vault, step: Step) -> Callable[[Database], None]:
     @functools.wraps(step)
     def apply(db: Database) -> None:

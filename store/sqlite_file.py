@@ -22,10 +22,10 @@ from uuid import uuid4
 from sqlite_utils import Database
 
 from runtime.log import logger
-from schemas.errors import Conflict, RegistryError
+from schemas.errors import Conflict, RegistryError, RegistryTooNew
 from store.durable import sync_folder
 from store.lease import RENEWAL, refuse_other_hosts, release, renew
-from store.schema import ENCRYPTED, STEPS, migrate
+from store.schema import ENCRYPTED, STEPS, migrate, steps_done
 from store.secrets import Vault
 from store.upgrade import copy_name, scrub
 
@@ -76,6 +76,7 @@ class SqliteFile:
         self._reader = _Connection(file, busy_timeout=busy_timeout, name="registry-reader")
         self._keeper: asyncio.Task[None] | None = None
         self._unusable = "is not open."
+        self._steps = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -110,6 +111,7 @@ class SqliteFile:
             db = self._reader.db
             db.execute("BEGIN")
             try:
+                self._refuse_newer(db)
                 return work(db)
             finally:
                 db.rollback()
@@ -124,6 +126,7 @@ class SqliteFile:
             with _immediate(self._writer.db) as db:
                 # A host that was paused may wake up when another has taken over.
                 refuse_other_hosts(db, self._file, boot=self._boot, now=time.time())
+                self._refuse_newer(db)
                 return work(db)
 
         return await self._writer.run(transaction)
@@ -139,6 +142,7 @@ class SqliteFile:
         now = time.time()
         with _immediate(self._writer.db) as db:
             done = migrate(db, self._file, self._vault)
+            self._steps = steps_done(db)
             refuse_other_hosts(db, self._file, boot=self._boot, now=now)
             renew(db, holder=self._holder, boot=self._boot, now=now)
         if done and len(done) < len(STEPS):
@@ -147,6 +151,14 @@ class SqliteFile:
             if ENCRYPTED in done:
                 scrub(self._writer.db, self._file)
                 log.warning("the copy holds secrets in plain text; remove it once all works", copy=str(copy))
+
+    def _refuse_newer(self, db: Database) -> None:
+        """What a newer program made of the tables, this one would misread."""
+        if steps_done(db) != self._steps:
+            raise RegistryTooNew(
+                f"{self._file} was upgraded by a newer version of nrc while this process had it open: "
+                "restart this process with that version."
+            )
 
     async def _keep_lease(self) -> None:
         opened = _inode(self._file)

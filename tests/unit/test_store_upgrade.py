@@ -107,6 +107,19 @@ async def test_an_older_program_refuses_a_newer_file_and_takes_the_copy(
     assert steps_of(copy_name(file, STEPS[done])) == STEPS[:done]
 
 
+async def test_an_upgrade_under_a_program_that_runs(file: Path) -> None:
+    """It would misread what the newer one writes, and the newer one what it writes."""
+    async with open_registry(file) as registry:
+        assert (await registry.changes_since(0)).number == 0
+        out, _ = await (await worker(file, "never")).communicate()
+        assert out.splitlines()[-1] == b"open 1000"
+
+        for use in (registry.change_number, lambda: registry.add_application(Application("bron", "x"))):
+            with pytest.raises(RegistryTooNew, match="restart this process"):
+                await use()
+    assert ask(file, "SELECT count(*) FROM application") == [(0,)]
+
+
 async def worker(file: Path, moment: str, *limit: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, str(WORKER), str(file), moment, *map(str, limit),
