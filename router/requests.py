@@ -21,7 +21,8 @@ from router.depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe
 from schemas.errors import BrokerUnavailable
 
-TAKEN_TIMEOUT = 5.0  # seconds in which some router must be there to take a request
+TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
+ROUTER_TIMEOUT = 8.0  # seconds in which some router must be there; one that is restarted is back by then
 APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
@@ -106,7 +107,7 @@ class RouterClient:
     async def _router_is_there(self) -> None:
         """Return once a router consumes requests; BrokerUnavailable when none came in time."""
         connection = self._link.connection
-        deadline = asyncio.get_running_loop().time() + TAKEN_TIMEOUT
+        deadline = asyncio.get_running_loop().time() + ROUTER_TIMEOUT
         while connection is not None and not await _at_work(connection):
             if asyncio.get_running_loop().time() > deadline:
                 raise BrokerUnavailable("no router is at work; is one running?")

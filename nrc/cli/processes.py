@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from importlib.metadata import version as installed_version
 
 import click
@@ -54,4 +56,10 @@ def version() -> None:
 def _run(name: str) -> None:
     from nrc.processes import run_process
 
-    sys.exit(run_process(name, load_settings()))
+    code = run_process(name, load_settings())
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody may be reading any more
+            stream.flush()
+    # Everything is closed. What the interpreter tidies after that takes a second or two on a busy machine, for
+    # which a successor would have to wait.
+    os._exit(code)

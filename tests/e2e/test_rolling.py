@@ -10,12 +10,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from router.requests import ROUTER_TIMEOUT
 from schemas.application import Application, Scope
 from store.opening import open_registry
 from tests.callback_server import CallbackServer
@@ -112,6 +114,16 @@ class System:
     def readies(self, label: str) -> int:
         return len(re.findall(rf"\] ready +process=(?:'{label}'|{label})\n", self.up.err))
 
+    def away(self, label: str) -> float:
+        """Seconds from when a process was told to stop until its successor was ready."""
+        told, back = (
+            re.findall(rf"^(\S+) .*\] {event} +process=(?:'{label}'|{label})\b", self.up.err, re.MULTILINE)[
+                -1
+            ]
+            for event in ("stopping", "ready")
+        )
+        return (datetime.fromisoformat(back) - datetime.fromisoformat(told)).total_seconds()
+
     def delivered(self) -> Counter[str]:
         """How often each notificatie came in."""
         return Counter(received.header("webhook-id") or "" for received in self.callback.at("/"))
@@ -170,19 +182,22 @@ async def test_gateways(gateways: int, vhost: str, tmp_path: Path) -> None:
 
 
 async def test_the_router(vhost: str, tmp_path: Path) -> None:
-    """Publishing does not need it; an abonnement that is made meanwhile waits for the next one."""
+    """Publishing does not need it; an abonnement that is made meanwhile waits for the next one, for a while."""
     async with system(vhost, tmp_path) as it:
         async with publishing(it.root) as load:
             await load.more(50)
             restart = asyncio.create_task(it.restart("router"))
             await it.up.logs("] stopping  ", within=10)
-            assert await subscribe(it.root, it.callback.url("/new")) == 201
+            status = await subscribe(it.root, it.callback.url("/new"))
             await restart
             await load.more(50)
 
         assert load.errors == {}
         await it.all_delivered(load.accepted)
-        assert it.callback.at("/new")
+        if status == 201:
+            assert it.callback.at("/new")
+        else:  # a machine so busy that a process needs this long to start
+            assert (status, it.away("router") > ROUTER_TIMEOUT) == (503, True), it.up.err
 
 
 async def test_deliverers(vhost: str, tmp_path: Path) -> None:
