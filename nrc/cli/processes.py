@@ -60,6 +60,6 @@ def _run(name: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # nobody may be reading any more
             stream.flush()
-    # Everything is closed. What the interpreter tidies after that takes a second or two on a busy machine, for
-    # which a successor would have to wait.
+    # Everything is closed. What the interpreter tidies after that takes a second on a busy machine, and
+    # its successor would have to wait.
     os._exit(code)

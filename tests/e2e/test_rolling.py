@@ -117,9 +117,7 @@ class System:
     def away(self, label: str) -> float:
         """Seconds from when a process was told to stop until its successor was ready."""
         told, back = (
-            re.findall(rf"^(\S+) .*\] {event} +process=(?:'{label}'|{label})\b", self.up.err, re.MULTILINE)[
-                -1
-            ]
+            re.findall(rf"^(\S+) .*\] {event} +process={label}\b", self.up.err, re.MULTILINE)[-1]
             for event in ("stopping", "ready")
         )
         return (datetime.fromisoformat(back) - datetime.fromisoformat(told)).total_seconds()
@@ -182,7 +180,7 @@ async def test_gateways(gateways: int, vhost: str, tmp_path: Path) -> None:
 
 
 async def test_the_router(vhost: str, tmp_path: Path) -> None:
-    """Publishing does not need it; an abonnement that is made meanwhile waits for the next one, for a while."""
+    """Publishing does not need it; an abonnement that is made meanwhile waits a while for the next one."""
     async with system(vhost, tmp_path) as it:
         async with publishing(it.root) as load:
             await load.more(50)
