@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,28 +23,22 @@ from typing import Any, Self
 
 import aiohttp
 from aiohttp import (
-    AddrInfoType,
     ClientRequest,
     ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    TCPConnector,
 )
 from yarl import URL
 
+from deliverer.connector import Connector
 from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
-from deliverer.resolving import Resolver
 from runtime.settings import Settings
 from runtime.trust import trusting
 
 USER_AGENT = f"nrc/{version('nrc')}"
 MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
-MAX_RESPONSE_HEADER = 64 * 1024  # bytes of one line; a large cookie must not undo a delivery
-DNS_CACHE = 10  # seconds
-# Shorter than the idle timeout of the servers in use (gunicorn 2 s; uvicorn, Node and Apache 5 s): a
-# request on a connection that the server is just closing fails, and may not be sent again unasked.
-KEEP_ALIVE = 1.5  # seconds
+MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not undo a delivery
 MAX_DETAIL = 200  # characters
 
 _WRITTEN_PROPERLY = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
@@ -137,15 +130,7 @@ class CallbackClient:
 
     async def __aenter__(self) -> Self:
         self._session = ClientSession(
-            connector=TCPConnector(
-                resolver=Resolver(self._policy),
-                # The last step before connecting, past the resolver, which literal addresses do not meet.
-                socket_factory=self._socket,
-                ttl_dns_cache=DNS_CACHE,
-                keepalive_timeout=KEEP_ALIVE,
-                limit=0,
-                ssl=self._tls or True,
-            ),
+            connector=Connector(self._policy, ssl=self._tls or True),
             request_class=_Request,
             cookie_jar=DummyCookieJar(),
             # No limits of the library's own: they are rounded to whole seconds.
@@ -153,8 +138,8 @@ class CallbackClient:
             headers={"User-Agent": USER_AGENT},
             auto_decompress=False,
             trust_env=False,
-            max_line_size=MAX_RESPONSE_HEADER,
-            max_field_size=MAX_RESPONSE_HEADER,
+            max_line_size=MAX_RESPONSE_LINE,
+            max_field_size=MAX_RESPONSE_LINE,
             max_headers=1000,
             read_bufsize=MAX_RESPONSE_BODY,
         )
@@ -191,13 +176,6 @@ class CallbackClient:
         except ValueError:
             return None
         return _refused(found) if found else None
-
-    def _socket(self, info: AddrInfoType) -> socket.socket:
-        """A socket for one connection to this address. Raises AddressRefused."""
-        family, kind, protocol, _, address = info
-        if found := refusal(ip_address(address[0]), self._policy):
-            raise AddressRefused(found)
-        return socket.socket(family=family, type=kind, proto=protocol)
 
     async def _send(
         self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float

@@ -1,11 +1,13 @@
 """Structured logs on standard error, to people (`console`) or machines (`json`).
 
-Values of keys that could hold a secret never get out, and no value is longer than 2,000 characters. A line
-that cannot be written is lost, and nothing else is: whoever logs goes on.
+Values of keys that could hold a secret never get out, no value is longer than 2,000 characters and no
+traceback than 20,000. A line that cannot be written is lost, and nothing else is: whoever logs goes on.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import sys
 import time
@@ -18,6 +20,8 @@ import orjson
 import structlog
 
 MAX_VALUE = 2000
+MAX_TRACEBACK = 20_000
+_COLLECTIONS = (list, tuple, dict, set, frozenset, bytes)
 _SECRET_WORDS = ("auth", "secret", "token", "password")
 
 
@@ -25,9 +29,38 @@ def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
     for key, value in event.items():
         if _is_secret(key):
             event[key] = "***"
-        elif isinstance(value, str) and len(value) > MAX_VALUE:
-            event[key] = value[:MAX_VALUE] + f"… ({len(value)} characters)"
+        elif isinstance(value, str):
+            if len(value) > MAX_VALUE:
+                event[key] = _short(value)
+        elif isinstance(value, _COLLECTIONS) and len(text := str(value)) > MAX_VALUE:
+            event[key] = _short(text)
     return event
+
+
+def _short(text: str) -> str:
+    return text[:MAX_VALUE] + f"… ({len(text)} characters)"
+
+
+def _bounded(traceback: str) -> str:
+    """Its begin and its end, which say most; between them an error may quote all that it was given."""
+    half = MAX_TRACEBACK // 2
+    if len(traceback) <= MAX_TRACEBACK:
+        return traceback
+    return f"{traceback[:half]}… ({len(traceback)} characters) …{traceback[-half:]}"
+
+
+def _format_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event = structlog.processors.format_exc_info(_, __, event)
+    if isinstance(event.get("exception"), str):
+        event["exception"] = _bounded(event["exception"])
+    return event
+
+
+def _print_exception(out: TextIO, error: structlog.typing.ExcInfo) -> None:
+    # Not the renderer's own tracebacks: they print local variables, secrets among them.
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, error)
+    out.write(_bounded(text.getvalue()))
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -78,13 +111,11 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
     ]
     render: list[Any] = [_guard, structlog.processors.JSONRenderer(serializer=_json)]
     if form == "json":
-        render.insert(1, structlog.processors.format_exc_info)
+        render.insert(1, _format_exception)
     else:
-        # Not the renderer's own tracebacks: they print local variables, secrets among them.
-        plain = structlog.dev.plain_traceback
         render[1:] = [
             _printable,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_print_exception),
         ]
     structlog.configure(
         processors=[*facts, *render],
@@ -110,7 +141,10 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
 
 
 def _json(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except orjson.JSONEncodeError:  # half a surrogate, which a client may have put in a name
+        return json.dumps(event, default=str)
 
 
 class Occasional:

@@ -184,6 +184,11 @@ class CallbackServer:
         await asyncio.gather(*self._handlers, return_exceptions=True)
         await self._server.wait_closed()
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections to it are open."""
+        return len(self._handlers)
+
     def url(self, path: str = "/") -> str:
         """The callbackUrl of a path."""
         return f"http{'s' if self._tls else ''}://{self._host}:{self.port}{path}"

@@ -10,11 +10,19 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from deliverer import client as client_module
+from deliverer import connector
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.guard import Policy
 from tests.callback_server import (
@@ -43,6 +51,22 @@ async def client() -> AsyncIterator[CallbackClient]:
 async def callback() -> AsyncIterator[CallbackServer]:
     async with CallbackServer() as server:
         yield server
+
+
+def own_certificate(file: Path, *, address: str, since: int, until: int) -> None:
+    """A self-signed certificate and its key in one file; from and until so many days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now + timedelta(days=since))
+        .not_valid_after(now + timedelta(days=until))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(text + made.public_bytes(Encoding.PEM))
 
 
 async def post(
@@ -182,6 +206,44 @@ async def test_takes_large_response_headers(client: CallbackClient, callback: Ca
     assert await post(client, callback.url()) == Response(200)
 
 
+async def test_a_header_is_bounded_as_a_whole(client: CallbackClient, callback: CallbackServer) -> None:
+    lines = b"".join(b"Set-Cookie: %d=" % number + b"x" * 40_000 + b"\r\n" for number in range(30))
+    end = b"Content-Length: 0\r\n\r\n"
+    callback.script(
+        "/",
+        raw(b"HTTP/1.1 200 OK\r\n" + lines[: 5 * 40_015] + end),
+        raw(b"HTTP/1.1 200 OK\r\n" + lines + end),
+        # Its own answers before the answer have no end either.
+        raw(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000 + b"HTTP/1.1 200 OK\r\n" + end),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000),
+    )
+    assert await post(client, callback.url()) == Response(200)
+    assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
+    assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
+    assert await post(client, callback.url()) == Response(200), "what follows the header is no header"
+
+
+async def test_idle_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connector, "MAX_IDLE", 3)
+    monkeypatch.setattr(connector, "KEEP_ALIVE", 60.0)
+    async with AsyncExitStack() as opened:
+        servers = [await opened.enter_async_context(CallbackServer()) for _ in range(6)]
+        client = await opened.enter_async_context(CallbackClient(policy=LOOPBACK))
+        for server in [*servers, *servers]:
+            assert await post(client, server.url()) == Response(204)
+        await eventually(lambda: sum(server.open_connections for server in servers) == 3)
+        assert [server.connections for server in servers] == [1, 1, 1, 2, 2, 2]
+
+
+async def test_idle_connections_are_closed_soon(
+    callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "KEEP_ALIVE", 0.1)
+    async with CallbackClient(policy=LOOPBACK) as client:
+        await post(client, callback.url())
+        await eventually(lambda: callback.open_connections == 0)
+
+
 async def test_no_status_in_time_is_a_timeout(client: CallbackClient, callback: CallbackServer) -> None:
     callback.script("/", hang(), drip(b"HTTP/1.1 200 OK\r\n" * 50, every=0.02))
     assert await kind_of(client, callback.url(), timeout=0.2) is FailureClass.TIMEOUT
@@ -238,6 +300,26 @@ async def test_a_certificate_that_is_not_trusted(client: CallbackClient, certifi
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     async with CallbackServer(tls=context) as callback:
+        assert await kind_of(client, callback.url()) is FailureClass.TLS_ERROR
+        assert callback.received == []
+
+
+@pytest.mark.parametrize("fault", ["of another host", "expired", "not valid yet"])
+async def test_a_certificate_that_is_trusted_and_wrong(tmp_path: Path, fault: str) -> None:
+    file = tmp_path / "wrong.pem"
+    own_certificate(
+        file,
+        address="127.0.0.2" if fault == "of another host" else "127.0.0.1",
+        since={"expired": -20, "not valid yet": 10}.get(fault, -1),
+        until={"expired": -10}.get(fault, 20),
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    trusting = ssl.create_default_context(cafile=str(file))
+    async with (
+        CallbackServer(tls=context) as callback,
+        CallbackClient(policy=LOOPBACK, tls=trusting) as client,
+    ):
         assert await kind_of(client, callback.url()) is FailureClass.TLS_ERROR
         assert callback.received == []
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deliverer import client as client_module
+from deliverer import connector
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.guard import Policy, Rule
 from deliverer.resolving import Resolver
@@ -116,7 +116,7 @@ async def test_goes_to_the_addresses_of_a_name_that_are_left(
 async def test_a_name_that_changes_its_address_gains_nothing(
     callback: CallbackServer, names: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "DNS_CACHE", 0)
+    monkeypatch.setattr(connector, "DNS_CACHE", 0)
     policy = Policy(allow=(ip_network("127.0.0.1"),))
     async with CallbackClient(policy=policy) as client:
         callback.script("/", close())

@@ -1,7 +1,8 @@
-"""The log: a line that cannot be written is lost, and whoever logs goes on."""
+"""The log: what never gets into it, and that whoever logs goes on, whatever becomes of the line."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,45 @@ def test_a_reader_of_the_log_that_is_gone_stops_nobody(form: str) -> None:
         assert _log_to(writing, form).stdout == b"went on\n"
     finally:
         os.close(writing)
+
+
+EXTREMES = """
+import logging
+from runtime.log import configure_logging, logger
+
+configure_logging(form=%r, level="info", process="test")
+long = "x" * 1_000_000
+logger("test").info("long", ours=long, authorization="geheim", many=[long] * 3)
+logging.getLogger("some.library").warning("theirs", extra={"theirs": long, "token": "geheim"})
+logger("test").info("half a \\ud800", name="half a \\ud800 \\x1b[31m", number=2**70)
+def fall(depth):
+    return fall(depth - 1) if depth else 1 / 0
+try:
+    try:
+        fall(500)
+    except ZeroDivisionError as error:
+        raise ValueError(long) from error
+except ValueError:
+    logger("test").exception("fault")
+    logging.getLogger("some.library").exception("fault")
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_no_value_is_long_and_none_is_a_fault(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXTREMES % form],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True,
+    )  # fmt: skip
+    assert done.stdout == ""
+    assert len(done.stderr) < 60_000, "three values and two tracebacks"
+    assert "geheim" not in done.stderr
+    assert "x" * 2000 + "… (1000000 characters)" in done.stderr
+    assert "x" * 12_000 not in done.stderr
+    assert "… (3000012 characters)" in done.stderr
+    assert "half a \\ud800" in done.stderr
+    assert "\x1b[31m" not in done.stderr
+    assert done.stderr.count("ZeroDivisionError") >= 2, "where it began is told"
+    lines = done.stderr.splitlines()
+    if form == "json":
+        assert [json.loads(line)["event"] for line in lines][::4] == ["long", "fault"]
