@@ -1,8 +1,8 @@
 """Which exchanges and queues are there. Only looks, and costs little however many there are.
 
-Each is declared passively without waiting for an answer, all on one channel; one question at the end that has
-an answer tells whether the channel still stands, and so whether all of them do. What is missing is found by
-halving.
+Each is declared passively without waiting for an answer; after some hundred of them one question that has an
+answer tells whether the channel still stands, and so whether all of them do. If not, what is missing is found
+by halving.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pamqp.base import Frame
 from runtime.amqp import close_reason, open_channel
 from store.registry import DeclaredKind
 
-AT_ONCE = 500  # frames put into the socket's buffer in one go
+AT_ONCE = 128  # things about which one question is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +57,24 @@ class _Look:
         self._channel: Channel | None = None
 
     async def missing(self, things: Sequence[Thing]) -> list[Thing]:
-        if not things or await self._all_there(things):
+        found: list[Thing] = []
+        for start in range(0, len(things), AT_ONCE):
+            found += await self._among(things[start : start + AT_ONCE])
+        return found
+
+    async def _among(self, things: Sequence[Thing]) -> list[Thing]:
+        if await self._all_there(things):
             return []
         if len(things) == 1:
             return [*things]
         half = len(things) // 2
-        return [*await self.missing(things[:half]), *await self.missing(things[half:])]
+        return [*await self._among(things[:half]), *await self._among(things[half:])]
 
     async def _all_there(self, things: Sequence[Thing]) -> bool:
         channel = await self._open()
         try:
-            for start in range(0, len(things), AT_ONCE):
-                frames = [_passive(thing) for thing in things[start : start + AT_ONCE]]
-                await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+            frames = [_passive(thing) for thing in things]
+            await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
             await channel.basic_qos(prefetch_count=1)
         except ChannelNotFoundEntity:
             return False
