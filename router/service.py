@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import orjson
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import ConnectionInternalError
 
 from router import names
 from router.catalogue import Catalogue
@@ -42,6 +42,7 @@ WATCH_INTERVAL = 10.0  # seconds
 PUBLISHER_READY = 600.0  # seconds; a first comparison comes before it
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
+STREAMS_TIMEOUT = 10.0  # seconds; a cluster that lost a node may take a minute to say no
 
 log = logger(__name__)
 
@@ -116,6 +117,7 @@ class Router:
         self._catalogue = catalogue
         self._report_ready = ready
         self._standing = False
+        self._streams_seen = False
         self._gone: set[UUID] = set()
         catalogue.subscribe(self._remember_gone)
 
@@ -131,7 +133,9 @@ class Router:
     async def session(self, connection: AbstractConnection) -> None:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
         self._standing = False
-        await check_fitness(connection)
+        await check_fitness(connection, streams_seen=self._streams_seen)
+        # Not asked again: no flag can be turned off, and a cluster that lost a node may not be able to tell.
+        self._streams_seen = True
         renewals = Renewals(self._registry)
         declarer = Declarer(connection, registry=self._registry, catalogue=self._catalogue, renewals=renewals)
         work = Work(
@@ -187,15 +191,18 @@ class Router:
                 await self.outbox.send(names.REQUESTS, {"do": "watch"})
 
 
-async def check_fitness(connection: AbstractConnection) -> None:
-    """Raise BrokerUnfit when RabbitMQ is too old, or would fall back from at-least-once dead-lettering."""
+async def check_fitness(connection: AbstractConnection, *, streams_seen: bool = False) -> None:
+    """Raise BrokerUnfit when RabbitMQ is too old, or would fall back from at-least-once dead-lettering.
+
+    streams_seen: the latter is known not to be so. Raises AMQP_ERRORS when RabbitMQ can't tell now.
+    """
     assert connection.transport is not None  # noqa: S101 - it is open
     properties: dict[str, Any] = connection.transport.connection.server_properties
     text = str(properties.get("version", ""))
     version = tuple(int(part) for part in text.split(".")[:2] if part.isdecimal())
     if properties.get("product") != "RabbitMQ" or version < OLDEST_BROKER:
         raise BrokerUnfit(f"RabbitMQ 3.10 or later is needed; this is {properties.get('product')} {text}")
-    if version < STREAMS_ALWAYS and not await _has_streams(connection):
+    if version < STREAMS_ALWAYS and not streams_seen and not await _has_streams(connection):
         raise BrokerUnfit(
             "feature flag stream_queue is off, without which retries can be lost; "
             "run: rabbitmqctl enable_feature_flag stream_queue"
@@ -208,9 +215,13 @@ async def _has_streams(connection: AbstractConnection) -> bool:
     channel = connection.channel()
     await channel.initialize()
     try:
-        queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "stream"})
-    except AMQPError:
-        return False
+        async with asyncio.timeout(STREAMS_TIMEOUT):
+            queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "stream"})
+    except ConnectionInternalError as error:
+        # The error is the same one when a node of a cluster has just gone; only its text tells them apart.
+        if "feature flag" in str(error):
+            return False
+        raise
     await queue.delete(if_unused=False, if_empty=False)
     await channel.close()
     return True

@@ -42,7 +42,7 @@ class Cluster:
 
     def __init__(self, nodes: list[PrivateBroker]) -> None:
         self.nodes = nodes
-        self._controls = [ErlangControl(node) for node in nodes]
+        self.controls = [ErlangControl(node) for node in nodes]
 
     def __getitem__(self, index: int) -> PrivateBroker:
         return self.nodes[index]
@@ -54,7 +54,7 @@ class Cluster:
 
     async def eval(self, index: int, expressions: str) -> str:
         """The value of Erlang expressions in one node."""
-        return await self._controls[index].eval(expressions)
+        return await self.controls[index].eval(expressions)
 
     async def running(self, index: int) -> int:
         """How many nodes run, as this one sees it."""
@@ -73,7 +73,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Every node has ended, with what was connected to it."""
-        for control in self._controls:
+        for control in self.controls:
             await control.close()
         # All at once, and not politely: a node that stops waits for the others.
         await asyncio.gather(*(node.kill() for node in self.nodes))

@@ -208,9 +208,10 @@ class Run:
             finally:
                 await self.publisher.stop()
             made = await self._account()
+            dead = [f"{name} ended by itself" for name in self.system.ended_processes()]
         finally:
             await self._clean_up()
-        made.problems += [*self.problems, *self.system.problems, *self.system.faults()]
+        made.problems += [*self.problems, *dead, *self.system.problems, *self.system.faults()]
         self._check_publisher(made)
         seconds = time.monotonic() - began
         return Result(self.scenario, made, dict(self.publisher.outcomes), seconds, parts=self._parts)

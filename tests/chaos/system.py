@@ -209,9 +209,13 @@ class System:
 
     # -- all of it
 
+    def ended_processes(self) -> list[str]:
+        """Which do not run."""
+        return [name for name, process in self.processes.items() if not process.alive]
+
     def healthy(self) -> bool:
         """Whether everything runs."""
-        return self.broker.private.alive and all(process.alive for process in self.processes.values())
+        return self.broker.private.alive and not self.ended_processes()
 
     def faults(self) -> list[str]:
         """What the logs have since the last look that should never be there."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,10 +13,11 @@ import pytest
 from router import names
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
-from router.service import serve
-from runtime.amqp import Link
+from router.service import check_fitness, serve
+from runtime.amqp import AMQP_ERRORS, Link, connect
 from runtime.lifecycle import Tasks
-from store.registry import open_registry
+from schemas.errors import BrokerUnavailable
+from store.opening import open_registry
 from tests.chaos.cluster import Cluster, cluster
 from tests.eventually import eventually
 from tests.integration.conftest import open_link, running, settings_for
@@ -24,6 +28,18 @@ from tests.make import a_kanaal, an_abonnement
 async def nodes() -> AsyncIterator[Cluster]:
     async with cluster() as started:
         yield started
+
+
+async def nobody_is_unfit(url: str) -> None:
+    """For a moment after a node went the others can't tell everything; that is no reason to give up."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        with contextlib.suppress(BrokerUnavailable, *AMQP_ERRORS):
+            connection = await connect(url, name="test")
+            try:
+                await check_fitness(connection)
+            finally:
+                await connection.close()
 
 
 async def ready_in(link: Link, queue: str) -> int | None:
@@ -56,6 +72,7 @@ async def test_a_node_that_is_killed_is_missed_by_nobody(nodes: Cluster, tmp_pat
             assert (await nodes.members(0, name))[0] == 3
 
         await nodes[0].kill()
+        await asyncio.gather(*(nobody_is_unfit(url) for url in nodes.urls[1:]))
 
         await eventually(lambda: sees(nodes, 1, count=2))
         await publisher.wait_ready(10)

@@ -11,6 +11,7 @@ import pytest
 from aio_pika.abc import AbstractQueue
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from nrc.private_node import Node
 from router import names
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
@@ -18,10 +19,11 @@ from router.routing import route
 from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
 from schemas.abonnement import FilterGroup
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerUnavailable, BrokerUnfit
 from schemas.notificatie import Notificatie
 from store.opening import open_registry
 from store.registry import Declared, DeclaredKind
+from tests.broker import private_broker
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, settings_for
 from tests.make import a_kanaal, an_abonnement
@@ -61,6 +63,18 @@ async def publish(running: Running, outgoing: Outgoing) -> None:
 
 def zaak(**kenmerken: str) -> Notificatie:
     return Notificatie("zaken", "zaak", "create", kenmerken, b'{"kenmerken":{}}')
+
+
+async def test_a_rabbitmq_without_streams_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Node.environment
+    monkeypatch.setattr(
+        Node, "environment", lambda *given: {**usual(*given), "RABBITMQ_FEATURE_FLAGS": "quorum_queue"}
+    )
+    async with private_broker() as old:
+        if await old.eval("rabbit_feature_flags:is_enabled(stream_queue).") == "true":
+            pytest.skip("this RabbitMQ always has streams")
+        with pytest.raises(BrokerUnfit, match="stream_queue is off"):
+            await serve(settings_for(old.url, tmp_path), stop=asyncio.Event(), ready=lambda: None)
 
 
 async def test_fixed_topology_stands_and_a_wait_queue_leads_back(router: Running) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import broker, callbacks, clocks, files, network, processes, topology
+from tests.chaos.scenarios import broker, callbacks, clocks, files, network, nodes, processes, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
@@ -12,5 +12,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     *callbacks.SCENARIOS,
     *files.SCENARIOS,
     *network.SCENARIOS,
+    *nodes.SCENARIOS,
     *clocks.SCENARIOS,
 )
