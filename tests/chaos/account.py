@@ -129,7 +129,7 @@ def account(
     _excuse(made, sorted(missing, key=lambda pair: wanted[pair].posted), wanted, excuses)
     _repeats(made, delivered, waiting, undeliverable)
     _strangers(made, posts, arrivals, subscriptions)
-    _times(made, wanted, arrivals, recovered_from)
+    _times(made, wanted, arrivals, subscriptions, recovered_from)
     return made
 
 
@@ -200,6 +200,7 @@ def _times(
     made: Account,
     wanted: Mapping[Pair, Accepted],
     arrivals: Sequence[Arrival],
+    subscriptions: Sequence[Subscription],
     recovered_from: Iterable[float],
 ) -> None:
     first: dict[Pair, float] = {}
@@ -208,7 +209,10 @@ def _times(
         if each.answered and pair in wanted:
             first[pair] = min(each.at, first.get(pair, math.inf))
     made.longest_delay = max((at - wanted[pair].posted for pair, at in first.items()), default=0.0)
-    times = [_recovery(moment, wanted, first) for moment in recovered_from]
+    times = []
+    for moment in recovered_from:
+        there = {each.name for each in subscriptions if each.since <= moment}
+        times.append(_recovery(moment, wanted, {pair: at for pair, at in first.items() if pair[1] in there}))
     known = [time for time in times if time is not None]
     if known:
         made.time_to_recover = max(known)

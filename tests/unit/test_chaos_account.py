@@ -118,6 +118,14 @@ CASES = {
             "subscriptions": [*ALL, Subscription("b", lambda number: number > 1)],
         },
     ),
+    "an abonnement that came later did not have to recover": Case(
+        (got(1), got(2), got(3), got(3, abonnement="b", at=8.0)),
+        {"time_to_recover": pytest.approx(0.5)},
+        given={
+            "recovered_from": [1.0],
+            "subscriptions": [*ALL, Subscription("b", lambda _: True, since=2.5)],
+        },
+    ),
     "nothing after the fault": Case(
         (got(1), got(2), got(3)),
         {"time_to_recover": None},
