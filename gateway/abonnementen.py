@@ -217,7 +217,7 @@ async def _replace(
     latest = gateway.catalogue.abonnementen.get(abonnement.uuid)
     if latest is None:
         raise NotFound("Dit abonnement bestaat niet meer.")
-    wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": ""} if resume else {}
+    wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": "", "hold": None} if resume else {}
     if named is None or "callbackUrl" in named:
         wanted["callback_url"] = asked.callback_url
     if named is None or "auth" in named:

@@ -9,7 +9,7 @@ from uuid import UUID
 import aio_pika
 import pytest
 
-from schemas.abonnement import State
+from schemas.abonnement import Hold, State
 from tests.contract.api import Api, Callback, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage
 
@@ -215,9 +215,10 @@ async def test_two_patches_at_once_both_count(stage: Stage, callback: Callback) 
         assert quick.status == 200
 
 
+@pytest.mark.parametrize("stopped", [State.SUSPENDED, State.HELD])
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_passing_the_check_resumes_a_suspended_one(
-    stage: Stage, callback: Callback, method: str
+async def test_passing_the_check_resumes_a_suspended_or_held_one(
+    stage: Stage, callback: Callback, method: str, stopped: State
 ) -> None:
     async with stage.gateway(callback_check="full") as api:
         naam = await a_kanaal(api, "a")
@@ -225,19 +226,20 @@ async def test_passing_the_check_resumes_a_suspended_one(
         abonnement = await made(api, sent)
         uuid = UUID(abonnement["url"][-36:])
 
-        async def state() -> State:
+        async def kept() -> tuple[State, Hold | None]:
             rows = (await stage.registry.changes_since(0)).abonnementen
-            return {one.uuid: one.state for one in rows}[uuid]
+            return {one.uuid: (one.state, one.hold) for one in rows}[uuid]
 
-        async def suspend() -> None:
-            await stage.registry.set_state(uuid, State.SUSPENDED, "410 from callback")
-
-        await suspend()
+        hold = Hold(1.0, 0, 4e9) if stopped is State.HELD else None
+        if hold:
+            await stage.registry.set_hold(uuid, hold, "timeout", before=None, callback_url=callback.url())
+        else:
+            await stage.registry.set_state(uuid, stopped, "410 from callback")
         callback.decide = lambda _: 500
         assert (await api(method, abonnement["url"], sent)).status == 400
-        assert await state() is State.SUSPENDED
+        assert await kept() == (stopped, hold)
         assert (await api.patch(abonnement["url"], {"kanalen": sent["kanalen"]})).status == 200
-        assert await state() is State.SUSPENDED
+        assert await kept() == (stopped, hold)
         callback.decide = lambda request: 204 if request.header("Authorization") else 401
         assert (await api(method, abonnement["url"], sent)).status == 200
-        assert await state() is State.ACTIVE
+        assert await kept() == (State.ACTIVE, None)
