@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -262,7 +263,10 @@ def _kind(error: Exception) -> FailureClass:
 def _detail(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorError():
-            text = f"{error.host}:{error.port}: {error.os_error}"
+            number = error.os_error.errno or 0
+            # The event loop's own words for it repeat the address; those of a lookup have numbers below zero.
+            reason = os.strerror(number) if number > 0 else str(error.os_error)
+            text = f"{error.host}:{error.port}: {reason}"
         case aiohttp.ServerDisconnectedError():
             text = "closed before a status"
         case aiohttp.ClientResponseError():
