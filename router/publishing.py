@@ -154,6 +154,12 @@ class Publisher:
         except TimeoutError:
             self.link.abort()
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
+        except asyncio.CancelledError:
+            # Of a channel that was being opened, or by the client library when the connection is lost: only
+            # when nobody cancelled us. Taken for a cancellation, it would leave a publisher without answer.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
         except PublishError as error:
             raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}") from error
         except DeliveryError as error:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity
+from yarl import URL
 
 from router import names
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
-from schemas.errors import BrokerError, Unroutable
+from schemas.errors import BrokerError, BrokerUnavailable, Unroutable
+from tests.chaos.proxy import Proxy
 from tests.eventually import eventually
 
 
@@ -113,3 +115,44 @@ async def test_many_channels_that_rabbitmq_closes_cost_nobody_the_connection(vho
 
     assert not connection.is_closed
     await connection.close()
+
+
+@asynccontextmanager
+async def stalling(vhost: str) -> AsyncIterator[tuple[Publisher, Proxy]]:
+    """A ready publisher, and the proxy through which it goes."""
+    url = URL(vhost)
+    assert url.port
+    async with AsyncExitStack() as opened:
+        proxy = await opened.enter_async_context(Proxy(url.port))
+        through = str(url.with_port(proxy.port))
+        publisher, _ = await opened.enter_async_context(publishing(through, mandatory=False))
+        yield publisher, proxy
+
+
+async def test_a_channel_whose_opening_is_broken_off_cancels_no_publisher(vhost: str) -> None:
+    """When the connection is lost the session breaks openings off; who waits for one must hear why."""
+    async with stalling(vhost) as (publisher, proxy):
+        proxy.stall()
+        task = asyncio.create_task(outcome(publisher, "x", 1))
+        await eventually(lambda: "x" in publisher._opening)
+        publisher._opening["x"].cancel()
+
+        done, _ = await asyncio.wait({task}, timeout=10)
+
+        proxy.resume()
+        assert done
+        assert not task.cancelled()
+        assert task.result() is BrokerUnavailable
+
+
+async def test_a_publisher_that_is_cancelled_is(vhost: str) -> None:
+    async with stalling(vhost) as (publisher, proxy):
+        proxy.stall()
+        task = asyncio.create_task(outcome(publisher, "x", 1))
+        await eventually(lambda: publisher._opening)
+        task.cancel()
+
+        await asyncio.wait({task}, timeout=10)
+
+        proxy.resume()
+        assert task.cancelled()
