@@ -18,6 +18,7 @@ run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 	@exec $(BIN)/nrc up
 
 test: setup ## Run every test, on a RabbitMQ of their own
+	@tools/install-packages faketime
 	$(BIN)/pytest
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
@@ -30,6 +31,7 @@ bench: setup ## Measure latency and throughput on this machine
 	$(BIN)/python -m bench
 
 chaos: setup ## Do every fault under load and write the loss certificate; half an hour
+	@tools/install-packages faketime
 	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json
 
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
