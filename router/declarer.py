@@ -150,10 +150,7 @@ class Declarer:
         topology = of_abonnement(abonnement, self._catalogue.kanalen)
         owner = str(abonnement.uuid)
         before = await self._registry.declared_by(owner)
-        asked = [
-            *_noted([topology.exchange], [topology.queue], owner=owner),
-            *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
-        ]
+        asked = _noted_of(topology, owner=owner)
         keys = {(thing.kind, thing.key) for thing in asked}
         known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
         if not keys <= known:
@@ -163,10 +160,20 @@ class Declarer:
         await self._unbind(former)
         await self._registry.forget_declared(former)
 
+    async def note_abonnementen(self) -> None:
+        """Note what all of them have, in one write; each would otherwise write for itself."""
+        known = {each for each in await self._registry.declared() if each.orphan_since is None}
+        asked = [
+            thing
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            for thing in _noted_of(of_abonnement(abonnement, self._catalogue.kanalen), owner=str(uuid))
+            if thing not in known
+        ]
+        await self._registry.note_declared(asked)
+
     async def _declare_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
         """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
-        missing_queue = await self.messages_in(topology.queue.name) is None
-        if missing_queue and await self.exists(Thing.exchange(topology.exchange.name)):
+        if await self._strays_come(topology):
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
         async with self._channel() as channel:
@@ -177,6 +184,17 @@ class Declarer:
                 await _bind(channel, binding)
         await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
         self._renewals.stands(abonnement.uuid)
+
+    async def _strays_come(self, topology: AbonnementTopology) -> bool:
+        """Whether what is published for it becomes a stray now: its queue is missing behind its exchange."""
+        async with self._channel() as channel:
+            with suppress(ChannelNotFoundEntity):
+                await channel.declare_exchange(topology.exchange.name, passive=True)
+                try:
+                    await channel.declare_queue(topology.queue.name, passive=True)
+                except ChannelNotFoundEntity:
+                    return True
+        return False
 
     async def _declare_filtered(self, way: Filtered) -> None:
         """Declare → feed → match. The exchange may go with its last binding in between: again."""
@@ -268,6 +286,13 @@ def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str
     return [
         *(Declared(DeclaredKind.EXCHANGE, exchange.name, owner) for exchange in exchanges),
         *(Declared(DeclaredKind.QUEUE, queue.name, owner) for queue in queues),
+    ]
+
+
+def _noted_of(topology: AbonnementTopology, *, owner: str) -> list[Declared]:
+    return [
+        *_noted([topology.exchange], [topology.queue], owner=owner),
+        *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
     ]
 
 
