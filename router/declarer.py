@@ -155,10 +155,7 @@ class Declarer:
         topology = of_abonnement(abonnement, self._catalogue.kanalen)
         owner = str(abonnement.uuid)
         before = await self._registry.declared_by(owner)
-        asked = [
-            *_noted([topology.exchange], [topology.queue], owner=owner),
-            *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
-        ]
+        asked = _noted_of(topology, owner=owner)
         keys = {(thing.kind, thing.key) for thing in asked}
         known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
         if not keys <= known:
@@ -168,15 +165,28 @@ class Declarer:
         await self._unbind(former)
         await self._registry.forget_declared(former)
 
+    async def note_abonnementen(self) -> None:
+        """Note what all of them have, in one write; each would otherwise write for itself."""
+        known = {each for each in await self._registry.declared() if each.orphan_since is None}
+        asked = [
+            thing
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            for thing in _noted_of(of_abonnement(abonnement, self._catalogue.kanalen), owner=str(uuid))
+            if thing not in known
+        ]
+        await self._registry.note_declared(asked)
+
     async def _declare_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
         """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
-        missing_queue = await self.messages_in(topology.queue.name) is None
-        if missing_queue and await self.exists(Thing.exchange(topology.exchange.name)):
+        # In this order: a queue that goes in between is noticed at the next look.
+        strays_come = await self._exchange_is_there(topology.exchange.name)
+        new = await self.messages_in(topology.queue.name) is None
+        if new and strays_come:
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
         async with self._channel() as channel:
             await self.declare_queue(channel, topology.queue)
-        await self._rest(new=missing_queue)
+        await self._rest(new=new)
         async with self._channel() as channel:
             await _bind(channel, topology.back)
             await _declare_exchange(channel, topology.exchange)
@@ -237,6 +247,14 @@ class Declarer:
         """Whether it is there."""
         return not await self.missing([thing])
 
+    async def _exchange_is_there(self, name: str) -> bool:
+        async with self._channel() as channel:
+            try:
+                await channel.declare_exchange(name, passive=True)
+            except ChannelNotFoundEntity:
+                return False
+            return True
+
     async def messages_in(self, queue: str) -> int | None:
         """How many messages are ready in a queue; None when there is no such queue."""
         async with self._channel() as channel:
@@ -281,6 +299,13 @@ def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str
     return [
         *(Declared(DeclaredKind.EXCHANGE, exchange.name, owner) for exchange in exchanges),
         *(Declared(DeclaredKind.QUEUE, queue.name, owner) for queue in queues),
+    ]
+
+
+def _noted_of(topology: AbonnementTopology, *, owner: str) -> list[Declared]:
+    return [
+        *_noted([topology.exchange], [topology.queue], owner=owner),
+        *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
     ]
 
 

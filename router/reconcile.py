@@ -88,6 +88,7 @@ class Reconcile:
 
     async def _abonnementen(self) -> None:
         """Declare them all: AMQP cannot list bindings, and to bind again what is bound costs little."""
+        await self._declarer.note_abonnementen()
         await asyncio.gather(*(self._abonnement(uuid) for uuid in list(self._catalogue.abonnementen)))
 
     async def _abonnement(self, uuid: UUID) -> None:
