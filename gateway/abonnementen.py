@@ -6,6 +6,7 @@ that the registry has it and its queue and bindings stand: what is published fro
 
 from __future__ import annotations
 
+import hmac
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -169,7 +170,8 @@ def _parse(gateway: Gateway, data: Any, *, named: set[str] | None = None) -> Abo
 def _wants_check(abonnement: Abonnement, asked: AbonnementRequest, named: set[str]) -> bool:
     if abonnement.state is not State.ACTIVE:
         return not named.isdisjoint({"callbackUrl", "auth"})
-    return (asked.callback_url, asked.auth) != (abonnement.callback_url, abonnement.auth)
+    same_auth = hmac.compare_digest(asked.auth.encode(), abonnement.auth.encode())
+    return asked.callback_url != abonnement.callback_url or not same_auth
 
 
 async def _check_callback(gateway: Gateway, *, url: str, auth: str) -> None:

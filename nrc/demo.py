@@ -7,6 +7,7 @@ nothing of the product's inside but the registry, for the application.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import secrets
 import time
@@ -247,7 +248,8 @@ class _Callback:
 
     async def _receive(self, request: web.Request) -> web.Response:
         at = time.perf_counter()
-        if request.headers.get("Authorization") != self.auth:
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(given, self.auth.encode()):
             return web.Response(status=401)
         # Without an id it is the test message, with which the API checks a callback.
         async with self._news:

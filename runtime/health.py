@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiohttp import web
 
+from runtime.log import logger
 from runtime.response_headers import make_safe
 from runtime.settings import Listen
 from schemas.errors import UsageError
+
+LIMITS: dict[str, Any] = {"access_log": None, "max_headers": 50}
+KEEP_ALIVE = 15.0  # seconds that an idle connection, or an unfinished header, may last
+
+log = logger(__name__)
 
 NotReady = Callable[[], Sequence[str]]
 
@@ -35,22 +44,54 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
             {"status": "not ready" if lines else "ok", "notReady": lines}, status=503 if lines else 200
         )
 
-    async def safe(_: web.Request, answer: web.StreamResponse) -> None:
-        make_safe(answer.headers, https=False)
-
     app = web.Application()
-    app.on_response_prepare.append(safe)
     app.add_routes([web.get("/health/live", live), web.get("/health/ready", ready)])
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app)
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 - set up
+    accept = functools.partial(_Protocol, runner.server)
     try:
         try:
-            await web.TCPSite(runner, *listen).start()
+            listening = await asyncio.get_running_loop().create_server(accept, *listen)
         except OSError as error:
             raise UsageError(f"NRC_HEALTH_LISTEN: {listen[0]}:{listen[1]}: {reason(error)}") from error
-        yield
+        try:
+            yield
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
+
+
+class _Protocol(web.RequestHandler):
+    """One client's connection: short, and what cannot be parsed gets an answer that tells nothing of us."""
+
+    def __init__(self, server: web.Server) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(server, loop=loop, **LIMITS, keepalive_timeout=KEEP_ALIVE)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("part of another answer has gone out already")
+        if exc is not None:
+            log.error("request failed", exc_info=exc)
+        answer = web.json_response({"status": "error"}, status=status)
+        make_safe(answer.headers, https=False)
+        answer.force_close()
+        return answer
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        # What the library refuses by itself (an unknown Expect) does not pass the application.
+        make_safe(resp.headers, https=False)
+        return await super().finish_response(request, resp, start_time)
 
 
 def reason(error: OSError) -> str:
