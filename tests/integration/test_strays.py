@@ -345,7 +345,7 @@ async def test_strays_wait_for_a_router(vhost: str, tmp_path: Path) -> None:
         sent = await stage.publish(5)
         assert await stage.depth(names.STRAY) == 5
         async with router():  # type: ignore[attr-defined]
-            await eventually(lambda: stage.holds(mine, 5))
+            await eventually(lambda: stage.holds(mine, 5), within=30)
         assert ids(await stage.arrived(mine)) == sent
         assert ids(await stage.arrived(other)) == sent
 
