@@ -134,6 +134,10 @@ class Run:
         """Let a fault last (shorter in the short form)."""
         await asyncio.sleep(max(seconds * self.share, 0.5))
 
+    def rounds(self, times: int) -> range:
+        """To do something so often (less in the short form, but once)."""
+        return range(max(1, round(times * self.share)))
+
     @asynccontextmanager
     async def fault(self) -> AsyncIterator[None]:
         """A fault, for as long as the context is open. Its end counts as that from which to recover."""

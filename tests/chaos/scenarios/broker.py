@@ -20,7 +20,7 @@ async def broker_restarted(run: Run) -> None:
 
 
 async def broker_killed(run: Run) -> None:
-    for _ in range(2):
+    for _ in run.rounds(2):
         async with run.fault():
             await run.system.kill_broker()
             await run.lasting(0.5)
@@ -29,7 +29,7 @@ async def broker_killed(run: Run) -> None:
 
 
 async def memory_alarm(run: Run) -> None:
-    for _ in range(3):
+    for _ in run.rounds(3):
         async with run.fault():
             await run.system.broker.alarm(True)
             await run.lasting(4)

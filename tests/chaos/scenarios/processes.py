@@ -7,7 +7,7 @@ from tests.chaos.run import Run, Scenario
 
 async def _kill_each(run: Run, names: list[str], *, rounds: int, between: int) -> None:
     """Kill each in turn and start it again, while the others go on."""
-    for _ in range(rounds):
+    for _ in run.rounds(rounds):
         for name in names:
             async with run.fault():
                 await run.system.kill(name)
@@ -29,7 +29,7 @@ async def deliverers_killed(run: Run) -> None:
 
 
 async def all_killed(run: Run) -> None:
-    for _ in range(3):
+    for _ in run.rounds(3):
         async with run.fault():
             await run.system.kill(*run.system.processes)
             await run.lasting(1)
@@ -38,7 +38,7 @@ async def all_killed(run: Run) -> None:
 
 
 async def _restart_each(run: Run, names: list[str], *, rounds: int, between: int) -> None:
-    for _ in range(rounds):
+    for _ in run.rounds(rounds):
         for name in names:
             async with run.fault():
                 await run.system.term(name)
