@@ -11,6 +11,10 @@ before. On a message that waits for its next attempt, and on one that is undeliv
                           wait queue alone decides
     nrc-undeliverable-at  RFC 3339 in UTC; on an undeliverable message only
 
+On one that was sent again out of the undeliverable, until it is delivered:
+
+    nrc-resent-at         RFC 3339 in UTC; from when on it is held, in place of when it was accepted
+
 The other headers that stay are those of its kenmerken (`k.…`). All else goes: RabbitMQ's own `x-death` on a
 message that is published again makes RabbitMQ drop it as a cycle.
 """
@@ -33,6 +37,7 @@ ATTEMPTS = "nrc-attempts"
 FAILURES = "nrc-failures"
 DUE = "nrc-due"
 UNDELIVERABLE_AT = "nrc-undeliverable-at"
+RESENT_AT = "nrc-resent-at"
 
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
@@ -75,6 +80,10 @@ class History:
         """This history with another `due`."""
         return replace(self, due=due)
 
+    def ended(self, reason: FailedAttempt) -> History:
+        """This history and why no attempt is made any more."""
+        return History(self.attempts, (*self.failures, reason)[-MAX_FAILURES:])
+
 
 def read_history(headers: Mapping[str, Any]) -> History:
     """The history that a message carries; of headers that make no sense, nothing is taken over."""
@@ -86,12 +95,24 @@ def read_history(headers: Mapping[str, Any]) -> History:
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers of a message's kenmerken, which stay with it."""
+    """The headers that stay with a message: of its kenmerken, and when it was sent again."""
     return {
         name: value
         for name, value in headers.items()
-        if name.startswith(KENMERK_PREFIX) and isinstance(value, str)
+        if (name.startswith(KENMERK_PREFIX) or name == RESENT_AT) and isinstance(value, str)
     }
+
+
+def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str]:
+    """The headers of a message that is sent again: those that stay, and nothing of its attempts."""
+    return {**kept_headers(headers), RESENT_AT: _text(at)}
+
+
+def in_queue_since(headers: Mapping[str, Any], accepted_at: datetime | None) -> datetime | None:
+    """When a message was accepted, or was sent again since; None when nothing says so."""
+    resent_at = _moment(headers.get(RESENT_AT))
+    accepted_at = accepted_at and _aware(accepted_at)
+    return max(resent_at, accepted_at) if resent_at and accepted_at else resent_at or accepted_at
 
 
 def write_headers(
@@ -166,10 +187,17 @@ def _failures(value: Any) -> tuple[FailedAttempt, ...]:
 def _failed_attempt(item: Any) -> FailedAttempt | None:
     match item:
         case {"at": str(at), "class": str(kind), "detail": str(detail)}:
-            try:
-                moment = datetime.fromisoformat(at)
-            except ValueError:
-                return None
-            moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            return FailedAttempt(moment, kind, _whole_number(item.get("status")), detail)
+            if (moment := _moment(at)) is not None:
+                return FailedAttempt(moment, kind, _whole_number(item.get("status")), detail)
     return None
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return _aware(datetime.fromisoformat(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

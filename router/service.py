@@ -25,6 +25,7 @@ from router.publishing import Publisher
 from router.readiness import topology_stands
 from router.renewals import Renewals
 from router.requests import EXPIRY
+from router.retention import Retention
 from router.strays import Strays
 from router.topology import REQUESTS_QUEUE, fixed
 from router.work import Work
@@ -116,6 +117,7 @@ class Router:
         self._registry = registry
         self._catalogue = catalogue
         self._report_ready = ready
+        self._retention = Retention(settings, catalogue=catalogue, publisher=self.publisher)
         self._standing = False
         self._streams_seen = False
         self._gone: set[UUID] = set()
@@ -164,9 +166,10 @@ class Router:
                 apply=work.abonnement,
             )
             homing = tasks.start("strays", self._strays(connection, work, strays))
+            retaining = tasks.start("retention", self._retain(connection, work))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            await asyncio.wait({work.unfit, closed, homing}, return_when=asyncio.FIRST_COMPLETED)
-            for ended in (work.unfit, homing):
+            await asyncio.wait({work.unfit, closed, homing, retaining}, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (work.unfit, homing, retaining):
                 if ended.done():
                     ended.result()
 
@@ -175,6 +178,10 @@ class Router:
         await work.active.wait()
         await self.publisher.wait_ready(PUBLISHER_READY)
         await strays.run(connection)
+
+    async def _retain(self, connection: AbstractConnection, work: Work) -> None:
+        await work.active.wait()
+        await self._retention.run(connection)
 
     async def _wait_standing(self, connection: AbstractConnection) -> None:
         await topology_stands(connection)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.depth import depths
-from router.names import ABONNEMENT_HEADER, KENMERK_PREFIX
+from router.history import resent_headers
+from router.names import ABONNEMENT_HEADER
 from router.publishing import Outgoing, Publisher
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerError, BrokerUnavailable
@@ -153,13 +154,12 @@ async def _send(
         standing[queue] = (await depths(connection, [queue]))[queue] is not None
     if not standing[queue]:
         return f"abonnement {item.abonnement} has no queue (any more)"
-    kept = {name: value for name, value in item.headers.items() if name.startswith(KENMERK_PREFIX)}
     again = Outgoing(
         exchange=names.RETURN,
         routing_key=queue,
         body=item.body,
         message_id=item.message_id,
-        headers=kept,
+        headers=resent_headers(item.headers, at=datetime.now(UTC)),
         timestamp=item.accepted_at,
     )
     try:

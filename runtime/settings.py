@@ -142,6 +142,19 @@ class Settings(BaseSettings):
         "Waiting times between attempts, comma-separated; after the last, a notificatie is undeliverable.",
         unit="s",
     )
+    hold_retention: int = setting(
+        14 * 24 * 3600,
+        "How long a notificatie may wait in an abonnement's queue, whatever the reason; after that it is "
+        "undeliverable.",
+        unit="s",
+        ge=1,
+    )
+    hold_budget: int = setting(
+        1024**3,
+        "How much may wait in an abonnement's queue; of more, the oldest are undeliverable. 0: any amount.",
+        unit="bytes",
+        ge=0,
+    )
     jwt_expiry: int = setting(3600, "Age (from iat) above which a token is refused.", unit="s", gt=0)
     time_leeway: int = setting(
         5, "How far an aanmaakdatum or a token's nbf may lie ahead.", unit="s", ge=0, le=3600

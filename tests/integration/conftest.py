@@ -79,9 +79,9 @@ def settings_for(vhost: str, folder: Path, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def running_router(vhost: str, folder: Path) -> AsyncIterator[Running]:
+async def running_router(vhost: str, folder: Path, **more: Any) -> AsyncIterator[Running]:
     """A router, with its registry in this folder."""
-    settings = settings_for(vhost, folder, retry_schedule="1,2")
+    settings = settings_for(vhost, folder, retry_schedule="1,2", **more)
     async with (
         running(serve, settings),
         open_registry(settings.registry_file) as registry,
