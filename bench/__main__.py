@@ -6,7 +6,9 @@ Without a name: the first three, which the README quotes.
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +101,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
     options = parser.parse_args()
+    # What was started is stopped then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     for name in options.which or QUOTED:
         BENCHMARKS[name](options)
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.plot import drawing
-from bench.system import System, consumer, counted, free_port, publish, system
+from bench.system import System, counted, counter, flood, free_port, system
 
 CHUNK = 20_000  # notificaties between two looks at how far the deliveries are
-CONCURRENCY = 16
 SETTLE = 10.0  # seconds before the first sample that counts, and after the last message
 
 
@@ -94,7 +93,7 @@ def memory(options: argparse.Namespace) -> None:
         time.sleep(SETTLE)
 
         samples.phase = "drain"
-        callback = opened.enter_context(consumer("count", port=port))
+        callback = opened.enter_context(counter(port))
         samples.callback = callback
         running.nrc("abonnement", "probe", abonnement.rpartition("/")[2])
         _until_delivered(callback, accepted, deadline)
@@ -122,10 +121,10 @@ def _publish(running: System, count: int, deadline: float) -> int:
     accepted = 0
     while accepted < count and time.monotonic() < deadline:
         running.fresh_token()
-        done = publish(running, count=min(CHUNK, count - accepted) - 1, concurrency=CONCURRENCY)
-        if set(done["statuses"]) != {"201"}:
-            print(f"  not all were accepted: {done['statuses']}", flush=True)
-        accepted += done["statuses"].get("201", 0)
+        statuses = flood(running, count=min(CHUNK, count - accepted))
+        if set(statuses) != {"201"}:
+            print(f"  not all were accepted: {statuses}", flush=True)
+        accepted += statuses.get("201", 0)
     return accepted
 
 

@@ -127,13 +127,26 @@ def system(**settings: str) -> Iterator[System]:
 
 
 @contextlib.contextmanager
-def consumer(kind: str = "note", *, port: int = 0) -> Iterator[str]:
+def consumer(kind: str = "note") -> Iterator[str]:
     """A callback in a process of its own, for as long as the context is open; its root URL.
 
     kind: one of those in bench/consumer.py.
     """
-    port = port or free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.consumer", str(port), kind])
+    port = free_port()
+    with _listening(port, "bench.consumer", str(port), kind) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def counter(port: int) -> Iterator[str]:
+    """The same for a callback that only counts, and costs little."""
+    with _listening(port, "bench.flood", "consume", str(port)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def _listening(port: int, *module: str) -> Iterator[str]:
+    process = subprocess.Popen([sys.executable, "-m", *module])
     try:
         for _ in range(200):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -154,6 +167,18 @@ def publish(running: System, *, count: int, concurrency: int, rate: float = 0, k
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
+
+
+def flood(running: System, *, count: int, concurrency: int = 64) -> dict[str, int]:
+    """Publish the same so many times, at little cost to the machine; how many answers had each status."""
+    words = ["publish", "--url", running.root, "--count", str(count), "--concurrency", str(concurrency)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.flood", *words],
+        env={**os.environ, "BENCH_AUTHORIZATION": running.authorization},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    statuses: dict[str, int] = json.loads(done.stdout)
+    return statuses
 
 
 def arrivals(callback: str, *, at_least: int, within: float = 120.0) -> dict[str, int]:
