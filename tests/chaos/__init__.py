@@ -26,6 +26,13 @@ needs settings, a command in front of a process, or a system in a state of its o
 Another address of RabbitMQ for one process: `run.system.processes[name].env["NRC_AMQP_URL"]`, before it is
 started.
 
+Scenarios with the same `make`, another way to make a system (behind proxies: scenarios/network.py; on three
+nodes: scenarios/nodes.py), share that system. `unfit` says why a scenario cannot run here; it is then shown
+as not run. `parts` are abonnementen that get a row of their own.
+
+Tools: `proxy` (cut, refuse, stall connections), `cluster` (three nodes), `clock` (jumps), `disk` (locks,
+files that do not grow, modes, RabbitMQ's disk alarm).
+
 To add a way in which a callback misbehaves: a function under `@behaviour` in `behaviours.py`. A scenario sets
 it with `await run.consumer.behave(run.path("everything"), "status", code=500)`, and back with
 `behave(path, "status")`. A callback that can be down alone gets a port of its own: `await

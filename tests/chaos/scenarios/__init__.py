@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import broker, callbacks, clocks, files, network, nodes, processes, topology
+from tests.chaos.scenarios import (
+    broker,
+    callbacks,
+    clocks,
+    files,
+    frozen,
+    network,
+    nodes,
+    processes,
+    topology,
+)
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
@@ -11,6 +21,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *topology.SCENARIOS,
     *callbacks.SCENARIOS,
     *files.SCENARIOS,
+    *frozen.SCENARIOS,
     *network.SCENARIOS,
     *nodes.SCENARIOS,
     *clocks.SCENARIOS,

@@ -1,0 +1,47 @@
+"""The certificate shows what was not run and the parts of a scenario, and counts neither of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.account import Account
+from tests.chaos.certificate import Circumstances, as_json, markdown
+from tests.chaos.run import Result, Run, Scenario
+
+CIRCUMSTANCES = Circumstances(date="1 May 2026", command="make chaos", rabbitmq="3.10.8", seconds=60.0)
+
+
+async def _nothing(_: Run) -> None:
+    raise AssertionError("not to be run")
+
+
+def _row(page: str, name: str) -> list[str]:
+    (line,) = (line for line in page.splitlines() if line.startswith(f"| {name} |") and line.count("|") > 4)
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.fixture
+def results() -> list[Result]:
+    with_parts = Scenario("callbacks", "They misbehave.", _nothing, parts={"a-slow-one": "It hangs."})
+    left_out = Scenario("clocks jump", "They jump.", _nothing)
+    whole = Account(accepted=100, to_deliver=150, delivered=150)
+    part = Account(accepted=100, to_deliver=50, delivered=50)
+    return [
+        Result(with_parts, whole, {}, 30.0, parts={"a-slow-one": part}),
+        Result(left_out, Account(), {}, 0.0, not_run="there is no clock"),
+    ]
+
+
+def test_what_was_not_run_says_why(results: list[Result]) -> None:
+    page = markdown(results, CIRCUMSTANCES)
+    assert "**Lost: 0** of 100 accepted notificaties, 150 deliveries, over 1 scenarios. Not run: 1." in page
+    assert _row(page, "clocks jump")[1] == "not run: there is no clock"
+    told = as_json(results, CIRCUMSTANCES)
+    assert [each["not_run"] for each in told["scenarios"]] == ["", "there is no clock"]
+
+
+def test_a_part_has_a_row_and_is_not_counted_twice(results: list[Result]) -> None:
+    page = markdown(results, CIRCUMSTANCES)
+    assert _row(page, "… a slow one")[1:4] == ["", "50", "50"]
+    assert _row(page, "**Together**")[1:4] == ["100", "150", "150"]
+    assert as_json(results, CIRCUMSTANCES)["scenarios"][0]["parts"]["a-slow-one"]["delivered"] == 50
