@@ -1,8 +1,9 @@
-"""`nrc undeliverable …`: what could not be delivered, and sending it once more."""
+"""`nrc undeliverable …`: what could not be delivered, sending it once more, and removing it."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from nrc.cli.showing import as_json, json_option, note, printable, table
 from nrc.exits import Exit
 from router.history import UNDELIVERABLE_AT, FailedAttempt, read_history
 from router.publishing import Publisher
-from router.undeliverable import Resent, Undeliverable, look, resend
+from router.undeliverable import Resent, Undeliverable, look, remove, resend
 from runtime.lifecycle import Tasks
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
@@ -26,7 +27,7 @@ READY_TIMEOUT = 5.0
 
 @click.group()
 def undeliverable() -> None:
-    """Notificaties that could not be delivered after every attempt; nothing removes them but resend."""
+    """Notificaties that could not be delivered after every attempt; they stay until resent or removed."""
 
 
 @undeliverable.command("list")
@@ -102,16 +103,10 @@ def show(id_: str, json_: bool) -> None:
 @json_option
 def resend_(ids: tuple[str, ...], abonnement: UUID | None, json_: bool) -> None:
     """Deliver notificaties again, with as many attempts as a new one. Exit code 1 when any could not be."""
-    if not ids and abonnement is None:
-        raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
-    chosen = frozenset(ids)
-
-    def wanted(item: Undeliverable) -> bool:
-        return abonnement in (None, item.abonnement) and (not chosen or item.message_id in chosen)
-
+    wanted = _selection(ids, abonnement)
     done: list[Resent] = []
     carry_out(_resend(load_settings(), wanted=wanted, done=done))
-    missing = sorted(chosen - {resent.item.message_id for resent in done})
+    missing = sorted(frozenset(ids) - {resent.item.message_id for resent in done})
     problems = [resent for resent in done if resent.problem]
     if json_:
         as_json(
@@ -131,6 +126,51 @@ def resend_(ids: tuple[str, ...], abonnement: UUID | None, json_: bool) -> None:
         sys.exit(Exit.FAILED)
 
 
+@undeliverable.command("remove")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option(
+    "--abonnement", type=click.UUID, metavar="UUID", help="Only (without ID: all) those for this one."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: bool) -> None:
+    """Remove notificaties for good: they will not be delivered. Exit code 1 when any ID is not there."""
+    wanted = _selection(ids, abonnement)
+    settings = load_settings()
+    if not yes:
+        found = carry_out(_look(settings, wanted=wanted, limit=sys.maxsize))
+        if found:
+            click.confirm(f"remove {len(found)} for good?", abort=True, err=True)
+    done: list[Undeliverable] = []
+
+    def tell(item: Undeliverable) -> None:
+        done.append(item)
+        if not json_:
+            click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
+
+    carry_out(_remove(settings, wanted=wanted, tell=tell))
+    missing = sorted(frozenset(ids) - {item.message_id for item in done})
+    if json_:
+        as_json({"removed": [_key(item) for item in done], "missing": missing})
+    elif not done:
+        click.echo("nothing removed")
+    for id_ in missing:
+        note(f"{printable(id_)}: is not there")
+    if missing:
+        sys.exit(Exit.FAILED)
+
+
+def _selection(ids: tuple[str, ...], abonnement: UUID | None) -> Callable[[Undeliverable], bool]:
+    if not ids and abonnement is None:
+        raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
+    chosen = frozenset(ids)
+
+    def wanted(item: Undeliverable) -> bool:
+        return abonnement in (None, item.abonnement) and (not chosen or item.message_id in chosen)
+
+    return wanted
+
+
 async def _look(settings: Settings, *, wanted: Any, limit: int) -> list[Undeliverable]:
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
@@ -144,6 +184,17 @@ async def _resend(settings: Settings, *, wanted: Any, done: list[Resent]) -> Non
         tasks.start("publishing", publisher.run())
         await publisher.wait_ready(READY_TIMEOUT)
         await resend(link.connection, publisher, wanted=wanted, tell=done.append)
+
+
+async def _remove(
+    settings: Settings,
+    *,
+    wanted: Callable[[Undeliverable], bool],
+    tell: Callable[[Undeliverable], None],
+) -> None:
+    async with opened_link(settings) as link:
+        assert link.connection is not None  # noqa: S101 - opened
+        await remove(link.connection, wanted=wanted, tell=tell)
 
 
 def _key(item: Undeliverable) -> dict[str, object]:

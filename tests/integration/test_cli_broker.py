@@ -36,10 +36,13 @@ from tests.make import a_kanaal, an_abonnement
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-async def nrc(router: Running, *arguments: str, **env: str) -> Ran:
+async def nrc(router: Running, *arguments: str, stdin: bytes | None = None, **env: str) -> Ran:
     """A command with this router's registry and broker."""
     return await nrc_process(
-        router.settings.state_dir, *arguments, env={"NRC_AMQP_URL": router.settings.amqp_url[0], **env}
+        router.settings.state_dir,
+        *arguments,
+        stdin=stdin,
+        env={"NRC_AMQP_URL": router.settings.amqp_url[0], **env},
     )
 
 
@@ -171,6 +174,7 @@ async def test_queues(router: Running) -> None:
     }
     assert lines[names.abonnement_queue(missing.uuid)]["messages"] is None
     assert lines[names.wait_queue(2048)]["messages"] == lines[names.UNDELIVERABLE]["messages"] == 0
+    assert lines[names.STRAY]["messages"] == 0
     assert lines[names.REQUESTS]["consumers"] == 1
     plain = (await nrc(router, "queues", NRC_RETRY_SCHEDULE="1,2")).out.splitlines()
     assert len(plain) == len(lines) + 1
@@ -382,6 +386,36 @@ async def test_resend_of_what_rabbitmq_itself_put_there(router: Running) -> None
         ["orphan", str(removed.uuid)],
         ["unknown", "unknown"],
     ]
+
+
+async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) -> None:
+    one, other = uuid4(), uuid4()
+    for number in range(3):
+        for abonnement in (one, other):
+            await lay_out(router, f"id-{number}", abonnement)
+    before = await everything(router)
+    assert (await nrc(router, "undeliverable", "remove")).code == 2, "all of everyone is not meant"
+    asked = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"n\n")
+    assert asked.code == 1
+    assert "remove 3 for good?" in asked.err
+    assert await everything(router) == before
+    sure = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"y\n")
+    assert sure.code == 0
+    assert sure.out.splitlines() == [f"id-{number} removed (abonnement {one})" for number in range(3)]
+    assert await everything(router) == [(f"id-{number}", other) for number in range(3)]
+    ran = await nrc(router, "undeliverable", "remove", "id-1", "id-7", "--yes", "--json")
+    assert (ran.code, ran.err) == (1, "id-7: is not there\n")
+    assert ran.json() == {"removed": [{"id": "id-1", "abonnement": str(other)}], "missing": ["id-7"]}
+    assert await everything(router) == [("id-0", other), ("id-2", other)]
+
+
+async def test_many_keep_their_order_when_looked_at(router: Running) -> None:
+    """RabbitMQ 3.10 loses it when more than 32 are given back at once."""
+    for number in range(150):
+        await lay_out(router, f"id-{number}", uuid4())
+    wanted = [f"id-{number}" for number in range(150)]
+    for _ in range(3):
+        assert [message_id for message_id, _ in await everything(router)] == wanted
 
 
 async def test_what_failed_for_good_is_delivered_after_a_resend(router: Running) -> None:
