@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
     parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory: wait for a dead callback")
+    parser.add_argument("--abonnementen", type=int, default=1, help="memory: to which each is delivered")
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
     options = parser.parse_args()

@@ -100,11 +100,16 @@ def memory(options: argparse.Namespace) -> None:
         samples.phase = "drained"
         time.sleep(SETTLE)
 
+        each = options.abonnementen
+        for _ in range(each - 1):
+            running.subscribe(callback, "zaken")
         samples.phase = "deliver"
-        while accepted < options.count and time.monotonic() < deadline:
-            accepted += _publish(running, min(CHUNK, options.count - accepted), deadline)
-            _until_delivered(callback, accepted - CHUNK, deadline)
-        _until_delivered(callback, accepted, deadline)
+        wanted = accepted
+        while wanted < options.count and time.monotonic() < deadline:
+            more = _publish(running, min(CHUNK, (options.count - wanted) // each or 1), deadline)
+            accepted, wanted = accepted + more, wanted + more * each
+            _until_delivered(callback, wanted - CHUNK, deadline)
+        _until_delivered(callback, wanted, deadline)
         samples.phase = "end"
         time.sleep(SETTLE)
         samples.stop()
@@ -113,6 +118,7 @@ def memory(options: argparse.Namespace) -> None:
     (options.out / "memory.svg").write_text(
         drawing([(seconds, phase, rss) for seconds, phase, _, rss in samples.rows])
     )
+    print(f"{wanted - delivered} of what was accepted not delivered yet")
     _tell(samples, accepted=accepted, delivered=delivered)
 
 
