@@ -163,7 +163,7 @@ class System:
 
     async def call(self, method: str, path: str, body: Any = None, *, within: float = 30.0) -> Any:
         """The JSON answer of the API, asked again after each 503. Raises RuntimeError for other refusals."""
-        until = time.monotonic() + within
+        until, told = time.monotonic() + within, "no connection"
         async with self.api() as session:
             while True:
                 with suppress(aiohttp.ClientConnectionError):
@@ -176,7 +176,7 @@ class System:
                         if answer.status != 503:
                             raise RuntimeError(f"{method} {path}: {answer.status} {told}")
                 if time.monotonic() > until:
-                    raise RuntimeError(f"{method} {path}: no success within {within:g} s")
+                    raise RuntimeError(f"{method} {path}: no success within {within:g} s; last: {told}")
                 await asyncio.sleep(0.2)
 
     async def subscribe(self, wanted: load.Wanted, callback: str) -> UUID:
