@@ -1,4 +1,4 @@
-"""`python -m bench [latency] [throughput] [filters] [neighbour] [memory]`: figures that the documents quote.
+"""`python -m bench [latency] [throughput] [filters] [neighbour] [memory] [walk]`: figures of the documents.
 
 Without a name: the first three, which the README quotes.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.memory import memory
 from bench.neighbour import neighbour
 from bench.system import arrivals, consumer, publish, system
+from bench.walk import walking
 
 ZAKEN = {"naam": "zaken", "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"]}
 MATCHING = {"bronorganisatie": "224557609"}
@@ -85,7 +86,7 @@ QUOTED: dict[str, Callable[[argparse.Namespace], None]] = {
     "throughput": throughput,
     "filters": filters,
 }
-BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory}
+BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory, "walk": walking}
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=5000)
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
     parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
-    parser.add_argument("--backlog", type=int, default=100_000, help="memory: wait for a dead callback")
+    parser.add_argument("--backlog", type=int, default=100_000, help="memory and walk: messages that wait")
     parser.add_argument("--abonnementen", type=int, default=1, help="memory: to which each is delivered")
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")

@@ -87,12 +87,12 @@ def is_due(known: Known | None, messages: int, *, now: float, limits: Limits) ->
     return could_be_over and (messages >= known.messages * GROWTH or messages * known.average > limits.budget)
 
 
-def excess(survey: Survey, messages: int, *, limits: Limits) -> float:
-    """The bytes of the oldest that have to go, of a queue with so many messages.
+def excess(survey: Survey, *, behind: int, limits: Limits) -> float:
+    """The bytes of the oldest that have to go.
 
-    Those that the walk did not come to are taken to be as large as those that it saw.
+    behind: the messages that the walk did not come to; they are taken to be as large as those that it saw.
     """
-    total = sum(survey.sizes) + max(0, messages - len(survey.sizes)) * survey.average
+    total = sum(survey.sizes) + behind * survey.average
     return total - limits.budget * FILLED if 0 < limits.budget < total else 0.0
 
 

@@ -134,12 +134,15 @@ class Retention:
         await walk(own, queue, at_most=min(messages, FARTHEST), look=look)
         took = time.monotonic() - started
         before = time.time() - self._limits.retention
-        over = excess(survey, messages, limits=self._limits)
-        log.debug("walked through", abonnement=str(uuid), messages=len(survey.sizes), took=round(took, 3))
+        seen = len(survey.sizes)
+        # Fewer than there were: what is not there any more was delivered meanwhile.
+        behind = messages - seen if seen == FARTHEST else 0
+        over = excess(survey, behind=behind, limits=self._limits)
+        log.debug("walked through", abonnement=str(uuid), messages=seen, took=round(took, 3))
         moved = 0
         if at_most := how_far(survey, before=before, over=over):
             moved = await self._move(own, uuid, at_most=at_most, before=before, over=over)
-        self._known[uuid] = Known(messages - moved, survey.average, at=time.monotonic(), took=took)
+        self._known[uuid] = Known(seen + behind - moved, survey.average, at=time.monotonic(), took=took)
 
     async def _move(
         self, own: AbstractConnection, uuid: UUID, *, at_most: int, before: float, over: float

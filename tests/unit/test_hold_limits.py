@@ -52,7 +52,7 @@ def test_when_a_queue_is_looked_through(known: Known | None, messages: int, afte
 def test_without_a_budget_only_age_counts() -> None:
     assert not is_due(Known(5, 1e6, 0, 0.01), 10**6, now=60, limits=UNLIMITED)
     assert is_due(Known(5, 1e6, 0, 0.01), 10**6, now=7 * 3600, limits=UNLIMITED)
-    assert excess(a_survey((10**12, 0)), 1, limits=UNLIMITED) == 0
+    assert excess(a_survey((10**12, 0)), behind=0, limits=UNLIMITED) == 0
 
 
 def test_a_queue_that_was_emptied_between_is_measured_when_it_grows_again() -> None:
@@ -64,18 +64,18 @@ def test_a_queue_that_was_emptied_between_is_measured_when_it_grows_again() -> N
 def test_the_oldest_go_until_nine_tenths_of_the_budget_are_left() -> None:
     limits = Limits(retention=DAY, budget=1000, max_body=1024)
     survey = a_survey((400, 50), (10, 50), (300, 50), (300, 50))
-    assert excess(survey, 4, limits=limits) == pytest.approx(110)
+    assert excess(survey, behind=0, limits=limits) == pytest.approx(110)
     assert how_far(survey, before=0, over=110) == 1
     assert how_far(survey, before=0, over=400) == 1
     assert how_far(survey, before=0, over=401) == 2
-    assert excess(a_survey((400, 50), (600, 50)), 2, limits=limits) == 0
+    assert excess(a_survey((400, 50), (600, 50)), behind=0, limits=limits) == 0
 
 
 def test_those_behind_the_last_message_seen_are_taken_to_be_alike() -> None:
     limits = Limits(retention=DAY, budget=1000, max_body=1024)
-    assert excess(a_survey((100, 50), (100, 50)), 9, limits=limits) == 0
-    assert excess(a_survey((100, 50), (100, 50)), 11, limits=limits) == pytest.approx(200)
-    assert excess(a_survey(), 5, limits=limits) == 0
+    assert excess(a_survey((100, 50), (100, 50)), behind=7, limits=limits) == 0
+    assert excess(a_survey((100, 50), (100, 50)), behind=9, limits=limits) == pytest.approx(200)
+    assert excess(a_survey(), behind=5, limits=limits) == 0
 
 
 def test_what_is_too_old_goes_wherever_it_stands() -> None:
