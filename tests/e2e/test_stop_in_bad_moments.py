@@ -46,6 +46,7 @@ async def process(
         "NRC_STATE_DIR": str(folder),
         "NRC_STOP_TIMEOUT": f"{STOP_TIMEOUT:g}",
         "NRC_GATEWAY_LISTEN": f"127.0.0.1:{free_port()}",
+        "NRC_CALLBACK_ALLOW_LOOPBACK": "true",
     }
     env = environment(**(own | settings))
     async with running(*NRC, name, env=env, cwd=folder) as run:
