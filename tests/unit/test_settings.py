@@ -50,6 +50,8 @@ WRONG = {
     "callback_require_https": "perhaps",
     "callback_ca_file": "/",
     "retry_schedule": "5,0",
+    "hold_retention": "0",
+    "hold_budget": "-1",
     "jwt_expiry": "-1",
     "time_leeway": "5s",
     "legacy_tokens": "perhaps",
