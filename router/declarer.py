@@ -43,7 +43,10 @@ log = logger(__name__)
 
 
 class Declarer:
-    """Declares through one connection, at most `at_once` channels at a time."""
+    """Declares through one connection, at most `at_once` channels at a time.
+
+    under_way: the abonnementen that are being declared.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Declarer:
         self._turns = asyncio.Semaphore(at_once)
         self._idle: list[AbstractChannel] = []
         self._resting = Resting()
+        self.under_way: set[UUID] = set()
 
     # -- channels: kept and used again; an error closes the one on which it happened
 
@@ -145,7 +149,11 @@ class Declarer:
             abonnement = self._catalogue.abonnementen.get(uuid)
             if abonnement is None:
                 return False
-            await self._declare(abonnement)
+            self.under_way.add(uuid)
+            try:
+                await self._declare(abonnement)
+            finally:
+                self.under_way.discard(uuid)
             return True
 
     def _lock(self, uuid: UUID) -> asyncio.Lock:

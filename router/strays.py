@@ -9,7 +9,7 @@ same id) than not. Only the active router does this. Declares nothing itself.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ from runtime.amqp import AMQP_ERRORS, describe
 from runtime.lifecycle import Tasks
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
-from schemas.errors import BrokerError, NrcError, ParseError
+from schemas.errors import BrokerError, BrokerUnfit, NrcError, ParseError
 from schemas.jsontext import read_json
 
 PREFETCH = 200
@@ -169,8 +169,8 @@ class Strays:
         try:
             await self._find_missing(connection, strays)
             await self._bind_suspects(strays)
-        except NrcError as error:
-            self._report_failure(str(error), len(strays))
+        except (NrcError, *AMQP_ERRORS) as error:
+            self._report_failure(describe(error), len(strays))
             await _give_back(strays)
             return False
         done = await asyncio.gather(*(self._settle(stray) for stray in strays))
@@ -179,7 +179,10 @@ class Strays:
         return all(done)
 
     async def _find_missing(self, connection: AbstractConnection, strays: Sequence[Stray]) -> None:
-        """Declare what is missing now of all that these may be for, and so know it when they are judged."""
+        """Declare what is missing now of all that these may be for, and so know it when they are judged.
+
+        What is being declared already is waited for: before its queue is bound nothing reaches it.
+        """
         kanalen = {stray.kanaal for stray in strays}
         only = {stray.only for stray in strays}
         queues = {
@@ -187,8 +190,10 @@ class Strays:
             for uuid, abonnement in self._catalogue.abonnementen.items()
             if uuid in only or any(group.naam in kanalen for group in abonnement.kanalen)
         }
-        for thing in await missing(connection, [*queues]):
-            await self._apply(queues[thing])
+        gone = {queues[thing] for thing in await missing(connection, [*queues])}
+        unbound = {uuid for uuid in queues.values() if not self._renewals.is_standing(uuid)}
+        # One that is unfit is its own fault: the others need not wait.
+        await self._apply_all(gone | unbound, but=(BrokerUnfit,))
 
     async def _bind_suspects(self, strays: Sequence[Stray]) -> None:
         """Those that nothing explains: a binding may be gone, or an older router declared the queue again."""
@@ -200,12 +205,17 @@ class Strays:
             log.warning("strays of an unknown abonnement: sent to all that match", matching=len(suspects))
         for uuid in suspects & abonnementen.keys():
             await self._renewals.open(abonnementen[uuid], note=False)
-        for uuid in suspects:
-            try:
-                await self._apply(uuid)
-            except NrcError as error:
-                # It stays open and does not stand; the others need not wait for it.
-                log.debug("suspect not bound", abonnement=str(uuid), reason=str(error))
+        # One that cannot be bound stays open and does not stand.
+        await self._apply_all(suspects, but=(NrcError, *AMQP_ERRORS))
+
+    async def _apply_all(self, uuids: Set[UUID], *, but: tuple[type[BaseException], ...]) -> None:
+        """Together, since a new queue rests before it is bound. Raises the first error that is not `but`."""
+        results = await asyncio.gather(*map(self._apply, uuids), return_exceptions=True)
+        for uuid, error in zip(uuids, results, strict=True):
+            if isinstance(error, but):
+                log.debug("not bound", abonnement=str(uuid), reason=describe(error))
+            elif isinstance(error, BaseException):
+                raise error
 
     async def _settle(self, stray: Stray) -> bool:
         verdict = judge(stray, self._catalogue.abonnementen.values(), self._renewals)
@@ -220,7 +230,7 @@ class Strays:
                 self._report_nobodys(stray, known=verdict.known)
             await stray.message.ack()
         except (BrokerError, *AMQP_ERRORS) as error:
-            self._report_failure(str(error) if isinstance(error, BrokerError) else describe(error), 1)
+            self._report_failure(describe(error), 1)
             return await _give_back([stray])
         return True
 

@@ -7,15 +7,16 @@ not read the history of failures that a message carries (`history`).
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
@@ -23,12 +24,9 @@ from router.depth import depths
 from router.history import resent_headers
 from router.names import ABONNEMENT_HEADER
 from router.publishing import Outgoing, Publisher
+from router.walk import Look, Remove, walk
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerError, BrokerUnavailable
-
-GET_TIMEOUT = 10.0  # seconds
-GIVE_BACK = 16  # messages
-GIVE_BACK_TIMEOUT = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +48,16 @@ class Resent:
     problem: str = ""
 
 
-def read(message: AbstractIncomingMessage) -> Undeliverable:
+def read(message: DeliveredMessage) -> Undeliverable:
     """A message of `nrc.undeliverable`, whoever put it there."""
+    properties = message.header.properties
+    headers = properties.headers or {}
     return Undeliverable(
-        message_id=message.message_id or "",
-        abonnement=_abonnement(message.headers, message.routing_key or ""),
-        headers=message.headers,
+        message_id=properties.message_id or "",
+        abonnement=_abonnement(headers, message.routing_key or ""),
+        headers=headers,
         body=message.body,
-        accepted_at=message.timestamp,
+        accepted_at=properties.timestamp,
     )
 
 
@@ -72,17 +72,24 @@ def _abonnement(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
 
 
 async def look(
-    connection: AbstractConnection, *, wanted: Callable[[Undeliverable], bool], limit: int
+    connection: AbstractConnection,
+    *,
+    wanted: Callable[[Undeliverable], bool],
+    limit: int,
+    at_most: int = sys.maxsize,
 ) -> list[Undeliverable]:
-    """The first `limit` that are `wanted`, oldest first; they stay where they are."""
+    """The first `limit` that are `wanted`, oldest first; they stay where they are.
+
+    at_most: how many are looked at.
+    """
     found: list[Undeliverable] = []
 
-    async def visit(item: Undeliverable) -> bool:
-        if wanted(item):
+    def see(message: DeliveredMessage) -> bool:
+        if len(found) < limit and wanted(item := read(message)):
             found.append(item)
         return False
 
-    await _walk(connection, visit, enough=lambda: len(found) >= limit)
+    await _walk(connection, see, at_most=at_most)
     return found
 
 
@@ -101,19 +108,18 @@ async def resend(
     sent: set[tuple[str, UUID | None]] = set()
     standing: dict[str, bool] = {}
 
-    async def visit(item: Undeliverable) -> bool:
+    async def send(message: DeliveredMessage) -> bool:
+        item = read(message)
         key = (item.message_id, item.abonnement)
         # A queue may go while this runs, and `nrc.return` then brings the message here: not a second time.
-        if key in sent or not wanted(item):
-            return False
-        problem = await _send(connection, publisher, item, standing)
-        tell(Resent(item, problem))
-        if problem:
+        if key in sent:
             return False
         sent.add(key)
-        return True
+        problem = await _send(connection, publisher, item, standing)
+        tell(Resent(item, problem))
+        return not problem
 
-    await _walk(connection, visit)
+    await _walk(connection, lambda message: wanted(read(message)), remove=send)
 
 
 async def remove(
@@ -124,64 +130,22 @@ async def remove(
 ) -> None:
     """Take each that is `wanted` out for good. tell: called with each. Raises BrokerUnavailable."""
 
-    async def visit(item: Undeliverable) -> bool:
-        if not wanted(item):
-            return False
-        tell(item)
+    async def out(message: DeliveredMessage) -> bool:
+        tell(read(message))
         return True
 
-    await _walk(connection, visit)
+    await _walk(connection, lambda message: wanted(read(message)), remove=out)
 
 
 async def _walk(
-    connection: AbstractConnection,
-    visit: Callable[[Undeliverable], Awaitable[bool]],
-    *,
-    enough: Callable[[], bool] = lambda: False,
+    connection: AbstractConnection, look: Look, *, remove: Remove | None = None, at_most: int = sys.maxsize
 ) -> None:
-    """Show each message to `visit`, which says whether it goes; the others are back in their place after."""
     try:
-        async with connection.channel() as channel:
-            queue = await channel.declare_queue(names.UNDELIVERABLE, passive=True)
-            kept: list[int] = []
-            try:
-                while not enough():
-                    message = await queue.get(fail=False, timeout=GET_TIMEOUT)
-                    if message is None:
-                        break
-                    if await visit(read(message)):
-                        await message.ack()
-                    elif message.delivery_tag is not None:
-                        kept.append(message.delivery_tag)
-            finally:
-                await _give_back(channel, kept)
+        await walk(connection, names.UNDELIVERABLE, at_most=at_most, look=look, remove=remove)
     except ChannelNotFoundEntity as error:
         raise BrokerUnavailable(f"{names.UNDELIVERABLE} is not there; has a router run?") from error
     except AMQP_ERRORS as error:
         raise BrokerUnavailable(describe(error)) from error
-
-
-async def _give_back(channel: AbstractChannel, tags: Sequence[int]) -> None:
-    """Give all of these back, in their order.
-
-    Of more than 32 that it gets at once RabbitMQ 3.10 loses the order, also when each is given back by
-    itself: so some, and the next when those are ready again.
-    """
-    underlay = await channel.get_underlay_channel()
-    for start in range(0, len(tags), GIVE_BACK):
-        some = tags[start : start + GIVE_BACK]
-        before = await _ready(channel)
-        for tag in some:
-            await underlay.basic_nack(tag, requeue=True)
-        with suppress(TimeoutError):  # others may take from it meanwhile
-            async with asyncio.timeout(GIVE_BACK_TIMEOUT):
-                while await _ready(channel) < before + len(some):
-                    pass
-
-
-async def _ready(channel: AbstractChannel) -> int:
-    found = await channel.declare_queue(names.UNDELIVERABLE, passive=True)
-    return found.declaration_result.message_count or 0
 
 
 async def _send(

@@ -21,9 +21,7 @@ from router.renewals import Renewals
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
-from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnfit, NrcError
-from schemas.kanaal import Kanaal
 from store.registry import Registry
 
 SECOND_LOOK = 0.5  # seconds
@@ -152,23 +150,31 @@ class Work:
 
     async def _watch(self) -> None:
         """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
-        missing = set(await self._reconcile.missing())
+        missing = await self._missing()
         if missing:
             # What was asked for a moment ago may be about to be declared.
             await asyncio.sleep(SECOND_LOOK)
-            missing &= set(await self._reconcile.missing())
+            missing &= await self._missing()
         if not missing:
             return
         log.warning("deleted by hand, declared again", missing=sorted(thing.name for thing in missing)[:20])
-        affected = [
-            uuid
-            for uuid, abonnement in self._catalogue.abonnementen.items()
-            if not missing.isdisjoint(_own_things(abonnement, self._catalogue.kanalen))
-        ]
-        for uuid in affected:
-            await self.abonnement(uuid)
-        if await self._reconcile.missing():
+        affected = [uuid for uuid in self._catalogue.abonnementen if not missing.isdisjoint(self._own(uuid))]
+        # Together: a new queue rests before it is bound.
+        await asyncio.gather(*map(self.abonnement, affected))
+        if await self._missing():
             await self._compare(dry_run=False)
+
+    async def _missing(self) -> set[Thing]:
+        """What is not there, but for what is being declared."""
+        missing = set(await self._reconcile.missing())
+        for uuid in self._declarer.under_way & self._catalogue.abonnementen.keys() if missing else ():
+            missing -= self._own(uuid)
+        return missing
+
+    def _own(self, uuid: UUID) -> set[Thing]:
+        """What an abonnement needs that is not everyone's."""
+        topology = of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen)
+        return {Thing.queue(topology.queue.name), *(Thing.exchange(each.name) for each in topology.exchanges)}
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
@@ -178,8 +184,3 @@ class Work:
         for line in lines:
             log.debug("compared", dry_run=dry_run, finding=line)
         return lines
-
-
-def _own_things(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> set[Thing]:
-    topology = of_abonnement(abonnement, kanalen)
-    return {Thing.queue(topology.queue.name), *(Thing.exchange(each.name) for each in topology.exchanges)}

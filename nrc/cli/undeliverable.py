@@ -40,7 +40,8 @@ def list_(abonnement: UUID | None, limit: int, json_: bool) -> None:
     def wanted(item: Undeliverable) -> bool:
         return abonnement in (None, item.abonnement)
 
-    found = carry_out(_look(load_settings(), wanted=wanted, limit=limit + 1))
+    at_most = sys.maxsize if abonnement else limit + 1
+    found = carry_out(_look(load_settings(), wanted=wanted, limit=limit + 1, at_most=at_most))
     if len(found) > limit:
         note(f"there are more than {limit}: --limit")
         del found[limit:]
@@ -72,7 +73,7 @@ def _row(item: Undeliverable) -> list[object]:
 @json_option
 def show(id_: str, json_: bool) -> None:
     """Show notificatie ID, with each attempt that failed; once for each abonnement that it did not reach."""
-    found = carry_out(_look(load_settings(), wanted=lambda item: item.message_id == id_, limit=sys.maxsize))
+    found = carry_out(_look(load_settings(), wanted=lambda item: item.message_id == id_))
     if not found:
         raise Conflict(f"there is no undeliverable notificatie {id_}.")
     if json_:
@@ -138,7 +139,7 @@ def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: boo
     wanted = _selection(ids, abonnement)
     settings = load_settings()
     if not yes:
-        found = carry_out(_look(settings, wanted=wanted, limit=sys.maxsize))
+        found = carry_out(_look(settings, wanted=wanted))
         if found:
             click.confirm(f"remove {len(found)} for good?", abort=True, err=True)
     done: list[Undeliverable] = []
@@ -171,13 +172,19 @@ def _selection(ids: tuple[str, ...], abonnement: UUID | None) -> Callable[[Undel
     return wanted
 
 
-async def _look(settings: Settings, *, wanted: Any, limit: int) -> list[Undeliverable]:
+async def _look(
+    settings: Settings,
+    *,
+    wanted: Callable[[Undeliverable], bool],
+    limit: int = sys.maxsize,
+    at_most: int = sys.maxsize,
+) -> list[Undeliverable]:
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
-        return await look(link.connection, wanted=wanted, limit=limit)
+        return await look(link.connection, wanted=wanted, limit=limit, at_most=at_most)
 
 
-async def _resend(settings: Settings, *, wanted: Any, done: list[Resent]) -> None:
+async def _resend(settings: Settings, *, wanted: Callable[[Undeliverable], bool], done: list[Resent]) -> None:
     publisher = Publisher(broker_urls(settings), name="nrc command", mandatory=True)
     async with Tasks() as tasks, opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened

@@ -91,7 +91,9 @@ async def running_router(vhost: str, folder: Path, **more: Any) -> AsyncIterator
 
 
 @pytest.fixture
-async def router(vhost: str, tmp_path: Path) -> AsyncIterator[Running]:
+async def router(vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
+    """A router that does not look by itself at what a test has deleted."""
+    monkeypatch.setattr("router.service.WATCH_INTERVAL", 600.0)
     async with running_router(vhost, tmp_path) as started:
         yield started
 

@@ -13,6 +13,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from nrc.private_node import Node
 from router import names
+from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
 from router.routing import route
@@ -25,7 +26,7 @@ from store.opening import open_registry
 from store.registry import Declared, DeclaredKind
 from tests.broker import private_broker
 from tests.eventually import eventually
-from tests.integration.conftest import Running, open_link, running, settings_for
+from tests.integration.conftest import Running, open_link, running, running_router, settings_for
 from tests.make import a_kanaal, an_abonnement
 from tests.unit.test_routing import NOW
 
@@ -241,18 +242,56 @@ async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_pat
             assert await client.reconcile() == []
 
 
-async def test_what_everyone_needs_is_watched(router: Running) -> None:
+async def test_what_everyone_needs_is_watched(
+    vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Deleted by hand: back within seconds, long before the next comparison."""
-    channel = router.connection.channel()
-    await channel.initialize()
-    gone = [names.RETURN, names.CHANGES, names.UNDELIVERABLE]
-    for name in gone:
-        await channel.exchange_delete(name)
+    monkeypatch.setattr("router.service.WATCH_INTERVAL", 0.2)
+    async with running_router(vhost, tmp_path) as router:
+        channel = router.connection.channel()
+        await channel.initialize()
+        gone = [names.RETURN, names.CHANGES, names.UNDELIVERABLE, names.STRAY]
+        for name in gone:
+            await channel.exchange_delete(name)
 
-    async def all_back() -> bool:
-        return all([await is_there(router, exchange=name) for name in gone])
+        async def all_back() -> bool:
+            return all([await is_there(router, exchange=name) for name in gone])
 
-    await eventually(all_back, within=25, every=0.2)
+        await eventually(all_back, within=25, every=0.2)
+
+
+async def test_what_an_abonnement_needs_is_watched(
+    vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of one that nobody consumes and nothing is published for."""
+    monkeypatch.setattr("router.service.WATCH_INTERVAL", 0.2)
+    async with running_router(vhost, tmp_path) as router:
+        kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+        await router.client.apply_kanaal("zaken")
+        mine, other = [
+            await router.registry.add_abonnement(an_abonnement(("zaken", {"a": value}))) for value in "12"
+        ]
+        for abonnement in (mine, other):
+            await router.client.apply_abonnement(abonnement.uuid)
+        channel = router.connection.channel()
+        await channel.initialize()
+        queue = names.abonnement_queue(mine.uuid)
+
+        async def gets(message_id: str) -> bool:
+            await publish(router, route(kanaal, zaak(a="1"), message_id=message_id, accepted_at=NOW))
+            if not await is_there(router, queue=queue):
+                return False
+            message = await (await queue_of(router, queue)).get(fail=False, no_ack=True)
+            return message is not None and message.message_id == message_id
+
+        await channel.queue_delete(queue)
+        await eventually(lambda: is_there(router, queue=queue))
+        (way,) = of_abonnement(mine, {"zaken": kanaal}).filtered
+        for exchange in (names.abonnement_exchange(mine.uuid), way.exchange.name):
+            await channel.exchange_delete(exchange)
+            await eventually(lambda: is_there(router, exchange=exchange))  # noqa: B023 - awaited here
+            await eventually(lambda: gets(f"after {exchange}"))  # noqa: B023
+        assert await router.client.reconcile() == []
 
 
 async def test_a_request_repairs_what_it_needs(router: Running) -> None:
@@ -279,6 +318,23 @@ async def test_a_deleted_filter_exchange_is_found(router: Running) -> None:
     assert await router.client.reconcile(dry_run=True) == expected
     assert await router.client.reconcile() == expected
     assert await router.client.reconcile() == []
+
+
+async def test_what_is_missing_is_found_among_many(router: Running) -> None:
+    channel = router.connection.channel()
+    await channel.initialize()
+    for number in range(400):
+        await channel.declare_exchange(f"x-{number}", "fanout")
+    things = [Thing.exchange(f"x-{number}") for number in range(400)]
+    things.insert(7, Thing.queue(names.UNDELIVERABLE))
+    assert await missing(router.connection, things) == []
+    gone = [things[index] for index in (0, 6, 130, 131, 399, 400)]
+    for thing in gone:
+        await channel.exchange_delete(thing.name)
+    gone.append(Thing.queue("x-5"))  # an exchange of that name is none
+    assert await missing(router.connection, [*things, gone[-1]]) == gone
+    assert await missing(router.connection, []) == []
+    assert await missing(router.connection, gone) == gone
 
 
 async def test_no_answer_is_a_fault_in_seconds(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -212,6 +212,23 @@ async def test_under_load_nothing_is_lost_and_each_other_gets_it_once(stage: Sta
     assert Counter(ids(await stage.arrived(other))) == Counter(confirmed)
 
 
+async def test_nothing_is_brought_to_a_queue_that_rests(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Declared again and not bound yet: what comes meanwhile waits, and does not become undeliverable."""
+    monkeypatch.setattr("router.resting.AFTER_NEWEST", 1.0)
+    mine = await stage.subscribe()
+    await stage.delete_queue(mine)
+    applying = asyncio.create_task(stage.router.client.apply_abonnement(mine.uuid))
+    await eventually(lambda: stage.holds(mine, 0))
+    sent = await stage.publish(3)
+    assert not applying.done()
+    await eventually(lambda: stage.holds(mine, 3))
+    await applying
+    assert ids(await stage.arrived(mine)) == sent
+    assert await stage.depth(names.UNDELIVERABLE) == 0
+
+
 async def test_two_queues_that_are_missing_get_their_own(stage: Stage) -> None:
     one, two, both = await stage.subscribe(a="1"), await stage.subscribe(a="2"), await stage.subscribe()
     for each in (one, two, both):
