@@ -21,7 +21,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.depth import depths
+from router.depth import Depth, depths
 from router.history import FailedAttempt, built_anew, kept_headers, read_history
 from router.hold_limits import Known, Limits, Survey, excess, how_far, is_due, since_when, size_of
 from router.publishing import Publisher
@@ -32,6 +32,7 @@ from runtime.settings import Settings
 from schemas.errors import BrokerError, BrokerUnavailable
 
 FARTHEST = 200_000  # messages in one walk
+NEAR = 10_000  # and when somebody delivers from the queue, who has nothing to do meanwhile
 DEPTHS_TIMEOUT = 60.0  # seconds
 READY_TIMEOUT = 10.0  # seconds
 
@@ -90,10 +91,10 @@ class Retention:
                 raise
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
 
-    async def _enforce_on(self, own: AbstractConnection, due: Mapping[UUID, int]) -> None:
-        for uuid, messages in due.items():
+    async def _enforce_on(self, own: AbstractConnection, due: Mapping[UUID, Depth]) -> None:
+        for uuid, depth in due.items():
             try:
-                await self._look_through(own, uuid, messages)
+                await self._look_through(own, uuid, depth)
             except ChannelNotFoundEntity:
                 self._known.pop(uuid, None)  # removed meanwhile
             except BrokerUnavailable:
@@ -102,8 +103,8 @@ class Retention:
                 # Of this queue alone, such as one whose node is down; if not, the next one fails too.
                 log.warning("retention not enforced", abonnement=str(uuid), reason=_reason(error))
 
-    async def _due(self, connection: AbstractConnection) -> dict[UUID, int]:
-        """The abonnementen whose queues are to be walked through, and how many messages these have."""
+    async def _due(self, connection: AbstractConnection) -> dict[UUID, Depth]:
+        """The abonnementen whose queues are to be walked through."""
         queues = {uuid: names.abonnement_queue(uuid) for uuid in self._catalogue.abonnementen}
         async with asyncio.timeout(DEPTHS_TIMEOUT):
             found = await depths(connection, queues.values())
@@ -111,18 +112,17 @@ class Retention:
         before, self._known = self._known, {}
         due = {}
         for uuid, queue in queues.items():
-            depth = found[queue]
-            messages = depth.messages if depth else 0
+            depth = found[queue] or Depth(0, 0)
             known = before.get(uuid)
-            if known is None and not messages:
+            if known is None and not depth.messages:
                 known = Known(0, 0.0, at=now, took=0.0)  # what comes is younger than this
             if known is not None:
-                self._known[uuid] = known = known.seen(messages)
-            if is_due(known, messages, now=now, limits=self._limits):
-                due[uuid] = messages
+                self._known[uuid] = known = known.seen(depth.messages)
+            if is_due(known, depth.messages, now=now, limits=self._limits):
+                due[uuid] = depth
         return due
 
-    async def _look_through(self, own: AbstractConnection, uuid: UUID, messages: int) -> None:
+    async def _look_through(self, own: AbstractConnection, uuid: UUID, depth: Depth) -> None:
         started = time.monotonic()
         survey = Survey()
 
@@ -131,12 +131,13 @@ class Retention:
             return False
 
         queue = names.abonnement_queue(uuid)
-        await walk(own, queue, at_most=min(messages, FARTHEST), look=look)
+        farthest = min(depth.messages, NEAR if depth.consumers else FARTHEST)
+        await walk(own, queue, at_most=farthest, look=look)
         took = time.monotonic() - started
         before = time.time() - self._limits.retention
         seen = len(survey.sizes)
         # Fewer than there were: what is not there any more was delivered meanwhile.
-        behind = messages - seen if seen == FARTHEST else 0
+        behind = depth.messages - seen if seen == farthest else 0
         over = excess(survey, behind=behind, limits=self._limits)
         log.debug("walked through", abonnement=str(uuid), messages=seen, took=round(took, 3))
         moved = 0
