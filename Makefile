@@ -1,11 +1,12 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos docs constraints
+.PHONY: help setup run test lint bench chaos fuzz audit docs constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+MINUTES := 10
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
@@ -33,6 +34,14 @@ bench: setup ## Measure latency and throughput on this machine
 chaos: setup ## Do every fault under load and write the loss certificate; half an hour
 	@tools/install-packages faketime
 	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json
+
+fuzz: setup ## Send what nobody foresaw to the running product, other examples each time; ten minutes (MINUTES=)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned packages; asks the Python index, so needs it
+	@tools/make-venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md

@@ -16,7 +16,8 @@ from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMessage
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.http_writer import HttpVersion10, HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
 from gateway.problems import answer_for
@@ -75,14 +76,13 @@ class Protocol(web.RequestHandler):
         # The library bounds each line, not all of them together.
         self._head = self._head + len(data) if self.is_idle else 0
         if self._head > MAX_HEAD:
-            self._refuse_head()
-
-    def _refuse_head(self) -> None:
-        """Answer as a header is answered that cannot be parsed, and read no more of it."""
-        error = BadHttpMessage("the header is too large")
-        self._messages.append((_ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD))
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._messages.append(_unreadable("the header is too large"))
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+        for at, (message, _) in enumerate(self._messages):
+            if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
+                # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
+                self._messages[at] = _unreadable("not HTTP/1")
 
     @property
     def under_way(self) -> bool:
@@ -163,6 +163,12 @@ class Protocol(web.RequestHandler):
         )
         make_safe(answer.headers, https=root_is_https(request, self._gateway.settings))
         return answer
+
+
+def _unreadable(why: str) -> tuple[_ErrInfo, StreamReader]:
+    """What stands in the place of a request that is answered as one that cannot be parsed."""
+    error = BadHttpMessage(why)
+    return _ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD
 
 
 async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | None) -> asyncio.Server:

@@ -219,6 +219,7 @@ async def raw(root: str, request: bytes, *, half_close: bool = False) -> Answer:
         head = "HTTP/1.1 100 "
         while head.startswith("HTTP/1.1 100 "):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert head.startswith("HTTP/1.")
         lines = head.strip().split("\r\n")
         headers = CIMultiDict(line.split(": ", 1) for line in lines[1:])
         body = await reader.readexactly(int(headers.get("Content-Length", "0")))

@@ -51,6 +51,14 @@ def test_several_accept_headers_are_one() -> None:
     must_accept_json(make_mocked_request("GET", "/"))
 
 
+def test_a_long_accept_is_not_remembered() -> None:
+    accepts_json.cache_clear()
+    for number in range(3):
+        headers = {"Accept": f"text/x-{number}, " * 1000 + "application/json"}
+        must_accept_json(make_mocked_request("GET", "/", headers=headers))
+    assert accepts_json.cache_info().currsize == 0
+
+
 def test_query() -> None:
     assert read_query(make_mocked_request("GET", "/")) == {}
     assert read_query(make_mocked_request("GET", "/?naam=a%20b&naam=c"), known=("naam",)) == {"naam": "c"}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.tokens import MAX_REMEMBERED, Credentials, Tokens, bearer, verify
+from gateway.tokens import LONGEST_REMEMBERED, MAX_REMEMBERED, Credentials, Tokens, bearer, verify
 from runtime.settings import Settings
 from schemas.application import Application, Scope
 from schemas.errors import PermissionDenied
@@ -362,6 +362,13 @@ def test_the_memory_is_bounded() -> None:
     for number in range(MAX_REMEMBERED + 10):
         tokens.credentials("Bearer " + made(jti=str(number)), now=NOW)
     assert len(tokens._remembered) == MAX_REMEMBERED
+
+
+def test_a_token_that_is_too_long_to_remember_counts_all_the_same() -> None:
+    tokens = Tokens(APPLICATIONS, SETTINGS)
+    for _ in range(2):
+        assert tokens.credentials("Bearer " + made(jti="x" * LONGEST_REMEMBERED), now=NOW).scopes == BOTH
+    assert not tokens._remembered
 
 
 # What a refusal must not tell

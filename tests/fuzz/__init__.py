@@ -1,0 +1,8 @@
+"""Fuzzing of the running product: whatever is sent, no 5xx, the problem shape, and no fault in any log.
+
+    python -m tests.fuzz --minutes 10        # other examples each time
+    pytest tests/fuzz                        # few examples, the same each time
+
+system.py starts real processes, shapes.py makes up what is sent, properties.py says what must hold of the
+answers and of what arrives, run.py goes through them and reads every log afterwards.
+"""
