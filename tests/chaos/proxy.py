@@ -127,7 +127,7 @@ class _Pair:
             await asyncio.gather(*ways)
             self._outer[1].close()
             self._inner[1].close()
-        except OSError:
+        except (OSError, RuntimeError):  # the latter by uvloop, for a connection that was cut just now
             self.reset()
         finally:
             for way in ways:
@@ -157,7 +157,7 @@ async def _way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, ga
             data = await held.get()
             await gate.wait()
             if not data:
-                with suppress(OSError, RuntimeError):  # the latter by uvloop, when it was cut just now
+                with suppress(OSError, RuntimeError):
                     writer.write_eof()
                 return
             writer.write(data)

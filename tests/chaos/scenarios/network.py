@@ -19,7 +19,7 @@ KINDS = {
     "deliverer": ["deliverer 1", "deliverer 2"],
 }
 CONFIRMED_WITHIN = 4.0  # seconds: a gateway gives up on a confirm after them
-MISSED = 26.0  # seconds: RabbitMQ closes a connection that has missed two heartbeats of 10 s
+MISSED = 32.0  # seconds: RabbitMQ closes a connection that has missed two heartbeats of 10 s
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def stalled_for_deliverers(run: Run) -> None:
             proxy.stall(up=up, down=down)
             await run.lasting(seconds)
             proxy.resume()
-        await run.more(600)
+        await run.more(1000)
 
 
 SCENARIOS = (
