@@ -35,7 +35,8 @@ the part that one abonnement has in the row of the scenario above it.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
-  that ran when RabbitMQ went, its prefetch times the number of queues that it consumed.
+  that ran when RabbitMQ went, or that lost its publishing connection, its prefetch times the number of queues
+  that it consumed; and each request that a deliverer gave up at `NRC_CALLBACK_TIMEOUT`.
 * **Publisher's own retries**: the publisher got no answer to a POST that had got through after all, and
   posted the same notificatie again, as it should; the consumer got both, under two ids.
 * **Longest delay**: from the POST that was accepted to the first delivery, the longest of all.

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nrc.processes import LABEL, READY, UP_FD
@@ -22,6 +23,21 @@ _FAULTS = re.compile(
     rb'Traceback \(most recent call last\)|"exception":|"event":"(?:fault|delivery broke off|request failed)"'
     rb"|Task exception was never retrieved"
 )
+_GAVE_UP = re.compile(rb'"failure":"timeout"')
+_UNCONFIRMED = re.compile(rb'"link":"deliverer publishing".*"event":"broker connection lost or refused"')
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a log told. faults: what should never be there, such as a traceback.
+
+    gave_up: requests of which the callback's answer came too late, if it came. unconfirmed: how often
+    messages may have got into a wait queue of which nobody heard.
+    """
+
+    faults: list[str] = field(default_factory=list)
+    gave_up: int = 0
+    unconfirmed: int = 0
 
 
 class Process:
@@ -129,15 +145,21 @@ class Process:
         except TimeoutError:
             raise TimeoutError(f"{self.name} did not end within {within:g} s; see {self.log}") from None
 
-    def faults(self) -> list[str]:
-        """What it logged since the last look that should never be there, such as a traceback."""
+    def news(self) -> News:
+        """What its log has since the last look."""
         if not self.log.exists():
-            return []
+            return News()
         with self.log.open("rb") as stream:
             stream.seek(self._scanned)
             text = stream.read()
             self._scanned += len(text)
         lines = text.splitlines()
-        return [
-            f"{self.name}: {line[:600].decode(errors='replace')}" for line in lines if _FAULTS.search(line)
-        ]
+        return News(
+            faults=[
+                f"{self.name}: {line[:600].decode(errors='replace')}"
+                for line in lines
+                if _FAULTS.search(line)
+            ],
+            gave_up=sum(bool(_GAVE_UP.search(line)) for line in lines),
+            unconfirmed=sum(bool(_UNCONFIRMED.search(line)) for line in lines),
+        )

@@ -195,9 +195,9 @@ class Run:
     async def carry_out(self) -> Result:
         """Load, fault, more load until there is enough, the end of it all, and the account."""
         began = time.monotonic()
+        self.system.read_logs()
         self.system.repeats.clear()
         self.system.problems.clear()
-        self.system.faults()
         try:
             for name, wanted in self.scenario.abonnementen.items():
                 await self.subscribe(name, wanted)
@@ -215,7 +215,8 @@ class Run:
             dead = [f"{name} ended by itself" for name in self.system.ended_processes()]
         finally:
             await self._clean_up()
-        made.problems += [*self.problems, *dead, *self.system.problems, *self.system.faults()]
+        self.system.read_logs()
+        made.problems += [*self.problems, *dead, *self.system.problems]
         self._check_publisher(made)
         seconds = time.monotonic() - began
         return Result(self.scenario, made, dict(self.publisher.outcomes), seconds, parts=self._parts)
@@ -232,6 +233,7 @@ class Run:
         left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
         if not all_there:
             left = await self._left()
+        self.system.read_logs()
         arrivals = await self.consumer.take(self.key)
         for name in self.scenario.parts:
             self._parts[name] = account(

@@ -217,9 +217,15 @@ class System:
         """Whether everything runs."""
         return self.broker.private.alive and not self.ended_processes()
 
-    def faults(self) -> list[str]:
-        """What the logs have since the last look that should never be there."""
-        return [line for process in self.processes.values() for line in process.faults()]
+    def read_logs(self) -> None:
+        """Note what the logs have since the last look: faults, and what may have arrived twice."""
+        for name, process in self.processes.items():
+            news = process.news()
+            self.problems += news.faults
+            if news.gave_up:
+                self.repeats.append(Repeats(f"{name} waited no longer for an answer", news.gave_up))
+            for _ in range(news.unconfirmed):
+                self.in_flight(f"{name} lost its publishing connection", name)
 
     async def stop(self) -> None:
         """Everything has ended: gateways, deliverers, router, RabbitMQ."""
