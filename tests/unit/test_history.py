@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import orjson
@@ -11,7 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deliverer.client import Failure, FailureClass
-from router.history import ATTEMPTS, DUE, FAILURES, History, kept_headers, read_history, write_headers
+from router.history import (
+    ATTEMPTS,
+    DUE,
+    FAILURES,
+    FailedAttempt,
+    History,
+    in_queue_since,
+    kept_headers,
+    read_history,
+    resent_headers,
+    write_headers,
+)
 
 AT = datetime(2026, 11, 23, 12, 0, 0, 123_000, tzinfo=UTC)
 ABONNEMENT = UUID("12345678-1234-4234-8234-123456789012")
@@ -107,3 +118,17 @@ def test_the_largest_headers_stay_far_below_what_a_frame_holds() -> None:
 def test_headers_of_kenmerken_stay_and_all_else_goes() -> None:
     found = {"k.bronorganisatie": "1", "k.odd": 5, "x-death": [{}], "x-delivery-count": 3, "nrc-attempts": 1}
     assert kept_headers(found) == {"k.bronorganisatie": "1"}
+
+
+def test_that_it_was_sent_again_stays_on_a_message_through_its_retries() -> None:
+    resent = resent_headers({"k.a": "1", "nrc-attempts": 9, "nrc-undeliverable-at": "…"}, at=AT)
+    assert resent == {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z"}
+    assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == resent
+    again = resent_headers(resent, at=AT + timedelta(days=1))
+    assert in_queue_since(again, AT) == AT + timedelta(days=1)
+
+
+def test_a_reason_to_end_is_no_attempt() -> None:
+    history = a_history().ended(FailedAttempt(AT, "retention", None, "held longer"))
+    assert (history.attempts, history.due) == (2, None)
+    assert [each.kind for each in history.failures] == ["timeout", "http_status", "retention"]
