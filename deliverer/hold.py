@@ -91,12 +91,15 @@ class Holder:
         async with self._one_at_a_time:
             if self._state(abonnement.uuid) is State.SUSPENDED:
                 return True  # by another message of the same queue, just now
+            if self._cannot_write():
+                return False
             try:
                 suspended = await self._registry.set_state(
                     abonnement.uuid, State.SUSPENDED, reason, callback_url=abonnement.callback_url
                 )
                 await self._catalogue.refresh()
             except RegistryError as error:
+                self._write_again = asyncio.get_running_loop().time() + WRITE_AGAIN
                 log.warning("abonnement not suspended", abonnement=str(abonnement.uuid), reason=str(error))
                 return False
         if suspended is None:
@@ -116,7 +119,7 @@ class Holder:
         async with self._one_at_a_time:
             if self.withheld(abonnement.uuid):
                 return True
-            if asyncio.get_running_loop().time() < self._write_again:
+            if self._cannot_write():
                 return False
             try:
                 held = await self._registry.set_hold(
@@ -171,6 +174,10 @@ class Holder:
     def _state(self, abonnement: UUID) -> State | None:
         current = self._catalogue.abonnementen.get(abonnement)
         return None if current is None else current.state
+
+    def _cannot_write(self) -> bool:
+        """Whether that failed a moment ago: whoever tries waits for a lock, and holds up all others."""
+        return asyncio.get_running_loop().time() < self._write_again
 
     async def _announce(self, abonnement: Abonnement) -> None:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
+from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when
 from tests.eventually import eventually
@@ -198,6 +200,28 @@ async def test_an_empty_queue_is_probed_with_the_next_message(spine: Delivering)
         number = await spine.publish()
         await eventually(lambda: spine.ids_at("/a") == [number], within=20)
         await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+
+
+@pytest.mark.parametrize("code", [410, 500])
+async def test_a_registry_that_is_locked_holds_up_nobody(spine: Delivering, code: int) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(code))
+    async with spine.deliverer(retry_schedule="16,16"):
+        locked = sqlite3.connect(spine.router.settings.registry_file, isolation_level=None)
+        try:
+            locked.execute("BEGIN IMMEDIATE")
+            for _ in range(30):
+                await spine.publish()
+            # One waits for the lock; what can't be held goes through its retries, and all of it at once.
+            await eventually(lambda: depth_of_wait(spine, 16, at_least=28), within=30)
+        finally:
+            locked.close()
+    assert await spine.state_is(abonnement, State.ACTIVE)
+
+
+async def depth_of_wait(spine: Delivering, seconds: int, *, at_least: int) -> bool:
+    """Whether so many wait in this wait queue."""
+    return await spine.depth(names.wait_queue(seconds)) >= at_least
 
 
 async def test_what_is_held_stays_so_when_deliverers_come_and_go(spine: Delivering) -> None:
