@@ -16,7 +16,7 @@ from uuid import UUID
 
 from router import names
 from tests.chaos import load
-from tests.chaos.account import Account, Excuse, Pair, Repeats, Subscription, account
+from tests.chaos.account import Accepted, Account, Excuse, Pair, Repeats, Subscription, account
 from tests.chaos.callbacks import MAIN, Consumer
 from tests.chaos.publisher import Publisher
 from tests.chaos.system import PREFETCH, SCHEDULE, System
@@ -123,6 +123,10 @@ class Run:
     def queue(self, abonnement: str) -> str:
         """The queue of an abonnement."""
         return names.abonnement_queue(self.abonnementen[abonnement])
+
+    def wants(self, abonnement: str, post: Accepted) -> bool:
+        """Whether an abonnement must get this notificatie."""
+        return any(each.name == abonnement and each.wants(post) for each in self.subscriptions)
 
     async def more(self, notificaties: int, *, within: float = 60.0) -> None:
         """Let the load go on until so many more are accepted (fewer in the short form)."""
