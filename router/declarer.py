@@ -31,6 +31,7 @@ from router.topology import (
     of_abonnement,
     of_kanaal,
 )
+from router.unrested import Unrested
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnfit
@@ -66,6 +67,7 @@ class Declarer:
         self._turns = asyncio.Semaphore(at_once)
         self._idle: list[AbstractChannel] = []
         self._resting = Resting()
+        self._unrested = Unrested(registry)
         self.under_way: set[UUID] = set()
 
     # -- channels: kept and used again; an error closes the one on which it happened
@@ -80,18 +82,22 @@ class Declarer:
             if not channel.is_closed:
                 self._idle.append(channel)
 
+    async def take_over(self) -> None:
+        """Know what an earlier router left unfinished; before this one declares anything. RegistryError."""
+        await self._unrested.load()
+        await self._renewals.load(self._catalogue.abonnementen)
+
     # -- everything
 
     async def declare_fixed(self, topology: FixedTopology) -> None:
         """Make what is everyone's stand, except the marker."""
         await self._registry.note_declared(_noted(topology.exchanges, topology.queues, owner=""))
-        new = await self.missing([Thing.queue(queue.name) for queue in topology.queues])
         async with self._channel() as channel:
             for exchange in topology.exchanges:
                 await _declare_exchange(channel, exchange)
-            for queue in topology.queues:
-                await self.declare_queue(channel, queue)
-        await self._rest(new=bool(new))
+        for queue in topology.queues:
+            await self._unmake_unrested(queue)
+        await self._make(topology.queues, new=await self._missing_queues(topology.queues))
         async with self._channel() as channel:
             for binding in topology.bindings:
                 await _bind(channel, binding)
@@ -120,7 +126,7 @@ class Declarer:
         bound = self.bound_to(kanaal.naam)
         await asyncio.gather(
             *(
-                self._declare_ways(abonnement, of_abonnement(abonnement, kanalen))
+                self._renew_ways(abonnement, of_abonnement(abonnement, kanalen))
                 for uuid in bound
                 if (abonnement := self._catalogue.abonnementen.get(uuid)) is not None
             )
@@ -188,13 +194,12 @@ class Declarer:
         """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
         # In this order: a queue that goes in between is noticed at the next look.
         strays_come = await self._exchange_is_there(topology.exchange.name)
-        new = await self.messages_in(topology.queue.name) is None
+        await self._unmake_unrested(topology.queue)
+        new = await self._missing_queues([topology.queue])
         if new and strays_come:
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
-        async with self._channel() as channel:
-            await self.declare_queue(channel, topology.queue)
-        await self._rest(new=new)
+        await self._make([topology.queue], new=new)
         async with self._channel() as channel:
             await _bind(channel, topology.back)
             await _declare_exchange(channel, topology.exchange)
@@ -203,11 +208,55 @@ class Declarer:
         await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
         self._renewals.stands(abonnement.uuid)
 
-    async def _rest(self, *, new: bool) -> None:
-        """After queues were declared of which some are new, and before anything leads to them."""
+    async def _renew_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
+        async with self._lock(abonnement.uuid):
+            await self._declare_ways(abonnement, topology)
+
+    async def _missing_queues(self, queues: Sequence[Queue]) -> list[str]:
+        if len(queues) == 1:
+            return [] if await self.messages_in(queues[0].name) is not None else [queues[0].name]
+        return [thing.name for thing in await self.missing([Thing.queue(queue.name) for queue in queues])]
+
+    async def _make(self, queues: Sequence[Queue], *, new: Sequence[str]) -> None:
+        """They stand. Those that are `new` have rested, and anything may be led to them."""
+        if new:
+            await self._unrested.note(new)
+        async with self._channel() as channel:
+            for queue in queues:
+                await self.declare_queue(channel, queue)
         if new:
             self._resting.made()
             await self._resting.rested()
+        await self._unrested.forget(queue.name for queue in queues)
+
+    async def _unmake_unrested(self, queue: Queue) -> None:
+        """Delete a queue that a router or RabbitMQ did not live to finish: it may have no leader.
+
+        Nothing was ever led to it. One that holds something or is consumed has a leader, and stays.
+        """
+        if queue.name not in self._unrested:
+            return
+        async with self._channel() as channel:
+            with suppress(ChannelNotFoundEntity):
+                found = (await channel.declare_queue(queue.name, passive=True)).declaration_result
+                if not found.message_count and not found.consumer_count:
+                    log.warning("queue was not finished, made again", queue=queue.name)
+                    # Of one without a leader this takes five seconds.
+                    await channel.queue_delete(queue.name)
+
+    async def declare_requests(self, channel: AbstractChannel, queue: Queue) -> None:
+        """Declare the queue of requests. It need not rest: what gets lost of it is asked again."""
+        await self._unrested.load()
+        await self._unmake_unrested(queue)
+        if new := await self._missing_queues([queue]):
+            await self._unrested.note(new)
+            self._resting.made()
+        await self.declare_queue(channel, queue)
+
+    async def requests_rested(self, queue: Queue) -> None:
+        """Return when the queue of requests is safe, and known to be."""
+        await self._resting.rested()
+        await self._unrested.forget([queue.name])
 
     async def _declare_filtered(self, way: Filtered) -> None:
         """Declare → feed → match. The exchange may go with its last binding in between: again."""
@@ -232,6 +281,7 @@ class Declarer:
                 queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
                 deleted = await queue.delete(if_unused=False, if_empty=False)
             self._renewals.stands(uuid)
+            await self._unrested.forget([names.abonnement_queue(uuid)])
             await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
             return deleted.message_count or 0
 

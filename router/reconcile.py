@@ -63,6 +63,10 @@ class Reconcile:
         """What is not there of all that the registry asks for. Costs little, so it may be asked often."""
         return await self._declarer.missing([*self._wanted()])
 
+    def queues(self) -> list[str]:
+        """All queues that the registry asks for."""
+        return [thing.name for thing in self._wanted() if thing.kind is DeclaredKind.QUEUE]
+
     def _wanted(self) -> Mapping[Thing, str]:
         """Everything that must be there, by name, and what a line says of it."""
         if self._wanted_as_of != self._catalogue.number:

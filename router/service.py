@@ -21,6 +21,7 @@ from router import names
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declarer import Declarer
+from router.leaders import watch_leaders
 from router.publishing import Publisher
 from router.readiness import topology_stands
 from router.renewals import Renewals
@@ -34,7 +35,7 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from schemas.errors import BrokerUnfit
+from schemas.errors import BrokerUnavailable, BrokerUnfit
 from store.opening import registry_of
 from store.registry import Changes, Registry
 
@@ -43,6 +44,7 @@ WATCH_INTERVAL = 10.0  # seconds
 PUBLISHER_READY = 600.0  # seconds; a first comparison comes before it
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
+CONSUME_TIMEOUT = 10.0  # seconds
 STREAMS_TIMEOUT = 10.0  # seconds; a cluster that lost a node may take a minute to say no
 
 log = logger(__name__)
@@ -112,6 +114,7 @@ class Router:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
         self.publisher = Publisher(settings.amqp_url, name="router strays", mandatory=True)
+        self._urls = settings.amqp_url
         self._interval = settings.reconcile_interval
         self._fixed = fixed(settings.retry_schedule)
         self._registry = registry
@@ -144,7 +147,6 @@ class Router:
             declarer=declarer,
             registry=self._registry,
             catalogue=self._catalogue,
-            renewals=renewals,
             fixed=self._fixed,
             outbox=self.outbox,
             gone=self._gone,
@@ -152,9 +154,8 @@ class Router:
         channel = connection.channel()
         await channel.initialize()
         await channel.set_qos(prefetch_count=PREFETCH)
-        await declarer.declare_queue(channel, REQUESTS_QUEUE)
-        queue = await channel.get_queue(names.REQUESTS, ensure=False)
-        await queue.consume(work.handle)
+        await declarer.declare_requests(channel, REQUESTS_QUEUE)
+        deleted = await _consume_requests(channel, work)
         async with Tasks() as tasks:
             tasks.start("asking to reconcile", self._ask_reconcile())
             tasks.start("following changes", follow_changes(connection, self._catalogue))
@@ -167,9 +168,13 @@ class Router:
             )
             homing = tasks.start("strays", self._strays(connection, work, strays))
             retaining = tasks.start("retention", self._retain(connection, work))
+            tasks.start("looking for leaders", self._watch_leaders(work))
+            tasks.start("requests resting", declarer.requests_rested(REQUESTS_QUEUE))
+            consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            await asyncio.wait({work.unfit, closed, homing, retaining}, return_when=asyncio.FIRST_COMPLETED)
-            for ended in (work.unfit, homing, retaining):
+            ends = {work.unfit, consuming, closed, homing, retaining}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for ended in (work.unfit, consuming, homing, retaining):
                 if ended.done():
                     ended.result()
 
@@ -182,6 +187,10 @@ class Router:
     async def _retain(self, connection: AbstractConnection, work: Work) -> None:
         await work.active.wait()
         await self._retention.run(connection)
+
+    async def _watch_leaders(self, work: Work) -> None:
+        await work.active.wait()
+        await watch_leaders(self._urls, work.queues)
 
     async def _wait_standing(self, connection: AbstractConnection) -> None:
         await topology_stands(connection)
@@ -196,6 +205,25 @@ class Router:
             while (left := until - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(min(WATCH_INTERVAL, left))
                 await self.outbox.send(names.REQUESTS, {"do": "watch"})
+
+
+async def _consume_requests(channel: AbstractChannel, work: Work) -> asyncio.Event:
+    """Set when RabbitMQ ends it, because somebody deleted the queue. Raises BrokerUnavailable."""
+    deleted = asyncio.Event()
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda _: deleted.set())
+    queue = await channel.get_queue(names.REQUESTS, ensure=False)
+    try:
+        async with asyncio.timeout(CONSUME_TIMEOUT):
+            await queue.consume(work.handle)
+    except TimeoutError:
+        raise BrokerUnavailable(f"{names.REQUESTS} cannot be consumed: it has no leader") from None
+    return deleted
+
+
+async def _until_deleted(deleted: asyncio.Event) -> None:
+    await deleted.wait()
+    raise BrokerUnavailable(f"{names.REQUESTS} was deleted")
 
 
 async def check_fitness(connection: AbstractConnection, *, streams_seen: bool = False) -> None:

@@ -17,7 +17,6 @@ from router.catalogue import Catalogue
 from router.declarer import Declarer
 from router.presence import Thing
 from router.reconcile import Reconcile
-from router.renewals import Renewals
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
@@ -49,13 +48,11 @@ class Work:
         declarer: Declarer,
         registry: Registry,
         catalogue: Catalogue,
-        renewals: Renewals,
         fixed: FixedTopology,
         outbox: Outbox,
         gone: set[UUID],
     ) -> None:
         self._declarer = declarer
-        self._renewals = renewals
         self._catalogue = catalogue
         self._outbox = outbox
         self._gone = gone
@@ -93,7 +90,7 @@ class Work:
         async with self._becoming_active:
             if self.active.is_set():
                 return
-            await self._renewals.load(self._catalogue.abonnementen)
+            await self._declarer.take_over()
             self.active.set()
         if request["do"] != "reconcile":
             # Another router was active until now, perhaps one of an older version.
@@ -163,6 +160,10 @@ class Work:
         await asyncio.gather(*map(self.abonnement, affected))
         if await self._missing():
             await self._compare(dry_run=False)
+
+    def queues(self) -> list[str]:
+        """All queues that there should be."""
+        return self._reconcile.queues()
 
     async def _missing(self) -> set[Thing]:
         """What is not there, but for what is being declared."""

@@ -39,13 +39,15 @@ class Changes:
 class DeclaredKind(StrEnum):
     """What the router declared in RabbitMQ.
 
-    RENEWED is no thing of its own: a queue that was missing and is there again (router/renewals.py).
+    The last two are no things of their own. RENEWED: a queue that was missing and is there again
+    (router/renewals.py). UNRESTED: a queue that nothing has been led to yet (router/unrested.py).
     """
 
     EXCHANGE = "exchange"
     QUEUE = "queue"
     BINDING = "binding"
     RENEWED = "renewed"
+    UNRESTED = "unrested"
 
 
 @dataclass(frozen=True, slots=True)

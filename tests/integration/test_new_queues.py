@@ -1,16 +1,30 @@
-"""RabbitMQ killed a moment after an abonnement was made: what was accepted for it is still there."""
+"""RabbitMQ killed a moment after a queue was made: what was accepted is still there, and all goes on."""
 
 from __future__ import annotations
 
+import asyncio
+import re
+from contextlib import suppress
 from pathlib import Path
 
+import aio_pika
 import pytest
 
-from router import resting
-from router.names import abonnement_queue
+from router import names, resting
+from router.leaders import leaderless
+from router.names import abonnement_queue, wait_queue
+from router.presence import Thing, missing
+from router.publishing import Outgoing
+from router.requests import RouterClient
+from router.service import serve
+from router.topology import REQUESTS_QUEUE
+from runtime.amqp import AMQP_ERRORS
+from schemas.errors import BrokerUnavailable
+from store.opening import open_registry
+from store.registry import DeclaredKind
 from tests.broker import Broker
 from tests.eventually import eventually
-from tests.integration.conftest import running_router
+from tests.integration.conftest import Running, open_link, running_router, settings_for
 from tests.integration.delivering import delivering
 
 
@@ -32,3 +46,101 @@ async def test_a_new_queue_keeps_what_it_has_through_a_kill(
             return connection is not None and await setting.depth(abonnement_queue(abonnement.uuid)) == 10
 
         await eventually(all_there, within=20)
+
+
+async def queue_is_there(router: Running, name: str) -> bool:
+    connection = router.link.connection
+    return connection is not None and not await missing(connection, [Thing.queue(name)])
+
+
+async def test_a_queue_that_was_killed_while_it_rested_is_made_again(
+    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ 3.10 brings it back without a leader: who publishes to it or consumes it would hang."""
+    monkeypatch.setattr(resting, "AFTER_NEWEST", 1.5)
+    assert mortal_broker.private
+    async with running_router(mortal_broker.url, tmp_path) as router, delivering(router) as setting:
+        other = await setting.subscribe()
+        applying = asyncio.create_task(setting.subscribe())
+
+        async def made() -> bool:
+            return any(thing.kind is DeclaredKind.UNRESTED for thing in await router.registry.declared())
+
+        await eventually(made, every=0.001)
+        (abonnement,) = [
+            each for each in (await router.registry.changes_since(0)).abonnementen if each.uuid != other.uuid
+        ]
+        queue = abonnement_queue(abonnement.uuid)
+        await eventually(lambda: queue_is_there(router, queue), every=0.001)
+        await mortal_broker.private.kill()
+        await asyncio.gather(applying, return_exceptions=True)
+        await mortal_broker.private.start()
+
+        async def applied() -> bool:
+            try:
+                await router.client.apply_abonnement(abonnement.uuid)
+            except BrokerUnavailable:
+                return False
+            return True
+
+        await eventually(applied, within=40)
+        await setting.publisher.wait_ready(20)
+        await setting.publish()
+        assert await setting.depth(queue) == 1
+        assert await setting.depth(abonnement_queue(other.uuid)) == 1
+        assert not await made()
+
+
+async def test_a_first_start_that_was_killed_is_made_again(
+    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everyone's queues, that of the requests too."""
+    monkeypatch.setattr(resting, "AFTER_NEWEST", 1.5)
+    assert mortal_broker.private
+    settings = settings_for(mortal_broker.url, tmp_path, retry_schedule="1")
+    stop, ready = asyncio.Event(), asyncio.Event()
+    serving = asyncio.create_task(serve(settings, stop=stop, ready=ready.set))
+    async with open_link(mortal_broker.url) as link, open_registry(settings.registry_file) as registry:
+        router = Running(settings, registry, link, RouterClient(link))
+        await eventually(lambda: queue_is_there(router, wait_queue(2048)), every=0.001, within=20)
+        assert not ready.is_set()
+        await mortal_broker.private.kill()
+        await mortal_broker.private.start()
+        await asyncio.wait_for(ready.wait(), 60)
+        async with delivering(router) as setting:
+            abonnement = await setting.subscribe()
+            await setting.publish()
+            assert await setting.depth(abonnement_queue(abonnement.uuid)) == 1
+            for name in (names.UNDELIVERABLE, names.STRAY, wait_queue(1024), wait_queue(2048)):
+                await setting.publisher.publish(Outgoing(name, names.UNDELIVERABLE, b"{}", name))
+    stop.set()
+    await asyncio.wait_for(serving, 20)
+
+
+async def test_a_queue_without_a_leader_is_found_and_the_documented_command_mends_it(
+    mortal_broker: Broker,
+) -> None:
+    assert mortal_broker.private
+    text = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+    (command,) = re.findall(r"^rabbitmqctl eval '(.*)'$", text, re.MULTILINE)
+    url = [mortal_broker.url]
+    arguments = dict(REQUESTS_QUEUE.arguments)
+    for attempt in range(5):
+        connection = await aio_pika.connect(mortal_broker.url)
+        channel = await connection.channel()
+        made = [f"q-{attempt}-{number}" for number in range(5)]
+        for name in made:
+            await channel.declare_queue(name, durable=True, arguments=arguments)
+        await mortal_broker.private.kill()
+        with suppress(*AMQP_ERRORS, asyncio.CancelledError):
+            await connection.close()
+        await mortal_broker.private.start()
+        if found := await leaderless(url, made):
+            break
+    else:
+        pytest.skip("RabbitMQ kept them all")
+    assert set(found) < set(made)
+    assert mortal_broker.control
+    await mortal_broker.control.close()  # its connection was to the node that was killed
+    await mortal_broker.eval(command)
+    assert await leaderless(url, [*made, "not there"]) == []

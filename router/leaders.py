@@ -1,0 +1,80 @@
+"""Quorum queues that have no leader: they look well and empty, and hang whoever uses them. Only looks.
+
+RabbitMQ says of such a queue that it holds nothing and that nobody consumes it. So only of those of which it
+says so one message is asked for, which any other queue answers at once. RabbitMQ ends the whole connection of
+a question that it could not answer for a minute: each look has connections of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+from aio_pika.abc import AbstractConnection
+from aiormq import spec
+from aiormq.exceptions import AMQPChannelError
+
+from router.depth import depths
+from runtime.amqp import AMQP_ERRORS, connect_to_first, open_channel
+from runtime.log import logger
+from schemas.errors import BrokerUnavailable
+
+ANSWER_TIMEOUT = 5.0  # seconds
+CLOSE_TIMEOUT = 1.0  # seconds
+INTERVAL = 60.0  # seconds
+
+log = logger(__name__)
+
+
+async def watch_leaders(urls: Sequence[str], queues: Callable[[], Iterable[str]]) -> None:
+    """Tell of each of `queues` that has no leader, again and again, until cancelled."""
+    while True:
+        with suppress(BrokerUnavailable, *AMQP_ERRORS):
+            for name in await leaderless(urls, queues()):
+                log.warning("queue has no leader", queue=name)
+        await asyncio.sleep(INTERVAL)
+
+
+async def leaderless(urls: Sequence[str], queues: Iterable[str]) -> list[str]:
+    """Those of the queues that have no leader. Raises BrokerUnavailable or AMQP_ERRORS."""
+    connection = await connect_to_first(urls, name="router looking")
+    try:
+        found = await depths(connection, queues)
+    finally:
+        await _close(connection)
+    suspects = deque(name for name, depth in found.items() if depth and not depth.messages + depth.consumers)
+    silent = []
+    while suspects:
+        connection = await connect_to_first(urls, name="router looking")
+        try:
+            if name := await _first_silent(connection, suspects):
+                silent.append(name)
+        finally:
+            await _close(connection)
+    return silent
+
+
+async def _first_silent(connection: AbstractConnection, suspects: deque[str]) -> str | None:
+    """The first that does not answer; those up to it are taken out of `suspects`."""
+    while suspects:
+        channel = await open_channel(connection)
+        with suppress(AMQPChannelError):  # it was deleted meanwhile
+            while suspects:
+                name = suspects.popleft()
+                try:
+                    async with asyncio.timeout(ANSWER_TIMEOUT):
+                        message = await channel.basic_get(name)
+                except TimeoutError:
+                    return name
+                if isinstance(message.delivery, spec.Basic.GetOk):
+                    await channel.basic_nack(message.delivery_tag or 0, requeue=True)
+            await channel.close()
+    return None
+
+
+async def _close(connection: AbstractConnection) -> None:
+    with suppress(*AMQP_ERRORS):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await connection.close()
