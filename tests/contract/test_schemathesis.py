@@ -59,4 +59,6 @@ async def test_no_answer_breaks_the_document(vhost: str, tmp_path: Path) -> None
         output = (await process.communicate())[0].decode()
     assert process.returncode == 0, output
     assert "Tested: 12" in output, output
+    # Sound and unsound data (coverage, fuzzing), and what follows from an answer's Location (stateful).
+    assert all(f"✅ {phase}" in output for phase in ("Examples", "Coverage", "Fuzzing", "Stateful")), output
     assert re.search(r"(\d+) generated, \1 passed", output), output

@@ -28,7 +28,7 @@ field_values = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**63), 2**63 - 1),
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(allow_nan=False, allow_infinity=False, width=32),
     st.binary(max_size=20).map(bytearray),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
     st.sampled_from(

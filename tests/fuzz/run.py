@@ -80,6 +80,8 @@ def _try(property_: Property, report: Report, *, examples: int, seed: int | None
     if seed is not None:
         test = hypothesis.seed(seed)(test)
     try:
+        for known in property_.known:
+            example(known)
         test()
     except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", []))
