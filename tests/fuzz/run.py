@@ -49,7 +49,7 @@ def fuzz(
     tell: Callable[[str], None] = lambda _: None,
     stop: threading.Event | None = None,
 ) -> Report:
-    """Try so many examples, always the same; or (None) others each time, for so many minutes or until `stop`."""
+    """Try so many examples, always the same; or (None) others each time, for so long or until `stop`."""
     report, began = Report(), time.monotonic()
     with Fuzzing(system) as fuzzing:
         fuzzing.prepare()
