@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from tests.broker import any_broker
@@ -15,7 +16,7 @@ from tests.fuzz.system import fuzzed
 
 async def run(minutes: float) -> Report:
     """The report; what the logs hold is among its findings."""
-    report = Report()
+    report, stop = Report(), threading.Event()
     async with any_broker() as broker:
         url = await broker.fresh_vhost()
         with tempfile.TemporaryDirectory(prefix="nrc-fuzz-") as folder:
@@ -27,9 +28,12 @@ async def run(minutes: float) -> Report:
                         examples=None,
                         minutes=minutes,
                         tell=lambda line: print(line, flush=True),
+                        stop=stop,
                     )
             except AssertionError as error:
                 report.findings.append(f"at the end: {error}")
+            finally:
+                stop.set()
         await broker.remove_vhost(url)
     return report
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 import traceback
 from collections import Counter
@@ -41,15 +42,22 @@ class Report:
 
 
 def fuzz(
-    system: System, *, examples: int | None, minutes: float = 0, tell: Callable[[str], None] = lambda _: None
+    system: System,
+    *,
+    examples: int | None,
+    minutes: float = 0,
+    tell: Callable[[str], None] = lambda _: None,
+    stop: threading.Event | None = None,
 ) -> Report:
-    """Try so many examples, always the same; or (None) others each time, for so many minutes."""
+    """Try so many examples, always the same; or (None) others each time, for so long or until `stop`."""
     report, began = Report(), time.monotonic()
     with Fuzzing(system) as fuzzing:
         fuzzing.prepare()
         while True:
             seed = None if examples is not None else secrets.randbits(64)
             for property_ in fuzzing.all_of():
+                if stop is not None and stop.is_set():
+                    return report
                 _try(property_, report, examples=round((examples or ROUND) * property_.share), seed=seed)
             report.findings += system.faults()
             report.rounds += 1
@@ -86,4 +94,6 @@ def _try(property_: Property, report: Report, *, examples: int, seed: int | None
     except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         text = "".join(traceback.format_exception(error, limit=-3))
-        report.findings.append(f"{property_.name} (seed {seed}): {text[-1500:]}\n{notes[:1500]}")
+        finding = f"{property_.name} (seed {seed}): {text[-1500:]}\n{notes[:1500]}"
+        report.findings.append(finding)
+        print(f"FINDING {finding}", flush=True)
