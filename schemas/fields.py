@@ -125,13 +125,15 @@ def parse_date_time(text: str) -> tuple[datetime, bool] | None:
     try:
         second = "59" if leap else seconds or "00"
         moment = datetime.fromisoformat(f"{date}T{minutes}:{second}.{micros}{zone}")
-        # 9999-12-31 with a negative offset has no UTC moment.
+        # 9999-12-31 with a negative offset has no UTC moment, and its leap second no moment at all.
         utc = moment.astimezone(UTC)
+        if leap:
+            moment += timedelta(seconds=1)
     except (ValueError, OverflowError):
         return None
     if leap and (utc.hour, utc.minute) != (23, 59):
         return None
-    return (moment + timedelta(seconds=1) if leap else moment), offset is not None
+    return moment, offset is not None
 
 
 def as_utc(text: str) -> str:

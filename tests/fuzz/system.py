@@ -42,7 +42,7 @@ class System:
         """What stands in the logs, since the last look, that should not; and who no longer runs."""
         found = [f"{process.name} has ended" for process in self.processes if not process.alive]
         for process in self.processes:
-            found += process.faults()
+            found += process.news().faults
         return found
 
 
