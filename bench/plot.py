@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 WIDTH, PANEL, LEFT, TOP = 760, 92, 84, 34
+POINTS = 400  # of each line
 SHADES = ("#f2f2f2", "#ffffff")
 
 
@@ -29,8 +30,9 @@ def drawing(rows: Sequence[tuple[float, str, dict[str, int]]]) -> str:
         )
         if x(until) - x(begin) > 7 * len(phase):
             parts.append(f'<text x="{x(begin) + 3:.1f}" y="{TOP - 6}">{phase}</text>')
+    shown = rows[:: max(1, len(rows) // POINTS)]
     for number, name in enumerate(names):
-        parts += _panel(name, TOP + PANEL * number, [(x(at), rss[name] / 1024) for at, _, rss in rows])
+        parts += _panel(name, TOP + PANEL * number, [(x(at), rss[name] / 1024) for at, _, rss in shown])
     step = next((one for one in (60, 120, 300, 600, 1200) if end / one <= 8), 3600)
     for tick in range(0, int(end) + 1, step):
         parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick // 60}</text>')
