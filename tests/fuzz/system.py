@@ -10,7 +10,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nrc.private_node import free_port
@@ -20,7 +20,7 @@ from tests.chaos.process import Process
 from tests.contract.api import APPLICATIONS
 from tests.fuzz.garbage import Garbage
 
-# Beside what tests/chaos/process.py looks for: what Python or a library says by itself on standard error.
+# What Python or a library says by itself on standard error, and a log line with an exception.
 ALARMS = re.compile(
     r"Traceback|Unhandled|never retrieved|never awaited|Exception ignored|Warning: |Unclosed|\bcritical\b"
 )
@@ -37,19 +37,23 @@ class System:
     callback: CallbackServer
     garbage: Garbage
     processes: list[Process]
+    _read: dict[str, int] = field(default_factory=dict)
 
     def faults(self) -> list[str]:
         """What stands in the logs, since the last look, that should not; and who no longer runs."""
         found = [f"{process.name} has ended" for process in self.processes if not process.alive]
         for process in self.processes:
-            found += process.news().faults
+            text = process.log.read_text(errors="backslashreplace")
+            until = text.rfind("\n") + 1
+            found += misplaced(process, text[self._read.get(process.name, 0) : until])
+            self._read[process.name] = until
         return found
 
 
-def misplaced(process: Process) -> list[str]:
-    """Every line of a log that tells of a fault, or that no machine can read."""
+def misplaced(process: Process, text: str) -> list[str]:
+    """Every line of this part of its log that tells of a fault, or that no machine can read."""
     found = []
-    for line in process.log.read_text(errors="backslashreplace").splitlines():
+    for line in text.rstrip("\n").split("\n") if text else ():
         if ALARMS.search(line):
             found.append(line)
         elif process.env["NRC_LOG_FORMAT"] == "json":
@@ -116,5 +120,9 @@ async def fuzzed(url: str, folder: Path) -> AsyncIterator[System]:
             process.signal(signal.SIGKILL)
             with suppress(AssertionError, TimeoutError):
                 await process.ended()
-    faults = [fault for process in processes for fault in misplaced(process)]
+    faults = [
+        fault
+        for process in processes
+        for fault in misplaced(process, process.log.read_text(errors="backslashreplace"))
+    ]
     assert not faults, "\n".join(faults[:20])

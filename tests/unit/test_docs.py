@@ -220,6 +220,12 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(there), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tests_that_a_page_names_are_there(page: Path) -> None:
+    there = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    assert {*re.findall(r"\btest_\w+\.py", page.read_text())} <= there
+
+
 def test_decisions_have_their_four_parts() -> None:
     decisions = sorted((DOCS / "decisions").glob("*.md"))
     assert [int(file.name[:4]) for file in decisions] == list(range(1, len(decisions) + 1))
