@@ -154,8 +154,8 @@ def _listening(port: int, *module: str) -> Iterator[str]:
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # one that hangs on purpose would not stop otherwise
+        process.wait()
 
 
 def publish(running: System, *, count: int, concurrency: int, rate: float = 0, kanaal: str = "zaken") -> Any:
