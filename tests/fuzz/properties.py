@@ -39,6 +39,11 @@ KNOWN_BODIES = tuple(
         ("/abonnement", b'{"callbackUrl":"http://[","auth":"\\r\\n","kanalen":' + b"[" * 5000),
         ("/kanaal", b'{"naam":"fuzz0","documentatieLink":"http://\\ud800/","filters":[null,1e999]}'),
         ("/kanaal", b"\xff\xfe"),
+        (
+            "/notificaties",
+            b'{"kanaal":"fuzz0","hoofdObject":"http://x","resource":"x","resourceUrl":"http://x","actie":"x",'
+            b'"aanmaakdatum":"9999-12-31T23:59:60Z"}',
+        ),
     )
 )
 KNOWN_REQUESTS = (
