@@ -20,7 +20,6 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from nrc.private_broker import PrivateBroker
 from router import names
-from router.depth import depths
 from router.undeliverable import read
 from runtime.amqp import connect
 from tests.broker import ErlangControl
@@ -132,12 +131,6 @@ class Broker:
                 found[name] = queue.declaration_result.message_count or 0
                 await channel.close()
         return found
-
-    async def is_consumed(self, name: str) -> bool:
-        """Whether this queue is there and has a consumer."""
-        async with self.connection() as connection:
-            depth = (await depths(connection, [name]))[name]
-        return depth is not None and depth.consumers > 0
 
     async def messages_of_ours(self) -> dict[str, int]:
         """Ready messages in every queue of ours that may hold notificaties."""
