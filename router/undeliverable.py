@@ -54,15 +54,15 @@ def read(message: DeliveredMessage) -> Undeliverable:
     headers = properties.headers or {}
     return Undeliverable(
         message_id=properties.message_id or "",
-        abonnement=_abonnement(headers, message.routing_key or ""),
+        abonnement=whose(headers, message.routing_key or ""),
         headers=headers,
         body=message.body,
         accepted_at=properties.timestamp,
     )
 
 
-def _abonnement(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
-    """The deliverer's header names it; else the key (out of a wait queue), else the queue that dropped it."""
+def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
+    """Whose a message is: by the deliverer's header; else its key (out of a wait queue), or who dropped it."""
     with suppress(ValueError):
         return UUID(str(headers.get(ABONNEMENT_HEADER)))
     for name in (routing_key, headers.get("x-first-death-queue")):

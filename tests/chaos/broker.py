@@ -20,7 +20,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from nrc.private_broker import PrivateBroker
 from router import names
-from router.undeliverable import read
+from router.undeliverable import whose
 from runtime.amqp import connect
 from tests.broker import ErlangControl
 
@@ -154,8 +154,8 @@ class Broker:
             for name in queues:
                 found[name] = Counter()
                 async for message in _walk(connection, name):
-                    item = read(message)
-                    found[name][item.message_id, names.abonnement_of(name) or item.abonnement] += 1
+                    owner = names.abonnement_of(name) or whose(message.headers, message.routing_key or "")
+                    found[name][message.message_id or "", owner] += 1
         return found
 
     async def empty(self, name: str) -> None:
