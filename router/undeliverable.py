@@ -62,7 +62,7 @@ def read(message: DeliveredMessage) -> Undeliverable:
 
 
 def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
-    """Whose a message is: by the deliverer's header; else its key (out of a wait queue), or who dropped it."""
+    """Whose a message is: by our header; else its key (out of a wait queue), or who dropped it."""
     with suppress(ValueError):
         return UUID(str(headers.get(ABONNEMENT_HEADER)))
     for name in (routing_key, headers.get("x-first-death-queue")):
