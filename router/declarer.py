@@ -103,9 +103,21 @@ class Declarer:
                 await _bind(channel, binding)
 
     async def declare_ready(self) -> None:
-        """Make the marker stand, last of all: from here on gateways accept."""
+        """Make the marker stand, last of all: from here on gateways accept.
+
+        It is not durable: a RabbitMQ that comes back may have forgotten what it had answered last, so all is
+        looked at before gateways accept again.
+        """
+        try:
+            await self._declare_marker()
+        except ChannelPreconditionFailed:
+            # A durable one, of an older router.
+            await self.remove_exchange(names.READY)
+            await self._declare_marker()
+
+    async def _declare_marker(self) -> None:
         async with self._channel() as channel:
-            await _declare_exchange(channel, Exchange(names.READY, "fanout"))
+            await channel.declare_exchange(names.READY, "fanout", durable=False)
 
     async def declare_kanaal(self, kanaal: Kanaal) -> None:
         """Make the exchange of a kanaal stand. For one that gateways cannot know yet: a new one, or all."""

@@ -1,4 +1,7 @@
-"""The marker exchange: the router declares it last, so where it stands, all else does."""
+"""The marker exchange: the router declares it last, so where it stands, all else does.
+
+It goes with RabbitMQ: one that is killed may come back without the binding that it confirmed a moment before.
+"""
 
 from __future__ import annotations
 

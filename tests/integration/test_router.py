@@ -9,7 +9,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractQueue
-from aiormq.exceptions import ChannelNotFoundEntity
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from nrc.private_node import Node
 from router import names
@@ -19,12 +19,13 @@ from router.requests import RouterClient
 from router.routing import route
 from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
+from runtime.lifecycle import Tasks
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, BrokerUnfit
 from schemas.notificatie import Notificatie
 from store.opening import open_registry
 from store.registry import Declared, DeclaredKind
-from tests.broker import private_broker
+from tests.broker import Broker, private_broker
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, running_router, settings_for
 from tests.make import a_kanaal, an_abonnement
@@ -226,6 +227,46 @@ async def test_a_publisher_is_not_ready_before_the_topology_stands(vhost: str, t
             await publisher.publish(Outgoing("nrc.kanaal.zaken", "x", b"{}", "1"))
     assert not publisher.ready
     assert publisher.why_not
+
+
+async def test_gateways_wait_until_a_restarted_rabbitmq_was_looked_at(
+    mortal_broker: Broker, tmp_path: Path
+) -> None:
+    """A RabbitMQ that was killed may come back without the binding that it confirmed last."""
+    assert mortal_broker.private
+    publisher = Publisher([mortal_broker.url], name="test", mandatory=False)
+    async with Tasks() as tasks:
+        tasks.start("publisher", publisher.run())
+        async with running_router(mortal_broker.url, tmp_path):
+            await publisher.wait_ready(20)
+        await mortal_broker.private.restart()
+
+        await eventually(lambda: publisher.link.connection is not None, within=20)
+        with pytest.raises(BrokerUnavailable):
+            await publisher.wait_ready(1)
+        assert "has not declared" in publisher.why_not
+
+        async with running_router(mortal_broker.url, tmp_path):
+            await publisher.wait_ready(20)
+
+
+async def test_a_durable_marker_of_an_older_router_is_replaced(vhost: str, tmp_path: Path) -> None:
+    async with open_link(vhost) as link:
+
+        async def declares(*, durable: bool) -> bool:
+            assert link.connection
+            channel = link.connection.channel()
+            await channel.initialize()
+            try:
+                await channel.declare_exchange(names.READY, "fanout", durable=durable)
+            except ChannelPreconditionFailed:
+                return False
+            await channel.close()
+            return True
+
+        assert await declares(durable=True)
+        async with running_router(vhost, tmp_path):
+            await eventually(lambda: declares(durable=False))
 
 
 async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_path: Path) -> None:
