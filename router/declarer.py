@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
@@ -62,13 +63,16 @@ class Declarer:
         self._registry = registry
         self._catalogue = catalogue
         self._renewals = renewals
-        # A request and reconcile may want the same abonnement at once.
-        self._locks = [asyncio.Lock() for _ in range(64)]
+        # A request and reconcile may want the same abonnement at once. Each has its own: a new queue rests
+        # while its lock is held.
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._turns = asyncio.Semaphore(at_once)
         self._idle: list[AbstractChannel] = []
         self._resting = Resting()
         self._unrested = Unrested(registry)
         self.under_way: set[UUID] = set()
+        self._seen_missing: frozenset[Thing] = frozenset()
+        self._touched: set[Thing] = set()
 
     # -- channels: kept and used again; an error closes the one on which it happened
 
@@ -175,7 +179,7 @@ class Declarer:
             return True
 
     def _lock(self, uuid: UUID) -> asyncio.Lock:
-        return self._locks[uuid.int % len(self._locks)]
+        return self._locks.setdefault(uuid, asyncio.Lock())
 
     async def _declare(self, abonnement: Abonnement) -> None:
         topology = of_abonnement(abonnement, self._catalogue.kanalen)
@@ -204,10 +208,16 @@ class Declarer:
 
     async def _declare_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
         """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
+        exchange, queue = _own(abonnement.uuid)
         # In this order: a queue that goes in between is noticed at the next look.
-        strays_come = await self._exchange_is_there(topology.exchange.name)
-        await self._unmake_unrested(topology.queue)
-        new = await self._missing_queues([topology.queue])
+        seen, self._seen_missing = self._seen_missing, self._seen_missing - {exchange, queue}
+        self._touched |= {exchange, queue}
+        strays_come = exchange not in seen and await self._exchange_is_there(exchange.name)
+        if queue in seen:
+            new = [queue.name]
+        else:
+            await self._unmake_unrested(topology.queue)
+            new = await self._missing_queues([topology.queue])
         if new and strays_come:
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
@@ -313,6 +323,16 @@ class Declarer:
         async with self._turns:
             return await missing(self._connection, things)
 
+    async def look_before_declaring(self, things: Sequence[Thing]) -> list[Thing]:
+        """The same; when one of these is declared next it is not asked once more whether it is there.
+
+        Each answer that something is missing costs a channel. Whatever is touched meanwhile is asked about.
+        """
+        self._touched = {thing for uuid in self.under_way for thing in _own(uuid)}
+        found = await self.missing(things)
+        self._seen_missing = frozenset(found) - self._touched
+        return found
+
     async def exists(self, thing: Thing) -> bool:
         """Whether it is there."""
         return not await self.missing([thing])
@@ -363,6 +383,10 @@ class Declarer:
                 f"queue {queue.name} exists in RabbitMQ with other arguments than ours; "
                 f"move its messages away and delete it ({error})"
             ) from error
+
+
+def _own(uuid: UUID) -> tuple[Thing, Thing]:
+    return Thing.exchange(names.abonnement_exchange(uuid)), Thing.queue(names.abonnement_queue(uuid))
 
 
 def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str) -> list[Declared]:

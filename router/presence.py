@@ -7,8 +7,10 @@ by halving.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from aio_pika.abc import AbstractConnection
 from aiormq import Channel, spec
@@ -20,6 +22,7 @@ from runtime.amqp import close_reason, open_channel
 from store.registry import DeclaredKind
 
 AT_ONCE = 128  # things about which one question is asked
+CHANNELS = 4  # for a look at many
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,14 @@ class Thing:
 
 
 async def missing(connection: AbstractConnection, things: Sequence[Thing]) -> list[Thing]:
-    """Those that are not there, in their order. Raises BrokerUnavailable or AMQP_ERRORS."""
+    """Those that are not there, in their order. Raises AMQP_ERRORS."""
+    part = max(AT_ONCE, -(-len(things) // CHANNELS))
+    starts = range(0, len(things), part)
+    found = await asyncio.gather(*(_missing(connection, things[start : start + part]) for start in starts))
+    return [*chain.from_iterable(found)]
+
+
+async def _missing(connection: AbstractConnection, things: Sequence[Thing]) -> list[Thing]:
     look = _Look(connection)
     try:
         return await look.missing(things)
@@ -57,18 +67,22 @@ class _Look:
         self._channel: Channel | None = None
 
     async def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        """Asks about more at once as long as all are there, and halves a part in which one is missing."""
         found: list[Thing] = []
-        for start in range(0, len(things), AT_ONCE):
-            found += await self._among(things[start : start + AT_ONCE])
+        start, size, bad = 0, AT_ONCE, 0
+        while start < len(things):
+            end = start + (max(1, (bad - start) // 2) if bad else min(size, len(things) - start))
+            if bad == start + 1 or not await self._all_there(things[start:end]):
+                if end > start + 1:
+                    bad = end
+                    continue
+                found.append(things[start])
+                # What is missing often comes in groups: the next is asked for by itself.
+                size, bad = 1, 0
+            elif not bad:
+                size = min(2 * size, AT_ONCE)
+            start = end
         return found
-
-    async def _among(self, things: Sequence[Thing]) -> list[Thing]:
-        if await self._all_there(things):
-            return []
-        if len(things) == 1:
-            return [*things]
-        half = len(things) // 2
-        return [*await self._among(things[:half]), *await self._among(things[half:])]
 
     async def _all_there(self, things: Sequence[Thing]) -> bool:
         channel = await self._open()

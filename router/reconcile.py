@@ -46,7 +46,8 @@ class Reconcile:
         self._lines = []
         await self._catalogue.refresh()
         # Before a kanaal that is renewed brings some of them back.
-        missing = await self.missing()
+        look = self._declarer.missing if dry_run else self._declarer.look_before_declaring
+        missing = await look([*self._wanted()])
         self._lines += [f"declare {thing.kind} {thing.name}{self._wanted()[thing]}" for thing in missing]
         if not dry_run:
             await self._declarer.declare_fixed(self._fixed)
