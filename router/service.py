@@ -40,7 +40,7 @@ from store.opening import registry_of
 from store.registry import Changes, Registry
 
 PREFETCH = 32
-WATCH_INTERVAL = 10.0  # seconds
+WATCH_INTERVAL = 5.0  # seconds
 PUBLISHER_READY = 600.0  # seconds; a first comparison comes before it
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
