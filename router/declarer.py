@@ -17,11 +17,10 @@ from weakref import WeakValueDictionary
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from router import names
+from router import names, resting
 from router.catalogue import Catalogue
 from router.presence import Thing, missing
 from router.renewals import Renewals
-from router.resting import Resting
 from router.topology import (
     AbonnementTopology,
     Binding,
@@ -68,8 +67,9 @@ class Declarer:
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._turns = asyncio.Semaphore(at_once)
         self._idle: list[AbstractChannel] = []
-        self._resting = Resting()
+        self._resting = resting.Resting()
         self._unrested = Unrested(registry)
+        self._stood: set[str] = set()
         self.under_way: set[UUID] = set()
         self._seen_missing: frozenset[Thing] = frozenset()
         self._touched: set[Thing] = set()
@@ -99,8 +99,7 @@ class Declarer:
         async with self._channel() as channel:
             for exchange in topology.exchanges:
                 await _declare_exchange(channel, exchange)
-        for queue in topology.queues:
-            await self._unmake_unrested(queue)
+        await asyncio.gather(*map(self._unmake_unrested, topology.queues))
         await self._make(topology.queues, new=await self._missing_queues(topology.queues))
         async with self._channel() as channel:
             for binding in topology.bindings:
@@ -241,11 +240,15 @@ class Declarer:
 
     async def _make(self, queues: Sequence[Queue], *, new: Sequence[str]) -> None:
         """They stand. Those that are `new` have rested, and anything may be led to them."""
+        if not self._stood.isdisjoint(new):
+            # Deleted by hand: whoever consumes it must hear of that before it is there again.
+            await asyncio.sleep(resting.BEFORE_AGAIN)
         if new:
             await self._unrested.note(new)
         async with self._channel() as channel:
             for queue in queues:
                 await self.declare_queue(channel, queue)
+        self._stood.update(queue.name for queue in queues)
         if new:
             self._resting.made()
             await self._resting.rested()
@@ -258,6 +261,7 @@ class Declarer:
         """
         if queue.name not in self._unrested:
             return
+        await self._resting.may_delete()
         async with self._channel() as channel:
             with suppress(ChannelNotFoundEntity):
                 found = (await channel.declare_queue(queue.name, passive=True)).declaration_result
@@ -296,6 +300,7 @@ class Declarer:
 
     async def remove_abonnement(self, uuid: UUID) -> int:
         """Remove all of an abonnement that has gone; how many messages its queue still held."""
+        await self._resting.may_delete()
         async with self._lock(uuid):
             async with self._channel() as channel:
                 # First: what comes after it is nobody's. After the queue it would be a stray.
@@ -303,6 +308,7 @@ class Declarer:
                 queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
                 deleted = await queue.delete(if_unused=False, if_empty=False)
             self._renewals.stands(uuid)
+            self._stood.discard(names.abonnement_queue(uuid))
             await self._unrested.forget([names.abonnement_queue(uuid)])
             await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
             return deleted.message_count or 0
@@ -359,6 +365,7 @@ class Declarer:
 
         Looked at first, since quorum queues refuse to be deleted on such conditions.
         """
+        await self._resting.may_delete()
         async with self._channel() as channel:
             try:
                 found = await channel.declare_queue(name, passive=True)

@@ -1,8 +1,13 @@
-"""How long a queue that was just made rests before a message may get into it. Pure but for the waiting.
+"""The waits that RabbitMQ needs: before a message gets into a new queue, before one is declared by the name
+of one that was deleted, and before one is deleted. Pure but for the waiting. Decisions 0023 and 0025 say why.
 
-RabbitMQ keeps the name of a quorum queue's log in a table that it writes to disk once nothing was added to it
-for half a second, and after three seconds at most. Killed before that, it comes back with the queue and
-without its log: all that was confirmed in it is gone. So nothing leads to a new queue before.
+* RabbitMQ keeps the name of a quorum queue's log in a table that it writes to disk once nothing was added to
+  it for half a second, and after three seconds at most. Killed before that, it comes back with the queue and
+  without its log: all that was confirmed in it is gone. So nothing leads to a new queue before.
+* A queue that is declared within some 20 ms of the deletion of one by the same name gets its consumers too,
+  without their knowing, and RabbitMQ then hands them messages that never arrive.
+* A queue that is deleted while RabbitMQ starts its dead-letter worker, in the first half second in which it
+  takes connections, ends the dead-lettering of every queue, and with it the queues.
 """
 
 from __future__ import annotations
@@ -13,14 +18,17 @@ from collections.abc import Callable
 
 AFTER_NEWEST = 1.5  # seconds; what was seen to be lost was at most 1.0 s old
 LONGEST = 4.0  # seconds, when others go on being made
+BEFORE_AGAIN = 1.0  # seconds from the deletion of a queue until one of that name is declared
+BEFORE_DELETING = 3.0  # seconds since connecting, when RabbitMQ may have started just before
 
 
 class Resting:
-    """When queues were made, and the wait that follows. One for all that one process makes."""
+    """When queues were made, and the waits. One for each connection, from its beginning."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._newest = clock() - AFTER_NEWEST
+        self._connected = clock()
+        self._newest = self._connected - AFTER_NEWEST
 
     def made(self) -> None:
         """A queue was made just now."""
@@ -38,3 +46,7 @@ class Resting:
             if left <= 0:
                 return
             await asyncio.sleep(left)
+
+    async def may_delete(self) -> None:
+        """Return once a queue may be deleted."""
+        await asyncio.sleep(max(0.0, self._connected + BEFORE_DELETING - self._clock()))

@@ -26,6 +26,7 @@ from router.publishing import Publisher
 from router.readiness import topology_stands
 from router.renewals import Renewals
 from router.requests import EXPIRY
+from router.resting import BEFORE_AGAIN
 from router.retention import Retention
 from router.strays import Strays
 from router.topology import REQUESTS_QUEUE, fixed
@@ -223,6 +224,7 @@ async def _consume_requests(channel: AbstractChannel, work: Work) -> asyncio.Eve
 
 async def _until_deleted(deleted: asyncio.Event) -> None:
     await deleted.wait()
+    await asyncio.sleep(BEFORE_AGAIN)  # another router may not have heard of it yet
     raise BrokerUnavailable(f"{names.REQUESTS} was deleted")
 
 

@@ -33,8 +33,9 @@ async def mortal_broker() -> AsyncIterator[Broker]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _new_queues_need_no_rest() -> Iterator[None]:
-    """Routers in this process: RabbitMQ is not killed in most tests, and each would wait for seconds."""
+def _queues_need_no_rest() -> Iterator[None]:
+    """Routers in this process: most tests start or kill no RabbitMQ, and each would wait for seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(resting, "AFTER_NEWEST", 0.0)
+        patch.setattr(resting, "BEFORE_DELETING", 0.0)
         yield

@@ -1,4 +1,4 @@
-"""RabbitMQ killed a moment after a queue was made: what was accepted is still there, and all goes on."""
+"""Queues made or deleted a moment before or after RabbitMQ was killed: nothing is lost, and all goes on."""
 
 from __future__ import annotations
 
@@ -28,10 +28,14 @@ from tests.integration.conftest import Running, open_link, running_router, setti
 from tests.integration.delivering import delivering
 
 
-async def test_a_new_queue_keeps_what_it_has_through_a_kill(
-    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the waits that most tests are spared."""
     monkeypatch.setattr(resting, "AFTER_NEWEST", 1.5)
+    monkeypatch.setattr(resting, "BEFORE_DELETING", 3.0)
+
+
+async def test_a_new_queue_keeps_what_it_has_through_a_kill(mortal_broker: Broker, tmp_path: Path) -> None:
     assert mortal_broker.private
     async with running_router(mortal_broker.url, tmp_path) as router, delivering(router) as setting:
         abonnement = await setting.subscribe()
@@ -54,10 +58,9 @@ async def queue_is_there(router: Running, name: str) -> bool:
 
 
 async def test_a_queue_that_was_killed_while_it_rested_is_made_again(
-    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mortal_broker: Broker, tmp_path: Path
 ) -> None:
     """RabbitMQ 3.10 brings it back without a leader: who publishes to it or consumes it would hang."""
-    monkeypatch.setattr(resting, "AFTER_NEWEST", 1.5)
     assert mortal_broker.private
     async with running_router(mortal_broker.url, tmp_path) as router, delivering(router) as setting:
         other = await setting.subscribe()
@@ -91,11 +94,8 @@ async def test_a_queue_that_was_killed_while_it_rested_is_made_again(
         assert not await made()
 
 
-async def test_a_first_start_that_was_killed_is_made_again(
-    mortal_broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_first_start_that_was_killed_is_made_again(mortal_broker: Broker, tmp_path: Path) -> None:
     """Everyone's queues, that of the requests too."""
-    monkeypatch.setattr(resting, "AFTER_NEWEST", 1.5)
     assert mortal_broker.private
     settings = settings_for(mortal_broker.url, tmp_path, retry_schedule="1")
     stop, ready = asyncio.Event(), asyncio.Event()

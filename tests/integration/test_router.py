@@ -16,6 +16,7 @@ from router import names
 from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
+from router.resting import Resting
 from router.routing import route
 from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
@@ -195,6 +196,36 @@ async def test_an_orphan_is_removed_when_seen_twice_and_empty(router: Running) -
     await message.ack()
     assert await router.client.reconcile() == ["remove orphan queue nrc.abonnement.stray"]
     assert await router.client.reconcile() == []
+
+
+async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RabbitMQ 3.10 ends all dead-lettering when a queue is deleted just after it started: decision 25."""
+    asked, may = asyncio.Semaphore(0), asyncio.Event()
+
+    async def may_delete(_: Resting) -> None:
+        asked.release()
+        await may.wait()
+
+    abonnement = await router.registry.add_abonnement(an_abonnement())
+    await router.client.apply_abonnement(abonnement.uuid)
+    queues = [names.abonnement_queue(abonnement.uuid), "nrc.wait.7"]
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.declare_queue(queues[1], durable=True)
+    await router.registry.note_declared([Declared(DeclaredKind.QUEUE, queues[1], orphan_since=1.0)])
+    await router.registry.remove_abonnement(abonnement.uuid)
+    monkeypatch.setattr(Resting, "may_delete", may_delete)
+
+    work = [
+        asyncio.create_task(router.client.apply_abonnement(abonnement.uuid)),
+        asyncio.create_task(router.client.reconcile()),
+    ]
+    await asked.acquire()
+    await asked.acquire()
+    assert not await missing(router.connection, [Thing.queue(queue) for queue in queues])
+    may.set()
+    await asyncio.gather(*work)
+    assert len(await missing(router.connection, [Thing.queue(queue) for queue in queues])) == 2
 
 
 async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
