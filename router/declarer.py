@@ -227,6 +227,10 @@ class Declarer:
             for binding in (topology.entry, *topology.direct):
                 await _bind(channel, binding)
         await asyncio.gather(*(self._declare_filtered(way) for way in topology.filtered))
+        async with self._channel() as channel:
+            # Last: what came straight while the exchange did not lead here yet would come twice.
+            for binding in topology.straight:
+                await _bind(channel, binding)
         self._renewals.stands(abonnement.uuid)
 
     async def _renew_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fuzz.run import fuzz
 from tests.fuzz.system import fuzzed
 
-EXAMPLES = int(os.environ.get("NRC_TEST_FUZZ_EXAMPLES", "1000"))
+EXAMPLES = int(os.environ.get("NRC_TEST_FUZZ_EXAMPLES", "600"))
 
 
 async def test_whatever_is_sent_is_answered_and_no_log_has_a_fault(vhost: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import aio_pika
 import pytest
@@ -349,8 +350,10 @@ async def test_what_an_abonnement_needs_is_watched(
         await channel.initialize()
         queue = names.abonnement_queue(mine.uuid)
 
-        async def gets(message_id: str) -> bool:
-            await publish(router, route(kanaal, zaak(a="1"), message_id=message_id, accepted_at=NOW))
+        async def gets(exchange: str) -> bool:
+            message_id = f"after {exchange}"
+            sent = route(kanaal, zaak(a="1"), message_id=message_id, accepted_at=NOW)
+            await publish(router, replace(sent, exchange=exchange))
             if not await is_there(router, queue=queue):
                 return False
             message = await (await queue_of(router, queue)).get(fail=False, no_ack=True)
@@ -362,7 +365,7 @@ async def test_what_an_abonnement_needs_is_watched(
         for exchange in (names.abonnement_exchange(mine.uuid), way.exchange.name):
             await channel.exchange_delete(exchange)
             await eventually(lambda: is_there(router, exchange=exchange))  # noqa: B023 - awaited here
-            await eventually(lambda: gets(f"after {exchange}"))  # noqa: B023
+            await eventually(lambda: gets(exchange))  # noqa: B023
         assert await router.client.reconcile() == []
 
 
@@ -390,6 +393,42 @@ async def test_a_deleted_filter_exchange_is_found(router: Running) -> None:
     assert await router.client.reconcile(dry_run=True) == expected
     assert await router.client.reconcile() == expected
     assert await router.client.reconcile() == []
+
+
+async def test_an_exchange_that_is_missing_on_the_way_is_missed_by_nobody(router: Running) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    filtered = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    everything = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    for abonnement in (filtered, everything):
+        await router.client.apply_abonnement(abonnement.uuid)
+    (way,) = of_abonnement(filtered, {"zaken": kanaal}).filtered
+    own = [names.abonnement_exchange(each.uuid) for each in (filtered, everything)]
+    channel = router.connection.channel()
+    await channel.initialize()
+
+    async def publish_all(id_stem: str) -> None:
+        for number, kenmerken in enumerate(({"a": "1"}, {"a": "2"}, {})):
+            sent = route(kanaal, zaak(**kenmerken), message_id=f"{id_stem}{number}", accepted_at=NOW)
+            await publish(router, sent)
+
+    async def taken(uuid: UUID) -> list[str]:
+        queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
+        found = []
+        while (message := await queue.get(no_ack=True, fail=False)) is not None:
+            found.append(message.message_id or "")
+        return found
+
+    await publish_all("whole-")
+    await channel.exchange_delete(way.exchange.name)
+    await publish_all("no-filter-")
+    for exchange in own:
+        await channel.exchange_delete(exchange)
+    await publish_all("nothing-")
+    # Once each, whether one way leads there or two.
+    stems = ("whole-", "no-filter-", "nothing-")
+    assert await taken(filtered.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 2)]
+    assert await taken(everything.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 1, 2)]
 
 
 async def test_what_is_missing_is_found_among_many(router: Running) -> None:

@@ -245,6 +245,7 @@ async def test_a_wrong_key_changes_nothing(file: Path, given: bool) -> None:
         (f"{KEY}\n{KEY[:-3]}\n".encode(), "line 2 is no key"),
         (b"\xff\xfe", "it is no text"),
     ],
+    ids=["empty", "comment", "short", "second line", "no text"],
 )
 async def test_a_damaged_key_file_is_left_as_it_is(file: Path, content: bytes, fault: str) -> None:
     keys = file.with_name("secret.keys")

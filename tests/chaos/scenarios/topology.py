@@ -58,6 +58,26 @@ async def queue_deleted(run: Run) -> None:
         await run.more(1500)
 
 
+async def ways_deleted(run: Run) -> None:
+    """Another way leads past each exchange, until the router has made it again."""
+
+    async def there(prefix: str) -> set[str]:
+        return {name for name in await run.system.broker.exchange_names() if name.startswith(prefix)}
+
+    async def back(prefix: str, ways: set[str]) -> bool:
+        return ways <= await there(prefix)
+
+    for prefix in ("nrc.filter.", "nrc.to."):
+        ways = await there(prefix)
+        assert ways, f"there is no {prefix}… to delete"
+        async with run.fault():
+            for way in ways:
+                await run.system.broker.delete_exchange(way)
+        await run.more(1500)
+        # Both gone at once would be a loss.
+        await eventually(partial(back, prefix, ways), within=30)
+
+
 async def wait_queue_deleted(run: Run) -> None:
     """Every other answer of two callbacks is a 500, so that there is always something waiting."""
     for abonnement in ("everything", "documents"):
@@ -99,6 +119,11 @@ SCENARIOS = (
         "queue deleted",
         "The queue of one abonnement is deleted by hand with what it holds; then that of another.",
         queue_deleted,
+    ),
+    Scenario(
+        "exchanges on the way deleted",
+        "All headers exchanges of filters are deleted by hand; then the exchange before each queue.",
+        ways_deleted,
     ),
     Scenario(
         "wait queue deleted",
