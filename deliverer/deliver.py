@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic, perf_counter
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import orjson
 from aiormq.abc import DeliveredMessage
@@ -197,7 +197,7 @@ def prepare(
     properties = message.header.properties
     found = properties.headers or {}
     return Delivery(
-        notificatie=properties.message_id or str(uuid4()),
+        notificatie=_id_of(properties.message_id),
         abonnement=abonnement,
         body=message.body,
         kept=kept_headers(found),
@@ -207,6 +207,15 @@ def prepare(
         tag=message.delivery_tag or 0,
         consumer_stopped=consumer_stopped,
     )
+
+
+def _id_of(message_id: str | None) -> str:
+    """The id of a notificatie. A gateway's is a UUID; one put in by hand may be what no header can hold."""
+    if not message_id:
+        return str(uuid4())
+    if message_id.isascii() and message_id.isprintable() and message_id == message_id.strip():
+        return message_id
+    return str(uuid5(NAMESPACE_OID, message_id))  # the same at each attempt
 
 
 def wants(abonnement: Abonnement, body: bytes) -> bool:

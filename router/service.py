@@ -62,7 +62,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
-        tasks.start("publishing strays", router.publisher.run())
+        tasks.start("publishing notificaties", router.publisher.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
 
@@ -114,7 +114,7 @@ class Router:
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
-        self.publisher = Publisher(settings.amqp_url, name="router strays", mandatory=True)
+        self.publisher = Publisher(settings.amqp_url, name="router notificaties", mandatory=True)
         self._urls = settings.amqp_url
         self._interval = settings.reconcile_interval
         self._fixed = fixed(settings.retry_schedule)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, cast
+from uuid import UUID
 
 import pytest
 from aiormq.abc import DeliveredMessage
@@ -77,3 +78,10 @@ def test_a_message_as_the_gateway_publishes_it() -> None:
 def test_a_message_without_anything_gets_an_id() -> None:
     assert len(prepared().notificatie) == 36
     assert prepared().notificatie != prepared().notificatie
+
+
+@pytest.mark.parametrize("put_by_hand", ["two\r\nlines", "☂", "tab\t", " ", "\x00"])
+def test_an_id_that_no_header_holds_becomes_one_that_stays_the_same(put_by_hand: str) -> None:
+    notificatie = prepared(message_id=put_by_hand).notificatie
+    assert UUID(notificatie).version == 5
+    assert prepared(message_id=put_by_hand).notificatie == notificatie
