@@ -307,12 +307,19 @@ class Cutting(Publisher):
         super().__init__([url], name="test", mandatory=True)
         self._broker = broker
         self._left = after
+        self._cut = asyncio.Event()
 
     async def publish(self, message: Outgoing) -> None:
-        await super().publish(message)
         self._left -= 1
         if self._left == 0:
-            await self._broker.eval(CUT)
+            try:
+                await self._broker.eval(CUT)
+                await asyncio.sleep(0.2)  # until the other end has heard of it, and cancels this
+            finally:
+                self._cut.set()
+        elif self._left < 0:  # or all would be published before it is cut
+            await self._cut.wait()
+        await super().publish(message)
 
 
 async def test_the_connection_is_cut_while_it_moves(broker: Broker, vhost: str, tmp_path: Path) -> None:
