@@ -28,6 +28,7 @@ log = logger(__name__)
 START_TIMEOUT = 90.0
 STOP_TIMEOUT = 8.0
 _POLL = 0.1
+_STAYS = 1.0  # seconds after which a node that was found is asked once more
 _MAX_SPAWNS = 3
 
 
@@ -133,7 +134,12 @@ class PrivateBroker:
                 self._spawn(script, node)
                 spawns += 1
             if await self._becomes_ready(node, deadline=deadline):
-                return node.url
+                if spawns:
+                    return node.url
+                # Found alive: one that is being stopped still takes connections for a moment.
+                await asyncio.sleep(_STAYS)
+                if await self._becomes_ready(node, deadline=deadline):
+                    return node.url
             if time.monotonic() > deadline:
                 await self.stop()
                 raise BrokerUnavailable(
