@@ -215,9 +215,11 @@ async def any_broker() -> AsyncIterator[Broker]:
         async with private_broker() as broker:
             yield broker
     else:
-        from testcontainers.rabbitmq import RabbitMqContainer
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        with RabbitMqContainer("rabbitmq:4-management").with_exposed_ports(5672, 15672) as container:
+        image = DockerContainer("rabbitmq:4-management").with_exposed_ports(5672, 15672)
+        with image.waiting_for(LogMessageWaitStrategy("Server startup complete")) as container:
             at = container.get_container_host_ip()
             broker = Broker(
                 f"amqp://guest:guest@{at}:{container.get_exposed_port(5672)}/",
