@@ -6,12 +6,14 @@ No database, no lock, and nothing in between that is not on this screen.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from uuid import uuid4
 
 from aiohttp import web
 
 from gateway.answers import json_answer
 from gateway.checks import message_faults
+from gateway.latest import Published
 from gateway.requests import announced_size, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
@@ -51,6 +53,7 @@ async def _publish(
     gateway: Gateway, kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime
 ) -> None:
     """Return once RabbitMQ has it. Raises BrokerError."""
+    began = monotonic()
     try:
         await gateway.publisher.publish(
             route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
@@ -58,9 +61,11 @@ async def _publish(
     except ExchangeMissing:
         # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
         kanaal = await gateway.repairs.repaired(kanaal)
+        began = monotonic()
         await gateway.publisher.publish(
             route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
         )
+    gateway.latest.note(kanaal, Published(notificatie, message_id, accepted_at, began))
 
 
 async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:

@@ -70,6 +70,7 @@ async def serve(
         tasks.start("registry", catalogue.run())
         tasks.start("changes", link.run(session))
         tasks.start("publishing", gateway.publisher.run())
+        tasks.start("publishing again", gateway.latest.run())
         runner = web.AppRunner(build_app(gateway), shutdown_timeout=LAST_CALL)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)

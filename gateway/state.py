@@ -10,6 +10,7 @@ from aiohttp import web
 from deliverer.client import CallbackClient
 from gateway.admission import Changes, Publishes
 from gateway.connections import Connections, most_connections
+from gateway.latest import Latest
 from gateway.repairs import Repairs
 from gateway.requests import root_url
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
@@ -43,6 +44,7 @@ class Gateway:
     callbacks: CallbackClient
     tokens: Tokens = field(init=False)
     repairs: Repairs = field(init=False)
+    latest: Latest = field(init=False)
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
     connections: Connections = field(init=False)
@@ -51,6 +53,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
         self.repairs = Repairs(self.router, self.catalogue)
+        self.latest = Latest(self.publisher, self.catalogue)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )

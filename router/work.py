@@ -111,8 +111,11 @@ class Work:
                 await self._catalogue.refresh()
             case other:
                 raise ValueError(f"unknown request {other!r}")
-        await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
+        await self._announce()
         return {}
+
+    async def _announce(self) -> None:
+        await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
 
     async def _kanaal(self, naam: str) -> None:
         """Its exchange; when the one that it had was deleted, another with every binding.
@@ -180,6 +183,8 @@ class Work:
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
             lines = await self._reconcile.run(dry_run=dry_run, gone=self._gone)
+        if lines and not dry_run:
+            await self._announce()  # a kanaal may have another exchange
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:

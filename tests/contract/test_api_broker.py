@@ -7,13 +7,15 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import aio_pika
 import aiohttp
 import pytest
 
 import router.service
-from router.names import kanaal_exchange
+from gateway.latest import INSTANT
+from router.names import abonnement_exchange, abonnement_queue, kanaal_exchange
 from runtime.settings import Settings
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
@@ -151,6 +153,46 @@ async def test_an_exchange_deleted_by_hand_comes_back_with_its_bindings(stage: S
         for _ in answers:
             assert await eventually(lambda: queue.get(fail=False, no_ack=True))
     await api.delete(abonnement)
+
+
+@pytest.mark.parametrize("found_by", ["the next notificatie", "the router"])
+async def test_what_came_while_an_exchange_was_being_deleted_goes_to_the_next_one(
+    stage: Stage, api: Api, found_by: str
+) -> None:
+    """RabbitMQ confirms it, though the bindings are gone; what got through before does not come again."""
+
+    async def post() -> str:
+        answer = await api.post("/notificaties", message(naam))
+        assert answer.status == 201
+        return answer.headers["nrc-notificatie-id"]
+
+    naam = await a_kanaal(api)
+    url = (await api.post("/abonnement", abonnement_of(naam))).json["url"]
+    uuid = UUID(url[-36:])
+    connection = await aio_pika.connect(stage.settings.amqp_url[0])
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(abonnement_queue(uuid), ensure=False)
+
+        async def arrived() -> str | None:
+            received = await queue.get(fail=False, no_ack=True)
+            return received and received.message_id
+
+        before = await post()
+        assert await eventually(arrived) == before
+        await asyncio.sleep(2 * INSTANT)
+        await queue.unbind(kanaal_exchange(naam), "#")
+        own = await channel.get_exchange(abonnement_exchange(uuid), ensure=False)
+        await own.unbind(kanaal_exchange(naam), "#")
+        sent = {await post(), await post()}
+        assert await arrived() is None
+        await channel.exchange_delete(kanaal_exchange(naam))
+        if found_by == "the next notificatie":
+            sent.add(await post())
+        received = {await eventually(arrived, within=20) for _ in sent}
+        assert received == sent
+        assert await arrived() is None
+    await api.delete(url)
 
 
 async def test_the_hot_path_needs_no_database(stage: Stage, api: Api) -> None:

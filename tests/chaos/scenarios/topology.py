@@ -16,14 +16,18 @@ DEAD_LETTERING = 32
 MATCHES = 2
 """The most abonnementen of the load that want one notificatie."""
 
+LATEST = 60
+"""The most that gateways publish again: what came in a tenth of a second, at under 600 a second."""
+
 HALF_FAIL = {"every": 2, "by": "request", "then": ["status", {"code": 500}]}
 
 
 async def kanaal_exchange_deleted(run: Run) -> None:
-    """A publish whose confirm is lost with the exchange goes out again, under the same id."""
+    """A publish whose confirm is lost with the exchange goes out again, and so do the last that it got."""
     for naam in ("zaken", "documenten", "zaken"):
         stem = names.kanaal_exchange(naam)
         run.may_repeat(f"publishes in flight to the exchange of {naam}", CONNECTIONS * MATCHES)
+        run.may_repeat(f"the last that the exchange of {naam} got", LATEST * MATCHES)
         async with run.fault():
             for exchange in await run.system.broker.exchange_names():
                 if exchange == stem or exchange.startswith(stem + "@"):

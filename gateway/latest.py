@@ -1,0 +1,104 @@
+"""What the exchange of each kanaal got last, and what becomes of it when somebody deletes that exchange.
+
+RabbitMQ takes an exchange apart piece by piece. A notificatie that comes in that instant finds some of its
+bindings gone, or all, and is confirmed nevertheless. Whatever comes later is refused. So it is among the last
+that the exchange got, and these go to the kanaal's next exchange once more, under the ids that they have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+
+from router.catalogue import Catalogue
+from router.publishing import Publisher
+from router.routing import route
+from runtime.log import logger
+from schemas.errors import BrokerError
+from schemas.kanaal import Kanaal
+from schemas.notificatie import Notificatie
+from store.registry import Changes
+
+INSTANT = 0.1  # seconds before the last one, in which RabbitMQ takes an exchange apart; it needs a thousandth
+KEPT = 60.0  # seconds; by then the router has found an exchange that is gone, and made another
+AGAIN = 1.0  # seconds
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A notificatie that RabbitMQ has confirmed. began: when it was published (monotonic seconds)."""
+
+    notificatie: Notificatie
+    message_id: str
+    accepted_at: datetime
+    began: float
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last that one exchange of a kanaal got."""
+
+    generation: int
+    published: deque[Published] = field(default_factory=deque)
+
+
+class Latest:
+    """The last of each kanaal's exchange; `run` publishes them again when the kanaal has got another."""
+
+    def __init__(self, publisher: Publisher, catalogue: Catalogue) -> None:
+        self._publisher = publisher
+        self._catalogue = catalogue
+        self._lasts: dict[str, _Last] = {}
+        self._again: asyncio.Queue[Published] = asyncio.Queue()
+        catalogue.subscribe(self._changed)
+
+    def note(self, kanaal: Kanaal, published: Published) -> None:
+        """The exchange that the kanaal has, as it is given here, got this."""
+        last = self._last_of(kanaal)
+        if last.generation > kanaal.generation:
+            self._again.put_nowait(published)  # confirmed after the news of another exchange
+            return
+        last.published.append(published)
+        while last.published[0].began < published.began - INSTANT:
+            last.published.popleft()
+
+    def _last_of(self, kanaal: Kanaal) -> _Last:
+        last = self._lasts.get(kanaal.naam)
+        if last is None or last.generation < kanaal.generation:
+            since = monotonic() - KEPT
+            for published in last.published if last is not None else ():
+                if published.began > since:
+                    self._again.put_nowait(published)
+            last = self._lasts[kanaal.naam] = _Last(kanaal.generation)
+        return last
+
+    def _changed(self, _: Changes) -> None:
+        for naam in self._lasts:
+            if (kanaal := self._catalogue.kanalen.get(naam)) is not None:
+                self._last_of(kanaal)
+
+    async def run(self) -> None:
+        """Publish again what has to be, until cancelled."""
+        while True:
+            published = await self._again.get()
+            naam = published.notificatie.kanaal
+            while (kanaal := self._catalogue.kanalen.get(naam)) is not None:
+                message = route(
+                    kanaal,
+                    published.notificatie,
+                    message_id=published.message_id,
+                    accepted_at=published.accepted_at,
+                )
+                try:
+                    await self._publisher.publish(message)
+                except BrokerError as error:
+                    log.debug("not published again yet", notificatie=published.message_id, reason=str(error))
+                    await asyncio.sleep(AGAIN)
+                else:
+                    log.info("published again", notificatie=published.message_id, kanaal=naam)
+                    break
