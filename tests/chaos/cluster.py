@@ -80,8 +80,8 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def cluster(size: int = 3) -> AsyncIterator[Cluster]:
-    """A running cluster in a temporary folder; it takes about 15 s to start."""
+async def cluster(size: int = 3, *, keep: bool = False) -> AsyncIterator[Cluster]:
+    """A running cluster in a temporary folder, which it may keep; it takes about 15 s to start."""
     folder = Path(tempfile.mkdtemp(prefix="nrc-test-cluster-"))
     nodes = Cluster([PrivateBroker(folder / str(index)) for index in range(size)])
     try:
@@ -93,7 +93,8 @@ async def cluster(size: int = 3) -> AsyncIterator[Cluster]:
         yield nodes
     finally:
         await nodes.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _share_secrets(folders: list[Path]) -> None:

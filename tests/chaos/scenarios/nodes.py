@@ -40,7 +40,7 @@ class ClusterBroker(Broker):
 @asynccontextmanager
 async def clustered(*, keep: bool = False) -> AsyncIterator[System]:
     """A system on three nodes, every process with all three addresses and another one first."""
-    async with cluster() as nodes:
+    async with cluster(keep=keep) as nodes:
         urls = {
             name: ",".join(nodes.urls[turn % 3 :] + nodes.urls[: turn % 3])
             for turn, name in enumerate(PROCESSES)

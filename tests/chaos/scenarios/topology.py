@@ -16,8 +16,8 @@ DEAD_LETTERING = 32
 MATCHES = 2
 """The most abonnementen of the load that want one notificatie."""
 
-LATEST = 60
-"""The most that gateways publish again: what came in a tenth of a second, at under 600 a second."""
+LATEST = 40
+"""The most that gateways publish again: what came in a twentieth of a second, at under 800 a second."""
 
 HALF_FAIL = {"every": 2, "by": "request", "then": ["status", {"code": 500}]}
 
