@@ -60,6 +60,11 @@ class Cluster:
         """How many nodes run, as this one sees it."""
         return int(await self.eval(index, "length(rabbit_nodes:all_running())."))
 
+    async def can_spare(self, index: int) -> bool:
+        """Whether every quorum queue has a majority without this node."""
+        asked = await self.eval(index, "rabbit_upgrade_preparation:await_online_quorum_plus_one(1000).")
+        return asked == "true"
+
     async def members(self, index: int, queue: str) -> tuple[int, str]:
         """Of a quorum queue in the virtual host /: how many members it has, and which node leads it."""
         found = await self.eval(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from router import names
@@ -62,6 +63,7 @@ async def _each_in_turn(run: Run, *, kill: bool) -> None:
         if members != 3:
             run.problems.append(f"queue {name} has {members} members, not 3")
     for index in range(3):
+        await eventually(partial(nodes.can_spare, index), within=60)
         run.system.in_flight("a node went", *run.system.deliverers)
         broker.look_through((index + 1) % 3)
         async with run.fault():
@@ -83,8 +85,8 @@ async def node_restarted(run: Run) -> None:
 SCENARIOS = (
     Scenario(
         "one of three nodes killed",
-        "RabbitMQ is a cluster of three nodes. Each in turn is killed with -9, the load goes on without it, "
-        "and it is started again.",
+        "RabbitMQ is a cluster of three nodes. Each in turn, when every queue has a majority without it, is "
+        "killed with -9, the load goes on, and it is started again.",
         node_killed,
         make=clustered,
         rate=250.0,
