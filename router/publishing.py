@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
@@ -24,6 +25,7 @@ from schemas.errors import BrokerUnavailable, Unroutable
 
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
 MAX_LANES = 500  # channels kept open; RabbitMQ allows 2,047 on a connection
+REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
 
 
 class ExchangeMissing(BrokerUnavailable):
@@ -44,12 +46,19 @@ class Outgoing:
 
 @dataclass(slots=True)
 class _Lane:
-    """The channel for one exchange, and how many publishes are under way on it."""
+    """The channel for one exchange, and how many publishes are under way on it. retired: takes no more."""
 
     channel: AbstractChannel
     exchange: AbstractExchange
     underlay: AbstractUnderlayChannel
     busy: int = 0
+    retired: bool = False
+    opened: float = field(default_factory=monotonic)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return monotonic() - self.opened
 
 
 class Publisher:
@@ -65,6 +74,7 @@ class Publisher:
         self._lanes: dict[str, _Lane] = {}
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
         self._under_way: dict[tuple[str, str], asyncio.Event] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -151,6 +161,8 @@ class Publisher:
                     )
                 finally:
                     lane.busy -= 1
+                    if lane.retired:
+                        self._close_when_idle(lane)
         except TimeoutError:
             self.link.abort()
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
@@ -163,6 +175,7 @@ class Publisher:
         except PublishError as error:
             raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}") from error
         except DeliveryError as error:
+            self._retire(message.exchange, lane)
             raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)") from error
         except AMQP_ERRORS as error:
             self._lanes.pop(message.exchange, None)
@@ -170,6 +183,23 @@ class Publisher:
             if isinstance(reason, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
             raise BrokerUnavailable(describe(reason)) from error
+
+    def _retire(self, exchange: str, lane: _Lane | None) -> None:
+        """The next publish opens another channel.
+
+        One that met a queue while its leader was gone goes on asking that node, and refuses all that is for
+        that queue until the node is back (RabbitMQ 3.10), though the queue has had another leader for long.
+        """
+        if lane is not None and self._lanes.get(exchange) is lane and lane.age > REFUSED_LANE:
+            del self._lanes[exchange]
+            lane.retired = True
+            self._close_when_idle(lane)
+
+    def _close_when_idle(self, lane: _Lane) -> None:
+        if not lane.busy:
+            task = asyncio.create_task(_close(lane))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def _open(self, exchange: str) -> _Lane:
         """The lane of an exchange; those who ask at the same moment share one."""
@@ -203,6 +233,10 @@ class Publisher:
         for name, lane in list(self._lanes.items()):
             if lane.busy == 0:
                 del self._lanes[name]
-                with suppress(*AMQP_ERRORS):
-                    await lane.channel.close()
+                await _close(lane)
                 return
+
+
+async def _close(lane: _Lane) -> None:
+    with suppress(*AMQP_ERRORS):
+        await lane.channel.close()

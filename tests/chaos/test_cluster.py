@@ -16,7 +16,7 @@ from router.requests import RouterClient
 from router.service import check_fitness, serve
 from runtime.amqp import AMQP_ERRORS, Link, connect
 from runtime.lifecycle import Tasks
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerError, BrokerUnavailable
 from store.opening import open_registry
 from tests.chaos.cluster import Cluster, cluster
 from tests.eventually import eventually
@@ -95,6 +95,28 @@ async def test_a_node_that_is_killed_is_missed_by_nobody(nodes: Cluster, tmp_pat
         print(
             "members of one declared meanwhile:", await nodes.members(0, names.abonnement_queue(another.uuid))
         )
+
+        # Who first publishes to a queue in the moment without a leader is not refused for longer than that.
+        _, leads = await nodes.members(0, first)
+        (leader,) = [index for index in range(3) if nodes[index].node.name == leads]
+        late = Publisher([nodes.urls[(leader + 1) % 3]], name="late", mandatory=True)
+        tasks.start("publishing late", late.run())
+        await late.wait_ready(10)
+        await nodes[leader].kill()
+        outcomes: list[bool] = []
+
+        async def gets_through() -> bool:
+            message = Outgoing(names.kanaal_exchange("zaken"), "zaak.create", b"{}", f"late-{len(outcomes)}")
+            try:
+                await late.publish(message)
+            except BrokerError:
+                outcomes.append(False)
+            else:
+                outcomes.append(True)
+            return outcomes[-1]
+
+        await eventually(gets_through, within=20)
+        print("refused before it got through:", outcomes.count(False))
 
 
 async def sees(nodes: Cluster, index: int, *, count: int) -> bool:

@@ -59,6 +59,40 @@ async def test_an_exchange_that_is_deleted_under_load_disturbs_no_other(vhost: s
             assert publisher.link.connection is before
 
 
+async def test_a_channel_on_which_rabbitmq_refuses_is_given_up(
+    vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may go on refusing when the reason is over; what is under way on it is brought to its end."""
+    monkeypatch.setattr("router.publishing.REFUSED_LANE", 0.0)
+    async with publishing(vhost, mandatory=False) as (publisher, channel):
+        exchange = await channel.declare_exchange("full", "fanout")
+        arguments = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("full", arguments=arguments, durable=True)
+        await queue.bind(exchange)
+        connection = publisher.link.connection
+        assert connection is not None
+        assert connection.transport is not None
+        channels = connection.transport.connection.channels
+        assert await outcome(publisher, "full", 0) is None
+        (first,) = channels
+
+        async def refused() -> bool:
+            found = await asyncio.gather(*(outcome(publisher, "full", number) for number in range(10)))
+            assert set(found) <= {None, BrokerUnavailable}
+            return BrokerUnavailable in found
+
+        await eventually(refused)
+        await queue.purge()
+
+        async def taken() -> bool:
+            return await outcome(publisher, "full", 1) is None
+
+        await eventually(taken)
+        await eventually(lambda: len(channels) == 1)
+        assert first not in channels
+        assert publisher.link.connection is connection
+
+
 async def test_messages_with_the_same_id_are_not_taken_for_each_other(vhost: str) -> None:
     """One notificatie waits for many abonnementen at once; those without a queue must be told apart."""
     async with publishing(vhost, mandatory=True) as (publisher, channel):
