@@ -59,17 +59,18 @@ class Latest:
 
     def note(self, kanaal: Kanaal, published: Published) -> None:
         """The exchange that the kanaal has, as it is given here, got this."""
-        last = self._last_of(kanaal)
-        if last.generation > kanaal.generation:
+        now = self._catalogue.kanalen.get(kanaal.naam)
+        if now is not None and now.generation > kanaal.generation:
             self._again.put_nowait(published)  # confirmed after the news of another exchange
             return
+        last = self._last_of(kanaal)
         last.published.append(published)
         while last.published[0].began < published.began - INSTANT:
             last.published.popleft()
 
     def _last_of(self, kanaal: Kanaal) -> _Last:
         last = self._lasts.get(kanaal.naam)
-        if last is None or last.generation < kanaal.generation:
+        if last is None or last.generation != kanaal.generation:
             since = monotonic() - KEPT
             for published in last.published if last is not None else ():
                 if published.began > since:
