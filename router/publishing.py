@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import monotonic
 
 from aio_pika import DeliveryMode, Message
@@ -206,8 +207,13 @@ class Publisher:
         task = self._opening.get(exchange)
         if task is None:
             task = self._opening[exchange] = asyncio.create_task(self._new_lane(exchange))
-            task.add_done_callback(lambda _: self._opening.pop(exchange, None))
+            task.add_done_callback(partial(self._opened, exchange))
         return await asyncio.shield(task)
+
+    def _opened(self, exchange: str, task: asyncio.Task[_Lane]) -> None:
+        self._opening.pop(exchange, None)
+        if not task.cancelled():
+            task.exception()  # looked at here too: whoever asked may have given up by now
 
     async def _new_lane(self, name: str) -> _Lane:
         connection = self.link.connection
