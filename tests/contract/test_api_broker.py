@@ -16,11 +16,13 @@ import pytest
 import router.service
 from gateway.latest import INSTANT
 from router.names import abonnement_exchange, abonnement_queue, kanaal_exchange
+from router.requests import RouterClient
 from runtime.settings import Settings
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage, running
 from tests.eventually import eventually
+from tests.integration.conftest import open_link
 from tests.stallable import stallable
 
 UNAVAILABLE = (503, "service_unavailable")
@@ -189,6 +191,9 @@ async def test_what_came_while_an_exchange_was_being_deleted_goes_to_the_next_on
         await channel.exchange_delete(kanaal_exchange(naam))
         if found_by == "the next notificatie":
             sent.add(await post())
+        else:
+            async with open_link(stage.settings.amqp_url[0]) as link:
+                await RouterClient(link).reconcile()
         received = {await eventually(arrived, within=20) for _ in sent}
         assert received == sent
         assert await arrived() is None
