@@ -53,19 +53,19 @@ async def _publish(
     gateway: Gateway, kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime
 ) -> None:
     """Return once RabbitMQ has it. Raises BrokerError."""
-    began = monotonic()
-    try:
-        await gateway.publisher.publish(
-            route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
-        )
-    except ExchangeMissing:
-        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
-        kanaal = await gateway.repairs.repaired(kanaal)
+
+    async def publish_to(kanaal: Kanaal) -> None:
         began = monotonic()
         await gateway.publisher.publish(
             route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
         )
-    gateway.latest.note(kanaal, Published(notificatie, message_id, accepted_at, began))
+        gateway.latest.note(kanaal, Published(notificatie, message_id, accepted_at, began))
+
+    try:
+        await publish_to(kanaal)
+    except ExchangeMissing:
+        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
+        await publish_to(await gateway.repairs.repaired(kanaal))
 
 
 async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:

@@ -95,8 +95,7 @@ class AbonnementTopology:
     stands, and its alternate exchange takes what is published until the queue is back (router/strays.py).
 
     back: to the queue out of a wait queue. entry: from the exchange to the queue. direct and filtered: from
-    kanalen to the exchange. straight: the same patterns once more, from kanalen to the queue, for when an
-    exchange on the way was deleted by hand; a queue gets a message once, however many ways lead there.
+    kanalen to the exchange.
     """
 
     queue: Queue
@@ -105,7 +104,16 @@ class AbonnementTopology:
     entry: Binding
     direct: tuple[Binding, ...]
     filtered: tuple[Filtered, ...]
-    straight: tuple[Binding, ...]
+
+    @property
+    def straight(self) -> tuple[Binding, ...]:
+        """The same patterns once more, from kanalen to the queue.
+
+        For when an exchange on the way was deleted by hand; a queue gets a message once, however many ways
+        lead there.
+        """
+        feeds = (*self.direct, *(way.feed for way in self.filtered))
+        return tuple(dict.fromkeys(Binding(feed.source, self.queue.name, key=feed.key) for feed in feeds))
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -189,7 +197,6 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         # publishing gateway had not heard of: both have `-` in that place.
         for index in asked:
             direct[Binding(source, name, key=slot_pattern({index: ABSENT}), to="exchange")] = None
-    feeds = (*direct, *(way.feed for way in filtered))
     arguments: Arguments = (
         *_QUORUM,
         ("x-dead-letter-exchange", names.UNDELIVERABLE),
@@ -202,7 +209,6 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         entry=Binding(name, queue),
         direct=tuple(direct),
         filtered=tuple(filtered),
-        straight=tuple(dict.fromkeys(Binding(feed.source, queue, key=feed.key) for feed in feeds)),
     )
 
 
