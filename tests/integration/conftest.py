@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from router.requests import RouterClient
 from router.service import serve
@@ -34,6 +34,15 @@ class Running:
     def connection(self) -> AbstractConnection:
         assert self.link.connection is not None
         return self.link.connection
+
+    async def taken(self, queue: str) -> list[AbstractIncomingMessage]:
+        """All that is in a queue, in order; it is taken out."""
+        found = []
+        async with self.connection.channel() as channel:
+            opened = await channel.get_queue(queue, ensure=False)
+            while (message := await opened.get(no_ack=True, fail=False)) is not None:
+                found.append(message)
+        return found
 
 
 @asynccontextmanager

@@ -125,14 +125,7 @@ class Delivering:
 
     async def undeliverable(self) -> list[AbstractIncomingMessage]:
         """What is in the undeliverable; it is taken out."""
-        channel = self.router.connection.channel()
-        await channel.initialize()
-        queue = await channel.get_queue(names.UNDELIVERABLE, ensure=False)
-        found = []
-        while (message := await queue.get(no_ack=True, fail=False)) is not None:
-            found.append(message)
-        await channel.close()
-        return found
+        return await self.router.taken(names.UNDELIVERABLE)
 
     def ids_at(self, path: str) -> list[str | None]:
         """The webhook-ids that came in on a path, in order."""

@@ -106,14 +106,8 @@ async def gateways(shared: Running) -> AsyncIterator[tuple[Publisher, Publisher]
 
 async def arrived(shared: Running, abonnement: Abonnement) -> list[str]:
     """The ids in a queue, all of them: what was published is confirmed, so it is there."""
-    channel = shared.connection.channel()
-    await channel.initialize()
-    queue = await channel.get_queue(names.abonnement_queue(abonnement.uuid), ensure=False)
-    ids = []
-    while (message := await queue.get(fail=False, no_ack=True)) is not None:
-        ids.append(message.message_id or "")
-    await channel.close()
-    return ids
+    taken = await shared.taken(names.abonnement_queue(abonnement.uuid))
+    return [message.message_id or "" for message in taken]
 
 
 @settings(

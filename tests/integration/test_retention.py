@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractIncomingMessage
 from aiormq.abc import DeliveredMessage
 
 from deliverer.client import Failure, FailureClass
@@ -106,16 +105,6 @@ async def retaining(
             await asyncio.wait({task})
 
 
-async def taken_from(router: Running, queue: str) -> list[AbstractIncomingMessage]:
-    """All that is in a queue; it is taken out."""
-    found = []
-    async with router.connection.channel() as channel:
-        opened = await channel.get_queue(queue, ensure=False)
-        while (message := await opened.get(no_ack=True, fail=False)) is not None:
-            found.append(message)
-    return found
-
-
 async def ids_in(router: Running, queue: str) -> list[str | None]:
     """The ids of what is in a queue, in order; it stays there."""
     found: list[str | None] = []
@@ -149,7 +138,7 @@ async def test_what_is_too_old_goes_with_its_history_and_nothing_else_does(
         await here.enforce()
         assert await ids_in(router, queue_of(one)) == ["young-1", "young-2"]
         assert await ids_in(router, queue_of(other)) == ["young-3"]
-        first, second = await taken_from(router, names.UNDELIVERABLE)
+        first, second = await router.taken(names.UNDELIVERABLE)
         assert (first.message_id, second.message_id) == ("old-1", "old-2")
         assert first.body == b"old-1"
         assert first.timestamp is not None
@@ -199,7 +188,7 @@ async def test_over_the_budget_the_oldest_go_and_what_fits_stays_in_order(
         await put(router, small, "one", "two")
         await here.enforce()
         kept = await ids_in(router, queue_of(abonnement))
-        moved = await taken_from(router, names.UNDELIVERABLE)
+        moved = await router.taken(names.UNDELIVERABLE)
         assert kept == list(sizes)[-len(kept) :], "the newest, in their order"
         assert sorted(str(message.message_id) for message in moved) == list(sizes)[: -len(kept)]
         headers = len("k.bronorganisatie1")

@@ -413,11 +413,8 @@ async def test_an_exchange_that_is_missing_on_the_way_is_missed_by_nobody(router
             await publish(router, sent)
 
     async def taken(uuid: UUID) -> list[str]:
-        queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
-        found = []
-        while (message := await queue.get(no_ack=True, fail=False)) is not None:
-            found.append(message.message_id or "")
-        return found
+        found = await router.taken(names.abonnement_queue(uuid))
+        return [message.message_id or "" for message in found]
 
     await publish_all("whole-")
     await channel.exchange_delete(way.exchange.name)

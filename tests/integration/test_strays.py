@@ -86,7 +86,7 @@ class Stage:
 
     async def arrived(self, abonnement: Abonnement) -> list[AbstractIncomingMessage]:
         """What is in its queue; it is taken out."""
-        return await take(self.channel, names.abonnement_queue(abonnement.uuid))
+        return await self.router.taken(names.abonnement_queue(abonnement.uuid))
 
     async def handled(self) -> None:
         """Everything that is in `nrc.stray` now has been dealt with: what comes after the next batch has."""
@@ -106,14 +106,6 @@ class Stage:
         """Whether every mark has been seen, and nothing explains a stray any more."""
         noted = await self.router.registry.declared()
         return not any(thing.kind is DeclaredKind.RENEWED for thing in noted)
-
-
-async def take(channel: AbstractChannel, name: str) -> list[AbstractIncomingMessage]:
-    queue = await channel.get_queue(name, ensure=False)
-    found = []
-    while (message := await queue.get(no_ack=True, fail=False)) is not None:
-        found.append(message)
-    return found
 
 
 def ids(messages: list[AbstractIncomingMessage]) -> list[str]:
