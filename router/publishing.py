@@ -25,7 +25,8 @@ from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
 from schemas.errors import BrokerUnavailable, Unroutable
 
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
-MAX_LANES = 500  # channels kept open; RabbitMQ allows 2,047 on a connection
+MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
+OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
 REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
 
 
@@ -76,6 +77,9 @@ class Publisher:
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
         self._under_way: dict[tuple[str, str], asyncio.Event] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._channels: set[AbstractChannel] = set()  # open, being opened or being closed
+        self._want_room = 0
+        self._room = asyncio.Event()
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -90,6 +94,7 @@ class Publisher:
         finally:
             self._ready.clear()
             self._lanes.clear()
+            self._channels.clear()
             for task in self._opening.values():
                 task.cancel()
             self._opening.clear()
@@ -164,6 +169,8 @@ class Publisher:
                     lane.busy -= 1
                     if lane.retired:
                         self._close_when_idle(lane)
+                    elif not lane.busy:
+                        self._room.set()
         except TimeoutError:
             self.link.abort()
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
@@ -192,9 +199,12 @@ class Publisher:
         that queue until the node is back (RabbitMQ 3.10), though the queue has had another leader for long.
         """
         if lane is not None and self._lanes.get(exchange) is lane and lane.age > REFUSED_LANE:
-            del self._lanes[exchange]
-            lane.retired = True
-            self._close_when_idle(lane)
+            self._give_up(exchange, lane)
+
+    def _give_up(self, exchange: str, lane: _Lane) -> None:
+        del self._lanes[exchange]
+        lane.retired = True
+        self._close_when_idle(lane)
 
     def _close_when_idle(self, lane: _Lane) -> None:
         if not lane.busy:
@@ -219,28 +229,55 @@ class Publisher:
         connection = self.link.connection
         if connection is None:
             raise BrokerUnavailable(self.why_not)
-        await self._make_room()
+        await self._wait_for_room(connection)
         channel = connection.channel(publisher_confirms=True, on_return_raises=self._mandatory)
-        await channel.initialize()
-        exchange = await channel.get_exchange(name, ensure=False)
-        lane = _Lane(channel, exchange, await channel.get_underlay_channel())
+        self._channels.add(channel)
+
+        def freed(*_: object) -> None:
+            self._channels.discard(channel)
+            self._room.set()
+
+        try:
+            await channel.initialize()
+            exchange = await channel.get_exchange(name, ensure=False)
+            lane = _Lane(channel, exchange, await channel.get_underlay_channel())
+        except BaseException:
+            freed()
+            raise
 
         def forget(*_: object) -> None:
             if self._lanes.get(name) is lane:
                 del self._lanes[name]
+            freed()
 
         channel.close_callbacks.add(forget)
         self._lanes[name] = lane
         return lane
 
-    async def _make_room(self) -> None:
-        if len(self._lanes) < MAX_LANES:
-            return
-        for name, lane in list(self._lanes.items()):
-            if lane.busy == 0:
-                del self._lanes[name]
-                await _close(lane)
-                return
+    async def _wait_for_room(self, connection: AbstractConnection) -> None:
+        """Return once another channel may be opened: RabbitMQ closes a connection that opens too many.
+
+        Closes a channel without publishes. Where all have some, the oldest takes no more of them, and is
+        closed when those that are under way have ended.
+        """
+        limit = max(1, min(MAX_LANES, channel_max(connection) - OTHER_CHANNELS))
+        self._want_room += 1
+        try:
+            while len(self._channels) >= limit:
+                self._room.clear()
+                lanes = self._lanes
+                retired = len(self._channels) - len(lanes)  # or being opened
+                if lanes and retired < self._want_room:
+                    self._give_up(*min(lanes.items(), key=lambda item: (item[1].busy > 0, item[1].opened)))
+                await self._room.wait()
+        finally:
+            self._want_room -= 1
+
+
+def channel_max(connection: AbstractConnection) -> int:
+    """How many channels RabbitMQ allows on this connection."""
+    tune = connection.transport.connection.connection_tune if connection.transport else None
+    return int(getattr(tune, "channel_max", 0)) or 65_535  # AMQP: 0 is no limit
 
 
 async def _close(lane: _Lane) -> None:

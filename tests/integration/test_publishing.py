@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import chain
 
 import aio_pika
 import pytest
@@ -18,6 +19,7 @@ from router.publishing import ExchangeMissing, Outgoing, Publisher
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, BrokerUnavailable, Unroutable
+from tests.broker import Broker
 from tests.chaos.proxy import Proxy
 from tests.eventually import eventually
 
@@ -190,3 +192,29 @@ async def test_a_publisher_that_is_cancelled_is(vhost: str) -> None:
 
         proxy.resume()
         assert task.cancelled()
+
+
+@pytest.mark.parametrize("allowed", [2, 4])
+async def test_more_exchanges_than_rabbitmq_allows_channels(broker: Broker, vhost: str, allowed: int) -> None:
+    """Each of twelve exchanges is published to all the time, on a connection with room for a few channels."""
+    if broker.private is None:
+        pytest.skip("the limit can be set on a private node only")
+    before = await broker.eval("{ok, M} = application:get_env(rabbit, channel_max), M.")
+    await broker.eval(f"application:set_env(rabbit, channel_max, {allowed}).")
+    try:
+        async with publishing(vhost, mandatory=False) as (publisher, channel):
+            exchanges = [f"kanaal{number}" for number in range(12)]
+            for name in exchanges:
+                await channel.declare_exchange(name, "topic")
+            connection = publisher.link.connection
+            found = await asyncio.gather(
+                *(several(publisher, name, count=40) for name in exchanges for _ in range(3))
+            )
+            assert Counter(chain.from_iterable(found)) == {None: 12 * 3 * 40}
+            assert publisher.link.connection is connection
+    finally:
+        await broker.eval(f"application:set_env(rabbit, channel_max, {before}).")
+
+
+async def several(publisher: Publisher, exchange: str, *, count: int) -> list[type[BrokerError] | None]:
+    return [await outcome(publisher, exchange, number) for number in range(count)]
