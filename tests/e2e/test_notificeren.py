@@ -12,18 +12,25 @@ import asyncio
 import json
 import re
 import shlex
+import shutil
 import sys
 import textwrap
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from multidict import CIMultiDict
 
+from gateway.tokens import verify
 from nrc.private_node import free_port
+from runtime.settings import Settings
+from schemas.application import Application, Scope
+from schemas.errors import PermissionDenied
 from tests.callback_server import CallbackServer, Received, Wire, status
 from tests.e2e.running import NRC, environment, nrc, running
 from tests.eventually import eventually
@@ -224,7 +231,7 @@ async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> Non
 
 
 async def test_the_consumer_in_our_guide_is_one(tmp_path: Path) -> None:
-    [program] = [text for language, text in blocks(GUIDE) if language == "python"]
+    [program] = [text for language, text in blocks(GUIDE) if language == "python" and "HTTPServer" in text]
     port = free_port()
     file = tmp_path / "ontvanger.py"
     file.write_text(program.replace("9000", str(port)))
@@ -249,6 +256,62 @@ async def test_the_consumer_in_our_guide_is_one(tmp_path: Path) -> None:
         await eventually(listens)
         assert await answer("Token abcde12345") == "204"
         await consumer.says('een-kenmerk {"kanaal": "zaken"}')
+
+
+def token_snippets() -> Iterator[tuple[str, str]]:
+    """(language, text) of what the guide says makes a token without a command of ours."""
+    section = GUIDE.read_text().partition("## Zonder de opdracht nrc")[2].partition("\n## ")[0]
+    for match in BLOCK.finditer(section):
+        yield match[1], match[2]
+
+
+@pytest.mark.parametrize("language", ["python", "bash"])
+@pytest.mark.parametrize(
+    "secret", ["Geheim-met_43-tekens-zoals-nrc-application-add", "-begint met een streepje é"]
+)
+async def test_a_token_of_the_guide_s_own_snippets_is_valid(language: str, secret: str) -> None:
+    [text] = [text for each, text in token_snippets() if each == language]
+    assert "<geheim van zrc>" in text
+    program = [sys.executable, "-W", "ignore", "-c"] if language == "python" else ["sh", "-euc"]
+    async with running(*program, text.replace("<geheim van zrc>", secret), env=environment()) as made:
+        assert await made.ends(within=20) == 0, made.err
+    application = Application("zrc", secret, scopes=frozenset({Scope.PUBLICEREN}))
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    token = made.out.strip()
+    found = verify(token, {"zrc": application}, now=time.time(), settings=settings)
+    assert found.scopes == application.scopes
+    with pytest.raises(PermissionDenied, match="handtekening"):
+        verify(token, {"zrc": replace(application, secret="een ander")}, now=time.time(), settings=settings)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the guide's commands use curl")
+async def test_each_request_of_our_guide_stands_beside_the_same_one_with_curl() -> None:
+    env = environment(TOKEN_ZRC="<token van zrc>", TOKEN_MELDKAMER="<token van meldkamer>")
+    every = [(language, text) for language, text in blocks(GUIDE) if language in ("http", "bash")]
+    async with CallbackServer() as server:
+        compared = 0
+        for (kind, raw), (language, beside) in pairwise(every):
+            if kind != "http":
+                continue
+            written = Http.parse(raw)
+            if written.is_answer or written.target == READERS:
+                continue
+            assert language == "bash", f"no curl beside {written.start}"
+            command = beside.replace(OURS, server.url("").removeprefix("http://").rstrip("/"))
+            async with running("sh", "-euc", command, env=env) as curl:
+                assert await curl.ends(within=20) == 0, curl.err
+            got = server.received[-1]
+            compared += 1
+            assert len(server.received) == compared
+            assert [got.method, got.path] == [
+                written.start.split(" ")[0],
+                "/" + written.target.split("/", 3)[3],
+            ]
+            assert {name: got.header(name) for name in written.headers} == dict(written.headers)
+            assert bool(got.body) == bool(written.body)
+            if written.body:
+                assert json.loads(got.body) == written.json
+        assert compared == 9
 
 
 @asynccontextmanager
