@@ -31,6 +31,10 @@ from runtime.log import logger
 from runtime.settings import Settings
 from store.opening import registry_of
 
+LONGEST_REST = 15.0
+"""Seconds to which the pauses grow while every session is cut soon: in each of them all that waits may go out
+once more, without being settled."""
+
 log = logger(__name__)
 
 
@@ -76,7 +80,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             prefetch=settings.deliverer_prefetch,
         )
         prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, failures=failures)
-        link = Link(settings.amqp_url, name="deliverer")
+        link = Link(settings.amqp_url, name="deliverer", longest_rest=LONGEST_REST)
 
         async def session(connection: AbstractConnection) -> None:
             async with Tasks() as at_work:

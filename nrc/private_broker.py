@@ -19,7 +19,16 @@ from pathlib import Path
 
 from nrc import container_broker
 from nrc.broker_ready import PasswordRefused, takes_connections
-from nrc.private_node import Node, load_node, marker, node_folder, port_is_free, prepare_node, server_script
+from nrc.private_node import (
+    Node,
+    load_node,
+    marker,
+    mend_message_stores,
+    node_folder,
+    port_is_free,
+    prepare_node,
+    server_script,
+)
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
 
@@ -112,10 +121,17 @@ class PrivateBroker:
         return self.alive
 
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
-        """Its AMQP URL, once it takes connections. A live node that a killed `nrc up` left is adopted.
+        """Its AMQP URL, once it takes connections and what it wrote so far is on disk.
 
-        note: called with what it is waiting for. Raises BrokerUnavailable with the reason and where to look.
+        A live node that a killed `nrc up` left is adopted. note: called with what it is waiting for. Raises
+        BrokerUnavailable with the reason and where to look.
         """
+        url = await self._start(note)
+        # RabbitMQ leaves what it writes only once, when it is new, to the operating system's good fortune.
+        await asyncio.to_thread(os.sync)
+        return url
+
+    async def _start(self, note: Callable[[str], None]) -> str:
         script = server_script()
         if script is None:
             raise BrokerUnavailable("there is no rabbitmq-server on this machine")
@@ -130,6 +146,8 @@ class PrivateBroker:
                 raise BrokerUnavailable(self._why_it_stopped())
             else:
                 node = prepare_node(self.folder)
+                for file in mend_message_stores(self.folder):
+                    log.warning("RabbitMQ's message store had lost its settings", file=str(file))
                 note(f"starting RabbitMQ ({node.name}, port {node.port}); this takes some seconds")
                 self._spawn(script, node)
                 spawns += 1

@@ -17,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from schemas.errors import BrokerUnavailable
+from store.durable import keep, make_folder
 
 # Below the ports that Linux and macOS hand out by themselves, so that seldom anybody takes ours.
 _PORTS = range(21000, 32000)
@@ -26,6 +27,12 @@ _SCRIPTS = (
     "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
 )
+
+_SEGMENT_ENTRIES = 2048  # RabbitMQ's own default
+_STORE_SETTINGS = (
+    f"%% This file is auto-generated! Edit at your own risk!\n{{segment_entry_count, {_SEGMENT_ENTRIES}}}."
+)
+"""What RabbitMQ writes in the file `.config` of a virtual host's message store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,11 @@ class Node:
         """advanced.config, for what rabbitmq.conf has no word for."""
         # Messages that found no way out of a wait queue (somebody deleted nrc.return) are tried again after
         # this many milliseconds. RabbitMQ's own three minutes hold up every retry behind them.
-        return "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000}]}].\n"
+        # The other is RabbitMQ's default, and given so that `mend_message_stores` knows it.
+        return (
+            "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000},\n"
+            f"           {{queue_index_segment_entry_count, {_SEGMENT_ENTRIES}}}]}}].\n"
+        )
 
 
 def node_folder(state_dir: Path) -> Path:
@@ -146,8 +157,7 @@ def prepare_node(folder: Path) -> Node:
             "folder back where it was, or move this folder away to start with empty queues"
         )
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
         folder.chmod(0o700)
         if node is None:
             write_secret(folder / ".erlang.cookie", secrets.token_hex(20), mode=0o400)
@@ -167,15 +177,28 @@ def prepare_node(folder: Path) -> Node:
     return node
 
 
+def mend_message_stores(folder: Path) -> list[Path]:
+    """Write the settings of message stores that a loss of power emptied; returns the files written.
+
+    RabbitMQ writes this file when it makes a virtual host, never again, and does not sync it. With an empty
+    one it starts, and every classic queue crashes. With none it takes an older version's number, which is not
+    what the queues' files were written with. Only for a node that does not run. Raises BrokerUnavailable.
+    """
+    mended = []
+    try:
+        for store in sorted(folder.glob("mnesia/*/msg_stores/vhosts/*/")):
+            file = store / ".config"
+            if not file.exists() or b"segment_entry_count" not in file.read_bytes():
+                keep(file, _STORE_SETTINGS.encode(), replace=True)
+                mended.append(file)
+    except OSError as error:
+        raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
+    return mended
+
+
 def write_secret(file: Path, text: str, *, mode: int = 0o600) -> None:
-    """The file is written whole or not at all, readable by its owner only. Raises OSError."""
-    draft = file.with_name(file.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
+    """The file is written whole and on disk, or not at all; readable by its owner only. Raises OSError."""
+    keep(file, text.encode(), replace=True, mode=mode)
 
 
 def free_port(*, but: int = 0) -> int:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import UsageError
+from store.durable import make_folder
 
 
 @contextmanager
@@ -110,7 +111,7 @@ async def wait_for_leftovers(file: int, *, within: float, note: Callable[[str], 
 
 def _open(file: Path) -> int:
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(file.parent)
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(f"NRC_STATE_DIR: {file.parent.resolve()}: {error.strerror or error}") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,7 @@ CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep 
 MAX_CHANNELS = 65535  # on a connection for which RabbitMQ sets no limit
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
+STEADY = 5.0  # seconds for which a session works that was no failure
 
 AMQP_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
 """What the client library may raise when the broker, the connection or a channel fails."""
@@ -196,11 +198,15 @@ def describe(error: BaseException) -> str:
 
 
 class Link:
-    """One AMQP connection, made again whenever it is lost, walking the list of nodes."""
+    """One AMQP connection, made again whenever it is lost, walking the list of nodes.
 
-    def __init__(self, urls: Sequence[str], *, name: str) -> None:
+    longest_rest: seconds to which the pauses grow while connections are made but lost again within STEADY.
+    """
+
+    def __init__(self, urls: Sequence[str], *, name: str, longest_rest: float = LONGEST_PAUSE) -> None:
         self._urls = tuple(urls)
         self._name = name
+        self._longest_rest = longest_rest
         self._turn = 0
         self._transport: _KeepsWriter | None = None
         self.connection: AbstractConnection | None = None
@@ -223,15 +229,15 @@ class Link:
         The session is cancelled when its connection is lost. When it fails with BrokerError or an error
         of the client library the connection is closed and made again; any other exception ends `run`.
         """
-        pause = FIRST_PAUSE
+        pause = rest = FIRST_PAUSE
         failures = Occasional(every=REPORT_INTERVAL)
         while True:
             url = self._urls[self._turn % len(self._urls)]
+            since = None
             try:
                 self.connection, self._transport = await _connect(url, name=self._name)
+                since = time.monotonic()
                 self._up.set()
-                pause = FIRST_PAUSE
-                failures = Occasional(every=REPORT_INTERVAL)
                 log.info("broker connected", link=self._name)
                 await self._hold(self.connection, session)
                 self.why_not = "the connection to RabbitMQ was lost"
@@ -239,13 +245,22 @@ class Link:
                 self.why_not = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
             finally:
                 await self._drop()
+            if since is not None:
+                pause = FIRST_PAUSE
+                if time.monotonic() - since >= STEADY:
+                    rest = FIRST_PAUSE
+                    failures = Occasional(every=REPORT_INTERVAL)
             if times := failures.due():
                 log.warning(
                     "broker connection lost or refused", link=self._name, reason=self.why_not, times=times
                 )
             self._turn += 1
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-            pause = min(pause * 2, LONGEST_PAUSE)
+            seconds = pause if since is None else rest
+            await asyncio.sleep(seconds * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+            if since is None:
+                pause = min(pause * 2, LONGEST_PAUSE)
+            else:
+                rest = min(rest * 2, self._longest_rest)
 
     async def _hold(self, connection: AbstractConnection, session: Session) -> None:
         work = asyncio.ensure_future(session(connection))

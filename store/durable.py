@@ -7,11 +7,22 @@ from pathlib import Path
 from uuid import uuid4
 
 
-def keep(file: Path, content: bytes, *, replace: bool) -> None:
+def make_folder(folder: Path) -> None:
+    """The folder is there, with those above it, and outlives a loss of power; a new one is its owner's only.
+
+    Raises OSError.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
+def keep(file: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> None:
     """Have `file` with this content. Raises OSError; FileExistsError when it is there, unless `replace`."""
     new = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as opened:
             opened.write(content)
             opened.flush()

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from runtime.log import logger
 from schemas.errors import SecretsUnreadable
-from store.durable import keep
+from store.durable import keep, make_folder
 
 KEYS_FILE = "secret.keys"
 MARK = "nrc1."
@@ -156,7 +156,7 @@ class Vault:
     def _write(self, keys: Iterable[str], *, replace: bool) -> None:
         """Have the file with these keys, whole and on disk. Raises FileExistsError unless it may replace."""
         try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._file.parent)
             keep(self._file, (_COMMENT + "".join(f"{key}\n" for key in keys)).encode(), replace=replace)
         except FileExistsError:
             raise

@@ -23,7 +23,7 @@ from sqlite_utils import Database
 
 from runtime.log import logger
 from schemas.errors import Conflict, RegistryError, RegistryTooNew
-from store.durable import sync_folder
+from store.durable import make_folder, sync_folder
 from store.lease import RENEWAL, refuse_other_hosts, release, renew
 from store.schema import ENCRYPTED, STEPS, migrate, steps_done
 from store.secrets import Vault
@@ -261,8 +261,7 @@ _creating = threading.Lock()
 
 def _create(file: Path) -> None:
     """Make the file, for its owner only, when it is not there."""
-    if not file.parent.exists():
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(file.parent)
     # One at a time: closing any descriptor of a file drops the locks that this process has on it, also those
     # of a connection that another thread opened meanwhile.
     with _creating:

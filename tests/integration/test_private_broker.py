@@ -17,7 +17,7 @@ import aio_pika
 import pytest
 
 from nrc.private_broker import PrivateBroker, find_running, live_pids
-from nrc.private_node import free_port, load_node, port_is_free, server_script
+from nrc.private_node import free_port, load_node, mend_message_stores, port_is_free, server_script
 from schemas.errors import BrokerUnavailable
 from tests.broker import Broker
 from tests.eventually import eventually
@@ -115,6 +115,46 @@ async def test_a_node_that_was_killed_comes_back_with_what_it_held(node: Private
     assert find_running(folder) is None
     assert await node.start() == url
     assert await take(url) == b"kept through kill -9"
+
+
+async def classic_queue_works(url: str) -> bytes:
+    """The first message of classic queue `kept-classic`, which is made when it is not there."""
+    async with asyncio.timeout(20), await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue("kept-classic", durable=True)
+        await channel.default_exchange.publish(aio_pika.Message(b"new", delivery_mode=2), queue.name)
+        message = await queue.get(timeout=5)
+        await message.ack()
+        return message.body
+
+
+@pytest.mark.parametrize("cut", [b"", b"\0" * 83, None])
+async def test_a_message_store_without_its_settings_is_mended(node: PrivateBroker, cut: bytes | None) -> None:
+    """As a loss of power leaves it: RabbitMQ writes this file once and does not sync it."""
+    url = await node.start()
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue("kept-classic", durable=True)
+        await channel.default_exchange.publish(aio_pika.Message(b"old", delivery_mode=2), "kept-classic")
+    await node.stop()
+    (file,) = node.folder.rglob(".config")
+    whole = file.read_bytes()
+    assert not mend_message_stores(node.folder), "a whole one is left as it is"
+    file.unlink() if cut is None else file.write_bytes(cut)
+
+    url = await node.start()
+
+    assert file.read_bytes() == whole, "what RabbitMQ itself writes"
+    assert await classic_queue_works(url) == b"old"
+
+
+async def test_what_a_new_node_wrote_is_on_disk_when_it_is_ready(
+    node: PrivateBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there: list[bool] = []
+    monkeypatch.setattr(os, "sync", lambda: there.append(any(node.folder.rglob(".config"))))
+    await node.start()
+    assert there == [True]
 
 
 async def test_a_live_node_is_adopted_and_stopped(node: PrivateBroker, folder: Path) -> None:

@@ -1,0 +1,79 @@
+"""The pauses between connections: without a network, on a clock of our own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aio_pika.abc import AbstractConnection
+
+from runtime import amqp
+from runtime.amqp import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Link
+from schemas.errors import BrokerUnavailable
+
+
+class Played:
+    """Plays how long each session lives (None: no connection); keeps the pauses after them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, lives: list[float | None]) -> None:
+        self.lives = lives
+        self.pauses: list[float] = []
+        self.now = 0.0
+        monkeypatch.setattr(amqp, "_connect", self.connect)
+        monkeypatch.setattr(amqp.random, "uniform", lambda low, high: 1.0)
+        monkeypatch.setattr(amqp.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(amqp.asyncio, "sleep", self.sleep)
+        monkeypatch.setattr(Link, "_hold", self.hold)
+        monkeypatch.setattr(Link, "_drop", self.drop)
+
+    async def connect(self, url: str, *, name: str) -> tuple[Any, Any]:
+        if self.lives[0] is None:
+            self.lives.pop(0)
+            raise BrokerUnavailable("refused")
+        return object(), None
+
+    async def hold(self, connection: AbstractConnection, session: Any) -> None:
+        self.now += self.lives.pop(0) or 0.0
+
+    async def drop(self) -> None:
+        """Nothing is open."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(round(seconds, 3))
+        self.now += seconds
+        if not self.lives:
+            raise asyncio.CancelledError
+
+
+async def pauses(
+    monkeypatch: pytest.MonkeyPatch, lives: list[float | None], *, longest_rest: float = LONGEST_PAUSE
+) -> list[float]:
+    async def session(connection: AbstractConnection) -> None:
+        """Never run: `hold` is played."""
+
+    with monkeypatch.context() as patched:
+        played = Played(patched, lives)
+        with pytest.raises(asyncio.CancelledError):
+            await Link(["amqp://nowhere/"], name="test", longest_rest=longest_rest).run(session)
+    return played.pauses
+
+
+async def test_sessions_that_are_cut_at_once_rest_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut: list[float | None] = [0.1] * 9
+    assert await pauses(monkeypatch, cut[:], longest_rest=15) == [
+        0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 15,
+    ]  # fmt: skip
+    assert max(await pauses(monkeypatch, cut[:])) == LONGEST_PAUSE
+
+
+async def test_only_a_session_that_lived_for_some_seconds_starts_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rested = await pauses(monkeypatch, [0.1, 0.1, 0.1, STEADY, 0.1], longest_rest=15)
+    assert rested == [0.1, 0.2, 0.4, FIRST_PAUSE, 0.2]
+
+
+async def test_a_broker_that_is_away_is_asked_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = await pauses(monkeypatch, [None] * 7, longest_rest=15)
+    assert refused == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
