@@ -27,7 +27,7 @@ from runtime.amqp import AMQP_ERRORS, describe
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from schemas.abonnement import State
-from schemas.errors import BrokerUnavailable, RegistryError
+from schemas.errors import BrokerError, BrokerUnavailable, RegistryError
 from store.registry import Changes
 
 SEEK_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds before a missing queue is looked for again
@@ -231,5 +231,5 @@ class Consumers:
                 await self._catalogue.refresh()
                 if uuid in self._wanted():
                     await self._router.apply_abonnement(uuid)
-        except (BrokerUnavailable, RegistryError) as error:
+        except (BrokerError, RegistryError) as error:
             log.warning("queue not declared", abonnement=str(uuid), reason=str(error))

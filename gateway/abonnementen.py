@@ -24,7 +24,7 @@ from runtime.log import logger
 from schemas.abonnement import Abonnement, AbonnementRequest, FilterGroup, State
 from schemas.application import Scope
 from schemas.errors import (
-    BrokerUnavailable,
+    BrokerError,
     Conflict,
     NotFound,
     PermissionDenied,
@@ -110,7 +110,7 @@ async def delete_abonnement(request: web.Request) -> web.Response:
             raise NotFound("Dit abonnement bestaat niet meer.")
         try:
             await gateway.router.apply_abonnement(abonnement.uuid)
-        except BrokerUnavailable as error:  # it is removed all the same; reconcile finishes it
+        except BrokerError as error:  # it is removed all the same; reconcile finishes it
             log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
         await gateway.catch_up()
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
@@ -196,7 +196,7 @@ async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) ->
     abonnement = await gateway.registry.add_abonnement(new)
     try:
         await gateway.router.apply_abonnement(abonnement.uuid)
-    except BrokerUnavailable:
+    except BrokerError:
         with suppress(RegistryError):
             await gateway.registry.remove_abonnement(abonnement.uuid)
         raise
@@ -213,7 +213,11 @@ async def _replace(
     named: set[str] | None,
     resume: bool,
 ) -> Abonnement:
-    """Keep the change and have the queue's bindings follow it."""
+    """Have the new bindings made, keep the change, and have the former bindings taken off.
+
+    In this order: what matches the former filters or the new ones is never without a way, and a fault before
+    the registry has the change means that nothing was changed.
+    """
     await gateway.catalogue.refresh()
     # The check may have taken seconds: a PATCH goes on top of what others changed meanwhile.
     latest = gateway.catalogue.abonnementen.get(abonnement.uuid)
@@ -226,13 +230,18 @@ async def _replace(
         wanted["auth"] = asked.auth
     if named is None or "kanalen" in named:
         wanted["kanalen"] = _groups(asked)
+    changed = replace(latest, **wanted)
+    await gateway.router.prepare_abonnement(changed.uuid, changed.kanalen)
     try:
-        changed = await gateway.registry.replace_abonnement(replace(latest, **wanted))
+        changed = await gateway.registry.replace_abonnement(changed)
     except Conflict:
         await gateway.catalogue.refresh()
         if abonnement.uuid not in gateway.catalogue.abonnementen:
             raise NotFound("Dit abonnement bestaat niet meer.") from None
         raise
-    await gateway.router.apply_abonnement(changed.uuid)
+    try:
+        await gateway.router.finish_abonnement(changed.uuid)
+    except BrokerError as error:  # it is changed all the same; reconcile finishes it
+        log.warning("former bindings not removed yet", abonnement=str(changed.uuid), reason=str(error))
     await gateway.catch_up()
     return changed

@@ -22,6 +22,7 @@ from schemas.errors import (
     ParseError,
     PermissionDenied,
     Problem,
+    QueueRefused,
     RegistryError,
     RequestTooLarge,
     ServiceUnavailable,
@@ -31,6 +32,7 @@ from schemas.errors import (
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
+RETRY_AFTER_REFUSED = 300  # seconds; somebody must mend it first
 
 REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429
 
@@ -43,6 +45,12 @@ def problem_of(error: BaseException) -> Problem:
     match error:
         case Problem():
             return error
+        case QueueRefused():
+            return ServiceUnavailable(
+                "RabbitMQ weigert de queue van dit abonnement; er is niets gewijzigd. Opnieuw proberen helpt "
+                "niet: vraag de beheerder, in wiens log de reden staat, dit te herstellen.",
+                retry_after=RETRY_AFTER_REFUSED,
+            )
         case BrokerError():
             return ServiceUnavailable(
                 "De berichtenbroker is even niet beschikbaar; er is niets bevestigd. Probeer het zo opnieuw.",

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -32,13 +33,15 @@ from router.topology import (
     of_kanaal,
 )
 from router.unrested import Unrested
+from runtime.amqp import describe
 from runtime.log import logger
-from schemas.abonnement import Abonnement
-from schemas.errors import BrokerUnfit
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.errors import BrokerUnfit, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
 FILTER_ATTEMPTS = 10
+PREPARED_FOR = 30.0  # seconds in which the registry has what was prepared, or never will
 
 log = logger(__name__)
 
@@ -70,6 +73,7 @@ class Declarer:
         self._resting = resting.Resting()
         self._unrested = Unrested(registry)
         self._stood: set[str] = set()
+        self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
         self.under_way: set[UUID] = set()
         self._seen_missing: frozenset[Thing] = frozenset()
         self._touched: set[Thing] = set()
@@ -150,7 +154,8 @@ class Declarer:
         await self._registry.forget_declared(_noted([of_kanaal(kanaal)], [], owner=kanaal.naam))
         await self._catalogue.refresh()
         for uuid in bound:
-            await self.declare_abonnement(uuid)
+            with suppress(QueueRefused):  # told of above
+                await self.declare_abonnement(uuid)
 
     def bound_to(self, naam: str) -> list[UUID]:
         """The abonnementen on a kanaal."""
@@ -164,7 +169,7 @@ class Declarer:
         """Make queue and bindings stand as the catalogue has them now, and none of the former bindings.
 
         New ones first, then the old ones off: a message in between may be wanted by both, never by neither.
-        False, and nothing done, when the catalogue does not have the abonnement.
+        False, and nothing done, when the catalogue does not have the abonnement. Raises QueueRefused.
         """
         async with self._lock(uuid):
             abonnement = self._catalogue.abonnementen.get(uuid)
@@ -177,11 +182,30 @@ class Declarer:
                 self.under_way.discard(uuid)
             return True
 
+    def prepare(self, uuid: UUID, kanalen: tuple[FilterGroup, ...]) -> None:
+        """Let bindings for these stand too, from the next time it is declared until the registry has them.
+
+        They go with a later comparison when the registry does not get them within PREPARED_FOR.
+        """
+        self._prepared.setdefault(uuid, {})[kanalen] = asyncio.get_running_loop().time() + PREPARED_FOR
+
+    def _with_prepared(self, abonnement: Abonnement) -> Abonnement:
+        now = asyncio.get_running_loop().time()
+        prepared = {
+            kanalen: until
+            for kanalen, until in self._prepared.pop(abonnement.uuid, {}).items()
+            if until > now and kanalen != abonnement.kanalen
+        }
+        if not prepared:
+            return abonnement
+        self._prepared[abonnement.uuid] = prepared
+        return replace(abonnement, kanalen=(*abonnement.kanalen, *chain.from_iterable(prepared)))
+
     def _lock(self, uuid: UUID) -> asyncio.Lock:
         return self._locks.setdefault(uuid, asyncio.Lock())
 
     async def _declare(self, abonnement: Abonnement) -> None:
-        topology = of_abonnement(abonnement, self._catalogue.kanalen)
+        topology = of_abonnement(self._with_prepared(abonnement), self._catalogue.kanalen)
         owner = str(abonnement.uuid)
         before = await self._registry.declared_by(owner)
         asked = _noted_of(topology, owner=owner)
@@ -220,7 +244,10 @@ class Declarer:
         if new and strays_come:
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
-        await self._make([topology.queue], new=new)
+        try:
+            await self._make([topology.queue], new=new)
+        except BrokerUnfit as error:
+            raise QueueRefused(str(error)) from error
         async with self._channel() as channel:
             await _bind(channel, topology.back)
             await _declare_exchange(channel, topology.exchange)
@@ -235,7 +262,10 @@ class Declarer:
 
     async def _renew_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
         async with self._lock(abonnement.uuid):
-            await self._declare_ways(abonnement, topology)
+            try:
+                await self._declare_ways(abonnement, topology)
+            except QueueRefused as error:  # the kanaal of all the others does not wait for this one
+                tell_of_refused(abonnement.uuid, error)
 
     async def _missing_queues(self, queues: Sequence[Queue]) -> list[str]:
         if len(queues) == 1:
@@ -312,6 +342,7 @@ class Declarer:
                 queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
                 deleted = await queue.delete(if_unused=False, if_empty=False)
             self._renewals.stands(uuid)
+            self._prepared.pop(uuid, None)
             self._stood.discard(names.abonnement_queue(uuid))
             await self._unrested.forget([names.abonnement_queue(uuid)])
             await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
@@ -386,14 +417,26 @@ class Declarer:
             await channel.exchange_delete(name)
 
     async def declare_queue(self, channel: AbstractChannel, queue: Queue) -> None:
-        """Declare a queue. Raises BrokerUnfit when one of that name has other arguments."""
+        """Declare a queue. Raises BrokerUnfit when it has other arguments, or there may be no more queues."""
         try:
             await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
         except ChannelPreconditionFailed as error:
-            raise BrokerUnfit(
-                f"queue {queue.name} exists in RabbitMQ with other arguments than ours; "
-                f"move its messages away and delete it ({error})"
-            ) from error
+            raise BrokerUnfit(_why_refused(queue, describe(error))) from error
+
+
+def tell_of_refused(uuid: UUID, error: QueueRefused) -> None:
+    """The line about an abonnement whose queue RabbitMQ refuses."""
+    log.error("queue of an abonnement is unusable", abonnement=str(uuid), reason=str(error))
+
+
+def _why_refused(queue: Queue, reason: str) -> str:
+    """What to do about it, with RabbitMQ's own words, which are all that tells the two apart."""
+    if "limit in" in reason:
+        return f"queue {queue.name} cannot be made: raise the limit on queues in RabbitMQ ({reason})"
+    return (
+        f"queue {queue.name} exists in RabbitMQ with other arguments than ours; "
+        f"move its messages away and delete it ({reason})"
+    )
 
 
 def _own(uuid: UUID) -> tuple[Thing, Thing]:

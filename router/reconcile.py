@@ -13,11 +13,11 @@ from uuid import UUID
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer
+from router.declarer import Declarer, tell_of_refused
 from router.presence import Thing
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
-from schemas.errors import BrokerUnfit
+from schemas.errors import QueueRefused
 from store.registry import Declared, DeclaredKind, Registry
 
 log = logger(__name__)
@@ -99,9 +99,9 @@ class Reconcile:
     async def _abonnement(self, uuid: UUID) -> None:
         try:
             await self._declarer.declare_abonnement(uuid)
-        except BrokerUnfit as error:
+        except QueueRefused as error:
             self._lines.append(f"refused: {error}")
-            log.error("queue of an abonnement is unusable", abonnement=str(uuid), reason=str(error))
+            tell_of_refused(uuid, error)
 
     async def _remove_gone(self, gone: Set[UUID], *, dry_run: bool) -> None:
         noted = {thing.owner for thing in await self._registry.declared()}

@@ -7,7 +7,7 @@ Every request is idempotent, since it only names what to look at; the registry s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,11 +19,13 @@ from aiormq.exceptions import PublishError
 from router import names
 from router.depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe
-from schemas.errors import BrokerUnavailable
+from schemas.abonnement import FilterGroup
+from schemas.errors import BrokerUnavailable, QueueRefused
 
 TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
 ROUTER_TIMEOUT = 8.0  # seconds in which some router must be there; one that is restarted is back by then
 APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
+CHANGE_TIMEOUT = 4.0  # seconds; whoever changes an abonnement has an answer within five
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
 EXPIRY = 30.0  # seconds after which a request that no router took is dropped
@@ -47,9 +49,22 @@ class RouterClient:
     async def apply_abonnement(self, uuid: UUID) -> None:
         """Queue and bindings stand as the registry has them, or are gone if it has them no more.
 
-        Raises BrokerUnavailable; asking again does no harm.
+        Raises BrokerUnavailable, or QueueRefused; asking again does no harm.
         """
         await self._ask({"do": "abonnement", "uuid": str(uuid)})
+
+    async def prepare_abonnement(self, uuid: UUID, kanalen: Sequence[FilterGroup]) -> None:
+        """Its bindings stand as the registry has them, and beside them those for these filters.
+
+        For a change that the registry is to get next, after which `apply_abonnement` takes the former
+        bindings off. Raises BrokerUnavailable or QueueRefused: then the registry must not get it.
+        """
+        groups = [[group.naam, group.filters] for group in kanalen]
+        await self._ask({"do": "abonnement", "uuid": str(uuid), "kanalen": groups}, timeout=CHANGE_TIMEOUT)
+
+    async def finish_abonnement(self, uuid: UUID) -> None:
+        """`apply_abonnement` for one that was prepared: it waits no longer than that."""
+        await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
 
     async def announce(self) -> None:
         """Every process has been told to look at the registry. Raises BrokerUnavailable."""
@@ -85,6 +100,8 @@ class RouterClient:
             raise BrokerUnavailable(describe(error)) from error
         finally:
             del self._waiting[number]
+        if reply.get("refused"):
+            raise QueueRefused(reply["error"])
         if "error" in reply:
             raise BrokerUnavailable(f"the router could not do it: {reply['error']}")
         return reply

@@ -29,7 +29,7 @@ from runtime.amqp import AMQP_ERRORS, describe
 from runtime.lifecycle import Tasks
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
-from schemas.errors import BrokerError, BrokerUnfit, NrcError, ParseError
+from schemas.errors import BrokerError, NrcError, ParseError, QueueRefused
 from schemas.jsontext import read_json
 
 PREFETCH = 200
@@ -193,7 +193,7 @@ class Strays:
         gone = {queues[thing] for thing in await missing(connection, [*queues])}
         unbound = {uuid for uuid in queues.values() if not self._renewals.is_standing(uuid)}
         # One that is unfit is its own fault: the others need not wait.
-        await self._apply_all(gone | unbound, but=(BrokerUnfit,))
+        await self._apply_all(gone | unbound, but=(QueueRefused,))
 
     async def _bind_suspects(self, strays: Sequence[Stray]) -> None:
         """Those that nothing explains: a binding may be gone, or an older router declared the queue again."""

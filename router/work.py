@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,13 +14,14 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer
+from router.declarer import Declarer, tell_of_refused
 from router.presence import Thing
 from router.reconcile import Reconcile
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
-from schemas.errors import BrokerUnfit, NrcError
+from schemas.abonnement import FilterGroup
+from schemas.errors import BrokerUnfit, NrcError, QueueRefused
 from store.registry import Registry
 
 SECOND_LOOK = 0.5  # seconds
@@ -74,6 +75,8 @@ class Work:
             answer = {"error": str(error)}
             if not self.unfit.done():
                 self.unfit.set_exception(error)
+        except QueueRefused as error:
+            answer = {"error": str(error), "refused": True}
         except (NrcError, *AMQP_ERRORS) as error:
             reason = str(error) if isinstance(error, NrcError) else describe(error)
             log.warning("request failed", reason=reason)
@@ -101,7 +104,10 @@ class Work:
             case "kanaal":
                 await self._kanaal(request["naam"])
             case "abonnement":
-                await self.abonnement(UUID(request["uuid"]))
+                uuid = UUID(request["uuid"])
+                if "kanalen" in request:
+                    self._declarer.prepare(uuid, _groups(request["kanalen"]))
+                await self.abonnement(uuid)
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
             case "watch":
@@ -139,14 +145,21 @@ class Work:
         """Its queue and bindings stand, or are gone if it is. Raises NrcError or AMQP_ERRORS."""
         await self._catalogue.refresh()
         try:
-            stands = await self._declarer.declare_abonnement(uuid)
-        except ChannelNotFoundEntity:
-            # Something that it is bound to was deleted by hand.
-            await self._compare(dry_run=False)
-            stands = await self._declarer.declare_abonnement(uuid)
+            stands = await self._declared(uuid)
+        except QueueRefused as error:
+            tell_of_refused(uuid, error)
+            raise
         if not stands:
             held = await self._declarer.remove_abonnement(uuid)
             log.info("abonnement removed", abonnement=str(uuid), messages_discarded=held)
+
+    async def _declared(self, uuid: UUID) -> bool:
+        try:
+            return await self._declarer.declare_abonnement(uuid)
+        except ChannelNotFoundEntity:
+            # Something that it is bound to was deleted by hand.
+            await self._compare(dry_run=False)
+            return await self._declarer.declare_abonnement(uuid)
 
     async def _watch(self) -> None:
         """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
@@ -190,3 +203,7 @@ class Work:
         for line in lines:
             log.debug("compared", dry_run=dry_run, finding=line)
         return lines
+
+
+def _groups(kanalen: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> tuple[FilterGroup, ...]:
+    return tuple(FilterGroup(naam, tuple((name, value) for name, value in pairs)) for naam, pairs in kanalen)

@@ -11,6 +11,7 @@ NrcError
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
 │   ├── BrokerUnfit          RabbitMQ lacks something that is needed
+│   ├── QueueRefused         RabbitMQ refuses the queue of one abonnement
 │   └── Unroutable           a mandatory publish had no queue
 ├── Overloaded               as much is under way in this process as may be
 └── Problem                  an answer of the API, as application/problem+json
@@ -78,6 +79,10 @@ class BrokerUnavailable(BrokerError):
 
 class BrokerUnfit(BrokerError):
     """RabbitMQ lacks a feature without which notificaties could be lost."""
+
+
+class QueueRefused(BrokerError):
+    """RabbitMQ refuses the queue of one abonnement, until an operator mends that; all else goes on."""
 
 
 class Unroutable(BrokerError):

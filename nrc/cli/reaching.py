@@ -18,7 +18,7 @@ from router.requests import RouterClient
 from runtime.amqp import Link, connect_to_first
 from runtime.log import configure_logging
 from runtime.settings import Settings, origins
-from schemas.errors import BrokerUnavailable
+from schemas.errors import BrokerError, BrokerUnavailable
 from store.opening import registry_of
 from store.registry import Registry
 
@@ -82,7 +82,7 @@ async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Await
     try:
         async with opened_link(settings) as link:
             await ask(RouterClient(link))
-    except BrokerUnavailable as error:
+    except BrokerError as error:
         note(
             "saved; processes that run will notice within NRC_REFRESH_INTERVAL "
             f"({settings.refresh_interval:g} s), since they could not be told: {error}"

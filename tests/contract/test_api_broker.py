@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import aio_pika
@@ -17,6 +18,7 @@ import router.service
 from gateway.latest import INSTANT
 from router.names import abonnement_exchange, abonnement_queue, kanaal_exchange
 from router.requests import RouterClient
+from router.work import Work
 from runtime.settings import Settings
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
@@ -198,6 +200,54 @@ async def test_what_came_while_an_exchange_was_being_deleted_goes_to_the_next_on
         assert received == sent
         assert await arrived() is None
     await api.delete(url)
+
+
+async def test_a_change_that_the_router_does_not_take_was_not_made(
+    stage: Stage, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naam = a_naam()
+    assert (await api.post("/kanaal", {"naam": naam, "filters": ["a"]})).status == 201
+    path = await an_abonnement_of(api, naam, a="old")
+    kept, working, usual = (await api.get(path)).json, asyncio.Event(), Work._do
+
+    async def frozen(self: Work, request: Mapping[str, Any]) -> dict[str, Any]:
+        await working.wait()
+        return await usual(self, request)
+
+    monkeypatch.setattr(Work, "_do", frozen)
+    began = time.monotonic()
+    change = {"kanalen": [{"naam": naam, "filters": {"a": "new"}}]}
+    assert (await api.patch(path, change)).outcome == UNAVAILABLE
+    assert time.monotonic() - began < 5
+    assert (await api.get(path)).json == kept
+    working.set()
+    assert (await api.patch(path, change)).json == {**kept, **change}
+    assert (await api.delete(path)).status == 204
+
+
+async def test_a_queue_that_rabbitmq_refuses_is_told_apart(stage: Stage, api: Api) -> None:
+    path = await an_abonnement_of(api, await a_kanaal(api))
+    kept = (await api.get(path)).json
+    queue = abonnement_queue(UUID(path.rpartition("/")[2]))
+    async with await aio_pika.connect(stage.settings.amqp_url[0]) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(queue)
+        await channel.declare_queue(queue, durable=True)  # with other arguments than ours
+    answer = await api.patch(path, {"callbackUrl": "http://127.0.0.1:9/other"})
+    assert answer.outcome == UNAVAILABLE
+    assert "beheerder" in answer.json["detail"]
+    assert (await api.get(path)).json == kept
+    # The router lives.
+    other = await an_abonnement_of(api, await a_kanaal(api))
+    for each in (path, other):
+        assert (await api.delete(each)).status == 204
+
+
+async def an_abonnement_of(api: Api, naam: str, **filters: str) -> str:
+    """The path of a new abonnement."""
+    answer = await api.post("/abonnement", abonnement_of(naam, **filters))
+    assert answer.status == 201
+    return str(answer.json["url"].removeprefix(api.root))
 
 
 async def test_the_hot_path_needs_no_database(stage: Stage, api: Api) -> None:

@@ -11,6 +11,8 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractQueue
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from structlog.testing import capture_logs
+from yarl import URL
 
 from nrc.private_node import Node
 from router import names
@@ -22,8 +24,8 @@ from router.routing import route
 from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
 from runtime.lifecycle import Tasks
-from schemas.abonnement import FilterGroup
-from schemas.errors import BrokerUnavailable, BrokerUnfit
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.errors import BrokerUnavailable, BrokerUnfit, QueueRefused
 from schemas.notificatie import Notificatie
 from store.opening import open_registry
 from store.registry import Declared, DeclaredKind
@@ -426,6 +428,68 @@ async def test_an_exchange_that_is_missing_on_the_way_is_missed_by_nobody(router
     stems = ("whole-", "no-filter-", "nothing-")
     assert await taken(filtered.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 2)]
     assert await taken(everything.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 1, 2)]
+
+
+async def foreign_queue(running: Running, abonnement: Abonnement) -> None:
+    channel = running.connection.channel()
+    await channel.initialize()
+    await channel.declare_queue(names.abonnement_queue(abonnement.uuid), durable=True)
+
+
+async def test_a_queue_that_rabbitmq_refuses_is_the_fault_of_one_abonnement(
+    router: Running,
+) -> None:
+    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await foreign_queue(router, abonnement)
+    refused = pytest.raises(QueueRefused, match=r"other arguments than ours.*PRECONDITION_FAILED")
+    with capture_logs() as lines, refused:
+        await router.client.apply_abonnement(abonnement.uuid)
+    (line,) = (line for line in lines if line["event"] == "queue of an abonnement is unusable")
+    assert "PRECONDITION_FAILED" in line["reason"]
+    # The others, and the kanaal that they share, go on.
+    other = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(other.uuid)
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.exchange_delete(names.kanaal_exchange("zaken"))
+    await router.client.apply_kanaal("zaken")
+    assert await is_there(router, exchange=names.kanaal_exchange("zaken", 1))
+
+
+async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running, broker: Broker) -> None:
+    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    vhost = URL(router.settings.amqp_url[0]).path.removeprefix("/")
+    await broker.eval(f'rabbit_vhost_limit:set(<<"{vhost}">>, [{{<<"max-queues">>, 1}}], <<"test">>).')
+    with pytest.raises(QueueRefused, match=r"raise the limit on queues.*queue limit in vhost"):
+        await router.client.apply_abonnement(abonnement.uuid)
+    await broker.eval(f'rabbit_vhost_limit:clear(<<"{vhost}">>, <<"test">>).')
+    await router.client.apply_abonnement(abonnement.uuid)
+
+
+async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Running) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "old"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    changed = replace(abonnement, kanalen=(FilterGroup("zaken", (("a", "new"),)),))
+    queue = names.abonnement_queue(abonnement.uuid)
+
+    async def arrives() -> list[str]:
+        for value in ("old", "new"):
+            await publish(router, route(kanaal, zaak(a=value), message_id=value, accepted_at=NOW))
+        await asyncio.sleep(0.2)
+        return sorted(message.message_id or "" for message in await router.taken(queue))
+
+    await router.client.prepare_abonnement(abonnement.uuid, changed.kanalen)
+    await router.client.reconcile()
+    assert await arrives() == ["new", "old"]
+    await router.registry.replace_abonnement(changed)
+    await router.client.finish_abonnement(abonnement.uuid)
+    assert await arrives() == ["new"]
 
 
 async def test_what_is_missing_is_found_among_many(router: Running) -> None:
