@@ -2,7 +2,8 @@
 
 Owns what goes over the wire, and asks the guard about every address before a connection is made to it: the
 very address, so that no second lookup can put another in its place. Follows no redirect, keeps no cookie,
-heeds no proxy variable, sends no POST twice. Whether an answer is a success, and what follows from a failure,
+heeds no proxy variable, and sends a POST twice only when a connection that was used before broke before the
+first byte of an answer. Whether an answer is a success, and what follows from a failure,
 is `decide`'s.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
 import re
 import ssl
@@ -32,7 +34,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-from deliverer.connector import Connector
+from deliverer.connector import Connector, UsedConnectionBroke, new_connection
 from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
 from runtime.settings import Settings
 from runtime.trust import trusting
@@ -186,9 +188,7 @@ class CallbackClient:
         try:
             _check_latin_1(headers)
             async with asyncio.timeout(timeout):
-                response = await self._session.request(
-                    method, _address(url), data=body, headers=headers, allow_redirects=False
-                )
+                response = await self._request(method, _address(url), body=body, headers=headers)
                 answer = Response(response.status, response.headers.get("Retry-After"))
                 if not response.closed:
                     await _read_away(response)
@@ -200,6 +200,23 @@ class CallbackClient:
             if response is not None and not response.closed:
                 response.close()
         return answer
+
+    async def _request(
+        self, method: str, url: URL, *, body: bytes | None, headers: Mapping[str, str]
+    ) -> ClientResponse:
+        """The answer's head; once more, on a new connection, if one that was kept broke before it."""
+        request = functools.partial(
+            self._session.request, method, url, data=body, headers=headers, allow_redirects=False
+        )
+        try:
+            return await request()
+        except UsedConnectionBroke:
+            # The server closed it between two requests; what it thinks of this one is not known yet.
+            before = new_connection.set(True)
+            try:
+                return await request()
+            finally:
+                new_connection.reset(before)
 
 
 @lru_cache(maxsize=4096)

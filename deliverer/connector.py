@@ -1,28 +1,41 @@
-"""The connections to callbacks: to which addresses, how many are kept open idle, how much header is read.
+"""The connections to callbacks: to which addresses, which are used again, how much header is read.
 
-What aiohttp has no setting for. The client above it owns requests and answers.
+What aiohttp has no setting for. The client above it owns requests and answers; `answers` says where one ends.
 """
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
+from collections.abc import Callable
+from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Any, cast
 
-from aiohttp import AddrInfoType, TCPConnector
+from aiohttp import AddrInfoType, ClientOSError, ClientPayloadError, ServerDisconnectedError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import BadHttpMessage
 
+from deliverer.answers import Answer
 from deliverer.guard import AddressRefused, Policy, refusal
 from deliverer.resolving import Resolver
 
-MAX_HEAD = 256 * 1024  # bytes of an answer's status and headers together, interim answers included
 MAX_IDLE = 256  # connections kept open without a request
 DNS_CACHE = 10  # seconds
 # Shorter than the idle timeout of the servers in use (gunicorn 2 s; uvicorn, Node and Apache 5 s): a
-# request on a connection that the server is just closing fails, and may not be sent again unasked.
+# request on a connection that the server is just closing is sent once more, which costs a new connection.
 KEEP_ALIVE = 1.5  # seconds
+WARY = 60.0  # seconds without reuse for a server that sent what nobody had asked for
+MAX_WARY = 1000  # such servers remembered; beyond it the oldest is forgotten
+
+new_connection: ContextVar[bool] = ContextVar("new_connection", default=False)
+"""Whether a request of this task must have a connection that none had before."""
+
+
+class UsedConnectionBroke(ServerDisconnectedError):
+    """A connection that had a request before broke before the first byte of an answer to this one."""
 
 
 class Connector(TCPConnector):
@@ -38,36 +51,129 @@ class Connector(TCPConnector):
             limit=0,
             **options,
         )
-        self._factory = cast(Any, functools.partial(_Answer, loop=self._loop))
+        self._factory = cast(Any, functools.partial(_Answers, loop=self._loop))
+        self._wary: dict[tuple[str, int | None], float] = {}
+
+    async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
+        """A connection for this request: one of those that are kept, if it is still fit for it."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = cast(_Answers, connection.protocol)
+            if not protocol.was_used:
+                key = req.connection_key
+                protocol.on_unasked = functools.partial(self._be_wary, key)
+                return connection
+            try:
+                # What came for it meanwhile, an end or bytes, is read before it is relied on: the loop does
+                # so between these two.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            except BaseException:
+                connection.close()
+                raise
+            if protocol.is_connected() and not protocol.should_close and not protocol.is_too_old:
+                return connection
+            connection.close()
+
+    async def _get(self, key: Any, traces: Any) -> Connection | None:
+        if new_connection.get() or self._is_wary(key):
+            return None
+        return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         """Keep a connection for the next request, unless enough are kept: there may be thousands of hosts."""
         full = sum(map(len, self._conns.values())) >= MAX_IDLE
-        super()._release(key, protocol, should_close=should_close or full)
+        should_close = should_close or full or self._is_wary(key)
+        super()._release(key, protocol, should_close=should_close)
+
+    def _be_wary(self, key: Any) -> None:
+        """Use no connection to this server again for a while."""
+        self._wary.pop((key.host, key.port), None)
+        if len(self._wary) >= MAX_WARY:
+            del self._wary[next(iter(self._wary))]
+        self._wary[key.host, key.port] = self._loop.time() + WARY
+        for protocol, _ in self._conns.pop(key, ()):
+            protocol.close()
+
+    def _is_wary(self, key: Any) -> bool:
+        return self._loop.time() < self._wary.get((key.host, key.port), 0.0)
 
 
-class _Answer(ResponseHandler):
-    """The library bounds a line of a header and the number of lines; here all of it together is bounded."""
+class _Answers(ResponseHandler):
+    """The answers on one connection: each belongs to a request, and the library sees no other bytes."""
 
-    _head = 0
-    _has_status = False
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.on_unasked: Callable[[], None] = lambda: None
+        self._answer: Answer | None = None
+        self._requests = 0
+        self._has_begun = False
+        self._ended_at = 0.0
+
+    @property
+    def was_used(self) -> bool:
+        """It had a request before."""
+        return self._requests > 0
+
+    @property
+    def is_too_old(self) -> bool:
+        """The server may close it any moment, by its own word."""
+        rest = self._answer.rest if self._answer else None
+        return rest is not None and self._loop.time() - self._ended_at >= rest
+
+    @property
+    def should_close(self) -> bool:
+        """It can carry no other request."""
+        answer = self._answer
+        return super().should_close or not (answer and answer.ended and answer.reusable)
 
     def set_response_params(self, **options: Any) -> None:
-        self._head, self._has_status = 0, False
+        """From here on a request is under way."""
+        self._answer, self._has_begun = Answer(), False
+        self._requests += 1
         super().set_response_params(**options)
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        self._has_status = self._has_status or data[0].code >= 200
-        super().feed_data(data, size)
-
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._head += len(data)
-        if self._has_status or self._head <= MAX_HEAD or self._exception is not None:
+        if not data:  # the library goes on with what it has
+            super().data_received(data)
             return
+        answer = self._answer
+        if answer is None or answer.ended:
+            self._close_for_unasked(answer)
+            return
+        self._has_begun = True
+        head, body, surplus = answer.feed(data)
+        if surplus:
+            # Before the library sees the end, with which it lets go of the connection.
+            self._close_for_unasked(answer)
+        if answer.ended:
+            self._ended_at = self._loop.time()
+        # One after the other: a fault in the body must not take the head with it.
+        for part in (head, body):
+            if part and self._exception is None:
+                super().data_received(part)
+        if self._exception is not None and self._payload is not None and not self._payload.is_eof():
+            # The library tells the next request of it, and leaves who reads this body waiting.
+            self._payload.set_exception(ClientPayloadError())
+        if answer.too_large and self._exception is None:
+            if self.transport is not None:
+                self.transport.close()
+            self.set_exception(BadHttpMessage("the header is too large"))
+
+    def set_exception(self, exc: BaseException, *causes: BaseException) -> None:
+        """Tell a connection that broke between two requests from a server that does not answer."""
+        broke = isinstance(exc, ClientOSError | ServerDisconnectedError | ConnectionError)
+        if broke and self._requests > 1 and not self._has_begun:
+            exc = UsedConnectionBroke("closed before a status")
+        super().set_exception(exc, *causes)
+
+    def _close_for_unasked(self, answer: Answer | None) -> None:
+        """These bytes answer nothing; nor may what comes next on this server's connections be trusted."""
+        if answer is None or answer.reusable:
+            self.on_unasked()
+        self.force_close()
         if self.transport is not None:
             self.transport.close()
-        self.set_exception(BadHttpMessage("the header is too large"))
 
 
 def _socket(policy: Policy, info: AddrInfoType) -> socket.socket:

@@ -102,6 +102,18 @@ def raw(data: bytes) -> Script:
     return answer
 
 
+def persistent(data: bytes, *, then: bytes = b"", after: float = 0.0) -> Script:
+    """These bytes, and `after` seconds later those; the connection stays open for another request."""
+
+    async def answer(wire: Wire, _: Received) -> bool:
+        await wire.send(data)
+        await asyncio.sleep(after)
+        await wire.send(then)
+        return True
+
+    return answer
+
+
 def hang() -> Script:
     """Nothing, until the other side goes away."""
 

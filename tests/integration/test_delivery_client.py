@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from deliverer import answers, connector
 from deliverer import client as client_module
-from deliverer import connector
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.guard import Policy
 from tests.callback_server import (
@@ -31,6 +31,7 @@ from tests.callback_server import (
     drip,
     endless,
     hang,
+    persistent,
     raw,
     reset,
     status,
@@ -271,13 +272,183 @@ async def test_classes_of_connections_that_fail(client: CallbackClient, callback
     assert len(callback.received) == 4, "nothing is sent twice unasked"
 
 
-async def test_sends_nothing_twice_on_a_connection_that_was_used_before(
+async def test_a_used_connection_that_broke_costs_no_attempt(
     client: CallbackClient, callback: CallbackServer
 ) -> None:
-    callback.script("/", status(204), close(), status(204))
+    callback.script("/", status(204), close(), status(204), reset(), status(200))
+    await post(client, callback.url())
+    assert await post(client, callback.url()) == Response(204)
+    assert await post(client, callback.url()) == Response(200)
+    assert len(callback.received) == 5
+    assert [each.connection for each in callback.received] == [1, 1, 2, 2, 3]
+
+
+async def test_a_new_connection_that_broke_is_not_tried_again(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", status(204), close(), close(), status(204))
+    await post(client, callback.url())
+    assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
+    assert len(callback.received) == 3, "once more, and no more"
+
+
+async def test_nothing_is_sent_again_after_the_first_byte_of_an_answer(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", status(204), raw(b"HTTP/1.1 2"), status(204))
     await post(client, callback.url())
     assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
     assert len(callback.received) == 2
+
+
+async def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    for _ in range(20):
+        assert await post(client, callback.url()) == Response(200)
+    assert len(callback.received) == 20
+
+
+async def test_heeds_how_long_a_server_keeps_a_connection(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    callback.script("/", status(204, headers={"Keep-Alive": "timeout=0, max=5"}))
+    callback.script("/long", status(204, headers={"Keep-Alive": "timeout=5"}))
+    for _ in range(2):
+        await post(client, callback.url())
+    assert callback.connections == 2
+    for _ in range(3):
+        await post(client, callback.url("/long"))
+    assert callback.connections == 3
+    monkeypatch.setattr(answers, "KEEP_ALIVE_MARGIN", 5.0)
+    await post(client, callback.url("/long"))
+    await post(client, callback.url("/long"))
+    assert callback.connections == 4
+
+
+STALE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize("stale", [STALE, STALE[:20], b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"\r\n"])
+@pytest.mark.parametrize("after", [0.0, 0.01])
+async def test_what_nobody_asked_for_answers_no_later_request(
+    client: CallbackClient, callback: CallbackServer, stale: bytes, after: float
+) -> None:
+    callback.script("/", persistent(b"HTTP/1.1 204 No Content\r\n\r\n", then=stale, after=after), status(500))
+    assert await post(client, callback.url()) == Response(204)
+    await eventually(lambda: callback.open_connections == 0)
+    for _ in range(2):
+        assert await post(client, callback.url()) == Response(500)
+    assert [each.connection for each in callback.received] == [1, 2, 3], "none is used again for a while"
+
+
+async def test_a_stale_answer_in_one_piece_with_an_answer(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    callback.script(
+        "/", *(persistent(each + STALE) for each in (STALE, chunked, b"HTTP/1.1 204 N\r\n\r\n")), status(500)
+    )
+    for expected in (200, 200, 204, 500):
+        assert await post(client, callback.url()) == Response(expected)
+    assert callback.connections == 4
+
+
+async def test_connections_are_used_again_after_a_while(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "WARY", 0.1)
+    callback.script("/", persistent(STALE + STALE), status(204))
+    await post(client, callback.url())
+    await asyncio.sleep(0.15)
+    for _ in range(3):
+        await post(client, callback.url())
+    assert callback.connections == 2
+
+
+async def test_the_servers_that_are_not_trusted_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connector, "MAX_WARY", 2)
+    async with AsyncExitStack() as opened:
+        servers = [await opened.enter_async_context(CallbackServer()) for _ in range(3)]
+        client = await opened.enter_async_context(CallbackClient(policy=LOOPBACK))
+        for server in servers:
+            server.script("/", persistent(STALE + STALE), status(204))
+            await post(client, server.url())
+        for server in servers * 2:
+            await post(client, server.url())
+        assert [server.connections for server in servers] == [2, 3, 3]
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "rest"),
+    [
+        pytest.param(204, b"\r\n{}", id="204 with a body"),
+        pytest.param(204, b"Content-Length: 2\r\n\r\n{}", id="204 with a body and its length"),
+        pytest.param(204, CHUNKED + b"\r\n0\r\n\r\n", id="204 chunked"),
+        pytest.param(205, b"Content-Length: 2\r\n\r\n{}", id="205 with a body"),
+        pytest.param(205, b"\r\n{}", id="205 with a body without a length"),
+        pytest.param(200, CHUNKED + b"Content-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n", id="both"),
+        pytest.param(200, b"Content-Length: 2\r\n" + CHUNKED + b"\r\n{}", id="both, the length is right"),
+        pytest.param(200, b"Transfer-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}", id="identity"),
+        pytest.param(200, b"Transfer-Encoding: identity\r\n\r\n{}", id="identity alone"),
+        pytest.param(200, b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", id="gzip, chunked"),
+        pytest.param(200, CHUNKED + CHUNKED + b"\r\n0\r\n\r\n", id="chunked twice"),
+        pytest.param(200, b"Content-Length: 1\r\n\r\n{}", id="longer than said"),
+        pytest.param(200, b"Content-Length: 3\r\n\r\n{}", id="shorter than said"),
+        pytest.param(200, b"Content-Length: 0\r\nConnection: close\r\n\r\n{}", id="after close"),
+        pytest.param(200, b"Content-Length: two\r\n\r\n{}", id="no number"),
+        pytest.param(200, b"Content-Length: -2\r\n\r\n{}", id="below zero"),
+        pytest.param(200, b"Content-Length: 2, 2\r\n\r\n{}", id="two lengths"),
+        pytest.param(200, b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", id="different lengths"),
+        pytest.param(200, b"Content-Length: " + b"9" * 40 + b"\r\n\r\n{}", id="too large a length"),
+        pytest.param(200, CHUNKED + b"\r\nzz\r\n{}\r\n0\r\n\r\n", id="no chunk size"),
+        pytest.param(200, CHUNKED + b"\r\n" + b"f" * 40 + b"\r\n{}", id="too large a chunk size"),
+        pytest.param(200, CHUNKED + b"\r\n1\r\n{}\r\n0\r\n\r\n", id="chunk longer than said"),
+        pytest.param(200, CHUNKED + b"\r\n2\r\n{}", id="no last chunk"),
+        pytest.param(200, CHUNKED + b"\r\n2\r\n{}\r\n0\r\n\r\nmore", id="after the last chunk"),
+        pytest.param(200, b"\r\n{}", id="until it is closed"),
+        pytest.param(200, b"No Name\r\n: x\r\nContent-Length: 2\r\n\r\n{}", id="lines that are no header"),
+        pytest.param(200, b"X: \x00\r\nContent-Length: 2\r\n\r\n{}", id="a byte that may not be there"),
+        pytest.param(200, b"Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n", id="upgrade"),
+    ],
+)
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+@pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_complete_head_is_an_answer_whatever_follows(
+    client: CallbackClient, callback: CallbackServer, code: int, rest: bytes, version: bytes, interim: bytes
+) -> None:
+    data = interim + version + b" %d Status\r\nRetry-After: 7\r\n" % code + rest
+    callback.script("/", raw(data), drip(data, every=0.0), status(500))
+    for _ in range(2):
+        assert await post(client, callback.url()) == Response(code, "7")
+    assert await post(client, callback.url()) == Response(500)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"204 N\r\nContent-Length: 2\r\n\r\n{}", b"200 K\r\nTransfer-Encoding: identity\r\n\r\n"]
+)
+async def test_no_second_answer_is_read_where_one_is_in_doubt(
+    client: CallbackClient, callback: CallbackServer, rest: bytes
+) -> None:
+    callback.script("/", persistent(b"HTTP/1.1 " + rest), status(500))
+    started = time.monotonic()
+    assert isinstance(await post(client, callback.url(), timeout=60), Response)
+    assert time.monotonic() - started < 30, "nothing is waited for"
+    assert await post(client, callback.url()) == Response(500)
+    assert callback.connections == 2
+
+
+async def test_a_chunked_answer_leaves_the_connection_for_the_next(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    chunks = b"3;a=b\r\nabc\r\n" * 1000 + b"0\r\nTrailer: x\r\n\r\n"
+    callback.script("/", persistent(b"HTTP/1.1 200 OK\r\n" + CHUNKED + b"\r\n" + chunks))
+    for _ in range(3):
+        assert await post(client, callback.url()) == Response(200)
     assert callback.connections == 1
 
 
