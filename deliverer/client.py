@@ -23,6 +23,7 @@ from importlib.metadata import version
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import (
@@ -44,7 +45,10 @@ MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used 
 MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not undo a delivery
 MAX_DETAIL = 200  # characters
 
-_WRITTEN_PROPERLY = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_PROPER = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%"
+_WRITTEN_PROPERLY = re.compile(f"[{_PROPER}]+")
+_NOT_PROPER = re.compile(f"[^{_PROPER}]+")
+_SERVER = re.compile(r"((?:[^:/?#]*://[^/?#]*)?)(.*)", re.DOTALL)
 
 
 class FailureClass(StrEnum):
@@ -221,11 +225,17 @@ class CallbackClient:
 
 @lru_cache(maxsize=4096)
 def _address(url: str) -> URL:
-    """The URL as it was given: yarl would change spellings that a callback may compare (%7E, `..`).
+    """The URL as it was given, with what may not stand in one quoted.
 
-    Raises AddressRefused for a host of digits that is no address.
+    yarl would change spellings that a callback may compare (%7E, %2F, `..`), and only does so to a host here.
+    Raises AddressRefused for a host of digits that is no address, ValueError for what is no URL.
     """
-    address = URL(url, encoded=_WRITTEN_PROPERLY.fullmatch(url) is not None)
+    if _WRITTEN_PROPERLY.fullmatch(url) is None:
+        server, rest = _SERVER.fullmatch(url).groups()  # type: ignore[union-attr]  # it matches all
+        if server and _WRITTEN_PROPERLY.fullmatch(server) is None:
+            server = str(URL(server)).removesuffix("/")
+        url = server + _NOT_PROPER.sub(lambda found: quote(found[0], safe=""), rest)
+    address = URL(url, encoded=True)
     if found := other_spelling(address.raw_host or ""):
         raise AddressRefused(found)
     return address

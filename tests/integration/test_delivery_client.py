@@ -125,6 +125,38 @@ async def test_quotes_what_may_not_stand_in_a_url(client: CallbackClient, callba
     assert callback.received[0].path == "/%7Ba%7D/%C3%A9"
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("/in?naam={x}&sig=a%2Fb%7E", "/in?naam=%7Bx%7D&sig=a%2Fb%7E"),
+        ("/%7Ea/../b|c?q=%20+&e=%e9", "/%7Ea/../b%7Cc?q=%20+&e=%e9"),
+        ("/a%2fb/é", "/a%2fb/%C3%A9"),
+        ("/a b?c=%zz&d=100%", "/a%20b?c=%zz&d=100%"),
+        ("?a={x}&b=%7E", "/?a=%7Bx%7D&b=%7E"),
+    ],
+)
+async def test_quoting_one_character_touches_no_other(
+    client: CallbackClient, callback: CallbackServer, given: str, sent: str
+) -> None:
+    await post(client, callback.url(given))
+    assert callback.received[0].path == sent
+
+
+async def test_a_host_beyond_ascii_leaves_the_path_as_it_was_given(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *args, **options: look_up("127.0.0.1" if "xn--" in host else host, *args, **options),
+    )
+    await post(client, f"http://bücher.example:{callback.port}/a%2Fb?sig=%7E")
+    (received,) = callback.received
+    assert received.path == "/a%2Fb?sig=%7E"
+    assert received.header("host") == f"xn--bcher-kva.example:{callback.port}"
+
+
 async def test_heeds_no_proxy_variable(
     client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
