@@ -255,6 +255,32 @@ def test_publiccode_is_what_the_standard_asks() -> None:
     assert content["localisation"]["availableLanguages"]
 
 
+def test_every_product_that_is_compared_has_a_version_and_every_statement_a_dated_source() -> None:
+    page = (DOCS / "comparison.md").read_text()
+    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    rows = re.findall(r"^\| \[(\w)\] \| .+ \| (.+?) \|$", sections.pop("Sources"), re.MULTILINE)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d|[A-Z][a-z]+ \d{4}", date) for _, date in rows)
+    used = set()
+    for product, text in sections.items():
+        statements = re.split(r"^- ", text, flags=re.MULTILINE)[1:]
+        assert statements, product
+        for statement in statements:
+            sources = re.search(r"(?:\[\w\]\s*)+$", statement)
+            assert sources, (product, statement)
+            used |= {*re.findall(r"\w", sources[0])}
+    assert used == {source for source, _ in rows}
+    compared = (ROOT / "README.md").read_text().partition("## What differs")[2].partition("\n## ")[0]
+    header, _, *table = [line for line in compared.splitlines() if line.startswith("|")]
+    _, ours, *others = [cell.strip() for cell in header.strip("|").split("|")]
+    assert re.fullmatch(r"NRC \d+\.\d+\.\d+", ours)
+    assert others == list(sections)
+    assert all(re.search(r"\d+\.\d+|\d{4}-\d\d-\d\d", product) for product in others)
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    assert all(len(row) == len(others) + 2 for row in cells)
+    notificaties = " ".join(row[2] for row in cells)
+    assert "RabbitMQ" not in notificaties, "Open Notificaties has none since 1.16"
+
+
 def test_the_licence_is_whole() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert "EUROPEAN UNION PUBLIC LICENCE v. 1.2" in text
