@@ -10,6 +10,7 @@ import click
 
 from nrc.cli.abonnement import abonnement
 from nrc.cli.application import application
+from nrc.cli.backup import backup, restore
 from nrc.cli.failing import Commands
 from nrc.cli.kanaal import kanaal
 from nrc.cli.processes import deliverer, demo, gateway, router, up, version
@@ -62,6 +63,8 @@ for _command in (
     reconcile,
     health,
     secrets,
+    backup,
+    restore,
     settings,
     version,
 ):

@@ -1,0 +1,39 @@
+"""A copy of a registry's file that stands by itself, made while processes use it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from schemas.errors import RegistryError, UsageError
+from store.durable import sync_folder
+from store.sqlite_file import registry_error
+
+
+def copy_registry(file: Path, copy: Path) -> None:
+    """`copy`, which must not be there, holds what was last committed in `file`; on disk, for its owner only.
+
+    Raises UsageError when there is no registry, RegistryError.
+    """
+    if not file.is_file():
+        raise UsageError(f"there is no registry {file}: set NRC_STATE_DIR or NRC_DATABASE_URL")
+    try:
+        descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as source:
+                source.execute("VACUUM INTO ?", [str(copy)])
+            with closing(sqlite3.connect(copy)) as made:
+                # Who has the file open now says nothing about who may open the copy.
+                made.execute("DELETE FROM lease")
+                made.commit()
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_folder(copy.parent)
+    except sqlite3.Error as error:
+        raise registry_error(file, error) from error
+    except OSError as error:
+        raise RegistryError(f"{copy} cannot be written: {error.strerror or error}") from None

@@ -1,0 +1,162 @@
+"""`nrc backup` and `nrc restore` on real registry files."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from nrc.state_lock import only_up, shared_lock
+from tests.command import nrc
+
+SECRET = "never-shown-" * 3
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    assert nrc(folder, "application", "add", "zac", "--secret", SECRET).code == 0
+    return folder
+
+
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    return folder
+
+
+def test_what_was_backed_up_is_there_again(state: Path, tmp_path: Path) -> None:
+    copy, new = tmp_path / "copies" / "today", empty(tmp_path)
+    password = {"NRC_AMQP_URL": "amqp://nrc:hush@localhost/"}
+
+    ran = nrc(state, "backup", str(copy), env=password)
+
+    assert (ran.code, ran.out) == (
+        0,
+        f"backup made in {copy}: 0 kanalen, 0 abonnementen, 1 applications\n",
+    )
+    assert "what waits in RabbitMQ is not in it" in ran.err
+    assert sorted(file.name for file in copy.iterdir()) == ["backup.json", "registry.db", "secret.keys"]
+    assert copy.stat().st_mode & 0o777 == 0o700
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in copy.iterdir())
+    about = (copy / "backup.json").read_text()
+    assert json.loads(about)["settings"]["NRC_AMQP_URL"] == "amqp://nrc:***@localhost/"
+    assert "hush" not in about
+
+    ran = nrc(new, "restore", str(copy))
+
+    assert ran.code == 0, ran.err
+    assert "1 applications" in ran.out
+    assert (new / "registry.db").stat().st_mode & 0o777 == 0o600
+    assert [row["clientId"] for row in nrc(new, "application", "list", "--json").json()] == ["zac"]
+    assert nrc(new, "secrets", "check", "--json").json()["faults"] == []
+    assert nrc(new, "token", "zac").code == 0
+
+
+def test_a_registry_in_use_is_copied_as_last_committed(state: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(state / "registry.db")) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM application").fetchall()
+        assert nrc(state, "application", "add", "late", "--secret", SECRET).code == 0
+        assert (state / "registry.db-wal").stat().st_size
+        assert "2 applications" in nrc(state, "backup", str(tmp_path / "copy")).out
+    with closing(sqlite3.connect(tmp_path / "copy" / "registry.db")) as copy:
+        assert copy.execute("SELECT count(*) FROM lease").fetchone() == (0,)
+
+
+def test_keys_of_the_environment_stay_there(state: Path, tmp_path: Path) -> None:
+    key = {"NRC_SECRET_KEYS": (state / "secret.keys").read_text().splitlines()[-1]}
+    copy, new = tmp_path / "copy", empty(tmp_path)
+    ran = nrc(state, "backup", str(copy), env=key)
+    assert "the keys are not in it" in ran.err
+    assert not (copy / "secret.keys").exists()
+    assert key["NRC_SECRET_KEYS"] not in (copy / "backup.json").read_text()
+
+    ran = nrc(new, "restore", str(copy))
+    assert ran.code == 1
+    assert "the key is gone" in ran.err
+    other = {"NRC_SECRET_KEYS": Fernet.generate_key().decode()}
+    assert nrc(new, "restore", str(copy), env=other).code == 1
+    assert not (new / "registry.db").exists()
+    assert nrc(new, "restore", str(copy), env=key).code == 0
+    assert not (new / "secret.keys").exists()
+
+
+def test_a_backup_goes_to_an_empty_folder_only(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for target in (state, tmp_path / "file"):
+        ran = nrc(state, "backup", str(target))
+        assert (ran.code, ran.err) == (
+            2,
+            f"nrc: {target} is not empty: a backup goes to a new or an empty folder\n",
+        )
+    assert nrc(state, "backup", str(tmp_path / "file" / "below")).code == 2
+
+
+def test_without_a_registry_nothing_is_made(tmp_path: Path) -> None:
+    ran = nrc(tmp_path, "backup", "copy")
+    assert (ran.code, "there is no registry" in ran.err) == (2, True)
+    assert not (tmp_path / "registry.db").exists()
+
+
+def test_a_backup_that_cannot_be_read_back_is_none(state: Path, tmp_path: Path) -> None:
+    (state / "secret.keys").write_text(Fernet.generate_key().decode() + "\n")
+    ran = nrc(state, "backup", str(tmp_path / "copy"))
+    assert ran.code == 1
+    assert "registry holds secrets under key" in ran.err
+    assert list((tmp_path / "copy").iterdir()) == []
+
+
+def test_nothing_is_restored_over_a_registry(state: Path, tmp_path: Path) -> None:
+    nrc(state, "backup", str(tmp_path / "copy"))
+    before = (state / "registry.db").read_bytes()
+    ran = nrc(state, "restore", str(tmp_path / "copy"))
+    assert ran.code == 2
+    assert f"there already: {state / 'secret.keys'}, {state / 'registry.db'}" in ran.err
+    assert (state / "registry.db").read_bytes() == before
+
+
+def test_nothing_is_restored_beside_what_runs(state: Path, tmp_path: Path) -> None:
+    copy, new = tmp_path / "copy", empty(tmp_path)
+    nrc(state, "backup", str(copy))
+    with only_up(new):
+        ran = nrc(new, "restore", str(copy))
+    assert (ran.code, "`nrc up` already runs" in ran.err) == (2, True)
+    assert not (new / "registry.db").exists()
+
+
+@pytest.mark.parametrize("fault", ["none", "no note", "no registry", "changed", "not a note"])
+def test_what_is_no_whole_backup_is_refused(state: Path, tmp_path: Path, fault: str) -> None:
+    copy, new = tmp_path / "copy", empty(tmp_path)
+    if fault != "none":
+        nrc(state, "backup", str(copy))
+    match fault:
+        case "no note":
+            (copy / "backup.json").unlink()
+        case "no registry":
+            (copy / "registry.db").unlink()
+        case "changed":
+            with (copy / "registry.db").open("ab") as file:
+                file.write(b"x")
+        case "not a note":
+            (copy / "backup.json").write_text("[]")
+    ran = nrc(new, "restore", str(copy))
+    assert ran.code == 2
+    assert ("is not what it was" if fault == "changed" else "holds no whole backup") in ran.err
+    assert not any(new.glob("registry.db*"))
+
+
+def test_an_exclusive_lock_of_leftovers_is_seen(state: Path, tmp_path: Path) -> None:
+    """Processes that outlive a killed `nrc up` hold its shared file locked."""
+    copy, new = tmp_path / "copy", empty(tmp_path)
+    nrc(state, "backup", str(copy))
+    with shared_lock(new) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        ran = nrc(new, "restore", str(copy))
+    assert (ran.code, "do not stop" in ran.err) == (2, True)
