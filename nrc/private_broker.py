@@ -21,6 +21,7 @@ from nrc import container_broker
 from nrc.broker_ready import PasswordRefused, takes_connections
 from nrc.private_node import (
     Node,
+    control_script,
     load_node,
     marker,
     mend_message_stores,
@@ -36,6 +37,7 @@ log = logger(__name__)
 
 START_TIMEOUT = 90.0
 STOP_TIMEOUT = 8.0
+CONTROL_TIMEOUT = 30.0
 _POLL = 0.1
 _STAYS = 1.0  # seconds after which a node that was found is asked once more
 _MAX_SPAWNS = 3
@@ -153,11 +155,11 @@ class PrivateBroker:
                 spawns += 1
             if await self._becomes_ready(node, deadline=deadline):
                 if spawns:
-                    return node.url
+                    return await self._shielded(node)
                 # Found alive: one that is being stopped still takes connections for a moment.
                 await asyncio.sleep(_STAYS)
                 if await self._becomes_ready(node, deadline=deadline):
-                    return node.url
+                    return await self._shielded(node)
             if time.monotonic() > deadline:
                 await self.stop()
                 raise BrokerUnavailable(
@@ -167,6 +169,37 @@ class PrivateBroker:
                 # It died by itself: the same start would fail in the same way. (One that was found alive may
                 # have been stopping, and a taken port is chosen anew.)
                 raise BrokerUnavailable(self._why_it_stopped())
+
+    async def _shielded(self, node: Node) -> str:
+        """The URL, once no policy of somebody else's can empty our queues; a line in the log when one can."""
+        script = control_script()
+        reason = "there is no rabbitmqctl"
+        if script is not None:
+            reason = await self._control(script, node, node.shield())
+        if reason:
+            log.warning("policy that keeps others off is not set", reason=reason)
+        return node.url
+
+    async def _control(self, script: Path, node: Node, arguments: list[str]) -> str:
+        """What rabbitmqctl says when it fails; "" when it did it."""
+        process = await asyncio.create_subprocess_exec(
+            str(script),
+            *arguments,
+            cwd=self.folder,
+            env=node.environment(self.folder),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(CONTROL_TIMEOUT):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            return f"rabbitmqctl was not done within {CONTROL_TIMEOUT:g} s"
+        finally:
+            if process.returncode is None:
+                process.kill()
+        return " ".join(said.decode(errors="replace").split())[:500] if process.returncode else ""
 
     async def stop(self, *, within: float = STOP_TIMEOUT) -> None:
         """The node has stopped when this returns: cleanly, or killed after `within` seconds."""

@@ -17,7 +17,14 @@ import aio_pika
 import pytest
 
 from nrc.private_broker import PrivateBroker, find_running, live_pids
-from nrc.private_node import free_port, load_node, mend_message_stores, port_is_free, server_script
+from nrc.private_node import (
+    control_script,
+    free_port,
+    load_node,
+    mend_message_stores,
+    port_is_free,
+    server_script,
+)
 from schemas.errors import BrokerUnavailable
 from tests.broker import Broker
 from tests.eventually import eventually
@@ -196,6 +203,26 @@ async def test_a_node_still_starting_is_adopted(node: PrivateBroker, folder: Pat
     assert len(live_pids(node.folder)) == 1
 
 
+async def test_a_policy_for_everything_does_not_empty_our_queues(node: PrivateBroker) -> None:
+    url = await node.start()
+    script = control_script()
+    assert script is not None
+    policy = ["-n", node.node.name, "set_policy", "all", ".*", '{"message-ttl": 500}']
+    assert await node._control(script, node.node, policy) == ""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        quorum = {"x-queue-type": "quorum", "x-delivery-limit": 100_000}
+        for name in ("nrc.undeliverable", "other"):
+            await channel.declare_queue(name, durable=True, arguments=quorum)
+            await channel.default_exchange.publish(aio_pika.Message(b"{}", delivery_mode=2), name)
+        await asyncio.sleep(3)
+        counts = [
+            (await channel.declare_queue(name, passive=True)).declaration_result.message_count
+            for name in ("nrc.undeliverable", "other")
+        ]
+    assert counts == [1, 0]
+
+
 async def test_a_taken_port_is_left_to_its_owner(node: PrivateBroker) -> None:
     await node.start()
     await node.stop()
@@ -299,7 +326,7 @@ AS_ORDINARY_USER = """
 import asyncio, os, sys
 from pathlib import Path
 from tests.integration.test_private_broker import PrivateBroker, put, take
-import aio_pika, aiormq, encodings.idna
+import aio_pika, aiormq, concurrent.futures.thread, encodings.idna
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 os.environ.pop("HOME", None)
 async def main():
