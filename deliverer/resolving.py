@@ -67,30 +67,34 @@ class Resolver(AbstractResolver):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Infos] = loop.create_future()
 
-        def done(infos: Infos | None, error: OSError | UnicodeError | None) -> None:
+        def done(infos: Infos | None, error: Exception | None) -> None:
             # Only now: whoever asked may be gone, but the thread was still there.
             self._places.release()
             if answer.done():
                 return
             if infos is None:
-                answer.set_exception(error if isinstance(error, OSError) else socket.gaierror(str(error)))
+                answer.set_exception(error if isinstance(error, OSError) else socket.gaierror(repr(error)))
             else:
                 answer.set_result(infos)
 
         def look() -> None:
             infos: Infos | None = None
-            failure: OSError | UnicodeError | None = None
+            failure: Exception | None = None
             try:
                 infos = socket.getaddrinfo(
                     host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                 )
-            except (OSError, UnicodeError) as error:
+            except Exception as error:  # whatever it is, the place must be given back
                 failure = error
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, infos, failure)
 
         # Daemon: a lookup that hangs must not keep the process from ending.
-        threading.Thread(target=look, name=f"lookup {host}", daemon=True).start()
+        try:
+            threading.Thread(target=look, name=f"lookup {host}", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:  # the system gives no more threads
+            self._places.release()
+            raise socket.gaierror(f"no thread for a lookup: {error}") from error
         return await answer
 
     async def close(self) -> None:

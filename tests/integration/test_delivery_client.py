@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from deliverer import answers, connector
+from deliverer import answers, connector, resolving
 from deliverer import client as client_module
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.guard import Policy
@@ -640,6 +640,34 @@ async def test_names_that_hang_hold_up_no_other(
     finally:
         go_on.set()
     assert set(await asyncio.gather(*hanging)) == {FailureClass.DNS_ERROR}
+
+
+async def test_a_lookup_that_cannot_start_gives_its_place_back(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    url = callback.url().replace("127.0.0.1", "localhost")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        for _ in range(resolving.MAX_LOOKUPS + 1):
+            assert await kind_of(client, url) is FailureClass.DNS_ERROR
+    assert await post(client, url) == Response(204)
+
+
+async def test_a_lookup_that_fails_as_nobody_foresaw_gives_its_place_back(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise MemoryError
+
+    url = callback.url().replace("127.0.0.1", "localhost")
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", broken)
+        for _ in range(resolving.MAX_LOOKUPS + 1):
+            assert await kind_of(client, url) is FailureClass.DNS_ERROR
+    assert await post(client, url) == Response(204)
 
 
 async def test_a_failure_can_be_told(client: CallbackClient) -> None:
