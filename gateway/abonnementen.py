@@ -98,7 +98,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
 
 
 async def delete_abonnement(request: web.Request) -> web.Response:
-    """204: no notificatie accepted from now on goes there; what waited for it is dropped."""
+    """204: no notificatie accepted from now on goes there; what waited for it goes to nrc.undeliverable."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)

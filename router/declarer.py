@@ -7,9 +7,9 @@ later finds what nobody asks for any more.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -46,9 +46,18 @@ PREPARED_FOR = 30.0  # seconds in which the registry has what was prepared, or n
 log = logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What became of what waited in a queue that was removed, in messages."""
+
+    kept: int
+    discarded: int
+
+
 class Declarer:
     """Declares through one connection, at most `at_once` channels at a time.
 
+    empty: moves what is in an abonnement's queue to `nrc.undeliverable`, and says how many went.
     under_way: the abonnementen that are being declared.
     """
 
@@ -59,12 +68,14 @@ class Declarer:
         registry: Registry,
         catalogue: Catalogue,
         renewals: Renewals,
+        empty: Callable[[UUID], Awaitable[int]],
         at_once: int = 8,
     ) -> None:
         self._connection = connection
         self._registry = registry
         self._catalogue = catalogue
         self._renewals = renewals
+        self._empty = empty
         # A request and reconcile may want the same abonnement at once. Each has its own: a new queue rests
         # while its lock is held.
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -332,13 +343,18 @@ class Declarer:
                 else:
                     return
 
-    async def remove_abonnement(self, uuid: UUID) -> int:
-        """Remove all of an abonnement that has gone; how many messages its queue still held."""
+    async def remove_abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed:
+        """Remove all of an abonnement that has gone, its queue when what it held is in `nrc.undeliverable`.
+
+        discard: what waits is not to be kept; somebody was asked. Raises BrokerUnavailable, with the queue
+        as it was but for what was moved.
+        """
         await self._resting.may_delete()
         async with self._lock(uuid):
+            # First: what comes after it is nobody's. After the queue it would be a stray.
+            await self.remove_exchange(names.abonnement_exchange(uuid))
+            kept = 0 if discard else await self._empty(uuid)
             async with self._channel() as channel:
-                # First: what comes after it is nobody's. After the queue it would be a stray.
-                await channel.exchange_delete(names.abonnement_exchange(uuid))
                 queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
                 deleted = await queue.delete(if_unused=False, if_empty=False)
             self._renewals.stands(uuid)
@@ -346,7 +362,14 @@ class Declarer:
             self._stood.discard(names.abonnement_queue(uuid))
             await self._unrested.forget([names.abonnement_queue(uuid)])
             await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
-            return deleted.message_count or 0
+            removed = Removed(kept, deleted.message_count or 0)
+        log.info(
+            "abonnement removed",
+            abonnement=str(uuid),
+            moved_to_undeliverable=removed.kept,
+            messages_discarded=removed.discarded,
+        )
+        return removed
 
     async def _unbind(self, things: Iterable[Declared]) -> None:
         for thing in things:

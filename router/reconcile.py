@@ -17,7 +17,7 @@ from router.declarer import Declarer, tell_of_refused
 from router.presence import Thing
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
-from schemas.errors import QueueRefused
+from schemas.errors import BrokerUnavailable, QueueRefused
 from store.registry import Declared, DeclaredKind, Registry
 
 log = logger(__name__)
@@ -54,10 +54,10 @@ class Reconcile:
         await self._kanalen(missing, dry_run=dry_run)
         if not dry_run:
             await self._abonnementen()
+            await self._declarer.declare_ready()
+        # After the marker: what waits in a queue that goes is published first, which needs it.
         await self._remove_gone(gone, dry_run=dry_run)
         await self._orphans(dry_run=dry_run)
-        if not dry_run:
-            await self._declarer.declare_ready()
         return self._lines
 
     async def missing(self) -> list[Thing]:
@@ -109,7 +109,15 @@ class Reconcile:
             if str(uuid) in noted:
                 self._lines.append(f"remove queue {names.abonnement_queue(uuid)}: its abonnement was removed")
                 if not dry_run:
-                    await self._declarer.remove_abonnement(uuid)
+                    await self._remove(uuid)
+
+    async def _remove(self, uuid: UUID) -> None:
+        try:
+            await self._declarer.remove_abonnement(uuid)
+        except BrokerUnavailable as error:
+            # It stays noted, so the next comparison comes to it again.
+            self._lines.append(f"kept queue {names.abonnement_queue(uuid)} for now: {error}")
+            log.warning("queue of a removed abonnement kept for now", abonnement=str(uuid), reason=str(error))
 
     async def _orphans(self, *, dry_run: bool) -> None:
         asked = {(thing.kind, thing.name) for thing in self._wanted()}

@@ -3,6 +3,8 @@
 Carries out what `hold_limits` decides, the oldest first, whatever the state of the abonnement. We do it and
 not arguments of the queue, which can never change. Only the active router does, on connections of its own. A
 message is acknowledged once RabbitMQ has confirmed it in `nrc.undeliverable`: a stop in between leaves both.
+
+What waits for an abonnement that was removed goes the same way, before its queue is deleted.
 """
 
 from __future__ import annotations
@@ -35,9 +37,12 @@ FARTHEST = 200_000  # messages in one walk
 NEAR = 10_000  # and when somebody delivers from the queue, who has nothing to do meanwhile
 DEPTHS_TIMEOUT = 60.0  # seconds
 READY_TIMEOUT = 10.0  # seconds
+LEAVING_TIMEOUT = 5.0  # seconds in which deliverers give back what they hold of a removed abonnement
+LOOK_AGAIN = 0.1  # seconds
 
 TOO_OLD = "retention"
 TOO_MUCH = "budget"
+REMOVED = "abonnement_removed"
 """Why a message went, in the place of a class of failure."""
 
 log = logger(__name__)
@@ -55,8 +60,10 @@ class Retention:
         self._publisher = publisher
         self._limits = Limits(settings.hold_retention, settings.hold_budget, settings.max_body)
         self._known: dict[UUID, Known] = {}
+        self._one_walk = asyncio.Lock()
         self._why = {
             TOO_OLD: f"held longer than NRC_HOLD_RETENTION ({settings.hold_retention} s)",
+            REMOVED: "its abonnement was removed",
             TOO_MUCH: f"among the oldest of a queue over NRC_HOLD_BUDGET ({settings.hold_budget} bytes)",
         }
 
@@ -94,7 +101,8 @@ class Retention:
     async def _enforce_on(self, own: AbstractConnection, due: Mapping[UUID, Depth]) -> None:
         for uuid, depth in due.items():
             try:
-                await self._look_through(own, uuid, depth)
+                async with self._one_walk:
+                    await self._look_through(own, uuid, depth)
             except ChannelNotFoundEntity:
                 self._known.pop(uuid, None)  # removed meanwhile
             except BrokerUnavailable:
@@ -102,6 +110,52 @@ class Retention:
             except (BrokerError, *AMQP_ERRORS) as error:
                 # Of this queue alone, such as one whose node is down; if not, the next one fails too.
                 log.warning("retention not enforced", abonnement=str(uuid), reason=_reason(error))
+
+    async def empty(self, uuid: UUID) -> int:
+        """What is ready in the queue of a removed abonnement is in `nrc.undeliverable`; how many went.
+
+        To be called when nothing new gets into the queue, and before it is deleted. Deliverers that still
+        consume it are waited for, for a moment. Raises BrokerUnavailable.
+        """
+        queue = names.abonnement_queue(uuid)
+        try:
+            # A walk of ours may hold some of it.
+            async with self._one_walk:
+                own = await connect_to_first(self._urls, name="router removal")
+                try:
+                    return await self._empty(own, uuid, queue)
+                finally:
+                    with suppress(*AMQP_ERRORS):
+                        await own.close()
+        except ChannelNotFoundEntity:
+            return 0
+        except AMQP_ERRORS as error:
+            raise BrokerUnavailable(describe(error)) from error
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise
+            raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
+
+    async def _empty(self, own: AbstractConnection, uuid: UUID, queue: str) -> int:
+        moved = 0
+
+        async def remove(message: DeliveredMessage) -> bool:
+            nonlocal moved
+            await self._publish(uuid, message, REMOVED)
+            moved += 1
+            return True
+
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + LEAVING_TIMEOUT
+        while (depth := (await depths(own, [queue]))[queue]) is not None:
+            if depth.messages:
+                await self._publisher.wait_ready(READY_TIMEOUT)
+                await walk(own, queue, at_most=depth.messages, look=lambda _: True, remove=remove)
+            elif not depth.consumers or loop.time() > give_up:
+                break
+            else:
+                await asyncio.sleep(LOOK_AGAIN)
+        return moved
 
     async def _due(self, connection: AbstractConnection) -> dict[UUID, Depth]:
         """The abonnementen whose queues are to be walked through."""

@@ -143,7 +143,13 @@ class Router:
         # Not asked again: no flag can be turned off, and a cluster that lost a node may not be able to tell.
         self._streams_seen = True
         renewals = Renewals(self._registry)
-        declarer = Declarer(connection, registry=self._registry, catalogue=self._catalogue, renewals=renewals)
+        declarer = Declarer(
+            connection,
+            registry=self._registry,
+            catalogue=self._catalogue,
+            renewals=renewals,
+            empty=self._retention.empty,
+        )
         work = Work(
             declarer=declarer,
             registry=self._registry,
@@ -165,7 +171,7 @@ class Router:
                 catalogue=self._catalogue,
                 renewals=renewals,
                 publisher=self.publisher,
-                apply=work.abonnement,
+                apply=work.stands,
             )
             homing = tasks.start("strays", self._strays(connection, work, strays))
             retaining = tasks.start("retention", self._retain(connection, work))

@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer, tell_of_refused
+from router.declarer import Declarer, Removed, tell_of_refused
 from router.presence import Thing
 from router.reconcile import Reconcile
 from router.topology import FixedTopology, of_abonnement, of_kanaal
@@ -107,7 +107,9 @@ class Work:
                 uuid = UUID(request["uuid"])
                 if "kanalen" in request:
                     self._declarer.prepare(uuid, _groups(request["kanalen"]))
-                await self.abonnement(uuid)
+                removed = await self.abonnement(uuid, discard=request.get("discard") is True)
+                if removed is not None:
+                    return {"kept": removed.kept, "discarded": removed.discarded}
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
             case "watch":
@@ -141,17 +143,23 @@ class Work:
             else:
                 await self._declarer.declare_kanaal(kanaal)
 
-    async def abonnement(self, uuid: UUID) -> None:
+    async def stands(self, uuid: UUID) -> None:
         """Its queue and bindings stand, or are gone if it is. Raises NrcError or AMQP_ERRORS."""
+        await self.abonnement(uuid)
+
+    async def abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed | None:
+        """The same; what became of what waited when it is gone. discard: nothing of that is kept."""
         await self._catalogue.refresh()
         try:
             stands = await self._declared(uuid)
         except QueueRefused as error:
             tell_of_refused(uuid, error)
             raise
-        if not stands:
-            held = await self._declarer.remove_abonnement(uuid)
-            log.info("abonnement removed", abonnement=str(uuid), messages_discarded=held)
+        if stands:
+            return None
+        # First: deliverers leave the queue, and give back what they have not begun with.
+        await self._announce()
+        return await self._declarer.remove_abonnement(uuid, discard=discard)
 
     async def _declared(self, uuid: UUID) -> bool:
         try:
@@ -173,7 +181,7 @@ class Work:
         log.warning("deleted by hand, declared again", missing=sorted(thing.name for thing in missing)[:20])
         affected = [uuid for uuid in self._catalogue.abonnementen if not missing.isdisjoint(self._own(uuid))]
         # Together: a new queue rests before it is bound.
-        await asyncio.gather(*map(self.abonnement, affected))
+        await asyncio.gather(*map(self.stands, affected))
         if await self._missing():
             await self._compare(dry_run=False)
 

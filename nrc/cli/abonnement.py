@@ -10,6 +10,7 @@ import click
 
 from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
+from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, yes_option
 from nrc.cli.showing import as_json, json_option, moment, note, printable, table
 from router.requests import RouterClient
 from runtime.settings import Settings, load_settings
@@ -100,20 +101,38 @@ def show(uuid: UUID, json_: bool) -> None:
 
 @abonnement.command()
 @click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
-def remove(uuids: tuple[UUID, ...]) -> None:
-    """Remove abonnementen, and what waits for them."""
+@yes_option
+@keep_option
+def remove(uuids: tuple[UUID, ...], yes: bool, keep: bool) -> None:
+    """Remove abonnementen. Asks first when notificaties wait for them, which go too, or are kept (--keep)."""
     settings = load_settings()
-    carry_out(_remove(settings, uuids))
+    carry_out(_all_known(settings, uuids))
+    ask_about_waiting(settings, uuids, yes=yes, keep=keep)
+    carry_out(_remove(settings, uuids, keep=keep))
 
 
-async def _remove(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+async def _all_known(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+    async with opened_registry(settings) as opened:
+        for uuid in uuids:
+            _known(opened, uuid)
+
+
+async def _remove(settings: Settings, uuids: tuple[UUID, ...], *, keep: bool) -> None:
     async with opened_registry(settings) as opened:
         for uuid in uuids:
             _known(opened, uuid)
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
                 click.echo(f"{uuid} removed")
-    await _apply(settings, uuids)
+    waited = Waited()
+
+    async def ask(router: RouterClient) -> None:
+        await remove_queues(router, uuids, waited, keep=keep)
+        await router.announce()
+
+    await tell_processes(settings, ask)
+    if text := str(waited):
+        click.echo(text)
 
 
 @abonnement.command()

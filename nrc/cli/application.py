@@ -12,6 +12,14 @@ import click
 
 from nrc.cli import reading
 from nrc.cli.reaching import carry_out, opened_registry, tell_processes
+from nrc.cli.removing import (
+    Waited,
+    abonnementen_of,
+    ask_about_waiting,
+    keep_option,
+    remove_queues,
+    yes_option,
+)
 from nrc.cli.showing import as_json, json_option, moment, note, table
 from router.catalogue import Catalogue
 from router.requests import RouterClient
@@ -162,16 +170,23 @@ async def _set_scopes(
 @click.option(
     "--give-to", type=reading.client_id, metavar="ID", help="Give its abonnementen to this application."
 )
-def remove(client_id: str, with_abonnementen: bool, give_to: str | None) -> None:
-    """Remove application ID. Refused while it owns abonnementen, unless told what to do with them."""
+@yes_option
+@keep_option
+def remove(client_id: str, with_abonnementen: bool, give_to: str | None, yes: bool, keep: bool) -> None:
+    """Remove application ID. Refused while it owns abonnementen, unless told what to do with them.
+
+    With its abonnementen it asks first when notificaties wait for these, which go too, or are kept (--keep).
+    """
     settings = load_settings()
     if with_abonnementen and give_to is not None:
         raise UsageError("--with-abonnementen and --give-to: give one of them")
-    carry_out(_remove(settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to))
+    if with_abonnementen:
+        ask_about_waiting(settings, abonnementen_of(settings, client_id), yes=yes, keep=keep)
+    carry_out(_remove(settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep=keep))
 
 
 async def _remove(
-    settings: Settings, client_id: str, *, with_abonnementen: bool, give_to: str | None
+    settings: Settings, client_id: str, *, with_abonnementen: bool, give_to: str | None, keep: bool
 ) -> None:
     async with opened_registry(settings) as opened:
         owned = [each for each in opened.catalogue.abonnementen.values() if each.client_id == client_id]
@@ -184,14 +199,17 @@ async def _remove(
             undecided = owned and not with_abonnementen and give_to is None
             raise Conflict(f"{error}{advice if undecided else ''}") from error
 
+    waited = Waited()
+
     async def ask(router: RouterClient) -> None:
-        for uuid in touched if with_abonnementen else ():
-            await router.apply_abonnement(uuid)
+        await remove_queues(router, touched if with_abonnementen else (), waited, keep=keep)
         await router.announce()
 
     await tell_processes(settings, ask)
     what = f"given to {give_to}" if give_to is not None else "removed"
     click.echo(f"{client_id} removed" + (f"; {len(touched)} abonnement(en) {what}" if touched else ""))
+    if text := str(waited):
+        click.echo(text)
 
 
 @application.command()

@@ -142,6 +142,36 @@ async def test_an_application_goes_with_the_queues_of_its_abonnementen(router: R
     assert not await queue_stands(router, other.uuid)
 
 
+@pytest.mark.parametrize("command", ["abonnement", "application"])
+async def test_what_waits_is_removed_or_kept_only_as_was_said(router: Running, command: str) -> None:
+    await router.registry.add_application(Application("zac", "s"))
+    arguments = []
+    for choice in ("--keep", "--yes"):
+        abonnement = await subscribe(router, client_id="zac")
+        for number in range(3):
+            key = names.abonnement_queue(abonnement.uuid)
+            await lay_out(router, f"id-{number}", None, key=key, exchange=names.RETURN)
+        arguments = [command, "remove", str(abonnement.uuid)]
+        if command == "application":
+            arguments = [command, "remove", "zac", "--with-abonnementen"]
+        refused = await nrc(router, *arguments)
+        assert (refused.code, refused.out) == (2, "")
+        assert "3 notificaties wait: --keep moves them to nrc.undeliverable, --yes removes" in refused.err
+        assert (await depths(router.connection, [key]))[key] is not None
+        ran = await nrc(router, *arguments, choice)
+        assert (ran.code, ran.err) == (0, "")
+        assert not await queue_stands(router, abonnement.uuid)
+        left = await everything(router)
+        if choice == "--keep":
+            first = [(f"id-{number}", abonnement.uuid) for number in range(3)]
+            assert ran.out.splitlines()[-1] == "3 notificatie(s) moved to nrc.undeliverable"
+            if command == "application":
+                await router.registry.add_application(Application("zac", "s"))
+        else:
+            assert ran.out.splitlines()[-1] == "3 notificatie(s) that waited removed"
+        assert left == first
+
+
 async def test_a_resumed_abonnement_gets_what_was_held(router: Running) -> None:
     async with delivering(router) as stage, stage.deliverer():
         abonnement = await stage.subscribe("/held")

@@ -16,6 +16,7 @@ from yarl import URL
 
 from nrc.private_node import Node
 from router import names
+from router.history import read_history
 from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
@@ -23,6 +24,7 @@ from router.resting import Resting
 from router.routing import route
 from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
+from router.undeliverable import Undeliverable, look
 from runtime.lifecycle import Tasks
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.errors import BrokerUnavailable, BrokerUnfit, QueueRefused
@@ -252,6 +254,32 @@ async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
                 return not await is_there(me, queue=queue)
 
             await eventually(gone)
+            (left,) = await eventually(lambda: undeliverable(me))
+            assert (left.message_id, left.abonnement) == ("m", abonnement.uuid)
+            history = read_history(left.headers)
+            assert [failure.kind for failure in history.failures] == ["abonnement_removed"]
+
+
+async def undeliverable(router: Running) -> list[Undeliverable]:
+    return await look(router.connection, wanted=lambda _: True, limit=1000)
+
+
+@pytest.mark.parametrize("discard", [False, True])
+async def test_what_waits_for_a_removed_abonnement_is_kept_unless_that_was_asked(
+    router: Running, discard: bool
+) -> None:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    for number in range(100):
+        await publish(router, route(kanaal, zaak(), message_id=f"m-{number}", accepted_at=NOW))
+    await router.registry.remove_abonnement(abonnement.uuid)
+    told = await router.client.remove_abonnement(abonnement.uuid, discard=discard)
+    assert told == ((0, 100) if discard else (100, 0))
+    assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
+    kept = [each.message_id for each in await undeliverable(router)]
+    assert sorted(kept) == ([] if discard else sorted(f"m-{number}" for number in range(100)))
 
 
 async def test_a_publisher_is_not_ready_before_the_topology_stands(vhost: str, tmp_path: Path) -> None:

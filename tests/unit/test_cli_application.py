@@ -215,7 +215,11 @@ def test_remove_refuses_while_it_owns_abonnementen(tmp_path: Path) -> None:
     given = nrc(tmp_path, "application", "remove", "zac", "--give-to", "drc")
     assert given.out == "zac removed; 1 abonnement(en) given to drc\n"
     assert [(str(each.uuid), each.client_id) for each in registry(tmp_path).abonnementen] == [(uuid, "drc")]
-    taken = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen")
+    unsure = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen")
+    assert unsure.code == 2
+    assert "an unknown number of notificaties wait: --keep moves" in unsure.err
+    assert len(registry(tmp_path).applications) == 1
+    taken = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen", "--yes")
     assert taken.out == "drc removed; 1 abonnement(en) removed\n"
     assert registry(tmp_path).abonnementen == ()
 

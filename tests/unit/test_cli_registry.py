@@ -224,9 +224,25 @@ def test_abonnement_probe(tmp_path: Path, kept: Abonnement) -> None:
 def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
     refused = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), str(uuid4()))
     assert refused.code == 1
+    unsure = nrc(tmp_path, "abonnement", "remove", str(kept.uuid))
+    assert unsure.code == 2
+    assert "an unknown number of notificaties wait: --keep moves" in unsure.err
+    assert nrc(tmp_path, "abonnement", "remove", str(kept.uuid), "--keep", "--yes").code == 2
     assert len(look(tmp_path).abonnementen) == 1, "all or nothing"
-    ran = nrc(tmp_path, "abonnement", "remove", str(kept.uuid))
+    ran = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), "--yes")
     assert (ran.code, ran.out) == (0, f"{kept.uuid} removed\n")
+    assert look(tmp_path).abonnementen == ()
+
+
+def test_abonnement_remove_asks_at_a_terminal(
+    tmp_path: Path, kept: Abonnement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nrc.cli.removing.at_terminal", lambda: True)
+    asked = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), stdin=b"n\n")
+    assert asked.code == 1
+    assert "Remove them for good?" in asked.err
+    assert len(look(tmp_path).abonnementen) == 1
+    assert nrc(tmp_path, "abonnement", "remove", str(kept.uuid), stdin=b"y\n").code == 0
     assert look(tmp_path).abonnementen == ()
 
 

@@ -1,0 +1,95 @@
+"""What waits for abonnementen that a command removes: how much it is, the question, and its removal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import click
+
+from nrc.cli.reaching import carry_out, opened_link, opened_registry
+from nrc.cli.showing import note
+from router import names
+from router.depth import depths
+from router.requests import RouterClient
+from runtime.settings import Settings
+from schemas.errors import BrokerUnavailable, UsageError
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask: remove what waits too, for good.")
+keep_option = click.option("--keep", is_flag=True, help="Move what waits to nrc.undeliverable.")
+
+
+@dataclass(slots=True)
+class Waited:
+    """What became of what waited, in notificaties."""
+
+    kept: int = 0
+    discarded: int = 0
+
+    def __str__(self) -> str:
+        parts = []
+        if self.kept:
+            parts.append(f"{self.kept} notificatie(s) moved to nrc.undeliverable")
+        if self.discarded:
+            parts.append(f"{self.discarded} notificatie(s) that waited removed")
+        return ", ".join(parts)
+
+
+def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, keep: bool) -> None:
+    """Return when what waits for these may go, or is kept. Raises UsageError where nobody can be asked."""
+    if yes and keep:
+        raise UsageError("--yes and --keep: give one of them")
+    if yes or keep or not uuids:
+        return
+    waiting = carry_out(_waiting(settings, uuids))
+    if waiting == 0:
+        return
+    count = "an unknown number of" if waiting is None else str(waiting)
+    if not at_terminal():
+        raise UsageError(
+            f"{count} notificaties wait: --keep moves them to nrc.undeliverable, --yes removes them for good"
+        )
+    click.confirm(
+        f"{count} notificaties wait (--keep would move them to nrc.undeliverable). Remove them for good?",
+        abort=True,
+        err=True,
+    )
+
+
+def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
+    """The abonnementen of an application."""
+
+    async def look() -> list[UUID]:
+        async with opened_registry(settings) as opened:
+            return [
+                each.uuid for each in opened.catalogue.abonnementen.values() if each.client_id == client_id
+            ]
+
+    return carry_out(look())
+
+
+async def remove_queues(router: RouterClient, uuids: Iterable[UUID], waited: Waited, *, keep: bool) -> None:
+    """The queues of these, which are not in the registry any more, are gone. Adds up in `waited`."""
+    for uuid in uuids:
+        kept, discarded = await router.remove_abonnement(uuid, discard=not keep)
+        waited.kept += kept
+        waited.discarded += discarded
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
+
+
+async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> int | None:
+    """How many wait for these together; None when RabbitMQ can't be asked."""
+    try:
+        async with opened_link(settings) as link:
+            assert link.connection is not None  # noqa: S101 - opened
+            found = await depths(link.connection, map(names.abonnement_queue, uuids))
+    except BrokerUnavailable as error:
+        note(f"what waits for them is not known: {error}")
+        return None
+    return sum(depth.messages for depth in found.values() if depth is not None)
