@@ -26,7 +26,7 @@ async def follow_changes(connection: AbstractConnection, catalogue: Catalogue) -
     await topology_stands(connection)
     channel = connection.channel(publisher_confirms=False)
     await channel.initialize()
-    queue = await channel.declare_queue(exclusive=True, auto_delete=True)
+    queue = await channel.declare_queue(names.changes_queue(), exclusive=True, auto_delete=True)
     await queue.bind(names.CHANGES)
 
     async def look(_: object = None) -> None:

@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64encode
 from functools import lru_cache
 from hashlib import blake2b
-from uuid import UUID
+from uuid import UUID, uuid4
 
 READY = "nrc.ready"
 CHANGES = "nrc.changes"
@@ -45,6 +45,11 @@ def filter_exchange(naam: str, pattern: str) -> str:
     """The headers exchange that a kanaal's topic exchange feeds by exactly this pattern."""
     digest = blake2b(f"{naam}\x00{pattern}".encode(), digest_size=16).digest()
     return f"nrc.filter.{urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+
+
+def changes_queue() -> str:
+    """A process's own queue for hints; another name every time."""
+    return f"{CHANGES}.{uuid4()}"
 
 
 def abonnement_queue(uuid: UUID) -> str:

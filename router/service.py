@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import orjson
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import ConnectionInternalError
+from aiormq.exceptions import ChannelAccessRefused, ConnectionInternalError
 
 from router import names
 from router.catalogue import Catalogue
@@ -31,7 +31,7 @@ from router.retention import Retention
 from router.strays import Strays
 from router.topology import REQUESTS_QUEUE, fixed
 from router.work import Work
-from runtime.amqp import AMQP_ERRORS, Link, describe
+from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
 from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
@@ -74,6 +74,7 @@ class Outbox:
         self._link = link
         self._channel: AbstractChannel | None = None
         self._open = asyncio.Event()
+        self.refused = ""
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
@@ -84,10 +85,14 @@ class Outbox:
             while True:
                 self._channel = connection.channel(publisher_confirms=False)
                 await self._channel.initialize()
+                underlay = await self._channel.get_underlay_channel()
                 self._open.set()
                 # An announcement before the exchange stands closes the channel: open another.
                 await self._channel.closed()
                 self._open.clear()
+                if isinstance(reason := close_reason(underlay), ChannelAccessRefused):
+                    self.refused = describe(reason)
+                    log.error("RabbitMQ refuses the router a right", reason=self.refused)
         finally:
             self._open.clear()
 
@@ -134,7 +139,9 @@ class Router:
         """What keeps the router from working, a line each."""
         if self.link.connection is None:
             return [f"broker: {self.link.why_not}"]
-        return [] if self._standing else ["topology: not declared yet"]
+        if self._standing:
+            return []
+        return ["topology: not declared yet" + (f"; {self.outbox.refused}" if self.outbox.refused else "")]
 
     async def session(self, connection: AbstractConnection) -> None:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""

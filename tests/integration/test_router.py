@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aio_pika
 import pytest
@@ -518,6 +518,35 @@ async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Runni
     await router.registry.replace_abonnement(changed)
     await router.client.finish_abonnement(abonnement.uuid)
     assert await arrives() == ["new"]
+
+
+async def with_rights(broker: Broker, vhost: str, *, write: str) -> str:
+    """The URL for a user with rights on `nrc.` and these."""
+    name, host = f"user-{uuid4()}", URL(vhost).path.removeprefix("/")
+    await broker.eval(f'rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"secret">>, <<"test">>).')
+    await broker.eval(
+        f'rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{host}">>, '
+        f'<<"^nrc[.]">>, <<"{write}">>, <<"^nrc[.]">>, <<"test">>).'
+    )
+    return str(URL(vhost).with_user(name).with_password("secret"))
+
+
+async def test_a_user_with_few_rights(broker: Broker, vhost: str, tmp_path: Path) -> None:
+    few = await with_rights(broker, vhost, write="^nrc[.]")
+    stop = asyncio.Event()
+    with capture_logs() as lines:
+        task = asyncio.create_task(serve(settings_for(few, tmp_path), stop=stop, ready=lambda: None))
+        refused = "RabbitMQ refuses the router a right"
+        line = await eventually(lambda: next((each for each in lines if each["event"] == refused), None))
+        assert "amq.default" in line["reason"]
+        stop.set()
+        await task
+    enough = await with_rights(broker, vhost, write="^(nrc[.]|amq[.]default$)")
+    async with running_router(enough, tmp_path) as router:
+        await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+        await router.client.apply_kanaal("zaken")
+        abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+        await router.client.apply_abonnement(abonnement.uuid)
 
 
 async def test_what_is_missing_is_found_among_many(router: Running) -> None:
