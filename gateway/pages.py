@@ -1,7 +1,8 @@
-"""Pages for people: the readable API document, and what `type` of a problem points to.
+"""Pages for people: the first one, the readable API document, and what `type` of a problem points to.
 
-All text is rendered once, at the start. Every link is relative, so the pages work behind any prefix, and
-nothing is fetched from elsewhere: the Content-Security-Policy allows this server only.
+All text is rendered once, at the start; the first page once for each state of health. Every link is relative,
+so the pages work behind any prefix, and nothing is fetched from elsewhere: the Content-Security-Policy allows
+this server only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,13 +21,15 @@ from markupsafe import Markup, escape
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from gateway.explanations import ERRORS, SCOPES
+from gateway.health import not_ready
 from gateway.openapi import add_document, document
-from gateway.state import API_ROOT
+from gateway.state import API_ROOT, GATEWAY
 from runtime.settings import Settings
 from schemas.errors import NotFound
 
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
+_HTML = "text/html; charset=utf-8"
 _OURS = Path(str(files("gateway"))) / "templates"
 _SWAGGER = Path(str(swagger_ui_path))
 
@@ -48,26 +52,34 @@ _HEADERS = {
 
 
 def add_pages(app: web.Application, settings: Settings) -> None:
-    """Serve the OAS document, its readable form, and the pages under /ref/."""
+    """Serve the first page, the OAS document, its readable form, and the pages under /ref/."""
     add_document(app, settings)
-    for path, html in _render_all().items():
+    environment = _environment()
+    app.router.add_get("/", _first_page(environment))
+    for path, html in _render_all(environment).items():
         app.router.add_get(path, _page(html))
     app.router.add_get("/ref/fouten/{name}/", _no_such_page)
     app.router.add_get(f"{API_ROOT}/schema/assets/{{name}}", _asset)
 
 
-def _render_all() -> dict[str, str]:
-    """Every page by its path."""
+def _environment() -> Environment:
+    """What the templates are rendered with."""
     environment = Environment(
         loader=PackageLoader("gateway"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["prose"] = _prose
     environment.globals["problems"] = tuple(ERRORS)
+    return environment
+
+
+def _render_all(environment: Environment) -> dict[str, str]:
+    """Every page that never changes, by its path."""
     pages = {
         f"{API_ROOT}/schema/": environment.get_template("schema.html").render(
             info=document()["info"], root="../../../"
         ),
         "/ref/scopes/": environment.get_template("scopes.html").render(scopes=SCOPES, root="../../"),
+        "/ref/fouten/": environment.get_template("fouten.html").render(explanations=ERRORS, root="../../"),
     }
     fout = environment.get_template("fout.html")
     for problem, explanation in ERRORS.items():
@@ -86,7 +98,21 @@ def _page(html: str) -> Handler:
     body = html.encode()
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=body, headers={**_HEADERS, "Content-Type": "text/html; charset=utf-8"})
+        return web.Response(body=body, headers={**_HEADERS, "Content-Type": _HTML})
+
+    return answer
+
+
+def _first_page(environment: Environment) -> Handler:
+    """Always 200: it tells a person how this gateway is; /health/ready tells a machine, with the reasons."""
+    template = environment.get_template("begin.html")
+    facts = {"info": document()["info"], "version": version("nrc"), "root": "./"}
+    bodies = {ready: template.render(ready=ready, **facts).encode() for ready in (True, False)}
+    headers = {**_HEADERS, "Content-Type": _HTML, "Cache-Control": "no-store"}
+
+    async def answer(request: web.Request) -> web.Response:
+        ready = not await not_ready(request.app[GATEWAY])
+        return web.Response(body=bodies[ready], headers=headers)
 
     return answer
 

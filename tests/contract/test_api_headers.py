@@ -26,12 +26,11 @@ def paths(stage: Stage) -> list[str]:
     known = [resource.canonical for resource in app.router.resources()]
     return [
         *known,
-        "/",
         "/api",
         "/api/v2/kanaal",
         "/api/v1/kanaal/",
         "/api/v1/kanaal/{uuid}/x",
-        "/ref/fouten/",
+        "/ref/fouten",
     ]
 
 

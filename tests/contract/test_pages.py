@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urljoin
 
+import aiohttp
 import orjson
 import pytest
 import yaml
@@ -19,11 +21,14 @@ from schemas.application import Scope
 from schemas.errors import Problem
 from tests.contract.api import Answer, Api
 from tests.contract.conftest import Stage
+from tests.eventually import eventually
 
 SOURCES = [
     file for package in ("schemas", "gateway") for file in (Path(__file__).parents[2] / package).glob("*.py")
 ]
 PAGES = [
+    "/",
+    "/ref/fouten/",
     "/api/v1/schema/",
     "/ref/scopes/",
     *(f"/ref/fouten/{problem.__name__}/" for problem in Problem.__subclasses__()),
@@ -208,12 +213,50 @@ async def test_a_page_answers_head_and_refuses_what_it_has_not(api: Api, path: s
         "/ref/scopes",
         "/ref/fouten/NotFound",
         "/ref/fouten/Nergens/",
-        "/ref/fouten/",
+        "/ref/fouten",
         "/ref/",
     ],
 )
 async def test_any_other_page_is_a_404_problem(api: Api, path: str) -> None:
     assert (await get(api, path)).outcome == (404, "not_found")
+
+
+async def first_page(api: Api) -> Answer | None:
+    """Its answer; None as long as nobody listens there."""
+    try:
+        return await get(api, "/")
+    except aiohttp.ClientConnectionError:
+        return None
+
+
+async def test_the_first_page_leads_to_everything_and_tells_version_and_health(
+    stage: Stage, api: Api
+) -> None:
+    answer = await get(api, "/")
+    page = Html(answer)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert {
+        "./api/v1/schema/",
+        "./api/v1/schema/openapi.yaml",
+        "./ref/scopes/",
+        "./ref/fouten/",
+        "./health/ready",
+    } <= set(page.links())
+    assert f"<dd>{version('nrc')}</dd>" in page.text
+    assert f"<dd>{document()['info']['version']}</dd>" in page.text
+    assert "Werkt: neemt notificaties aan" in page.text
+    async with stage.gateway(wait=False, amqp_url=("amqp://127.0.0.1:1/",)) as without_broker:
+        page = Html(await eventually(lambda: first_page(without_broker)))
+        assert "Storing: neemt nu geen notificaties aan" in page.text
+        assert "./health/ready" in set(page.links())
+
+
+async def test_every_class_of_error_is_listed(api: Api) -> None:
+    page = Html(await get(api, "/ref/fouten/"))
+    for problem in Problem.__subclasses__():
+        assert f"{problem.__name__}/" in page.links()
+        row = f'<tr><td>{problem.status}</td>\n<td><a href="{problem.__name__}/">'
+        assert row in page.text
 
 
 async def test_the_scopes_are_explained(api: Api) -> None:
