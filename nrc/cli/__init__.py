@@ -40,6 +40,7 @@ Completion of commands and options with Tab:
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+@click.version_option(package_name="nrc", message="%(version)s")
 def main() -> None:
     """The notificatierouteringcomponent: the VNG Notificaties API on RabbitMQ.
 

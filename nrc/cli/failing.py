@@ -10,6 +10,8 @@ import click
 from nrc.exits import exit_code
 from schemas.errors import NrcError
 
+INTERRUPTED = 130
+
 
 class Commands(click.Group):
     """A group of commands whose faults end as lines on standard error, never as a traceback."""
@@ -21,3 +23,6 @@ class Commands(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"nrc: {line}", err=True)
             sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            # What a shell expects of a command that Ctrl-C ended.
+            sys.exit(INTERRUPTED)

@@ -89,6 +89,16 @@ def test_completion_works(tmp_path: Path) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert nrc(tmp_path, "version").out == f"{version('nrc')}\n"
+    assert nrc(tmp_path, "--version").out == f"{version('nrc')}\n"
+
+
+def test_ctrl_c_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nrc.cli.processes.installed_version", interrupted)
+    ran = nrc(tmp_path, "version")
+    assert (ran.code, ran.out, ran.err) == (130, "", "")
 
 
 @pytest.mark.parametrize(
