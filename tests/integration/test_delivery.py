@@ -169,8 +169,11 @@ async def test_each_failure_is_tried_again_and_told(spine: Delivering) -> None:
         number = await spine.publish()
         await eventually(all_undeliverable)
     for path, (_, kind, code) in FAILURES.items():
-        assert [received.header("nrc-attempt") for received in spine.callback.at(path)] == ["1", "2"]
-        assert spine.ids_at(path) == [number, number]
+        # An attempt on a connection that was used before may be sent once more when that breaks.
+        attempts = [received.header("nrc-attempt") for received in spine.callback.at(path)]
+        assert list(dict.fromkeys(attempts)) == ["1", "2"]
+        assert len(attempts) == 2 or path in ("/reset", "/closed")
+        assert set(spine.ids_at(path)) == {number}
         failures = json.loads(str(messages[path].headers["nrc-failures"]))
         assert [(each["class"], each["status"]) for each in failures] == [(kind, code)] * 2
         assert all(each["detail"] for each in failures)
