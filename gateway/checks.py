@@ -6,7 +6,7 @@ which other fields may be wrong, since a client hears every fault at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
@@ -16,7 +16,7 @@ from router.filters import names_fit
 from runtime.settings import Settings
 from schemas.abonnement import MAX_GROUPS
 from schemas.errors import InvalidParam
-from schemas.fields import AnyNaam, KanaalNaam, invalid_params
+from schemas.fields import AnyNaam, KanaalNaam, invalid_params, normalise
 from schemas.kanaal import Kanaal
 
 M = TypeVar("M", bound=BaseModel)
@@ -76,9 +76,17 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
         if (kanaal := kanalen.get(naam)) is None:
             faults.append(InvalidParam("naam", "kanaal_naam", f"Er bestaat geen kanaal '{naam}'."))
         elif isinstance(filters, dict) and not names_fit(_sound_names(filters), kanaal.filters):
-            reason = f"De filters komen niet overeen met die van kanaal '{naam}'."
+            reason = _unknown_filters(naam, _sound_names(filters), kanaal.filters)
             faults.append(InvalidParam("filters", "inconsistent-abonnement-filters", reason))
     return faults
+
+
+def _unknown_filters(naam: str, asked: Iterable[str], known: Iterable[str]) -> str:
+    """Which of the filters the kanaal does not have, and those that it has."""
+    slots = {normalise(name) for name in known}
+    unknown = ", ".join(f"'{name}'" for name in asked if normalise(name) not in slots)
+    there = ", ".join(f"'{name}'" for name in known)
+    return f"Kanaal '{naam}' heeft geen filter {unknown}; wel: {there}."
 
 
 def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:

@@ -102,8 +102,9 @@ class Settings(BaseSettings):
         "without Authorization and accepts it with), reachable (accepts it with), off.",
     )
     callback_check_exempt_hosts: Annotated[tuple[str, ...], NoDecode] = setting(
-        "webhook.site",
-        "Hosts that need not refuse a message without Authorization, comma-separated.",
+        "",
+        "Hosts that need not refuse a message without Authorization, comma-separated. "
+        "Under `nrc up`, unless set: webhook.site.",
         unit="host names",
     )
     documentation_link_check: Literal["required", "off"] = setting(

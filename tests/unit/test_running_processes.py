@@ -18,7 +18,7 @@ from nrc.listening import bind, listen
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
-from nrc.up import labels, loopback_open
+from nrc.up import exempt_hosts, labels, loopback_open
 from runtime.settings import load_settings
 from schemas.errors import BrokerUnavailable, UsageError
 
@@ -98,6 +98,13 @@ def test_up_opens_loopback_unless_it_is_told() -> None:
     assert loopback_open(load_settings(_env_file=None))
     assert loopback_open(load_settings(_env_file=None, callback_allow_loopback="true"))
     assert not loopback_open(load_settings(_env_file=None, callback_allow_loopback="false"))
+
+
+def test_webhook_site_is_exempt_under_up_only_unless_it_is_told() -> None:
+    assert load_settings(_env_file=None).callback_check_exempt_hosts == ()
+    assert exempt_hosts(load_settings(_env_file=None)) == ("webhook.site",)
+    assert exempt_hosts(load_settings(_env_file=None, callback_check_exempt_hosts="")) == ()
+    assert exempt_hosts(load_settings(_env_file=None, callback_check_exempt_hosts="a.nl")) == ("a.nl",)
 
 
 def test_an_address_in_use_is_one_line() -> None:
