@@ -1,7 +1,8 @@
 """The main job, shown: a publisher and a consumer of our own, over HTTP, as the standard's guide tells them.
 
-Owns a temporary application, abonnement and callback, and removes them again; kanaal `zaken` stays. Uses
-nothing of the product's inside but the registry, for the application.
+Owns a temporary application, abonnement and callback, and removes them again; the kanaal stays. That is the
+guide's `zaken` only in an empty registry, so that no real consumer gets what is made up. Uses nothing of the
+product's inside but the registry, for the application and to see whether it is empty.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ NOTIFICATIE: dict[str, Any] = {
         "vertrouwelijkheidaanduiding": "openbaar",
     },
 }
+OWN_KANAAL = "nrc-demo"
+"""The kanaal of demos where the registry holds anything: real consumers may have an abonnement on `zaken`."""
 PREFIX = "nrc-demo-"  # of the applications that demos make
 FILTERS = {"bronorganisatie": "224557609"}
 
@@ -97,7 +100,10 @@ async def _steps(settings: Settings, root: URL, say: Say) -> None:
         say(f"  1 made a temporary application, {application.client_id}, that may publish and subscribe")
         client = await opened.enter_async_context(_client(application, root))
 
-        say(f"  2 {await _register_kanaal(client)}")
+        naam = await _kanaal_for(registry)
+        if naam == OWN_KANAAL:
+            say(f"    on a kanaal of its own, {naam}: the registry is in use, its consumers get nothing")
+        say(f"  2 {await _register_kanaal(client, naam)}")
 
         callback = _Callback()
         url = await opened.enter_async_context(callback.served())
@@ -106,23 +112,24 @@ async def _steps(settings: Settings, root: URL, say: Say) -> None:
         abonnement = {
             "callbackUrl": str(url),
             "auth": callback.auth,
-            "kanalen": [{"naam": KANAAL["naam"], "filters": FILTERS}],
+            "kanalen": [{"naam": naam, "filters": FILTERS}],
         }
         made = await _expect(
             client.post("/api/v1/abonnement", json=abonnement), 201, "step 4, the abonnement"
         )
         location = URL(made.headers["Location"]).path
-        opened.push_async_callback(_remove, client, location, say)
-        say("  4 POST /api/v1/abonnement → 201: kanaal zaken, filter bronorganisatie = 224557609")
+        opened.push_async_callback(_remove, client, location, naam, say)
+        say(f"  4 POST /api/v1/abonnement → 201: kanaal {naam}, filter bronorganisatie = 224557609")
 
         await asyncio.sleep(TAKEN_UP)
-        await _publish(client, callback, say)
+        await _publish(client, callback, naam, say)
 
 
-async def _publish(client: aiohttp.ClientSession, callback: _Callback, say: Say) -> None:
+async def _publish(client: aiohttp.ClientSession, callback: _Callback, naam: str, say: Say) -> None:
+    notificatie = {**NOTIFICATIE, "kanaal": naam}
     posted = time.perf_counter()
     answer = await _expect(
-        client.post("/api/v1/notificaties", json=NOTIFICATIE), 201, "step 5, the notificatie"
+        client.post("/api/v1/notificaties", json=notificatie), 201, "step 5, the notificatie"
     )
     took = _milliseconds(time.perf_counter() - posted)
     number = answer.headers["nrc-notificatie-id"]
@@ -131,31 +138,38 @@ async def _publish(client: aiohttp.ClientSession, callback: _Callback, say: Say)
         at, body = await asyncio.wait_for(callback.arrival(number), ARRIVAL_TIMEOUT)
     except TimeoutError:
         raise DemoFailed(f"step 6: the callback got nothing within {ARRIVAL_TIMEOUT:.0f} s") from None
-    if body != NOTIFICATIE:
+    if body != notificatie:
         raise DemoFailed(f"step 6: the callback got something else than was published: {body}")
-    say(f"  6 callback received it {_milliseconds(at - posted)} after the POST: zaken, status, create")
+    say(f"  6 callback received it {_milliseconds(at - posted)} after the POST: {naam}, status, create")
 
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.1f} ms"
 
 
-async def _register_kanaal(client: aiohttp.ClientSession) -> str:
-    """Kanaal `zaken` is there, as steps 2 and 3 of the guide have it; returns what was done."""
+async def _kanaal_for(registry: Registry) -> str:
+    """The kanaal of the guide where nothing is registered yet, else one that only demos use."""
+    there = await registry.changes_since(0)
+    return OWN_KANAAL if there.kanalen or there.abonnementen else KANAAL["naam"]
+
+
+async def _register_kanaal(client: aiohttp.ClientSession, naam: str) -> str:
+    """The kanaal is there, as steps 2 and 3 of the guide have it; returns what was done."""
     answer = await _expect(
-        client.get("/api/v1/kanaal", params={"naam": "zaken"}), 200, "step 2, asking for zaken"
+        client.get("/api/v1/kanaal", params={"naam": naam}), 200, f"step 2, asking for {naam}"
     )
     found: list[dict[str, Any]] = await answer.json()
     if not found:
-        await _expect(client.post("/api/v1/kanaal", json=KANAAL), 201, "step 2, registering zaken")
-        return "GET /api/v1/kanaal?naam=zaken → not there yet; POST /api/v1/kanaal → 201"
+        kanaal = {**KANAAL, "naam": naam}
+        await _expect(client.post("/api/v1/kanaal", json=kanaal), 201, f"step 2, registering {naam}")
+        return f"GET /api/v1/kanaal?naam={naam} → not there yet; POST /api/v1/kanaal → 201"
     filters = found[0]["filters"]
     if not (names_fit(NOTIFICATIE["kenmerken"], filters) and names_fit(FILTERS, filters)):
         raise DemoFailed(
-            f"step 2: kanaal zaken is there already, with filters {', '.join(filters)}; the standard refuses "
-            f"the guide's example on it, which has the kenmerken {', '.join(NOTIFICATIE['kenmerken'])}"
+            f"step 2: kanaal {naam} is there already, with filters {', '.join(filters)}; the standard "
+            f"refuses the guide's example, which has the kenmerken {', '.join(NOTIFICATIE['kenmerken'])}"
         )
-    return "GET /api/v1/kanaal?naam=zaken → there already, so it need not be registered"
+    return f"GET /api/v1/kanaal?naam={naam} → there already, so it need not be registered"
 
 
 @asynccontextmanager
@@ -211,11 +225,11 @@ def _reason(text: str) -> str:
         return text[:200]
 
 
-async def _remove(client: aiohttp.ClientSession, path: str, say: Say) -> None:
+async def _remove(client: aiohttp.ClientSession, path: str, naam: str, say: Say) -> None:
     # Soon: `nrc up` may be waiting for it to stop.
     timeout = aiohttp.ClientTimeout(total=3)
     await _expect(client.delete(path, timeout=timeout), 204, "step 7, removing the abonnement")
-    say("  7 removed the abonnement and the application again; kanaal zaken stays")
+    say(f"  7 removed the abonnement and the application again; kanaal {naam} stays")
 
 
 class _Callback:

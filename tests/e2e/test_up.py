@@ -19,9 +19,10 @@ import pytest
 from nrc.private_broker import PrivateBroker, live_pids
 from nrc.private_node import free_port
 from store.opening import open_registry
+from tests.callback_server import CallbackServer
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
-from tests.make import a_kanaal
+from tests.make import a_kanaal, an_abonnement
 
 ARRIVAL = re.compile(r"callback received it \d+\.\d ms after the POST")
 
@@ -98,7 +99,7 @@ async def commands_work_beside_it(place: Path, *, env: dict[str, str]) -> None:
     demo = await nrc("demo", env=env, cwd=place)
     assert demo.process.returncode == 0, demo.out + demo.err
     assert ARRIVAL.search(demo.out)
-    assert "there already" in demo.out
+    assert "on a kanaal of its own, nrc-demo" in demo.out, "the first one left kanaal zaken"
 
     listed = await nrc("application", "list", "--json", env=env, cwd=place)
     assert json.loads(listed.out) == [], "the demo's applications are removed again"
@@ -137,7 +138,7 @@ async def test_a_run_after_kill_minus_9_finds_everything(place: Path) -> None:
             await second.says("Ctrl-C stops everything")
 
             assert "found RabbitMQ still running" in second.out
-            assert "zaken → there already" in second.out
+            assert "naam=nrc-demo → not there yet" in second.out
             assert ARRIVAL.search(second.out), second.out
             assert not any(alive(pid) for pid in left.values())
             assert await second.stop() == 0
@@ -146,7 +147,7 @@ async def test_a_run_after_kill_minus_9_finds_everything(place: Path) -> None:
 
 async def test_a_broker_that_was_given_is_left_alone(vhost: str, place: Path) -> None:
     async with open_registry(place / "state" / "registry.db") as registry:
-        await registry.add_kanaal(a_kanaal("zaken", "afwijkend"))
+        await registry.add_kanaal(a_kanaal("nrc-demo", "afwijkend"))
     env = environment(
         NRC_AMQP_URL=vhost,
         NRC_STATE_DIR=str(place / "state"),
@@ -162,7 +163,7 @@ async def test_a_broker_that_was_given_is_left_alone(vhost: str, place: Path) ->
         assert "NRC ready: https://notificaties.example.nl/nrc/api/v1\n" in up.out
         started = pids(up)
         assert set(started) == {"up", "router", "gateway 1", "gateway 2", "deliverer 1", "deliverer 2"}
-        assert "The demo failed: step 2: kanaal zaken is there already, with filters afwijkend" in up.out
+        assert "The demo failed: step 2: kanaal nrc-demo is there already, with filters afwijkend" in up.out
         assert "`nrc up` goes on" in up.out
         assert not (place / "state" / "rabbitmq").exists()
         assert vhost.split("@")[0].rpartition(":")[2] not in up.out + up.err
@@ -185,6 +186,21 @@ async def test_loopback_stays_closed_when_the_operator_says_so(vhost: str, place
         await up.says("The demo failed")
         assert "regel loopback: " in up.out + up.err
         assert await up.stop() == 0
+
+
+async def test_the_demo_sends_nothing_to_real_consumers(vhost: str, place: Path) -> None:
+    env = environment(NRC_AMQP_URL=vhost, NRC_GATEWAY_LISTEN="127.0.0.1:0", NRC_STATE_DIR=".")
+    async with CallbackServer() as consumer:
+        async with open_registry(place / "registry.db") as registry:
+            filters = ("bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding")
+            await registry.add_kanaal(a_kanaal("zaken", *filters))
+            await registry.add_abonnement(an_abonnement(("zaken", {}), callback=consumer.url()))
+        async with running(*NRC, "up", env=env, cwd=place) as up:
+            await up.says("Ctrl-C stops everything")
+            assert "on a kanaal of its own, nrc-demo" in up.out
+            assert ARRIVAL.search(up.out), up.out
+            assert await up.stop() == 0
+        assert not consumer.received
 
 
 async def subscribe(url: str, header: str) -> tuple[int, str]:
