@@ -7,6 +7,7 @@ that the registry has it and its queue and bindings stand: what is published fro
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -68,7 +69,8 @@ async def create_abonnement(request: web.Request) -> web.Response:
         asked = _parse(gateway, data)
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
-    log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id)
+    marks = remarkable(abonnement, gateway.catalogue.abonnementen.values())
+    log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id, **marks)
     answer = as_json(abonnement, gateway.url(request, "abonnement"))
     return json_answer(answer, status=201, headers={"Location": answer["url"]})
 
@@ -115,6 +117,20 @@ async def delete_abonnement(request: web.Request) -> web.Response:
         await gateway.catch_up()
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
     return web.Response(status=204)
+
+
+def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str, Any]:
+    """Facts for the log of what is accepted and is seldom meant: no kanalen, or the same as another's."""
+    marks: dict[str, Any] = {} if abonnement.kanalen else {"kanalen": "none: nothing reaches it"}
+    wanted = (abonnement.callback_url, _groups_as_set(abonnement))
+    for other in every:
+        if other.uuid != abonnement.uuid and (other.callback_url, _groups_as_set(other)) == wanted:
+            return {**marks, "same_as": str(other.uuid)}
+    return marks
+
+
+def _groups_as_set(abonnement: Abonnement) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+    return frozenset((group.naam, frozenset(group.filters)) for group in abonnement.kanalen)
 
 
 def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:
