@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import monotonic, perf_counter
@@ -31,23 +31,30 @@ from deliverer.hold import Holder
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
-from router.filters import has_filters, matches
+from router.filters import matches
 from router.history import kept_headers, read_history
 from runtime.log import logger
 from schemas.abonnement import Abonnement, State
-from schemas.errors import ParseError
+from schemas.errors import ParseError, RegistryError
 from schemas.jsontext import read_json
+
+LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy, and nothing is dropped
 
 log = logger(__name__)
 
 
 class Deliverer:
-    """Brings messages to their end. `counts`: how many came to which, since the process started."""
+    """Brings messages to their end. `counts`: how many came to which, since the process started.
+
+    refresh: returns when a look at the registry that began after the call is in `abonnementen`; raises
+    RegistryError. Whoever asks at the same moment shares one look.
+    """
 
     def __init__(
         self,
         *,
         abonnementen: Mapping[UUID, Abonnement],
+        refresh: Callable[[], Awaitable[None]],
         client: CallbackClient,
         slots: Slots,
         settle: Settle,
@@ -59,6 +66,7 @@ class Deliverer:
         timeout: float,
     ) -> None:
         self._abonnementen = abonnementen
+        self._refresh = refresh
         self._client = client
         self._slots = slots
         self._settle = settle
@@ -88,9 +96,12 @@ class Deliverer:
         if abonnement is None or not await self._slots.take(host := host_of(abonnement.callback_url)):
             await self._settle.hold(delivery)
             return False
-        answer, started = None, perf_counter()
+        answer = None
         try:
-            # Address, auth and filters are those of the moment of sending.
+            # Address, auth and filters are those of the moment of sending: what was answered 200 before this
+            # message was accepted holds for it, whatever hint this process has missed.
+            fresh = await self.look()
+            started = perf_counter()
             abonnement = self._active(delivery)
             if abonnement is not None and wants(abonnement, delivery.body):
                 answer = await self.send(delivery, abonnement)
@@ -99,14 +110,27 @@ class Deliverer:
         if abonnement is None:
             await self._settle.hold(delivery)
         elif answer is None:
-            await self.drop(delivery)
+            await self.drop(delivery, fresh=fresh)
         else:
             milliseconds = round((perf_counter() - started) * 1000, 1)
             return await self._conclude(delivery, abonnement, answer, milliseconds=milliseconds)
         return False
 
-    async def drop(self, delivery: Delivery) -> None:
-        """It is not wanted (any more), and acknowledged."""
+    async def look(self) -> bool:
+        """Whether `abonnementen` has what the registry held at this moment; False when it cannot be read."""
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                await self._refresh()
+        except (TimeoutError, RegistryError):
+            return False
+        return True
+
+    async def drop(self, delivery: Delivery, *, fresh: bool) -> None:
+        """Acknowledge what is not wanted (any more); after a failed look it comes back in a while instead."""
+        if not fresh:
+            log.debug("not wanted by an old copy", notificatie=delivery.notificatie)
+            await self._settle.rest(delivery)
+            return
         self.counts["not wanted"] += 1
         log.debug("not wanted", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
         await self._settle.done(delivery)
@@ -219,13 +243,11 @@ def _id_of(message_id: str | None) -> str:
 
 
 def wants(abonnement: Abonnement, body: bytes) -> bool:
-    """Whether this abonnement's filters let this message through.
+    """Whether this abonnement is on this message's kanaal, and its filters let the message through.
 
     RabbitMQ's bindings already did most of it, and may have been wider. A body that can't be read never came
     through the gateway, and is let through: to drop it could be to lose it.
     """
-    if not has_filters(abonnement):
-        return True
     try:
         data = _read(body)
         return matches(abonnement, data["kanaal"], data.get("kenmerken", {}))

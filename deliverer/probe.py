@@ -155,8 +155,14 @@ class Prober:
         if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
             await self._settle.wait_on(delivery)
             return _Probed.SKIPPED
+        fresh = await self._deliverer.look()
+        held = self._holder.held.get(abonnement.uuid)
+        if held is None:  # released, suspended or removed meanwhile
+            await self._settle.hold(delivery)
+            return _Probed.NOTHING
+        abonnement = held
         if not wants(abonnement, delivery.body):
-            await self._deliverer.drop(delivery)
+            await self._deliverer.drop(delivery, fresh=fresh)
             return _Probed.SKIPPED
         host = host_of(abonnement.callback_url)
         if not await self._slots.take(host):

@@ -63,6 +63,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         )
         deliverer = Deliverer(
             abonnementen=catalogue.abonnementen,
+            refresh=catalogue.refresh,
             client=client,
             slots=slots,
             settle=settle,

@@ -29,11 +29,6 @@ def matches(abonnement: Abonnement, kanaal: str, kenmerken: Mapping[str, str]) -
     )
 
 
-def has_filters(abonnement: Abonnement) -> bool:
-    """Whether anything but the kanaal decides, so that `matches` must be asked."""
-    return any(value != WILDCARD for group in abonnement.kanalen for _, value in group.filters)
-
-
 def names_fit(names: Iterable[str], filters: Iterable[str]) -> bool:
     """The standard's check of kenmerk or filter names against a kanaal's filters, after normalising.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from unittest.mock import AsyncMock
 from uuid import UUID
 
 import pytest
@@ -16,6 +18,8 @@ from structlog.testing import capture_logs
 from router import names
 from router.publishing import Outgoing
 from schemas.abonnement import State
+from schemas.errors import RegistryError
+from store.sqlite import SqliteRegistry
 from tests.callback_server import CallbackServer, Script, close, hang, raw, reset, status, when
 from tests.eventually import eventually
 from tests.integration.conftest import Running
@@ -426,3 +430,66 @@ async def test_no_secret_and_one_id_in_the_log(spine: Delivering) -> None:
     told = [line for line in lines if line.get("notificatie") == number]
     assert [(line["event"], line["attempt"]) for line in told] == [("attempt failed", 1), ("delivered", 2)]
     assert told[0]["failure"] == "http_status"
+
+
+@pytest.fixture
+def no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deliverer hears of no change: its process was frozen for a moment, or the hint was lost."""
+
+    async def follow_none(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("deliverer.consumers.follow_changes", follow_none)
+
+
+@pytest.mark.usefixtures("no_hints")
+@pytest.mark.parametrize("of", ["filters", "callback"])
+async def test_what_was_changed_before_a_message_came_holds_for_it(spine: Delivering, of: str) -> None:
+    abonnement = await spine.subscribe("/old", filters={"bronorganisatie": "1"})
+    async with spine.deliverer():
+        await eventually(lambda: spine.consumers_are(abonnement, 1))
+        if of == "filters":
+            await spine.change(abonnement, kanalen=(group(spine.kanaal.naam, bronorganisatie="2"),))
+            path, kenmerk = "/old", "2"
+        else:
+            await spine.change(abonnement, callback_url=spine.callback.url("/new"))
+            path, kenmerk = "/new", "1"
+        ids = [await spine.publish(bronorganisatie=kenmerk) for _ in range(3)]
+        await eventually(lambda: sorted(map(str, spine.ids_at(path))) == sorted(ids))
+
+
+@pytest.mark.usefixtures("no_hints")
+async def test_a_registry_that_cannot_be_read_drops_nothing(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows then whether the message is wanted, so it comes back until somebody does."""
+    abonnement = await spine.subscribe("/", filters={"bronorganisatie": "1", "zaaktype": "x"})
+    async with spine.deliverer():
+        await eventually(lambda: spine.consumers_are(abonnement, 1))
+        unreadable = AsyncMock(side_effect=RegistryError("locked"))
+        with monkeypatch.context() as patched:
+            patched.setattr(SqliteRegistry, "changes_since", unreadable)
+            await spine.router.registry.replace_abonnement(
+                replace(abonnement, kanalen=(group(spine.kanaal.naam, bronorganisatie="2"),))
+            )
+            # The binding for an absent zaaktype lets both through.
+            wanted_now = await spine.publish(bronorganisatie="2")
+            wanted_before = await spine.publish(bronorganisatie="1")
+            await eventually(lambda: wanted_before in spine.ids_at("/"))
+            await eventually(lambda: spine.depth_is(abonnement, 0, waiting=None))
+        await eventually(lambda: wanted_now in spine.ids_at("/"))
+
+
+async def test_a_waiting_message_of_a_kanaal_that_was_taken_off_is_dropped(spine: Delivering) -> None:
+    """Also when the abonnement has no filters."""
+    abonnement = await spine.subscribe("/")
+    await spine.publish()
+    await eventually(lambda: spine.depth_is(abonnement, 1))
+    await spine.change(abonnement, kanalen=())
+    async with spine.deliverer():
+        await eventually(lambda: spine.consumers_are(abonnement, 1))
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+        await spine.change(abonnement, kanalen=(group(spine.kanaal.naam),))
+        wanted = await spine.publish()
+        await eventually(lambda: wanted in spine.ids_at("/"))
+    assert spine.ids_at("/") == [wanted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.filters import has_filters, matches, names_fit
+from router.filters import matches, names_fit
 from tests.make import an_abonnement
 
 
@@ -51,8 +51,3 @@ def test_matches(groups: list[tuple[str, dict[str, str]]], kenmerken: dict[str, 
 )
 def test_names_fit(names: list[str], filters: list[str], expected: bool) -> None:
     assert names_fit(names, filters) is expected
-
-
-def test_has_filters() -> None:
-    assert not has_filters(an_abonnement(("zaken", {}), ("x", {"a": "*"})))
-    assert has_filters(an_abonnement(("zaken", {}), ("x", {"a": "1"})))
