@@ -185,8 +185,12 @@ def _own_authority(request: web.BaseRequest) -> str:
 
 
 def _forwarded(request: web.BaseRequest, name: str) -> str:
-    """The last value of a header: the proxy next to us wrote it; those before it anyone may have."""
-    return str(request.headers.get(name, "")).rpartition(",")[2].strip()
+    """The last value of a header, which may stand on several lines: the proxy next to us wrote it.
+
+    Those before it anyone may have written.
+    """
+    last = request.headers.getall(name, ("",))[-1]
+    return last.rpartition(",")[2].strip()
 
 
 def _is_trusted(remote: str | None, networks: tuple[Network, ...]) -> bool:

@@ -77,9 +77,7 @@ FORWARDED = {
 }
 
 
-def root(
-    target: str = "/x", *, remote: str = "127.0.0.1", headers: dict[str, str] | None = None, **settings: Any
-) -> str:
+def root(target: str = "/x", *, remote: str = "127.0.0.1", headers: Any = None, **settings: Any) -> str:
     """The root for a request from `remote` to 127.0.0.1:8000."""
     sockets = {"sockname": ("127.0.0.1", 8000), "peername": (remote, 50000)}
     transport = SimpleNamespace(
@@ -152,6 +150,14 @@ def test_what_a_trusted_proxy_says(headers: dict[str, str], expected: str) -> No
     if "X-Forwarded-Proto" in headers and headers["X-Forwarded-Proto"] == "HTTPS":
         del said["X-Forwarded-Host"]
     assert root(headers=said, trusted_proxies="127.0.0.1/32") == expected
+
+
+def test_of_a_header_on_several_lines_the_last_counts() -> None:
+    forged = {"Proto": "http", "Host": "vals.example", "Prefix": "/vals"}
+    written = {"Proto": "https", "Host": "echt.example", "Prefix": "/echt"}
+    lines = [(f"X-Forwarded-{name}", value) for said in (forged, written) for name, value in said.items()]
+    headers = [("Host", "binnen:8000"), *lines]
+    assert root(headers=headers, trusted_proxies="127.0.0.1/32") == "https://echt.example/echt"
 
 
 def test_the_public_url_comes_before_all() -> None:
