@@ -1,14 +1,14 @@
 """How much may be under way in one gateway at once: notificaties, the bytes of their bodies, and changes.
 
-Decides before a body is read, and gives nobody more than half. Knows nothing of HTTP or RabbitMQ;
-docs/decisions/0021-limits.md has why it is so.
+Decides before a body is read, or while one of unknown size comes, and gives nobody more than half. Knows
+nothing of HTTP or RabbitMQ; docs/decisions/0021-limits.md has why it is so.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from deliverer.slots import Slots
@@ -34,27 +34,26 @@ class Publishes:
         self._turns = Slots(IN_TURN)
 
     @contextmanager
-    def one(self, client_id: str, *, size: int) -> Iterator[None]:
-        """One more of this client, with at most `size` bytes, from before its body until its answer.
+    def one(self, client_id: str, *, size: int) -> Iterator[Callable[[int], None]]:
+        """One more of this client, with `size` bytes, from before its body until its answer.
 
-        Raises Overloaded when there are as many as there may be, Throttled when this client has its half.
+        Gives what to call with the number of further bytes that come. Both raise Overloaded when there is as
+        much as there may be, Throttled when this client has its half.
         """
-        asked = {"requests": 1, "bytes": size}
-        for what, amount in asked.items():
-            most, has = self._most[what], self._of_client[client_id, what]
-            if self._under_way[what] + amount > most:
-                raise Overloaded(f"notificaties under way: {self._under_way[what]} {what} of at most {most}")
-            if has and has + amount > most // 2:
-                raise Throttled(
-                    "Van deze applicatie zijn te veel notificaties tegelijk onderweg; wacht op antwoord "
-                    "voordat er meer komen. Er is niets aangenomen.",
-                    retry_after=RETRY_AFTER,
-                )
-        self._count(client_id, asked, 1)
+        held: Counter[str] = Counter()
+
+        def take(what: str, amount: int) -> None:
+            self._must_fit(client_id, what, amount)
+            held[what] += amount
+            self._count(client_id, what, amount)
+
         try:
-            yield
+            take("requests", 1)
+            take("bytes", size)
+            yield lambda more: take("bytes", more)
         finally:
-            self._count(client_id, asked, -1)
+            for what, amount in held.items():
+                self._count(client_id, what, -amount)
 
     @asynccontextmanager
     async def turn(self, client_id: str) -> AsyncIterator[None]:
@@ -62,12 +61,22 @@ class Publishes:
         async with _in_turn(self._turns, client_id, within=TURN_WITHIN):
             yield
 
-    def _count(self, client_id: str, amounts: dict[str, int], sign: int) -> None:
-        for what, amount in amounts.items():
-            self._under_way[what] += sign * amount
-            self._of_client[client_id, what] += sign * amount
-            if not self._of_client[client_id, what]:
-                del self._of_client[client_id, what]
+    def _must_fit(self, client_id: str, what: str, amount: int) -> None:
+        most, has = self._most[what], self._of_client[client_id, what]
+        if self._under_way[what] + amount > most:
+            raise Overloaded(f"notificaties under way: {self._under_way[what]} {what} of at most {most}")
+        if has and has + amount > most // 2:
+            raise Throttled(
+                "Van deze applicatie zijn te veel notificaties tegelijk onderweg; wacht op antwoord "
+                "voordat er meer komen. Er is niets aangenomen.",
+                retry_after=RETRY_AFTER,
+            )
+
+    def _count(self, client_id: str, what: str, amount: int) -> None:
+        self._under_way[what] += amount
+        self._of_client[client_id, what] += amount
+        if not self._of_client[client_id, what]:
+            del self._of_client[client_id, what]
 
 
 class Changes:

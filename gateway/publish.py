@@ -38,8 +38,8 @@ async def create_notificatie(request: web.Request) -> web.Response:
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
     limit = gateway.settings.max_body
-    with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)):
-        body = await read_body(request, limit=limit)
+    with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)) as came:
+        body = await read_body(request, limit=limit, came=came)
         async with gateway.publishes.turn(client.client_id):
             now = datetime.now(UTC)
             kanaal, notificatie = await _check(gateway, body, now=now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -87,9 +87,8 @@ def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str
 
 
 def announced_size(request: web.Request, *, limit: int) -> int:
-    """How many bytes of body may come: its Content-Length, at most the limit; the limit when it has none."""
-    announced = request.content_length
-    return limit if announced is None else min(announced, limit)
+    """How many bytes of body are said to come: its Content-Length, at most the limit; 0 when it has none."""
+    return min(request.content_length or 0, limit)
 
 
 async def read_json_body(request: web.Request, *, limit: int) -> tuple[bytes, Any]:
@@ -101,8 +100,11 @@ async def read_json_body(request: web.Request, *, limit: int) -> tuple[bytes, An
     return body, read_json(body)
 
 
-async def read_body(request: web.Request, *, limit: int) -> bytes:
-    """The body of a JSON request. Raises UnsupportedMediaType, RequestTooLarge, ParseError or ClientGone."""
+async def read_body(request: web.Request, *, limit: int, came: Callable[[int], None] | None = None) -> bytes:
+    """The body of a JSON request. Raises UnsupportedMediaType, RequestTooLarge, ParseError or ClientGone.
+
+    came: called with the size of each piece that came without having been announced; what it raises goes on.
+    """
     headers = request.headers
     # A charset parameter means nothing: JSON is UTF-8 (RFC 8259, 8.1 and 11).
     if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
@@ -112,7 +114,8 @@ async def read_body(request: web.Request, *, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     try:
-        body = await _received(request.content, limit=limit)
+        unannounced = came if request.content_length is None else None
+        body = await _received(request.content, limit=limit, came=unannounced or _not_counted)
     except TimeoutError:
         raise ParseError(f"De body is niet binnen {BODY_TIMEOUT:g} seconden aangekomen.") from None
     except (OSError, RuntimeError, web.RequestPayloadError) as error:
@@ -124,15 +127,22 @@ async def read_body(request: web.Request, *, limit: int) -> bytes:
     return body
 
 
-async def _received(content: StreamReader, *, limit: int) -> bytes:
+async def _received(content: StreamReader, *, limit: int, came: Callable[[int], None]) -> bytes:
     """All of a body, or what came of it when it turned out larger than `limit`."""
     if content.is_eof():  # it came with the headers, as small ones do
-        return content.read_nowait()
+        body = content.read_nowait()
+        came(len(body))
+        return body
     received = bytearray()
     async with asyncio.timeout(BODY_TIMEOUT):
         while len(received) <= limit and (chunk := await content.readany()):
+            came(len(chunk))
             received += chunk
     return bytes(received)
+
+
+def _not_counted(size: int) -> None:
+    """What is announced counts already."""
 
 
 def _too_large(limit: int) -> RequestTooLarge:

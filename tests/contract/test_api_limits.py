@@ -119,6 +119,35 @@ async def test_bytes_under_way_are_bounded_by_what_is_announced(
         assert (await api.of("bron").post("/notificaties", message(naam))).status == 201
 
 
+async def test_small_bodies_of_unknown_size_count_as_what_came(
+    stage: Stage, connect: Callable[..., Any]
+) -> None:
+    async with with_kanaal(stage) as (api, naam):
+        one = json.dumps(message(naam)).encode()
+        head, _, _ = unfinished("beide").partition(b"Content-Length")
+        start = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(one) + one
+        lines = [await connect(api, start) for _ in range(admission.BODIES)]
+        assert (await api.post("/notificaties", message(naam))).status == 201  # and all came by now
+        for line in lines:
+            line.writer.write(b"\r\n0\r\n\r\n")
+        assert {await line.reader.readline() for line in lines} == {b"HTTP/1.1 201 Created\r\n"}
+
+
+async def test_bodies_of_unknown_size_are_bounded_together(stage: Stage, connect: Callable[..., Any]) -> None:
+    async with with_kanaal(stage) as (api, naam):
+        largest = stage.settings.max_body
+        head, _, _ = unfinished("beide").partition(b"Content-Length")
+        start = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % largest + b" " * largest
+        lines = [await connect(api, start) for _ in range(admission.BODIES // 2 + 1)]
+        answers = [asyncio.create_task(line.reader.readline()) for line in lines]
+        done, waiting = await asyncio.wait(answers, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        assert {answer.result() for answer in done} == {b"HTTP/1.1 429 Too Many Requests\r\n"}
+        assert waiting, "those that fit go on"
+        assert (await api.of("bron").post("/notificaties", message(naam))).status == 201
+        for answer in waiting:
+            answer.cancel()
+
+
 async def test_a_crowd_at_once_is_taken_in_turn(stage: Stage) -> None:
     """More than RabbitMQ is given at once, fewer than may be under way."""
     async with with_kanaal(stage) as (api, naam):

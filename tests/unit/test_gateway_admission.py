@@ -43,6 +43,25 @@ def test_bodies_count_by_their_size() -> None:
         under_way.enter_context(publishes.one("c", size=1000))
 
 
+def test_what_was_not_announced_counts_as_it_comes() -> None:
+    publishes = Publishes(requests=10_000, largest_body=1000)
+    half = BODIES // 2
+    with ExitStack() as under_way:
+        coming = [under_way.enter_context(publishes.one("a", size=0)) for _ in range(BODIES)]
+        for came in coming[:half]:
+            came(400)
+            came(600)
+        with pytest.raises(Throttled):
+            coming[half](1)
+        for number in range(half):
+            under_way.enter_context(publishes.one(f"b{number}", size=0))(1000)
+        with pytest.raises(Overloaded):
+            coming[half](1)
+    with publishes.one("a", size=1000 * half), pytest.raises(Throttled):
+        under_way.enter_context(publishes.one("a", size=1))
+    assert not publishes._of_client
+
+
 def test_what_fails_gives_its_place_back() -> None:
     publishes = Publishes(requests=1, largest_body=1000)
     for _ in range(3):
