@@ -17,8 +17,9 @@ from router.history import History
 from router.topology import RUNGS
 
 MAX_RETRY_AFTER = 3600  # seconds
-RETRY_AFTER_STATUSES = frozenset({429, 503})
 GONE = 410
+TOO_MANY = 429
+RETRY_AFTER_STATUSES = frozenset({TOO_MANY, 503})
 GONE_REASON = "callback answered 410 (gone)"
 LATE = 1.0  # seconds that a wait may be longer than asked, to save a rung
 
@@ -74,8 +75,9 @@ def decide(
 ) -> Decision:
     """What follows from the answer to the attempt after `history`.
 
-    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) takes the place of the
-    schedule's step, and costs an attempt all the same.
+    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) that is longer than
+    the schedule's step takes its place, and costs an attempt all the same. A shorter one changes nothing:
+    the attempts would be over long before a callback with a fixed `Retry-After: 1` is well again.
     """
     failure = classify(answer)
     if failure is None:
@@ -86,7 +88,9 @@ def decide(
     else:
         step = schedule[after.attempts - 1]
         wait = asked_wait(answer, now=now)
-        next_time = Retry(after if wait is None else until(after, seconds=wait, now=now), step)
+        if wait is not None and wait > step:
+            after = until(after, seconds=wait, now=now)
+        next_time = Retry(after, step)
     if failure.status == GONE:
         return Suspend(GONE_REASON, otherwise=next_time)
     return next_time

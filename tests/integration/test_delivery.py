@@ -274,6 +274,16 @@ async def test_retry_after_is_never_early_and_at_most_two_seconds_late(spine: De
     assert 0 <= (date_came[0] - date).total_seconds() <= 2.5
 
 
+async def test_retry_after_never_makes_an_attempt_sooner(spine: Delivering) -> None:
+    await spine.subscribe("/a")
+    spine.callback.script("/a", status(503, headers={"Retry-After": "1"}), status(204))
+    async with spine.deliverer(retry_schedule="3"):
+        await spine.publish()
+        await eventually(lambda: len(spine.callback.received) == 2)
+    first, second = spine.callback.received
+    assert 3 <= second.at - first.at <= 5
+
+
 async def test_retry_after_costs_an_attempt(spine: Delivering) -> None:
     await spine.subscribe("/a")
     spine.callback.script("/a", status(429, headers={"Retry-After": "1"}))

@@ -20,6 +20,7 @@ from deliverer.client import Failure, FailureClass
 from deliverer.decide import MAX_RETRY_AFTER
 
 ANSWERED = Failure(FailureClass.HTTP_STATUS, "answered 500", 500)
+TOO_MANY = Failure(FailureClass.HTTP_STATUS, "answered 429", 429)
 REFUSED = Failure(FailureClass.CONNECTION_REFUSED, "refused")
 ONE = uuid4()
 
@@ -64,6 +65,23 @@ def test_no_answer_for_so_long_is_enough_of_one_message() -> None:
 
 def test_an_answer_in_between_starts_the_time_anew() -> None:
     failures = [("1", REFUSED, 0.0), ("1", ANSWERED, 20.0), ("1", REFUSED, 40.0), ("1", REFUSED, 69.0)]
+    assert opened_after(Breaker(), [*failures, ("1", REFUSED, 70.0)]) == 5
+
+
+def test_a_callback_that_is_up_and_asks_for_less_is_not_held() -> None:
+    breaker = Breaker()
+    breaker.released(ONE)
+    assert opened_after(breaker, [(str(n), TOO_MANY, n * 60.0) for n in range(100)]) == 0
+
+
+def test_429_neither_counts_nor_starts_the_count_anew() -> None:
+    nearly = [(str(n), ANSWERED, 0.0) for n in range(IN_A_ROW - 1)]
+    failures = [*nearly, ("x", TOO_MANY, 0.0), ("y", ANSWERED, 0.0)]
+    assert opened_after(Breaker(), failures) == len(failures)
+
+
+def test_429_is_an_answer() -> None:
+    failures = [("1", REFUSED, 0.0), ("1", TOO_MANY, 20.0), ("1", REFUSED, 40.0), ("1", REFUSED, 69.0)]
     assert opened_after(Breaker(), [*failures, ("1", REFUSED, 70.0)]) == 5
 
 

@@ -172,12 +172,26 @@ def test_no_date_in_retry_after_breaks_anything(text: str) -> None:
     assert seconds is None or 0 < seconds <= MAX_RETRY_AFTER
 
 
-def test_retry_after_takes_the_steps_place_and_costs_an_attempt() -> None:
+def test_a_longer_retry_after_takes_the_steps_place_and_costs_an_attempt() -> None:
     decision = decided(Response(429, "40"), attempts=1)
     assert isinstance(decision, Retry)
     assert decision.history.attempts == 2
     assert decision.history.due == round((NOW + timedelta(seconds=40)).timestamp() * 1000)
     assert isinstance(decided(Response(429, "40"), attempts=3), Undeliverable)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("text", ["0", "1", "25", format_datetime(NOW + timedelta(seconds=20), usegmt=True)])
+def test_a_retry_after_never_makes_an_attempt_sooner(status: int, text: str) -> None:
+    decision = decided(Response(status, text), attempts=1)
+    assert isinstance(decision, Retry)
+    assert (decision.step, decision.history.due) == (25, None)
+
+
+def test_a_step_longer_than_an_hour_stands_whatever_is_asked() -> None:
+    decision = decided(Response(503, "86400"), schedule=(52_000,))
+    assert isinstance(decision, Retry)
+    assert (decision.step, decision.history.due) == (52_000, None)
 
 
 def test_an_earlier_wait_is_over_after_the_next_failure() -> None:
