@@ -232,12 +232,11 @@ async def _replace(
     """Have the new bindings made, keep the change, and have the former bindings taken off.
 
     In this order: what matches the former filters or the new ones is never without a way, and a fault before
-    the registry has the change means that nothing was changed.
+    the registry has the change means that nothing was changed. The check and the bindings may take seconds:
+    only what was asked is written, on top of what others changed meanwhile.
     """
     await gateway.catalogue.refresh()
-    # The check may have taken seconds: a PATCH goes on top of what others changed meanwhile.
-    latest = gateway.catalogue.abonnementen.get(abonnement.uuid)
-    if latest is None:
+    if abonnement.uuid not in gateway.catalogue.abonnementen:
         raise NotFound("Dit abonnement bestaat niet meer.")
     wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": "", "hold": None} if resume else {}
     if named is None or "callbackUrl" in named:
@@ -246,10 +245,11 @@ async def _replace(
         wanted["auth"] = asked.auth
     if named is None or "kanalen" in named:
         wanted["kanalen"] = _groups(asked)
-    changed = replace(latest, **wanted)
-    await gateway.router.prepare_abonnement(changed.uuid, changed.kanalen)
+    await gateway.router.prepare_abonnement(abonnement.uuid, wanted.get("kanalen", ()))
     try:
-        changed = await gateway.registry.replace_abonnement(changed)
+        changed = await gateway.registry.change_abonnement(
+            abonnement.uuid, lambda latest: replace(latest, **wanted)
+        )
     except Conflict:
         await gateway.catalogue.refresh()
         if abonnement.uuid not in gateway.catalogue.abonnementen:

@@ -57,8 +57,9 @@ class RouterClient:
     async def prepare_abonnement(self, uuid: UUID, kanalen: Sequence[FilterGroup]) -> None:
         """Its bindings stand as the registry has them, and beside them those for these filters.
 
-        For a change that the registry is to get next, after which `apply_abonnement` takes the former
-        bindings off. Raises BrokerUnavailable or QueueRefused: then the registry must not get it.
+        For a change that the registry is to get next, after which `finish_abonnement` takes the former
+        bindings off. kanalen: none for a change of something else. Raises BrokerUnavailable or QueueRefused:
+        then the registry must not get it.
         """
         groups = [[group.naam, group.filters] for group in kanalen]
         await self._ask({"do": "abonnement", "uuid": str(uuid), "kanalen": groups}, timeout=CHANGE_TIMEOUT)

@@ -123,8 +123,12 @@ class Registry(Protocol):
     async def add_abonnement(self, abonnement: Abonnement) -> Abonnement:
         """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept."""
 
-    async def replace_abonnement(self, abonnement: Abonnement) -> Abonnement:
-        """Replace all but uuid and client_id; Conflict when it is gone or names an unknown kanaal."""
+    async def change_abonnement(self, uuid: UUID, change: Callable[[Abonnement], Abonnement]) -> Abonnement:
+        """Keep what `change` makes of it as it is at that moment, but for uuid and client_id, in one write.
+
+        Whoever changes something else at the same time keeps that. change: called in another thread; nothing
+        is written when it raises. Conflict when it is gone or names an unknown kanaal. Returns it as kept.
+        """
 
     async def set_state(
         self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
@@ -156,8 +160,10 @@ class Registry(Protocol):
     async def add_application(self, application: Application) -> Application:
         """Keep a new application; Conflict when its client_id is taken."""
 
-    async def replace_application(self, application: Application) -> Application:
-        """Replace all but client_id; Conflict when it is gone."""
+    async def change_application(
+        self, client_id: str, change: Callable[[Application], Application]
+    ) -> Application:
+        """The same as `change_abonnement` of an application: all but client_id; Conflict when it is gone."""
 
     async def remove_application(
         self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None

@@ -136,14 +136,15 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
-    async def replace_abonnement(self, abonnement: Abonnement) -> Abonnement:
+    async def change_abonnement(self, uuid: UUID, change: Callable[[Abonnement], Abonnement]) -> Abonnement:
         def work(db: Database) -> Abonnement:
-            row = _row(db, "abonnement", str(abonnement.uuid))
+            row = _row(db, "abonnement", str(uuid))
             if row is None:
-                raise Conflict(f"abonnement {abonnement.uuid} is gone.")
-            _check_kanalen(db, abonnement)
-            changed = replace(abonnement, client_id=row["client_id"], change=_next_change(db))
-            db.table("abonnement").update(str(abonnement.uuid), abonnement_row(changed, self._vault))
+                raise Conflict(f"abonnement {uuid} is gone.")
+            asked = change(abonnement_of(row, self._vault))
+            _check_kanalen(db, asked)
+            changed = replace(asked, uuid=uuid, client_id=row["client_id"], change=_next_change(db))
+            db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)
@@ -223,12 +224,16 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
-    async def replace_application(self, application: Application) -> Application:
+    async def change_application(
+        self, client_id: str, change: Callable[[Application], Application]
+    ) -> Application:
         def work(db: Database) -> Application:
-            if _row(db, "application", application.client_id) is None:
-                raise Conflict(f"there is no application {application.client_id!r}.")
-            changed = replace(application, change=_next_change(db))
-            db.table("application").update(application.client_id, application_row(changed, self._vault))
+            row = _row(db, "application", client_id)
+            if row is None:
+                raise Conflict(f"there is no application {client_id!r}.")
+            asked = change(application_of(row, self._vault))
+            changed = replace(asked, client_id=client_id, change=_next_change(db))
+            db.table("application").update(client_id, application_row(changed, self._vault))
             return changed
 
         return await self._file.write(work)

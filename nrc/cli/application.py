@@ -153,11 +153,12 @@ async def _set_scopes(
     settings: Settings, client_id: str, *, add: Iterable[Scope] = (), remove: Iterable[Scope] = ()
 ) -> None:
     async with opened_registry(settings) as opened:
-        known = known_application(opened.catalogue, client_id)
-        if known.scopes_from_token:
+        if known_application(opened.catalogue, client_id).scopes_from_token:
             raise UsageError(f"{client_id} takes its scopes from its tokens (--scopes-from-token)")
-        changed = replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove))
-        await opened.registry.replace_application(changed)
+        changed = await opened.registry.change_application(
+            client_id,
+            lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
+        )
     await tell_processes(settings, RouterClient.announce)
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -234,14 +235,15 @@ def rotate(client_id: str, secret: str | None, keep_old: int | None, json_: bool
 
 async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int | None) -> Application:
     async with opened_registry(settings) as opened:
-        known = known_application(opened.catalogue, client_id)
-        changed = await opened.registry.replace_application(
-            replace(
+        known_application(opened.catalogue, client_id)
+        changed = await opened.registry.change_application(
+            client_id,
+            lambda known: replace(
                 known,
                 secret=secret,
                 old_secret="" if keep_old is None else known.secret,
                 old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
-            )
+            ),
         )
     await tell_processes(settings, RouterClient.announce)
     return changed

@@ -9,7 +9,8 @@ from uuid import UUID
 import aio_pika
 import pytest
 
-from schemas.abonnement import Hold, State
+from router.requests import RouterClient
+from schemas.abonnement import FilterGroup, Hold, State
 from tests.contract.api import Api, Callback, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage
 
@@ -213,6 +214,68 @@ async def test_two_patches_at_once_both_count(stage: Stage, callback: Callback) 
         go_on.set()
         assert (await slow).json == {"url": abonnement["url"], "callbackUrl": callback.url(), "kanalen": []}
         assert quick.status == 200
+
+
+async def test_patches_of_different_fields_at_once_all_count(stage: Stage, api: Api) -> None:
+    async with stage.gateway() as other:
+        naam = await a_kanaal(api, "a")
+        for number in range(10):
+            abonnement = await made(api, abonnement_of(naam))
+            path = abonnement["url"].removeprefix(api.root)
+            changes = {
+                "callbackUrl": f"http://127.0.0.1:{number + 10}/",
+                "kanalen": [{"naam": naam, "filters": {"a": str(number)}}],
+            }
+            answers = await asyncio.gather(
+                api.patch(path, {"callbackUrl": changes["callbackUrl"]}),
+                other.patch(path, {"kanalen": changes["kanalen"]}),
+            )
+            assert [answer.status for answer in answers] == [200, 200]
+            assert (await api.get(path)).json == {**abonnement, **changes}
+            assert (await api.post("/notificaties", message(naam, kenmerken={"a": "no"}))).status == 201
+            hit = message(naam, kenmerken={"a": str(number)})
+            assert (await api.post("/notificaties", hit)).status == 201
+            connection, queue = await queue_of(stage.settings.amqp_url[0], abonnement)
+            async with connection:
+                assert queue.declaration_result.message_count == 1
+            assert (await api.delete(path)).status == 204
+
+
+HOLD = Hold(1.0, 0, 4e9)
+
+
+@pytest.mark.parametrize("before", [State.ACTIVE, State.HELD])
+@pytest.mark.parametrize("after", State)
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_a_hold_a_release_or_a_suspend_during_a_change_stands_but_for_a_passed_check(
+    stage: Stage, api: Api, monkeypatch: pytest.MonkeyPatch, method: str, before: State, after: State
+) -> None:
+    naam = await a_kanaal(api, "a")
+    sent = abonnement_of(naam)
+    abonnement = await made(api, sent)
+    uuid, registry = UUID(abonnement["url"][-36:]), stage.registry
+    url = sent["callbackUrl"]
+    if before is State.HELD:
+        await registry.set_hold(uuid, HOLD, "timeout", before=None, callback_url=url)
+    prepare = RouterClient.prepare_abonnement
+
+    async def meanwhile(router: RouterClient, *asked: Any) -> None:
+        await prepare(router, *asked)
+        if after is State.HELD:
+            moved = Hold(HOLD.since, HOLD.probes + 1, HOLD.next_probe)
+            was = HOLD if before is State.HELD else None
+            assert await registry.set_hold(uuid, moved, "again", before=was, callback_url=url)
+        else:
+            assert await registry.set_state(uuid, after, f"to {after}")
+
+    monkeypatch.setattr(RouterClient, "prepare_abonnement", meanwhile)
+    kanalen = [{"naam": naam, "filters": {"a": "1"}}]
+    data = {"kanalen": kanalen} if method == "PATCH" else {**sent, "kanalen": kanalen}
+    assert (await api(method, abonnement["url"], data)).json == {**abonnement, "kanalen": kanalen}
+    kept = {one.uuid: one for one in (await registry.changes_since(0)).abonnementen}[uuid]
+    wanted = State.ACTIVE if method == "PUT" else after
+    assert (kept.state, kept.hold is not None) == (wanted, wanted is State.HELD)
+    assert kept.kanalen == (FilterGroup(naam, (("a", "1"),)),)
 
 
 @pytest.mark.parametrize("stopped", [State.SUSPENDED, State.HELD])

@@ -118,17 +118,18 @@ async def test_a_change_of_an_application_works_within_a_second(api: Api, stage:
     assert (await api.get("/kanaal", auth=auth)).outcome == (403, "invalid-client-identifier")
     application = await stage.registry.add_application(Application(client_id, "twee"))
     assert (await api.get("/kanaal", auth=auth)).outcome == (403, "invalid-jwt-signature")
-    await stage.registry.replace_application(replace(application, secret="een"))
+    await stage.registry.change_application(client_id, lambda latest: replace(latest, secret="een"))
     assert (await api.get("/kanaal", auth=auth)).outcome == (403, "permission_denied")
     granted = replace(application, secret="een", scopes=frozenset({Scope.CONSUMEREN}))
-    await stage.registry.replace_application(granted)
+    await stage.registry.change_application(client_id, lambda _: granted)
     assert (await api.get("/kanaal", auth=auth)).status == 200
     # The secret changes, and the old one counts for a while.
     kept = replace(granted, secret="drie", old_secret="een", old_secret_until=time.time() + 60)
-    await stage.registry.replace_application(kept)
+    await stage.registry.change_application(client_id, lambda _: kept)
     for secret in ("een", "drie"):
         assert (await api.get("/kanaal", auth=token(client_id, secret=secret))).status == 200
-    await stage.registry.replace_application(replace(kept, old_secret_until=time.time() - 1))
+    expired = replace(kept, old_secret_until=time.time() - 1)
+    await stage.registry.change_application(client_id, lambda _: expired)
     await api.get("/kanaal")  # any call that looks at the registry
     assert (await api.get("/kanaal", auth=auth)).outcome == (403, "invalid-jwt-signature")
     await stage.registry.remove_application(client_id)

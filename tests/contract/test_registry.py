@@ -8,13 +8,14 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 import pytest
 
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
-from schemas.errors import Conflict, RegistryError
+from schemas.errors import Conflict, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
 from store.opening import open_registry
 from store.registry import Changes, Declared, DeclaredKind, LastFailure, Registry
@@ -204,8 +205,9 @@ async def test_an_abonnement_on_an_unknown_kanaal_is_refused(registry: Registry)
         await registry.add_abonnement(an_abonnement("zaken", "onbekend"))
     added = await registry.add_abonnement(an_abonnement("zaken"))
     with pytest.raises(Conflict, match="onbekend"):
-        await registry.replace_abonnement(
-            replace(added, kanalen=(FilterGroup("onbekend"),), callback_url="http://x/")
+        await registry.change_abonnement(
+            added.uuid,
+            lambda latest: replace(latest, kanalen=(FilterGroup("onbekend"),), callback_url="http://x/"),
         )
     assert (await whole(registry)).abonnementen == (added,)
     assert await registry.change_number() == 2
@@ -218,16 +220,55 @@ async def test_the_same_abonnement_twice_is_a_conflict(registry: Registry) -> No
     assert await registry.change_number() == 1
 
 
-async def test_replace_abonnement_keeps_its_owner(registry: Registry) -> None:
+async def test_a_changed_abonnement_keeps_its_owner(registry: Registry) -> None:
     await registry.add_kanaal(a_kanaal("zaken"))
     added = await registry.add_abonnement(an_abonnement())
     await registry.set_state(added.uuid, State.SUSPENDED, "410 from callback")
-    new = replace(an_abonnement("zaken", client_id="thief"), uuid=added.uuid, auth="Bearer y")
-    kept = await registry.replace_abonnement(new)
-    assert kept == replace(new, client_id="zac", state=State.ACTIVE, state_reason="", change=4)
+    new = replace(an_abonnement("zaken", client_id="thief"), auth="Bearer y")
+    kept = await registry.change_abonnement(added.uuid, lambda _: new)
+    assert kept == replace(
+        new, uuid=added.uuid, client_id="zac", state=State.ACTIVE, state_reason="", change=4
+    )
     assert (await whole(registry)).abonnementen == (kept,)
     with pytest.raises(Conflict):
-        await registry.replace_abonnement(an_abonnement("zaken"))
+        await registry.change_abonnement(uuid4(), lambda _: new)
+
+
+async def test_changes_at_once_of_an_abonnement_all_count(address: Path, registry: Registry) -> None:
+    """Two that have the registry open read the same copy of it, and each changes something else."""
+    zaken = FilterGroup("zaken")
+    hold = Hold(1.0, 0, 6.0)
+    async with open_registry(address) as other:
+        await registry.add_kanaal(a_kanaal("zaken"))
+        for _ in range(10):
+            added = await registry.add_abonnement(an_abonnement())
+            uuid, url = added.uuid, added.callback_url
+            await asyncio.gather(
+                registry.change_abonnement(uuid, lambda latest: replace(latest, kanalen=(zaken,))),
+                other.change_abonnement(uuid, lambda latest: replace(latest, auth="Bearer y")),
+                registry.set_hold(uuid, hold, "timeout", before=None, callback_url=url),
+            )
+            changes = await registry.changes_since(added.change)
+            assert changes.abonnementen == (
+                replace(
+                    added, auth="Bearer y", kanalen=(zaken,), state=State.HELD, state_reason="timeout",
+                    hold=hold, change=added.change + 3,
+                ),
+            )  # fmt: skip
+
+
+async def test_a_change_that_raises_writes_nothing(registry: Registry) -> None:
+    abonnement = await registry.add_abonnement(an_abonnement())
+    application = await registry.add_application(Application("zac", "geheim"))
+
+    def refuse(_: object) -> NoReturn:
+        raise UsageError("not this one")
+
+    with pytest.raises(UsageError):
+        await registry.change_abonnement(abonnement.uuid, refuse)
+    with pytest.raises(UsageError):
+        await registry.change_application("zac", refuse)
+    assert await whole(registry) == Changes(2, (), (abonnement,), (application,), whole=True)
 
 
 async def test_set_state(registry: Registry) -> None:
@@ -308,7 +349,7 @@ async def test_remove_abonnement(registry: Registry) -> None:
 # Applications
 
 
-async def test_an_application_is_kept_and_replaced(registry: Registry) -> None:
+async def test_an_application_is_kept_and_changed(registry: Registry) -> None:
     added = await registry.add_application(
         Application("zac", "geheim", "ZAC é", frozenset({Scope.PUBLICEREN}))
     )
@@ -316,12 +357,43 @@ async def test_an_application_is_kept_and_replaced(registry: Registry) -> None:
     with pytest.raises(Conflict):
         await registry.add_application(Application("zac", "other"))
     rotated = replace(added, secret="nieuw", old_secret="geheim", old_secret_until=1.5, scopes=frozenset())
-    kept = await registry.replace_application(rotated)
+    kept = await registry.change_application("zac", lambda _: rotated)
     assert kept == replace(rotated, change=2)
     assert (await whole(registry)).applications == (kept,)
     with pytest.raises(Conflict):
-        await registry.replace_application(Application("other", "x"))
+        await registry.change_application("other", lambda _: rotated)
     await registry.add_application(Application("ZAC", "case matters"))
+    assert (await registry.change_application("ZAC", lambda _: rotated)).client_id == "ZAC"
+
+
+async def test_changes_at_once_of_an_application_all_count(address: Path, registry: Registry) -> None:
+    added = await registry.add_application(Application("zac", "geheim"))
+    async with open_registry(address) as other:
+        await asyncio.gather(
+            registry.change_application("zac", lambda latest: replace(latest, secret="nieuw")),
+            *(
+                opened.change_application(
+                    "zac", lambda latest, scope=scope: replace(latest, scopes=latest.scopes | {scope})
+                )
+                for opened, scope in zip((registry, other), Scope, strict=True)
+            ),
+        )
+    kept = replace(added, secret="nieuw", scopes=frozenset(Scope), change=4)
+    assert (await whole(registry)).applications == (kept,)
+
+
+async def test_changes_at_once_of_a_kanaal_all_count(address: Path, registry: Registry) -> None:
+    added = await registry.add_kanaal(a_kanaal(filters=("a",)))
+    async with open_registry(address) as other:
+        await asyncio.gather(
+            registry.update_kanaal(added.uuid, documentatie_link="https://x/", filters=None),
+            other.update_kanaal(added.uuid, documentatie_link=None, filters=("b",)),
+            registry.set_generation(added.uuid, 1),
+        )
+    kept = replace(
+        added, documentatie_link="https://x/", filters=("b",), slots=("a", "b"), generation=1, change=4
+    )
+    assert (await whole(registry)).kanalen == (kept,)
 
 
 async def test_an_application_goes_with_its_abonnementen(registry: Registry) -> None:
@@ -394,14 +466,14 @@ async def _do_something(registry: Registry, dice: random.Random, copy: Copy) -> 
         lambda: registry.remove_kanaal(kanaal),
         lambda: registry.add_abonnement(an_abonnement(naam, client_id=client_id)),
         lambda: registry.add_abonnement(an_abonnement(client_id=client_id)),
-        lambda: registry.replace_abonnement(replace(an_abonnement(naam), uuid=uuid)),
+        lambda: registry.change_abonnement(uuid, lambda _: an_abonnement(naam)),
         lambda: registry.set_state(uuid, dice.choice([State.ACTIVE, State.SUSPENDED]), naam),
         lambda: registry.set_hold(
             uuid, Hold(1.0, 0, 2.0), naam, before=None, callback_url="http://consumer:8000/callback"
         ),
         lambda: registry.remove_abonnement(uuid),
         lambda: registry.add_application(Application(client_id, "s")),
-        lambda: registry.replace_application(Application(client_id, naam)),
+        lambda: registry.change_application(client_id, lambda _: Application(client_id, naam)),
         lambda: registry.remove_application(client_id, with_abonnementen=dice.random() < 0.5),
         lambda: registry.remove_application(client_id, give_to=dice.choice("abcd")),
     ]

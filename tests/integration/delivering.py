@@ -65,7 +65,9 @@ class Delivering:
 
     async def change(self, abonnement: Abonnement, **changes: Any) -> Abonnement:
         """Change an abonnement, as a PUT does."""
-        changed = await self.router.registry.replace_abonnement(replace(abonnement, **changes))
+        changed = await self.router.registry.change_abonnement(
+            abonnement.uuid, lambda _: replace(abonnement, **changes)
+        )
         await self.router.client.apply_abonnement(changed.uuid)
         return changed
 

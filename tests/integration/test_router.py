@@ -119,7 +119,7 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
     first = {thing.key for thing in await router.registry.declared_by(str(abonnement.uuid))}
 
     changed = replace(abonnement, kanalen=(FilterGroup("zaken", (("b", "2"),)),))
-    await router.registry.replace_abonnement(changed)
+    await router.registry.change_abonnement(changed.uuid, lambda _: changed)
     await router.client.apply_abonnement(abonnement.uuid)
     await publish(router, route(kanaal, zaak(a="1", b="1"), message_id="old", accepted_at=NOW))
     await publish(router, route(kanaal, zaak(a="9", b="2"), message_id="new", accepted_at=NOW))
@@ -515,7 +515,7 @@ async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Runni
     await router.client.prepare_abonnement(abonnement.uuid, changed.kanalen)
     await router.client.reconcile()
     assert await arrives() == ["new", "old"]
-    await router.registry.replace_abonnement(changed)
+    await router.registry.change_abonnement(changed.uuid, lambda _: changed)
     await router.client.finish_abonnement(abonnement.uuid)
     assert await arrives() == ["new"]
 

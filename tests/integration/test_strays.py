@@ -260,7 +260,7 @@ async def test_a_removed_abonnement_leaves_no_strays(stage: Stage) -> None:
 async def test_a_stray_that_nobody_wants_any_more_is_dropped(stage: Stage) -> None:
     abonnement = await stage.subscribe(a="1")
     changed = replace(abonnement, kanalen=(FilterGroup("zaken", (("a", "2"),)),))
-    await stage.router.registry.replace_abonnement(changed)
+    await stage.router.registry.change_abonnement(changed.uuid, lambda _: changed)
     # Its old bindings are still there, and its queue is not.
     await stage.delete_queue(abonnement)
     await stage.publish(2, a="1")

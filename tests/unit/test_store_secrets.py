@@ -84,8 +84,12 @@ async def look(file: Path) -> Changes:
 async def test_no_secret_is_on_disk_in_plain(file: Path) -> None:
     async with open_registry(file) as registry:
         application, abonnement = await fill(registry)
-        await registry.replace_application(replace(application, secret="never-on-disk-secret-2"))
-        await registry.replace_abonnement(replace(abonnement, auth="Bearer never-on-disk-auth-2"))
+        await registry.change_application(
+            application.client_id, lambda latest: replace(latest, secret="never-on-disk-secret-2")
+        )
+        await registry.change_abonnement(
+            abonnement.uuid, lambda latest: replace(latest, auth="Bearer never-on-disk-auth-2")
+        )
         bytes_while_open = on_disk(file)
         assert (await everything(registry)).abonnementen[0].auth == "Bearer never-on-disk-auth-2"
     for content in (bytes_while_open, on_disk(file)):
