@@ -24,9 +24,10 @@ from aiohttp import web
 from yarl import URL
 
 from nrc.exits import Exit, exit_code
+from nrc.listening import gateway_root
 from router.filters import names_fit
 from runtime.log import configure_logging
-from runtime.settings import Listen, Settings
+from runtime.settings import Settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError
 from store.opening import registry_of
@@ -65,12 +66,6 @@ Say = Callable[[str], None]
 
 class DemoFailed(NrcError):
     """A step of the demo went wrong; the text says which and why."""
-
-
-def gateway_root(listen: Listen) -> URL:
-    """Where a gateway that listens there is reached from this machine."""
-    host, port = listen
-    return URL.build(scheme="http", host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port=port)  # noqa: S104
 
 
 def run_demo(settings: Settings, *, say: Say = click.echo) -> int:

@@ -1,13 +1,21 @@
-"""The gateways' listening socket, which `nrc up` holds so that a gateway's restart refuses nobody."""
+"""Where gateways listen: the socket, which `nrc up` holds so that a restart refuses nobody, and the URL."""
 
 from __future__ import annotations
 
 import socket
 
+from yarl import URL
+
 from runtime.settings import Listen
 from schemas.errors import UsageError
 
 BACKLOG = 1024
+
+
+def gateway_root(listen: Listen) -> URL:
+    """Where a gateway that listens there is reached from this machine."""
+    host, port = listen
+    return URL.build(scheme="http", host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port=port)  # noqa: S104
 
 
 def bind(at: Listen) -> socket.socket:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import structlog
 from click.testing import CliRunner
 
 from nrc.cli import main
+from nrc.cli.failing import Later
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,15 @@ class Ran:
 
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+def every_command(group: click.Group = main, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command and group, loaded, with what one types for it."""
+    for name, command in group.commands.items():
+        found = command.load() if isinstance(command, Later) else command
+        yield (*above, name), found
+        if isinstance(found, click.Group):
+            yield from every_command(found, *above, name)
 
 
 def nrc(

@@ -8,19 +8,7 @@ from __future__ import annotations
 
 import click
 
-from nrc.cli.abonnement import abonnement
-from nrc.cli.application import application
-from nrc.cli.backup import backup, restore
-from nrc.cli.failing import Commands
-from nrc.cli.kanaal import kanaal
-from nrc.cli.processes import deliverer, demo, gateway, router, up, version
-from nrc.cli.publish import publish
-from nrc.cli.queues import queues
-from nrc.cli.secret_keys import secrets
-from nrc.cli.settings import settings
-from nrc.cli.token import token
-from nrc.cli.undeliverable import undeliverable
-from nrc.cli.upkeep import health, reconcile
+from nrc.cli.failing import Commands, Later
 
 __all__ = ["main"]
 
@@ -48,25 +36,45 @@ def main() -> None:
     """
 
 
-for _command in (
-    up,
-    gateway,
-    router,
-    deliverer,
-    demo,
-    application,
-    token,
-    kanaal,
-    abonnement,
-    publish,
-    queues,
-    undeliverable,
-    reconcile,
-    health,
-    secrets,
-    backup,
-    restore,
-    settings,
-    version,
-):
-    main.add_command(_command)
+# By module: each command with the first sentence of its help, which `nrc --help` shows without loading it.
+_COMMANDS = {
+    "processes": {
+        "up": "Start all that is needed here, RabbitMQ included, and keep it running until Ctrl-C.",
+        "gateway": "Run a gateway: the HTTP API.",
+        "router": "Run a router: it keeps RabbitMQ as the registry says.",
+        "deliverer": "Run a deliverer: it POSTs to the callbacks.",
+        "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
+        "version": "Print the version.",
+    },
+    "application": {
+        "application": "Applications: the clients of the API, their secrets and what they may do.",
+    },
+    "token": {"token": "Print an Authorization header for application CLIENT_ID."},
+    "kanaal": {"kanaal": "Kanalen: what sources publish on."},
+    "abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
+    "publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
+    "queues": {"queues": "Show each queue: the messages that are ready in it, and its consumers."},
+    "undeliverable": {
+        "undeliverable": "Notificaties that could not be delivered after every attempt; they stay until "
+        "resent or removed.",
+    },
+    "upkeep": {
+        "reconcile": "Compare RabbitMQ with the registry, and repair it.",
+        "health": "Say whether gateway, broker, router and registry are ready.",
+    },
+    "secret_keys": {
+        "secrets": "Secrets in the registry: whether they can be read, and with which key they "
+        "are encrypted.",
+    },
+    "backup": {
+        "backup": "Copy the registry and its keys to FOLDER, which must be new or empty; also while "
+        "everything runs.",
+        "restore": "Put back what `nrc backup` copied to FOLDER, while nothing runs and where "
+        "no registry is.",
+    },
+    "settings": {"settings": "Show every setting: its value, where it came from, its default and unit."},
+}
+
+for _module, _named in _COMMANDS.items():
+    for _name, _help in _named.items():
+        main.add_command(Later(_name, f"nrc.cli.{_module}", _help))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -12,10 +13,12 @@ from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
 from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, yes_option
 from nrc.cli.showing import as_json, json_option, moment, note, printable, table
-from router.requests import RouterClient
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from router.requests import RouterClient
 
 
 @click.group()

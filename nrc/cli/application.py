@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,11 +22,13 @@ from nrc.cli.removing import (
     yes_option,
 )
 from nrc.cli.showing import as_json, json_option, moment, note, table
-from router.catalogue import Catalogue
-from router.requests import RouterClient
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from router.catalogue import Catalogue
+    from router.requests import RouterClient
 
 # RFC 7518: a key of HS256 has at least the size of its hash.
 LEAST_SECRET = 32
@@ -80,7 +83,7 @@ async def _add(settings: Settings, new: Application) -> None:
             await opened.registry.add_application(new)
         except Conflict as error:
             raise Conflict(f"{error} A new secret: `nrc application rotate {new.client_id}`.") from error
-    await tell_processes(settings, RouterClient.announce)
+    await tell_processes(settings, lambda router: router.announce())
 
 
 def _show_secret(application: Application, *, given: bool, json_: bool) -> None:
@@ -159,7 +162,7 @@ async def _set_scopes(
             client_id,
             lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
         )
-    await tell_processes(settings, RouterClient.announce)
+    await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
 
@@ -245,7 +248,7 @@ async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int
                 old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
             ),
         )
-    await tell_processes(settings, RouterClient.announce)
+    await tell_processes(settings, lambda router: router.announce())
     return changed
 
 

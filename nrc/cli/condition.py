@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from nrc.cli.reaching import opened_link, opened_registry
 from nrc.cli.showing import moment, note
 from router import names
-from router.depth import depths, oldest
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnavailable
-from store.registry import LastFailure
+
+if TYPE_CHECKING:
+    from store.registry import LastFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ async def _queues(
     settings: Settings, abonnementen: Sequence[Abonnement]
 ) -> tuple[Mapping[UUID, int], Mapping[UUID, datetime]]:
     """How many wait for each, and the moment of the oldest of these."""
+    from router.depth import depths, oldest
+
     queues = {names.abonnement_queue(each.uuid): each for each in abonnementen}
     try:
         async with opened_link(settings) as link:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import as_json, json_option, table
 from router import names
-from router.depth import Depth, depths
 from runtime.settings import Settings, load_settings
-from store.registry import DeclaredKind
+
+if TYPE_CHECKING:
+    from router.depth import Depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,9 @@ def queues(json_: bool) -> None:
 
 
 async def _look(settings: Settings) -> list[_Line]:
+    from router.depth import depths
+    from store.registry import DeclaredKind
+
     async with opened_registry(settings) as opened:
         declared = {
             thing.key

@@ -1,4 +1,7 @@
-"""How a command reaches the registry, RabbitMQ, and the processes that run beside it."""
+"""How a command reaches the registry, RabbitMQ, and the processes that run beside it.
+
+What talks to RabbitMQ or the registry is loaded when a command does so, and not for its help.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,27 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import uvloop
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nrc.cli.showing import note
-from nrc.private_broker import find_running
-from nrc.state_lock import running_gateway
-from router.catalogue import Catalogue
-from router.requests import RouterClient
-from runtime.amqp import Link, connect_to_first
-from runtime.log import configure_logging
-from runtime.settings import Settings, origins
 from schemas.errors import BrokerError, BrokerUnavailable
-from store.opening import registry_of
-from store.registry import Registry
+
+if TYPE_CHECKING:
+    from router.catalogue import Catalogue
+    from router.requests import RouterClient
+    from runtime.amqp import Link
+    from runtime.settings import Settings
+    from store.registry import Registry
 
 T = TypeVar("T")
 
 
 def carry_out(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work to its end, with no log lines but those of errors."""
+    import uvloop
+
+    from runtime.log import configure_logging
+
     configure_logging(form="console", level="error", process="nrc")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
@@ -43,6 +46,9 @@ class OpenRegistry:
 @asynccontextmanager
 async def opened_registry(settings: Settings) -> AsyncIterator[OpenRegistry]:
     """The registry of these settings, made when it is not there. Raises RegistryError."""
+    from router.catalogue import Catalogue
+    from store.opening import registry_of
+
     async with registry_of(settings) as registry:
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
@@ -56,6 +62,8 @@ def broker_urls(settings: Settings) -> tuple[str, ...]:
     """NRC_AMQP_URL, or else the private broker of a running `nrc up`. Raises BrokerUnavailable."""
     if settings.amqp_url:
         return settings.amqp_url
+    from nrc.private_broker import find_running
+
     url = find_running(settings.state_dir)
     if url is None:
         raise BrokerUnavailable(
@@ -68,6 +76,8 @@ def broker_urls(settings: Settings) -> tuple[str, ...]:
 @asynccontextmanager
 async def opened_link(settings: Settings) -> AsyncIterator[Link]:
     """A connection to the first broker that answers. Raises BrokerUnavailable."""
+    from runtime.amqp import Link, connect_to_first
+
     urls = broker_urls(settings)
     link = Link(urls, name="nrc command")
     link.connection = await connect_to_first(urls, name="nrc command")
@@ -79,6 +89,8 @@ async def opened_link(settings: Settings) -> AsyncIterator[Link]:
 
 async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Awaitable[None]]) -> None:
     """Let running processes take a write of the registry at once; it stands, also when none can be told."""
+    from router.requests import RouterClient
+
     try:
         async with opened_link(settings) as link:
             await ask(RouterClient(link))
@@ -97,7 +109,9 @@ def gateway_root(settings: Settings, url: str | None = None) -> str:
 
 def local_root(settings: Settings) -> str:
     """The root of the gateway on this machine: where NRC_GATEWAY_LISTEN says, or else that of `nrc up`."""
-    from nrc.demo import gateway_root as listening_at
+    from nrc.listening import gateway_root as listening_at
+    from nrc.state_lock import running_gateway
+    from runtime.settings import origins
 
     if origins()["gateway_listen"] == "default" and (root := running_gateway(settings.state_dir)):
         return root

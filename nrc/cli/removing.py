@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
@@ -12,10 +13,11 @@ import click
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import note
 from router import names
-from router.depth import depths
-from router.requests import RouterClient
-from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from router.requests import RouterClient
+    from runtime.settings import Settings
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: remove what waits too, for good.")
 keep_option = click.option("--keep", is_flag=True, help="Move what waits to nrc.undeliverable.")
@@ -85,6 +87,8 @@ def at_terminal() -> bool:
 
 async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> int | None:
     """How many wait for these together; None when RabbitMQ can't be asked."""
+    from router.depth import depths
+
     try:
         async with opened_link(settings) as link:
             assert link.connection is not None  # noqa: S101 - opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,8 +11,9 @@ from nrc.cli.reaching import carry_out
 from nrc.cli.showing import as_json, json_option, note, table
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
-from store.opening import registry_of
-from store.registry import Secrets
+
+if TYPE_CHECKING:
+    from store.registry import Secrets
 
 
 @click.group()
@@ -40,6 +42,8 @@ def check(json_: bool) -> None:
 
 
 async def _check(settings: Settings) -> Secrets:
+    from store.opening import registry_of
+
     async with registry_of(settings) as registry:
         return await registry.check_secrets()
 
@@ -65,6 +69,8 @@ def rotate() -> None:
 
 
 async def _rotate(settings: Settings) -> None:
+    from store.opening import registry_of
+
     async with registry_of(settings) as registry:
         count = await registry.rotate_secrets(progress=lambda done, all_: note(f"{done} of {all_}"))
         found = await registry.check_secrets()

@@ -9,9 +9,6 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
@@ -21,6 +18,10 @@ _UNFOLDED = 100_000
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """Print rows under their columns; when there are none, say `empty` on standard error."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for column in shown.columns:
         column.overflow = "fold"

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable
 
 import click
-import jwt
 
 from nrc.cli import reading
 from nrc.cli.application import known_application
@@ -55,6 +54,8 @@ def make_token(
     expires: int | None = None,
 ) -> str:
     """A JWT made at `now` (Unix seconds). scopes: none means all that the application may be granted."""
+    import jwt
+
     named = sorted(scopes)
     claims: dict[str, object] = {"iat": now}
     if expires is not None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import aiohttp
 import click
 import orjson
 
@@ -15,9 +14,6 @@ from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, o
 from nrc.cli.showing import as_json, json_option, table
 from nrc.exits import Exit
 from router import names
-from router.depth import depths
-from router.readiness import topology_stands
-from router.requests import RouterClient
 from runtime.settings import Settings, load_settings
 from schemas.errors import BrokerUnavailable, NrcError
 
@@ -38,6 +34,8 @@ def reconcile(dry_run: bool, json_: bool) -> None:
 
 
 async def _reconcile(settings: Settings, *, dry_run: bool) -> list[str]:
+    from router.requests import RouterClient
+
     async with opened_link(settings) as link:
         return await RouterClient(link).reconcile(dry_run=dry_run)
 
@@ -93,6 +91,8 @@ class _NotReady(NrcError):
 
 
 async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
+    import aiohttp
+
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT):
             return _Part(name, Exit.OK, await ask())
@@ -105,6 +105,8 @@ async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
 
 
 async def _process(root: str) -> str:
+    import aiohttp
+
     async with aiohttp.ClientSession() as session, session.get(f"{root}/health/ready") as answer:
         text = await answer.read()
     if answer.status == 200:
@@ -117,6 +119,8 @@ async def _process(root: str) -> str:
 
 
 async def _broker(settings: Settings) -> str:
+    from router.readiness import topology_stands
+
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         try:
@@ -128,6 +132,8 @@ async def _broker(settings: Settings) -> str:
 
 
 async def _router(settings: Settings) -> str:
+    from router.depth import depths
+
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         depth = (await depths(link.connection, [names.REQUESTS]))[names.REQUESTS]

@@ -12,6 +12,7 @@ import click
 import pytest
 
 from nrc.cli import main
+from nrc.cli.failing import Later
 from nrc.exits import Exit, GatewayUnreachable, exit_code
 from schemas.errors import (
     BrokerUnavailable,
@@ -26,21 +27,13 @@ from schemas.errors import (
     Unroutable,
     UsageError,
 )
-from tests.command import nrc
+from tests.command import every_command, nrc
 
-
-def commands(group: click.Group = main, *path: str) -> list[tuple[str, ...]]:
-    """Every command, as what one types."""
-    found: list[tuple[str, ...]] = []
-    for name, command in group.commands.items():
-        found.append((*path, name))
-        if isinstance(command, click.Group):
-            found += commands(command, *path, name)
-    return found
+COMMANDS = dict(every_command())
 
 
 def test_all_commands_are_there() -> None:
-    assert {" ".join(path) for path in commands()} >= {
+    assert {" ".join(path) for path in COMMANDS} >= {
         "up", "gateway", "router", "deliverer", "demo",
         "application add", "application list", "application remove", "application rotate",
         "token", "kanaal list", "kanaal add",
@@ -50,20 +43,58 @@ def test_all_commands_are_there() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", commands(), ids=" ".join)
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_every_command_and_option_has_help_also_with_wrong_settings(
     tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     ran = nrc(tmp_path, *path, "--help", env={"NRC_MAX_BODY": "many"})
     assert ran.code == 0
-    command: click.Command = main
-    for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+    command = COMMANDS[path]
     assert command.get_short_help_str()
     for param in command.params:
         if isinstance(param, click.Option):
             assert param.help, param.name
+
+
+def test_help_says_of_each_command_what_the_command_says_itself() -> None:
+    for command in main.commands.values():
+        assert isinstance(command, Later)
+        assert command.get_short_help_str(200) == command.load().get_short_help_str(200)
+
+
+HEAVY = {"aio_pika", "aiohttp", "cryptography", "jwt", "pydantic", "rich", "sqlite_utils", "structlog"}
+
+
+@pytest.mark.parametrize(
+    "arguments, may_load",
+    [
+        ("--help", ()),
+        ("--version", ()),
+        ("kanaal --help", ("pydantic",)),
+        ("abonnement --help", ("pydantic",)),
+        ("application --help", ("pydantic",)),
+        ("up --help", ("pydantic",)),
+        ("kanaal list", ("pydantic", "cryptography", "rich", "sqlite_utils", "structlog", "uvloop")),
+        ("kanaal list --json", ("pydantic", "cryptography", "rich", "sqlite_utils", "structlog", "uvloop")),
+        ("settings", ("pydantic", "rich")),
+    ],
+)
+def test_a_command_loads_no_more_than_it_needs(
+    tmp_path: Path, arguments: str, may_load: tuple[str, ...]
+) -> None:
+    """So that it starts at once."""
+    loaded = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from contextlib import suppress; from nrc.cli import main\n"
+            f"with suppress(SystemExit): main({arguments.split()!r})\n"
+            "print(*sys.modules)",
+        ],
+        env={"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()[-1].split()  # fmt: skip
+    assert HEAVY & {*loaded} <= {*may_load}
 
 
 def test_help_tells_exit_codes_and_completion(tmp_path: Path) -> None:

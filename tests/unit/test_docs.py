@@ -11,12 +11,12 @@ import click
 import pytest
 import yaml
 
-from nrc.cli import main
 from router import names
 from router.routing import routing_key
 from router.topology import REQUESTS_QUEUE, RUNGS, Exchange, Queue, fixed, of_abonnement, of_kanaal
 from runtime.settings import Settings, env_name
 from schemas.fields import normalise
+from tests.command import every_command
 from tests.make import a_kanaal, an_abonnement
 
 ROOT = Path(__file__).parents[2]
@@ -97,24 +97,26 @@ def test_the_operators_page_has_no_line_that_is_never_logged() -> None:
     assert documented_events() <= events().keys()
 
 
-def commands(group: click.Group, *above: str) -> Iterator[str]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *above, name)
-        else:
-            yield " ".join(["nrc", *above, name])
+COMMANDS = dict(every_command())
+
+
+def commands() -> Iterator[str]:
+    """What one types, without the groups."""
+    for path, command in COMMANDS.items():
+        if not isinstance(command, click.Group):
+            yield " ".join(["nrc", *path])
 
 
 def test_every_command_is_in_the_operators_page() -> None:
     section = OPERATIONS.partition("## Every command")[2]
     listed = [spans(cell)[0] for cell in first_cells(section) if spans(cell)]
-    assert sorted(listed) == sorted(commands(main))
+    assert sorted(listed) == sorted(commands())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_and_settings_that_a_page_names_exist(page: Path) -> None:
-    known = {*commands(main)}
-    groups = {"nrc " + name for name, each in main.commands.items() if isinstance(each, click.Group)}
+    known = {*commands()}
+    groups = {f"nrc {path[0]}" for path, each in COMMANDS.items() if isinstance(each, click.Group)}
     for words in re.findall(r"`nrc ((?:[a-z]+ ?)+)", page.read_text()):
         first, second = [*words.split(), ""][:2]
         assert f"nrc {first}" in known | groups, words

@@ -13,8 +13,7 @@ from nrc.broker_choice import choose_broker
 from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.container_broker import Container, load_container
 from nrc.container_broker import find_running as find_container
-from nrc.demo import gateway_root
-from nrc.listening import bind, listen
+from nrc.listening import bind, gateway_root, listen
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
