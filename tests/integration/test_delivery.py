@@ -479,8 +479,9 @@ async def test_a_registry_that_cannot_be_read_drops_nothing(
         unreadable = AsyncMock(side_effect=RegistryError("locked"))
         with monkeypatch.context() as patched:
             patched.setattr(SqliteRegistry, "changes_since", unreadable)
-            await spine.router.registry.replace_abonnement(
-                replace(abonnement, kanalen=(group(spine.kanaal.naam, bronorganisatie="2"),))
+            other = (group(spine.kanaal.naam, bronorganisatie="2"),)
+            await spine.router.registry.change_abonnement(
+                abonnement.uuid, lambda latest: replace(latest, kanalen=other)
             )
             # The binding for an absent zaaktype lets both through.
             wanted_now = await spine.publish(bronorganisatie="2")
