@@ -23,7 +23,9 @@ from aiohttp.web_protocol import _ErrInfo
 from gateway.problems import answer_for
 from gateway.requests import root_is_https, root_url
 from gateway.state import Gateway
+from runtime.listening import BACKLOG, start_listening
 from runtime.response_headers import make_safe
+from runtime.settings import env_name
 from schemas.errors import APIException, ParseError
 
 LIMITS: dict[str, Any] = {
@@ -172,16 +174,15 @@ def _unreadable(why: str) -> tuple[_ErrInfo, StreamReader]:
 
 
 async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | None) -> asyncio.Server:
-    """Accept connections on `sock`, or on NRC_GATEWAY_LISTEN. Raises OSError when the address is taken."""
+    """Accept connections on `sock`, or on NRC_GATEWAY_LISTEN. Raises UsageError when the address is taken."""
     loop = asyncio.get_running_loop()
 
     def connection() -> Protocol:
         return Protocol(server, gateway)
 
-    if sock is not None:
-        return await loop.create_server(connection, sock=sock, backlog=1024)
-    host, port = gateway.settings.gateway_listen
-    return await loop.create_server(connection, host, port, backlog=1024)
+    if sock is None:
+        sock = start_listening(gateway.settings.gateway_listen, name=env_name("gateway_listen"))
+    return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
 
 
 async def stop_listening(

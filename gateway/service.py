@@ -20,11 +20,10 @@ from router.changes import follow_changes
 from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.amqp import Link
-from runtime.health import reason
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailable, UsageError
+from schemas.errors import BrokerUnavailable
 from store.opening import registry_of
 
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
@@ -77,11 +76,7 @@ async def serve(
         assert runner.server is not None  # noqa: S101 - set up
         if sock is not None:
             await warm_up(gateway, stop)
-        try:
-            server = await listen(runner.server, gateway, sock=sock)
-        except OSError as error:
-            host, port = settings.gateway_listen
-            raise UsageError(f"NRC_GATEWAY_LISTEN: {host}:{port}: {reason(error)}") from error
+        server = await listen(runner.server, gateway, sock=sock)
         opened.callback(server.close)
         tasks.start("reporting ready", report_ready(gateway, ready))
         await tasks.run_until(stop)

@@ -22,14 +22,16 @@ from yarl import URL
 from nrc.broker_choice import Broker, choose_broker
 from nrc.child import Child
 from nrc.demo import demo as show_main_job
-from nrc.listening import bind, gateway_root, listen
+from nrc.listening import gateway_root
 from nrc.processes import LISTEN_FD
 from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
 from runtime.lifecycle import Tasks
+from runtime.listening import bind, listen
 from runtime.log import configure_logging, logger
 from runtime.settings import Settings, env_name
 from schemas.errors import BrokerUnavailable
 
+LISTEN = env_name("gateway_listen")
 OPEN_FILES = 65536
 GRACE = 4.0
 """Seconds beside NRC_STOP_TIMEOUT in which everything has stopped."""
@@ -109,7 +111,7 @@ class Up:
             lock = opened.enter_context(shared_lock(settings.state_dir))
             await wait_for_leftovers(lock, within=settings.stop_timeout + GRACE, note=say)
             opened.enter_context(told_loopback(settings.state_dir, is_open=loopback_open(settings)))
-            sock = opened.enter_context(bind(settings.gateway_listen))
+            sock = opened.enter_context(bind(settings.gateway_listen, name=LISTEN))
             opened.push_async_callback(self._stop_broker)
             url, where = await self._get_broker()
             opened.push_async_callback(self._stop_children)
@@ -150,7 +152,7 @@ class Up:
         say("starting the router, which declares in RabbitMQ what is needed")
         self._router = [Child("router", "router", env=env, fds=[lock])]
         await self._start(self._router, tasks)
-        listen(sock)
+        listen(sock, name=LISTEN)
         self._gateways = [
             Child("gateway", label, env={**env, LISTEN_FD: str(sock.fileno())}, fds=[lock, sock.fileno()])
             for label in labels("gateway", self._settings.gateway_processes)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
 
+from runtime.listening import start_listening
 from runtime.log import logger
 from runtime.response_headers import make_safe
-from runtime.settings import Listen
-from schemas.errors import UsageError
+from runtime.settings import Listen, env_name
 
 LIMITS: dict[str, Any] = {"access_log": None, "max_headers": 50}
 KEEP_ALIVE = 15.0  # seconds that an idle connection, or an unfinished header, may last
@@ -51,10 +50,8 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
     assert runner.server is not None  # noqa: S101 - set up
     accept = functools.partial(_Protocol, runner.server)
     try:
-        try:
-            listening = await asyncio.get_running_loop().create_server(accept, *listen)
-        except OSError as error:
-            raise UsageError(f"NRC_HEALTH_LISTEN: {listen[0]}:{listen[1]}: {reason(error)}") from error
+        sock = start_listening(listen, name=env_name("health_listen"))
+        listening = await asyncio.get_running_loop().create_server(accept, sock=sock)
         try:
             yield
         finally:
@@ -92,8 +89,3 @@ class _Protocol(web.RequestHandler):
         # What the library refuses by itself (an unknown Expect) does not pass the application.
         make_safe(resp.headers, https=False)
         return await super().finish_response(request, resp, start_time)
-
-
-def reason(error: OSError) -> str:
-    """Why an address can't be listened on. The event loop puts that into a sentence of its own."""
-    return os.strerror(error.errno) if error.errno else str(error)

@@ -14,12 +14,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
     NoDecode,
+    PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 from yarl import URL
@@ -41,12 +43,33 @@ def setting(default: Any, help: str, *, unit: str = "", secret: bool = False, **
     return Field(default, description=help, json_schema_extra=extra, validate_default=True, **limits)
 
 
+class _EnvFile(DotEnvSettingsSource):
+    """The file `.env` as it is written: a `$` is no variable, it may stand in a password."""
+
+    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
+        values = dotenv_values(file_path, encoding="utf-8", interpolate=False)
+        return {name.lower(): value for name, value in values.items()}
+
+
 class Settings(BaseSettings):
     """The settings of one process, read once at its start (`load_settings`)."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is passed, then the environment, then `.env`."""
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101 - knows which file, or none
+        return init_settings, env_settings, _EnvFile(settings_cls, env_file=dotenv_settings.env_file)
 
     amqp_ca_file: Path | None = setting(
         None,
@@ -79,7 +102,9 @@ class Settings(BaseSettings):
         repr=False,
     )
     gateway_listen: Annotated[Listen, NoDecode] = setting(
-        "127.0.0.1:8000", "Where the gateway listens.", unit="host:port"
+        "127.0.0.1:8000",
+        "Where the gateway listens. `[::]:8000` is every address, also of IPv4; of a name the first address.",
+        unit="host:port",
     )
     health_listen: Annotated[Listen | None, NoDecode] = setting(
         "",
@@ -323,7 +348,7 @@ class Settings(BaseSettings):
 
 def origins() -> dict[str, str]:
     """Where each setting's value comes from, by field: `environment`, `.env` or `default`."""
-    in_environment, in_file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+    in_environment, in_file = EnvSettingsSource(Settings)(), _EnvFile(Settings)()
     return {
         field: "environment" if field in in_environment else ".env" if field in in_file else "default"
         for field in Settings.model_fields
@@ -337,7 +362,7 @@ def unknown_variables() -> dict[str, str]:
     too, such as Kubernetes for a service called nrc.
     """
     known = [env_name(field) for field in Settings.model_fields]
-    in_file = {env_name(field) for field in DotEnvSettingsSource(Settings)()}
+    in_file = {env_name(field) for field in _EnvFile(Settings)()}
     found = {}
     for name in sorted({*in_file, *os.environ} - {*known}):
         meant = get_close_matches(name, known, n=1, cutoff=0.85) if name.startswith(PREFIX) else []

@@ -15,9 +15,9 @@ _INTRODUCTION = """\
 # Settings
 
 Settings are environment variables, or lines `NAME=value` in a file `.env` in the working directory; the
-environment goes first. They are read once, when a process starts, and checked before it opens a socket: all
-faults are reported at once. `nrc settings` shows the values that a process started here would have, and where
-each came from.
+environment goes first. That file is no shell's: a `$` in it is a `$`. Settings are read once, when a process
+starts, and checked before it opens a socket: all faults are reported at once. `nrc settings` shows the values
+that a process started here would have, and where each came from.
 
 This page is made by `nrc settings --markdown`.
 

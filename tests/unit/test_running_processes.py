@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from nrc.broker_choice import choose_broker
 from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.container_broker import Container, load_container
 from nrc.container_broker import find_running as find_container
-from nrc.listening import bind, gateway_root, listen
+from nrc.listening import gateway_root
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
@@ -104,27 +103,6 @@ def test_webhook_site_is_exempt_under_up_only_unless_it_is_told() -> None:
     assert exempt_hosts(load_settings(_env_file=None)) == ("webhook.site",)
     assert exempt_hosts(load_settings(_env_file=None, callback_check_exempt_hosts="")) == ()
     assert exempt_hosts(load_settings(_env_file=None, callback_check_exempt_hosts="a.nl")) == ("a.nl",)
-
-
-def test_an_address_in_use_is_one_line() -> None:
-    with bind(("127.0.0.1", 0)) as first:
-        listen(first)
-        at = first.getsockname()
-        with pytest.raises(UsageError, match=rf"NRC_GATEWAY_LISTEN: 127\.0\.0\.1:{at[1]}: .*in use"):
-            bind(at)
-        socket.create_connection(at).close()
-
-
-def test_an_address_that_is_bound_first_and_taken_after() -> None:
-    with bind(("127.0.0.1", 0)) as first, bind(first.getsockname()) as second:
-        listen(first)
-        with pytest.raises(UsageError, match="in use"):
-            listen(second)
-
-
-def test_an_address_that_is_not_ours_is_one_line() -> None:
-    with pytest.raises(UsageError, match=r"NRC_GATEWAY_LISTEN: 192\.0\.2\.1:80"):
-        bind(("192.0.2.1", 80))
 
 
 async def test_no_broker_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

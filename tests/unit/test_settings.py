@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nrc.cli.settings import known_settings, page, shown
-from runtime.settings import Settings, env_name, load_settings
+from runtime.settings import Settings, env_name, load_settings, origins
 from schemas.errors import SettingsError
 from tests.command import nrc
 
@@ -160,6 +160,19 @@ def test_where_a_value_came_from(tmp_path: Path) -> None:
         "NRC_GATEWAY_LISTN is no setting, and ignored; NRC_GATEWAY_LISTEN?",
         "NRC_TYPO is no setting, and ignored",
     ]
+
+
+@pytest.mark.parametrize("password", ["a${HOME}b", "$HOME", "${NRC_JWT_EXPIRY:-x}", "$$", "a$"])
+def test_a_dollar_in_the_file_is_a_dollar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    """The file is no shell: what looks like a variable may be a part of a password."""
+    url = f"amqp://nrc:{password}@one/v"
+    for quote in ("", "'", '"'):
+        (tmp_path / ".env").write_text(f"NRC_JWT_EXPIRY=99\nNRC_AMQP_URL={quote}{url}{quote}\n")
+        monkeypatch.chdir(tmp_path)
+        assert load_settings().amqp_url == (url,)
+        assert origins()["amqp_url"] == ".env"
 
 
 def test_others_variables_are_left_out_of_it(tmp_path: Path) -> None:
