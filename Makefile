@@ -1,7 +1,7 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos fuzz audit docs constraints
+.PHONY: help setup run test lint bench chaos fuzz audit release docs constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned packages; as
 	@tools/make-venv $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+release: $(INSTALLED) ## Write the bill of materials (SBOM) to dist/ and tag the version; DRY_RUN=1 says what it would do
+	@$(BIN)/python -m tools.release $(if $(DRY_RUN),--dry-run)
 
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md
