@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from nrc.cli import main
 from nrc.cli.failing import Later
+from store.opening import open_registry
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ def every_command(group: click.Group = main, *above: str) -> Iterator[tuple[tupl
         yield (*above, name), found
         if isinstance(found, click.Group):
             yield from every_command(found, *above, name)
+
+
+def make_registry(folder: Path) -> None:
+    """An empty registry, as the first process of a system makes it."""
+
+    async def make() -> None:
+        async with open_registry(folder / "registry.db"):
+            pass
+
+    asyncio.run(make())
 
 
 def nrc(

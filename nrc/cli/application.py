@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nrc.cli import reading
-from nrc.cli.reaching import carry_out, opened_registry, tell_processes
+from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.removing import (
     Waited,
     abonnementen_of,
@@ -49,6 +49,7 @@ def application() -> None:
     "--scope", "scopes", multiple=True, help="What it may do: publiceren, consumeren.", **reading.SCOPE
 )
 @click.option("--scopes-from-token", is_flag=True, help="It may do what its tokens say (the 2019 way).")
+@new_option
 @json_option
 def add(
     client_id: str,
@@ -56,6 +57,7 @@ def add(
     label: str,
     scopes: tuple[Scope, ...],
     scopes_from_token: bool,
+    new: bool,
     json_: bool,
 ) -> None:
     """Register application ID. A new secret is shown once, here."""
@@ -64,25 +66,26 @@ def add(
         raise UsageError("--scope and --scopes-from-token: give one of them")
     if not label.isprintable():
         raise UsageError("--label: printable characters only")
-    new = Application(
+    application = Application(
         client_id=client_id,
         secret=secret or secrets.token_urlsafe(32),
         label=label,
         scopes=frozenset(scopes),
         scopes_from_token=scopes_from_token,
     )
-    carry_out(_add(settings, new))
-    _show_secret(new, given=secret is not None, json_=json_)
+    carry_out(_add(settings, application, new=new))
+    _show_secret(application, given=secret is not None, json_=json_)
     if not scopes and not scopes_from_token:
         note(f"{client_id} may do nothing yet: `nrc application grant {client_id} publiceren|consumeren`")
 
 
-async def _add(settings: Settings, new: Application) -> None:
-    async with opened_registry(settings) as opened:
+async def _add(settings: Settings, application: Application, *, new: bool) -> None:
+    async with opened_registry(settings, new=new) as opened:
         try:
-            await opened.registry.add_application(new)
+            await opened.registry.add_application(application)
         except Conflict as error:
-            raise Conflict(f"{error} A new secret: `nrc application rotate {new.client_id}`.") from error
+            again = f"`nrc application rotate {application.client_id}`"
+            raise Conflict(f"{error} A new secret: {again}.") from error
     await tell_processes(settings, lambda router: router.announce())
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import click
 from pydantic import ValidationError
 
-from nrc.cli.reaching import carry_out, opened_registry, tell_processes
+from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.showing import as_json, json_option, table
 from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
@@ -55,7 +55,8 @@ async def _kanalen(settings: Settings) -> list[Kanaal]:
 @click.argument("naam")
 @click.option("--filter", "filters", multiple=True, help="A kenmerk that abonnementen may filter on.")
 @click.option("--documentatie-link", default="", metavar="URL", help="Where its kenmerken are explained.")
-def add(naam: str, filters: tuple[str, ...], documentatie_link: str) -> None:
+@new_option
+def add(naam: str, filters: tuple[str, ...], documentatie_link: str, new: bool) -> None:
     """Register kanaal NAAM."""
     settings = load_settings()
     sent = {"naam": naam, "filters": list(filters), "documentatieLink": documentatie_link}
@@ -64,18 +65,18 @@ def add(naam: str, filters: tuple[str, ...], documentatie_link: str) -> None:
     except ValidationError as error:
         faults = invalid_params(error.errors(include_url=False, include_input=False))
         raise UsageError("\n".join(f"{fault.name}: {fault.reason}" for fault in faults)) from None
-    new = Kanaal(
+    kanaal = Kanaal(
         uuid=uuid4(),
         naam=request.naam,
         documentatie_link=request.documentatie_link,
         filters=tuple(request.filters),
         slots=slots_for(request.filters),
     )
-    carry_out(_add(settings, new))
-    click.echo(new.uuid)
+    carry_out(_add(settings, kanaal, new=new))
+    click.echo(kanaal.uuid)
 
 
-async def _add(settings: Settings, new: Kanaal) -> None:
-    async with opened_registry(settings) as opened:
-        await opened.registry.add_kanaal(new)
-    await tell_processes(settings, lambda router: router.apply_kanaal(new.naam))
+async def _add(settings: Settings, kanaal: Kanaal, *, new: bool) -> None:
+    async with opened_registry(settings, new=new) as opened:
+        await opened.registry.add_kanaal(kanaal)
+    await tell_processes(settings, lambda router: router.apply_kanaal(kanaal.naam))

@@ -24,9 +24,12 @@ def up(demo: bool) -> None:
 @click.command()
 def demo() -> None:
     """Show the main job on what runs: kanaal, abonnement, notificatie, callback."""
+    from nrc.cli.reaching import there_is_a_registry
     from nrc.demo import run_demo
 
-    sys.exit(run_demo(load_settings(), say=click.echo))
+    settings = load_settings()
+    there_is_a_registry(settings)
+    sys.exit(run_demo(settings, say=click.echo))
 
 
 @click.command()

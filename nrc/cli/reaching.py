@@ -9,10 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
 from nrc.cli.showing import note
-from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.errors import BrokerError, BrokerUnavailable, UsageError
 
 if TYPE_CHECKING:
     from router.catalogue import Catalogue
@@ -35,6 +38,9 @@ def carry_out(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+new_option = click.option("--new", is_flag=True, help="Make the registry when there is none yet.")
+
+
 @dataclass(frozen=True, slots=True)
 class OpenRegistry:
     """The registry, and what was in it when the command began."""
@@ -44,18 +50,48 @@ class OpenRegistry:
 
 
 @asynccontextmanager
-async def opened_registry(settings: Settings) -> AsyncIterator[OpenRegistry]:
-    """The registry of these settings, made when it is not there. Raises RegistryError."""
+async def opened_registry(settings: Settings, *, new: bool | None = None) -> AsyncIterator[OpenRegistry]:
+    """The registry of these settings. Raises RegistryError, and UsageError where there is none.
+
+    new: of a command that has the option --new: whether it was given, so that a registry may be made.
+    """
     from router.catalogue import Catalogue
     from store.opening import registry_of
 
+    there = _is_there(settings.registry_file)
+    if not new:
+        there_is_a_registry(settings, may_make=new is not None)
     async with registry_of(settings) as registry:
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
-        if catalogue.number == 0:
-            # Perhaps just made, in another folder than was meant.
-            note(f"this registry is empty: {settings.registry_file}")
+        file = settings.registry_file.absolute()
+        if not there:
+            note(f"made a new registry: {file}")
+        elif catalogue.number == 0:
+            # Perhaps that of another system than was meant.
+            note(f"this registry is empty: {file}")
         yield OpenRegistry(registry, catalogue)
+
+
+def there_is_a_registry(settings: Settings, *, may_make: bool = False) -> None:
+    """Return when there is one. Raises UsageError: a command in another folder than was meant makes nothing.
+
+    may_make: the command has the option --new.
+    """
+    if _is_there(settings.registry_file):
+        return
+    file = settings.registry_file.absolute()
+    raise UsageError(
+        f"there is no registry {file}: run this in the folder of the system that is meant, or with its "
+        f"NRC_STATE_DIR; `nrc up` makes one{', and so does --new here' if may_make else ''}"
+    )
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:
+        return True  # what is wrong with it is said when it is opened
 
 
 def broker_urls(settings: Settings) -> tuple[str, ...]:
@@ -68,7 +104,7 @@ def broker_urls(settings: Settings) -> tuple[str, ...]:
     if url is None:
         raise BrokerUnavailable(
             "no RabbitMQ: NRC_AMQP_URL is not set, and no `nrc up` runs with "
-            f"NRC_STATE_DIR={settings.state_dir}"
+            f"NRC_STATE_DIR={settings.state_dir.absolute()}"
         )
     return (url,)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nrc.cli.reaching import carry_out
+from nrc.cli.reaching import carry_out, there_is_a_registry
 from nrc.cli.showing import as_json, json_option, note, table
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
@@ -44,6 +44,7 @@ def check(json_: bool) -> None:
 async def _check(settings: Settings) -> Secrets:
     from store.opening import registry_of
 
+    there_is_a_registry(settings)
     async with registry_of(settings) as registry:
         return await registry.check_secrets()
 
@@ -71,6 +72,7 @@ def rotate() -> None:
 async def _rotate(settings: Settings) -> None:
     from store.opening import registry_of
 
+    there_is_a_registry(settings)
     async with registry_of(settings) as registry:
         count = await registry.rotate_secrets(progress=lambda done, all_: note(f"{done} of {all_}"))
         found = await registry.check_secrets()

@@ -283,7 +283,7 @@ async def system(
             processes[name].prefix = list((prefixes or {}).get(name, []))
         made = System(folder, broker, processes, sock.getsockname()[1], sock)
         await made.nrc(
-            *("application", "add", CLIENT, "--secret", SECRET, "--scope", "publiceren"),
+            *("application", "add", CLIENT, "--new", "--secret", SECRET, "--scope", "publiceren"),
             *("--scope", "consumeren"),
         )
         await made.start("router")

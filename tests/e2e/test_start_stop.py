@@ -148,7 +148,7 @@ async def test_nrc_up_on_a_state_folder_that_cannot_be_written_is_one_line(tmp_p
 @pytest.mark.parametrize("name", PROCESSES)
 async def test_a_lost_key_is_one_line(name: str, tmp_path: Path, broker_address: socket.socket) -> None:
     env = environment(NRC_AMQP_URL=url(broker_address), NRC_STATE_DIR=".")
-    added = await nrc("application", "add", "zac", "--secret", "never-shown", env=env, cwd=tmp_path)
+    added = await nrc("application", "add", "zac", "--new", "--secret", "never-shown", env=env, cwd=tmp_path)
     assert added.process.returncode == 0
     assert nobody_connected(broker_address) is False, "the command tells the router"
     (tmp_path / "secret.keys").unlink()

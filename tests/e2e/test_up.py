@@ -220,7 +220,7 @@ async def test_what_runs_beside_it_has_loopback_as_it_has(vhost: str, place: Pat
     )
     address = f"127.0.0.1:{free_port()}"
     alone = env | {"NRC_GATEWAY_LISTEN": address}
-    await nrc("application", "add", "afnemer", "--scope", "consumeren", env=env, cwd=place)
+    await nrc("application", "add", "afnemer", "--new", "--scope", "consumeren", env=env, cwd=place)
     header = (await nrc("token", "afnemer", env=env, cwd=place)).out
 
     async with running(*NRC, "up", "--no-demo", env=env, cwd=place) as up:
@@ -302,10 +302,12 @@ async def test_a_process_stops_when_nrc_up_is_gone(vhost: str, place: Path) -> N
 
 async def test_the_demo_says_which_step_failed(place: Path) -> None:
     address = f"127.0.0.1:{free_port()}"
-    run = await nrc("demo", env=environment(NRC_GATEWAY_LISTEN=address, NRC_STATE_DIR="."), cwd=place)
+    env = environment(NRC_GATEWAY_LISTEN=address, NRC_STATE_DIR=".")
+    await nrc("kanaal", "add", "zaken", "--new", env=env, cwd=place)
+    run = await nrc("demo", env=env, cwd=place)
 
     assert run.process.returncode == 3
     assert "  ✗ The demo failed" in run.out
     assert address.rpartition(":")[2] in run.out
-    listed = await nrc("application", "list", "--json", env=environment(NRC_STATE_DIR="."), cwd=place)
+    listed = await nrc("application", "list", "--json", env=env, cwd=place)
     assert json.loads(listed.out) == []

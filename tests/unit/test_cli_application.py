@@ -12,10 +12,15 @@ import pytest
 from schemas.application import Application, Scope
 from store.opening import open_registry
 from store.registry import Changes
-from tests.command import nrc
+from tests.command import make_registry, nrc
 from tests.make import an_abonnement
 
 BOTH = frozenset(Scope)
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path: Path) -> None:
+    make_registry(tmp_path)
 
 
 def registry(folder: Path) -> Changes:
@@ -110,7 +115,7 @@ def test_a_given_secret_is_not_printed(tmp_path: Path, arguments: list[str], std
 @pytest.mark.parametrize("secret", ["", "  ", "\udc80"])
 def test_a_secret_that_is_none(tmp_path: Path, secret: str) -> None:
     assert nrc(tmp_path, "application", "add", "zac", "--secret", secret).code == 2
-    assert not (tmp_path / "registry.db").exists()
+    assert registry(tmp_path).applications == ()
 
 
 @pytest.mark.parametrize("client_id", ["", " ", "a\nb", "\x1b[31m", "x" * 256, "\udc80"])

@@ -21,7 +21,7 @@ SECRET = "never-shown-" * 3
 def state(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     folder.mkdir()
-    assert nrc(folder, "application", "add", "zac", "--secret", SECRET).code == 0
+    assert nrc(folder, "application", "add", "zac", "--new", "--secret", SECRET).code == 0
     return folder
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from uuid import UUID
 
 import click
 import pytest
@@ -27,7 +28,7 @@ from schemas.errors import (
     Unroutable,
     UsageError,
 )
-from tests.command import every_command, nrc
+from tests.command import every_command, make_registry, nrc
 
 COMMANDS = dict(every_command())
 
@@ -167,6 +168,7 @@ def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("url", ["", "amqp://guest:hidden-pw@127.0.0.1:1/,amqp://127.0.0.1:2/"])
 def test_without_a_broker(tmp_path: Path, arguments: list[str], url: str) -> None:
+    make_registry(tmp_path)
     ran = nrc(tmp_path, *arguments, env={"NRC_AMQP_URL": url})
     assert (ran.code, ran.out) == (3, "")
     last = ran.err.splitlines()[-1]
@@ -174,6 +176,48 @@ def test_without_a_broker(tmp_path: Path, arguments: list[str], url: str) -> Non
     assert ("NRC_AMQP_URL is not set" in last) == (not url)
     assert "hidden-pw" not in ran.err
     assert "Traceback" not in ran.err
+
+
+READING = [
+    *("application list", "application revoke x publiceren", "application rotate x", "application remove x"),
+    *("application remove x --with-abonnementen", "token x", "kanaal list", "abonnement list", "queues"),
+    *(f"abonnement {what} {UUID(int=1)}" for what in ("show", "remove", "resume", "suspend", "probe")),
+    *("publish - --url http://127.0.0.1:1", "secrets check", "secrets rotate", "demo"),
+]
+
+
+@pytest.mark.parametrize("state", [".", "var"])
+@pytest.mark.parametrize("command", READING)
+def test_a_command_elsewhere_makes_nothing(tmp_path: Path, command: str, state: str) -> None:
+    ran = nrc(tmp_path, *command.split(), env={"NRC_STATE_DIR": state}, stdin=b"{}")
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith(f"nrc: there is no registry {(tmp_path / state / 'registry.db').absolute()}: run ")
+    assert "NRC_STATE_DIR" in line
+    assert "--new" not in line, "it makes none"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["application add x", "kanaal add x"])
+def test_a_command_that_adds_makes_a_registry_when_it_is_told_so(tmp_path: Path, command: str) -> None:
+    elsewhere = {"NRC_STATE_DIR": "var"}
+    ran = nrc(tmp_path, *command.split(), env=elsewhere)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"nrc: there is no registry {tmp_path}/var/registry.db: run ")
+    assert "--new" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+    ran = nrc(tmp_path, *command.split(), "--new", env=elsewhere)
+    assert ran.code == 0
+    assert ran.err.splitlines()[0] == f"made a new registry: {tmp_path}/var/registry.db"
+    ran = nrc(tmp_path, *command.split()[:2], "y", "--new", env=elsewhere)
+    assert (ran.code, "registry: " in ran.err) == (0, False)
+
+
+def test_an_empty_registry_is_told_of(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    ran = nrc(tmp_path, "application", "list")
+    assert (ran.code, ran.err.splitlines()[0]) == (0, f"this registry is empty: {tmp_path}/registry.db")
 
 
 def test_a_registry_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -185,7 +229,7 @@ def test_a_registry_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_a_registry_that_is_too_new(tmp_path: Path) -> None:
-    nrc(tmp_path, "kanaal", "list")
+    make_registry(tmp_path)
     with sqlite3.connect(tmp_path / "registry.db") as connection:
         connection.execute("INSERT INTO _sqlite_migrations VALUES (99, 'registry', '0099_later', '')")
     connection.close()
@@ -201,8 +245,10 @@ def test_health_without_anything(tmp_path: Path) -> None:
         "gateway": False,
         "broker": False,
         "router": False,
-        "registry": True,
+        "registry": False,
     }
+    assert list(tmp_path.iterdir()) == []
+    make_registry(tmp_path)
     plain = nrc(tmp_path, "health", env={"NRC_GATEWAY_LISTEN": "127.0.0.1:1"})
     assert plain.code == 3
     assert [line.split()[:2] for line in plain.out.splitlines()[1:]] == [
@@ -215,7 +261,7 @@ def test_health_without_anything(tmp_path: Path) -> None:
 
 def test_publish_to_no_gateway(tmp_path: Path) -> None:
     """Said once, and not once for each line."""
-    nrc(tmp_path, "application", "add", "zac", "--scope", "publiceren")
+    nrc(tmp_path, "application", "add", "zac", "--new", "--scope", "publiceren")
     ran = nrc(tmp_path, "publish", "-", "--url", "http://127.0.0.1:1", stdin=b'{"a":1}\n{"a":2}\n')
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.startswith("nrc: no gateway at http://127.0.0.1:1/api/v1/notificaties: Connection refused")
@@ -228,6 +274,7 @@ def test_publish_as_whom(tmp_path: Path) -> None:
         assert ran.code == 2
         return ran.err
 
+    make_registry(tmp_path)
     assert "nrc application add ID --scope publiceren" in publish()
     nrc(tmp_path, "application", "add", "consumer", "--scope", "consumeren")
     assert "nrc application add ID --scope publiceren" in publish()

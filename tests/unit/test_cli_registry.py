@@ -14,8 +14,13 @@ import pytest
 from schemas.abonnement import Abonnement, Hold, State
 from store.opening import open_registry
 from store.registry import Changes, LastFailure
-from tests.command import nrc
+from tests.command import make_registry, nrc
 from tests.make import a_kanaal, an_abonnement
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path: Path) -> None:
+    make_registry(tmp_path)
 
 
 def look(folder: Path) -> Changes:
@@ -86,7 +91,7 @@ def test_a_kanaal_that_breaks_the_rules(tmp_path: Path, arguments: list[str], fi
     ran = nrc(tmp_path, "kanaal", "add", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert [line.split(": ")[1] for line in ran.err.splitlines()] == fields
-    assert not (tmp_path / "registry.db").exists()
+    assert look(tmp_path).kanalen == ()
 
 
 def test_a_kanaal_that_is_there(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ KEYS = [Fernet.generate_key().decode() for _ in range(2)]
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    nrc(tmp_path, "application", "add", "zac", "--secret", "never-shown-" * 3)
+    nrc(tmp_path, "application", "add", "zac", "--new", "--secret", "never-shown-" * 3)
     return tmp_path
 
 

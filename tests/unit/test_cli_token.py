@@ -24,7 +24,7 @@ BOTH = frozenset(Scope)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     add = ("application", "add", "--secret", SECRET)
-    nrc(tmp_path, *add, "zac", "--scope", "publiceren", "--scope", "consumeren")
+    nrc(tmp_path, *add, "zac", "--new", "--scope", "publiceren", "--scope", "consumeren")
     nrc(tmp_path, *add, "old", "--scopes-from-token")
     return tmp_path
 

@@ -97,6 +97,27 @@ def test_the_operators_page_has_no_line_that_is_never_logged() -> None:
     assert documented_events() <= events().keys()
 
 
+def texts() -> Iterator[str]:
+    """Every text in the code, what is put into it as `…`."""
+    for _, tree in sources():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_what_commands_say_is_quoted_as_they_say_it() -> None:
+    section = OPERATIONS.partition("## What commands say")[2].partition("\n## ")[0]
+    said = "\n".join(texts())
+    for quoted in (span for cell in first_cells(section) for span in spans(cell)):
+        # A line may be put together of several texts, between which is a stop.
+        for part in re.split(rf"…|{names.UNDELIVERABLE}|[.;] ", quoted):
+            assert part.strip() in said, quoted
+
+
 COMMANDS = dict(every_command())
 
 
