@@ -92,9 +92,12 @@ class Node:
         """advanced.config, for what rabbitmq.conf has no word for."""
         # Messages that found no way out of a wait queue (somebody deleted nrc.return) are tried again after
         # this many milliseconds. RabbitMQ's own three minutes hold up every retry behind them.
-        # The other is RabbitMQ's default, and given so that `mend_message_stores` knows it.
+        # The prefetch: how many messages may be on their way out of one wait queue. With RabbitMQ's own 32,
+        # retries for one queue that takes nothing (it has no leader) hold up everybody's.
+        # The last is RabbitMQ's default, and given so that `mend_message_stores` knows it.
         return (
             "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000},\n"
+            "           {dead_letter_worker_consumer_prefetch, 512},\n"
             f"           {{queue_index_segment_entry_count, {_SEGMENT_ENTRIES}}}]}}].\n"
         )
 

@@ -27,6 +27,7 @@ from schemas.errors import BrokerUnavailable, Unroutable
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
 MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
 OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
+LATE = 0.5  # seconds; a time-out that is noticed so much too late says more of this process than of RabbitMQ
 REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
 
 
@@ -79,6 +80,9 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
         self._channels: set[AbstractChannel] = set()  # open, being opened or being closed
         self._want_room = 0
+        self._confirmed = (
+            0.0  # when the youngest message that RabbitMQ confirmed began, by the monotonic clock
+        )
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -147,7 +151,7 @@ class Publisher:
             done.set()
 
     async def _publish(self, message: Outgoing) -> None:
-        lane = None
+        lane, began = None, monotonic()
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
                 lane = self._lanes.get(message.exchange) or await self._open(message.exchange)
@@ -165,6 +169,7 @@ class Publisher:
                         message.routing_key,
                         mandatory=self._mandatory,
                     )
+                    self._confirmed = max(self._confirmed, began)
                 finally:
                     lane.busy -= 1
                     if lane.retired:
@@ -172,7 +177,7 @@ class Publisher:
                     elif not lane.busy:
                         self._room.set()
         except TimeoutError:
-            self.link.abort()
+            self._unconfirmed(message.exchange, lane, began=began)
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
         except asyncio.CancelledError:
             # Of a channel that was being opened, or by the client library when the connection is lost: only
@@ -191,6 +196,20 @@ class Publisher:
             if isinstance(reason, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
             raise BrokerUnavailable(describe(reason)) from error
+
+    def _unconfirmed(self, exchange: str, lane: _Lane | None, *, began: float) -> None:
+        """Let nothing of a message without a confirm go out later, and disturb as few others as that allows.
+
+        Where RabbitMQ confirmed a message that began later, it has this one too, since they go out in order:
+        its queue hangs (it has no leader), and only the channel of its exchange is given up. The same when
+        this process was late itself: the confirm may lie in the socket. Else the connection is cut.
+        """
+        late = monotonic() - began > CONFIRM_TIMEOUT + LATE
+        works = self._confirmed > began or (late and self.link.all_sent)
+        if lane is None or not works:
+            self.link.abort()
+        elif self._lanes.get(exchange) is lane:
+            self._give_up(exchange, lane)
 
     def _retire(self, exchange: str, lane: _Lane | None) -> None:
         """The next publish opens another channel.

@@ -287,6 +287,15 @@ class Link:
             self.abort()
         self._transport = None
 
+    @property
+    def all_sent(self) -> bool:
+        """Whether nothing that was written to the connection waits in this process to be sent."""
+        transport = getattr(self.connection, "transport", None)
+        if transport is None or self._transport is None or self._transport.writer is None:
+            return False
+        unsent: int = self._transport.writer.transport.get_write_buffer_size()
+        return not unsent and bool(transport.connection.write_queue.empty())
+
     def abort(self) -> None:
         """Cut the connection without flushing: nothing that is still unsent goes out later."""
         if self._transport is not None and self._transport.writer is not None:

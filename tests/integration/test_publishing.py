@@ -18,10 +18,13 @@ from router import names
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
+from schemas.abonnement import Abonnement
 from schemas.errors import BrokerError, BrokerUnavailable, Unroutable
 from tests.broker import Broker
 from tests.chaos.proxy import Proxy
 from tests.eventually import eventually
+from tests.integration.conftest import Running
+from tests.integration.delivering import delivering
 
 
 @asynccontextmanager
@@ -218,3 +221,65 @@ async def test_more_exchanges_than_rabbitmq_allows_channels(broker: Broker, vhos
 
 async def several(publisher: Publisher, exchange: str, *, count: int) -> list[type[BrokerError] | None]:
     return [await outcome(publisher, exchange, number) for number in range(count)]
+
+
+async def test_a_queue_that_hangs_disturbs_no_other_exchange(broker: Broker, vhost: str) -> None:
+    """RabbitMQ confirms nothing that goes to a queue without a leader; here its process is suspended."""
+    if broker.private is None:
+        pytest.skip("a queue can be suspended on a private node only")
+    async with publishing(vhost, mandatory=False) as (publisher, channel):
+        for name in ("hung", "good"):
+            exchange = await channel.declare_exchange(name, "fanout")
+            queue = await channel.declare_queue(name, arguments={"x-queue-type": "quorum"}, durable=True)
+            await queue.bind(exchange)
+            assert await outcome(publisher, name, 0) is None
+        connection = publisher.link.connection
+        process = f"'{URL(vhost).path.removeprefix('/')}_hung'"
+        await broker.eval(f"sys:suspend({process}).")
+        try:
+            hung = asyncio.gather(*(outcome(publisher, "hung", number) for number in range(20)))
+            found = []
+            while not hung.done():
+                found.append(await outcome(publisher, "good", len(found)))
+            assert Counter(await hung) == {BrokerUnavailable: 20}
+            found += await several(publisher, "good", count=20)
+            assert Counter(found) == {None: len(found)}
+            assert publisher.link.connection is connection
+        finally:
+            await broker.eval(f"sys:resume({process}).")
+
+        async def taken() -> bool:
+            return await outcome(publisher, "hung", 1) is None
+
+        await eventually(taken)
+        assert publisher.link.connection is connection
+
+
+async def test_retries_for_a_queue_that_hangs_hold_up_no_others(broker: Broker, router: Running) -> None:
+    """They all come out of one wait queue. More hang than RabbitMQ's own 32 that it has under way at once."""
+    if broker.private is None:
+        pytest.skip("a queue can be suspended on a private node only")
+    vhost = URL(router.settings.amqp_url[0]).path.removeprefix("/")
+    async with delivering(router) as setting:
+        hung, good = await setting.subscribe(), await setting.subscribe()
+        process = f"'{vhost}_{names.abonnement_queue(hung.uuid)}'"
+
+        async def wait(abonnement: Abonnement, count: int) -> None:
+            key = names.abonnement_queue(abonnement.uuid)
+            await asyncio.gather(
+                *(
+                    setting.publisher.publish(Outgoing(names.wait_queue(1), key, b"{}", f"{key}-{number}"))
+                    for number in range(count)
+                )
+            )
+
+        await wait(hung, 1)  # who first publishes to a queue asks it first, and RabbitMQ waits for that
+        await eventually(lambda: setting.depth_is(hung, 1))
+        await broker.eval(f"sys:suspend({process}).")
+        try:
+            await wait(hung, 100)
+            await wait(good, 1)
+            await eventually(lambda: setting.depth_is(good, 1), within=20)
+        finally:
+            await broker.eval(f"sys:resume({process}).")
+        await eventually(lambda: setting.depth_is(hung, 101), within=20)
