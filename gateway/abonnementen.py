@@ -18,7 +18,7 @@ from aiohttp import web
 from gateway.answers import json_answer
 from gateway.callback_check import callback_faults
 from gateway.checks import group_faults, parse, scheme_faults
-from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.requests import CALLBACK_URL, must_accept_json, read_json_body, read_query
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
 from runtime.log import logger
@@ -64,7 +64,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
     client = await gateway.authorise(request, Scope.CONSUMEREN)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        data = await _body(request, gateway)
         await gateway.catalogue.refresh()
         asked = _parse(gateway, data)
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
@@ -88,7 +88,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
     _must_own(client, abonnement)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        data = await _body(request, gateway)
         named = set(data) if request.method == "PATCH" and isinstance(data, dict) else None
         asked = _parse(gateway, data if named is None else {**_stored(abonnement), **data}, named=named)
         checked = named is None or _wants_check(abonnement, asked, named)
@@ -153,6 +153,14 @@ def _stored(abonnement: Abonnement) -> dict[str, Any]:
         "auth": abonnement.auth,
         "kanalen": _groups_json(abonnement),
     }
+
+
+async def _body(request: web.Request, gateway: Gateway) -> Any:
+    """What the body holds; its callbackUrl is noted for the log."""
+    _, data = await read_json_body(request, limit=gateway.settings.max_body)
+    if isinstance(data, dict) and isinstance(url := data.get("callbackUrl"), str):
+        request[CALLBACK_URL] = url
+    return data
 
 
 async def _existing(request: web.Request, gateway: Gateway) -> Abonnement:

@@ -60,7 +60,7 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = web.Response(status=400)  # for nobody
     except Exception as error:  # the outermost of the two loops: here it is logged and answered
         root = root_url(request, gateway.settings)
-        answer = answer_for(error, method=request.method, path=request.path, root=root)
+        answer = answer_for(error, request, root=root)
     answer.headers[VERSION_HEADER] = API_VERSION
     make_safe(answer.headers, https=root_is_https(request, gateway.settings))
     return answer

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from gateway.answers import API_VERSION, VERSION_HEADER
+from gateway.requests import who_asks
 from runtime.log import Occasional, logger
 from schemas.errors import (
     APIException,
@@ -106,27 +107,30 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
     return answer
 
 
-def answer_for(error: BaseException, *, method: str, path: str, root: str) -> web.Response:
-    """The answer for an exception, after it was logged with what an operator needs and no value sent."""
+def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
+    """The answer for an exception, after it was logged with what an operator needs to find who and why."""
     problem = problem_of(error)
     instance = f"urn:uuid:{uuid4()}"
-    facts = {
-        "status": problem.status,
-        "code": problem.code,
-        "method": method,
-        "path": path,
-        "instance": instance,
-    }
-    if isinstance(problem, ValidationError):
-        facts["fields"] = ", ".join(f"{param.name}: {param.code}" for param in problem.invalid_params[:20])
+    facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
     if isinstance(problem, APIException):
-        log.error("request failed", exc_info=error, **facts)
+        log.error("request failed", exc_info=error, **facts, **who_asks(request))
     elif isinstance(problem, ServiceUnavailable | Throttled):
         if times := _unavailable.due():
-            log.warning("request refused", reason=str(error), times=times, **facts)
+            log.warning("request refused", reason=str(error), times=times, **facts, **who_asks(request))
     else:
-        log.info("request refused", **facts)
+        log.info("request refused", **_reason(problem), **facts, **who_asks(request))
     return problem_answer(problem, root=root, instance=instance)
+
+
+def _reason(problem: Problem) -> dict[str, str]:
+    """Why, in the words of the answer; of a validation error its first fields."""
+    if not isinstance(problem, ValidationError):
+        return {"reason": problem.detail}
+    params = problem.invalid_params
+    return {
+        "fields": ", ".join(f"{param.name}: {param.code}" for param in params[:20]),
+        "reason": " ".join(f"{param.name[:100]}: {param.reason[:300]}" for param in params[:3]),
+    }
 
 
 def _printable(text: str) -> str:

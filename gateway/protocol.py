@@ -157,12 +157,7 @@ class Protocol(web.RequestHandler):
             return resp, True
 
     def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
-        answer = answer_for(
-            error,
-            method=request.method,
-            path=request.path,
-            root=root_url(request, self._gateway.settings),
-        )
+        answer = answer_for(error, request, root=root_url(request, self._gateway.settings))
         make_safe(answer.headers, https=root_is_https(request, self._gateway.settings))
         return answer
 

@@ -19,7 +19,7 @@ from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
 from router.publishing import ExchangeMissing
 from router.routing import route
-from runtime.log import logger
+from runtime.log import logger, without_secrets
 from schemas.application import Scope
 from schemas.errors import ValidationError
 from schemas.jsontext import read_json
@@ -45,7 +45,15 @@ async def create_notificatie(request: web.Request) -> web.Response:
             kanaal, notificatie = await _check(gateway, body, now=now)
             message_id = str(uuid4())
             await _publish(gateway, kanaal, notificatie, message_id=message_id, accepted_at=now)
-    log.info("accepted", notificatie=message_id, kanaal=kanaal.naam, client=client.client_id)
+    log.info(
+        "accepted",
+        notificatie=message_id,
+        kanaal=kanaal.naam,
+        client=client.client_id,
+        hoofdObject=without_secrets(notificatie.hoofd_object),
+        resource=notificatie.resource,
+        actie=notificatie.actie,
+    )
     return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})
 
 

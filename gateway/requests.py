@@ -16,6 +16,8 @@ from typing import Any
 from aiohttp import StreamReader, web
 from yarl import URL
 
+from gateway.tokens import claimed_client
+from runtime.log import without_secrets
 from runtime.settings import Network, Settings
 from schemas.errors import (
     InvalidParam,
@@ -28,11 +30,16 @@ from schemas.errors import (
 from schemas.fields import NON_FIELD
 from schemas.jsontext import read_json
 
+CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
+"""The callbackUrl that a request has, for the log."""
 BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
 _QVALUE = re.compile(r"q\s*=\s*([0-9.]+)", re.IGNORECASE)
+
+
+MAX_CLIENT = 200  # characters of a client_id in the log; anyone may claim any
 
 
 class ClientGone(Exception):
@@ -147,6 +154,18 @@ def _not_counted(size: int) -> None:
 
 def _too_large(limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"De body is groter dan {limit} bytes.")
+
+
+def who_asks(request: web.BaseRequest) -> dict[str, str]:
+    """What a log line says of a request: whose it is, as its token claims, from where, and on what."""
+    known = {
+        "method": request.method,
+        "path": request.path,
+        "remote": request.remote or "",
+        "client": claimed_client(request.headers.get("Authorization"))[:MAX_CLIENT],
+        "callbackUrl": without_secrets(request.get(CALLBACK_URL, "")),
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def root_url(request: web.BaseRequest, settings: Settings) -> str:

@@ -86,6 +86,15 @@ def bearer(header: str) -> str:
     return token.strip()
 
 
+def claimed_client(header: str | None) -> str:
+    """The client that an Authorization header names, whether or not it is true; "" when it names none."""
+    try:
+        decoded = _decode(bearer(header or ""))
+        return _client_id(decoded[0], decoded[1], legacy=True)
+    except PermissionDenied:
+        return ""
+
+
 def verify(
     token: str, applications: Mapping[str, Application], *, now: float, settings: Settings
 ) -> Credentials:

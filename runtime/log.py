@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import MutableMapping
@@ -23,6 +24,8 @@ MAX_VALUE = 2000
 MAX_TRACEBACK = 20_000
 _COLLECTIONS = (list, tuple, dict, set, frozenset, bytes)
 _SECRET_WORDS = ("auth", "secret", "token", "password")
+_USERINFO = re.compile(r"//[^?#]*@")  # as far as the last @: a password may hold a / that was not escaped
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 
 
 def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -145,6 +148,11 @@ def _json(event: Any, **_: Any) -> str:
         return orjson.dumps(event, default=str).decode()
     except orjson.JSONEncodeError:  # half a surrogate, which a client may have put in a name
         return json.dumps(event, default=str)
+
+
+def without_secrets(url: str) -> str:
+    """A URL as a log line may show it: no user or password, no query, no fragment. Takes any text."""
+    return _USERINFO.sub("//***@", _AFTER_PATH.sub("?…", url))
 
 
 class Occasional:

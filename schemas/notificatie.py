@@ -63,6 +63,7 @@ class Notificatie:
     actie: str
     kenmerken: dict[str, str]
     body: bytes
+    hoofd_object: str = ""
 
 
 def check_notificatie(
@@ -83,6 +84,7 @@ def check_notificatie(
             actie=request.actie,
             kenmerken=request.kenmerken,
             body=_outgoing(body, data, request),
+            hoofd_object=request.hoofd_object,
         ),
         [],
     )

@@ -89,11 +89,16 @@ async def test_no_secret_gets_into_a_log(
         await api.patch(url, {"auth": "Token fout-geheim\n"}, auth=auth)
         await api.post("/notificaties", message(naam, kenmerken={"bsn": "zaak-geheim"}), auth=auth)
         await api.post("/notificaties", message("x", kenmerken={"bsn": "zaak-geheim"}), auth=auth)
+        hidden = "https://ik:geheim@example.nl/hier?sleutel=geheim"
+        await api.post("/abonnement", {**sent, "callbackUrl": hidden}, auth=auth)
         for refused in (token(secret="geheim-fout"), token("wie"), "Basic geheim", "Bearer geheim"):
             await api.get("/kanaal", auth=refused)
         await api.delete(url, auth=auth)
     written = caplog.text + "".join(capsys.readouterr())
     assert "accepted" in written
+    assert message("x")["hoofdObject"] in written
+    assert "https://***@example.nl/hier?…" in written
+    assert "wie" in written, "a client that nobody knows"
     assert "abonnement added" in written
     assert "request refused" in written
     for secret in ("geheim", auth.split()[1], auth.split(".")[2], "edieb"):

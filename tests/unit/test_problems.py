@@ -9,11 +9,14 @@ from uuid import UUID
 import pytest
 import structlog
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from gateway.problems import answer_for, problem_answer, problem_of
+from gateway.requests import CALLBACK_URL
 from router.publishing import ExchangeMissing
 from schemas import errors
 from schemas.errors import InvalidParam, Problem, ValidationError
+from tests.tokens import token
 
 ROOT = "https://nrc.example.nl"
 
@@ -51,7 +54,7 @@ ROOT = "https://nrc.example.nl"
     ],
 )
 def test_what_an_exception_is(error: Exception, status: int, code: str, name: str) -> None:
-    answer = answer_for(error, method="GET", path="/x", root=ROOT)
+    answer = answer_for(error, make_mocked_request("GET", "/x"), root=ROOT)
     assert answer.status == status
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["API-version"] == "1.0.1"
@@ -86,14 +89,15 @@ def test_invalid_params() -> None:
 
 
 def test_the_allowed_methods_are_told() -> None:
-    answer = answer_for(web.HTTPMethodNotAllowed("PUT", ["POST", "GET"]), method="PUT", path="/x", root=ROOT)
+    error = web.HTTPMethodNotAllowed("PUT", ["POST", "GET"])
+    answer = answer_for(error, make_mocked_request("PUT", "/x"), root=ROOT)
     assert answer.headers["Allow"] == "GET, POST"
 
 
 def test_a_fault_of_ours_is_in_the_log_under_its_instance() -> None:
     error = ZeroDivisionError("waarom")
     with structlog.testing.capture_logs() as lines:
-        answer = answer_for(error, method="GET", path="/x", root=ROOT)
+        answer = answer_for(error, make_mocked_request("GET", "/x"), root=ROOT)
     (line,) = lines
     assert isinstance(answer.body, bytes)
     assert line["instance"] == json.loads(answer.body)["instance"]
@@ -103,9 +107,29 @@ def test_a_fault_of_ours_is_in_the_log_under_its_instance() -> None:
 
 def test_a_refusal_is_logged_without_what_was_sent() -> None:
     error = ValidationError([InvalidParam("auth", "invalid", "reden")])
+    headers = {"Authorization": token("iemand", secret="een-geheim")}
+    request = make_mocked_request("POST", "/x?t=geheim", headers=headers).clone(remote="10.1.2.3")
+    request[CALLBACK_URL] = "https://ik:ge/geheim@example.nl:8443/hook?token=geheim#geheim"
     with structlog.testing.capture_logs() as lines:
-        answer_for(error, method="POST", path="/x", root=ROOT)
+        answer_for(error, request, root=ROOT)
     (line,) = lines
     assert line["fields"] == "auth: invalid"
+    assert line["reason"] == "auth: reden"
     assert line["log_level"] == "info"
+    assert (line["method"], line["path"], line["remote"]) == ("POST", "/x", "10.1.2.3")
+    assert line["client"] == "iemand", "as the token claims, whoever signed it"
+    assert line["callbackUrl"] == "https://***@example.nl:8443/hook?…"
+    assert "geheim" not in str(line)
     assert problem_of(error) is error
+
+
+@pytest.mark.parametrize(
+    "header", [None, "Basic geheim", "Bearer geheim", "Bearer a.b.c", "Bearer " + "x" * 20_000]
+)
+def test_who_cannot_be_told_is_left_out_of_the_log(header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    with structlog.testing.capture_logs() as lines:
+        answer_for(errors.PermissionDenied(), make_mocked_request("GET", "/x", headers=headers), root=ROOT)
+    assert lines[0]["reason"] == errors.PermissionDenied.title
+    assert "client" not in lines[0]
+    assert "callbackUrl" not in lines[0]
