@@ -84,11 +84,11 @@ class Deliverer:
             await self._settle.wait_on(delivery)
             return
         succeeded = False
-        await self._slow_start.enter(delivery.abonnement)
+        gate = await self._slow_start.enter(delivery.abonnement)
         try:
             succeeded = await self._attempt(delivery)
         finally:
-            self._slow_start.leave(delivery.abonnement, succeeded=succeeded)
+            self._slow_start.leave(gate, succeeded=succeeded)
 
     async def _attempt(self, delivery: Delivery) -> bool:
         """Whether the callback took it."""

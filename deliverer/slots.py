@@ -46,9 +46,9 @@ class Slots:
         self._taken[host] -= 1
         if not self._taken[host]:
             del self._taken[host]
-        turn = next((name for name in self._waiting if self._fits(name)), None)
-        if turn is not None:
-            self._serve(turn)
+        for name in [name for name in self._waiting if self._fits(name)]:
+            if self._serve(name):
+                return
 
     def close(self) -> None:
         """Send everyone who waits away."""
@@ -66,14 +66,18 @@ class Slots:
         self._free -= 1
         self._taken[host] = self._taken.get(host, 0) + 1
 
-    def _serve(self, host: str) -> None:
-        """Give a place to the first who waits for this host, and put the host at the end of the row."""
+    def _serve(self, host: str) -> bool:
+        """Give a place to the first who waits for this host, and put the host at the end of the row.
+
+        False when nobody does any more: those in the row were cancelled, and did not run since.
+        """
         waiting = self._waiting.pop(host)
-        # A place that is done was cancelled, and takes itself out of the row in a moment.
-        place = next((place for place in waiting if not place.done()), None)
-        if place is not None:
-            waiting.remove(place)
-            self._occupy(host)
-            place.set_result(True)
-        if waiting:
-            self._waiting[host] = waiting
+        while waiting:
+            place = waiting.popleft()
+            if not place.done():
+                self._occupy(host)
+                place.set_result(True)
+                if waiting:
+                    self._waiting[host] = waiting
+                return True
+        return False

@@ -12,7 +12,10 @@ from uuid import UUID
 
 
 @dataclass(slots=True)
-class _Gate:
+class Gate:
+    """What the messages of one abonnement go through, since it was released."""
+
+    abonnement: UUID
     room: int = 1
     inside: int = 0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
@@ -23,11 +26,11 @@ class SlowStart:
 
     def __init__(self, full: int) -> None:
         self._full = full
-        self._gates: dict[UUID, _Gate] = {}
+        self._gates: dict[UUID, Gate] = {}
 
     def begin(self, abonnement: UUID) -> None:
         """From now on one request at a time."""
-        self._gates.setdefault(abonnement, _Gate())
+        self._gates.setdefault(abonnement, Gate(abonnement))
 
     def end(self, abonnement: UUID) -> None:
         """Let all through that wait: it is held again, changed or gone, and they see so for themselves."""
@@ -41,33 +44,33 @@ class SlowStart:
         for abonnement in list(self._gates):
             self.end(abonnement)
 
-    async def enter(self, abonnement: UUID) -> None:
-        """Return when it is this message's turn; `leave` after it, whatever happened."""
+    async def enter(self, abonnement: UUID) -> Gate | None:
+        """Return when it is this message's turn; `leave` what it gives after it, whatever happened."""
         gate = self._gates.get(abonnement)
         if gate is None:
-            return
+            return None
         if gate.inside < gate.room:
             gate.inside += 1
-            return
+            return gate
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         gate.waiting.append(place)
         try:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.leave(abonnement, succeeded=False)  # its turn came in the same moment
+                self.leave(gate, succeeded=False)  # its turn came in the same moment
             raise
+        return gate
 
-    def leave(self, abonnement: UUID, *, succeeded: bool) -> None:
-        """A message has had its turn."""
-        gate = self._gates.get(abonnement)
-        if gate is None:
-            return
-        gate.inside = max(0, gate.inside - 1)  # it may have come in before there was a gate
+    def leave(self, gate: Gate | None, *, succeeded: bool) -> None:
+        """A message has had its turn, at the gate that `enter` gave."""
+        if gate is None or self._gates.get(gate.abonnement) is not gate:
+            return  # there is none any more, or another, which it did not come through
+        gate.inside -= 1
         if succeeded:
             gate.room *= 2
         if gate.room >= self._full:
-            self.end(abonnement)
+            self.end(gate.abonnement)
             return
         while gate.inside < gate.room and gate.waiting:
             place = gate.waiting.popleft()

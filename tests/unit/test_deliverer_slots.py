@@ -89,6 +89,31 @@ async def test_a_place_given_to_one_who_is_cancelled_is_not_lost() -> None:
     assert await asyncio.wait_for(next_one, 1)
 
 
+async def test_a_place_goes_past_a_host_for_which_nobody_waits_any_more() -> None:
+    slots = Slots(1)
+    assert await slots.take("a")
+    cancelled, next_one = start(slots.take("b")), start(slots.take("c"))
+    await settle()
+    cancelled.cancel()  # it stands in the row until it runs
+    slots.give("a")
+    assert await asyncio.wait_for(next_one, 1)
+    assert cancelled.cancelled()
+    slots.give("c")
+    assert await asyncio.wait_for(slots.take("b"), 1)
+
+
+async def test_nobody_waits_behind_one_who_is_cancelled_for_a_place_that_is_free() -> None:
+    slots = Slots(4)
+    assert await slots.take("a")
+    assert await slots.take("a")
+    cancelled = start(slots.take("a"))
+    await settle()
+    cancelled.cancel()
+    slots.give("a")
+    async with asyncio.timeout(1):
+        assert await slots.take("a")
+
+
 async def test_who_is_cancelled_while_waiting_leaves_the_row() -> None:
     slots = Slots(2)
     assert await slots.take("a")

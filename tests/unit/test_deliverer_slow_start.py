@@ -7,22 +7,27 @@ from uuid import uuid4
 
 import pytest
 
-from deliverer.slow_start import SlowStart
+from deliverer.slow_start import Gate, SlowStart
 
 ONE, OTHER = uuid4(), uuid4()
 
 
 class Crowd:
-    """Messages that want to go through, each a task; `inside` are those that are through."""
+    """Messages that want to go through, each a task; `inside` are those that came through, in order."""
 
     def __init__(self, slow_start: SlowStart, count: int) -> None:
         self.inside: list[int] = []
+        self._gates: list[Gate | None] = []
         self._slow_start = slow_start
         self.tasks = [asyncio.create_task(self._go(number)) for number in range(count)]
 
     async def _go(self, number: int) -> None:
-        await self._slow_start.enter(ONE)
+        self._gates.append(await self._slow_start.enter(ONE))
         self.inside.append(number)
+
+    def leave(self, *, succeeded: bool) -> None:
+        """The one that is through for longest is done."""
+        self._slow_start.leave(self._gates.pop(0), succeeded=succeeded)
 
     async def come_in(self) -> int:
         """How many are through when nothing more happens."""
@@ -44,7 +49,7 @@ async def test_all_else_passes_at_once() -> None:
     slow_start.begin(OTHER)
     crowd = Crowd(slow_start, 100)
     assert await crowd.come_in() == 100
-    slow_start.leave(ONE, succeeded=True)
+    crowd.leave(succeeded=True)
 
 
 async def test_each_success_doubles_and_a_failure_does_not() -> None:
@@ -52,13 +57,13 @@ async def test_each_success_doubles_and_a_failure_does_not() -> None:
     slow_start.begin(ONE)
     crowd = Crowd(slow_start, 100)
     assert await crowd.come_in() == 1
-    slow_start.leave(ONE, succeeded=False)
+    crowd.leave(succeeded=False)
     assert await crowd.come_in() == 2  # one in the place of the other
-    slow_start.leave(ONE, succeeded=True)
+    crowd.leave(succeeded=True)
     assert await crowd.come_in() == 4  # two at once
-    slow_start.leave(ONE, succeeded=True)
+    crowd.leave(succeeded=True)
     assert await crowd.come_in() == 7  # one is still inside: three more
-    slow_start.leave(ONE, succeeded=True)
+    crowd.leave(succeeded=True)
     assert await crowd.come_in() == 100  # eight would be all of them
     assert crowd.inside == sorted(crowd.inside)
 
@@ -83,8 +88,31 @@ async def test_whoever_is_cancelled_keeps_no_place() -> None:
     assert await crowd.come_in() == 1
     crowd.tasks[1].cancel()
     # In one moment: the place is given to the third, and the third is cancelled.
-    slow_start.leave(ONE, succeeded=False)
+    crowd.leave(succeeded=False)
     crowd.tasks[2].cancel()
     assert await crowd.come_in() == 2
     assert crowd.inside == [0, 3]
     await crowd.close()
+
+
+async def test_whoever_came_through_a_former_gate_makes_no_room_in_the_new_one() -> None:
+    slow_start = SlowStart(50)
+    before = Crowd(slow_start, 1)  # when there was no gate
+    assert await before.come_in() == 1
+    slow_start.begin(ONE)
+    former = Crowd(slow_start, 3)
+    assert await former.come_in() == 1
+    # In one moment: held again, released again, and one that was let through by that is cancelled.
+    slow_start.end(ONE)
+    slow_start.begin(ONE)
+    former.tasks[1].cancel()
+    now = Crowd(slow_start, 5)
+    assert await former.come_in() == 2
+    assert await now.come_in() == 1
+    before.leave(succeeded=True)
+    former.leave(succeeded=False)
+    former.leave(succeeded=True)
+    assert await now.come_in() == 1
+    now.leave(succeeded=True)
+    assert await now.come_in() == 3
+    await now.close()
