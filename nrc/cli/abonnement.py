@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from nrc.cli import acts
 from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
 from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, yes_option
@@ -126,6 +127,7 @@ async def _remove(settings: Settings, uuids: tuple[UUID, ...], *, keep: bool) ->
             _known(opened, uuid)
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
+                acts.tell(settings, "abonnement removed", abonnement=uuid, waiting=acts.waiting(keep=keep))
                 click.echo(f"{uuid} removed")
     waited = Waited()
 
@@ -154,6 +156,7 @@ async def _resume(settings: Settings, uuids: tuple[UUID, ...]) -> None:
         for uuid in uuids:
             if await opened.registry.set_state(uuid, State.ACTIVE, "") is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
+            acts.tell(settings, "abonnement resumed", abonnement=uuid)
             click.echo(f"{uuid} active")
     await _apply(settings, uuids)
 
@@ -174,6 +177,7 @@ async def _suspend(settings: Settings, uuids: tuple[UUID, ...], reason: str) -> 
         for uuid in uuids:
             if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
+            acts.tell(settings, "abonnement suspended", abonnement=uuid, reason=reason)
             click.echo(f"{uuid} suspended")
     await _announce(settings)
 
@@ -198,6 +202,8 @@ async def _probe(settings: Settings, uuids: tuple[UUID, ...]) -> None:
             changed = await opened.registry.set_hold(
                 each.uuid, now, each.state_reason, before=each.hold, callback_url=each.callback_url
             )
+            if changed:
+                acts.tell(settings, "probe asked for", abonnement=each.uuid)
             click.echo(f"{each.uuid} {'to be probed now' if changed else 'was probed or changed just now'}")
     await _announce(settings)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nrc.cli import reading
+from nrc.cli import acts, reading
 from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.removing import (
     Waited,
@@ -86,6 +86,13 @@ async def _add(settings: Settings, application: Application, *, new: bool) -> No
         except Conflict as error:
             again = f"`nrc application rotate {application.client_id}`"
             raise Conflict(f"{error} A new secret: {again}.") from error
+    acts.tell(
+        settings,
+        "application added",
+        application=application.client_id,
+        scopes=_scopes(application),
+        label=application.label or None,
+    )
     await tell_processes(settings, lambda router: router.announce())
 
 
@@ -165,6 +172,8 @@ async def _set_scopes(
             client_id,
             lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
         )
+    act = "scopes granted" if add else "scopes revoked"
+    acts.tell(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_scopes(changed))
     await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -205,7 +214,14 @@ async def _remove(
             advice = " Add --with-abonnementen, or --give-to ID."
             undecided = owned and not with_abonnementen and give_to is None
             raise Conflict(f"{error}{advice if undecided else ''}") from error
-
+    acts.tell(
+        settings,
+        "application removed",
+        application=client_id,
+        abonnementen=touched,
+        given_to=give_to,
+        waiting=acts.waiting(keep=keep) if with_abonnementen else None,
+    )
     waited = Waited()
 
     async def ask(router: RouterClient) -> None:
@@ -251,6 +267,7 @@ async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int
                 old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
             ),
         )
+    acts.tell(settings, "secret rotated", application=client_id, old_one_counts_until=_old_until(changed))
     await tell_processes(settings, lambda router: router.announce())
     return changed
 

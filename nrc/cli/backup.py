@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from nrc.cli import acts
 from nrc.cli.reaching import carry_out
 from nrc.cli.settings import known_settings, shown
 from nrc.cli.showing import moment, note
@@ -41,7 +42,9 @@ def backup(folder: Path) -> None:
 
     What waits in RabbitMQ is not in it.
     """
-    about = carry_out(_backup(load_settings(), folder))
+    settings = load_settings()
+    about = carry_out(_backup(settings, folder))
+    acts.tell(settings, "backup made", folder=folder.resolve())
     click.echo(f"backup made in {folder}: {_told(about)}")
     if KEYS_FILE in about["files"]:
         note(f"{folder / KEYS_FILE} decrypts the secrets in {folder / REGISTRY}: let few read this folder")
@@ -57,7 +60,9 @@ def restore(folder: Path) -> None:
 
     RabbitMQ is not touched: the router declares what the registry names, once it runs.
     """
-    about = carry_out(_restore(load_settings(), folder))
+    settings = load_settings()
+    about = carry_out(_restore(settings, folder))
+    acts.tell(settings, "backup restored", folder=folder.resolve(), made=about["made"])
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")
     note(_NOT_IN_IT)
 

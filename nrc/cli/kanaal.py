@@ -7,6 +7,7 @@ from uuid import uuid4
 import click
 from pydantic import ValidationError
 
+from nrc.cli import acts
 from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.showing import as_json, json_option, table
 from runtime.settings import Settings, load_settings
@@ -79,4 +80,5 @@ def add(naam: str, filters: tuple[str, ...], documentatie_link: str, new: bool) 
 async def _add(settings: Settings, kanaal: Kanaal, *, new: bool) -> None:
     async with opened_registry(settings, new=new) as opened:
         await opened.registry.add_kanaal(kanaal)
+    acts.tell(settings, "kanaal added", kanaal=kanaal.naam)
     await tell_processes(settings, lambda router: router.apply_kanaal(kanaal.naam))

@@ -12,6 +12,7 @@ from uuid import UUID
 import click
 import orjson
 
+from nrc.cli import acts
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
 from nrc.cli.showing import as_json, json_option, note, printable, table
 from nrc.exits import Exit
@@ -106,7 +107,14 @@ def resend_(ids: tuple[str, ...], abonnement: UUID | None, json_: bool) -> None:
     """Deliver notificaties again, with as many attempts as a new one. Exit code 1 when any could not be."""
     wanted = _selection(ids, abonnement)
     done: list[Resent] = []
-    carry_out(_resend(load_settings(), wanted=wanted, done=done))
+    settings = load_settings()
+
+    def tell(resent: Resent) -> None:
+        done.append(resent)
+        if not resent.problem:
+            _tell_of(settings, "notificatie sent again", resent.item)
+
+    carry_out(_resend(settings, wanted=wanted, tell=tell))
     missing = sorted(frozenset(ids) - {resent.item.message_id for resent in done})
     problems = [resent for resent in done if resent.problem]
     if json_:
@@ -146,6 +154,7 @@ def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: boo
 
     def tell(item: Undeliverable) -> None:
         done.append(item)
+        _tell_of(settings, "undeliverable notificatie removed", item)
         if not json_:
             click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
 
@@ -184,13 +193,15 @@ async def _look(
         return await look(link.connection, wanted=wanted, limit=limit, at_most=at_most)
 
 
-async def _resend(settings: Settings, *, wanted: Callable[[Undeliverable], bool], done: list[Resent]) -> None:
+async def _resend(
+    settings: Settings, *, wanted: Callable[[Undeliverable], bool], tell: Callable[[Resent], None]
+) -> None:
     publisher = Publisher(broker_urls(settings), name="nrc command", mandatory=True)
     async with Tasks() as tasks, opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         tasks.start("publishing", publisher.run())
         await publisher.wait_ready(READY_TIMEOUT)
-        await resend(link.connection, publisher, wanted=wanted, tell=done.append)
+        await resend(link.connection, publisher, wanted=wanted, tell=tell)
 
 
 async def _remove(
@@ -202,6 +213,10 @@ async def _remove(
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         await remove(link.connection, wanted=wanted, tell=tell)
+
+
+def _tell_of(settings: Settings, act: str, item: Undeliverable) -> None:
+    acts.tell(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
 
 
 def _key(item: Undeliverable) -> dict[str, object]:

@@ -46,6 +46,13 @@ async def nrc(router: Running, *arguments: str, stdin: bytes | None = None, **en
     )
 
 
+def acts(router: Running) -> list[tuple[str, str, str]]:
+    """(act, notificatie, abonnement) of what operators did with undeliverable ones."""
+    told = (router.settings.state_dir / "operator.log").read_text().splitlines()
+    lines = [orjson.loads(line) for line in told]
+    return [(line["event"], line["notificatie"], line.get("abonnement", "")) for line in lines]
+
+
 async def subscribe(router: Running, *, client_id: str = "test") -> Abonnement:
     """A new abonnement on kanaal `zaken`, of which the queue stands."""
     if not (await router.registry.changes_since(0)).kanalen:
@@ -379,6 +386,8 @@ async def test_resend_is_a_new_message_for_the_one_abonnement(router: Running) -
     both = await nrc(router, "undeliverable", "resend", "id-0", "id-2", "id-7")
     assert (both.code, both.out, both.err) == (1, "2 sent again\n", "id-7: is not there\n")
     assert await everything(router) == []
+    again = [("id-1", one), ("id-0", other), ("id-1", other), ("id-2", other), ("id-0", one), ("id-2", one)]
+    assert acts(router) == [("notificatie sent again", id_, str(each.uuid)) for id_, each in again]
 
 
 async def test_resend_of_what_rabbitmq_itself_put_there(router: Running) -> None:
@@ -437,6 +446,8 @@ async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) 
     assert (ran.code, ran.err) == (1, "id-7: is not there\n")
     assert ran.json() == {"removed": [{"id": "id-1", "abonnement": str(other)}], "missing": ["id-7"]}
     assert await everything(router) == [("id-0", other), ("id-2", other)]
+    gone = [*((f"id-{number}", one) for number in range(3)), ("id-1", other)]
+    assert acts(router) == [("undeliverable notificatie removed", id_, str(each)) for id_, each in gone]
 
 
 async def test_many_keep_their_order_when_looked_at(router: Running) -> None:

@@ -1,0 +1,187 @@
+"""Every act of an operator leaves a line: who did what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from nrc.cli import acts
+from runtime.settings import load_settings
+from schemas.abonnement import Hold
+from store.opening import open_registry
+from tests.command import make_registry, nrc
+from tests.make import an_abonnement
+
+USER = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture(autouse=True)
+def made(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+
+
+@pytest.fixture
+def uuid(tmp_path: Path) -> str:
+    """Of an abonnement of application zac, in the registry of `tmp_path`."""
+    nrc(tmp_path, "application", "add", "zac", "--secret", "never-told-" * 3)
+    new = replace(an_abonnement(), client_id="zac", auth="Bearer never-told")
+
+    async def add() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.add_abonnement(new)
+
+    asyncio.run(add())
+    (tmp_path / "operator.log").unlink()
+    return str(new.uuid)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    file = folder / "operator.log"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def told(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """The lines of a command that succeeds, without their times."""
+    before = len(lines(folder))
+    ran = nrc(folder, *arguments, env={"SUDO_USER": "", **(env or {})})
+    assert ran.code == 0, ran.err
+    new = lines(folder)[before:]
+    for line in new:
+        assert datetime.fromisoformat(line.pop("timestamp")).tzinfo
+        assert line.pop("user") == USER
+    return new
+
+
+def test_applications(tmp_path: Path) -> None:
+    add = ["application", "add", "zac", "--label", "Zaakapp", "--scope", "publiceren"]
+    assert told(tmp_path, *add) == [
+        {
+            "event": "application added",
+            "application": "zac",
+            "scopes": "notificaties.publiceren",
+            "label": "Zaakapp",
+        }
+    ]
+    assert told(tmp_path, "application", "grant", "zac", "consumeren") == [
+        {
+            "event": "scopes granted",
+            "application": "zac",
+            "scopes": ["notificaties.consumeren"],
+            "now": "notificaties.consumeren, notificaties.publiceren",
+        }
+    ]
+    (revoked,) = told(tmp_path, "application", "revoke", "zac", "publiceren")
+    assert (revoked["event"], revoked["now"]) == ("scopes revoked", "notificaties.consumeren")
+    assert told(tmp_path, "application", "rotate", "zac") == [
+        {"event": "secret rotated", "application": "zac"}
+    ]
+    (kept,) = told(tmp_path, "application", "rotate", "zac", "--keep-old", "24h")
+    assert datetime.fromisoformat(kept["old_one_counts_until"]).tzinfo
+    assert told(tmp_path, "token", "zac") == [{"event": "token made", "application": "zac"}]
+    assert told(tmp_path, "application", "remove", "zac") == [
+        {"event": "application removed", "application": "zac", "abonnementen": []}
+    ]
+
+
+def test_an_application_with_its_abonnementen(tmp_path: Path, uuid: str) -> None:
+    nrc(tmp_path, "application", "add", "drc")
+    (given,) = told(tmp_path, "application", "remove", "zac", "--give-to", "drc")
+    assert (given["abonnementen"], given["given_to"]) == ([uuid], "drc")
+    (removed,) = told(tmp_path, "application", "remove", "drc", "--with-abonnementen", "--keep")
+    assert removed == {
+        "event": "application removed",
+        "application": "drc",
+        "abonnementen": [uuid],
+        "waiting": "to nrc.undeliverable",
+    }
+
+
+def test_abonnementen(tmp_path: Path, uuid: str) -> None:
+    assert told(tmp_path, "abonnement", "suspend", uuid, "--reason", "too\nmany") == [
+        {"event": "abonnement suspended", "abonnement": uuid, "reason": "too\nmany"}
+    ]
+    assert told(tmp_path, "abonnement", "resume", uuid) == [
+        {"event": "abonnement resumed", "abonnement": uuid}
+    ]
+
+    async def hold() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            (found,) = (await registry.changes_since(0)).abonnementen
+            url = found.callback_url
+            assert await registry.set_hold(UUID(uuid), Hold(1.0, 0, 4e9), "x", before=None, callback_url=url)
+
+    asyncio.run(hold())
+    assert told(tmp_path, "abonnement", "probe", uuid) == [{"event": "probe asked for", "abonnement": uuid}]
+    assert told(tmp_path, "abonnement", "remove", uuid, "--yes") == [
+        {"event": "abonnement removed", "abonnement": uuid, "waiting": "removed"}
+    ]
+
+
+def test_secrets_kanalen_and_backups(tmp_path: Path, uuid: str) -> None:
+    (rotated,) = told(tmp_path, "secrets", "rotate")
+    assert (rotated["event"], rotated["count"]) == ("secrets encrypted again", 2)
+    assert told(tmp_path, "kanaal", "add", "zaken") == [{"event": "kanaal added", "kanaal": "zaken"}]
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    assert told(tmp_path, "backup", str(copy)) == [{"event": "backup made", "folder": str(copy)}]
+    other.mkdir()
+    (restored,) = told(other, "restore", str(copy))
+    assert (restored["event"], restored["folder"]) == ("backup restored", str(copy))
+    everything = (tmp_path / "operator.log").read_text() + (other / "operator.log").read_text()
+    assert "never-told" not in everything
+    assert rotated["key"] not in (tmp_path / "secret.keys").read_text(), "a name of a key, not the key"
+
+
+def test_whoever_used_sudo_is_named(tmp_path: Path) -> None:
+    (line,) = told(tmp_path, "kanaal", "add", "zaken", env={"SUDO_USER": "jan"})
+    assert line["sudo_user"] == "jan"
+
+
+def test_what_was_refused_or_only_looked_at_leaves_no_line(tmp_path: Path, uuid: str) -> None:
+    for refused in (
+        ["application", "add", "zac"],
+        ["application", "remove", "zac"],
+        ["application", "grant", "drc", "publiceren"],
+        ["abonnement", "remove", str(UUID(int=1))],
+        ["kanaal", "add", ""],
+        ["token", "drc"],
+    ):
+        assert nrc(tmp_path, *refused).code != 0
+    for looking in (["application", "list"], ["kanaal", "list"], ["secrets", "check"], ["settings"]):
+        assert nrc(tmp_path, *looking).code == 0
+    assert lines(tmp_path) == []
+
+
+def test_the_file_is_for_its_owner_only_and_two_commands_leave_whole_lines(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/new/other.db")
+    (tmp_path / "new").mkdir()
+    acts.tell(settings, "one", text="é\n\udcff")
+    acts.tell(settings, "two", nothing=None)
+    file = tmp_path / "new" / "operator.log"
+    assert file.stat().st_mode & 0o777 == 0o600
+    first, second = lines(tmp_path / "new")
+    assert (first["event"], first["text"]) == ("one", "é\n\udcff")
+    assert "nothing" not in second
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_that_root_makes_is_that_of_the_folders_owner(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    acts.tell(load_settings(_env_file=None, state_dir=tmp_path), "one")
+    assert (tmp_path / "operator.log").stat().st_uid == 12345
+
+
+def test_an_act_that_cannot_be_noted_is_done_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "operator.log").mkdir()
+    ran = nrc(tmp_path, "kanaal", "add", "zaken")
+    assert ran.code == 0
+    assert f"done, but not noted in {tmp_path}/operator.log: Is a directory" in ran.err
