@@ -111,11 +111,15 @@ class Broker:
         return sorted(name for name in re.findall(r'"([^"]*)"', told) if name.startswith("nrc."))
 
     async def queue_names(self) -> list[str]:
-        """Every queue of ours that is there, whoever declared it."""
+        """Every queue of ours that holds notificaties or requests, whoever declared it.
+
+        Not the exclusive ones for hints, which only their own connection may ask for.
+        """
         told = await self.control.eval(
             '[binary_to_list(element(4, N)) || N <- rabbit_amqqueue:list_names(<<"/">>)].'
         )
-        return sorted(name for name in re.findall(r'"([^"]*)"', told) if name.startswith("nrc."))
+        ours = (name for name in re.findall(r'"([^"]*)"', told) if name.startswith("nrc."))
+        return sorted(name for name in ours if not name.startswith(f"{names.CHANGES}."))
 
     async def ready(self, queues: Iterable[str]) -> dict[str, int]:
         """How many messages are ready in each of these queues that is there."""

@@ -167,7 +167,6 @@ async def test_links_for_anyone(api: Api, path: str) -> None:
         "http://{host}/api/v2/kanaal",
         "http://{host}/api/kanaal",
         "http://{host}/kanaal",
-        "http://{host}/",
         "http://{host}/api",
     ],
 )
