@@ -22,8 +22,8 @@ from uuid import UUID
 
 import aiohttp
 
-from nrc.listening import bind, listen
 from nrc.processes import LISTEN_FD
+from runtime.listening import bind, listen
 from tests.chaos import load
 from tests.chaos.account import Repeats
 from tests.chaos.broker import Broker
@@ -258,7 +258,7 @@ async def system(
     a private node in the folder. keep: leave the folder, with the logs, where it is.
     """
     folder = Path(tempfile.mkdtemp(prefix="nrc-chaos-"))
-    sock = bind(("127.0.0.1", 0))
+    sock = bind(("127.0.0.1", 0), name="NRC_GATEWAY_LISTEN")
     made: System | None = None
     broker = broker or Broker(folder)
     try:
@@ -287,7 +287,7 @@ async def system(
             *("--scope", "consumeren"),
         )
         await made.start("router")
-        listen(sock)
+        listen(sock, name="NRC_GATEWAY_LISTEN")
         await made.start_all()
         for kanaal in load.KANALEN:
             await made.call("POST", "kanaal", kanaal)
