@@ -10,6 +10,7 @@ import base64
 import ipaddress
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -344,6 +345,15 @@ class Settings(BaseSettings):
         if self.database_url:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.state_dir / "registry.db"
+
+
+def log_is_json() -> bool:
+    """Whether NRC_LOG_FORMAT asks for JSON, also where other settings are wrong."""
+    in_environment = EnvSettingsSource(Settings)().get("log_format")
+    if in_environment is None:
+        with suppress(UnicodeDecodeError, OSError):
+            return bool(DotEnvSettingsSource(Settings)().get("log_format") == "json")
+    return bool(in_environment == "json")
 
 
 def origins() -> dict[str, str]:

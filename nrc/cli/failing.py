@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from nrc.exits import exit_code
-from schemas.errors import NrcError
+from schemas.errors import NrcError, SettingsError
 
 INTERRUPTED = 130
 
@@ -43,6 +43,9 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except SettingsError as error:
+            _tell_of_settings(error)
+            sys.exit(exit_code(error))
         except NrcError as error:
             for line in str(error).splitlines():
                 click.echo(f"nrc: {line}", err=True)
@@ -50,3 +53,18 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             # What a shell expects of a command that Ctrl-C ended.
             sys.exit(INTERRUPTED)
+
+
+def _tell_of_settings(error: SettingsError) -> None:
+    """A line for each fault, in JSON where the log is: what reads the log of a process must understand it."""
+    from runtime.log import configure_logging, logger
+    from runtime.settings import log_is_json
+
+    if not log_is_json():
+        for fault in error.faults:
+            click.echo(f"nrc: {fault}", err=True)
+        return
+    configure_logging(form="json", level="error", process="nrc")
+    log = logger(__name__)
+    for fault in error.faults:
+        log.error("wrong setting", fault=fault)

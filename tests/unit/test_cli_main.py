@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -161,6 +162,30 @@ def test_wrong_settings_are_told_all_at_once(tmp_path: Path) -> None:
         ["nrc", " NRC_MAX_BODY"],
         ["nrc", " NRC_LOG_LEVEL"],
     ]
+
+
+@pytest.mark.parametrize("command", [["kanaal", "list"], ["router"], ["up"]])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_wrong_settings_are_lines_of_json_where_the_log_is(
+    tmp_path: Path, command: list[str], in_file: bool
+) -> None:
+    env = {"NRC_MAX_BODY": "many", "NRC_GATEWAY_LISTEN": "x"}
+    if in_file:
+        (tmp_path / ".env").write_text("NRC_LOG_FORMAT=json\n")
+    else:
+        env["NRC_LOG_FORMAT"] = "json"
+    ran = nrc(tmp_path, *command, env=env)
+    assert (ran.code, ran.out) == (2, "")
+    lines = [json.loads(line) for line in ran.err.splitlines()]
+    assert [line["fault"].split(":")[0] for line in lines] == ["NRC_GATEWAY_LISTEN", "NRC_MAX_BODY"]
+    assert {(line["event"], line["level"]) for line in lines} == {("wrong setting", "error")}
+    assert all(line["timestamp"] for line in lines)
+
+
+def test_wrong_settings_are_told_whatever_is_wrong_with_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"NRC_LOG_FORMAT=json\n\xff")
+    ran = nrc(tmp_path, "kanaal", "list")
+    assert (ran.code, ran.err) == (2, "nrc: .env: not UTF-8; save it as UTF-8\n")
 
 
 @pytest.mark.parametrize(
