@@ -352,7 +352,7 @@ def log_is_json() -> bool:
     in_environment = EnvSettingsSource(Settings)().get("log_format")
     if in_environment is None:
         with suppress(UnicodeDecodeError, OSError):
-            return bool(DotEnvSettingsSource(Settings)().get("log_format") == "json")
+            return bool(_EnvFile(Settings)().get("log_format") == "json")
     return bool(in_environment == "json")
 
 

@@ -44,6 +44,7 @@ TOKEN_AGE = 300.0  # seconds after which another is made; NRC_JWT_EXPIRY refuses
 @click.option(
     "--patience", type=reading.duration, default="60s", show_default=True, help="How long to try each again."
 )
+@click.option("--ids", is_flag=True, help="Print the id of each that is accepted, a line each, and no more.")
 @click.option("--json", "json_", is_flag=True, help="Print a summary in JSON.")
 def publish(
     file: BinaryIO,
@@ -52,6 +53,7 @@ def publish(
     token: str | None,
     concurrency: int,
     patience: int,
+    ids: bool,
     json_: bool,
 ) -> None:
     """Publish the notificaties in FILE (- is standard input).
@@ -66,7 +68,7 @@ def publish(
     to = address(settings, url)
     name = getattr(file, "name", "-")
     items = read_items(file, name=name)
-    report = _Report(items.total)
+    report = _Report(items.total, ids=ids, json_=json_)
     if items.total == 0:
         note(f"{name} holds no notificaties")
     stopped: NrcError | None = None
@@ -88,7 +90,7 @@ def publish(
     except KeyboardInterrupt:
         stopped = RefusedAll("interrupted")
     if stopped is None or report.done:
-        report.show(json_=json_)
+        report.show()
     if stopped is not None:
         rest = f"; what came after the first {report.done} was not sent" if report.done else ""
         raise type(stopped)(f"{stopped}{rest}")
@@ -164,9 +166,12 @@ def _publisher(catalogue: Catalogue, client: str | None) -> Application:
 class _Report:
     """What became of the notificaties, as it goes and at the end."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, *, ids: bool, json_: bool) -> None:
         self.accepted = 0
         self.failures: list[Outcome] = []
+        self._wants_ids = ids
+        self._in_json = json_
+        self._ids: list[str] = []
         self._last_id = ""
         self._started = 0.0
         self._on_terminal = sys.stderr.isatty()
@@ -176,8 +181,10 @@ class _Report:
             MofNCompleteColumn(),
             _Rate(),
             console=Console(stderr=True),
-            disable=not self._on_terminal,
+            # Ids that appear on the same terminal would tear the bar apart.
+            disable=not self._on_terminal or (ids and sys.stdout.isatty()),
             transient=True,
+            redirect_stdout=False,
         )
         self._task = self.progress.add_task("", total=total)
 
@@ -201,6 +208,10 @@ class _Report:
         if not outcome.problem:
             self.accepted += 1
             self._last_id = outcome.id
+            if self._wants_ids and self._in_json:
+                self._ids.append(outcome.id)
+            elif self._wants_ids:
+                click.echo(outcome.id)
             return
         self.failures.append(outcome)
         if self.failed <= SHOWN_FAILURES:
@@ -210,14 +221,15 @@ class _Report:
             else:
                 note(line)
 
-    def show(self, *, json_: bool) -> None:
-        """Print the sum of it."""
+    def show(self) -> None:
+        """Print the sum of it; beside ids on standard error."""
         seconds = time.monotonic() - self._started
         rate = self.accepted / seconds if seconds else 0.0
-        if json_:
+        if self._in_json:
             as_json(
                 {
                     "accepted": self.accepted,
+                    **({"ids": self._ids} if self._wants_ids else {}),
                     "failed": self.failed,
                     "seconds": round(seconds, 3),
                     "perSecond": round(rate, 1),
@@ -231,9 +243,11 @@ class _Report:
         if self.failed > SHOWN_FAILURES:
             note(f"… and {self.failed - SHOWN_FAILURES} more that failed (--json lists all)")
         if self.accepted == self.done == 1:
-            click.echo(f"accepted: {self._last_id}")
+            if not self._wants_ids:
+                click.echo(f"accepted: {self._last_id}")
         else:
-            click.echo(f"{self.accepted} of {self.done} accepted in {seconds:.2f} s ({rate:.0f}/s)")
+            told = f"{self.accepted} of {self.done} accepted in {seconds:.2f} s ({rate:.0f}/s)"
+            click.echo(told, err=self._wants_ids)
 
 
 class _Rate(ProgressColumn):

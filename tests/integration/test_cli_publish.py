@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -73,6 +76,47 @@ async def test_what_is_sent_is_what_stands_in_the_file(tmp_path: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "accepted: the-id\n", "")
     assert fake.bodies == [b'{"a": 1.50, "b": 123456789012345678901234567890}']
     assert not (tmp_path / "registry.db").exists(), "a token is all it needs"
+
+
+async def test_ids_are_all_that_is_printed_when_they_are_asked_for(tmp_path: Path) -> None:
+    def answer(number: int, request: web.Request) -> web.Response:
+        if number == 2:
+            return web.json_response({"code": "invalid", "detail": "Nee."}, status=400)
+        return web.Response(status=201, headers={"nrc-notificatie-id": f"id-{number}"})
+
+    async with fake_gateway(answer) as fake:
+        ran = await publish(tmp_path, fake, b'{"n":1}\n{"n":2}\n{"n":3}\n', "--ids", "--concurrency", "1")
+    assert (ran.code, ran.out) == (1, "id-1\nid-3\n")
+    first, last = ran.err.splitlines()
+    assert first == "line 2: 400 invalid: Nee."
+    assert last.startswith("2 of 3 accepted in ")
+
+    async with fake_gateway(lambda number, request: accepted()) as fake:
+        ran = await publish(tmp_path, fake, b'{"a": 1}', "--ids")
+        assert (ran.code, ran.out, ran.err) == (0, "the-id\n", "")
+        summary = (await publish(tmp_path, fake, b'{"a": 1}', "--ids", "--json")).json()
+    assert (summary["accepted"], summary["ids"]) == (1, ["the-id"])
+
+
+async def test_ids_go_to_standard_output_also_beside_a_bar(tmp_path: Path) -> None:
+    """As in `ID=$(nrc publish --ids …)` on a terminal."""
+    terminal, its_end = os.openpty()
+    async with fake_gateway(lambda number, request: accepted()) as fake:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "nrc", "publish", "-", "--token", "t", "--url", fake.root, "--ids"),
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm"},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=its_end,
+        )
+        out, _ = await asyncio.wait_for(process.communicate(b"{}\n{}\n"), 60)
+    os.close(its_end)
+    shown = os.read(terminal, 1 << 16)
+    os.close(terminal)
+    assert out == b"the-id\nthe-id\n"
+    assert b"publishing" in shown
+    assert b"the-id" not in shown
 
 
 async def test_retry_after_is_honoured(tmp_path: Path) -> None:
