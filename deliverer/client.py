@@ -37,6 +37,7 @@ from yarl import URL
 
 from deliverer.connector import Connector, UsedConnectionBroke, new_connection
 from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
+from runtime.open_files import is_shortage
 from runtime.settings import Settings
 from runtime.trust import trusting
 
@@ -66,6 +67,8 @@ class FailureClass(StrEnum):
     """No request can be made of this callbackUrl or auth."""
     ADDRESS_REFUSED = "address_refused"
     """We send nothing there: the guard's doing, or NRC_CALLBACK_REQUIRE_HTTPS's."""
+    SHORTAGE = "shortage"
+    """We have no file, memory or thread left for a request: no attempt, and no fault of the callback."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,7 @@ def _failure(error: Exception) -> Failure:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, AddressRefused):
         return _refused(cause.refusal)
-    return Failure(_kind(error), _detail(error))
+    return Failure(FailureClass.SHORTAGE if is_shortage(cause) else _kind(error), _detail(error))
 
 
 def _kind(error: Exception) -> FailureClass:

@@ -1,4 +1,4 @@
-"""What follows from an answer: delivered, again later, undeliverable, or the abonnement is suspended.
+"""What follows from an answer: delivered, again later, put off, undeliverable, or its abonnement suspended.
 
 Pure: time, schedule and history come in, a decision goes out, and `settle` carries it out.
 
@@ -55,7 +55,12 @@ class Suspend:
     otherwise: Retry | Undeliverable
 
 
-Decision = Delivered | Retry | Undeliverable | Suspend
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """There was no attempt, since this process had nothing left to make it with; soon again, not counted."""
+
+
+Decision = Delivered | Retry | Undeliverable | Suspend | PutOff
 
 
 def classify(answer: Response | Failure) -> Failure | None:
@@ -82,6 +87,8 @@ def decide(
     failure = classify(answer)
     if failure is None:
         return Delivered()
+    if failure.kind is FailureClass.SHORTAGE:
+        return PutOff()
     after = history.after(failure, at=now)
     if after.attempts > len(schedule):
         next_time: Retry | Undeliverable = Undeliverable(after)

@@ -19,6 +19,7 @@ from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient, Failure, Response
 from deliverer.decide import (
     Decision,
+    PutOff,
     Retry,
     Suspend,
     Undeliverable,
@@ -33,11 +34,12 @@ from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
 from router.filters import matches
 from router.history import kept_headers, read_history
-from runtime.log import logger
+from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
 from schemas.jsontext import read_json
 
+REPORT_INTERVAL = 30.0  # seconds
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy, and nothing is dropped
 
 log = logger(__name__)
@@ -76,6 +78,7 @@ class Deliverer:
         self._failures = failures
         self._schedule = schedule
         self._timeout = timeout
+        self._shortages = Occasional(every=REPORT_INTERVAL)
         self.counts: Counter[str] = Counter()
 
     async def deliver(self, delivery: Delivery) -> None:
@@ -165,6 +168,9 @@ class Deliverer:
             self._breaker.succeeded(abonnement.uuid)
             await self._settle.done(delivery)
             return True
+        if isinstance(decision, PutOff):
+            await self.put_off(delivery, failure)
+            return False
         self.counts[str(failure.kind)] += 1
         self._failures.note(abonnement.uuid, failure)
         facts = {**facts_of(delivery, milliseconds), **why_of(failure)}
@@ -182,6 +188,14 @@ class Deliverer:
                 log.error("undeliverable", **facts)
                 await self._settle.undeliverable(delivery, verdict)
         return False
+
+    async def put_off(self, delivery: Delivery, failure: Failure) -> None:
+        """Bring it back in a moment, no attempt counted: it is us who had nothing left to make one with."""
+        self.counts[str(failure.kind)] += 1
+        if times := self._shortages.due():
+            log.warning("nothing left to make requests with", detail=failure.detail, times=times)
+        log.debug("put off", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
+        await self._settle.rest(delivery)
 
     async def _withheld(
         self, delivery: Delivery, abonnement: Abonnement, failure: Failure, decision: Decision

@@ -143,6 +143,13 @@ class Holder:
         next_probe = time.time() + pause_before(probes, timeout=self._timeout)
         return await self._change(abonnement, Hold(abonnement.hold.since, probes, next_probe))
 
+    async def not_probed(self, abonnement: Abonnement) -> None:
+        """The probe that was claimed was none, by our own doing: not counted, and another comes soon."""
+        assert abonnement.hold is not None  # noqa: S101 - it is held
+        hold = abonnement.hold
+        soon = time.time() + pause_before(0, timeout=self._timeout)
+        await self._change(abonnement, Hold(hold.since, hold.probes - 1, min(hold.next_probe, soon)))
+
     async def still_held(self, abonnement: Abonnement, failure: Failure, *, wait: float | None) -> None:
         """Note why a probe failed. wait: the seconds after which its callback asked to be tried again."""
         assert abonnement.hold is not None  # noqa: S101 - it is held

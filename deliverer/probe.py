@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
 from deliverer.breaker import FIRST_PROBE, is_due
-from deliverer.client import Failure, Response
+from deliverer.client import Failure, FailureClass, Response
 from deliverer.decide import GONE, GONE_REASON, asked_wait, classify, next_rung
 from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
 from deliverer.failures import LastFailures
@@ -188,6 +188,10 @@ class Prober:
             log.info("delivered", **facts)
             await self._settle.done(delivery)
             await self._holder.release(abonnement)
+            return
+        if failure.kind is FailureClass.SHORTAGE:
+            await self._deliverer.put_off(delivery, failure)
+            await self._holder.not_probed(abonnement)
             return
         log.warning("probe failed", **facts, **why_of(failure))
         self._failures.note(abonnement.uuid, failure)

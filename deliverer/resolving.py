@@ -8,6 +8,7 @@ guard refuses is not given out.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import Sequence
@@ -72,7 +73,9 @@ class Resolver(AbstractResolver):
             self._places.release()
             if answer.done():
                 return
-            if infos is None:
+            if isinstance(error, MemoryError):
+                answer.set_exception(OSError(errno.ENOMEM, "no memory for a lookup"))
+            elif infos is None:
                 answer.set_exception(error if isinstance(error, OSError) else socket.gaierror(repr(error)))
             else:
                 answer.set_result(infos)
@@ -94,7 +97,7 @@ class Resolver(AbstractResolver):
             threading.Thread(target=look, name=f"lookup {host}", daemon=True).start()
         except (RuntimeError, MemoryError) as error:  # the system gives no more threads
             self._places.release()
-            raise socket.gaierror(f"no thread for a lookup: {error}") from error
+            raise OSError(errno.EAGAIN, f"no thread for a lookup: {error}") from error
         return await answer
 
     async def close(self) -> None:

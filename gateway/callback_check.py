@@ -11,7 +11,7 @@ from yarl import URL
 from deliverer.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.guard import Rule
 from runtime.settings import Settings
-from schemas.errors import InvalidParam
+from schemas.errors import InvalidParam, Overloaded
 from schemas.fields import NON_FIELD
 
 TEST_MESSAGE = orjson.dumps(
@@ -50,13 +50,16 @@ async def callback_faults(
 ) -> list[InvalidParam]:
     """The fault of a callback that takes a message without `auth`, or does not take one with it.
 
-    With the check off: that of an address to which nothing would ever be sent.
+    With the check off: that of an address to which nothing would ever be sent. Raises Overloaded when this
+    gateway has nothing left to ask it with.
     """
     if settings.callback_check == "off":
         refused = client.known_refusal(url)
         return [_unreachable(_why(refused))] if refused else []
     if settings.callback_check == "full" and not _is_exempt(url, settings):
-        answer = await client.post(url, body=TEST_MESSAGE, headers={}, timeout=settings.callback_timeout)
+        answer = _asked(
+            await client.post(url, body=TEST_MESSAGE, headers={}, timeout=settings.callback_timeout)
+        )
         if not isinstance(answer, Response):
             return [_unreachable(_why(answer))]
         if answer.status not in (401, 403):
@@ -65,14 +68,23 @@ async def callback_faults(
                 "dat moet 401 of 403 zijn."
             )
             return [InvalidParam("callbackUrl", "no-auth-on-callback-url", reason)]
-    answer = await client.post(
-        url, body=TEST_MESSAGE, headers={"Authorization": auth}, timeout=settings.callback_timeout
+    answer = _asked(
+        await client.post(
+            url, body=TEST_MESSAGE, headers={"Authorization": auth}, timeout=settings.callback_timeout
+        )
     )
     if not isinstance(answer, Response):
         return [_unreachable(_why(answer))]
     if not 200 <= answer.status < 300:
         return [_unreachable(f"status {answer.status} op een bericht met de opgegeven auth")]
     return []
+
+
+def _asked(answer: Response | Failure) -> Response | Failure:
+    """The answer of who was asked. Raises Overloaded when nobody was, for lack of files or memory here."""
+    if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:
+        raise Overloaded(f"nothing left to make a request with: {answer.detail}")
+    return answer
 
 
 def _unreachable(why: str) -> InvalidParam:
@@ -95,10 +107,13 @@ def _is_exempt(url: str, settings: Settings) -> bool:
 async def documentation_faults(
     client: CallbackClient, link: str, *, settings: Settings
 ) -> list[InvalidParam]:
-    """The fault of a documentatieLink that does not answer 200; none when it is empty or the check is off."""
+    """The fault of a documentatieLink that does not answer 200; none when it is empty or the check is off.
+
+    Raises Overloaded like `callback_faults`.
+    """
     if settings.documentation_link_check == "off" or not link:
         return []
-    answer = await client.get(link, timeout=settings.callback_timeout)
+    answer = _asked(await client.get(link, timeout=settings.callback_timeout))
     if isinstance(answer, Response) and answer.status == 200:
         return []
     why = f"status {answer.status}" if isinstance(answer, Response) else _why(answer)

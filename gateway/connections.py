@@ -5,10 +5,10 @@ Decides which; how a connection is closed is `protocol`'s.
 
 from __future__ import annotations
 
-import resource
 from typing import Protocol
 
 from runtime.log import Occasional, logger
+from runtime.open_files import allow_open_files
 
 KEPT_FREE = 200  # files that are no connection of a client: RabbitMQ, registry, callbacks, pages
 REPORT_INTERVAL = 30.0  # seconds
@@ -59,10 +59,4 @@ class Connections:
 
 def most_connections(wanted: int) -> int:
     """How many there may be: as many as wanted, or as the files that this process may open leave."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted + KEPT_FREE
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return wanted
-    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    return max(allowed - KEPT_FREE, 10)
+    return max(min(wanted, allow_open_files(wanted + KEPT_FREE) - KEPT_FREE), 10)

@@ -22,6 +22,7 @@ from nrc.exits import Exit, exit_code
 from nrc.private_broker import find_running
 from nrc.state_lock import loopback_is_open
 from runtime.log import configure_logging, logger
+from runtime.open_files import allow_open_files
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError
 
@@ -49,6 +50,7 @@ def run_process(name: str, settings: Settings) -> int:
     SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
     """
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
+    allow_open_files()
     try:
         uvloop.run(_run(_serve_of(name), _beside_up(_with_broker(settings))))
     except SettingsError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import socket
 import time
@@ -28,11 +27,11 @@ from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait
 from runtime.lifecycle import Tasks
 from runtime.listening import bind, listen
 from runtime.log import configure_logging, logger
+from runtime.open_files import allow_open_files
 from runtime.settings import Settings, env_name
 from schemas.errors import BrokerUnavailable
 
 LISTEN = env_name("gateway_listen")
-OPEN_FILES = 65536
 GRACE = 4.0
 """Seconds beside NRC_STOP_TIMEOUT in which everything has stopped."""
 
@@ -104,7 +103,7 @@ class Up:
 
     async def run(self) -> None:
         """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
-        allow_open_files()
+        allow_open_files()  # RabbitMQ too: each connection and each queue takes one
         settings = self._settings
         async with AsyncExitStack() as opened:
             opened.enter_context(only_up(settings.state_dir))
@@ -282,11 +281,3 @@ def exempt_hosts(settings: Settings) -> tuple[str, ...]:
 def labels(name: str, count: int) -> list[str]:
     """What to call the processes of one kind."""
     return [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]
-
-
-def allow_open_files() -> None:
-    """Let our processes open as many files as this user may: each connection and each queue takes one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+from deliverer.client import CallbackClient
+from deliverer.guard import Policy
+from gateway.callback_check import callback_faults, documentation_faults
+from runtime.settings import load_settings
+from schemas.errors import Overloaded
 from tests.callback_server import Received, Script, close, hang, raw, reset
 from tests.contract.api import Api, Callback, a_naam, asks_for_auth
 from tests.contract.conftest import Stage
+from tests.open_files import no_more_files
 
 NO_AUTH = {("callbackUrl", "no-auth-on-callback-url")}
 INVALID = {("nonFieldErrors", "invalid-callback-url")}
@@ -40,6 +46,16 @@ def sent(url: str, **changes: Any) -> dict[str, Any]:
 
 def statuses(without: int, with_auth: int) -> Callable[[Received], int]:
     return lambda request: with_auth if request.header("Authorization") else without
+
+
+@pytest.mark.parametrize("check", ["full", "reachable"])
+async def test_a_gateway_without_files_says_nothing_of_the_callback(callback: Callback, check: str) -> None:
+    settings = load_settings(_env_file=None, callback_check=check, documentation_link_check="required")
+    async with CallbackClient(policy=Policy(allow_loopback=True)) as client:
+        with no_more_files(), pytest.raises(Overloaded):
+            await callback_faults(client, url=callback.url("/a"), auth="Token a", settings=settings)
+        with no_more_files(), pytest.raises(Overloaded):
+            await documentation_faults(client, callback.url("/a"), settings=settings)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ from tests.callback_server import (
     status,
 )
 from tests.eventually import eventually
+from tests.open_files import no_more_files
 
 LOOPBACK = Policy(allow_loopback=True)
 HEADERS = {"Authorization": "Bearer x"}
@@ -652,7 +653,7 @@ async def test_a_lookup_that_cannot_start_gives_its_place_back(
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
         for _ in range(resolving.MAX_LOOKUPS + 1):
-            assert await kind_of(client, url) is FailureClass.DNS_ERROR
+            assert await kind_of(client, url) is FailureClass.SHORTAGE
     assert await post(client, url) == Response(204)
 
 
@@ -660,7 +661,7 @@ async def test_a_lookup_that_fails_as_nobody_foresaw_gives_its_place_back(
     client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> object:
-        raise MemoryError
+        raise ZeroDivisionError
 
     url = callback.url().replace("127.0.0.1", "localhost")
     with monkeypatch.context() as patched:
@@ -668,6 +669,30 @@ async def test_a_lookup_that_fails_as_nobody_foresaw_gives_its_place_back(
         for _ in range(resolving.MAX_LOOKUPS + 1):
             assert await kind_of(client, url) is FailureClass.DNS_ERROR
     assert await post(client, url) == Response(204)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "one-more.invalid"])
+async def test_our_own_lack_of_files_is_not_told_as_the_callbacks(
+    client: CallbackClient, callback: CallbackServer, host: str
+) -> None:
+    url = callback.url().replace("127.0.0.1", host)
+    with no_more_files():
+        answer = await post(client, url)
+    assert isinstance(answer, Failure)
+    assert answer.kind is FailureClass.SHORTAGE
+    assert "Too many open files" in answer.detail
+    assert callback.received == []
+
+
+async def test_a_lookup_without_memory_is_our_own_lack(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr(socket, "getaddrinfo", broken)
+    url = callback.url().replace("127.0.0.1", "localhost")
+    assert await kind_of(client, url) is FailureClass.SHORTAGE
 
 
 async def test_a_failure_can_be_told(client: CallbackClient) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
+from deliverer.settle import REST
 from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when
 from tests.eventually import eventually
 from tests.integration.conftest import Running
 from tests.integration.delivering import Delivering, delivering
+from tests.open_files import no_more_files
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -187,6 +190,52 @@ async def test_a_probe_heeds_retry_after(spine: Delivering) -> None:
             return hold is not None and before.hold is not None and hold.next_probe > before.hold.since + 800
 
         await eventually(put_off)
+
+
+async def test_files_that_we_lack_hold_nothing_and_cost_no_attempt(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    async with spine.deliverer(retry_schedule="1"):
+        await eventually(lambda: spine.consumers_are(abonnement, 1))
+        with no_more_files():
+            numbers = [await spine.publish() for _ in range(15)]
+            # Twice round the wait queue: more failures than would hold it, and than there are attempts.
+            await asyncio.sleep(5)
+            assert spine.callback.received == []
+            assert await spine.state_is(abonnement, State.ACTIVE)
+        await eventually(lambda: sorted(map(str, spine.ids_at("/a"))) == sorted(numbers))
+        assert {received.header("nrc-attempt") for received in spine.callback.received} == {"1"}
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+    assert await spine.undeliverable() == []
+
+
+async def test_a_probe_without_files_says_nothing_of_the_callback(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    async with spine.deliverer():
+        before = await spine.router.registry.set_hold(
+            abonnement.uuid,
+            Hold(1.0, 3, time.time() + 60),
+            "timeout",
+            before=None,
+            callback_url=abonnement.callback_url,
+        )
+        assert before is not None
+        await spine.router.client.announce()
+        await eventually(lambda: spine.consumers_are(abonnement, 0))
+        number = await spine.publish()
+        await eventually(lambda: spine.depth_is(abonnement, 1))
+        with no_more_files():
+            await probe_now(spine, abonnement)
+            # The probe was made: its message went round the wait queue.
+            await eventually(lambda: _has_waiting(spine, names.wait_queue(REST)))
+        after = await kept(spine, abonnement)
+        assert after.hold is not None
+        assert (after.state, after.state_reason, after.hold.probes) == (State.HELD, "timeout", 3)
+        await eventually(lambda: spine.ids_at("/a") == [number], within=20)
+        await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+
+
+async def _has_waiting(spine: Delivering, queue: str) -> bool:
+    return await spine.depth(queue) > 0
 
 
 async def test_an_empty_queue_is_probed_with_the_next_message(spine: Delivering) -> None:

@@ -14,6 +14,7 @@ from deliverer.decide import (
     MAX_RETRY_AFTER,
     Decision,
     Delivered,
+    PutOff,
     Retry,
     Suspend,
     Undeliverable,
@@ -78,7 +79,12 @@ def test_all_else_fails_and_is_tried_again(status: int, kind: FailureClass) -> N
     assert isinstance(decided(Response(status)), Retry)
 
 
-@pytest.mark.parametrize("kind", FailureClass)
+def test_what_we_lack_ourselves_costs_no_attempt() -> None:
+    for attempts in (0, 3, 40):
+        assert decided(Failure(FailureClass.SHORTAGE, "why"), attempts=attempts) == PutOff()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FailureClass if kind is not FailureClass.SHORTAGE])
 def test_a_failure_without_a_status_is_tried_again(kind: FailureClass) -> None:
     decision = decided(Failure(kind, "why"))
     assert isinstance(decision, Retry)

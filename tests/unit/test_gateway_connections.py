@@ -64,8 +64,9 @@ def test_what_was_cut_and_is_heard_of_once_more_does_not_come_back() -> None:
     [
         ((1024, 1024), 4000, 1024 - KEPT_FREE, 1024),
         ((1024, 1024), 100, 100, 1024),
-        ((1024, 65536), 4000, 4000, 4000 + KEPT_FREE),
-        ((1024, resource.RLIM_INFINITY), 4000, 4000, 4000 + KEPT_FREE),
+        ((1024, 65536), 100_000, 65536 - KEPT_FREE, 65536),
+        ((1024, 65536), 4000, 4000, 65536),
+        ((1024, resource.RLIM_INFINITY), 100_000, 100_000, 100_000 + KEPT_FREE),
         ((resource.RLIM_INFINITY, resource.RLIM_INFINITY), 4000, 4000, resource.RLIM_INFINITY),
         ((64, 64), 4000, 10, 64),
     ],

@@ -1,0 +1,39 @@
+"""The files that this process may open, sockets included: how many, and which errors say that none is left.
+
+Owns the limit (`ulimit -n`). What a process does when it has none left is its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import resource
+import socket
+from contextlib import suppress
+
+ENOUGH = 65536
+"""Files. More would cost: some programs that `nrc up` starts, RabbitMQ's Erlang among them, keep a table of
+as many as they may open."""
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
+
+
+def allow_open_files(least: int = ENOUGH) -> int:
+    """Raise the limit to the greater of `least` and ENOUGH, or as far as may be; gives what it is then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = max(least, ENOUGH)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft >= allowed:
+        return soft
+    with suppress(ValueError, OSError):  # the kernel may have a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        return allowed
+    return soft
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether it says that this process, or its host, has no file, memory or thread left."""
+    if isinstance(error, socket.gaierror):  # its numbers are others
+        return error.errno == socket.EAI_MEMORY
+    return isinstance(error, OSError) and error.errno in _SHORTAGES

@@ -1,0 +1,70 @@
+"""The limit on open files, and errors that say that it was reached."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+
+import pytest
+
+from runtime.open_files import ENOUGH, allow_open_files, is_shortage
+from tests.open_files import no_more_files
+
+NO_LIMIT = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("limits", "least", "allowed", "soft"),
+    [
+        ((1024, 1024), ENOUGH, 1024, 1024),
+        ((1024, 4096), ENOUGH, 4096, 4096),
+        ((1024, 2 * ENOUGH), ENOUGH, ENOUGH, ENOUGH),
+        ((1024, 2 * ENOUGH), ENOUGH + 10, ENOUGH + 10, ENOUGH + 10),
+        ((1024, NO_LIMIT), 10, ENOUGH, ENOUGH),
+        ((2 * ENOUGH, NO_LIMIT), 10, 2 * ENOUGH, 2 * ENOUGH),
+        ((NO_LIMIT, NO_LIMIT), 10, ENOUGH, NO_LIMIT),
+    ],
+)
+def test_the_limit_is_raised_as_far_as_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int], least: int, allowed: int, soft: int
+) -> None:
+    now = [limits]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: now[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, to: now.append(to))
+    assert allow_open_files(least) == allowed
+    assert now[-1] == (soft, limits[1])
+
+
+def test_a_limit_that_cannot_be_raised_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int, __: tuple[int, int]) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, NO_LIMIT))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert allow_open_files() == 256
+
+
+def test_what_the_system_says_is_told() -> None:
+    with no_more_files(), pytest.raises(OSError, match="Too many open files") as raised:
+        os.open(os.devnull, os.O_RDONLY)
+    assert is_shortage(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "so"),
+    [
+        (OSError(errno.ENFILE, ""), True),
+        (OSError(errno.ENOBUFS, ""), True),
+        (OSError(errno.ENOMEM, ""), True),
+        (socket.gaierror(socket.EAI_MEMORY, ""), True),
+        (socket.gaierror(socket.EAI_NONAME, ""), False),
+        (socket.gaierror("a name"), False),
+        (ConnectionRefusedError(errno.ECONNREFUSED, ""), False),
+        (OSError("no number"), False),
+        (ValueError(errno.EMFILE), False),
+    ],
+)
+def test_which_errors_are_ours(error: Exception, so: bool) -> None:
+    assert is_shortage(error) is so
