@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -126,6 +126,34 @@ async def test_a_kanaal_has_its_exchange_when_the_command_returns(router: Runnin
     await channel.initialize()
     await channel.declare_exchange(names.kanaal_exchange("é #.*"), passive=True)
     await channel.close()
+
+
+async def test_a_removed_kanaal_takes_nothing_any_more_and_its_exchange_goes(router: Running) -> None:
+    await router.registry.add_application(
+        Application("zac", "a secret of at least thirty-two bytes", scopes=frozenset({Scope.PUBLICEREN}))
+    )
+    async with a_gateway(router) as root:
+
+        async def publish() -> Ran:
+            text = orjson.dumps(notificatie(kanaal="tijdelijk"))
+            listen = root.removeprefix("http://")
+            return await nrc(router, "publish", "-", stdin=text, NRC_GATEWAY_LISTEN=listen)
+
+        for _ in range(2):  # the naam can be taken again
+            added = await nrc(router, "kanaal", "add", "tijdelijk", "--filter", "bronorganisatie")
+            assert added.code == 0
+            assert (await publish()).code == 0
+            ran = await nrc(router, "kanaal", "remove", "tijdelijk")
+            assert (ran.code, ran.err) == (0, "")
+            assert await eventually(lambda: _refused(publish()), within=20)
+    exchange = names.kanaal_exchange("tijdelijk")
+    assert f"orphan exchange {exchange}: seen" in (await nrc(router, "reconcile")).out
+    assert f"remove orphan exchange {exchange}" in (await nrc(router, "reconcile")).out
+
+
+async def _refused(publishing: Awaitable[Ran]) -> bool:
+    ran = await publishing
+    return ran.code == 1 and "Er bestaat geen kanaal" in ran.err
 
 
 async def test_a_removed_abonnement_has_no_queue_when_the_command_returns(router: Running) -> None:

@@ -131,6 +131,10 @@ def test_secrets_kanalen_and_backups(tmp_path: Path, uuid: str) -> None:
     (rotated,) = told(tmp_path, "secrets", "rotate")
     assert (rotated["event"], rotated["count"]) == ("secrets encrypted again", 2)
     assert told(tmp_path, "kanaal", "add", "zaken") == [{"event": "kanaal added", "kanaal": "zaken"}]
+    assert told(tmp_path, "kanaal", "change", "zaken", "--filter", "a") == [
+        {"event": "kanaal changed", "kanaal": "zaken", "filters": ["a"]}
+    ]
+    assert told(tmp_path, "kanaal", "remove", "zaken") == [{"event": "kanaal removed", "kanaal": "zaken"}]
     copy, other = tmp_path / "copy", tmp_path / "other"
     assert told(tmp_path, "backup", str(copy)) == [{"event": "backup made", "folder": str(copy)}]
     other.mkdir()

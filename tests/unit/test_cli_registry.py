@@ -100,6 +100,86 @@ def test_a_kanaal_that_is_there(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (1, "nrc: there is a kanaal called 'zaken' already.\n")
 
 
+def test_kanaal_show(tmp_path: Path, kept: Abonnement) -> None:
+    (kanaal,) = look(tmp_path).kanalen
+    assert nrc(tmp_path, "kanaal", "show", "zaken").out.splitlines() == [
+        "naam:             zaken",
+        f"uuid:             {kanaal.uuid}",
+        "documentatieLink: ",
+        "filters:          bronorganisatie, zaaktype",
+        "abonnementen:     1",
+    ]
+    assert nrc(tmp_path, "kanaal", "show", "zaken", "--json").json() == {
+        "uuid": str(kanaal.uuid),
+        "naam": "zaken",
+        "documentatieLink": "",
+        "filters": ["bronorganisatie", "zaaktype"],
+        "abonnementen": [str(kept.uuid)],
+    }
+
+
+@pytest.mark.parametrize(
+    "options, filters, link",
+    [
+        (["--documentatie-link", "https://example.com/b"], ("a", "b"), "https://example.com/b"),
+        (["--documentatie-link", ""], ("a", "b"), ""),
+        (["--filter", "c", "--filter", "a"], ("c", "a"), "https://example.com/a"),
+        (["--no-filters"], (), "https://example.com/a"),
+    ],
+)
+def test_kanaal_change(tmp_path: Path, options: list[str], filters: tuple[str, ...], link: str) -> None:
+    """What is not named stays; filters are those that are given, and slots are only added."""
+    given = ["--filter", "a", "--filter", "b", "--documentatie-link", "https://example.com/a"]
+    nrc(tmp_path, "kanaal", "add", "zaken", *given)
+    ran = nrc(tmp_path, "kanaal", "change", "zaken", *options)
+    assert (ran.code, ran.out) == (0, "zaken changed\n")
+    assert "NRC_REFRESH_INTERVAL" in ran.err
+    (changed,) = look(tmp_path).kanalen
+    assert (changed.filters, changed.documentatie_link) == (filters, link)
+    assert changed.slots[:2] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ([], "change what?"),
+        (["--filter", "a", "--no-filters"], "give one of them"),
+        (["--filter", ""], "filters.0: "),
+        (["--documentatie-link", "nope"], "documentatieLink: "),
+    ],
+)
+def test_a_change_of_a_kanaal_that_is_refused(tmp_path: Path, options: list[str], said: str) -> None:
+    nrc(tmp_path, "kanaal", "add", "zaken", "--filter", "a")
+    before = look(tmp_path)
+    ran = nrc(tmp_path, "kanaal", "change", "zaken", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+    assert look(tmp_path) == before
+
+
+def test_kanaal_remove(tmp_path: Path) -> None:
+    nrc(tmp_path, "kanaal", "add", "zaken")
+    nrc(tmp_path, "kanaal", "add", "documenten")
+    ran = nrc(tmp_path, "kanaal", "remove", "zaken")
+    assert (ran.code, ran.out) == (0, "zaken removed\n")
+    assert "NRC_REFRESH_INTERVAL" in ran.err
+    assert [each.naam for each in look(tmp_path).kanalen] == ["documenten"]
+
+
+def test_a_kanaal_that_an_abonnement_uses_is_not_removed(tmp_path: Path, kept: Abonnement) -> None:
+    ran = nrc(tmp_path, "kanaal", "remove", "zaken")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"nrc: kanaal zaken is used by 1 abonnement(en), which go first: {kept.uuid}\n"
+    assert len(look(tmp_path).kanalen) == 1
+
+
+@pytest.mark.parametrize("command", [["show", "x"], ["change", "x", "--no-filters"], ["remove", "x"]])
+def test_an_unknown_kanaal(tmp_path: Path, command: list[str]) -> None:
+    nrc(tmp_path, "kanaal", "add", "zaken")
+    ran = nrc(tmp_path, "kanaal", *command)
+    assert (ran.code, ran.err) == (2, "nrc: there is no kanaal 'x' (there are: zaken)\n")
+
+
 def test_no_kanalen(tmp_path: Path) -> None:
     assert nrc(tmp_path, "kanaal", "list").out == ""
     assert nrc(tmp_path, "kanaal", "list", "--json").json() == []
