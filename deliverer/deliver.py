@@ -95,8 +95,8 @@ class Deliverer:
 
     async def _attempt(self, delivery: Delivery) -> bool:
         """Whether the callback took it."""
-        abonnement = self._active(delivery)
-        if abonnement is None or not await self._slots.take(host := host_of(abonnement.callback_url)):
+        abonnement, user = self._active(delivery), delivery.abonnement
+        if abonnement is None or not await self._slots.take(host := host_of(abonnement.callback_url), user):
             await self._settle.hold(delivery)
             return False
         answer = None
@@ -109,7 +109,7 @@ class Deliverer:
             if abonnement is not None and wants(abonnement, delivery.body):
                 answer = await self.send(delivery, abonnement)
         finally:
-            self._slots.give(host)
+            self._slots.give(host, user)
         if abonnement is None:
             await self._settle.hold(delivery)
         elif answer is None:

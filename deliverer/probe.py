@@ -165,14 +165,14 @@ class Prober:
             await self._deliverer.drop(delivery, fresh=fresh)
             return _Probed.SKIPPED
         host = host_of(abonnement.callback_url)
-        if not await self._slots.take(host):
+        if not await self._slots.take(host, abonnement.uuid):
             await self._settle.hold(delivery)
             return _Probed.NOTHING
         started = time.perf_counter()
         try:
             answer = await self._deliverer.send(delivery, abonnement)
         finally:
-            self._slots.give(host)
+            self._slots.give(host, abonnement.uuid)
         await self._conclude(
             delivery, abonnement, answer, milliseconds=(time.perf_counter() - started) * 1000
         )

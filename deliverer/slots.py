@@ -1,83 +1,124 @@
 """Places for requests under way: so many in this process, and at most half of them to one host.
 
-So a host that hangs, whoever of its abonnementen it hangs for, leaves the other half to all others. Who
-waits is served in turn by host, not by age: a long queue for one does not come before everyone else.
+So a host that hangs, whoever of its abonnementen it hangs for, leaves the other half to all others. Of the
+places of one host an abonnement gets another only while it holds fewer than are left there. So one that is
+slow, and then it is always the one that holds most, leaves room for those beside it: alone it has half of
+them, of two each a third, and the last place is for one that holds none.
+
+Who waits is served in turn by host, and within a host whose abonnement holds fewest, in turn, not by age: a
+long queue for one does not come before everyone else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Hashable
+
+_Row = dict[Hashable, deque[asyncio.Future[bool]]]  # by user, whose turn it is first
 
 
 class Slots:
-    """`take` a place for a host, `give` it back. Once closed, nobody gets one."""
+    """`take` a place for a host, `give` it back. Once closed, nobody gets one.
+
+    user: whom of those that share the host it is for; None where nobody shares it, and one may have all.
+    """
 
     def __init__(self, total: int) -> None:
         self._free = total
         self._per_host = max(1, total // 2)
-        self._taken: dict[str, int] = {}
-        self._waiting: dict[str, deque[asyncio.Future[bool]]] = {}
+        self._taken: Counter[str] = Counter()
+        self._held: Counter[tuple[str, Hashable]] = Counter()
+        self._waiting: dict[str, _Row] = {}
         self._closed = False
 
-    async def take(self, host: str) -> bool:
+    async def take(self, host: str, user: Hashable = None) -> bool:
         """Wait for a place; False when there will be none, since the process stops."""
         if self._closed:
             return False
-        if self._fits(host) and host not in self._waiting:
-            self._occupy(host)
+        # Nobody waits who could have it: what comes free is given away at once.
+        if self._fits(host, user):
+            self._occupy(host, user)
             return True
         place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(host, deque()).append(place)
+        self._waiting.setdefault(host, {}).setdefault(user, deque()).append(place)
         try:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.result():
-                self.give(host)  # it was given in the same moment
-            elif (waiting := self._waiting.get(host)) is not None and place in waiting:
-                waiting.remove(place)
-                if not waiting:
-                    del self._waiting[host]
+                self.give(host, user)  # it was given in the same moment
+            else:
+                self._leave(host, user, place)
             raise
 
-    def give(self, host: str) -> None:
+    def give(self, host: str, user: Hashable = None) -> None:
         """Give a place back; whoever's turn it is gets it."""
         self._free += 1
         self._taken[host] -= 1
+        self._held[host, user] -= 1
+        if not self._held[host, user]:
+            del self._held[host, user]
         if not self._taken[host]:
             del self._taken[host]
-        for name in [name for name in self._waiting if self._fits(name)]:
-            if self._serve(name):
-                return
+        # One at most: whoever waits for another reason than the last place of all holds as many as are left.
+        self._serve()
 
     def close(self) -> None:
         """Send everyone who waits away."""
         self._closed = True
-        for waiting in self._waiting.values():
-            for place in waiting:
-                if not place.done():
-                    place.set_result(False)
+        for row in self._waiting.values():
+            for places in row.values():
+                for place in places:
+                    if not place.done():
+                        place.set_result(False)
         self._waiting.clear()
 
-    def _fits(self, host: str) -> bool:
-        return self._free > 0 and self._taken.get(host, 0) < self._per_host
+    def _fits(self, host: str, user: Hashable) -> bool:
+        left = self._per_host - self._taken[host]
+        return self._free > 0 and left > 0 and (user is None or self._held[host, user] < left)
 
-    def _occupy(self, host: str) -> None:
+    def _occupy(self, host: str, user: Hashable) -> None:
         self._free -= 1
-        self._taken[host] = self._taken.get(host, 0) + 1
+        self._taken[host] += 1
+        self._held[host, user] += 1
 
-    def _serve(self, host: str) -> bool:
-        """Give a place to the first who waits for this host, and put the host at the end of the row.
+    def _serve(self) -> None:
+        """Give a place to whoever's turn it is, and put host and user at the end of their rows."""
+        for host, row in self._waiting.items() if self._free else ():
+            if (turn := self._turn(host, row)) is None:
+                continue
+            user, place = turn
+            self._occupy(host, user)
+            place.set_result(True)
+            self._leave(host, user, place)
+            if user in row:
+                row[user] = row.pop(user)
+            if row:
+                self._waiting[host] = self._waiting.pop(host)
+            return
 
-        False when nobody does any more: those in the row were cancelled, and did not run since.
-        """
-        waiting = self._waiting.pop(host)
-        while waiting:
-            place = waiting.popleft()
-            if not place.done():
-                self._occupy(host)
-                place.set_result(True)
-                if waiting:
-                    self._waiting[host] = waiting
-                return True
-        return False
+    def _turn(self, host: str, row: _Row) -> tuple[Hashable, asyncio.Future[bool]] | None:
+        """The next of those that wait for this host: of the user that holds fewest places of it."""
+        turn, fewest = None, self._per_host
+        for user, places in row.items():
+            held = self._held[host, user]
+            if held >= fewest or not self._fits(host, user):
+                continue
+            # A place that is done was cancelled, and takes itself out of the row in a moment.
+            place = next((place for place in places if not place.done()), None)
+            if place is not None:
+                turn, fewest = (user, place), held
+                if not held:
+                    break
+        return turn
+
+    def _leave(self, host: str, user: Hashable, place: asyncio.Future[bool]) -> None:
+        """Take it out of the row, if it is there."""
+        row = self._waiting.get(host, {})
+        places = row.get(user, deque())
+        if place in places:
+            places.remove(place)
+            if not places:
+                del row[user]
+            if not row:
+                del self._waiting[host]

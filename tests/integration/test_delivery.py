@@ -410,20 +410,22 @@ async def test_no_more_at_once_than_prefetch_and_concurrency(spine: Delivering) 
     assert max(spine.callback.most_at_once(path) for path in ("/a", "/b", "/c")) <= 3
 
 
-async def test_a_callback_that_hangs_holds_up_no_other(spine: Delivering) -> None:
+async def test_a_callback_that_hangs_holds_up_no_other_on_its_host_or_elsewhere(spine: Delivering) -> None:
     await spine.subscribe("/slow")
     spine.callback.script("/slow", hang())
     async with (
         CallbackServer() as other,
-        spine.deliverer(deliverer_concurrency=4, callback_timeout=60, stop_timeout=0.5),
+        spine.deliverer(deliverer_concurrency=8, callback_timeout=60, stop_timeout=0.5),
     ):
         for _ in range(20):
             await spine.publish()
         await eventually(lambda: spine.callback.under_way("/slow") == 2)
         await spine.subscribe(url=other.url("/fast"))
+        await spine.subscribe("/beside")
         for _ in range(20):
             await spine.publish()
         await eventually(lambda: len(other.received) == 20)
+        await eventually(lambda: len(spine.callback.at("/beside")) == 20)
         assert spine.callback.most_at_once("/slow") == 2
         spine.callback.script("/slow", status(204))
 
