@@ -29,6 +29,9 @@ DNS_CACHE = 10  # seconds
 KEEP_ALIVE = 1.5  # seconds
 WARY = 60.0  # seconds without reuse for a server that sent what nobody had asked for
 MAX_WARY = 1000  # such servers remembered; beyond it the oldest is forgotten
+SETTLING = 0.05  # seconds for which a server's first connection must stay silent before any is used again
+PROVEN = 600.0  # seconds for which a server counts as one that stays silent
+MAX_PROVEN = 10_000  # such servers remembered; beyond it the oldest is forgotten
 
 new_connection: ContextVar[bool] = ContextVar("new_connection", default=False)
 """Whether a request of this task must have a connection that none had before."""
@@ -53,6 +56,7 @@ class Connector(TCPConnector):
         )
         self._factory = cast(Any, functools.partial(_Answers, loop=self._loop))
         self._wary: dict[tuple[str, int | None], float] = {}
+        self._proven: dict[tuple[str, int | None], float] = {}
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
         """A connection for this request: one of those that are kept, if it is still fit for it."""
@@ -76,7 +80,7 @@ class Connector(TCPConnector):
             connection.close()
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
-        if new_connection.get() or self._is_wary(key):
+        if new_connection.get() or self._is_wary(key) or not self._is_proven(key):
             return None
         return await super()._get(key, traces)
 
@@ -86,8 +90,27 @@ class Connector(TCPConnector):
         should_close = should_close or full or self._is_wary(key)
         super()._release(key, protocol, should_close=should_close)
 
+    def _is_proven(self, key: Any) -> bool:
+        """Whether this server sends nothing after an answer, as far as is known.
+
+        Bytes that come with a request already under way can't be told from its answer. So the first
+        connection to a server waits a moment after its answer, and until then each request has one of its own.
+        """
+        server, now = (key.host, key.port), self._loop.time()
+        if now < self._proven.get(server, 0.0):
+            return True
+        oldest = min((cast(_Answers, each).ended_at for each, _ in self._conns.get(key, ())), default=now)
+        if now - oldest < SETTLING:
+            return False
+        self._proven.pop(server, None)
+        if len(self._proven) >= MAX_PROVEN:
+            del self._proven[next(iter(self._proven))]
+        self._proven[server] = now + PROVEN
+        return True
+
     def _be_wary(self, key: Any) -> None:
         """Use no connection to this server again for a while."""
+        self._proven.pop((key.host, key.port), None)
         self._wary.pop((key.host, key.port), None)
         if len(self._wary) >= MAX_WARY:
             del self._wary[next(iter(self._wary))]
@@ -108,7 +131,7 @@ class _Answers(ResponseHandler):
         self._answer: Answer | None = None
         self._requests = 0
         self._has_begun = False
-        self._ended_at = 0.0
+        self.ended_at = 0.0
 
     @property
     def was_used(self) -> bool:
@@ -119,7 +142,7 @@ class _Answers(ResponseHandler):
     def is_too_old(self) -> bool:
         """The server may close it any moment, by its own word."""
         rest = self._answer.rest if self._answer else None
-        return rest is not None and self._loop.time() - self._ended_at >= rest
+        return rest is not None and self._loop.time() - self.ended_at >= rest
 
     @property
     def should_close(self) -> bool:
@@ -147,7 +170,7 @@ class _Answers(ResponseHandler):
             # Before the library sees the end, with which it lets go of the connection.
             self._close_for_unasked(answer)
         if answer.ended:
-            self._ended_at = self._loop.time()
+            self.ended_at = self._loop.time()
         # One after the other: a fault in the body must not take the head with it.
         for part in (head, body):
             if part and self._exception is None:

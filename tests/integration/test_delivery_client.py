@@ -43,6 +43,15 @@ LOOPBACK = Policy(allow_loopback=True)
 HEADERS = {"Authorization": "Bearer x"}
 
 
+SETTLING = connector.SETTLING
+
+
+@pytest.fixture(autouse=True)
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections to every server are used again at once, as they are to one that was proven."""
+    monkeypatch.setattr(connector, "SETTLING", 0.0)
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[CallbackClient]:
     async with CallbackClient(policy=LOOPBACK) as opened:
@@ -374,6 +383,31 @@ async def test_what_nobody_asked_for_answers_no_later_request(
     for _ in range(2):
         assert await post(client, callback.url()) == Response(500)
     assert [each.connection for each in callback.received] == [1, 2, 3], "none is used again for a while"
+
+
+async def test_every_request_reaches_a_server_that_answers_unasked(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those made within the moment before its first unasked answer comes."""
+    monkeypatch.setattr(connector, "SETTLING", SETTLING)
+    callback.script("/", *(persistent(b"HTTP/1.1 204 No Content\r\n\r\n", then=STALE, after=0.01),) * 40)
+    for _ in range(10):
+        found = await asyncio.gather(*(post(client, callback.url()) for _ in range(4)))
+        assert found == [Response(204)] * 4
+    assert len(callback.received) == 40
+
+
+async def test_a_server_that_stays_silent_is_proven(
+    client: CallbackClient, callback: CallbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector, "SETTLING", 0.05)
+    for _ in range(2):
+        await post(client, callback.url())
+    assert callback.connections == 2
+    await asyncio.sleep(0.06)
+    for _ in range(5):
+        await post(client, callback.url())
+    assert callback.connections == 2
 
 
 async def test_a_stale_answer_in_one_piece_with_an_answer(
