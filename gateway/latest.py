@@ -24,6 +24,8 @@ from store.registry import Changes
 
 INSTANT = 0.05  # seconds before the last one; RabbitMQ takes an exchange apart within a thousandth
 KEPT = 60.0  # seconds; by then the router has found an exchange that is gone, and made another
+MOST = 32 * 1024 * 1024  # bytes of what is kept for all kanalen together; of more, the oldest are let go
+LOOK = 5.0  # seconds between two looks for what has been kept for long enough
 AGAIN = 1.0  # seconds
 
 log = logger(__name__)
@@ -53,7 +55,8 @@ class Latest:
     def __init__(self, publisher: Publisher, catalogue: Catalogue) -> None:
         self._publisher = publisher
         self._catalogue = catalogue
-        self._lasts: dict[str, _Last] = {}
+        self._lasts: dict[str, _Last] = {}  # the one first that got something longest ago
+        self.size = 0  # bytes of what is kept
         self._again: asyncio.Queue[Published] = asyncio.Queue()
         catalogue.subscribe(self._changed)
 
@@ -64,29 +67,56 @@ class Latest:
             self._again.put_nowait(published)  # confirmed after the news of another exchange
             return
         last = self._last_of(kanaal)
+        self._lasts[kanaal.naam] = self._lasts.pop(kanaal.naam)
         last.published.append(published)
+        self.size += published.notificatie.size
         while last.published[0].began < published.began - INSTANT:
-            last.published.popleft()
+            self.size -= last.published.popleft().notificatie.size
+        self._forget(before=published.began - KEPT)
+        while self.size > MOST and len(self._lasts) > 1:
+            self._drop(next(iter(self._lasts)))
+        while self.size > MOST and len(last.published) > 1:
+            self.size -= last.published.popleft().notificatie.size
 
     def _last_of(self, kanaal: Kanaal) -> _Last:
         last = self._lasts.get(kanaal.naam)
         if last is None or last.generation != kanaal.generation:
             since = monotonic() - KEPT
-            for published in last.published if last is not None else ():
+            for published in self._drop(kanaal.naam):
                 if published.began > since:
                     self._again.put_nowait(published)
             last = self._lasts[kanaal.naam] = _Last(kanaal.generation)
         return last
 
+    def _drop(self, naam: str) -> deque[Published]:
+        last = self._lasts.pop(naam, None)
+        if last is None:
+            return deque()
+        self.size -= sum(published.notificatie.size for published in last.published)
+        return last.published
+
+    def _forget(self, *, before: float) -> None:
+        """Let go of what the exchanges got that have had nothing since `before` (monotonic seconds)."""
+        while self._lasts:
+            naam, last = next(iter(self._lasts.items()))
+            if last.published and last.published[-1].began >= before:
+                return
+            self._drop(naam)
+
     def _changed(self, _: Changes) -> None:
-        for naam in self._lasts:
+        for naam in list(self._lasts):
             if (kanaal := self._catalogue.kanalen.get(naam)) is not None:
                 self._last_of(kanaal)
 
     async def run(self) -> None:
-        """Publish again what has to be, until cancelled."""
+        """Publish again what has to be, and let go of what nobody will need, until cancelled."""
         while True:
-            published = await self._again.get()
+            try:
+                async with asyncio.timeout(LOOK):
+                    published = await self._again.get()
+            except TimeoutError:
+                self._forget(before=monotonic() - KEPT)
+                continue
             naam = published.notificatie.kanaal
             while (kanaal := self._catalogue.kanalen.get(naam)) is not None:
                 message = route(

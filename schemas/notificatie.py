@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from sys import getsizeof
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -23,6 +24,8 @@ from schemas.fields import (
     parse_date_time,
 )
 from schemas.jsontext import Number, write_json
+
+PAIR = 100  # bytes that a pair takes in a dict, beside its texts, at most
 
 
 def _aanmaakdatum(value: Any, info: ValidationInfo) -> str:
@@ -64,6 +67,12 @@ class Notificatie:
     kenmerken: dict[str, str]
     body: bytes
     hoofd_object: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about: a kenmerk may take many times what it does in the body."""
+        pairs = sum(PAIR + getsizeof(name) + getsizeof(value) for name, value in self.kenmerken.items())
+        return getsizeof(self.body) + getsizeof(self.hoofd_object) + pairs
 
 
 def check_notificatie(
