@@ -94,7 +94,7 @@ class Connector(TCPConnector):
         """Whether this server sends nothing after an answer, as far as is known.
 
         Bytes that come with a request already under way can't be told from its answer. So the first
-        connection to a server waits a moment after its answer, and until then each request has one of its own.
+        connection to a server waits a moment after its answer, and until then each request has its own.
         """
         server, now = (key.host, key.port), self._loop.time()
         if now < self._proven.get(server, 0.0):
