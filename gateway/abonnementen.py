@@ -18,7 +18,7 @@ from aiohttp import web
 from gateway.answers import json_answer
 from gateway.callback_check import callback_faults
 from gateway.checks import group_faults, parse, scheme_faults
-from gateway.requests import CALLBACK_URL, must_accept_json, read_json_body, read_query
+from gateway.requests import CALLBACK_URL, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
 from runtime.log import logger
@@ -32,6 +32,7 @@ from schemas.errors import (
     RegistryError,
     ValidationError,
 )
+from schemas.jsontext import read_json
 
 log = logger(__name__)
 
@@ -64,9 +65,9 @@ async def create_abonnement(request: web.Request) -> web.Response:
     client = await gateway.authorise(request, Scope.CONSUMEREN)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        data = await _body(request, gateway)
+        body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked = _parse(gateway, data)
+        asked, _ = await gateway.aside(body, lambda: _parse(gateway, request, body))
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
     marks = remarkable(abonnement, gateway.catalogue.abonnementen.values())
@@ -88,9 +89,8 @@ async def update_abonnement(request: web.Request) -> web.Response:
     _must_own(client, abonnement)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        data = await _body(request, gateway)
-        named = set(data) if request.method == "PATCH" and isinstance(data, dict) else None
-        asked = _parse(gateway, data if named is None else {**_stored(abonnement), **data}, named=named)
+        body = await read_body(request, limit=gateway.settings.max_body)
+        asked, named = await gateway.aside(body, lambda: _parse(gateway, request, body, stored=abonnement))
         checked = named is None or _wants_check(abonnement, asked, named)
         if checked:
             await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
@@ -155,14 +155,6 @@ def _stored(abonnement: Abonnement) -> dict[str, Any]:
     }
 
 
-async def _body(request: web.Request, gateway: Gateway) -> Any:
-    """What the body holds; its callbackUrl is noted for the log."""
-    _, data = await read_json_body(request, limit=gateway.settings.max_body)
-    if isinstance(data, dict) and isinstance(url := data.get("callbackUrl"), str):
-        request[CALLBACK_URL] = url
-    return data
-
-
 async def _existing(request: web.Request, gateway: Gateway) -> Abonnement:
     await gateway.catalogue.refresh()
     abonnement = gateway.catalogue.abonnementen.get(UUID(request.match_info["uuid"]))
@@ -176,19 +168,29 @@ def _must_own(client: Credentials, abonnement: Abonnement) -> None:
         raise PermissionDenied("Dit abonnement is door een andere applicatie gemaakt.")
 
 
-def _parse(gateway: Gateway, data: Any, *, named: set[str] | None = None) -> AbonnementRequest:
-    """The sound request. Raises ValidationError with every fault.
+def _parse(
+    gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonnement | None = None
+) -> tuple[AbonnementRequest, set[str] | None]:
+    """The sound request, and of a PATCH of `stored` what it names. Raises ParseError, or ValidationError with
+    every fault.
 
-    named: what a PATCH names; what it keeps stays valid, whatever became of a kanaal's filters or a setting.
+    What a PATCH keeps stays valid, whatever became of a kanaal's filters or a setting. The callbackUrl is
+    noted for the log.
     """
-    asked, faults = parse(AbonnementRequest, data)
+    data = sent = read_json(body)
+    named = None
+    if isinstance(sent, dict) and isinstance(url := sent.get("callbackUrl"), str):
+        request[CALLBACK_URL] = url
+    if isinstance(sent, dict) and stored is not None and request.method == "PATCH":
+        named, data = set(sent), {**_stored(stored), **sent}
+    asked, faults = parse(AbonnementRequest, data, sent=sent)
     if named is None or "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
     if named is None or "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
     if faults or asked is None:
         raise ValidationError(faults)
-    return asked
+    return asked, named
 
 
 def _wants_check(abonnement: Abonnement, asked: AbonnementRequest, named: set[str]) -> bool:

@@ -30,7 +30,7 @@ FIELD_CODES: Mapping[str, str] = {
     "max_length": "De tekst is te lang; in `reason` staat hoeveel tekens er mogen zijn.",
     "invalid": "De waarde heeft niet de goede vorm, bijvoorbeeld geen volledige http- of https-URL, geen "
     "datum en tijd volgens RFC 3339, of iets anders dan een tekst. Op de naam `nonFieldErrors`: de inhoud "
-    "als geheel is geen JSON-object.",
+    "als geheel is geen JSON-object. Ook: een naam komt in hetzelfde object meer dan één keer voor.",
     "not_a_list": "Hier hoort een lijst te staan.",
     "not_a_dict": "Hier hoort een object met sleutels en waarden te staan.",
     "unique": "Er is al een kanaal met deze naam. Zoek het op met `GET /api/v1/kanaal?naam=…` en gebruik "

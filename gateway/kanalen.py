@@ -5,6 +5,7 @@ An answer of success means that the registry has it and the kanaal's exchange st
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,11 +15,12 @@ from aiohttp import web
 from gateway.answers import json_answer
 from gateway.callback_check import documentation_faults
 from gateway.checks import new_naam_faults, parse, same_naam_faults, taken
-from gateway.requests import must_accept_json, read_json_body, read_query
+from gateway.requests import must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from runtime.log import logger
 from schemas.application import Scope
 from schemas.errors import BrokerUnavailable, Conflict, NotFound, RegistryError, ValidationError
+from schemas.jsontext import read_json
 from schemas.kanaal import Kanaal, KanaalRequest, slots_for
 
 log = logger(__name__)
@@ -53,12 +55,9 @@ async def create_kanaal(request: web.Request) -> web.Response:
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        _, data = await read_json_body(request, limit=gateway.settings.max_body)
+        body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked, faults = parse(KanaalRequest, data)
-        faults += new_naam_faults(data, gateway.catalogue.kanalen)
-        if faults or asked is None:
-            raise ValidationError(faults)
+        asked = await gateway.aside(body, lambda: _parse_new(body, gateway.catalogue.kanalen))
         await _check_documentation(gateway, asked.documentatie_link)
         kanaal = await _add(gateway, asked)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
@@ -74,13 +73,9 @@ async def update_kanaal(request: web.Request) -> web.Response:
     kanaal = await _existing(request, gateway)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        _, data = await read_json_body(request, limit=gateway.settings.max_body)
-        if request.method == "PATCH" and isinstance(data, dict):
-            data = {"naam": kanaal.naam, **data}
-        asked, faults = parse(KanaalRequest, data)
-        faults += same_naam_faults(data, kanaal)
-        if faults or asked is None:
-            raise ValidationError(faults)
+        body = await read_body(request, limit=gateway.settings.max_body)
+        partial = request.method == "PATCH"
+        asked = await gateway.aside(body, lambda: _parse_change(body, kanaal, partial=partial))
         link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
         filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
         await _check_documentation(gateway, link or "")
@@ -112,6 +107,28 @@ async def _existing(request: web.Request, gateway: Gateway) -> Kanaal:
     if kanaal is None:
         raise NotFound("Dit kanaal bestaat niet.")
     return kanaal
+
+
+def _parse_new(body: bytes, kanalen: Mapping[str, Kanaal]) -> KanaalRequest:
+    """The sound request for another kanaal. Raises ParseError, or ValidationError with every fault."""
+    data = read_json(body)
+    asked, faults = parse(KanaalRequest, data)
+    faults += new_naam_faults(data, kanalen)
+    if faults or asked is None:
+        raise ValidationError(faults)
+    return asked
+
+
+def _parse_change(body: bytes, kanaal: Kanaal, *, partial: bool) -> KanaalRequest:
+    """The sound change of a kanaal. Raises ParseError, or ValidationError with every fault."""
+    data = sent = read_json(body)
+    if partial and isinstance(sent, dict):
+        data = {"naam": kanaal.naam, **sent}
+    asked, faults = parse(KanaalRequest, data, sent=sent)
+    faults += same_naam_faults(data, kanaal)
+    if faults or asked is None:
+        raise ValidationError(faults)
+    return asked
 
 
 async def _check_documentation(gateway: Gateway, link: str) -> None:

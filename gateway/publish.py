@@ -21,10 +21,9 @@ from router.publishing import ExchangeMissing
 from router.routing import route
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
-from schemas.errors import ValidationError
-from schemas.jsontext import read_json
+from schemas.errors import InvalidParam, ValidationError
 from schemas.kanaal import Kanaal
-from schemas.notificatie import Notificatie, check_notificatie
+from schemas.notificatie import Notificatie, read_notificatie
 
 ID_HEADER = "nrc-notificatie-id"
 
@@ -78,17 +77,22 @@ async def _publish(
 
 async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:
     """The kanaal and the sound notificatie. Raises ParseError, or ValidationError with every fault."""
-    data = read_json(body)  # many times as large as the body, and gone before RabbitMQ is waited for
-    leeway = timedelta(seconds=gateway.settings.time_leeway)
-    notificatie, faults = check_notificatie(body, data, now=now, leeway=leeway)
     kanalen = gateway.catalogue.kanalen
-    if notificatie is not None:
-        kanaal = kanalen.get(notificatie.kanaal)
-        if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
-            return kanaal, notificatie
-    if message_faults(data, kanalen):
+    leeway = timedelta(seconds=gateway.settings.time_leeway)
+
+    def look() -> tuple[Notificatie | None, list[InvalidParam], list[InvalidParam]]:
+        # What the body holds is many times as large, and gone before anything is waited for.
+        data, notificatie, faults = read_notificatie(body, now=now, leeway=leeway)
+        if notificatie is not None:
+            kanaal = kanalen.get(notificatie.kanaal)
+            if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
+                return notificatie, [], []
+        return notificatie, faults, message_faults(data, kanalen)
+
+    notificatie, faults, of_kanaal = await gateway.aside(body, look)
+    if of_kanaal:
         await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
-    faults += message_faults(data, kanalen)
-    if faults or notificatie is None:
-        raise ValidationError(faults)
+        notificatie, faults, of_kanaal = await gateway.aside(body, look)
+    if faults or of_kanaal or notificatie is None:
+        raise ValidationError(faults + of_kanaal)
     return kanalen[notificatie.kanaal], notificatie

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
 
 from aiohttp import StreamReader, web
 from yarl import URL
@@ -28,7 +27,6 @@ from schemas.errors import (
     ValidationError,
 )
 from schemas.fields import NON_FIELD
-from schemas.jsontext import read_json
 
 CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
 """The callbackUrl that a request has, for the log."""
@@ -98,17 +96,10 @@ def announced_size(request: web.Request, *, limit: int) -> int:
     return min(request.content_length or 0, limit)
 
 
-async def read_json_body(request: web.Request, *, limit: int) -> tuple[bytes, Any]:
-    """The body as it came and as `schemas.jsontext` reads it; at most `limit` bytes.
-
-    Raises UnsupportedMediaType, RequestTooLarge or ParseError, in this order.
-    """
-    body = await read_body(request, limit=limit)
-    return body, read_json(body)
-
-
 async def read_body(request: web.Request, *, limit: int, came: Callable[[int], None] | None = None) -> bytes:
-    """The body of a JSON request. Raises UnsupportedMediaType, RequestTooLarge, ParseError or ClientGone.
+    """The body of a JSON request, of at most `limit` bytes.
+
+    Raises UnsupportedMediaType, RequestTooLarge, ParseError (it does not come) or ClientGone.
 
     came: called with the size of each piece that came without having been announced; what it raises goes on.
     """

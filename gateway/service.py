@@ -64,6 +64,7 @@ async def serve(
         async def session(connection: AbstractConnection) -> None:
             await follow_changes(connection, catalogue)
 
+        opened.callback(gateway.aside.close)
         opened.callback(gateway.repairs.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())

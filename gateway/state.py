@@ -9,6 +9,7 @@ from aiohttp import web
 
 from deliverer.client import CallbackClient
 from gateway.admission import Changes, Publishes
+from gateway.aside import Aside
 from gateway.connections import Connections, most_connections
 from gateway.latest import Latest
 from gateway.repairs import Repairs
@@ -48,6 +49,7 @@ class Gateway:
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
     connections: Connections = field(init=False)
+    aside: Aside = field(init=False, default_factory=Aside)
     stopping: bool = False
 
     def __post_init__(self) -> None:

@@ -24,7 +24,8 @@ _MAX_HEADER_VALUE = 128  # bytes; keeps the header frame far below the 128 KiB a
 
 def route(kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime) -> Outgoing:
     """The message that carries a notificatie to every queue that may want it."""
-    values = {normalise(name): value for name, value in notificatie.kenmerken.items()}
+    kenmerken = notificatie.kenmerken if kanaal.slots else {}
+    values = {normalise(name): value for name, value in kenmerken.items()}
     return Outgoing(
         exchange=kanaal_exchange(kanaal.naam, kanaal.generation),
         routing_key=routing_key(notificatie.resource, notificatie.actie, kanaal.slots, values),

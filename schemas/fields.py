@@ -21,6 +21,7 @@ from schemas.jsontext import Number, Repeated
 _AUTHORITY = re.compile(r"https?://[^/?#]{1,512}", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-z]+://[^/?#]*@", re.IGNORECASE)
 NON_FIELD = "nonFieldErrors"
+REPEATED = "Deze naam komt vaker dan één keer voor."
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LATIN1_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff\t]*")
@@ -188,12 +189,18 @@ def as_pairs(*, max_key: int | None = None, max_value: int = 1000) -> Callable[[
                 if len(faults) == MAX_FAULTS:
                     break
         if isinstance(value, Repeated):
-            faults += [(key, "invalid", "Deze naam komt vaker dan één keer voor.") for key in value.again]
+            faults += [(key, "invalid", REPEATED) for key in value.again]
         if faults:
             raise PydanticCustomError("faults", "pairs", {"faults": faults})
         return pairs
 
     return check
+
+
+def repeated_names(data: Any) -> list[InvalidParam]:
+    """The faults of an object in which names stand more than once: which of the values counts is a guess."""
+    again = data.again if isinstance(data, Repeated) else ()
+    return [InvalidParam(name or NON_FIELD, "invalid", REPEATED) for name in again]
 
 
 def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:

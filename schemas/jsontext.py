@@ -1,7 +1,8 @@
 """JSON in and out without changing a digit.
 
 A notificatie is routed unchanged, and a number where the standard asks a string becomes that string
-digit for digit. So numbers are read as `Number`, their own text, and written back as that text.
+digit for digit. So numbers are read as `Number`, their own text, and written back as that text. That takes a
+second for a megabyte of them: `read_rounded` is for large texts of which no number needs to be exact.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from typing import Any
 import orjson
 
 from schemas.errors import ParseError
+
+LARGE = 32 * 1024
+"""Bytes of a JSON text from which on reading and checking it may take more than some milliseconds."""
+_MOST_SEARCHED = 64 * 2**20  # bytes gone through, in all, to see that no name stands twice; some 50 ms
 
 
 class Number(str):
@@ -32,6 +37,11 @@ class Repeated(dict[str, Any]):
         self.again = tuple(name for name, count in counts.items() if count > 1)
 
 
+def _number(text: str) -> Number:
+    # Not the class itself: with a function of Python's, other threads run meanwhile.
+    return Number(text)
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is geen geldige JSON")
 
@@ -42,7 +52,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(
-    parse_int=Number, parse_float=Number, parse_constant=_no_constant, object_pairs_hook=_object
+    parse_int=_number, parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_object
 )
 
 
@@ -60,6 +70,26 @@ def read_json(body: bytes) -> Any:
         raise ParseError(f"De body is geen geldige JSON: {error}.") from error
     except RecursionError as error:
         raise ParseError("De JSON in de body is te diep genest.") from error
+
+
+def read_rounded(body: bytes, *, within: str) -> Any:
+    """As `read_json`, many times as fast and with numbers as Python's. None where it can vouch for nothing.
+
+    That is where orjson takes less than `read_json`, and where a name may stand twice in the object or in the
+    object that it has under `within`.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(data, dict) or b"\\" in body:  # an escape can spell a name in another way
+        return None
+    inner = data.get(within)
+    names = [*data, *(inner if isinstance(inner, dict) else ())]
+    if len(names) * len(body) > _MOST_SEARCHED:
+        return None
+    once = all(body.count(b'"' + name.encode() + b'"') == 1 for name in names)
+    return data if once else None
 
 
 def write_json(value: Any) -> bytes:

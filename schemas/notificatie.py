@@ -22,8 +22,9 @@ from schemas.fields import (
     fault,
     invalid_params,
     parse_date_time,
+    repeated_names,
 )
-from schemas.jsontext import Number, write_json
+from schemas.jsontext import LARGE, Number, read_json, read_rounded, write_json
 
 PAIR = 100  # bytes that a pair takes in a dict, beside its texts, at most
 
@@ -75,17 +76,36 @@ class Notificatie:
         return getsizeof(self.body) + getsizeof(self.hoofd_object) + pairs
 
 
-def check_notificatie(
-    body: bytes, data: Any, *, now: datetime, leeway: timedelta
-) -> tuple[Notificatie | None, list[InvalidParam]]:
-    """(the notificatie, []) or (None, every field fault). `data` is what read_json made of `body`.
+def read_notificatie(
+    body: bytes, *, now: datetime, leeway: timedelta
+) -> tuple[Any, Notificatie | None, list[InvalidParam]]:
+    """What a body holds, and (the notificatie, []) or (None, every field fault) of it. Raises ParseError.
 
     now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it.
     """
+    if len(body) > LARGE and (data := read_rounded(body, within="kenmerken")) is not None:
+        notificatie, _ = check_notificatie(body, data, now=now, leeway=leeway)
+        if notificatie is not None and notificatie.body is body:  # no number in it counts
+            return data, notificatie, []
+        del data, notificatie
+    data = read_json(body)
+    return data, *check_notificatie(body, data, now=now, leeway=leeway)
+
+
+def check_notificatie(
+    body: bytes, data: Any, *, now: datetime, leeway: timedelta
+) -> tuple[Notificatie | None, list[InvalidParam]]:
+    """(the notificatie, []) or (None, every field fault). `data` is what `body` holds.
+
+    now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it.
+    """
+    repeated = repeated_names(data)
     try:
         request = NotificatieRequest.model_validate(data, context={"latest": now + leeway})
     except PydanticValidationError as error:
-        return None, invalid_params(error.errors(include_url=False, include_input=False))
+        return None, invalid_params(error.errors(include_url=False, include_input=False)) + repeated
+    if repeated:
+        return None, repeated
     return (
         Notificatie(
             kanaal=request.kanaal,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from gateway import admission, protocol
+from gateway import abonnementen, admission, kanalen, protocol, publish
 from schemas.abonnement import MAX_GROUPS
 from schemas.errors import MAX_FAULTS
+from schemas.jsontext import LARGE
 from tests.contract.api import Answer, Api, Callback, a_naam, abonnement_of, asks_for_auth, message, raw
 from tests.contract.conftest import Stage
 from tests.eventually import eventually
@@ -69,6 +71,54 @@ async def with_kanaal(stage: Stage, **settings: Any) -> AsyncIterator[tuple[Api,
         naam = a_naam()
         await api.post("/kanaal", {"naam": naam})
         yield api, naam
+
+
+# -- large bodies
+
+
+async def test_all_goes_on_while_a_large_body_is_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, read_on = threading.Event(), threading.Event()
+
+    def slowly(read: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(body: bytes, **options: Any) -> Any:
+            if len(body) > LARGE:
+                reading.set()
+                assert read_on.wait(20)
+            return read(body, **options)
+
+        return wrapper
+
+    monkeypatch.setattr(publish, "read_notificatie", slowly(publish.read_notificatie))
+    for module in (abonnementen, kanalen):
+        monkeypatch.setattr(module, "read_json", slowly(module.read_json))
+    async with with_kanaal(stage) as (api, naam):
+        much = {"eigen": "x" * LARGE}
+        large_ones = (
+            ("/notificaties", {**message(naam), **much}),
+            ("/abonnement", {**abonnement_of(naam), **much}),
+            ("/kanaal", {"naam": a_naam(), **much}),
+        )
+        for path, sent in large_ones:
+            large = asyncio.create_task(api.post(path, sent))
+            await eventually(reading.is_set)
+            assert (await api.post("/notificaties", message(naam))).status == 201
+            assert (await api.post("/abonnement", abonnement_of(naam))).status == 201
+            assert not large.done()
+            read_on.set()
+            assert (await large).status == 201
+            reading.clear()
+            read_on.clear()
+
+
+async def test_the_numbers_of_a_large_body_stay_as_they_are(api: Api) -> None:
+    naam = a_naam()
+    await api.post("/kanaal", {"naam": naam})
+    sent = json.dumps(message(naam, aanmaakdatum="2019-03-27T10:59:13", eigen="@")).encode()
+    numbers = b"[" + b"1.10," * LARGE + b"123456789012345678901]"
+    answer = await api.post("/notificaties", body=sent.replace(b'"@"', numbers))
+    assert answer.status == 201
+    assert numbers in answer.body
+    assert answer.json["aanmaakdatum"] == "2019-03-27T10:59:13Z"
 
 
 # -- notificaties at once

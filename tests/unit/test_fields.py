@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from gateway.checks import parse
 from schemas.abonnement import AbonnementRequest
 from schemas.errors import ParseError
-from schemas.jsontext import _write_any, read_json, write_json
+from schemas.jsontext import LARGE, _write_any, read_json, write_json
 from schemas.kanaal import KanaalRequest
-from schemas.notificatie import Notificatie, check_notificatie
+from schemas.notificatie import Notificatie, check_notificatie, read_notificatie
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Faults = set[tuple[str, str]]
@@ -54,8 +55,18 @@ def abonnement_faults(**changes: Any) -> Faults:
 
 
 def checked(body: bytes) -> tuple[Notificatie | None, Faults]:
-    notificatie, faults = check_notificatie(body, read_json(body), now=NOW, leeway=timedelta(seconds=5))
+    _, notificatie, faults = read_notificatie(body, now=NOW, leeway=timedelta(seconds=5))
     assert all(fault.reason for fault in faults)
+    return notificatie, {(fault.name, fault.code) for fault in faults}
+
+
+def large(body: bytes) -> bytes:
+    """The same notificatie, so large that it is not read digit by digit unless that is needed."""
+    return body[:-1] + b" " * LARGE + b"}"
+
+
+def check(body: bytes, data: Any) -> tuple[Notificatie | None, Faults]:
+    notificatie, faults = check_notificatie(body, data, now=NOW, leeway=timedelta(seconds=5))
     return notificatie, {(fault.name, fault.code) for fault in faults}
 
 
@@ -440,12 +451,79 @@ def test_a_body_that_is_no_object(body: bytes) -> None:
         assert {(f.name, f.code) for f in parse(model, read_json(body))[1]} == expected
 
 
-def test_the_last_of_a_repeated_property_counts() -> None:
-    body = b'{"kanaal": "a", ' + sent(NOTIFICATIE, {"actie": 12, "extra": b'{"a": 1, "a": 2}'})[1:]
+@pytest.mark.parametrize(
+    ("again", "faults"),
+    [
+        (b'"kanaal":"a"', {("kanaal", "invalid")}),
+        (b'"kanaal" : "zaken"', {("kanaal", "invalid")}),
+        (b'"\\u006banaal":"a"', {("kanaal", "invalid")}),
+        (b'"hoofdObject":null', {("hoofdObject", "invalid")}),
+        (b'"kenmerken":{}', {("kenmerken", "invalid")}),
+        (b'"eigen":1,"eigen":2', {("eigen", "invalid")}),
+        (b'"":1,"":2', {("nonFieldErrors", "invalid")}),
+        (b'"actie":"a","actie":"b","resource":"c"', {("actie", "invalid"), ("resource", "invalid")}),
+    ],
+)
+def test_a_name_twice_at_the_top(again: bytes, faults: Faults) -> None:
+    body = b"{%b,%b" % (again, sent(NOTIFICATIE, {})[1:])
+    assert checked(body) == (None, faults)
+    assert checked(large(body)) == (None, faults)
+
+
+@pytest.mark.parametrize("second", [b'"bron"', b'"br\\u006fn"'])
+def test_a_kenmerk_twice(second: bytes) -> None:
+    body = sent(NOTIFICATIE, {"kenmerken": b'{"bron":"1",%b:"2"}' % second})
+    assert checked(body)[1] == {("kenmerken.bron", "invalid")}
+    assert checked(large(body))[1] == {("kenmerken.bron", "invalid")}
+
+
+def test_a_name_twice_in_a_kanaal_or_abonnement() -> None:
+    for model, sound, again in (
+        (KanaalRequest, KANAAL, b'{"naam":"a",'),
+        (AbonnementRequest, ABONNEMENT, b'{"callbackUrl":"x",'),
+    ):
+        asked, faults = parse(model, read_json(again + sent(sound, {})[1:]))
+        assert asked is None
+        assert [(f.name, f.code) for f in faults] == [(again.split(b'"')[1].decode(), "invalid")]
+
+
+def test_the_last_of_a_repeated_property_of_others_counts() -> None:
+    body = sent(NOTIFICATIE, {"actie": 12, "extra": b'{"a": 1, "a": 2}'})
     notificatie, faults = checked(body)
     assert notificatie is not None, faults
-    assert notificatie.kanaal == "zaken"
     assert json.loads(notificatie.body) == {**NOTIFICATIE, "actie": "12", "extra": {"a": 2}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"extra": b"[1.0,1e400,123456789012345678901,null]"},
+        {"extra": b'"\\ud800"'},
+        {"extra": b"[" * 900 + b"]" * 900},
+        {"extra": b'{"a":1,"a":2}'},
+        {"kenmerken": {"kanaal": "zaken", "bron": "kanaal"}},
+        {"actie": 12, "extra": b"[1.0,123456789012345678901]"},
+        {"aanmaakdatum": "2019-03-27T10:59:13", "extra": b"[1.0,123456789012345678901]"},
+        {"kenmerken": b'{"a":1.10,"b":123456789012345678901}'},
+        {"kanaal": ABSENT},
+        {"kanaal": None, "kenmerken": {"a": None}},
+        {"kenmerken": {"A_b": "1", "ab": "2"}},
+        {"kenmerken": []},
+        {"actie": True, "aanmaakdatum": 2019},
+        {"kenmerken": {f"k{number}": "1" for number in range(3000)}},
+    ],
+)
+def test_a_large_one_is_read_as_a_small_one(changes: dict[str, Any]) -> None:
+    body = sent(NOTIFICATIE, changes)
+    small, faults = check(body, read_json(body))
+    notificatie, found = checked(large(body))
+    assert found == faults
+    if small is None or notificatie is None:
+        assert small is notificatie
+        return
+    assert notificatie.body == (large(body) if small.body is body else small.body)
+    assert replace(notificatie, body=b"") == replace(small, body=b"")
 
 
 anything = st.recursive(
@@ -538,8 +616,8 @@ def test_no_bytes_are_a_fault_of_ours(body: bytes) -> None:
 
 @given(st.dictionaries(st.sampled_from([*NOTIFICATIE, "extra"]), anything))
 def test_no_message_is_a_fault_of_ours(changes: dict[str, Any]) -> None:
-    checked(sent(NOTIFICATIE, changes))
-    checked(json.dumps(changes).encode())
+    for body in (sent(NOTIFICATIE, changes), json.dumps(changes).encode()):
+        assert checked(body)[1] == checked(large(body))[1]
 
 
 @given(st.dictionaries(st.sampled_from([*KANAAL, *ABONNEMENT]), anything))
