@@ -72,7 +72,7 @@ _COMMANDS = {
         "restore": "Put back what `nrc backup` copied to FOLDER, while nothing runs and where "
         "no registry is.",
     },
-    "settings": {"settings": "Show every setting: its value, where it came from, its default and unit."},
+    "settings": {"settings": "Show every setting: its value and where it came from."},
 }
 
 for _module, _named in _COMMANDS.items():

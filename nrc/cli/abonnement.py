@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from nrc.cli import acts
+from nrc.cli import acts, ids
 from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
 from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, yes_option
-from nrc.cli.showing import as_json, json_option, moment, note, printable, table
+from nrc.cli.showing import Column, age, as_json, json_option, moment, note, printable, table, wide_option
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.errors import Conflict, UsageError
@@ -29,9 +30,10 @@ def abonnement() -> None:
 
 @abonnement.command("list")
 @click.option("--client", metavar="ID", help="Only those of this application.")
+@wide_option
 @json_option
-def list_(client: str | None, json_: bool) -> None:
-    """List the abonnementen: state, what waits for each, last error, next probe."""
+def list_(client: str | None, wide: bool, json_: bool) -> None:
+    """List the abonnementen: state, what waits for each, last error; --wide also the next probe."""
     found = [
         each for each in carry_out(conditions(load_settings())) if client in (None, each.abonnement.client_id)
     ]
@@ -39,18 +41,22 @@ def list_(client: str | None, json_: bool) -> None:
     if json_:
         as_json([each.facts() for each in found])
         return
-    columns = (
-        "UUID",
-        "APPLICATION",
-        "STATE",
-        "WAITING",
-        "OLDEST",
-        "LAST ERROR",
-        "NEXT PROBE",
-        "KANALEN",
-        "CALLBACK",
-    )
-    table(columns, map(_row, found), empty="no abonnementen")
+    now = time.time()
+    rows = (_row(each, now=now, wide=wide) for each in found)
+    table(_COLUMNS, rows, empty="no abonnementen", wide=wide)
+
+
+_COLUMNS = (
+    Column("UUID"),
+    Column("APPLICATION", least=8),
+    Column("STATE"),
+    Column("WAITING"),
+    Column("OLDEST"),
+    Column("LAST ERROR", least=10),
+    Column("NEXT PROBE", wide=True),
+    Column("KANALEN", wide=True),
+    Column("CALLBACK", least=12),
+)
 
 
 def _by_application(each: Condition) -> tuple[str, str, UUID]:
@@ -58,14 +64,15 @@ def _by_application(each: Condition) -> tuple[str, str, UUID]:
     return abonnement.client_id, abonnement.callback_url, abonnement.uuid
 
 
-def _row(each: Condition) -> list[object]:
+def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
     abonnement = each.abonnement
+    oldest = each.oldest.timestamp() if each.oldest else None
     return [
-        abonnement.uuid,
+        abonnement.uuid if wide else ids.short(abonnement.uuid),
         abonnement.client_id,
-        each.state,
+        each.state if wide else each.state_in_short(now),
         "?" if each.waiting is None else each.waiting,
-        moment(each.oldest.timestamp()) if each.oldest else "",
+        "" if oldest is None else moment(oldest) if wide else age(now - oldest),
         each.last_error,
         each.next_probe,
         ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
@@ -74,14 +81,12 @@ def _row(each: Condition) -> list[object]:
 
 
 @abonnement.command()
-@click.argument("uuid", type=click.UUID)
+@click.argument("uuid", type=ids.uuid)
 @json_option
-def show(uuid: UUID, json_: bool) -> None:
-    """Show one abonnement; its auth is never shown."""
-    every = carry_out(conditions(load_settings()))
-    found = next((each for each in every if each.abonnement.uuid == uuid), None)
-    if found is None:
-        raise _unknown(uuid)
+def show(uuid: str, json_: bool) -> None:
+    """Show one abonnement; its auth is never shown. UUID: whole, or its first characters."""
+    every = {each.abonnement.uuid: each for each in carry_out(conditions(load_settings()))}
+    found = every[_meant(uuid, every)]
     if json_:
         as_json(found.facts())
         return
@@ -104,27 +109,25 @@ def show(uuid: UUID, json_: bool) -> None:
 
 
 @abonnement.command()
-@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
+@click.argument("uuids", metavar="UUID...", type=ids.uuid, nargs=-1, required=True)
 @yes_option
 @keep_option
-def remove(uuids: tuple[UUID, ...], yes: bool, keep: bool) -> None:
+def remove(uuids: tuple[str, ...], yes: bool, keep: bool) -> None:
     """Remove abonnementen. Asks first when notificaties wait for them, which go too, or are kept (--keep)."""
     settings = load_settings()
-    carry_out(_all_known(settings, uuids))
-    ask_about_waiting(settings, uuids, yes=yes, keep=keep)
-    carry_out(_remove(settings, uuids, keep=keep))
+    meant = carry_out(_all_known(settings, uuids))
+    ask_about_waiting(settings, meant, yes=yes, keep=keep)
+    carry_out(_remove(settings, meant, keep=keep))
 
 
-async def _all_known(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+async def _all_known(settings: Settings, typed: tuple[str, ...]) -> list[UUID]:
     async with opened_registry(settings) as opened:
-        for uuid in uuids:
-            _known(opened, uuid)
+        return [each.uuid for each in _known(opened, typed)]
 
 
-async def _remove(settings: Settings, uuids: tuple[UUID, ...], *, keep: bool) -> None:
+async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> None:
     async with opened_registry(settings) as opened:
-        for uuid in uuids:
-            _known(opened, uuid)
+        _known(opened, map(str, uuids))
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
                 acts.tell(settings, "abonnement removed", abonnement=uuid, waiting=acts.waiting(keep=keep))
@@ -141,18 +144,20 @@ async def _remove(settings: Settings, uuids: tuple[UUID, ...], *, keep: bool) ->
 
 
 @abonnement.command()
-@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
-def resume(uuids: tuple[UUID, ...]) -> None:
+@click.argument("uuids", metavar="UUID...", type=ids.uuid, nargs=-1, required=True)
+def resume(uuids: tuple[str, ...]) -> None:
     """Deliver to suspended and held abonnementen again, with what was kept for them."""
     settings = load_settings()
     carry_out(_resume(settings, uuids))
 
 
-async def _resume(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+async def _resume(settings: Settings, typed: tuple[str, ...]) -> None:
     async with opened_registry(settings) as opened:
-        for uuid in uuids:
-            if _known(opened, uuid).state is State.ACTIVE:
-                note(f"{uuid} is active already")
+        known = _known(opened, typed)
+        uuids = [each.uuid for each in known]
+        for each in known:
+            if each.state is State.ACTIVE:
+                note(f"{each.uuid} is active already")
         for uuid in uuids:
             if await opened.registry.set_state(uuid, State.ACTIVE, "") is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
@@ -162,19 +167,17 @@ async def _resume(settings: Settings, uuids: tuple[UUID, ...]) -> None:
 
 
 @abonnement.command()
-@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
+@click.argument("uuids", metavar="UUID...", type=ids.uuid, nargs=-1, required=True)
 @click.option("--reason", metavar="TEXT", default="by an operator", help="Stands beside the state.")
-def suspend(uuids: tuple[UUID, ...], reason: str) -> None:
+def suspend(uuids: tuple[str, ...], reason: str) -> None:
     """Deliver nothing to these any more, and keep what is for them, until `resume`."""
     settings = load_settings()
     carry_out(_suspend(settings, uuids, reason))
 
 
-async def _suspend(settings: Settings, uuids: tuple[UUID, ...], reason: str) -> None:
+async def _suspend(settings: Settings, typed: tuple[str, ...], reason: str) -> None:
     async with opened_registry(settings) as opened:
-        for uuid in uuids:
-            _known(opened, uuid)
-        for uuid in uuids:
+        for uuid in [each.uuid for each in _known(opened, typed)]:
             if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
             acts.tell(settings, "abonnement suspended", abonnement=uuid, reason=reason)
@@ -183,16 +186,16 @@ async def _suspend(settings: Settings, uuids: tuple[UUID, ...], reason: str) -> 
 
 
 @abonnement.command()
-@click.argument("uuids", metavar="UUID...", type=click.UUID, nargs=-1, required=True)
-def probe(uuids: tuple[UUID, ...]) -> None:
+@click.argument("uuids", metavar="UUID...", type=ids.uuid, nargs=-1, required=True)
+def probe(uuids: tuple[str, ...]) -> None:
     """Try the callbacks of held abonnementen now, with one notificatie each, and not at their next probe."""
     settings = load_settings()
     carry_out(_probe(settings, uuids))
 
 
-async def _probe(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+async def _probe(settings: Settings, typed: tuple[str, ...]) -> None:
     async with opened_registry(settings) as opened:
-        held = [_known(opened, uuid) for uuid in uuids]
+        held = _known(opened, typed)
         for each in held:
             if each.hold is None:
                 raise UsageError(f"abonnement {each.uuid} is {each.state}, and only a held one is probed")
@@ -215,7 +218,7 @@ async def _announce(settings: Settings) -> None:
     await tell_processes(settings, ask)
 
 
-async def _apply(settings: Settings, uuids: tuple[UUID, ...]) -> None:
+async def _apply(settings: Settings, uuids: Sequence[UUID]) -> None:
     async def ask(router: RouterClient) -> None:
         for uuid in uuids:
             await router.apply_abonnement(uuid)
@@ -223,15 +226,18 @@ async def _apply(settings: Settings, uuids: tuple[UUID, ...]) -> None:
     await tell_processes(settings, ask)
 
 
-def _known(opened: OpenRegistry, uuid: UUID) -> Abonnement:
-    found = opened.catalogue.abonnementen.get(uuid)
+def _known(opened: OpenRegistry, typed: Iterable[str]) -> list[Abonnement]:
+    """The abonnementen that are meant, each once. Raises Conflict and UsageError."""
+    known = opened.catalogue.abonnementen
+    return [known[uuid] for uuid in dict.fromkeys(_meant(each, known) for each in typed)]
+
+
+def _meant(typed: str, known: Collection[UUID]) -> UUID:
+    """The UUID of these that is typed, whole or in part. Raises Conflict and UsageError."""
+    found = ids.the_one(typed, map(str, known), what="abonnement")
     if found is None:
-        raise _unknown(uuid)
-    return found
-
-
-def _unknown(uuid: UUID) -> Conflict:
-    return Conflict(f"there is no abonnement {uuid}: `nrc abonnement list` shows which there are.")
+        raise Conflict(f"there is no abonnement {typed}: `nrc abonnement list` shows which there are.")
+    return UUID(found)
 
 
 def _filters(group: FilterGroup) -> str:

@@ -21,7 +21,7 @@ from nrc.cli.removing import (
     remove_queues,
     yes_option,
 )
-from nrc.cli.showing import as_json, json_option, moment, note, table
+from nrc.cli.showing import Column, as_json, json_option, moment, note, table, wide_option
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
@@ -113,8 +113,9 @@ def _show_secret(application: Application, *, given: bool, json_: bool) -> None:
 
 
 @application.command("list")
+@wide_option
 @json_option
-def list_(json_: bool) -> None:
+def list_(wide: bool, json_: bool) -> None:
     """List the applications, without their secrets."""
     settings = load_settings()
     catalogue = carry_out(_load(settings))
@@ -129,18 +130,25 @@ def list_(json_: bool) -> None:
         )
         return
     table(
-        ["CLIENT_ID", "LABEL", "SCOPES", "ABONNEMENTEN", "OLD SECRET UNTIL"],
+        [
+            Column("CLIENT_ID"),
+            Column("LABEL", least=5),
+            Column("SCOPES", least=10),
+            Column("ABONNEMENTEN"),
+            Column("OLD SECRET UNTIL", wide=True),
+        ],
         (
             [
                 each.client_id,
                 each.label,
-                _scopes(each),
+                _scopes(each) if wide else _scopes(each).replace("notificaties.", ""),
                 owned[each.client_id],
                 _old_until(each) or "",
             ]
             for each in found
         ),
         empty="no applications yet: `nrc application add ID --scope …`",
+        wide=wide,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from nrc.cli.reaching import opened_link, opened_registry
-from nrc.cli.showing import moment, note
+from nrc.cli.showing import age, moment, note
 from router import names
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
@@ -39,6 +39,11 @@ class Condition:
         if each.hold is not None:
             return f"{each.state} since {moment(each.hold.since)}"
         return f"{each.state} ({each.state_reason})" if each.state_reason else str(each.state)
+
+    def state_in_short(self, now: float) -> str:
+        """Its state, and for how long it has been held."""
+        each = self.abonnement
+        return f"{each.state} {age(now - each.hold.since)}" if each.hold else str(each.state)
 
     @property
     def last_error(self) -> str:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from nrc.cli import acts
 from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
-from nrc.cli.showing import as_json, json_option, printable, table
+from nrc.cli.showing import Column, as_json, json_option, printable, table, wide_option
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 from schemas.fields import invalid_params
@@ -27,8 +27,9 @@ def kanaal() -> None:
 
 
 @kanaal.command("list")
+@wide_option
 @json_option
-def list_(json_: bool) -> None:
+def list_(wide: bool, json_: bool) -> None:
     """List the kanalen."""
     catalogue = carry_out(_load(load_settings()))
     found = sorted(catalogue.kanalen.values(), key=lambda each: each.naam)
@@ -36,9 +37,15 @@ def list_(json_: bool) -> None:
         as_json([_facts(each) for each in found])
         return
     table(
-        ["NAAM", "FILTERS", "DOCUMENTATIELINK", "UUID"],
+        [
+            Column("NAAM"),
+            Column("FILTERS", least=12),
+            Column("DOCUMENTATIELINK", least=12),
+            Column("UUID", wide=True),
+        ],
         ([each.naam, ", ".join(each.filters), each.documentatie_link, each.uuid] for each in found),
         empty="no kanalen yet: `nrc kanaal add NAAM --filter …`",
+        wide=wide,
     )
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nrc.cli import ids
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
-from nrc.cli.showing import as_json, json_option, table
+from nrc.cli.showing import Column, as_json, json_option, table, wide_option
 from router import names
 from runtime.settings import Settings, load_settings
 
@@ -24,8 +25,9 @@ class _Line:
 
 
 @click.command()
+@wide_option
 @json_option
-def queues(json_: bool) -> None:
+def queues(wide: bool, json_: bool) -> None:
     """Show each queue: the messages that are ready in it, and its consumers."""
     lines = carry_out(_look(load_settings()))
     if json_:
@@ -42,10 +44,10 @@ def queues(json_: bool) -> None:
         )
         return
     table(
-        ["QUEUE", "MESSAGES", "CONSUMERS", "OF"],
+        [Column("QUEUE"), Column("MESSAGES"), Column("CONSUMERS"), Column("OF", least=12)],
         (
             [
-                line.name,
+                line.name if wide else _shortened(line.name),
                 line.depth.messages if line.depth else "missing",
                 line.depth.consumers if line.depth else "",
                 line.what,
@@ -53,7 +55,14 @@ def queues(json_: bool) -> None:
             for line in lines
         ),
         empty="no queues",
+        wide=wide,
     )
+
+
+def _shortened(name: str) -> str:
+    """The name of a queue, of an abonnement with the short id of that."""
+    uuid = names.abonnement_of(name)
+    return name if uuid is None else name.replace(str(uuid), f"{ids.short(uuid)}…")
 
 
 async def _look(settings: Settings) -> list[_Line]:

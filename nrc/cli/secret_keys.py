@@ -9,7 +9,7 @@ import click
 
 from nrc.cli import acts
 from nrc.cli.reaching import carry_out, there_is_a_registry
-from nrc.cli.showing import as_json, json_option, note, table
+from nrc.cli.showing import Column, as_json, json_option, note, table
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
 
@@ -32,7 +32,7 @@ def check(json_: bool) -> None:
         keys = [{"key": name, "use": use, "secrets": count} for name, use, count in rows]
         as_json({"keysFrom": found.where, "keys": keys, "faults": found.faults})
     else:
-        table(["KEY", "USE", "SECRETS"], rows, empty="")
+        table([Column("KEY"), Column("USE"), Column("SECRETS")], rows, empty="")
         for line in found.faults:
             note(f"nrc: {line}")
         note(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from yarl import URL
 
-from nrc.cli.showing import as_json, json_option, note, table
+from nrc.cli.showing import Column, as_json, json_option, note, table, wide_option
 from runtime.settings import Settings, env_name, load_settings, origins, unknown_variables
 
 _INTRODUCTION = """\
@@ -38,10 +38,11 @@ class _Known:
 
 
 @click.command()
+@wide_option
 @json_option
 @click.option("--markdown", is_flag=True, help="Print the page docs/settings.md instead: without values.")
-def settings(json_: bool, markdown: bool) -> None:
-    """Show every setting: its value, where it came from, its default and unit. Passwords are masked."""
+def settings(wide: bool, json_: bool, markdown: bool) -> None:
+    """Show every setting: its value and where it came from. Passwords are masked."""
     if markdown:
         click.echo(page(), nl=False)
         return
@@ -62,7 +63,14 @@ def settings(json_: bool, markdown: bool) -> None:
     if json_:
         as_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        table(["SETTING", "VALUE", "FROM", "DEFAULT", "UNIT"], (row[:5] for row in rows), empty="")
+        columns = [
+            Column("SETTING"),
+            Column("VALUE", least=20),
+            Column("FROM"),
+            Column("DEFAULT", wide=True),
+            Column("UNIT", wide=True),
+        ]
+        table(columns, (row[:5] for row in rows), empty="", wide=wide)
     for name, meant in unknown_variables().items():
         note(f"{name} is no setting, and ignored{f'; {meant}?' if meant else ''}")
 

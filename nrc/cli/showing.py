@@ -2,41 +2,119 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
+from unicodedata import combining, east_asian_width
 
 import click
 import orjson
 
+_GAP = "  "
+
 json_option = click.option("--json", "json_", is_flag=True, help="Print JSON.")
 
-# Wide enough that nothing is cut off or folded when the output goes to a file or another program.
-_UNFOLDED = 100_000
+wide_option = click.option("--wide", is_flag=True, help="Print whole ids and every column, however wide.")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """Print rows under their columns; when there are none, say `empty` on standard error."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
 
-    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for column in shown.columns:
-        column.overflow = "fold"
-    # What one would copy stays in one piece on a narrow terminal too.
-    shown.columns[0].no_wrap = True
-    for row in rows:
-        shown.add_row(*(Text(printable(str(cell))) for cell in row))
-    if not shown.row_count:
+    least: the characters to which its cells may be cut on a narrow terminal; None: never. wide: only in whole
+    rows. folds: its cells are told whole, on several lines.
+    """
+
+    name: str
+    least: int | None = None
+    wide: bool = False
+    folds: bool = False
+
+
+def table(
+    columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str, wide: bool = False
+) -> None:
+    """Print rows under their columns; when there are none, say `empty` on standard error.
+
+    Rows fit the terminal: what is cut ends in `…`, and columns without a cell are left out. Nothing is cut
+    with `wide`, or in what goes to a file or another program.
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
+    if not cells:
         note(empty)
         return
-    console = Console(width=None if sys.stdout.isatty() else _UNFOLDED, highlight=False)
-    with console.capture() as captured:
-        console.print(shown)
-    for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+    shown = [
+        index
+        for index, column in enumerate(columns)
+        if wide or (not column.wide and any(row[index] for row in cells))
+    ]
+    kept = [columns[index] for index in shown]
+    lines = [[column.name for column in kept], *([row[index] for index in shown] for row in cells)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    room = None if wide else terminal_width()
+    if room is not None:
+        widths = _fitted(widths, kept, room)
+    for number, line in enumerate(lines):
+        for text in _laid_out(line, widths, kept):
+            click.echo(text if number else click.style(text, bold=True))
+
+
+def terminal_width() -> int | None:
+    """The characters on a line of the terminal; None when the output goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
+    """The widths after the widest columns that may be cut were, until a row fits."""
+    least = [
+        width if column.least is None else min(width, max(column.least, len(column.name)))
+        for width, column in zip(widths, columns, strict=True)
+    ]
+    left = list(widths)
+    over = sum(left) + len(_GAP) * (len(left) - 1) - room
+    while over > 0:
+        widest = max(range(len(left)), key=lambda index: (left[index] > least[index], left[index]))
+        if left[widest] <= least[widest]:
+            break
+        left[widest] -= 1
+        over -= 1
+    return left
+
+
+def _laid_out(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> Iterator[str]:
+    """The lines of one row."""
+    blocks = [
+        _folded(cell, width) if column.folds else [_cut(cell, width)]
+        for cell, width, column in zip(cells, widths, columns, strict=True)
+    ]
+    for line in zip_longest(*blocks, fillvalue=""):
+        padded = (text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=True))
+        yield _GAP.join(padded).rstrip()
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Its lines; no word is broken, so that a path can still be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    while _width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _width(text: str) -> int:
+    """The places that it takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def printable(text: str) -> str:
@@ -54,6 +132,14 @@ def as_json(value: Any) -> None:
 def note(line: str) -> None:
     """Say something on standard error, beside a command's output."""
     click.echo(line, err=True)
+
+
+def age(seconds: float) -> str:
+    """How long that is, in the largest unit of which there is one at least: `45s`, `12m`, `3h`, `5d`."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{int(max(seconds, 0))}s"
 
 
 def moment(seconds: float) -> str:

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import click
 import orjson
 
-from nrc.cli import acts
+from nrc.cli import acts, ids
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
-from nrc.cli.showing import as_json, json_option, note, printable, table
+from nrc.cli.selecting import Selection, look_at, select
+from nrc.cli.showing import Column, as_json, json_option, note, printable, table, wide_option
 from nrc.exits import Exit
 from router.history import UNDELIVERABLE_AT, FailedAttempt, read_history
 from router.publishing import Publisher
-from router.undeliverable import Resent, Undeliverable, look, remove, resend
+from router.undeliverable import Resent, Undeliverable, remove, resend
 from runtime.lifecycle import Tasks
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
@@ -32,17 +32,16 @@ def undeliverable() -> None:
 
 
 @undeliverable.command("list")
-@click.option("--abonnement", type=click.UUID, metavar="UUID", help="Only those for this abonnement.")
+@click.option("--abonnement", type=ids.uuid, metavar="UUID", help="Only those for this abonnement.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
+@wide_option
 @json_option
-def list_(abonnement: UUID | None, limit: int, json_: bool) -> None:
+def list_(abonnement: str | None, limit: int, wide: bool, json_: bool) -> None:
     """List them, oldest first. They stay where they are."""
-
-    def wanted(item: Undeliverable) -> bool:
-        return abonnement in (None, item.abonnement)
-
+    settings = load_settings()
+    chosen = carry_out(select(settings, (), abonnement))
     at_most = sys.maxsize if abonnement else limit + 1
-    found = carry_out(_look(load_settings(), wanted=wanted, limit=limit + 1, at_most=at_most))
+    found = carry_out(look_at(settings, wanted=chosen.has, limit=limit + 1, at_most=at_most))
     if len(found) > limit:
         note(f"there are more than {limit}: --limit")
         del found[limit:]
@@ -50,22 +49,31 @@ def list_(abonnement: UUID | None, limit: int, json_: bool) -> None:
         as_json([_facts(item) for item in found])
         return
     table(
-        ["ID", "ABONNEMENT", "KANAAL", "ATTEMPTS", "LAST FAILURE", "SINCE"],
-        (_row(item) for item in found),
+        [
+            Column("ID"),
+            Column("ABONNEMENT"),
+            Column("KANAAL", least=6),
+            Column("ATTEMPTS"),
+            Column("LAST FAILURE", least=12),
+            Column("SINCE"),
+        ],
+        (_row(item, wide=wide) for item in found),
         empty="nothing is undeliverable",
+        wide=wide,
     )
 
 
-def _row(item: Undeliverable) -> list[object]:
+def _row(item: Undeliverable, *, wide: bool) -> list[object]:
     history = read_history(item.headers)
     last = _in_words(history.failures[-1]) if history.failures else ""
+    since = _since(item) or ""
     return [
-        item.message_id,
-        item.abonnement or "unknown",
+        item.message_id if wide else ids.short(item.message_id),
+        (item.abonnement if wide else ids.short(item.abonnement)) if item.abonnement else "unknown",
         _body(item).get("kanaal", ""),
         history.attempts,
-        last[:60],
-        _since(item) or "",
+        last if wide else last[:60],
+        since if wide else _to_the_second(since),
     ]
 
 
@@ -73,8 +81,13 @@ def _row(item: Undeliverable) -> list[object]:
 @click.argument("id_", metavar="ID")
 @json_option
 def show(id_: str, json_: bool) -> None:
-    """Show notificatie ID, with each attempt that failed; once for each abonnement that it did not reach."""
-    found = carry_out(_look(load_settings(), wanted=lambda item: item.message_id == id_))
+    """Show notificatie ID, with each attempt that failed; once for each abonnement that it did not reach.
+
+    ID: whole, or its first characters.
+    """
+    settings = load_settings()
+    chosen = carry_out(select(settings, (id_,), None))
+    found = carry_out(look_at(settings, wanted=chosen.has))
     if not found:
         raise Conflict(f"there is no undeliverable notificatie {id_}.")
     if json_:
@@ -98,24 +111,27 @@ def show(id_: str, json_: bool) -> None:
 
 
 @undeliverable.command("resend")
-@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("typed", metavar="[ID]...", nargs=-1)
 @click.option(
-    "--abonnement", type=click.UUID, metavar="UUID", help="Only (without ID: all) those for this one."
+    "--abonnement", type=ids.uuid, metavar="UUID", help="Only (without ID: all) those for this one."
 )
 @json_option
-def resend_(ids: tuple[str, ...], abonnement: UUID | None, json_: bool) -> None:
-    """Deliver notificaties again, with as many attempts as a new one. Exit code 1 when any could not be."""
-    wanted = _selection(ids, abonnement)
-    done: list[Resent] = []
+def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None:
+    """Deliver notificaties again, with as many attempts as a new one. Exit code 1 when any could not be.
+
+    ID and UUID: whole, or their first characters.
+    """
     settings = load_settings()
+    chosen = _which(settings, typed, abonnement)
+    done: list[Resent] = []
 
     def tell(resent: Resent) -> None:
         done.append(resent)
         if not resent.problem:
             _tell_of(settings, "notificatie sent again", resent.item)
 
-    carry_out(_resend(settings, wanted=wanted, tell=tell))
-    missing = sorted(frozenset(ids) - {resent.item.message_id for resent in done})
+    carry_out(_resend(settings, wanted=chosen.has, tell=tell))
+    missing = sorted(chosen.ids - {resent.item.message_id for resent in done})
     problems = [resent for resent in done if resent.problem]
     if json_:
         as_json(
@@ -136,18 +152,21 @@ def resend_(ids: tuple[str, ...], abonnement: UUID | None, json_: bool) -> None:
 
 
 @undeliverable.command("remove")
-@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.argument("typed", metavar="[ID]...", nargs=-1)
 @click.option(
-    "--abonnement", type=click.UUID, metavar="UUID", help="Only (without ID: all) those for this one."
+    "--abonnement", type=ids.uuid, metavar="UUID", help="Only (without ID: all) those for this one."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: bool) -> None:
-    """Remove notificaties for good: they will not be delivered. Exit code 1 when any ID is not there."""
-    wanted = _selection(ids, abonnement)
+def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) -> None:
+    """Remove notificaties for good: they will not be delivered. Exit code 1 when any ID is not there.
+
+    ID and UUID: whole, or their first characters.
+    """
     settings = load_settings()
+    chosen = _which(settings, typed, abonnement)
     if not yes:
-        found = carry_out(_look(settings, wanted=wanted))
+        found = carry_out(look_at(settings, wanted=chosen.has))
         if found:
             click.confirm(f"remove {len(found)} for good?", abort=True, err=True)
     done: list[Undeliverable] = []
@@ -158,8 +177,8 @@ def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: boo
         if not json_:
             click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
 
-    carry_out(_remove(settings, wanted=wanted, tell=tell))
-    missing = sorted(frozenset(ids) - {item.message_id for item in done})
+    carry_out(_remove(settings, wanted=chosen.has, tell=tell))
+    missing = sorted(chosen.ids - {item.message_id for item in done})
     if json_:
         as_json({"removed": [_key(item) for item in done], "missing": missing})
     elif not done:
@@ -170,27 +189,11 @@ def remove_(ids: tuple[str, ...], abonnement: UUID | None, yes: bool, json_: boo
         sys.exit(Exit.FAILED)
 
 
-def _selection(ids: tuple[str, ...], abonnement: UUID | None) -> Callable[[Undeliverable], bool]:
-    if not ids and abonnement is None:
+def _which(settings: Settings, typed: tuple[str, ...], abonnement: str | None) -> Selection:
+    """What to send again or remove. Raises UsageError for all of everyone, which nobody means."""
+    if not typed and abonnement is None:
         raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
-    chosen = frozenset(ids)
-
-    def wanted(item: Undeliverable) -> bool:
-        return abonnement in (None, item.abonnement) and (not chosen or item.message_id in chosen)
-
-    return wanted
-
-
-async def _look(
-    settings: Settings,
-    *,
-    wanted: Callable[[Undeliverable], bool],
-    limit: int = sys.maxsize,
-    at_most: int = sys.maxsize,
-) -> list[Undeliverable]:
-    async with opened_link(settings) as link:
-        assert link.connection is not None  # noqa: S101 - opened
-        return await look(link.connection, wanted=wanted, limit=limit, at_most=at_most)
+    return carry_out(select(settings, typed, abonnement))
 
 
 async def _resend(
@@ -255,6 +258,12 @@ def _body(item: Undeliverable) -> dict[str, Any]:
 def _since(item: Undeliverable) -> str | None:
     value = item.headers.get(UNDELIVERABLE_AT)
     return value if isinstance(value, str) else None
+
+
+def _to_the_second(text: str) -> str:
+    with suppress(ValueError):
+        return _moment(datetime.fromisoformat(text))
+    return text
 
 
 def _moment(moment: datetime) -> str:

@@ -11,7 +11,7 @@ import click
 import orjson
 
 from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, opened_registry
-from nrc.cli.showing import as_json, json_option, table
+from nrc.cli.showing import Column, as_json, json_option, table
 from nrc.exits import Exit
 from router import names
 from runtime.settings import Settings, load_settings
@@ -68,7 +68,7 @@ def health(url: str | None, json_: bool) -> None:
         as_json({part.name: {"ok": part.exit is Exit.OK, "detail": part.said} for part in parts})
     else:
         table(
-            ["PART", "STATE", "DETAIL"],
+            [Column("PART"), Column("STATE"), Column("DETAIL", least=20, folds=True)],
             ([part.name, "ok" if part.exit is Exit.OK else "not ok", part.said] for part in parts),
             empty="",
         )

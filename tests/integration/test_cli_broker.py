@@ -241,7 +241,10 @@ async def test_queues(router: Running) -> None:
     assert lines[names.wait_queue(2048)]["messages"] == lines[names.UNDELIVERABLE]["messages"] == 0
     assert lines[names.STRAY]["messages"] == 0
     assert lines[names.REQUESTS]["consumers"] == 1
-    plain = (await nrc(router, "queues", NRC_RETRY_SCHEDULE="1,2")).out.splitlines()
+    short = (await nrc(router, "queues")).out
+    assert f"nrc.abonnement.{str(full.uuid)[:8]}…" in short
+    assert str(full.uuid) not in short
+    plain = (await nrc(router, "queues", "--wide", NRC_RETRY_SCHEDULE="1,2")).out.splitlines()
     assert len(plain) == len(lines) + 1
     (shown,) = (line.split() for line in plain if str(missing.uuid) in line)
     assert shown[1] == "missing"
@@ -450,9 +453,46 @@ async def test_resend_of_what_rabbitmq_itself_put_there(router: Running) -> None
     assert await everything(router) == [("orphan", removed.uuid), ("unknown", None)]
     listed = await nrc(router, "undeliverable", "list")
     assert [line.split()[:2] for line in listed.out.splitlines()[1:]] == [
-        ["orphan", str(removed.uuid)],
+        ["orphan", str(removed.uuid)[:8]],
         ["unknown", "unknown"],
     ]
+    listed = await nrc(router, "undeliverable", "list", "--wide")
+    assert listed.out.splitlines()[1].split()[:2] == ["orphan", str(removed.uuid)]
+
+
+async def test_the_first_characters_of_ids_will_do(router: Running) -> None:
+    """Where they name one notificatie, or one abonnement; else nothing is done."""
+    one, other = UUID("5f3a2b1c-0000-4000-8000-000000000001"), UUID("5f3a2b1d-0000-4000-8000-000000000002")
+    first, second = "aaaa0000-0000-4000-8000-000000000001", "aaaa1111-0000-4000-8000-000000000002"
+    for id_ in (first, second):
+        for abonnement in (one, other):
+            await lay_out(router, id_, abonnement)
+    before = await everything(router)
+
+    listed = (await nrc(router, "undeliverable", "list", "--abonnement", "5f3a2b1c")).out
+    assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
+        ["aaaa0000", "5f3a2b1c"],
+        ["aaaa1111", "5f3a2b1c"],
+    ]
+    shown = await nrc(router, "undeliverable", "show", "aaaa1", "--json")
+    assert [each["id"] for each in shown.json()] == [second, second]
+    for arguments, said in (
+        (["show", "aaaa"], f"notificatie aaaa may be any of these: {first}, {second}"),
+        (["resend", "aaaa"], f"notificatie aaaa may be any of these: {first}, {second}"),
+        (["remove", "--yes", "--abonnement", "5f3a"], f"abonnement 5f3a may be any of these: {one}, {other}"),
+        (["list", "--abonnement", "5f3a"], f"abonnement 5f3a may be any of these: {one}, {other}"),
+    ):
+        ran = await nrc(router, "undeliverable", *arguments)
+        assert (ran.code, ran.out, ran.err) == (2, "", f"nrc: {said}\n")
+    none = await nrc(router, "undeliverable", "remove", "--yes", "--abonnement", "bbbb", "bbbb1")
+    assert (none.code, none.err) == (1, "bbbb1: is not there\n")
+    assert (await nrc(router, "undeliverable", "remove", "--yes", "--abonnement", "bbbb")).code == 0
+    assert await everything(router) == before
+
+    ran = await nrc(router, "undeliverable", "remove", "--yes", "aaaa0", "--abonnement", "5f3a2b1d")
+    assert ran.out == f"{first} removed (abonnement {other})\n"
+    ran = await nrc(router, "undeliverable", "resend", "aaaa1", "--abonnement", "5f3a2b1c", "--json")
+    assert [each["id"] for each in ran.json()["failed"]] == [second], "there is no such abonnement here"
 
 
 async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) -> None:

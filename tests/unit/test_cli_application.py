@@ -169,7 +169,7 @@ def test_list_shows_no_secrets(tmp_path: Path) -> None:
     assert header.split()[:3] == ["CLIENT_ID", "LABEL", "SCOPES"]
     assert ("long label " * 30).strip() in zac, "not cut off when it is not for a terminal"
     assert [(each["clientId"], each["abonnementen"]) for each in as_json.json()] == [("drc", 0), ("zac", 1)]
-    assert as_json.json()[1]["oldSecretUntil"] in zac
+    assert as_json.json()[1]["oldSecretUntil"] in nrc(tmp_path, "application", "list", "--wide").out
     assert drc.startswith("drc")
     for each in registry(tmp_path).applications:
         for secret in filter(None, (each.secret, each.old_secret)):

@@ -73,7 +73,7 @@ def test_kanaal_add_and_list(tmp_path: Path) -> None:
     assert nrc(tmp_path, "kanaal", "list", "--json").json() == [
         {"uuid": str(kanaal.uuid), "naam": "zaken", "documentatieLink": link, "filters": ["zaak_type", "b"]}
     ]
-    assert nrc(tmp_path, "kanaal", "list").out.splitlines()[1].split() == [
+    assert nrc(tmp_path, "kanaal", "list", "--wide").out.splitlines()[1].split() == [
         "zaken", "zaak_type,", "b", link, str(kanaal.uuid)
     ]  # fmt: skip
 
@@ -189,7 +189,12 @@ def test_no_kanalen(tmp_path: Path) -> None:
 
 
 def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
-    plain = nrc(tmp_path, "abonnement", "list").out
+    short = nrc(tmp_path, "abonnement", "list").out
+    assert [line.split() for line in short.splitlines()] == [
+        ["UUID", "APPLICATION", "STATE", "WAITING", "CALLBACK"],
+        [str(kept.uuid)[:8], "test", "suspended", "?", "http://127.0.0.1:9/"],
+    ]
+    plain = nrc(tmp_path, "abonnement", "list", "--wide").out
     assert plain.splitlines()[1].split() == [
         str(kept.uuid), "test", "suspended", "(410", "from", "�[31mcallback)", "?", "zaken", "http://127.0.0.1:9/"
     ]  # fmt: skip
@@ -270,7 +275,9 @@ def held(folder: Path, kept: Abonnement) -> Hold:
 
 def test_abonnement_list_shows_a_hold(tmp_path: Path, kept: Abonnement) -> None:
     held(tmp_path, kept)
-    ran = nrc(tmp_path, "abonnement", "list")
+    days = int((time.time() - 1e9) // 86400)
+    assert f" held {days}d " in nrc(tmp_path, "abonnement", "list").out
+    ran = nrc(tmp_path, "abonnement", "list", "--wide")
     assert " ".join(ran.out.splitlines()[1].split()) == (
         f"{kept.uuid} test held since 2001-09-09T01:46:40Z ? timeout: no �[31mstatus (2001-09-09T01:46:41Z) "
         "2001-09-09T01:47:20Z zaken http://127.0.0.1:9/"
@@ -337,6 +344,93 @@ def test_an_unknown_abonnement(tmp_path: Path, command: str) -> None:
     assert ran.code == 1
     assert ran.err.splitlines()[-1].startswith("nrc: there is no abonnement")
     assert nrc(tmp_path, "abonnement", command, "not-a-uuid").code == 2
+
+
+def several(folder: Path, *uuids: str) -> None:
+    """Abonnementen with these UUIDs, of an application with a long name."""
+
+    async def work() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            for uuid in uuids:
+                new = replace(
+                    an_abonnement(),
+                    uuid=UUID(uuid),
+                    client_id="zaakregistratiecomponent-acceptatie",
+                    callback_url="https://consumer.example.com/notificaties/ontvangen/zaakgericht/werken",
+                )
+                await registry.add_abonnement(new)
+            await registry.note_failures(
+                {UUID(uuid): LastFailure(1e9, "http_status: " + "geen antwoord " * 9)}
+            )
+
+    asyncio.run(work())
+
+
+ONE = "5f3a2b1c-0000-4000-8000-000000000001"
+NEAR = "5f3a2b1d-0000-4000-8000-000000000002"
+FAR = "a0000000-0000-4000-8000-000000000003"
+
+
+@pytest.mark.parametrize("typed", ["5f3a2b1c", "5F3A2B1C-0000", "5f3a2b1c0000400080000000000000", ONE])
+def test_the_first_characters_of_a_uuid_will_do(tmp_path: Path, typed: str) -> None:
+    several(tmp_path, ONE, NEAR, FAR)
+    shown = nrc(tmp_path, "abonnement", "show", typed)
+    assert (shown.code, shown.out.splitlines()[0]) == (0, f"uuid:        {ONE}")
+    for command, said in (("suspend", "suspended"), ("resume", "active"), ("remove", "removed")):
+        more = ["--yes"] if command == "remove" else []
+        assert nrc(tmp_path, "abonnement", command, typed, *more).out == f"{ONE} {said}\n"
+    assert [str(each.uuid) for each in look(tmp_path).abonnementen] == [NEAR, FAR]
+
+
+@pytest.mark.parametrize("command", ["show", "remove", "resume", "suspend", "probe"])
+def test_characters_that_several_begin_with_are_refused(tmp_path: Path, command: str) -> None:
+    several(tmp_path, ONE, NEAR, FAR)
+    before = look(tmp_path)
+    ran = nrc(tmp_path, "abonnement", command, "5f3a")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1] == f"nrc: abonnement 5f3a may be any of these: {ONE}, {NEAR}"
+    assert nrc(tmp_path, "abonnement", command, "a00").code == 2, "too few to be sure"
+    assert nrc(tmp_path, "abonnement", command, "a---").code == 2
+    assert look(tmp_path) == before
+
+
+def test_an_abonnement_that_is_named_twice_is_dealt_with_once(tmp_path: Path) -> None:
+    several(tmp_path, ONE)
+    assert nrc(tmp_path, "abonnement", "remove", "5f3a", ONE, "--yes").out == f"{ONE} removed\n"
+
+
+@pytest.mark.parametrize("group", ["application", "kanaal", "abonnement"])
+def test_rows_fit_a_narrow_terminal_and_ids_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    name = "zaakregistratiecomponent-acceptatie"
+    label = ["--label", "Zaakregistratiecomponent 東京 (acceptatie)", "--scope", "publiceren"]
+    nrc(tmp_path, "application", "add", name, *label, "--scope", "consumeren")
+    nrc(tmp_path, "application", "rotate", name, "--keep-old", "24h")
+    kenmerken = [f"--filter=kenmerk{number}" for number in range(20)]
+    nrc(
+        tmp_path,
+        "kanaal",
+        "add",
+        "z" * 40,
+        "--documentatie-link",
+        "https://example.com/" + "d" * 90,
+        *kenmerken,
+    )
+    several(tmp_path, ONE, NEAR, FAR)
+    monkeypatch.setattr("nrc.cli.showing.terminal_width", lambda: 80)
+    ids = {"application": [name], "kanaal": ["z" * 40], "abonnement": [ONE[:8], NEAR[:8], FAR[:8]]}[group]
+
+    narrow = nrc(tmp_path, group, "list").out.splitlines()
+
+    assert [line.split()[0] for line in narrow[1:]] == ids
+    assert max(map(len, narrow)) <= 80
+    assert all("…" in line for line in narrow[1:])
+    wide = nrc(tmp_path, group, "list", "--wide").out
+    assert max(map(len, wide.splitlines())) > 80
+    assert "…" not in wide
+    if group == "abonnement":
+        assert all(uuid in wide for uuid in (ONE, NEAR, FAR))
 
 
 def test_json_is_json_for_every_list(tmp_path: Path) -> None:

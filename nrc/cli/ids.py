@@ -1,0 +1,59 @@
+"""Ids as tables show them and as people type them: their first characters, where these name one thing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from uuid import UUID
+
+import click
+
+from schemas.errors import UsageError
+
+SHORT = 8
+LEAST = 4
+MAX_LISTED = 20
+
+_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PART = re.compile(rf"[0-9a-f]{{{LEAST},32}}")
+
+
+def is_whole(text: str) -> bool:
+    """Whether this is a whole UUID, so that nothing else can be meant."""
+    return _WHOLE.fullmatch(text) is not None
+
+
+def short(id_: object) -> str:
+    """What a table shows of an id, and what can be typed for it. One that is no UUID is shown whole."""
+    text = str(id_)
+    return text[:SHORT] if is_whole(text) else text
+
+
+def uuid(text: str) -> str:
+    """A UUID or its first characters, in the one form in which UUIDs are shown. A click type."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        digits = text.lower().replace("-", "")
+    if not _PART.fullmatch(digits):
+        raise click.BadParameter(f"{text!r} is no UUID, nor the first {LEAST} or more characters of one.")
+    return "-".join(filter(None, (digits[start:end] for start, end in pairwise((0, 8, 12, 16, 20, 32)))))
+
+
+def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
+    """The id that is typed, whole or by its first characters; None when there is none.
+
+    what: what it names, for the fault. Raises UsageError, with the candidates, when several begin so.
+    """
+    found = set()
+    for each in known:
+        if each == typed:
+            return typed
+        if len(typed) >= LEAST and each.startswith(typed):
+            found.add(each)
+    if len(found) > 1:
+        listed = sorted(found)[:MAX_LISTED]
+        more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+        raise UsageError(f"{what} {typed} may be any of these: {', '.join(listed)}{more}")
+    return next(iter(found), None)
