@@ -8,8 +8,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,3 +163,15 @@ class Process:
             gave_up=sum(bool(_GAVE_UP.search(line)) for line in lines),
             unconfirmed=sum(bool(_UNCONFIRMED.search(line)) for line in lines),
         )
+
+
+@contextmanager
+def hanging(*pids: int) -> Iterator[None]:
+    """These processes hang for as long as the context is open (SIGSTOP), and then go on."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -6,6 +6,7 @@ from tests.chaos.run import Scenario
 from tests.chaos.scenarios import (
     broker,
     callbacks,
+    changes,
     clocks,
     files,
     frozen,
@@ -20,6 +21,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *broker.SCENARIOS,
     *topology.SCENARIOS,
     *callbacks.SCENARIOS,
+    *changes.SCENARIOS,
     *files.SCENARIOS,
     *frozen.SCENARIOS,
     *network.SCENARIOS,

@@ -25,20 +25,7 @@ SENT_BY_NEW = 2.0
 """Seconds before a change of filters in which what was accepted may still wait, and meet the new filters."""
 
 
-def _slice(organisation: int, zaaktype: int) -> load.Wanted:
-    """The zaken of one organisation and zaaktype: one in six of all notificaties, or one in twelve."""
-
-    def matches(number: int) -> bool:
-        return not load.is_document(number) and number % 2 == organisation and number % 3 == zaaktype
-
-    filters = {
-        "bronorganisatie": load.ORGANISATIONS[organisation],
-        "zaaktype": load.ZAAKTYPEN[zaaktype],
-    }
-    return load.Wanted(({"naam": "zaken", "filters": filters},), matches)
-
-
-FEW = _slice(1, 2)
+FEW = load.slice_of(1, 2)
 
 
 # -- callbacks that misbehave, and are mended
@@ -158,7 +145,7 @@ async def away(run: Run) -> None:
 
 async def changed(run: Run) -> None:
     await run.consumer.open(ODD)
-    narrow, other = _slice(0, 1), _slice(0, 2)
+    narrow, other = load.slice_of(0, 1), load.slice_of(0, 2)
     await asyncio.gather(
         run.subscribe("another-callbackUrl", FEW),
         run.subscribe("other-filters", narrow),

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from nrc.private_broker import live_pids
+from tests.chaos.process import hanging
 from tests.chaos.run import Run, Scenario
 
 MISSED = 26.0  # seconds: RabbitMQ closes a connection that has missed two heartbeats of 10 s
-
-
-@contextmanager
-def _frozen(*pids: int) -> Iterator[None]:
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 async def frozen(run: Run) -> None:
@@ -29,12 +14,12 @@ async def frozen(run: Run) -> None:
     for name, seconds in (("gateway 1", 6.0), ("router", 3.0), ("deliverer 1", MISSED)):
         run.system.in_flight(f"{name} hung", name)
         async with run.fault():
-            with _frozen(processes[name].pid):
+            with hanging(processes[name].pid):
                 await run.lasting(seconds)
         await run.more(500)
     run.system.in_flight("RabbitMQ hung", *run.system.deliverers)
     async with run.fault():
-        with _frozen(*live_pids(run.system.broker.private.folder)):
+        with hanging(*live_pids(run.system.broker.private.folder)):
             await run.lasting(7)
     await run.more(1000)
 
