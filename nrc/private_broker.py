@@ -138,11 +138,12 @@ class PrivateBroker:
         if script is None:
             raise BrokerUnavailable("there is no rabbitmq-server on this machine")
         deadline = time.monotonic() + START_TIMEOUT
-        spawns = 0
+        spawns, found = 0, False
         while True:
             if self.alive:
                 node = self.node
                 if not spawns:
+                    found = True
                     note(f"found RabbitMQ still running ({node.name}, port {node.port})")
             elif spawns == _MAX_SPAWNS:
                 raise BrokerUnavailable(self._why_it_stopped())
@@ -165,9 +166,9 @@ class PrivateBroker:
                 raise BrokerUnavailable(
                     f"RabbitMQ was not ready within {START_TIMEOUT:.0f} s; its log: {self.folder / 'log'}"
                 )
-            if spawns and port_is_free(node.port) and port_is_free(node.dist_port):
+            if spawns and not found and port_is_free(node.port) and port_is_free(node.dist_port):
                 # It died by itself: the same start would fail in the same way. (One that was found alive may
-                # have been stopping, and a taken port is chosen anew.)
+                # have been stopping, and its name or a lock taken still; and a taken port is chosen anew.)
                 raise BrokerUnavailable(self._why_it_stopped())
 
     async def _shielded(self, node: Node) -> str:

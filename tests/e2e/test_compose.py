@@ -71,7 +71,7 @@ def test_the_image_runs_as_an_ordinary_user_on_its_state_folder() -> None:
 
 def test_the_image_holds_every_package() -> None:
     copied = set(re.findall(r"^COPY (\w+) \1$", DOCKERFILE, re.MULTILINE))
-    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "bench", "docs"}
+    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "bench", "docs", "tools"}
     assert copied == packages
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for name in copied | {"constraints.txt", "pyproject.toml", "README.md", "LICENSE"}:

@@ -45,7 +45,8 @@ UNFILTERED = an_abonnement(("zaken", {}), ("besluiten", {"a": "*"}))
         (FILTERED, b'{"kanaal": "zaken", "kenmerken": []}', True),
         (FILTERED, b'{"kanaal": 5, "kenmerken": {}}', False),
         (FILTERED, b'{"kenmerken": {}}', True),
-        (UNFILTERED, b'{"kanaal": "documenten"}', True),
+        (UNFILTERED, b'{"kanaal": "documenten"}', False),
+        (UNFILTERED, b'{"kanaal": "zaken"}', True),
         (UNFILTERED, b"not read at all", True),
     ],
 )

@@ -51,7 +51,7 @@ def commit(repository: Path) -> None:
 def make_release(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """In the environment that is there already: it is not made again for this repository."""
     venv = Path(sys.prefix)
-    command = ["make", "-o", f"{venv}/.installed", "release", f"VENV={venv}", *words]
+    command = ["make", "--no-print-directory", "-o", f"{venv}/.installed", "release", f"VENV={venv}", *words]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
 
 
