@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from deliverer.guard import AddressRefused, Policy, Refusal, refusal
+from runtime.open_files import none_left
 
 MAX_LOOKUPS = 100  # at once; each is a thread while it lasts
 
@@ -88,7 +89,7 @@ class Resolver(AbstractResolver):
                     host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                 )
             except Exception as error:  # whatever it is, the place must be given back
-                failure = error
+                failure = none_left() or error
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, infos, failure)
 

@@ -6,6 +6,7 @@ Owns the limit (`ulimit -n`). What a process does when it has none left is its o
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import socket
 from contextlib import suppress
@@ -37,3 +38,16 @@ def is_shortage(error: BaseException) -> bool:
     if isinstance(error, socket.gaierror):  # its numbers are others
         return error.errno == socket.EAI_MEMORY
     return isinstance(error, OSError) and error.errno in _SHORTAGES
+
+
+def none_left() -> OSError | None:
+    """The error of opening one more file now, when that is a lack of them; None when one could be opened.
+
+    For a call that hides the reason it failed for: `getaddrinfo` without a file left says that the name is
+    not known, that an argument is invalid, or that it should be tried again, as the C library has it.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        return error if is_shortage(error) else None
+    return None

@@ -418,7 +418,10 @@ async def test_resend_is_a_new_message_for_the_one_abonnement(router: Running) -
     assert (both.code, both.out, both.err) == (1, "2 sent again\n", "id-7: is not there\n")
     assert await everything(router) == []
     again = [("id-1", one), ("id-0", other), ("id-1", other), ("id-2", other), ("id-0", one), ("id-2", one)]
-    assert acts(router) == [("notificatie sent again", id_, str(each.uuid)) for id_, each in again]
+    # Which of one command comes first is RabbitMQ's: what a look put back may stand in another order.
+    assert sorted(acts(router)) == sorted(
+        ("notificatie sent again", id_, str(each.uuid)) for id_, each in again
+    )
 
 
 async def test_resend_of_what_rabbitmq_itself_put_there(router: Running) -> None:
@@ -508,14 +511,16 @@ async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) 
     assert await everything(router) == before
     sure = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"y\n")
     assert sure.code == 0
-    assert sure.out.splitlines() == [f"id-{number} removed (abonnement {one})" for number in range(3)]
+    assert sorted(sure.out.splitlines()) == [f"id-{number} removed (abonnement {one})" for number in range(3)]
     assert await everything(router) == [(f"id-{number}", other) for number in range(3)]
     ran = await nrc(router, "undeliverable", "remove", "id-1", "id-7", "--yes", "--json")
     assert (ran.code, ran.err) == (1, "id-7: is not there\n")
     assert ran.json() == {"removed": [{"id": "id-1", "abonnement": str(other)}], "missing": ["id-7"]}
     assert await everything(router) == [("id-0", other), ("id-2", other)]
     gone = [*((f"id-{number}", one) for number in range(3)), ("id-1", other)]
-    assert acts(router) == [("undeliverable notificatie removed", id_, str(each)) for id_, each in gone]
+    assert sorted(acts(router)) == sorted(
+        ("undeliverable notificatie removed", id_, str(each)) for id_, each in gone
+    )
 
 
 async def test_many_keep_their_order_when_looked_at(router: Running) -> None:
