@@ -70,10 +70,14 @@ def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
 
 
 def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
-    """The faults of an abonnement's `kanalen` that name an unknown kanaal, or filters that do not fit it."""
+    """The faults of an abonnement's `kanalen` that name an unknown kanaal, or filters that do not fit it.
+
+    And those of names that stand twice in one of them.
+    """
     groups = _get(data, "kanalen")
     faults = []
-    for group in groups[:MAX_GROUPS] if isinstance(groups, list) else []:
+    for index, group in enumerate(groups[:MAX_GROUPS] if isinstance(groups, list) else []):
+        faults += repeated_names(group, under=f"kanalen.{index}.")
         naam = _sound(_ANY_NAAM, _get(group, "naam"))
         filters = _get(group, "filters", {})
         if naam is None:

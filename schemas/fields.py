@@ -197,10 +197,13 @@ def as_pairs(*, max_key: int | None = None, max_value: int = 1000) -> Callable[[
     return check
 
 
-def repeated_names(data: Any) -> list[InvalidParam]:
-    """The faults of an object in which names stand more than once: which of the values counts is a guess."""
+def repeated_names(data: Any, *, under: str = "") -> list[InvalidParam]:
+    """The faults of an object in which names stand more than once: which of the values counts is a guess.
+
+    under: what their names begin with, such as `kanalen.0.`.
+    """
     again = data.again if isinstance(data, Repeated) else ()
-    return [InvalidParam(name or NON_FIELD, "invalid", REPEATED) for name in again]
+    return [InvalidParam(under + (name or NON_FIELD), "invalid", REPEATED) for name in again]
 
 
 def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:

@@ -128,6 +128,25 @@ async def test_every_fault_at_once(api: Api) -> None:
     }  # fmt: skip
 
 
+async def test_a_name_twice_within_kanalen(api: Api) -> None:
+    naam = await a_kanaal(api, "a")
+    abonnement = await made(api, abonnement_of(naam, a="1"))
+    twice = (
+        b'{"naam":"wat","naam":"%b"}',
+        b'{"naam":"%b","filters":{"a":"1"},"\\u0066ilters":{}}',
+        b'{"naam":"%b","filters":{"a":"1","a":"2"}}',
+        b'{"naam":"%b","eigen":1,"eigen":1,"":1,"":1}',
+    )
+    kanalen = b'"kanalen":[%b]' % b",".join(group % naam.encode() for group in twice)
+    whole = b'{"callbackUrl":"http://127.0.0.1:9/","auth":"Token abc",%b}' % kanalen
+    names = ("0.naam", "1.filters", "2.filters.a", "3.eigen", "3.nonFieldErrors")
+    faults = {(f"kanalen.{name}", "invalid") for name in names}
+    assert (await api.post("/abonnement", body=whole)).params == faults
+    assert (await api.put(abonnement["url"], body=whole)).params == faults
+    assert (await api.patch(abonnement["url"], body=b"{%b}" % kanalen)).params == faults
+    assert (await api.get(abonnement["url"])).json == abonnement
+
+
 async def test_patch_keeps_what_is_absent(api: Api, stage: Stage) -> None:
     naam = await a_kanaal(api, "a")
     abonnement = await made(api, abonnement_of(naam, a="1"))
