@@ -30,6 +30,7 @@ from nrc.private_node import (
     prepare_node,
     server_script,
 )
+from nrc.shield import SET_POLICY
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
 
@@ -176,7 +177,7 @@ class PrivateBroker:
         script = control_script()
         reason = "there is no rabbitmqctl"
         if script is not None:
-            reason = await self._control(script, node, node.shield())
+            reason = await self._control(script, node, ["-n", node.name, *SET_POLICY])
         if reason:
             log.warning("policy that keeps others off is not set", reason=reason)
         return node.url

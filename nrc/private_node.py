@@ -101,17 +101,6 @@ class Node:
             f"           {{queue_index_segment_entry_count, {_SEGMENT_ENTRIES}}}]}}].\n"
         )
 
-    def shield(self) -> list[str]:
-        """rabbitmqctl's arguments for a policy that keeps every other one off what is ours.
-
-        RabbitMQ applies the one policy with the highest priority. This one says what our queues say already.
-        """
-        definition = json.dumps({"delivery-limit": 100_000})
-        return [
-            "-n", self.name, "set_policy", "--priority", "999", "--apply-to", "all",
-            "nrc-shield", r"^nrc\.", definition,
-        ]  # fmt: skip
-
 
 def node_folder(state_dir: Path) -> Path:
     """Where the private node of a state folder lives; absolute, links resolved."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from nrc.private_node import free_port
+from nrc.shield import SET_POLICY
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 
@@ -58,6 +60,18 @@ def test_who_runs_what_on_which_data() -> None:
         )
         assert service["environment"]["NRC_AMQP_URL"] == f"amqp://{credentials}@rabbitmq:5672/"
     assert not {"container_name", "ports", "hostname"} & set(services["deliverer"]), "any number must run"
+
+
+def test_no_policy_of_others_empties_our_queues() -> None:
+    """The health check that all others wait for sets the policy; operations.md has it for other brokers."""
+    command = shlex.join(["rabbitmqctl", "-q", *SET_POLICY])
+    kind, line = compose()["services"]["rabbitmq"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    said, same = (shlex.split(part) for part in (line.split("&&")[1], command))
+    assert said == same
+    documented = re.search(r"^rabbitmqctl set_policy .*$", (ROOT / "docs/operations.md").read_text(), re.M)
+    assert documented
+    assert shlex.split(documented[0].replace("-p / ", "")) == ["rabbitmqctl", *SET_POLICY]
 
 
 def test_the_image_runs_as_an_ordinary_user_on_its_state_folder() -> None:

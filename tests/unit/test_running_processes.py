@@ -10,11 +10,12 @@ import pytest
 from nrc import broker_choice, private_node
 from nrc.broker_choice import choose_broker
 from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
-from nrc.container_broker import Container, load_container
+from nrc.container_broker import Container, ContainerBroker, load_container
 from nrc.container_broker import find_running as find_container
 from nrc.listening import gateway_root
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
+from nrc.shield import SET_POLICY
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
 from nrc.up import exempt_hosts, labels, loopback_open
 from runtime.settings import load_settings
@@ -168,3 +169,33 @@ def test_the_container_is_for_this_machine_only_and_hides_its_password(tmp_path:
     assert "secret-of-the-broker" not in " ".join(command)
     assert load_container(tmp_path) is None
     assert find_container(tmp_path) is None
+
+
+DOCKER = """#!/bin/sh
+echo "$@" >> "$(dirname "$0")/calls"
+case "$1" in inspect) echo true ;; exec) exit ${EXEC_CODE:-0} ;; esac
+"""
+
+
+@pytest.mark.parametrize("code", ["0", "1"])
+async def test_a_container_gets_the_policy_that_keeps_others_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER)
+    docker.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("EXEC_CODE", code)
+
+    async def takes_connections(_: str) -> bool:
+        return True
+
+    monkeypatch.setattr("nrc.container_broker.takes_connections", takes_connections)
+    broker = ContainerBroker(tmp_path / "state")
+    (tmp_path / "state").mkdir()
+    await broker.start()
+    name = load_container(tmp_path / "state").name  # type: ignore[union-attr]
+    assert (tmp_path / "calls").read_text().splitlines()[-1] == " ".join(
+        ["exec", name, "rabbitmqctl", *SET_POLICY]
+    )
+    assert ("policy that keeps others off" in capsys.readouterr().out) == (code == "1")
