@@ -219,7 +219,7 @@ async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) ->
         kanalen=_groups(asked),
         client_id=client_id,
     )
-    abonnement = await gateway.registry.add_abonnement(new)
+    abonnement = await gateway.registry.add_abonnement(new, quota=gateway.settings.quota_abonnementen)
     try:
         await gateway.router.apply_abonnement(abonnement.uuid)
     except BrokerError:

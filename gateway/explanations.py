@@ -54,7 +54,8 @@ FIELD_CODES: Mapping[str, str] = {
 
 TOKEN_CODES: Mapping[str, str] = {
     "permission_denied": "Er is geen token, de header heeft niet de vorm `Bearer <JWT>`, of je applicatie "
-    "heeft de scope niet die hiervoor nodig is. Ook: het abonnement is van een andere applicatie.",
+    "heeft de scope niet die hiervoor nodig is. Ook: het abonnement is van een andere applicatie, of de "
+    "applicatie heeft al zo veel kanalen of abonnementen als er mogen; in `detail` staat welke van deze.",
     "jwt-decode-error": "Het token is geen leesbare JWT. Is het volledig overgenomen?",
     "missing-client-identifier": "Het token noemt geen `client_id`.",
     "invalid-client-identifier": "De `client_id` in het token is hier niet bekend, of is geen tekst.",
@@ -102,6 +103,8 @@ ERRORS: Mapping[type[errors.Problem], Explanation] = {
             "afgesproken.",
             "Ontbreekt er een recht, vraag de beheerder dan om de scope die erbij hoort.",
             "Een abonnement kan alleen worden gewijzigd of opgezegd door de applicatie die het nam.",
+            "Heeft de applicatie het hoogste aantal abonnementen, zeg dan op wat niet meer nodig is; van een "
+            "kanaal kan dat niet. Of vraag de beheerder om een ruimere grens.",
         ),
         codes=TOKEN_CODES,
     ),

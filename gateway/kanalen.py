@@ -59,7 +59,7 @@ async def create_kanaal(request: web.Request) -> web.Response:
         await gateway.catalogue.refresh()
         asked = await gateway.aside(body, lambda: _parse_new(body, gateway.catalogue.kanalen))
         await _check_documentation(gateway, asked.documentatie_link)
-        kanaal = await _add(gateway, asked)
+        kanaal = await _add(gateway, asked, client_id=client.client_id)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
     answer = as_json(kanaal, gateway.url(request, "kanaal"))
     return json_answer(answer, status=201, headers={"Location": answer["url"]})
@@ -137,7 +137,7 @@ async def _check_documentation(gateway: Gateway, link: str) -> None:
         raise ValidationError(faults)
 
 
-async def _add(gateway: Gateway, asked: KanaalRequest) -> Kanaal:
+async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kanaal:
     """Keep it and have its exchange declared; when that can't be done now, as if nothing was asked."""
     new = Kanaal(
         uuid=uuid4(),
@@ -145,9 +145,10 @@ async def _add(gateway: Gateway, asked: KanaalRequest) -> Kanaal:
         documentatie_link=asked.documentatie_link,
         filters=tuple(asked.filters),
         slots=slots_for(asked.filters),
+        client_id=client_id,
     )
     try:
-        kanaal = await gateway.registry.add_kanaal(new)
+        kanaal = await gateway.registry.add_kanaal(new, quota=gateway.settings.quota_kanalen)
     except Conflict:  # another process was first, since our look
         raise ValidationError([taken()]) from None
     try:

@@ -24,6 +24,7 @@ from schemas.errors import (
     PermissionDenied,
     Problem,
     QueueRefused,
+    QuotaReached,
     RegistryError,
     RequestTooLarge,
     ServiceUnavailable,
@@ -36,6 +37,14 @@ RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for 
 RETRY_AFTER_REFUSED = 300  # seconds; somebody must mend it first
 
 REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429
+
+_ROOM = {
+    "kanalen": "Gebruik een kanaal dat er al is, of vraag de beheerder om een hogere grens "
+    "(NRC_QUOTA_KANALEN).",
+    "abonnementen": "Zeg op wat niet meer nodig is, of vraag de beheerder om een hogere grens "
+    "(NRC_QUOTA_ABONNEMENTEN).",
+}
+"""What to do about a quota that is reached."""
 
 log = logger(__name__)
 _unavailable = Occasional(every=REPORT_INTERVAL)
@@ -56,6 +65,11 @@ def problem_of(error: BaseException) -> Problem:
             return ServiceUnavailable(
                 "De berichtenbroker is even niet beschikbaar; er is niets bevestigd. Probeer het zo opnieuw.",
                 retry_after=RETRY_AFTER,
+            )
+        case QuotaReached(what=what, most=most):
+            return PermissionDenied(
+                f"Deze applicatie heeft al {most} {what}; meer mogen het er niet zijn. Er is niets "
+                f"aangemaakt. {_ROOM[what]}"
             )
         case RegistryError():
             return ServiceUnavailable(

@@ -192,6 +192,19 @@ class Settings(BaseSettings):
     max_body: int = setting(
         1024 * 1024, "Largest body of a request.", unit="bytes", ge=1024, le=64 * 1024 * 1024
     )
+    quota_kanalen: int = setting(
+        1000,
+        "Kanalen that one application may make. More is a 403; those that there are stay.",
+        unit="kanalen",
+        ge=1,
+    )
+    quota_abonnementen: int = setting(
+        1000,
+        "Abonnementen that one application may have, each with a queue of its own in RabbitMQ. More is a "
+        "403; those that there are stay.",
+        unit="abonnementen",
+        ge=1,
+    )
     gateway_max_in_flight: int = setting(
         2000,
         "Notificaties that one gateway works on at once, half of them of one client; what comes beyond gets "

@@ -7,6 +7,7 @@ NrcError
 │   ├── RegistryInUse        another host holds the SQLite file
 │   ├── RegistryTooNew       a newer program wrote the file
 │   ├── SecretsUnreadable    a key of the encrypted secrets is missing, or one of these is damaged
+│   ├── QuotaReached         an application has as many kanalen or abonnementen as it may
 │   └── Conflict             a unique name is taken, or the row has gone
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
@@ -67,6 +68,15 @@ class SecretsUnreadable(RegistryError):
 
 class Conflict(RegistryError):
     """A unique value is taken, or the row to change has gone."""
+
+
+class QuotaReached(RegistryError):
+    """An application has `most` of `what` (kanalen or abonnementen), and may have no more."""
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(f"an application may have at most {most} {what}.")
+        self.what = what
+        self.most = most
 
 
 class BrokerError(NrcError):

@@ -106,8 +106,11 @@ class Registry(Protocol):
         the registry's own (another file), it answers as for 0. Those answers are `whole`.
         """
 
-    async def add_kanaal(self, kanaal: Kanaal) -> Kanaal:
-        """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number."""
+    async def add_kanaal(self, kanaal: Kanaal, *, quota: int | None = None) -> Kanaal:
+        """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number.
+
+        quota: how many its client_id may have, this one included; QuotaReached when it has them already.
+        """
 
     async def update_kanaal(
         self, uuid: UUID, *, documentatie_link: str | None, filters: tuple[str, ...] | None
@@ -120,8 +123,11 @@ class Registry(Protocol):
     async def remove_kanaal(self, uuid: UUID) -> bool:
         """Remove a kanaal to which no abonnement refers; False (and nothing removed) otherwise."""
 
-    async def add_abonnement(self, abonnement: Abonnement) -> Abonnement:
-        """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept."""
+    async def add_abonnement(self, abonnement: Abonnement, *, quota: int | None = None) -> Abonnement:
+        """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept.
+
+        quota: as of `add_kanaal`.
+        """
 
     async def change_abonnement(self, uuid: UUID, change: Callable[[Abonnement], Abonnement]) -> Abonnement:
         """Keep what `change` makes of it as it is at that moment, but for uuid and client_id, in one write.

@@ -28,6 +28,7 @@ def kanaal_row(kanaal: Kanaal) -> Row:
         "slots": json.dumps(kanaal.slots),
         "generation": kanaal.generation,
         "change": kanaal.change,
+        "client_id": kanaal.client_id,
     }
 
 
@@ -41,6 +42,7 @@ def kanaal_of(row: Row) -> Kanaal:
         slots=tuple(json.loads(row["slots"])),
         generation=row["generation"],
         change=row["change"],
+        client_id=row["client_id"],
     )
 
 

@@ -84,6 +84,16 @@ def _hold(db: Database, _: Vault) -> None:
     )
 
 
+def _kanaal_owner(db: Database, _: Vault) -> None:
+    # Who made a kanaal, for its quota; empty for those from before this step.
+    db.executescript(
+        """
+        ALTER TABLE kanaal ADD COLUMN client_id TEXT NOT NULL DEFAULT '';
+        CREATE INDEX kanaal_client_id ON kanaal (client_id);
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -92,6 +102,7 @@ STEPS: dict[str, Step] = {
     "0003_lease": _lease,
     ENCRYPTED: _encrypted,
     "0005_hold": _hold,
+    "0006_kanaal_owner": _kanaal_owner,
 }
 
 

@@ -19,7 +19,7 @@ from sqlite_utils.db import NotFoundError
 
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
-from schemas.errors import Conflict
+from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
 from store.lease import RENEWAL, boot_id
 from store.registry import Changes, Declared, LastFailure, Secrets
@@ -80,10 +80,11 @@ class SqliteRegistry:
     async def changes_since(self, number: int) -> Changes:
         return await self._file.read(lambda db: _changes_since(db, number, self._vault))
 
-    async def add_kanaal(self, kanaal: Kanaal) -> Kanaal:
+    async def add_kanaal(self, kanaal: Kanaal, *, quota: int | None = None) -> Kanaal:
         def work(db: Database) -> Kanaal:
             if _has_kanaal(db, kanaal.naam):
                 raise Conflict(f"there is a kanaal called {kanaal.naam!r} already.")
+            _check_quota(db, "kanaal", "kanalen", client_id=kanaal.client_id, quota=quota)
             slots = slots_for(kanaal.filters, kanaal.slots)
             added = replace(kanaal, slots=slots, change=_next_change(db))
             _insert(db, "kanaal", str(added.uuid), kanaal_row(added))
@@ -127,9 +128,10 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
-    async def add_abonnement(self, abonnement: Abonnement) -> Abonnement:
+    async def add_abonnement(self, abonnement: Abonnement, *, quota: int | None = None) -> Abonnement:
         def work(db: Database) -> Abonnement:
             _check_kanalen(db, abonnement)
+            _check_quota(db, "abonnement", "abonnementen", client_id=abonnement.client_id, quota=quota)
             added = replace(abonnement, change=_next_change(db))
             _insert(db, "abonnement", str(added.uuid), abonnement_row(added, self._vault))
             return added
@@ -360,6 +362,12 @@ def _owned_by(db: Database, client_id: str) -> list[str]:
 
 def _has_kanaal(db: Database, naam: str) -> bool:
     return db.table("kanaal").count_where("naam = ?", [naam]) > 0
+
+
+def _check_quota(db: Database, table: str, what: str, *, client_id: str, quota: int | None) -> None:
+    """Raise QuotaReached when this application has as many as it may already; None is any number."""
+    if quota is not None and db.table(table).count_where("client_id = ?", [client_id]) >= quota:
+        raise QuotaReached(what, quota)
 
 
 def _check_kanalen(db: Database, abonnement: Abonnement) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gateway import abonnementen, admission, kanalen, protocol, publish
 from schemas.abonnement import MAX_GROUPS
+from schemas.application import Application, Scope
 from schemas.errors import MAX_FAULTS
 from schemas.jsontext import LARGE
 from tests.contract.api import Answer, Api, Callback, a_naam, abonnement_of, asks_for_auth, message, raw
@@ -369,3 +370,30 @@ async def test_a_host_of_a_megabyte_is_no_host(api: Api, host: str) -> None:
     path = "../" * 300_000
     answer = await api.post("/notificaties", message(naam, hoofdObject=f"https://example.nl/{path}"))
     assert answer.status == 201
+
+
+async def test_an_application_may_make_so_many_kanalen_and_abonnementen(stage: Stage) -> None:
+    client_id = f"quota-{a_naam()}"
+    await stage.registry.add_application(Application(client_id, client_id[::-1], scopes=frozenset(Scope)))
+    async with stage.gateway(quota_kanalen=2, quota_abonnementen=2) as one:
+        api = one.of(client_id)
+        made = await asyncio.gather(*(api("POST", "/kanaal", {"naam": a_naam()}) for _ in range(5)))
+        assert sorted(each.status for each in made) == [201, 201, 403, 403, 403]
+        refused = next(each for each in made if each.status == 403)
+        assert refused.json["code"] == "permission_denied"
+        assert "2 kanalen" in refused.json["detail"]
+        assert "NRC_QUOTA_KANALEN" in refused.json["detail"]
+        kanaal = next(each for each in made if each.status == 201).json
+        assert (await api("PUT", kanaal["url"], {"naam": kanaal["naam"], "filters": ["a"]})).status == 200
+
+        asked = abonnement_of(kanaal["naam"])
+        taken = await asyncio.gather(*(api("POST", "/abonnement", asked) for _ in range(5)))
+        assert sorted(each.status for each in taken) == [201, 201, 403, 403, 403]
+        refused = next(each for each in taken if each.status == 403)
+        assert "2 abonnementen" in refused.json["detail"]
+        assert "NRC_QUOTA_ABONNEMENTEN" in refused.json["detail"]
+        urls = [each.json["url"] for each in taken if each.status == 201]
+        assert (await api("PUT", urls[0], asked)).status == 200
+        assert (await api("DELETE", urls[0])).status == 204
+        assert (await api("POST", "/abonnement", asked)).status == 201
+        assert (await one.of("ander")("POST", "/abonnement", asked)).status == 201

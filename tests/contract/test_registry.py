@@ -15,7 +15,7 @@ import pytest
 
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
-from schemas.errors import Conflict, RegistryError, UsageError
+from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
 from store.opening import open_registry
 from store.registry import Changes, Declared, DeclaredKind, LastFailure, Registry
@@ -119,6 +119,34 @@ async def test_add_kanaal_gives_it_a_change_number_and_slots(registry: Registry)
     assert added == replace(kanaal, slots=("objecttype", "bronorganisatie"), change=1)
     assert (await whole(registry)).kanalen == (added,)
     assert await registry.change_number() == 1
+
+
+async def test_a_quota_holds_for_several_who_add_at_once(address: Path) -> None:
+    async with open_registry(address) as one, open_registry(address) as other:
+        kanalen = [replace(a_kanaal(f"zaken-{number}"), client_id="zac") for number in range(8)]
+        adding = [(one, other)[at % 2].add_kanaal(kanaal, quota=3) for at, kanaal in enumerate(kanalen)]
+        added = await asyncio.gather(*adding, return_exceptions=True)
+        assert sum(isinstance(each, Kanaal) for each in added) == 3
+        assert sum(isinstance(each, QuotaReached) and each.most == 3 for each in added) == 5
+        assert {kanaal.client_id for kanaal in (await whole(one)).kanalen} == {"zac"}
+        await one.add_kanaal(replace(a_kanaal("ander"), client_id="ander"), quota=3)
+        await one.add_kanaal(replace(a_kanaal("ruimer"), client_id="zac"), quota=4)
+
+        abonnementen = [an_abonnement("ander") for _ in range(8)]
+        taking = [(one, other)[at % 2].add_abonnement(each, quota=2) for at, each in enumerate(abonnementen)]
+        taken = await asyncio.gather(*taking, return_exceptions=True)
+        assert sum(isinstance(each, Abonnement) for each in taken) == 2
+        assert sum(isinstance(each, QuotaReached) for each in taken) == 6
+        await one.add_abonnement(an_abonnement("ander", client_id="ander"), quota=2)
+        kept = next(each for each in taken if isinstance(each, Abonnement))
+        await one.remove_abonnement(kept.uuid)
+        await other.add_abonnement(an_abonnement("ander"), quota=2)
+
+
+async def test_changes_of_a_kanaal_keep_who_made_it(registry: Registry) -> None:
+    kanaal = await registry.add_kanaal(replace(a_kanaal(), client_id="zac"))
+    await registry.update_kanaal(kanaal.uuid, documentatie_link="", filters=("b",))
+    assert (await registry.set_generation(kanaal.uuid, 2)).client_id == "zac"
 
 
 @pytest.mark.parametrize("naam", ["a b.c#*", "é🦉" * 25, "it's; DROP TABLE kanaal--", '"[]{}\\%_', "~", "-"])

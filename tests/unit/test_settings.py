@@ -56,6 +56,8 @@ WRONG = {
     "time_leeway": "5s",
     "legacy_tokens": "perhaps",
     "max_body": "10",
+    "quota_kanalen": "0",
+    "quota_abonnementen": "none",
     "gateway_max_in_flight": "0",
     "gateway_max_connections": "9",
     "deliverer_concurrency": "0",
