@@ -351,17 +351,21 @@ class Declarer:
         """
         await self._resting.may_delete()
         async with self._lock(uuid):
+            queue = names.abonnement_queue(uuid)
+            noted = await self._registry.declared_by(str(uuid))
             # First: what comes after it is nobody's. After the queue it would be a stray.
             await self.remove_exchange(names.abonnement_exchange(uuid))
-            kept = 0 if discard else await self._empty(uuid)
+            kept = 0
+            if not discard:
+                await self._unbind(thing for thing in noted if _leads_to(queue, thing))
+                kept = await self._empty(uuid)
             async with self._channel() as channel:
-                queue = await channel.get_queue(names.abonnement_queue(uuid), ensure=False)
-                deleted = await queue.delete(if_unused=False, if_empty=False)
+                deleted = await channel.queue_delete(queue)
             self._renewals.stands(uuid)
             self._prepared.pop(uuid, None)
-            self._stood.discard(names.abonnement_queue(uuid))
-            await self._unrested.forget([names.abonnement_queue(uuid)])
-            await self._registry.forget_declared(await self._registry.declared_by(str(uuid)))
+            self._stood.discard(queue)
+            await self._unrested.forget([queue])
+            await self._registry.forget_declared(noted)
             removed = Removed(kept, deleted.message_count or 0)
         log.info(
             "abonnement removed",
@@ -445,6 +449,10 @@ class Declarer:
             await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
         except ChannelPreconditionFailed as error:
             raise BrokerUnfit(_why_refused(queue, describe(error))) from error
+
+
+def _leads_to(queue: str, thing: Declared) -> bool:
+    return thing.kind is DeclaredKind.BINDING and Binding.thaw(thing.key).destination == queue
 
 
 def tell_of_refused(uuid: UUID, error: QueueRefused) -> None:

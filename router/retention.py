@@ -114,8 +114,9 @@ class Retention:
     async def empty(self, uuid: UUID) -> int:
         """What is ready in the queue of a removed abonnement is in `nrc.undeliverable`; how many went.
 
-        To be called when nothing new gets into the queue, and before it is deleted. Deliverers that still
-        consume it are waited for, for a moment. Raises BrokerUnavailable.
+        To be called when nothing new gets into the queue, and before it is deleted. Raises BrokerUnavailable,
+        also when a deliverer does not give back in time what it has in hand: deleted, the queue would take
+        that with it.
         """
         queue = names.abonnement_queue(uuid)
         try:
@@ -151,8 +152,12 @@ class Retention:
             if depth.messages:
                 await self._publisher.wait_ready(READY_TIMEOUT)
                 await walk(own, queue, at_most=depth.messages, look=lambda _: True, remove=remove)
-            elif not depth.consumers or loop.time() > give_up:
+                give_up = loop.time() + LEAVING_TIMEOUT
+            elif not depth.consumers:
                 break
+            elif loop.time() > give_up:
+                # RabbitMQ counts a consumer that was cancelled until it has settled all that it was given.
+                raise BrokerUnavailable("a deliverer has some of its notificaties in hand")
             else:
                 await asyncio.sleep(LOOK_AGAIN)
         return moved
