@@ -80,19 +80,19 @@ async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaa
     kanalen = gateway.catalogue.kanalen
     leeway = timedelta(seconds=gateway.settings.time_leeway)
 
-    def look() -> tuple[Notificatie | None, list[InvalidParam], list[InvalidParam]]:
+    def look() -> tuple[tuple[Kanaal, Notificatie] | None, list[InvalidParam], list[InvalidParam]]:
         # What the body holds is many times as large, and gone before anything is waited for.
         data, notificatie, faults = read_notificatie(body, now=now, leeway=leeway)
         if notificatie is not None:
             kanaal = kanalen.get(notificatie.kanaal)
             if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
-                return notificatie, [], []
-        return notificatie, faults, message_faults(data, kanalen)
+                return (kanaal, notificatie), [], []
+        return None, faults, message_faults(data, kanalen)
 
-    notificatie, faults, of_kanaal = await gateway.aside(body, look)
-    if of_kanaal:
+    sound, faults, of_kanaal = await gateway.aside(body, look)
+    if sound is None and (of_kanaal or not faults):
         await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
-        notificatie, faults, of_kanaal = await gateway.aside(body, look)
-    if faults or of_kanaal or notificatie is None:
+        sound, faults, of_kanaal = await gateway.aside(body, look)
+    if sound is None:
         raise ValidationError(faults + of_kanaal)
-    return kanalen[notificatie.kanaal], notificatie
+    return sound

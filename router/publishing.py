@@ -80,9 +80,7 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
         self._channels: set[AbstractChannel] = set()  # open, being opened or being closed
         self._want_room = 0
-        self._confirmed = (
-            0.0  # when the youngest message that RabbitMQ confirmed began, by the monotonic clock
-        )
+        self._confirmed = 0.0  # monotonic time at which the youngest message that was confirmed began
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -203,12 +201,14 @@ class Publisher:
         Where RabbitMQ confirmed a message that began later, it has this one too, since they go out in order:
         its queue hangs (it has no leader), and only the channel of its exchange is given up. The same when
         this process was late itself: the confirm may lie in the socket. Else the connection is cut.
+
+        lane: None when no channel came free for it, so that it was not sent at all.
         """
         late = monotonic() - began > CONFIRM_TIMEOUT + LATE
         works = self._confirmed > began or (late and self.link.all_sent)
-        if lane is None or not works:
+        if not works:
             self.link.abort()
-        elif self._lanes.get(exchange) is lane:
+        elif lane is not None and self._lanes.get(exchange) is lane:
             self._give_up(exchange, lane)
 
     def _retire(self, exchange: str, lane: _Lane | None) -> None:

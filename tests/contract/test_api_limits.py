@@ -8,10 +8,12 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from gateway import abonnementen, admission, kanalen, protocol, publish
+from gateway.aside import Aside
 from schemas.abonnement import MAX_GROUPS
 from schemas.application import Application, Scope
 from schemas.errors import MAX_FAULTS
@@ -120,6 +122,25 @@ async def test_the_numbers_of_a_large_body_stay_as_they_are(api: Api) -> None:
     assert answer.status == 201
     assert numbers in answer.body
     assert answer.json["aanmaakdatum"] == "2019-03-27T10:59:13Z"
+
+
+async def test_a_kanaal_that_is_removed_while_a_large_body_is_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The body was sound when it was looked at, and RabbitMQ takes it."""
+    read = Aside.__call__
+    async with with_kanaal(stage) as (api, naam):
+        (kanaal,) = (await api.get(f"/kanaal?naam={naam}")).json
+
+        async def read_then_removed(self: Aside, body: bytes, work: Callable[[], Any]) -> Any:
+            found = await read(self, body, work)
+            assert await stage.registry.remove_kanaal(UUID(kanaal["url"].rpartition("/")[2]))
+            assert (await api.get(f"/kanaal?naam={naam}")).json == []
+            return found
+
+        monkeypatch.setattr(Aside, "__call__", read_then_removed)
+        answer = await api.post("/notificaties", message(naam, eigen="x" * LARGE))
+        assert answer.status == 201
 
 
 # -- notificaties at once

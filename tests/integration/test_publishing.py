@@ -255,6 +255,29 @@ async def test_a_queue_that_hangs_disturbs_no_other_exchange(broker: Broker, vho
         assert publisher.link.connection is connection
 
 
+async def test_who_gets_no_channel_in_time_cuts_nobody_off(
+    vhost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of that message was sent, and RabbitMQ works for all others."""
+    monkeypatch.setattr("router.publishing.CONFIRM_TIMEOUT", 0.5)
+    async with publishing(vhost, mandatory=False) as (publisher, channel):
+        for name in ("good", "waits"):
+            await channel.declare_exchange(name, "fanout")
+        assert await outcome(publisher, "good", 0) is None
+        connection = publisher.link.connection
+        no_room = asyncio.Event()
+        monkeypatch.setattr(publisher, "_wait_for_room", lambda _: no_room.wait())
+        waiting = asyncio.create_task(outcome(publisher, "waits", 0))
+        found = []
+        while not waiting.done():
+            found.append(await outcome(publisher, "good", len(found)))
+        assert await waiting is BrokerUnavailable
+        no_room.set()
+        assert await outcome(publisher, "waits", 1) is None
+        assert Counter(found) == {None: len(found)}
+        assert publisher.link.connection is connection
+
+
 async def test_retries_for_a_queue_that_hangs_hold_up_no_others(broker: Broker, router: Running) -> None:
     """They all come out of one wait queue. More hang than RabbitMQ's own 32 that it has under way at once."""
     if broker.private is None:
