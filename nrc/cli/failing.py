@@ -53,6 +53,12 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             # What a shell expects of a command that Ctrl-C ended.
             sys.exit(INTERRUPTED)
+        except click.Abort as error:
+            # What click makes of a "no" to a question, and of a Ctrl-C at one.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                click.echo(err=True)  # the shell's prompt does not go on the line of the question
+                sys.exit(INTERRUPTED)
+            raise
 
 
 def _tell_of_settings(error: SettingsError) -> None:

@@ -125,13 +125,29 @@ def test_version(tmp_path: Path) -> None:
     assert nrc(tmp_path, "--version").out == f"{version('nrc')}\n"
 
 
-def test_ctrl_c_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
+
+def test_ctrl_c_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nrc.cli.processes.installed_version", interrupted)
     ran = nrc(tmp_path, "version")
     assert (ran.code, ran.out, ran.err) == (130, "", "")
+
+
+@pytest.mark.parametrize("stdin, code, err", [(None, 130, "\n"), (b"n\n", 1, "Aborted!\n")])
+def test_ctrl_c_at_a_question_is_silent_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdin: bytes | None, code: int, err: str
+) -> None:
+    def ask(*_: object) -> None:
+        with monkeypatch.context() as patched:
+            if stdin is None:
+                patched.setattr("click.termui.visible_prompt_func", interrupted)
+            click.confirm("sure?", abort=True)
+
+    monkeypatch.setattr("nrc.cli.processes.installed_version", ask)
+    ran = nrc(tmp_path, "version", stdin=stdin)
+    assert (ran.code, ran.err) == (code, err)
 
 
 @pytest.mark.parametrize(

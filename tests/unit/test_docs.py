@@ -206,6 +206,21 @@ def test_the_architecture_names_all_that_stands_in_rabbitmq() -> None:
     assert f"1, 2, 4 … {RUNGS[-1]}" in rows
 
 
+def test_the_architecture_names_every_connection() -> None:
+    """By the name that it has in RabbitMQ's management pages, in a table of its own."""
+    made = set()
+    for _, tree in sources():
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            end = {"Link": "", "connect_to_first": "", "Publisher": " publishing"}.get(node.func.id)
+            name = next((each.value for each in node.keywords if each.arg == "name"), None)
+            if end is not None and isinstance(name, ast.Constant):
+                made.add(f"{name.value}{end}")
+    table = ARCHITECTURE.partition("\n## Connections\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\|[^|]*\| `([^`]+)` \|", table, re.MULTILINE)) == made
+
+
 def test_the_worked_example_is_what_the_code_makes() -> None:
     table = ARCHITECTURE.partition("An example, computed with the code.")[2].partition("```")[0]
     rows = re.findall(r"^\| \d `(\w+)` \| `(.+?)` \| `(.+?)` \|$", table, re.MULTILINE)
