@@ -115,8 +115,8 @@ async def opened_link(settings: Settings) -> AsyncIterator[Link]:
     from runtime.amqp import Link, connect_to_first
 
     urls = broker_urls(settings)
-    link = Link(urls, name="nrc command")
-    link.connection = await connect_to_first(urls, name="nrc command")
+    link = Link(urls, name="command")
+    link.connection = await connect_to_first(urls, name="command")
     try:
         yield link
     finally:

@@ -199,7 +199,7 @@ def _which(settings: Settings, typed: tuple[str, ...], abonnement: str | None) -
 async def _resend(
     settings: Settings, *, wanted: Callable[[Undeliverable], bool], tell: Callable[[Resent], None]
 ) -> None:
-    publisher = Publisher(broker_urls(settings), name="nrc command", mandatory=True)
+    publisher = Publisher(broker_urls(settings), name="command", mandatory=True)
     async with Tasks() as tasks, opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         tasks.start("publishing", publisher.run())
