@@ -144,6 +144,19 @@ class Declarer:
         async with self._channel() as channel:
             await _declare_exchange(channel, exchange)
 
+    async def remove_former(self, kanaal: Kanaal) -> None:
+        """Remove the exchanges of an earlier kanaal of that naam.
+
+        A gateway that has not heard of this one publishes there, by slots that may be others. It is refused
+        then, and looks.
+        """
+        first, now = names.kanaal_exchange(kanaal.naam), of_kanaal(kanaal).name
+        for thing in await self._registry.declared_by(kanaal.naam):
+            # An abonnement may own things under the same text, if a naam is a UUID.
+            if thing.key != now and (thing.key == first or thing.key.startswith(f"{first}@")):
+                await self.remove_exchange(thing.key)
+                await self._registry.forget_declared([thing])
+
     async def renew_kanaal(self, kanaal: Kanaal) -> None:
         """Give a kanaal whose exchange was deleted another, which gateways hear of when it is fully bound.
 

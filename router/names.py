@@ -35,7 +35,7 @@ def word(text: str) -> str:
 def kanaal_exchange(naam: str, generation: int = 0) -> str:
     """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`.
 
-    generation: 0, or how often the kanaal had to be given another exchange.
+    generation: 0 at first, and greater for each exchange that it is given after that.
     """
     plain = naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam)
     return f"nrc.kanaal.{plain}" + (f"@{generation}" if generation else "")

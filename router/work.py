@@ -142,6 +142,7 @@ class Work:
                 await self._declarer.renew_kanaal(kanaal)
             else:
                 await self._declarer.declare_kanaal(kanaal)
+                await self._declarer.remove_former(kanaal)
 
     async def stands(self, uuid: UUID) -> None:
         """Its queue and bindings stand, or are gone if it is. Raises NrcError or AMQP_ERRORS."""

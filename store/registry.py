@@ -109,6 +109,9 @@ class Registry(Protocol):
     async def add_kanaal(self, kanaal: Kanaal, *, quota: int | None = None) -> Kanaal:
         """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number.
 
+        While anything is noted as declared for a kanaal of that naam that went, it gets a generation of its
+        own: a gateway that has not heard yet has the slots of the former one.
+
         quota: how many its client_id may have, this one included; QuotaReached when it has them already.
         """
 

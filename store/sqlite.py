@@ -86,7 +86,10 @@ class SqliteRegistry:
                 raise Conflict(f"there is a kanaal called {kanaal.naam!r} already.")
             _check_quota(db, "kanaal", "kanalen", client_id=kanaal.client_id, quota=quota)
             slots = slots_for(kanaal.filters, kanaal.slots)
-            added = replace(kanaal, slots=slots, change=_next_change(db))
+            change = _next_change(db)
+            former = db.table("declared").count_where("owner = ?", [kanaal.naam])
+            generation = change if former else kanaal.generation
+            added = replace(kanaal, slots=slots, generation=generation, change=change)
             _insert(db, "kanaal", str(added.uuid), kanaal_row(added))
             return added
 

@@ -191,6 +191,18 @@ async def test_update_of_a_kanaal_that_is_gone(registry: Registry) -> None:
     assert await registry.change_number() == 0
 
 
+async def test_a_kanaal_under_a_naam_that_was_declared_before_has_a_generation_of_its_own(
+    registry: Registry,
+) -> None:
+    zaken = await registry.add_kanaal(a_kanaal("zaken"))
+    assert zaken.generation == 0
+    await registry.note_declared([Declared(DeclaredKind.EXCHANGE, "x", "zaken")])
+    await registry.set_generation(zaken.uuid, 1)
+    assert await registry.remove_kanaal(zaken.uuid)
+    assert (await registry.add_kanaal(a_kanaal("zaken"))).generation > 1
+    assert (await registry.add_kanaal(a_kanaal("zaak"))).generation == 0
+
+
 async def test_a_kanaal_goes_when_no_abonnement_refers_to_it(registry: Registry) -> None:
     zaken = await registry.add_kanaal(a_kanaal("zaken"))
     zaak = await registry.add_kanaal(a_kanaal("zaak"))

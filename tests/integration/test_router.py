@@ -176,6 +176,24 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
     assert (await eventually(lambda: found.get(fail=False), within=6)).message_id == "waited"
 
 
+async def test_a_gateway_that_missed_that_a_kanaal_was_made_anew_is_refused(router: Running) -> None:
+    """Its slots are those of the kanaal that went, and stand in another order now."""
+    former = await router.registry.add_kanaal(a_kanaal("zaken", "a", "b"))
+    await router.client.apply_kanaal("zaken")
+    assert await router.registry.remove_kanaal(former.uuid)
+    anew = await router.registry.add_kanaal(a_kanaal("zaken", "b", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    with pytest.raises(ChannelNotFoundEntity):
+        await publish(router, route(former, zaak(a="1", b="2"), message_id="stale", accepted_at=NOW))
+    await publish(router, route(anew, zaak(a="1", b="2"), message_id="anew", accepted_at=NOW))
+    found = await queue_of(router, names.abonnement_queue(abonnement.uuid))
+    assert (await eventually(lambda: found.get(fail=False))).message_id == "anew"
+    noted = [thing.key for thing in await router.registry.declared_by("zaken")]
+    assert noted == [names.kanaal_exchange("zaken", anew.generation)]
+
+
 async def test_an_orphan_is_removed_when_seen_twice_and_empty(router: Running) -> None:
     channel = router.connection.channel()
     await channel.initialize()
