@@ -18,7 +18,7 @@ import structlog
 from click.testing import CliRunner
 
 from nrc.cli import main
-from nrc.cli.failing import Later
+from nrc.cli.lazy import LazyCommand
 from store.opening import open_registry
 
 
@@ -37,7 +37,7 @@ class Ran:
 def every_command(group: click.Group = main, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     """Every command and group, loaded, with what one types for it."""
     for name, command in group.commands.items():
-        found = command.load() if isinstance(command, Later) else command
+        found = command.load() if isinstance(command, LazyCommand) else command
         yield (*above, name), found
         if isinstance(found, click.Group):
             yield from every_command(found, *above, name)

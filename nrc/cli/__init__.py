@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import click
 
-from nrc.cli.failing import Commands, Later
+from nrc.cli.failing import Commands
+from nrc.cli.lazy import LazyCommand
 
 __all__ = ["main"]
 
@@ -77,4 +78,4 @@ _COMMANDS = {
 
 for _module, _named in _COMMANDS.items():
     for _name, _help in _named.items():
-        main.add_command(Later(_name, f"nrc.cli.{_module}", _help))
+        main.add_command(LazyCommand(_name, f"nrc.cli.{_module}", _help))

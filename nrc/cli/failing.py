@@ -1,44 +1,21 @@
-"""How a command is found, and how one ends that can't do what was asked: a line, and an exit code.
-
-The module of a command is loaded only when that command is asked for, so that every command starts at once.
-"""
+"""How a command ends when it can't do what was asked: one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
+from nrc.cli.lazy import LazyGroup
 from nrc.exits import exit_code
 from schemas.errors import NrcError, SettingsError
 
 INTERRUPTED = 130
 
 
-class Later(click.Command):
-    """A command that is not loaded yet: its name and the first sentence of its help. module: where it is."""
-
-    def __init__(self, name: str, module: str, help: str) -> None:
-        super().__init__(name, help=help)
-        self.module = module
-
-    def load(self) -> click.Command:
-        """The command itself, which has the same name in its module."""
-        command = getattr(import_module(self.module), str(self.name))
-        assert isinstance(command, click.Command)  # noqa: S101 - what the table in nrc/cli says
-        return command
-
-
-class Commands(click.Group):
+class Commands(LazyGroup):
     """A group of commands whose faults end as lines on standard error, never as a traceback."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, Later) else command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

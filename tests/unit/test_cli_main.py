@@ -14,7 +14,7 @@ import click
 import pytest
 
 from nrc.cli import main
-from nrc.cli.failing import Later
+from nrc.cli.lazy import LazyCommand
 from nrc.exits import Exit, GatewayUnreachable, exit_code
 from schemas.errors import (
     BrokerUnavailable,
@@ -60,7 +60,7 @@ def test_every_command_and_option_has_help_also_with_wrong_settings(
 
 def test_help_says_of_each_command_what_the_command_says_itself() -> None:
     for command in main.commands.values():
-        assert isinstance(command, Later)
+        assert isinstance(command, LazyCommand)
         assert command.get_short_help_str(200) == command.load().get_short_help_str(200)
 
 
