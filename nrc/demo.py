@@ -24,7 +24,7 @@ from aiohttp import web
 from yarl import URL
 
 from nrc.exits import Exit, exit_code
-from nrc.listening import gateway_root
+from nrc.gateway_address import gateway_root
 from router.filters import names_fit
 from runtime.log import configure_logging
 from runtime.settings import Settings

@@ -145,7 +145,7 @@ def gateway_root(settings: Settings, url: str | None = None) -> str:
 
 def local_root(settings: Settings) -> str:
     """The root of the gateway on this machine: where NRC_GATEWAY_LISTEN says, or else that of `nrc up`."""
-    from nrc.listening import gateway_root as listening_at
+    from nrc.gateway_address import gateway_root as listening_at
     from nrc.state_lock import running_gateway
     from runtime.settings import origins
 

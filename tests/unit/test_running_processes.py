@@ -12,7 +12,7 @@ from nrc.broker_choice import choose_broker
 from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.container_broker import Container, ContainerBroker, load_container
 from nrc.container_broker import find_running as find_container
-from nrc.listening import gateway_root
+from nrc.gateway_address import gateway_root
 from nrc.private_broker import PrivateBroker
 from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.shield import SET_POLICY

@@ -1,4 +1,4 @@
-"""Where a gateway that listens somewhere is reached."""
+"""The address at which this machine reaches a gateway, from the one that it listens on."""
 
 from __future__ import annotations
 
