@@ -11,6 +11,10 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 
+from router.history import HOPS
+
+PASSED_ON = ("Retry-After", HOPS)
+"""Headers of an answer that make a difference (`client.Response`)."""
 MAX_HEAD = 256 * 1024  # bytes of an answer's status and headers together, interim answers included
 KEEP_ALIVE_MARGIN = 0.5  # seconds before a server's own timeout at which a connection is no longer used
 
@@ -56,7 +60,7 @@ class Answer:
     def feed(self, data: bytes) -> tuple[bytes, bytes, bytes]:
         """What of this the library is to see, as a head and a body of good form, and what is left over.
 
-        Of a head only the status, Retry-After and what bounds the body are passed on. What is no HTTP is
+        Of a head only the status, PASSED_ON and what bounds the body are passed on. What is no HTTP is
         passed on as it is.
         """
         head = b""
@@ -126,9 +130,10 @@ class Answer:
         if timeout := _TIMEOUT.search(b",".join(fields.get(b"keep-alive", []))):
             self.rest = int(timeout[1]) - KEEP_ALIVE_MARGIN
         head = b"HTTP/1.1 %d Status\r\n" % code
-        retry_after = fields.get(b"retry-after", [b""])[0]
-        if retry_after and _TEXT.fullmatch(retry_after):
-            head += b"Retry-After: " + retry_after + b"\r\n"
+        for header in PASSED_ON:
+            text = fields.get(header.lower().encode(), [b""])[0]
+            if text and _TEXT.fullmatch(text):
+                head += header.encode() + b": " + text + b"\r\n"
         lengths = fields.get(b"content-length", [])
         codings = [coding.lower() for coding in fields.get(b"transfer-encoding", [])]
         return head + self._bounds(code, is_1_1, lengths, codings) + b"\r\n"

@@ -3,7 +3,7 @@
 Pure: failures and a monotonic clock come in, and whether to hold the abonnement comes out; `hold` holds it.
 Each process counts for itself, and the hold is everyone's. What one message alone fails of never holds an
 abonnement: it goes through its retries, and others that succeed in between start the count anew. Nor does a
-429: a callback that asks for less works.
+429, with which a callback that works asks for less, or a refusal of what goes round among NRCs.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from deliverer.client import Failure
+from deliverer.client import Failure, FailureClass
 from deliverer.decide import MAX_RETRY_AFTER, TOO_MANY
 
-IN_A_ROW = 10  # failures, 429 aside, without a success in between
+IN_A_ROW = 10  # failures, without those of callbacks that work, without a success in between
 DIFFERENT = 3  # notificaties, at least, that these were of
 IN_A_ROW_AFTER_HOLD = 3  # failures; for one that was held a moment ago
 NO_ANSWER_FOR = 30.0  # seconds in which nothing came back but refused, broken or silent connections
@@ -51,7 +51,7 @@ class Breaker:
             streak.no_answer_since = None
         elif streak.no_answer_since is None:
             streak.no_answer_since = now
-        if failure.status == TOO_MANY:
+        if failure.status == TOO_MANY or failure.kind is FailureClass.LOOP:
             return False
         streak.count += 1
         if len(streak.notificaties) < DIFFERENT:

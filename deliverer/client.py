@@ -37,6 +37,7 @@ from yarl import URL
 
 from deliverer.connector import Connector, UsedConnectionBroke, new_connection
 from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
+from router.history import HOPS
 from runtime.open_files import is_shortage
 from runtime.settings import Settings
 from runtime.trust import trusting
@@ -45,6 +46,7 @@ USER_AGENT = f"nrc/{version('nrc')}"
 MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
 MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not undo a delivery
 MAX_DETAIL = 200  # characters
+LOOP_DETECTED = 508
 
 _PROPER = r"A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%"
 _WRITTEN_PROPERLY = re.compile(f"[{_PROPER}]+")
@@ -67,16 +69,21 @@ class FailureClass(StrEnum):
     """No request can be made of this callbackUrl or auth."""
     ADDRESS_REFUSED = "address_refused"
     """We send nothing there: the guard's doing, or NRC_CALLBACK_REQUIRE_HTTPS's."""
+    LOOP = "loop"
+    """The callback is an NRC, and says that the notificatie has been through too many of them."""
     SHORTAGE = "shortage"
     """We have no file, memory or thread left for a request: no attempt, and no fault of the callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The callback answered. retry_after: the text of that header, if any."""
+    """The callback answered. retry_after: the text of that header, if any. loop: as an NRC that was meant to
+    take a notificatie that goes round (508, and how often).
+    """
 
     status: int
     retry_after: str | None = None
+    loop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +203,9 @@ class CallbackClient:
             _check_latin_1(headers)
             async with asyncio.timeout(timeout):
                 response = await self._request(method, _address(url), body=body, headers=headers)
-                answer = Response(response.status, response.headers.get("Retry-After"))
+                found = response.headers
+                loop = response.status == LOOP_DETECTED and HOPS in found
+                answer = Response(response.status, found.get("Retry-After"), loop)
                 if not response.closed:
                     await _read_away(response)
         except TimeoutError:

@@ -72,6 +72,9 @@ def classify(answer: Response | Failure) -> Failure | None:
     if 300 <= answer.status < 400:
         detail = f"answered {answer.status}; redirects are not followed"
         return Failure(FailureClass.REDIRECT, detail, answer.status)
+    if answer.loop:
+        detail = f"answered {answer.status}: it has been through too many deliveries of an NRC"
+        return Failure(FailureClass.LOOP, detail, answer.status)
     return Failure(FailureClass.HTTP_STATUS, f"answered {answer.status}", answer.status)
 
 
@@ -82,7 +85,8 @@ def decide(
 
     A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) that is longer than
     the schedule's step takes its place, and costs an attempt all the same. A shorter one changes nothing:
-    the attempts would be over long before a callback with a fixed `Retry-After: 1` is well again.
+    the attempts would be over long before a callback with a fixed `Retry-After: 1` is well again. What goes
+    round among NRCs has no further attempt: it would be refused each time.
     """
     failure = classify(answer)
     if failure is None:
@@ -90,7 +94,7 @@ def decide(
     if failure.kind is FailureClass.SHORTAGE:
         return PutOff()
     after = history.after(failure, at=now)
-    if after.attempts > len(schedule):
+    if after.attempts > len(schedule) or failure.kind is FailureClass.LOOP:
         next_time: Retry | Undeliverable = Undeliverable(after)
     else:
         step = schedule[after.attempts - 1]

@@ -33,7 +33,7 @@ from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
 from router.filters import matches
-from router.history import kept_headers, read_history
+from router.history import HOPS, kept_headers, read_history, read_hops
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
@@ -152,6 +152,7 @@ class Deliverer:
                 "webhook-id": delivery.notificatie,
                 "nrc-abonnement": str(abonnement.uuid),
                 "nrc-attempt": str(delivery.history.attempts + 1),
+                HOPS: str(read_hops(delivery.kept) + 1),
             },
             timeout=self._timeout,
         )
@@ -184,10 +185,14 @@ class Deliverer:
                 log.warning("attempt failed", **facts, again=_when(retry))
                 await self._settle.retry(delivery, retry)
             case Undeliverable() as verdict:
-                self.counts["undeliverable"] += 1
-                log.error("undeliverable", **facts)
-                await self._settle.undeliverable(delivery, verdict)
+                await self.give_up(delivery, verdict, facts)
         return False
+
+    async def give_up(self, delivery: Delivery, verdict: Undeliverable, facts: Mapping[str, Any]) -> None:
+        """It is undeliverable. facts: of its last attempt."""
+        self.counts["undeliverable"] += 1
+        log.error("undeliverable", **facts)
+        await self._settle.undeliverable(delivery, verdict)
 
     async def put_off(self, delivery: Delivery, failure: Failure) -> None:
         """Bring it back in a moment, no attempt counted: it is us who had nothing left to make one with."""

@@ -20,7 +20,15 @@ from aiormq.abc import AbstractChannel
 
 from deliverer.breaker import FIRST_PROBE, is_due
 from deliverer.client import Failure, FailureClass, Response
-from deliverer.decide import GONE, GONE_REASON, asked_wait, classify, next_rung
+from deliverer.decide import (
+    GONE,
+    GONE_REASON,
+    Undeliverable,
+    asked_wait,
+    classify,
+    decide,
+    next_rung,
+)
 from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
 from deliverer.failures import LastFailures
 from deliverer.hold import Holder
@@ -193,8 +201,13 @@ class Prober:
             await self._deliverer.put_off(delivery, failure)
             await self._holder.not_probed(abonnement)
             return
-        log.warning("probe failed", **facts, **why_of(failure))
         self._failures.note(abonnement.uuid, failure)
+        verdict = decide(answer, history=delivery.history, schedule=(), now=datetime.now(UTC))
+        if failure.kind is FailureClass.LOOP and isinstance(verdict, Undeliverable):
+            await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)})
+            await self._holder.release(abonnement)  # this message goes round, and its callback works
+            return
+        log.warning("probe failed", **facts, **why_of(failure))
         if failure.status == GONE and await self._holder.suspend(abonnement, GONE_REASON):
             await self._settle.hold(delivery)
             return

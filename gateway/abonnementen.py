@@ -18,6 +18,7 @@ from aiohttp import web
 from gateway.answers import json_answer
 from gateway.callback_check import callback_faults
 from gateway.checks import group_faults, parse, scheme_faults
+from gateway.own_address import own_address_faults
 from gateway.requests import CALLBACK_URL, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
@@ -186,6 +187,7 @@ def _parse(
     asked, faults = parse(AbonnementRequest, data, sent=sent)
     if named is None or "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
+        faults += own_address_faults(data, request, gateway.settings)
     if named is None or "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
     if faults or asked is None:

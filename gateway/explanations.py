@@ -156,6 +156,19 @@ ERRORS: Mapping[type[errors.Problem], Explanation] = {
             "stuurt, laat het dan twee keer bezorgen.",
         ),
     ),
+    errors.LoopDetected: Explanation(
+        "Het bericht komt uit een abonnement, hier of bij een andere notificatierouteringcomponent (NRC), en "
+        "is al vaker bezorgd dan mag: in de header `nrc-hops` van het antwoord staat hoe vaak. Meestal "
+        "sturen twee NRC's elkaars berichten aan elkaar door. Er is niets opgeslagen of bezorgd.",
+        (
+            "Zoek het abonnement dat het bericht hierheen stuurde (`nrc-abonnement` in het verzoek), en zeg "
+            "het op of geef het filters waarbij alleen berichten passen die hier nieuw zijn.",
+            "Stuur je berichten bewust door, geef dan de header `nrc-hops` van wat je ontvangt ongewijzigd "
+            "mee. Gaan ze door meer NRC's dan hier mag, vraag de beheerder dan om een ruimere grens "
+            "(`NRC_MAX_HOPS`).",
+            "Hetzelfde bericht nog eens sturen helpt niet.",
+        ),
+    ),
     errors.APIException: Explanation(
         "Er ging iets mis in dit component zelf.",
         (

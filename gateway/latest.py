@@ -14,7 +14,7 @@ from datetime import datetime
 from time import monotonic
 
 from router.catalogue import Catalogue
-from router.publishing import Publisher
+from router.publishing import Outgoing, Publisher
 from router.routing import route
 from runtime.log import logger
 from schemas.errors import BrokerError
@@ -32,13 +32,36 @@ log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A notificatie that RabbitMQ has confirmed. began: when it was published (monotonic seconds)."""
+class Accepted:
+    """A sound notificatie, and all else that goes along. hops: deliveries that it went through before."""
 
     notificatie: Notificatie
     message_id: str
     accepted_at: datetime
+    hops: int = 0
+
+    def routed_by(self, kanaal: Kanaal) -> Outgoing:
+        """The message for the exchange of this kanaal."""
+        return route(
+            kanaal,
+            self.notificatie,
+            message_id=self.message_id,
+            accepted_at=self.accepted_at,
+            hops=self.hops,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One that RabbitMQ has confirmed. began: when it was published (monotonic seconds)."""
+
+    accepted: Accepted
     began: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, about."""
+        return self.accepted.notificatie.size
 
 
 @dataclass(slots=True)
@@ -69,14 +92,14 @@ class Latest:
         last = self._last_of(kanaal)
         self._lasts[kanaal.naam] = self._lasts.pop(kanaal.naam)
         last.published.append(published)
-        self.size += published.notificatie.size
+        self.size += published.size
         while last.published[0].began < published.began - INSTANT:
-            self.size -= last.published.popleft().notificatie.size
+            self.size -= last.published.popleft().size
         self._forget(before=published.began - KEPT)
         while self.size > MOST and len(self._lasts) > 1:
             self._drop(next(iter(self._lasts)))
         while self.size > MOST and len(last.published) > 1:
-            self.size -= last.published.popleft().notificatie.size
+            self.size -= last.published.popleft().size
 
     def _last_of(self, kanaal: Kanaal) -> _Last:
         last = self._lasts.get(kanaal.naam)
@@ -92,7 +115,7 @@ class Latest:
         last = self._lasts.pop(naam, None)
         if last is None:
             return deque()
-        self.size -= sum(published.notificatie.size for published in last.published)
+        self.size -= sum(published.size for published in last.published)
         return last.published
 
     def _forget(self, *, before: float) -> None:
@@ -117,19 +140,14 @@ class Latest:
             except TimeoutError:
                 self._forget(before=monotonic() - KEPT)
                 continue
-            naam = published.notificatie.kanaal
+            accepted = published.accepted
+            naam, number = accepted.notificatie.kanaal, accepted.message_id
             while (kanaal := self._catalogue.kanalen.get(naam)) is not None:
-                message = route(
-                    kanaal,
-                    published.notificatie,
-                    message_id=published.message_id,
-                    accepted_at=published.accepted_at,
-                )
                 try:
-                    await self._publisher.publish(message)
+                    await self._publisher.publish(accepted.routed_by(kanaal))
                 except BrokerError as error:
-                    log.debug("not published again yet", notificatie=published.message_id, reason=str(error))
+                    log.debug("not published again yet", notificatie=number, reason=str(error))
                     await asyncio.sleep(AGAIN)
                 else:
-                    log.info("published again", notificatie=published.message_id, kanaal=naam)
+                    log.info("published again", notificatie=number, kanaal=naam)
                     break

@@ -13,10 +13,12 @@ from aiohttp import web
 
 from gateway.answers import API_VERSION, VERSION_HEADER
 from gateway.requests import who_asks
+from router.history import HOPS
 from runtime.log import Occasional, logger
 from schemas.errors import (
     APIException,
     BrokerError,
+    LoopDetected,
     MethodNotAllowed,
     NotFound,
     Overloaded,
@@ -36,7 +38,7 @@ PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
 RETRY_AFTER_REFUSED = 300  # seconds; somebody must mend it first
 
-REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429
+REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429, and two of 508
 
 _ROOM = {
     "kanalen": "Gebruik een kanaal dat er al is, of vraag de beheerder om een hogere grens "
@@ -48,6 +50,7 @@ _ROOM = {
 
 log = logger(__name__)
 _unavailable = Occasional(every=REPORT_INTERVAL)
+_loops = Occasional(every=REPORT_INTERVAL)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -116,6 +119,8 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
     )
     if isinstance(problem, MethodNotAllowed):
         answer.headers["Allow"] = ", ".join(problem.allowed)
+    if isinstance(problem, LoopDetected):
+        answer.headers[HOPS] = str(problem.hops)
     if problem.retry_after is not None:
         answer.headers["Retry-After"] = str(problem.retry_after)
     return answer
@@ -128,8 +133,8 @@ def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> 
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
     if isinstance(problem, APIException):
         log.error("request failed", exc_info=error, **facts, **who_asks(request))
-    elif isinstance(problem, ServiceUnavailable | Throttled):
-        if times := _unavailable.due():
+    elif isinstance(problem, ServiceUnavailable | Throttled | LoopDetected):
+        if times := (_loops if isinstance(problem, LoopDetected) else _unavailable).due():
             log.warning("request refused", reason=str(error), times=times, **facts, **who_asks(request))
     else:
         log.info("request refused", **_reason(problem), **facts, **who_asks(request))

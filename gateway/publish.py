@@ -13,15 +13,14 @@ from aiohttp import web
 
 from gateway.answers import json_answer
 from gateway.checks import message_faults
-from gateway.latest import Published
-from gateway.requests import announced_size, must_accept_json, read_body, read_query
+from gateway.latest import Accepted, Published
+from gateway.requests import announced_size, hops_of, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
 from router.publishing import ExchangeMissing
-from router.routing import route
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
-from schemas.errors import InvalidParam, ValidationError
+from schemas.errors import InvalidParam, LoopDetected, ValidationError
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie, read_notificatie
 
@@ -36,6 +35,8 @@ async def create_notificatie(request: web.Request) -> web.Response:
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
+    if (hops := hops_of(request)) > gateway.settings.max_hops:
+        raise LoopDetected(hops, most=gateway.settings.max_hops)
     limit = gateway.settings.max_body
     with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)) as came:
         body = await read_body(request, limit=limit, came=came)
@@ -43,7 +44,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
             now = datetime.now(UTC)
             kanaal, notificatie = await _check(gateway, body, now=now)
             message_id = str(uuid4())
-            await _publish(gateway, kanaal, notificatie, message_id=message_id, accepted_at=now)
+            await _publish(gateway, kanaal, Accepted(notificatie, message_id, now, hops))
     log.info(
         "accepted",
         notificatie=message_id,
@@ -56,17 +57,13 @@ async def create_notificatie(request: web.Request) -> web.Response:
     return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})
 
 
-async def _publish(
-    gateway: Gateway, kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime
-) -> None:
+async def _publish(gateway: Gateway, kanaal: Kanaal, accepted: Accepted) -> None:
     """Return once RabbitMQ has it. Raises BrokerError."""
 
     async def publish_to(kanaal: Kanaal) -> None:
         began = monotonic()
-        await gateway.publisher.publish(
-            route(kanaal, notificatie, message_id=message_id, accepted_at=accepted_at)
-        )
-        gateway.latest.note(kanaal, Published(notificatie, message_id, accepted_at, began))
+        await gateway.publisher.publish(accepted.routed_by(kanaal))
+        gateway.latest.note(kanaal, Published(accepted, began))
 
     try:
         await publish_to(kanaal)

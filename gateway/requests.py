@@ -16,6 +16,8 @@ from aiohttp import StreamReader, web
 from yarl import URL
 
 from gateway.tokens import claimed_client
+from router.history import HOPS
+from router.names import ABONNEMENT_HEADER
 from runtime.log import without_secrets
 from runtime.settings import Network, Settings
 from schemas.errors import (
@@ -30,10 +32,13 @@ from schemas.fields import NON_FIELD
 
 CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
 """The callbackUrl that a request has, for the log."""
+OF_A_DELIVERY = (HOPS, ABONNEMENT_HEADER, "nrc-attempt")
+"""Headers that only a request of a deliverer has, or who sends it on with its headers."""
 BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
+_COUNTS = re.compile(r"[0-9]{1,4}")
 _QVALUE = re.compile(r"q\s*=\s*([0-9.]+)", re.IGNORECASE)
 
 
@@ -147,6 +152,16 @@ def _too_large(limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"De body is groter dan {limit} bytes.")
 
 
+def hops_of(request: web.Request) -> int:
+    """How many deliveries of an NRC what comes here went through, at least: those that `nrc-hops` counts.
+
+    1 where that header is missing or unreadable on what carries another header of a delivery.
+    """
+    counts = _COUNTS.findall(",".join(request.headers.getall(HOPS, ())))
+    delivered = any(name in request.headers for name in OF_A_DELIVERY)
+    return max(int(delivered), *map(int, counts), 0)
+
+
 def who_asks(request: web.BaseRequest) -> dict[str, str]:
     """What a log line says of a request: whose it is, as its token claims, from where, and on what."""
     known = {
@@ -164,8 +179,16 @@ def root_url(request: web.BaseRequest, settings: Settings) -> str:
 
     NRC_PUBLIC_URL when set; else the request's own scheme and host, or those that a trusted proxy gives.
     """
-    if settings.public_url:
-        return settings.public_url
+    return settings.public_url or asked_root(request, settings)
+
+
+def own_root(request: web.BaseRequest) -> str:
+    """The root by which this request came to this process, through a proxy or not."""
+    return f"{request.scheme}://{_own_authority(request)}"
+
+
+def asked_root(request: web.BaseRequest, settings: Settings) -> str:
+    """The root that the client of this request used: its own, or what a trusted proxy gives."""
     scheme, host, prefix = request.scheme, _own_authority(request), ""
     if settings.trusted_proxies and _is_trusted(request.remote, settings.trusted_proxies):
         proto = _forwarded(request, "X-Forwarded-Proto").lower()

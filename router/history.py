@@ -15,12 +15,17 @@ On one that was sent again out of the undeliverable, until it is delivered:
 
     nrc-resent-at         RFC 3339 in UTC; from when on it is held, in place of when it was accepted
 
+On one that came out of a delivery of an NRC, of this one or another, from when it is published:
+
+    nrc-hops              whole number as text: how many such deliveries it went through
+
 The other headers that stay are those of its kenmerken (`k.…`). All else goes: RabbitMQ's own `x-death` on a
 message that is published again makes RabbitMQ drop it as a cycle.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -38,7 +43,11 @@ FAILURES = "nrc-failures"
 DUE = "nrc-due"
 UNDELIVERABLE_AT = "nrc-undeliverable-at"
 RESENT_AT = "nrc-resent-at"
+HOPS = "nrc-hops"
+"""Also the header of a request to a callback, where that delivery counts too, and of an answer 508."""
 
+_COUNT = re.compile(r"[0-9]{1,6}")
+_STAY = frozenset({RESENT_AT, HOPS})
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
 
@@ -95,12 +104,18 @@ def read_history(headers: Mapping[str, Any]) -> History:
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that stay with a message: of its kenmerken, and when it was sent again."""
+    """The headers that stay with a message: of its kenmerken, when it was sent again, and its hops."""
     return {
         name: value
         for name, value in headers.items()
-        if (name.startswith(KENMERK_PREFIX) or name == RESENT_AT) and isinstance(value, str)
+        if (name.startswith(KENMERK_PREFIX) or name in _STAY) and isinstance(value, str)
     }
+
+
+def read_hops(headers: Mapping[str, Any]) -> int:
+    """How many deliveries of an NRC a message went through; 0 for one that its source published."""
+    text = headers.get(HOPS)
+    return int(text) if isinstance(text, str) and _COUNT.fullmatch(text) else 0
 
 
 def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from router.history import HOPS
 from router.names import KENMERK_PREFIX, kanaal_exchange, word
 from router.publishing import Outgoing
 from schemas.fields import normalise
@@ -22,16 +23,24 @@ _MAX_HEADER_NAME = 100  # bytes; the client library cuts names at 128
 _MAX_HEADER_VALUE = 128  # bytes; keeps the header frame far below the 128 KiB at which it breaks
 
 
-def route(kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime) -> Outgoing:
-    """The message that carries a notificatie to every queue that may want it."""
+def route(
+    kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime, hops: int = 0
+) -> Outgoing:
+    """The message that carries a notificatie to every queue that may want it.
+
+    hops: how many deliveries of an NRC it went through before.
+    """
     kenmerken = notificatie.kenmerken if kanaal.slots else {}
     values = {normalise(name): value for name, value in kenmerken.items()}
+    headers = {header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values}
+    if hops:
+        headers[HOPS] = str(hops)
     return Outgoing(
         exchange=kanaal_exchange(kanaal.naam, kanaal.generation),
         routing_key=routing_key(notificatie.resource, notificatie.actie, kanaal.slots, values),
         body=notificatie.body,
         message_id=message_id,
-        headers={header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values},
+        headers=headers,
         timestamp=accepted_at,
     )
 

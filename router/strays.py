@@ -22,6 +22,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.filters import matches
+from router.history import kept_headers
 from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.renewals import Renewals
@@ -252,7 +253,7 @@ class Strays:
                     routing_key=key,
                     body=message.body,
                     message_id=message.message_id or uuid4().hex,
-                    headers=_kept(message.headers),
+                    headers=kept_headers(message.headers),
                     timestamp=message.timestamp,
                 )
             )
@@ -300,10 +301,6 @@ def _json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return read_json(body)  # slower, and takes all that the gateway takes
-
-
-def _kept(headers: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in headers.items() if name.startswith(names.KENMERK_PREFIX)}
 
 
 async def _give_back(strays: Iterable[Stray]) -> bool:

@@ -205,6 +205,15 @@ class Settings(BaseSettings):
         unit="abonnementen",
         ge=1,
     )
+    max_hops: int = setting(
+        4,
+        "Deliveries of an NRC, of this one or another, that a notificatie may have gone through when it is "
+        "published here; one that has been through more goes round, and gets 508. 0: nothing is taken from "
+        "an NRC.",
+        unit="deliveries",
+        ge=0,
+        le=1000,
+    )
     gateway_max_in_flight: int = setting(
         2000,
         "Notificaties that one gateway works on at once, half of them of one client; what comes beyond gets "

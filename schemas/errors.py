@@ -21,7 +21,7 @@ NrcError
     ├── PermissionDenied 403     ├── UnsupportedMediaType 415
     ├── NotFound 404             ├── Throttled 429
     ├── MethodNotAllowed 405     ├── ServiceUnavailable 503
-    └── APIException 500
+    └── APIException 500         └── LoopDetected 508
 """
 
 from __future__ import annotations
@@ -216,6 +216,22 @@ class ServiceUnavailable(Problem):
     status = 503
     code = "service_unavailable"
     title = "De dienst is tijdelijk niet beschikbaar."
+
+
+class LoopDetected(Problem):
+    """508: a notificatie that comes out of more deliveries than may be. `hops`: of how many."""
+
+    status = 508
+    code = "loop_detected"
+    title = "Het bericht gaat rond."
+
+    def __init__(self, hops: int, *, most: int) -> None:
+        super().__init__(
+            f"Dit bericht is al {hops} keer door een notificatierouteringcomponent bezorgd, en hier mag dat "
+            f"hoogstens {most} keer. Een abonnement stuurt het weer naar een notificatierouteringcomponent; "
+            "het is niet aangenomen."
+        )
+        self.hops = hops
 
 
 class APIException(Problem):

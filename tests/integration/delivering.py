@@ -86,14 +86,14 @@ class Delivering:
         changes = await self.router.registry.changes_since(0)
         return [each.state for each in changes.abonnementen if each.uuid == abonnement.uuid] == [state]
 
-    async def publish(self, *, body: bytes | None = None, **kenmerken: str) -> str:
+    async def publish(self, *, body: bytes | None = None, hops: int = 0, **kenmerken: str) -> str:
         """Publish a notificatie as the gateway does; its id."""
         if body is None:
             body = orjson.dumps({"kanaal": self.kanaal.naam, "number": str(uuid4()), "kenmerken": kenmerken})
         notificatie = Notificatie(self.kanaal.naam, "zaak", "create", kenmerken, body)
         number = str(uuid4())
         await self.publisher.publish(
-            route(self.kanaal, notificatie, message_id=number, accepted_at=datetime.now(UTC))
+            route(self.kanaal, notificatie, message_id=number, accepted_at=datetime.now(UTC), hops=hops)
         )
         return number
 

@@ -54,6 +54,7 @@ async def test_every_header_and_the_bytes_that_were_sent(spine: Delivering) -> N
         "webhook-id": number,
         "nrc-abonnement": str(abonnement.uuid),
         "nrc-attempt": "1",
+        "nrc-hops": "1",
     }
     assert await spine.depth_is(abonnement, 0)
 
@@ -234,6 +235,15 @@ async def test_the_retry_schedule_and_what_is_undeliverable(spine: Delivering) -
     assert moments == sorted(moments)
     assert moments[-1] <= datetime.fromisoformat(str(headers.pop("nrc-undeliverable-at")))
     assert headers == {"k.bronorganisatie": "7", "nrc-abonnement": str(abonnement.uuid), "nrc-attempts": 3}
+
+
+async def test_what_was_delivered_before_counts_on(spine: Delivering) -> None:
+    await spine.subscribe("/a")
+    spine.callback.script("/a", status(500), status(500), status(204))
+    async with spine.deliverer():
+        await spine.publish(hops=3)
+        seen = await eventually(lambda: len(spine.callback.at("/a")) == 3 and spine.callback.at("/a"))
+    assert [received.header("nrc-hops") for received in seen] == ["4", "4", "4"]
 
 
 async def test_a_retry_that_succeeds_ends_it(spine: Delivering) -> None:

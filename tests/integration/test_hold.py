@@ -157,6 +157,22 @@ async def test_a_probe_rotates_past_the_one_message_that_fails(spine: Delivering
         assert len({*spine.ids_at("/a")[seen:]}) == 3
 
 
+async def test_a_probe_of_what_goes_round_releases(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer(retry_schedule="1,1,1,1,1,1"):
+        for _ in range(12):
+            await spine.publish()
+        await eventually(lambda: held_with(spine, abonnement, 12), within=20)
+        seen = len(spine.callback.received)
+        spine.callback.script("/a", status(508, headers={"nrc-hops": "5"}), status(204))
+        await probe_now(spine, abonnement)
+        await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
+        await eventually(lambda: len(spine.callback.received) == seen + 12)
+        (round_,) = await spine.undeliverable()
+        assert round_.message_id == spine.ids_at("/a")[seen]
+
+
 async def test_a_probe_that_is_answered_410_suspends(spine: Delivering) -> None:
     abonnement = await spine.subscribe("/a")
     spine.callback.script("/a", status(500))

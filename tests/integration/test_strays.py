@@ -64,7 +64,9 @@ class Stage:
             self.sent.append(ids[-1])
             body = orjson.dumps({"kanaal": self.kanaal.naam, "kenmerken": kenmerken, "n": len(self.sent)})
             sent = Notificatie(self.kanaal.naam, "zaak", "create", kenmerken, body)
-            await self.publisher.publish(route(self.kanaal, sent, message_id=ids[-1], accepted_at=NOW))
+            await self.publisher.publish(
+                route(self.kanaal, sent, message_id=ids[-1], accepted_at=NOW, hops=2)
+            )
         return ids
 
     async def delete_queue(self, abonnement: Abonnement) -> None:
@@ -151,6 +153,7 @@ async def test_what_is_published_while_a_queue_is_missing_arrives_there_and_nowh
     assert {name: each for name, each in first.headers.items() if name != "x-delivery-count"} == {
         "k.a": "1",
         "k.b": "2",
+        "nrc-hops": "2",
     }
     assert orjson.loads(first.body) == {"kanaal": "zaken", "kenmerken": {"a": "1", "b": "2"}, "n": 1}
     assert first.delivery_mode == aio_pika.DeliveryMode.PERSISTENT

@@ -21,6 +21,7 @@ from deliverer.decide import MAX_RETRY_AFTER
 
 ANSWERED = Failure(FailureClass.HTTP_STATUS, "answered 500", 500)
 TOO_MANY = Failure(FailureClass.HTTP_STATUS, "answered 429", 429)
+ROUND = Failure(FailureClass.LOOP, "answered 508", 508)
 REFUSED = Failure(FailureClass.CONNECTION_REFUSED, "refused")
 ONE = uuid4()
 
@@ -72,6 +73,7 @@ def test_a_callback_that_is_up_and_asks_for_less_is_not_held() -> None:
     breaker = Breaker()
     breaker.released(ONE)
     assert opened_after(breaker, [(str(n), TOO_MANY, n * 60.0) for n in range(100)]) == 0
+    assert opened_after(breaker, [(str(n), ROUND, n * 60.0) for n in range(100)]) == 0
 
 
 def test_429_neither_counts_nor_starts_the_count_anew() -> None:

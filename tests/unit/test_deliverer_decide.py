@@ -79,12 +79,21 @@ def test_all_else_fails_and_is_tried_again(status: int, kind: FailureClass) -> N
     assert isinstance(decided(Response(status)), Retry)
 
 
+def test_what_an_nrc_refuses_since_it_goes_round_is_undeliverable_at_once() -> None:
+    decision = decided(Response(508, loop=True))
+    assert isinstance(decision, Undeliverable)
+    assert [(each.kind, each.status) for each in decision.history.failures] == [("loop", 508)]
+    assert isinstance(decided(Response(508)), Retry)
+
+
 def test_what_we_lack_ourselves_costs_no_attempt() -> None:
     for attempts in (0, 3, 40):
         assert decided(Failure(FailureClass.SHORTAGE, "why"), attempts=attempts) == PutOff()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FailureClass if kind is not FailureClass.SHORTAGE])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in FailureClass if kind not in (FailureClass.SHORTAGE, FailureClass.LOOP)]
+)
 def test_a_failure_without_a_status_is_tried_again(kind: FailureClass) -> None:
     decision = decided(Failure(kind, "why"))
     assert isinstance(decision, Retry)

@@ -15,11 +15,13 @@ from router.history import (
     ATTEMPTS,
     DUE,
     FAILURES,
+    HOPS,
     FailedAttempt,
     History,
     in_queue_since,
     kept_headers,
     read_history,
+    read_hops,
     resent_headers,
     write_headers,
 )
@@ -126,6 +128,14 @@ def test_that_it_was_sent_again_stays_on_a_message_through_its_retries() -> None
     assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == resent
     again = resent_headers(resent, at=AT + timedelta(days=1))
     assert in_queue_since(again, AT) == AT + timedelta(days=1)
+
+
+def test_its_hops_stay_on_a_message_whatever_becomes_of_it() -> None:
+    headers = {"k.a": "1", HOPS: "3"}
+    assert read_hops(kept_headers({**headers, **write_headers(ABONNEMENT, a_history())})) == 3
+    assert read_hops(resent_headers(headers, at=AT)) == 3
+    for strange in ({}, {HOPS: 3}, {HOPS: "-1"}, {HOPS: "x"}, {HOPS: "9" * 5000}, {HOPS: "\u0663"}):
+        assert read_hops(strange) == 0
 
 
 def test_a_reason_to_end_is_no_attempt() -> None:

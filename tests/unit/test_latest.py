@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gateway import latest
-from gateway.latest import INSTANT, KEPT, MOST, Latest, Published
+from gateway.latest import INSTANT, KEPT, MOST, Accepted, Latest, Published
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie
 from tests.eventually import eventually
@@ -53,7 +53,8 @@ class Stage:
         kenmerken: Mapping[str, str] | None = None,
     ) -> None:
         notificatie = Notificatie(kanaal.naam, "zaak", "create", dict(kenmerken or {}), bytes(size))
-        self.latest.note(kanaal, Published(notificatie, id_, datetime.now(UTC), monotonic() - ago))
+        accepted = Accepted(notificatie, id_, datetime.now(UTC))
+        self.latest.note(kanaal, Published(accepted, monotonic() - ago))
 
     async def again(self, kanaal: Kanaal, *expected: str) -> None:
         """What goes out once more when this kanaal gets another exchange."""

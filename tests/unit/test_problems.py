@@ -39,6 +39,7 @@ ROOT = "https://nrc.example.nl"
         (errors.Unroutable("x"), 503, "service_unavailable", "ServiceUnavailable"),
         (errors.RegistryError("x"), 503, "service_unavailable", "ServiceUnavailable"),
         (errors.Conflict("x"), 503, "service_unavailable", "ServiceUnavailable"),
+        (errors.LoopDetected(5, most=4), 508, "loop_detected", "LoopDetected"),
         (errors.APIException(), 500, "error", "APIException"),
         (ZeroDivisionError("geheim"), 500, "error", "APIException"),
         (TimeoutError(), 500, "error", "APIException"),

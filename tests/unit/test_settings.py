@@ -58,6 +58,7 @@ WRONG = {
     "max_body": "10",
     "quota_kanalen": "0",
     "quota_abonnementen": "none",
+    "max_hops": "-1",
     "gateway_max_in_flight": "0",
     "gateway_max_connections": "9",
     "deliverer_concurrency": "0",
