@@ -32,8 +32,8 @@ from runtime.settings import Settings
 from store.opening import registry_of
 
 LONGEST_REST = 15.0
-"""Seconds to which the pauses grow while every session is cut soon: in each of them all that waits may go out
-once more, without being settled."""
+"""Seconds to which the pauses grow while each connection is lost within a moment: on each of them everything
+that waits may be sent to its callback without being acknowledged."""
 
 log = logger(__name__)
 

@@ -1,12 +1,12 @@
 """Places for requests under way: so many in this process, and at most half of them to one host.
 
-So a host that hangs, whoever of its abonnementen it hangs for, leaves the other half to all others. Of the
-places of one host an abonnement gets another only while it holds fewer than are left there. So one that is
-slow, and then it is always the one that holds most, leaves room for those beside it: alone it has half of
-them, of two each a third, and the last place is for one that holds none.
+So a host that hangs leaves the other half to all others. Of the places of one host an abonnement gets another
+only while it holds fewer than are left there: a slow one, which keeps its places for long, leaves room for
+those beside it. Alone it has half of them, of two each has a third, and the last place is for one that holds
+none.
 
-Who waits is served in turn by host, and within a host whose abonnement holds fewest, in turn, not by age: a
-long queue for one does not come before everyone else.
+Hosts are served in turn, and within a host the abonnement that holds fewest places first, equal ones in turn.
+Nobody is served by age: a long queue for one does not come before everyone else.
 """
 
 from __future__ import annotations

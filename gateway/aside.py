@@ -1,6 +1,6 @@
-"""What would keep the event loop for long is done beside it: the reading and checking of large bodies.
+"""A thread for the reading and checking of large bodies, which would hold up the event loop.
 
-In one thread, so that it never has more than a share of the process's time. Knows nothing of what it does.
+One thread, so that large bodies never take more than a share of the process's time.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ R = TypeVar("R")
 
 
 class Aside:
-    """The thread of a process for it, from the first large body on until `close`."""
+    """The worker thread; it starts with the first large body."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
 
     async def __call__(self, body: bytes, work: Callable[[], R]) -> R:
-        """What `work` makes of this body: at once of a small one, in the thread of a large one.
+        """The result of `work`, which reads this body: called here for a small one, else in the thread.
 
-        All that it reads of a large one should be gone when it returns, but for what it gives.
+        `work` must keep nothing of what it read but its result: that is many times as large as the body.
         """
         if len(body) <= LARGE:
             return work()

@@ -130,7 +130,7 @@ class PrivateBroker:
         BrokerUnavailable with the reason and where to look.
         """
         url = await self._start(note)
-        # RabbitMQ leaves what it writes only once, when it is new, to the operating system's good fortune.
+        # RabbitMQ does not sync the files that it writes once, when a node is new.
         await asyncio.to_thread(os.sync)
         return url
 

@@ -27,7 +27,7 @@ from schemas.errors import BrokerUnavailable, Unroutable
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
 MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
 OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
-LATE = 0.5  # seconds; a time-out that is noticed so much too late says more of this process than of RabbitMQ
+LATE = 0.5  # seconds; when a time-out is noticed this much late, this process was held up itself
 REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
 
 

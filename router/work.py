@@ -149,7 +149,10 @@ class Work:
         await self.abonnement(uuid)
 
     async def abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed | None:
-        """The same; what became of what waited when it is gone. discard: nothing of that is kept."""
+        """Like `stands`. When it is gone: what became of the messages that waited for it.
+
+        discard: these are deleted, and not moved to `nrc.undeliverable`.
+        """
         await self._catalogue.refresh()
         try:
             stands = await self._declared(uuid)

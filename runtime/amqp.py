@@ -32,7 +32,7 @@ CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep 
 MAX_CHANNELS = 65535  # on a connection for which RabbitMQ sets no limit
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
-STEADY = 5.0  # seconds for which a session works that was no failure
+STEADY = 5.0  # seconds; a session that ends sooner counts as a failure to connect
 
 AMQP_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
 """What the client library may raise when the broker, the connection or a channel fails."""
