@@ -20,6 +20,8 @@ from tests.chaos.run import Run, Scenario
 from tests.eventually import eventually
 
 NAME = "changing"
+ELSEWHERE = "changing-elsewhere"
+"""Where it has itself called in turn."""
 FROZEN = 0.3  # seconds
 ANSWERED_WITHIN = 8.0  # seconds; a gateway promises its 503 within five
 SLICES = tuple(load.slice_of(0, zaaktype) for zaaktype in range(3))
@@ -36,7 +38,7 @@ async def patch(run: Run, **fields: Any) -> int:
 
 @dataclass(slots=True)
 class Changes:
-    """The filters that an abonnement had.
+    """The filters that an abonnement had, and where it had itself called.
 
     Each counts from its 200 until all that was accepted by a moment before the next change has arrived: what
     came after that moment may meet the old or the new ones.
@@ -44,34 +46,40 @@ class Changes:
 
     run: Run
     had: list[Subscription] = field(default_factory=list)
-    _now: tuple[float, load.Wanted] | None = None
+    _now: Subscription | None = None
 
     async def begin(self, wanted: load.Wanted) -> None:
         """The abonnement is made, with these."""
         await self.run.subscribe(NAME, wanted)
-        self._now = time.monotonic(), wanted
+        self._now = Subscription(NAME, wanted.matches, since=time.monotonic())
 
     async def end(self) -> None:
         """Those of now are about to be changed."""
         assert self._now
-        since, wanted = self._now
-        ended = Subscription(NAME, wanted.matches, since=since, until=time.monotonic())
+        ended = replace(self._now, until=time.monotonic())
         self.had.append(ended)
-        self.run.wants_no_more(NAME, at=ended.until)
-        due = {post.id for post in self.run.publisher.accepted if ended.wants(post)}
+        self.run.wants_no_more(ended.name, at=ended.until)
+        due = {(post.id, ended.name) for post in self.run.publisher.accepted if ended.wants(post)}
 
         async def arrived() -> bool:
-            return due <= {each.id for each in await self._arrivals() if each.answered}
+            return due <= {(each.id, each.abonnement) for each in await self._arrivals() if each.answered}
 
         with suppress(AssertionError):  # what never arrives is for the account to find
             await eventually(arrived, within=10, every=0.1)
 
-    async def to(self, wanted: load.Wanted) -> None:
-        """A PATCH that must be answered with 200."""
-        if (status := await patch(self.run, kanalen=list(wanted.kanalen))) != 200:
-            self.run.problems.append(f"a PATCH of kanalen was answered with {status}, not 200")
-        self._now = time.monotonic(), wanted
-        self.run.wants_too(NAME, wanted.matches)
+    async def to(self, wanted: load.Wanted, *, at: str | None = None) -> None:
+        """A PATCH of the filters that must be answered with 200, and beside it one of the callbackUrl."""
+        assert self._now
+        fields: list[dict[str, Any]] = [{"kanalen": list(wanted.kanalen)}]
+        if at is not None:
+            fields.append({"callbackUrl": self.run.consumer.url(self.run.path(at))})
+        for status, asked in zip(
+            await asyncio.gather(*(patch(self.run, **each) for each in fields)), fields, strict=True
+        ):
+            if status != 200:
+                self.run.problems.append(f"a PATCH of {', '.join(asked)} was answered with {status}, not 200")
+        self._now = Subscription(at or self._now.name, wanted.matches, since=time.monotonic())
+        self.run.wants_too(self._now.name, wanted.matches, since=self._now.since)
 
     async def goes_on_coming(self, *, since: float) -> None:
         """Something that was accepted after `since` has arrived, within some seconds."""
@@ -86,18 +94,20 @@ class Changes:
             self.run.problems.append("nothing arrived while the router hung")
 
     async def check(self) -> None:
-        """What was posted after a 200 was not sent by filters of before it."""
+        """What was posted after a 200 was not sent by what held before it."""
         await self.end()
-        got = {each.id for each in await self._arrivals()}
+        got = {(each.id, each.abonnement) for each in await self._arrivals()}
         for had in self.had:
-            unwanted = replace(had, matches=lambda number, had=had: not had.matches(number))
-            for post in self.run.publisher.accepted:
-                if post.id in got and unwanted.wants(post):
-                    self.run.problems.append(f"notificatie {post.number} was sent by filters of before a 200")
+            while_it_held = replace(had, matches=lambda _: True)
+            for post in filter(while_it_held.wants, self.run.publisher.accepted):
+                wanted = {had.name} if had.matches(post.number) else set()
+                if any((post.id, name) in got for name in {NAME, ELSEWHERE} - wanted):
+                    self.run.problems.append(f"notificatie {post.number} was sent by what held before a 200")
                     return
 
     async def _arrivals(self) -> list[Arrival]:
-        return [each for each in await self.run.consumer.take(self.run.key) if each.abonnement == NAME]
+        names = NAME, ELSEWHERE
+        return [each for each in await self.run.consumer.take(self.run.key) if each.abonnement in names]
 
 
 async def change_while_the_router_hangs(run: Run) -> None:
@@ -140,6 +150,20 @@ async def filters_while_a_deliverer_hangs(run: Run) -> None:
     await changes.check()
 
 
+async def two_changes_at_once(run: Run) -> None:
+    """One client changes the filters, another the callbackUrl. Often enough for each to meet each."""
+    changes = Changes(run)
+    await changes.begin(SLICES[0])
+    await run.more(300)
+    filters, places = cycle([*SLICES[1:], SLICES[0]]), cycle([ELSEWHERE, NAME])
+    for _ in run.rounds(24):
+        await changes.end()
+        async with run.fault():
+            await changes.to(next(filters), at=next(places))
+        await run.more(150)
+    await changes.check()
+
+
 SCENARIOS = (
     Scenario(
         "router frozen during a change",
@@ -161,5 +185,14 @@ SCENARIOS = (
         filters_while_a_deliverer_hangs,
         rate=300.0,
         parts={NAME: "The abonnement that is changed."},
+    ),
+    Scenario(
+        "two changes at once",
+        "Twenty-four times: an abonnement's filters and its `callbackUrl` are changed by two PATCHes at the "
+        "same moment, both answered with 200. What is accepted afterwards goes by the new filters to the new "
+        "place, and nowhere else.",
+        two_changes_at_once,
+        rate=300.0,
+        parts={NAME: "The abonnement that is changed.", ELSEWHERE: "The same, called elsewhere."},
     ),
 )
