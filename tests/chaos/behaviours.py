@@ -194,6 +194,24 @@ def close() -> Answer:
     return answer
 
 
+@behaviour
+def unasked(*, code: int, after: float = 0.01) -> Answer:
+    """A proper 204; `after` seconds later another answer that nobody asked for, and the end.
+
+    What comes meanwhile on the connection is never read.
+    """
+
+    async def answer(wire: Wire, _: Request) -> Done:
+        if wire.gone:
+            return Done(delivered=False, keep=False)
+        await wire.send(_lines(204, {}, 0))
+        await asyncio.sleep(after)
+        await wire.send(_lines(code, {}, 0))
+        return Done(delivered=True, keep=False)
+
+    return answer
+
+
 @dataclass(slots=True)
 class Behaving:
     """Which behaviour each path has now; a proper 204 where nothing was said."""

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -56,6 +56,12 @@ class Broker:
         assert not self.private.alive
         shutil.rmtree(self.private.folder / "mnesia")
 
+    @property
+    def message_store(self) -> Path:
+        """The settings of its message store, which RabbitMQ writes once."""
+        (file,) = self.private.folder.glob("mnesia/*/msg_stores/vhosts/*/.config")
+        return file
+
     async def close(self) -> None:
         """Nothing runs any more."""
         await self.control.close()
@@ -67,6 +73,18 @@ class Broker:
         """A memory alarm, which blocks publishers, begins or ends."""
         fraction = 0.000001 if on else USUAL_WATERMARK
         await self.control.eval(f"vm_memory_monitor:set_vm_memory_high_watermark({fraction:f}).")
+
+    async def set_policy(self, name: str, pattern: str, definition: Mapping[str, int]) -> None:
+        """A policy for every queue and exchange that the pattern fits, at RabbitMQ's usual priority."""
+        pairs = ", ".join(f'{{<<"{key}">>, {value}}}' for key, value in definition.items())
+        await self.control.eval(
+            f'ok = rabbit_policy:set(<<"/">>, <<"{name}">>, <<"{pattern}">>, [{pairs}], 0, <<"all">>, '
+            '<<"chaos">>).'
+        )
+
+    async def clear_policy(self, name: str) -> None:
+        """It is gone."""
+        await self.control.eval(f'ok = rabbit_policy:delete(<<"/">>, <<"{name}">>, <<"chaos">>).')
 
     async def delete_queue(self, name: str) -> int:
         """Delete a queue by hand; how many messages were ready in it."""

@@ -12,6 +12,7 @@ from tests.chaos.scenarios import (
     frozen,
     network,
     nodes,
+    policies,
     processes,
     topology,
 )
@@ -21,6 +22,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *broker.SCENARIOS,
     *topology.SCENARIOS,
     *callbacks.SCENARIOS,
+    *policies.SCENARIOS,
     *changes.SCENARIOS,
     *files.SCENARIOS,
     *frozen.SCENARIOS,

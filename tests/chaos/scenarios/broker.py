@@ -69,6 +69,20 @@ async def killed_after_creation(run: Run) -> None:
         await run.more(600)
 
 
+async def message_store_emptied(run: Run) -> None:
+    """As a loss of power may leave it: RabbitMQ itself would start, and every classic queue would crash."""
+    broker = run.system.broker
+    for _ in run.rounds(2):
+        whole = broker.message_store.read_bytes()
+        async with run.fault():
+            await run.system.kill_broker()
+            broker.message_store.write_bytes(b"")
+        await broker.start()
+        if broker.message_store.read_bytes() != whole:
+            run.problems.append("the settings of the message store were not written again")
+        await run.more(1200)
+
+
 SCENARIOS = (
     Scenario(
         "RabbitMQ restarted",
@@ -96,5 +110,12 @@ SCENARIOS = (
         "RabbitMQ is killed with -9 and started again without any of its state, while one callback hangs and "
         "messages wait for it.",
         broker_wiped,
+    ),
+    Scenario(
+        "message store emptied",
+        "RabbitMQ is killed with -9, the settings of its message store are emptied, as a loss of power may "
+        "leave them, and it is started again, twice.",
+        message_store_emptied,
+        least=3000,
     ),
 )

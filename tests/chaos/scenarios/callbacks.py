@@ -102,6 +102,20 @@ def _certificate(folder: Path) -> Path:
     return file
 
 
+# -- callbacks that answer what nobody asked
+
+_UNASKED = {"unasked-200": 200, "unasked-408": 408}
+
+
+async def unasked_answers(run: Run) -> None:
+    """Each on a port of its own, where what a deliverer finds of one tells it nothing of the other."""
+    for name, code in _UNASKED.items():
+        await run.consumer.open(name)
+        await run.consumer.behave(run.path(name), "unasked", code=code)
+        await run.subscribe(name, load.slice_of(0, 1), port=name)
+    await run.more(3000)
+
+
 # -- callbacks that are away for longer than the whole retry schedule
 
 SHORT_SCHEDULE = "1,1,2"
@@ -190,6 +204,22 @@ SCENARIOS = (
         quiet=25.0,
         abonnementen={"everything": load.EVERYTHING},
         parts=_TOLD,
+    ),
+    Scenario(
+        "answers that nobody asked for",
+        _described(
+            "Two abonnementen whose callbacks answer 204, 10 ms later answer once more on the same "
+            "connection, and read nothing of what came meanwhile. Nothing counts as delivered by an answer "
+            "to something else."
+        ),
+        unasked_answers,
+        rate=300.0,
+        least=3600,
+        abonnementen={"everything": load.EVERYTHING},
+        parts={
+            "unasked-200": "Answers 200 after its 204, and closes the connection.",
+            "unasked-408": "Answers 408 after its 204, and closes it, as servers do with one that is idle.",
+        },
     ),
     Scenario(
         "callbacks that are away",

@@ -1,0 +1,62 @@
+"""Policies that somebody sets in RabbitMQ, and that would empty our queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router import names
+from tests.chaos import load
+from tests.chaos.run import Run, Scenario
+from tests.chaos.scenarios.callbacks import short_schedule
+
+EMPTYING: Mapping[str, int] = {"message-ttl": 3000, "max-length": 10, "expires": 3000}
+
+
+async def emptying_policy(run: Run) -> None:
+    """While one abonnement is held, and some of another's are undeliverable."""
+    broker = run.system.broker
+    await run.consumer.behave(run.path("held"), "status", code=500)
+    refuse = {"every": 25, "then": ["status", {"code": 400}]}
+    await run.consumer.behave(run.path("some-refused"), "some", **refuse)
+    await run.more(2400)
+    held, refused = await _waiting(run)
+    if min(held, refused) <= EMPTYING["max-length"]:
+        run.problems.append(f"only {held} wait for an abonnement, and {refused} are undeliverable")
+    await run.consumer.behave(run.path("some-refused"), "status")
+    await broker.set_policy("emptying", ".*", EMPTYING)
+    async with run.fault():
+        await run.lasting(10)
+        await broker.clear_policy("emptying")
+        await run.consumer.behave(run.path("held"), "status")
+        await run.system.nrc("abonnement", "resume", str(run.abonnementen["held"]))
+    await run.system.nrc("undeliverable", "resend", "--abonnement", str(run.abonnementen["some-refused"]))
+    await run.more(600)
+
+
+async def _waiting(run: Run) -> tuple[int, int]:
+    """Messages in the queue of the abonnement that is held, and undeliverable ones."""
+    counted = await run.system.broker.ready([run.queue("held"), names.UNDELIVERABLE])
+    return counted[run.queue("held")], counted[names.UNDELIVERABLE]
+
+
+SCENARIOS = (
+    Scenario(
+        "policy for everything",
+        "While one abonnement is held and some of another's notificaties are undeliverable, somebody sets a "
+        "policy on all queues that empties them: `message-ttl` and `expires` of 3 s, `max-length` of 10. It "
+        "stands for 10 s.",
+        emptying_policy,
+        make=short_schedule,
+        rate=300.0,
+        least=5000,
+        abonnementen={
+            "everything": load.EVERYTHING,
+            "held": load.slice_of(0, 1),
+            "some-refused": load.EVERYTHING,
+        },
+        parts={
+            "held": "Answers 500 until the policy is gone.",
+            "some-refused": "Answers 400 to one in 25; afterwards `nrc undeliverable resend` sends these.",
+        },
+    ),
+)
