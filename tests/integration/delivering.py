@@ -64,11 +64,12 @@ class Delivering:
         return added
 
     async def change(self, abonnement: Abonnement, **changes: Any) -> Abonnement:
-        """Change an abonnement, as a PUT does."""
+        """Change an abonnement, as a PATCH does."""
+        await self.router.client.prepare_abonnement(abonnement.uuid, changes.get("kanalen", ()))
         changed = await self.router.registry.change_abonnement(
-            abonnement.uuid, lambda _: replace(abonnement, **changes)
+            abonnement.uuid, lambda latest: replace(latest, **changes)
         )
-        await self.router.client.apply_abonnement(changed.uuid)
+        await self.router.client.finish_abonnement(changed.uuid)
         return changed
 
     async def remove(self, abonnement: Abonnement) -> None:

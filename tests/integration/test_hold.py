@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from deliverer.settle import REST
 from router import names
@@ -212,10 +213,10 @@ async def test_files_that_we_lack_hold_nothing_and_cost_no_attempt(spine: Delive
     abonnement = await spine.subscribe("/a")
     async with spine.deliverer(retry_schedule="1"):
         await eventually(lambda: spine.consumers_are(abonnement, 1))
-        with no_more_files():
+        with no_more_files(), capture_logs() as lines:
             numbers = [await spine.publish() for _ in range(15)]
             # Twice round the wait queue: more failures than would hold it, and than there are attempts.
-            await asyncio.sleep(5)
+            await eventually(lambda: [line["event"] for line in lines].count("put off") >= 45, within=20)
             assert spine.callback.received == []
             assert await spine.state_is(abonnement, State.ACTIVE)
         await eventually(lambda: sorted(map(str, spine.ids_at("/a"))) == sorted(numbers))
