@@ -14,7 +14,7 @@ from uuid import UUID
 from deliverer.client import Failure, FailureClass
 from deliverer.decide import MAX_RETRY_AFTER, TOO_MANY
 
-IN_A_ROW = 10  # failures, without those of callbacks that work, without a success in between
+IN_A_ROW = 10  # failures with no success in between; a 429 or a loop is none
 DIFFERENT = 3  # notificaties, at least, that these were of
 IN_A_ROW_AFTER_HOLD = 3  # failures; for one that was held a moment ago
 NO_ANSWER_FOR = 30.0  # seconds in which nothing came back but refused, broken or silent connections

@@ -77,8 +77,9 @@ class FailureClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """The callback answered. retry_after: the text of that header, if any. loop: as an NRC that was meant to
-    take a notificatie that goes round (508, and how often).
+    """The callback answered. retry_after: the text of that header, if any.
+
+    loop: it is an NRC, which refuses a notificatie that goes round.
     """
 
     status: int

@@ -35,14 +35,12 @@ CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
 OF_A_DELIVERY = (HOPS, ABONNEMENT_HEADER, "nrc-attempt")
 """Headers that only a request of a deliverer has, or who sends it on with its headers."""
 BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
+MAX_CLIENT = 200  # characters of a client_id in the log; anyone may claim any
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
 _COUNTS = re.compile(r"[0-9]{1,4}")
 _QVALUE = re.compile(r"q\s*=\s*([0-9.]+)", re.IGNORECASE)
-
-
-MAX_CLIENT = 200  # characters of a client_id in the log; anyone may claim any
 
 
 class ClientGone(Exception):
