@@ -1,6 +1,6 @@
-"""`python -m bench [latency] [throughput] [filters] [neighbour] [memory] [walk]`: figures of the documents.
+"""`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: the first three, which the README quotes.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, walk.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.bodies import bodies
 from bench.memory import memory
 from bench.neighbour import neighbour
 from bench.system import arrivals, consumer, publish, system
@@ -86,7 +87,7 @@ QUOTED: dict[str, Callable[[argparse.Namespace], None]] = {
     "throughput": throughput,
     "filters": filters,
 }
-BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory, "walk": walking}
+BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory, "bodies": bodies, "walk": walking}
 
 
 def main() -> None:
@@ -99,7 +100,12 @@ def main() -> None:
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
     parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory and walk: messages that wait")
-    parser.add_argument("--abonnementen", type=int, default=1, help="memory: to which each is delivered")
+    parser.add_argument(
+        "--abonnementen", type=int, default=1, help="memory, bodies: to which each is delivered"
+    )
+    parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
+    parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")
+    parser.add_argument("--budget", type=int, default=256 * 1024**2, help="bodies: NRC_DELIVERER_MEMORY")
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
     options = parser.parse_args()

@@ -18,6 +18,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import AMQPChannelError
 
+from deliverer.budget import Budget
 from deliverer.deliver import prepare
 from deliverer.settle import Delivery, Origin
 from router import names
@@ -43,10 +44,15 @@ class ConsumeRefused(BrokerError):
 
 @dataclass(slots=True, eq=False)
 class Consumer:
-    """The consumer of one abonnement's queue. stopped: set when no more of its messages come in."""
+    """The consumer of one abonnement's queue.
+
+    stopped: set when no more of its messages come in. not_kept: bytes of a message that the budget did not
+    keep, 0 when there was none.
+    """
 
     abonnement: UUID
     channel: ConsumingChannel
+    not_kept: int = 0
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -59,6 +65,8 @@ class ConsumingChannel:
     """Up to CAPACITY consumers on one channel. Make it with `open`.
 
     lost: called with each consumer that RabbitMQ ended by itself (its queue was deleted, the channel closed).
+    too_much: called with the consumer of a message that the budget does not keep. It is to be cancelled: such
+    a message goes back to its queue then, and would come straight in again before.
     """
 
     def __init__(
@@ -67,12 +75,17 @@ class ConsumingChannel:
         channel: AbstractChannel,
         *,
         deliver: Deliver,
+        budget: Budget,
         lost: Callable[[Consumer], None],
+        too_much: Callable[[Consumer], None],
     ) -> None:
         self._connection = connection
         self._channel = channel
         self._deliver = deliver
+        self._budget = budget
         self._lost = lost
+        self._too_much = too_much
+        self._prefetch = 0
         self._origin = Origin(channel)
         self._asking: AbstractChannel | None = None
         self._consumers: dict[str, Consumer] = {}
@@ -85,14 +98,14 @@ class ConsumingChannel:
         cls,
         connection: AbstractConnection,
         *,
-        prefetch: int,
         deliver: Deliver,
+        budget: Budget,
         lost: Callable[[Consumer], None],
+        too_much: Callable[[Consumer], None],
     ) -> Self:
-        """A new channel; `prefetch` messages at once for each consumer."""
+        """A new channel."""
         channel = await open_channel(connection)
-        await channel.basic_qos(prefetch_count=prefetch)
-        return cls(connection, channel, deliver=deliver, lost=lost)
+        return cls(connection, channel, deliver=deliver, budget=budget, lost=lost, too_much=too_much)
 
     @property
     def is_closed(self) -> bool:
@@ -105,11 +118,15 @@ class ConsumingChannel:
         return CAPACITY - len(self._consumers)
 
     async def consume(self, abonnement: UUID) -> Consumer:
-        """The consumer of this abonnement's queue, from now on.
+        """The consumer of this abonnement's queue, from now on, with the prefetch that the budget gives it.
 
-        Raises QueueMissing, ConsumeRefused or AMQP_ERRORS.
+        One call at a time. Raises QueueMissing, ConsumeRefused or AMQP_ERRORS.
         """
         await self._check_queue(names.abonnement_queue(abonnement))
+        if (prefetch := self._budget.prefetch_of(abonnement)) != self._prefetch:
+            # That of a channel is for the consumers that begin on it from then on.
+            await self._channel.basic_qos(prefetch_count=prefetch)
+            self._prefetch = prefetch
         consumer = Consumer(abonnement, self)
         self._consumers[consumer.tag] = consumer
         try:
@@ -162,6 +179,24 @@ class ConsumingChannel:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in it
         self._under_way.add(task)
+        tag, size = message.delivery_tag or 0, len(message.body)
+        try:
+            if not self._budget.take(consumer.abonnement, size):
+                del message  # with its body
+                consumer.not_kept = size
+                self._too_much(consumer)
+                await consumer.stopped.wait()
+                await self._origin.give_back(tag)
+                return
+            try:
+                await self._bring(consumer, message)
+            finally:
+                self._budget.give(consumer.abonnement, size)
+        finally:
+            self._under_way.discard(task)
+
+    async def _bring(self, consumer: Consumer, message: DeliveredMessage) -> None:
+        """Bring it to its end."""
         try:
             await self._deliver(
                 prepare(
@@ -176,8 +211,6 @@ class ConsumingChannel:
             log.exception("delivery broke off", abonnement=consumer.tag)
             await asyncio.sleep(PAUSE_AFTER_FAULT)
             await self._origin.give_back(message.delivery_tag or 0)
-        finally:
-            self._under_way.discard(task)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         consumer = self._consumers.pop(frame.consumer_tag, None)

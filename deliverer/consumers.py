@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain, repeat
+from time import monotonic
 from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
 
+from deliverer.budget import Budget
 from deliverer.channels import (
     CAPACITY,
     Consumer,
@@ -25,7 +27,7 @@ from router.readiness import topology_stands
 from router.requests import RouterClient
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.lifecycle import Tasks
-from runtime.log import logger
+from runtime.log import Occasional, logger
 from schemas.abonnement import State
 from schemas.errors import BrokerError, BrokerUnavailable, RegistryError
 from store.registry import Changes
@@ -35,6 +37,8 @@ ASK_AT_ONCE = 4  # abonnementen that the router is asked to declare
 LOST_PAUSE = 0.1  # seconds before a queue is consumed again that RabbitMQ stopped
 FOLLOW_PAUSE = 1.0  # seconds before hearing of changes is tried again
 CLOSE_TIMEOUT = 1.0  # seconds
+WIDEN_LOOK = 5.0  # seconds between two looks whether queues may send more again
+REPORT_INTERVAL = 30.0  # seconds
 
 log = logger(__name__)
 
@@ -43,17 +47,20 @@ class Consumers:
     """Keeps every queue consumed that should be, and no other.
 
     caught_up: set while that is so, as far as this process knows; a queue that isn't there does not count.
+    Nor does one that is about to be consumed with another prefetch.
     """
 
     def __init__(
-        self, *, catalogue: Catalogue, router: RouterClient, deliver: Deliver, prefetch: int
+        self, *, catalogue: Catalogue, router: RouterClient, deliver: Deliver, budget: Budget
     ) -> None:
         self._catalogue = catalogue
         self._router = router
         self._deliver = deliver
-        self._prefetch = prefetch
+        self._budget = budget
+        self._over_budget = Occasional(every=REPORT_INTERVAL)
         self._channels: list[ConsumingChannel] = []
         self._consuming: dict[UUID, Consumer] = {}
+        self._beginning_anew: dict[UUID, asyncio.Task[None]] = {}
         self._seeking: dict[UUID, asyncio.Task[None]] = {}
         self._sought: dict[UUID, int] = {}
         # Each of these is tried on a channel of its own, since it takes the channel with it.
@@ -76,6 +83,7 @@ class Consumers:
             async with Tasks() as tasks:
                 tasks.start("following changes", self._follow_changes(connection))
                 tasks.start("consuming", self._keep(connection))
+                tasks.start("taking more again", self._widen())
                 await tasks.run_until(asyncio.Event())
         finally:
             self._connected = False
@@ -101,9 +109,10 @@ class Consumers:
         return False
 
     def _forget(self) -> None:
-        for task in self._seeking.values():
+        for task in chain(self._seeking.values(), self._beginning_anew.values()):
             task.cancel()
         self._seeking.clear()
+        self._beginning_anew.clear()
         self._consuming.clear()
         self._channels.clear()
         # Whoever waits for it while stopping waits for consumers to end, and they have.
@@ -151,15 +160,20 @@ class Consumers:
         for uuid in self._sought.keys() - wanted:
             del self._sought[uuid]
         self._refused &= wanted
+        for uuid in (self._consuming.keys() | self._beginning_anew.keys()) - wanted:
+            self._budget.forget(uuid)
         unwanted = [self._consuming.pop(uuid) for uuid in self._consuming.keys() - wanted]
         await asyncio.gather(*(consumer.channel.cancel(consumer) for consumer in unwanted))
 
     async def _consume_wanted(self, connection: AbstractConnection) -> None:
         self._channels = [channel for channel in self._channels if not channel.is_closed]
-        missing = deque(self._wanted() - self._consuming.keys() - self._seeking.keys() - self._refused)
+        wanted = self._wanted()
+        self._budget.sharers = len(wanted)
+        elsewhere = self._consuming.keys() | self._seeking.keys() | self._beginning_anew.keys()
+        missing = deque(wanted - elsewhere - self._refused)
         work = [
             self._consume(connection, None, [uuid])
-            for uuid in (self._wanted() & self._refused) - self._seeking.keys()
+            for uuid in (wanted & self._refused) - self._seeking.keys()
         ]
         for channel in chain(self._channels, repeat(None)):
             if not missing:
@@ -176,7 +190,11 @@ class Consumers:
         try:
             if channel is None:
                 channel = await ConsumingChannel.open(
-                    connection, prefetch=self._prefetch, deliver=self._deliver, lost=self._lost
+                    connection,
+                    deliver=self._deliver,
+                    budget=self._budget,
+                    lost=self._lost,
+                    too_much=self._narrow,
                 )
                 self._channels.append(channel)
             for uuid in batch:
@@ -194,8 +212,11 @@ class Consumers:
                 self._sought.pop(uuid, None)
                 self._refused.discard(uuid)
                 self._consuming[uuid] = consumer
-                if consumer.stopped.is_set():  # it was lost before we knew that we had it
+                # Before we knew that we had it, it may have been lost, or have brought too much.
+                if consumer.stopped.is_set():
                     self._lost(consumer)
+                elif consumer.not_kept:
+                    self._narrow(consumer)
         except (BrokerUnavailable, *AMQP_ERRORS) as error:
             reason = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
             log.warning("queues not consumed yet", queues=len(batch), reason=reason)
@@ -206,6 +227,44 @@ class Consumers:
         if self._consuming.get(consumer.abonnement) is consumer:
             del self._consuming[consumer.abonnement]
         asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
+
+    def _narrow(self, consumer: Consumer) -> None:
+        """A message came that is more than the budget holds: have its queue send fewer at once."""
+        if self._consuming.get(consumer.abonnement) is not consumer:
+            return  # it is ending already, or only just beginning
+        prefetch = self._budget.narrow(consumer.abonnement, consumer.not_kept, now=monotonic())
+        if times := self._over_budget.due():
+            log.warning(
+                "taking fewer messages at once, for memory",
+                abonnement=consumer.tag,
+                at_once=prefetch,
+                bytes=consumer.not_kept,
+                in_hand=self._budget.in_hand,
+                times=times,
+            )
+        self._begin_anew(consumer)
+
+    async def _widen(self) -> None:
+        while True:
+            await asyncio.sleep(WIDEN_LOOK)
+            for uuid in self._budget.widen(now=monotonic()):
+                if (consumer := self._consuming.get(uuid)) is not None:
+                    self._begin_anew(consumer)
+
+    def _begin_anew(self, consumer: Consumer) -> None:
+        """End it; once all that it brought is settled, its queue is consumed with the prefetch of then."""
+        uuid = consumer.abonnement
+        del self._consuming[uuid]
+        self._beginning_anew[uuid] = asyncio.create_task(self._end(consumer), name=f"beginning anew {uuid}")
+
+    async def _end(self, consumer: Consumer) -> None:
+        try:
+            await consumer.channel.cancel(consumer)
+            await self._budget.emptied(consumer.abonnement)
+        finally:
+            if self._beginning_anew.get(consumer.abonnement) is asyncio.current_task():
+                del self._beginning_anew[consumer.abonnement]
+            self._changed()
 
     def _seek(self, uuid: UUID, reason: str) -> None:
         tries = self._sought[uuid] = self._sought.get(uuid, 0) + 1

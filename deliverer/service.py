@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from aio_pika.abc import AbstractConnection
 
 from deliverer.breaker import Breaker
+from deliverer.budget import Budget
 from deliverer.client import CallbackClient
 from deliverer.consumers import Consumers
 from deliverer.deliver import Deliverer
@@ -78,7 +79,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             catalogue=catalogue,
             router=router,
             deliver=deliverer.deliver,
-            prefetch=settings.deliverer_prefetch,
+            budget=Budget(settings.deliverer_memory, prefetch=settings.deliverer_prefetch),
         )
         prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, failures=failures)
         link = Link(settings.amqp_url, name="deliverer", longest_rest=LONGEST_REST)

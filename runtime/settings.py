@@ -235,6 +235,13 @@ class Settings(BaseSettings):
     deliverer_prefetch: int = setting(
         50, "Callbacks at once, per abonnement and deliverer process.", unit="requests", ge=1, le=1000
     )
+    deliverer_memory: int = setting(
+        256 * 1024**2,
+        "Bodies of notificaties that a deliverer process has in hand at once. Beyond it queues send fewer at "
+        "once, each one at least; so one body of each abonnement may come on top.",
+        unit="bytes",
+        ge=1024**2,
+    )
     gateway_processes: int = setting(1, "Gateway processes that `nrc up` starts.", ge=1, le=64)
     deliverer_processes: int = setting(1, "Deliverer processes that `nrc up` starts.", ge=1, le=64)
     reconcile_interval: int = setting(300, "Between two comparisons of registry and broker.", unit="s", ge=1)

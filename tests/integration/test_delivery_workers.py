@@ -11,10 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
+from deliverer.budget import Budget
 from router import names
 from router.history import read_history
 from router.requests import RouterClient
@@ -348,3 +351,65 @@ async def test_a_broker_that_restarts_loses_nothing(mortal_broker: Broker, tmp_p
         published |= {await spine.publish() for _ in range(20)}
         await eventually(lambda: set(spine.ids_at("/a")) == published, within=30)
         await eventually(lambda: set(spine.ids_at("/later")) == published, within=30)
+
+
+async def test_bodies_in_hand_are_bounded_and_every_abonnement_gets_its_own(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budgets: list[Budget] = []
+
+    class Watched(Budget):
+        most_in_hand = 0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            budgets.append(self)
+
+        def take(self, abonnement: UUID, size: int) -> bool:
+            kept = super().take(abonnement, size)
+            self.most_in_hand = max(self.most_in_hand, self.in_hand)
+            return kept
+
+    monkeypatch.setattr("deliverer.service.Budget", Watched)
+    monkeypatch.setattr("deliverer.consumers.WIDEN_LOOK", 0.1)
+    monkeypatch.setattr("deliverer.budget.STEP", 0.5)
+    size, each = 100_000, 30
+    answered = asyncio.Event()
+    abonnementen = {path: await spine.subscribe(path) for path in ("/a", "/b", "/c", "/d")}
+    for path in abonnementen:
+        spine.callback.script(path, when(answered, status(204)))
+    ids = {await spine.publish(body=large_body(spine, size)) for _ in range(each)}
+    memory = 1024 * 1024
+    async with spine.deliverer(deliverer_memory=memory, callback_timeout=20.0):
+        (budget,) = budgets
+        await eventually(lambda: all(spine.callback.under_way(path) for path in abonnementen))
+        # What is not kept is back in its queue, and stays there until those in hand are settled.
+        for path, abonnement in abonnementen.items():
+            await eventually(
+                lambda path=path, abonnement=abonnement: spine.depth_is(
+                    abonnement, each - spine.callback.under_way(path)
+                )
+            )
+        assert isinstance(budget, Watched)
+        assert memory // 2 - size < budget.most_in_hand <= memory + len(abonnementen) * (size + 200)
+        answered.set()
+        for path in abonnementen:
+            await eventually(lambda path=path: set(spine.ids_at(path)) == ids, within=30)
+            assert len(spine.ids_at(path)) == each, "each once"
+        assert budget.most_in_hand <= memory + len(abonnementen) * (size + 200)
+        await eventually(lambda: budget.in_hand == 0)
+        # When little is in hand, queues send as many as ever again.
+        await eventually(
+            lambda: all(budget.prefetch_of(each.uuid) == 50 for each in abonnementen.values()), within=20
+        )
+        for abonnement in abonnementen.values():
+            await eventually(lambda abonnement=abonnement: spine.consumers_are(abonnement, 1))
+        last = await spine.publish()
+        for path in abonnementen:
+            await eventually(lambda path=path: spine.ids_at(path)[-1] == last)
+    assert await spine.undeliverable() == []
+
+
+def large_body(spine: Delivering, size: int) -> bytes:
+    """A notificatie of so many bytes, and a few more."""
+    return orjson.dumps({"kanaal": spine.kanaal.naam, "kenmerken": {}, "extra": "x" * size})

@@ -63,6 +63,7 @@ WRONG = {
     "gateway_max_connections": "9",
     "deliverer_concurrency": "0",
     "deliverer_prefetch": "many",
+    "deliverer_memory": "1000",
     "gateway_processes": "0",
     "deliverer_processes": "65",
     "reconcile_interval": "0",

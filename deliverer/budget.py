@@ -1,0 +1,111 @@
+"""How many bytes of bodies this process has in hand, and so how many messages each queue may send it at once.
+
+RabbitMQ counts messages, whatever their size. So whether a message is kept is decided when it has come: one
+that is too much goes back to its queue, which from then on sends fewer at once. Decides; who asks acts.
+
+Half of the budget is for whoever comes first, and the other half is shared out evenly, so that what one
+abonnement has in hand takes nothing from another's share. The first message of each is kept in any case. So
+no more than `most` bytes and one body of each abonnement are in hand, and none waits for another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from uuid import UUID
+
+LOW = 4  # queues may send more again while no more than this part of the budget is in hand: a fourth
+STEP = 30.0  # seconds, at least, until a queue that sends fewer may send twice as many again
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """A queue that sends fewer than others. since: from when on it sends so many (monotonic seconds)."""
+
+    prefetch: int
+    since: float
+
+
+class Budget:
+    """The bytes of the bodies in hand, of all abonnementen together and of each.
+
+    most: bytes. prefetch: messages that a queue sends at once, while all is well. sharers: among how many
+    abonnementen the half that is shared out is divided; to be set by whoever consumes.
+    """
+
+    def __init__(self, most: int, *, prefetch: int) -> None:
+        self._half = most // 2
+        self._most = most
+        self._prefetch = prefetch
+        self._bytes: Counter[UUID] = Counter()
+        self._messages: Counter[UUID] = Counter()
+        self._narrowed: dict[UUID, Narrowed] = {}
+        self._emptied: dict[UUID, asyncio.Event] = {}
+        self.sharers = 1
+        self.in_hand = 0
+
+    def take(self, abonnement: UUID, size: int) -> bool:
+        """Whether a message of so many bytes is kept; `give` it back when it is settled."""
+        if self._messages[abonnement] and not self._fits(abonnement, size):
+            return False
+        self._messages[abonnement] += 1
+        self._bytes[abonnement] += size
+        self.in_hand += size
+        return True
+
+    def _fits(self, abonnement: UUID, size: int) -> bool:
+        all_of_them = self.in_hand + size
+        own = self._bytes[abonnement] + size
+        return all_of_them <= self._half or (all_of_them <= self._most and own <= self._share)
+
+    @property
+    def _share(self) -> int:
+        return self._half // max(self.sharers, 1)
+
+    def give(self, abonnement: UUID, size: int) -> None:
+        """A message that was kept is not in hand any more."""
+        self.in_hand -= size
+        self._bytes[abonnement] -= size
+        self._messages[abonnement] -= 1
+        if self._messages[abonnement]:
+            return
+        del self._messages[abonnement], self._bytes[abonnement]
+        if (emptied := self._emptied.pop(abonnement, None)) is not None:
+            emptied.set()
+
+    async def emptied(self, abonnement: UUID) -> None:
+        """Return when nothing of this abonnement is in hand."""
+        if abonnement in self._messages:
+            await self._emptied.setdefault(abonnement, asyncio.Event()).wait()
+
+    def prefetch_of(self, abonnement: UUID) -> int:
+        """How many messages at once its queue may send."""
+        narrowed = self._narrowed.get(abonnement)
+        return self._prefetch if narrowed is None else narrowed.prefetch
+
+    def narrow(self, abonnement: UUID, size: int, *, now: float) -> int:
+        """How many its queue may send from now on, since one of so many bytes was not kept.
+
+        As many as its share holds, but at most half of before and at least one, which is always kept: what is
+        narrowed again and again ends there. now: monotonic seconds.
+        """
+        in_hand = self._bytes[abonnement] // max(self._messages[abonnement], 1)
+        prefetch = max(1, min(self._share // max(size, in_hand, 1), self.prefetch_of(abonnement) // 2))
+        self._narrowed[abonnement] = Narrowed(prefetch, now)
+        return prefetch
+
+    def widen(self, *, now: float) -> list[UUID]:
+        """Those whose queues may send twice as many from now on, since little is in hand."""
+        if self.in_hand > self._most // LOW:
+            return []
+        due = [uuid for uuid, each in self._narrowed.items() if each.since + STEP <= now]
+        for uuid in due:
+            prefetch = self._narrowed.pop(uuid).prefetch * 2
+            if prefetch < self._prefetch:
+                self._narrowed[uuid] = Narrowed(prefetch, now)
+        return due
+
+    def forget(self, abonnement: UUID) -> None:
+        """It is not consumed any more, and begins anew if it is again."""
+        self._narrowed.pop(abonnement, None)
