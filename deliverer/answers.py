@@ -38,12 +38,14 @@ class Answer:
     """Takes the bytes after one request as they come.
 
     reusable: nothing seen so far speaks against another request on this connection. too_large: the head is.
-    rest: seconds that the server leaves a connection open, less a margin, when it says so.
+    timed_out: the server had waited for a request for too long (408). rest: seconds that it leaves a
+    connection open, less a margin, when it says so.
     """
 
     def __init__(self) -> None:
         self.reusable = True
         self.too_large = False
+        self.timed_out = False
         self.rest: float | None = None
         self._at = _At.HEAD
         self._head = bytearray()
@@ -120,6 +122,7 @@ class Answer:
 
     def _begin(self, code: int, is_1_1: bool, lines: list[bytes]) -> bytes:
         """The head for the library; from here on the body is read."""
+        self.timed_out = code == 408
         fields: dict[bytes, list[bytes]] = {}
         for line in lines:
             name, _, value = line.partition(b":")

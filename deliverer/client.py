@@ -44,6 +44,7 @@ from runtime.trust import trusting
 
 USER_AGENT = f"nrc/{version('nrc')}"
 MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
+BODY_TIMEOUT = 1.0  # seconds for it; the message is delivered, and its place is another's
 MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not undo a delivery
 MAX_DETAIL = 200  # characters
 LOOP_DETECTED = 508
@@ -208,7 +209,8 @@ class CallbackClient:
                 loop = response.status == LOOP_DETECTED and HOPS in found
                 answer = Response(response.status, found.get("Retry-After"), loop)
                 if not response.closed:
-                    await _read_away(response)
+                    async with asyncio.timeout(BODY_TIMEOUT):
+                        await _read_away(response)
         except TimeoutError:
             return answer or Failure(FailureClass.TIMEOUT, f"no status within {timeout:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -38,7 +38,10 @@ new_connection: ContextVar[bool] = ContextVar("new_connection", default=False)
 
 
 class UsedConnectionBroke(ServerDisconnectedError):
-    """A connection that had a request before broke before the first byte of an answer to this one."""
+    """A connection that had a request before broke before the first byte of an answer to this one.
+
+    Or the server said that it had waited for one too long (408), when this one was on its way.
+    """
 
 
 class Connector(TCPConnector):
@@ -166,6 +169,12 @@ class _Answers(ResponseHandler):
             return
         self._has_begun = True
         head, body, surplus = answer.feed(data)
+        if answer.timed_out and self._requests > 1:
+            self.force_close()
+            if self.transport is not None:
+                self.transport.close()
+            self.set_exception(UsedConnectionBroke("closed before a status"))
+            return
         if surplus:
             # Before the library sees the end, with which it lets go of the connection.
             self._close_for_unasked(answer)

@@ -230,6 +230,17 @@ async def test_the_status_decides_when_the_body_hangs(
     await eventually(lambda: callback.under_way("/") == 0)
 
 
+@pytest.mark.parametrize("length", ["", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"])
+async def test_a_body_that_never_comes_is_not_waited_for(
+    client: CallbackClient, callback: CallbackServer, length: str
+) -> None:
+    """Its message is delivered: others may have its place, long before the timeout of a callback."""
+    callback.script("/", persistent(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode()))
+    async with asyncio.timeout(10):
+        assert await post(client, callback.url(), timeout=60) == Response(200)
+    await eventually(lambda: callback.open_connections == 0)
+
+
 async def test_the_status_decides_when_the_body_breaks_off(
     client: CallbackClient, callback: CallbackServer
 ) -> None:
@@ -332,6 +343,25 @@ async def test_a_new_connection_that_broke_is_not_tried_again(
     await post(client, callback.url())
     assert await kind_of(client, callback.url()) is FailureClass.CONNECTION_ERROR
     assert len(callback.received) == 3, "once more, and no more"
+
+
+async def test_a_used_connection_that_the_server_waited_on_too_long_costs_no_attempt(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    """Its 408 crossed a request that the server never read."""
+    callback.script("/idle", status(204), status(408, headers={"Connection": "close"}), status(204))
+    assert await post(client, callback.url("/idle")) == Response(204)
+    assert await post(client, callback.url("/idle")) == Response(204)
+    assert [each.connection for each in callback.received] == [1, 1, 2]
+
+
+async def test_a_408_on_a_new_connection_is_the_answer(
+    client: CallbackClient, callback: CallbackServer
+) -> None:
+    callback.script("/slow", status(204), status(408), status(408), status(204))
+    assert await post(client, callback.url("/slow")) == Response(204)
+    assert await post(client, callback.url("/slow")) == Response(408)
+    assert len(callback.received) == 3
 
 
 async def test_nothing_is_sent_again_after_the_first_byte_of_an_answer(
