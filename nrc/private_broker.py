@@ -183,16 +183,19 @@ class PrivateBroker:
         return node.url
 
     async def _control(self, script: Path, node: Node, arguments: list[str]) -> str:
-        """What rabbitmqctl says when it fails; "" when it did it."""
-        process = await asyncio.create_subprocess_exec(
-            str(script),
-            *arguments,
-            cwd=self.folder,
-            env=node.environment(self.folder),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        """Why rabbitmqctl did not do it; "" when it did."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                str(script),
+                *arguments,
+                cwd=self.folder,
+                env=node.environment(self.folder),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except OSError as error:
+            return f"{script}: {error.strerror or error}"
         try:
             async with asyncio.timeout(CONTROL_TIMEOUT):
                 said, _ = await process.communicate()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from structlog.testing import capture_logs
 
 from nrc.private_broker import PrivateBroker, find_running, live_pids
 from nrc.private_node import (
@@ -224,6 +225,18 @@ async def test_a_policy_for_everything_does_not_empty_our_queues(node: PrivateBr
 
         await eventually(other_is_emptied)
         assert await count("nrc.undeliverable") == 1
+
+
+async def test_a_rabbitmqctl_that_cannot_run_is_a_line_in_the_log(
+    node: PrivateBroker, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = folder / "rabbitmqctl"
+    script.touch(mode=0o600)
+    monkeypatch.setattr("nrc.private_broker.control_script", lambda: script)
+    with capture_logs() as lines:
+        await put(await node.start(), b"it works all the same")
+    (line,) = (line for line in lines if line["event"] == "policy that keeps others off is not set")
+    assert line["reason"] == f"{script}: Permission denied"
 
 
 async def test_a_taken_port_is_left_to_its_owner(node: PrivateBroker) -> None:
