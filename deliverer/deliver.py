@@ -27,8 +27,8 @@ from deliverer.decide import (
     decide,
     next_rung,
 )
-from deliverer.failures import LastFailures
 from deliverer.hold import Holder
+from deliverer.notes import Notes
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
@@ -63,7 +63,7 @@ class Deliverer:
         breaker: Breaker,
         slow_start: SlowStart,
         holder: Holder,
-        failures: LastFailures,
+        notes: Notes,
         schedule: Sequence[int],
         timeout: float,
     ) -> None:
@@ -75,7 +75,7 @@ class Deliverer:
         self._breaker = breaker
         self._slow_start = slow_start
         self._holder = holder
-        self._failures = failures
+        self._notes = notes
         self._schedule = schedule
         self._timeout = timeout
         self._shortages = Occasional(every=REPORT_INTERVAL)
@@ -173,7 +173,7 @@ class Deliverer:
             await self.put_off(delivery, failure)
             return False
         self.counts[str(failure.kind)] += 1
-        self._failures.note(abonnement.uuid, failure)
+        self._notes.failed(abonnement.uuid, failure)
         facts = {**facts_of(delivery, milliseconds), **why_of(failure)}
         if await self._withheld(delivery, abonnement, failure, decision):
             # Back in its queue with no attempt counted, and kept there.

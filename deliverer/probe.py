@@ -30,8 +30,8 @@ from deliverer.decide import (
     next_rung,
 )
 from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
-from deliverer.failures import LastFailures
 from deliverer.hold import Holder
+from deliverer.notes import Notes
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from router import names
@@ -66,13 +66,13 @@ class Prober:
     """Probes on the consuming connection. `stop` it before that goes."""
 
     def __init__(
-        self, *, holder: Holder, deliverer: Deliverer, slots: Slots, settle: Settle, failures: LastFailures
+        self, *, holder: Holder, deliverer: Deliverer, slots: Slots, settle: Settle, notes: Notes
     ) -> None:
         self._holder = holder
         self._deliverer = deliverer
         self._slots = slots
         self._settle = settle
-        self._failures = failures
+        self._notes = notes
         self._probing: dict[UUID, asyncio.Task[None]] = {}
         self._empty: dict[UUID, tuple[float, float]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -201,7 +201,7 @@ class Prober:
             await self._deliverer.put_off(delivery, failure)
             await self._holder.not_probed(abonnement)
             return
-        self._failures.note(abonnement.uuid, failure)
+        self._notes.failed(abonnement.uuid, failure)
         verdict = decide(answer, history=delivery.history, schedule=(), now=datetime.now(UTC))
         if failure.kind is FailureClass.LOOP and isinstance(verdict, Undeliverable):
             await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 from aio_pika.abc import AbstractConnection
 
@@ -16,8 +16,8 @@ from deliverer.budget import Budget
 from deliverer.client import CallbackClient
 from deliverer.consumers import Consumers
 from deliverer.deliver import Deliverer
-from deliverer.failures import LastFailures
 from deliverer.hold import Holder
+from deliverer.notes import Notes
 from deliverer.probe import Prober
 from deliverer.settle import Settle
 from deliverer.slots import Slots
@@ -36,6 +36,8 @@ LONGEST_REST = 15.0
 """Seconds to which the pauses grow while each connection is lost within a moment: on each of them everything
 that waits may be sent to its callback without being acknowledged."""
 
+LAST_NOTES = 0.5  # seconds to write what operators may want to know
+
 log = logger(__name__)
 
 
@@ -51,9 +53,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         # consuming one must be, acknowledgements and all.
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency)
-        settle = Settle(publisher, router)
+        notes = Notes(registry)
+        settle = Settle(publisher, router, notes)
         breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
-        failures = LastFailures(registry)
         holder = Holder(
             registry=registry,
             catalogue=catalogue,
@@ -71,7 +73,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             breaker=breaker,
             slow_start=slow_start,
             holder=holder,
-            failures=failures,
+            notes=notes,
             schedule=settings.retry_schedule,
             timeout=settings.callback_timeout,
         )
@@ -81,7 +83,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             deliver=deliverer.deliver,
             budget=Budget(settings.deliverer_memory, prefetch=settings.deliverer_prefetch),
         )
-        prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, failures=failures)
+        prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, notes=notes)
         link = Link(settings.amqp_url, name="deliverer", longest_rest=LONGEST_REST)
 
         async def session(connection: AbstractConnection) -> None:
@@ -107,7 +109,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
         tasks.start("consuming", link.run(session))
-        tasks.start("noting failures", failures.run())
+        tasks.start("noting attempts", notes.run())
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
         # No request starts any more; what waits for its turn goes back.
@@ -117,6 +119,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             # Nobody there hears a goodbye.
             link.abort()
             publisher.link.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_NOTES):
+                await notes.write()
         log.info("stopped", **deliverer.counts)
 
 

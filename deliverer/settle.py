@@ -7,6 +7,7 @@ undeliverable. Until then RabbitMQ keeps it for us, and delivers it again if thi
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,14 +18,16 @@ from uuid import UUID
 from aiormq.abc import AbstractChannel
 
 from deliverer.decide import Retry, Undeliverable, ways_to_wait
+from deliverer.notes import Notes
 from router import names
-from router.history import History, built_anew
+from router.history import DUE, History, built_anew
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from router.requests import RouterClient
 from router.topology import RUNGS
 from runtime.amqp import AMQP_ERRORS
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, Unroutable
+from store.registry import BetweenAttempts
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
 KEEP_TRYING = 600.0  # seconds; RabbitMQ closes the channel of a message that is held for 30 minutes
@@ -82,9 +85,10 @@ class Delivery:
 class Settle:
     """Carries decisions out. `close` it before the connection goes."""
 
-    def __init__(self, publisher: Publisher, router: RouterClient) -> None:
+    def __init__(self, publisher: Publisher, router: RouterClient, notes: Notes) -> None:
         self._publisher = publisher
         self._router = router
+        self._notes = notes
         self._closing = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._mending: asyncio.Task[None] | None = None
@@ -119,7 +123,15 @@ class Settle:
             for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
                 yield self._outgoing(delivery, names.wait_queue(seconds), history)
 
-        await self._move(delivery, ways)
+        if (sent := await self._move(delivery, ways)) is not None:
+            self._notes.waits(
+                BetweenAttempts(
+                    notificatie=delivery.notificatie,
+                    abonnement=delivery.abonnement,
+                    attempts=retry.history.attempts,
+                    due=_due(sent, now=time.time()),
+                )
+            )
 
     async def undeliverable(self, delivery: Delivery, verdict: Undeliverable) -> None:
         """It is in the undeliverable, with its history, and acknowledged."""
@@ -154,10 +166,11 @@ class Settle:
             undeliverable_at=undeliverable_at,
         )
 
-    async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> None:
+    async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> Outgoing | None:
         """Publish in the first way that there is, then acknowledge; keep trying while RabbitMQ takes nothing.
 
         Given back at once it would come straight in again, and its callback would get it over and over.
+        Returns what was published; None when the message was given back in the end.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + KEEP_TRYING
@@ -167,7 +180,7 @@ class Settle:
                 for outgoing in ways():
                     if await self._published(outgoing):
                         await delivery.origin.ack(delivery.tag)
-                        return
+                        return outgoing
             except BrokerUnavailable as error:
                 reason = str(error)
             if self._closing.is_set() or loop.time() > give_up:
@@ -182,6 +195,7 @@ class Settle:
             reason=reason,
         )
         await delivery.origin.give_back(delivery.tag)
+        return None
 
     async def _published(self, outgoing: Outgoing) -> bool:
         """Whether RabbitMQ has it; False when that way is not there. Raises BrokerUnavailable."""
@@ -212,3 +226,9 @@ class Settle:
             log.warning("the router did not repair it", reason=str(error))
         else:
             self._missing.clear()
+
+
+def _due(waiting: Outgoing, *, now: float) -> float:
+    """When a message that was just put into a wait queue is done with all of its waiting (Unix seconds)."""
+    due = waiting.headers.get(DUE)
+    return due / 1000 if isinstance(due, int) else now + (names.wait_seconds(waiting.exchange) or 0)

@@ -27,14 +27,12 @@ from router.depth import Depth, depths
 from router.history import FailedAttempt, built_anew, kept_headers, read_history
 from router.hold_limits import Known, Limits, Survey, excess, how_far, is_due, since_when, size_of
 from router.publishing import Publisher
-from router.walk import walk
+from router.walk import reach, walk
 from runtime.amqp import AMQP_ERRORS, connect_to_first, describe
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerError, BrokerUnavailable
 
-FARTHEST = 200_000  # messages in one walk
-NEAR = 10_000  # and when somebody delivers from the queue, who has nothing to do meanwhile
 DEPTHS_TIMEOUT = 60.0  # seconds
 READY_TIMEOUT = 10.0  # seconds
 LEAVING_TIMEOUT = 5.0  # seconds in which deliverers give back what they hold of a removed abonnement
@@ -190,7 +188,7 @@ class Retention:
             return False
 
         queue = names.abonnement_queue(uuid)
-        farthest = min(depth.messages, NEAR if depth.consumers else FARTHEST)
+        farthest = reach(depth)
         await walk(own, queue, at_most=farthest, look=look)
         took = time.monotonic() - started
         before = time.time() - self._limits.retention

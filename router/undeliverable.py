@@ -1,5 +1,7 @@
 """What is in `nrc.undeliverable`: looking through it, sending from it once more, and removing.
 
+And a look through the queues of abonnementen, for what is not there.
+
 A look takes nothing out: what was taken to be looked at goes back, in its order. Sending again publishes a
 new message to the abonnement's queue, with no attempts on it, and removes the old one after the confirm. Does
 not read the history of failures that a message carries (`history`).
@@ -8,10 +10,11 @@ not read the history of failures that a message carries (`history`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +27,7 @@ from router.depth import depths
 from router.history import resent_headers
 from router.names import ABONNEMENT_HEADER
 from router.publishing import Outgoing, Publisher
-from router.walk import Look, Remove, walk
+from router.walk import Look, Remove, reach, walk
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerError, BrokerUnavailable
 
@@ -90,6 +93,40 @@ async def look(
         return False
 
     await _walk(connection, see, at_most=at_most)
+    return found
+
+
+async def look_in_queues(
+    connection: AbstractConnection,
+    abonnementen: Iterable[UUID],
+    *,
+    wanted: Callable[[Undeliverable], bool],
+    tell: Callable[[UUID, int, int], None],
+) -> list[Undeliverable]:
+    """Those that are `wanted` and ready in the queues of these abonnementen; they stay where they are.
+
+    tell: called with an abonnement, how many were looked at and how many there are, when that is not all.
+    Raises BrokerUnavailable.
+    """
+    queues = {names.abonnement_queue(uuid): uuid for uuid in abonnementen}
+    found: list[Undeliverable] = []
+
+    def see(uuid: UUID, message: DeliveredMessage) -> bool:
+        if wanted(item := replace(read(message), abonnement=uuid)):
+            found.append(item)
+        return False
+
+    for queue, depth in (await depths(connection, queues)).items():
+        if depth is None or not depth.messages:
+            continue
+        uuid, at_most = queues[queue], reach(depth)
+        if at_most < depth.messages:
+            tell(uuid, at_most, depth.messages)
+        try:
+            with suppress(ChannelNotFoundEntity):  # removed meanwhile
+                await walk(connection, queue, at_most=at_most, look=partial(see, uuid))
+        except AMQP_ERRORS as error:
+            raise BrokerUnavailable(describe(error)) from error
     return found
 
 

@@ -21,10 +21,13 @@ from itertools import islice
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage, FieldValue
 
+from router.depth import Depth
 from runtime.amqp import AMQP_ERRORS, close_reason, open_channel
 from runtime.lifecycle import cancelled
 from schemas.errors import BrokerUnavailable
 
+FARTHEST = 200_000  # messages in one walk
+NEAR = 10_000  # and when somebody delivers from the queue, who has nothing to do meanwhile
 IN_ONE_NACK = 32  # messages; of more RabbitMQ loses the order
 FEWEST, MOST = IN_ONE_NACK, 16 * IN_ONE_NACK  # messages in the hands of one consumer
 BYTES = 16 * 1024 * 1024  # of bodies under way to one consumer
@@ -38,6 +41,11 @@ AFTER_OTHERS: dict[str, FieldValue] = {"x-priority": -1}
 
 Look = Callable[[DeliveredMessage], bool]
 Remove = Callable[[DeliveredMessage], Awaitable[bool]]
+
+
+def reach(depth: Depth) -> int:
+    """How many messages of an abonnement's queue one walk may take."""
+    return min(depth.messages, NEAR if depth.consumers else FARTHEST)
 
 
 async def walk(

@@ -94,6 +94,18 @@ def _kanaal_owner(db: Database, _: Vault) -> None:
     )
 
 
+def _between_attempts(db: Database, _: Vault) -> None:
+    # Where notificaties are that no queue of an abonnement has just now; due in Unix seconds. No change.
+    db.executescript(
+        """
+        CREATE TABLE between_attempts (notificatie TEXT NOT NULL, abonnement TEXT NOT NULL,
+            attempts INTEGER NOT NULL, due REAL NOT NULL,
+            PRIMARY KEY (notificatie, abonnement)) WITHOUT ROWID;
+        CREATE INDEX between_attempts_due ON between_attempts (due);
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -103,6 +115,7 @@ STEPS: dict[str, Step] = {
     ENCRYPTED: _encrypted,
     "0005_hold": _hold,
     "0006_kanaal_owner": _kanaal_owner,
+    "0007_between_attempts": _between_attempts,
 }
 
 

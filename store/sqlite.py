@@ -22,7 +22,7 @@ from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
 from store.lease import RENEWAL, boot_id
-from store.registry import Changes, Declared, LastFailure, Secrets
+from store.registry import BetweenAttempts, Changes, Declared, LastFailure, Retrying, Secrets
 from store.rows import (
     Row,
     abonnement_of,
@@ -207,6 +207,40 @@ class SqliteRegistry:
         def work(db: Database) -> Mapping[UUID, LastFailure]:
             rows = db.query("SELECT * FROM failure")
             return {UUID(row["uuid"]): LastFailure(row["at"], row["detail"]) for row in rows}
+
+        return await self._file.read(work)
+
+    async def note_between_attempts(self, waiting: Iterable[BetweenAttempts]) -> None:
+        rows = [(one.notificatie, str(one.abonnement), one.attempts, one.due) for one in waiting]
+
+        def work(db: Database) -> None:
+            db.execute("DELETE FROM between_attempts WHERE due <= ?", [self._clock()])
+            db.conn.executemany("INSERT OR REPLACE INTO between_attempts VALUES (?, ?, ?, ?)", rows)
+
+        if rows:
+            await self._file.write(work)
+
+    async def between_attempts(self, notificatie: str) -> tuple[BetweenAttempts, ...]:
+        # In a range of its primary key: to look at every row could take seconds.
+        select = (
+            "SELECT * FROM between_attempts WHERE notificatie >= ?1 AND notificatie <= ?1 || char(0x10ffff) "
+            "AND due > ?2 ORDER BY due"
+        )
+
+        def work(db: Database) -> tuple[BetweenAttempts, ...]:
+            rows = db.execute(select, [notificatie, self._clock()])
+            return tuple(BetweenAttempts(id_, UUID(uuid), done, due) for id_, uuid, done, due in rows)
+
+        return await self._file.read(work)
+
+    async def retrying(self) -> Mapping[UUID, Retrying]:
+        select = (
+            "SELECT abonnement, count(*), min(due) FROM between_attempts WHERE due > ? GROUP BY abonnement"
+        )
+
+        def work(db: Database) -> Mapping[UUID, Retrying]:
+            rows = db.execute(select, [self._clock()])
+            return {UUID(uuid): Retrying(count, due) for uuid, count, due in rows}
 
         return await self._file.read(work)
 

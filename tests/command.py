@@ -65,23 +65,46 @@ def nrc(
 
 
 async def nrc_process(
-    folder: Path, *arguments: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    typed: bytes | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Ran:
-    """Run a command as a process of its own, in `folder` and with its state there."""
+    """Run a command as a process of its own, in `folder` and with its state there.
+
+    typed: on a terminal that is its standard input, in place of `stdin`.
+    """
     wanted = _environment(folder, env or {})
     inherited = {name: value for name, value in os.environ.items() if name not in wanted}
     given = {name: value for name, value in wanted.items() if value is not None}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "nrc", *arguments,
-        cwd=folder,
-        env=inherited | given | {"PYTHONPATH": str(Path(__file__).parents[1])},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin or b""), 60)
+    with _terminal(typed) as terminal:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "nrc", *arguments,
+            cwd=folder,
+            env=inherited | given | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=asyncio.subprocess.PIPE if terminal is None else terminal,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(None if terminal else stdin or b""), 60)
     assert process.returncode is not None
     return Ran(process.returncode, out.decode(), err.decode())
+
+
+@contextmanager
+def _terminal(typed: bytes | None) -> Iterator[int | None]:
+    """The file descriptor of a terminal on which this is typed; None for nothing."""
+    if typed is None:
+        yield None
+        return
+    keyboard, terminal = os.openpty()
+    try:
+        os.write(keyboard, typed)
+        yield terminal
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
 
 
 def _environment(folder: Path, env: Mapping[str, str]) -> dict[str, str | None]:

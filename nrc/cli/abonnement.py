@@ -33,7 +33,10 @@ def abonnement() -> None:
 @wide_option
 @json_option
 def list_(client: str | None, wide: bool, json_: bool) -> None:
-    """List the abonnementen: state, what waits for each, last error; --wide also the next probe."""
+    """List the abonnementen: state, what waits for each, last error; --wide also the next probe.
+
+    WAITING: notificaties in its queue. RETRY: those between two attempts, which are not in it.
+    """
     found = [
         each for each in carry_out(conditions(load_settings())) if client in (None, each.abonnement.client_id)
     ]
@@ -51,11 +54,12 @@ _COLUMNS = (
     Column("APPLICATION", least=8),
     Column("STATE"),
     Column("WAITING"),
+    Column("RETRY"),
     Column("OLDEST"),
     Column("LAST ERROR", least=10),
     Column("NEXT PROBE", wide=True),
     Column("KANALEN", wide=True),
-    Column("CALLBACK", least=12),
+    Column("CALLBACK", least=10),
 )
 
 
@@ -72,6 +76,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
         abonnement.client_id,
         each.state if wide else each.state_in_short(now),
         "?" if each.waiting is None else each.waiting,
+        each.retrying.count if each.retrying else "",
         "" if oldest is None else moment(oldest) if wide else age(now - oldest),
         each.last_error,
         each.next_probe,
@@ -98,6 +103,7 @@ def show(uuid: str, json_: bool) -> None:
         "state": found.state,
         "waiting": "" if found.waiting is None else str(found.waiting),
         "oldest": moment(found.oldest.timestamp()) if found.oldest else "",
+        "retrying": _between_attempts(found),
         "last error": found.last_error,
         "next probe": found.next_probe,
     }
@@ -118,6 +124,11 @@ def remove(uuids: tuple[str, ...], yes: bool, keep: bool) -> None:
     meant = carry_out(_all_known(settings, uuids))
     ask_about_waiting(settings, meant, yes=yes, keep=keep)
     carry_out(_remove(settings, meant, keep=keep))
+
+
+def _between_attempts(found: Condition) -> str:
+    retrying = found.retrying
+    return f"{retrying.count}, the first until {moment(retrying.next_due)}" if retrying else ""
 
 
 async def _all_known(settings: Settings, typed: tuple[str, ...]) -> list[UUID]:

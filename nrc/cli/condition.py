@@ -16,7 +16,7 @@ from schemas.abonnement import Abonnement
 from schemas.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
-    from store.registry import LastFailure
+    from store.registry import LastFailure, Retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,15 @@ class Condition:
     """One abonnement, and what is known of it now.
 
     waiting: notificaties that are ready in its queue; None when that is not there or can't be asked. oldest:
-    when the first of these was accepted.
+    when the first of these was accepted. retrying: those between two attempts, which are not in it; None when
+    there are none.
     """
 
     abonnement: Abonnement
     waiting: int | None = None
     oldest: datetime | None = None
     last_failure: LastFailure | None = None
+    retrying: Retrying | None = None
 
     @property
     def state(self) -> str:
@@ -73,6 +75,8 @@ class Condition:
             "nextProbe": moment(each.hold.next_probe) if each.hold else None,
             "waiting": self.waiting,
             "oldest": moment(self.oldest.timestamp()) if self.oldest else None,
+            "retrying": self.retrying.count if self.retrying else 0,
+            "nextRetry": moment(self.retrying.next_due) if self.retrying else None,
             "lastError": {"at": moment(last.at), "detail": last.detail} if last else None,
             "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in each.kanalen],
         }
@@ -83,9 +87,16 @@ async def conditions(settings: Settings) -> list[Condition]:
     async with opened_registry(settings) as opened:
         abonnementen = list(opened.catalogue.abonnementen.values())
         failures = await opened.registry.last_failures()
+        retrying = await opened.registry.retrying()
     waiting, since = await _queues(settings, abonnementen)
     return [
-        Condition(each, waiting.get(each.uuid), since.get(each.uuid), failures.get(each.uuid))
+        Condition(
+            each,
+            waiting=waiting.get(each.uuid),
+            oldest=since.get(each.uuid),
+            last_failure=failures.get(each.uuid),
+            retrying=retrying.get(each.uuid),
+        )
         for each in abonnementen
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from nrc.cli.asking import ask
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import note
 from router import names
@@ -45,18 +45,16 @@ def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, k
         raise UsageError("--yes and --keep: give one of them")
     if yes or keep or not uuids:
         return
-    waiting = carry_out(_waiting(settings, uuids))
+    waiting, retrying = carry_out(_waiting(settings, uuids))
+    if retrying:
+        note(f"{retrying} between attempts go to nrc.undeliverable when their time is up")
     if waiting == 0:
         return
     count = "an unknown number of" if waiting is None else str(waiting)
-    if not at_terminal():
-        raise UsageError(
-            f"{count} notificaties wait: --keep moves them to nrc.undeliverable, --yes removes them for good"
-        )
-    click.confirm(
+    ask(
         f"{count} notificaties wait (--keep would move them to nrc.undeliverable). Remove them for good?",
-        abort=True,
-        err=True,
+        otherwise=f"{count} notificaties wait: --keep moves them to nrc.undeliverable, --yes removes them "
+        "for good",
     )
 
 
@@ -80,20 +78,18 @@ async def remove_queues(router: RouterClient, uuids: Iterable[UUID], waited: Wai
         waited.discarded += discarded
 
 
-def at_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty()
-
-
-async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> int | None:
-    """How many wait for these together; None when RabbitMQ can't be asked."""
+async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> tuple[int | None, int]:
+    """How many wait in the queues of these, None when RabbitMQ can't be asked; how many between attempts."""
     from router.depth import depths
 
+    async with opened_registry(settings) as opened:
+        counts = await opened.registry.retrying()
+    retrying = sum(counts[uuid].count for uuid in uuids if uuid in counts)
     try:
         async with opened_link(settings) as link:
             assert link.connection is not None  # noqa: S101 - opened
             found = await depths(link.connection, map(names.abonnement_queue, uuids))
     except BrokerUnavailable as error:
         note(f"what waits for them is not known: {error}")
-        return None
-    return sum(depth.messages for depth in found.values() if depth is not None)
+        return None, retrying
+    return sum(depth.messages for depth in found.values() if depth is not None), retrying

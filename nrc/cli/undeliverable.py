@@ -12,6 +12,8 @@ import click
 import orjson
 
 from nrc.cli import acts, ids
+from nrc.cli.asking import ask
+from nrc.cli.finding import Found, Place, find
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
 from nrc.cli.selecting import Selection, look_at, select
 from nrc.cli.showing import Column, as_json, json_option, note, printable, table, wide_option
@@ -81,33 +83,43 @@ def _row(item: Undeliverable, *, wide: bool) -> list[object]:
 @click.argument("id_", metavar="ID")
 @json_option
 def show(id_: str, json_: bool) -> None:
-    """Show notificatie ID, with each attempt that failed; once for each abonnement that it did not reach.
+    """Show where notificatie ID is, with each attempt that failed; once for each abonnement it did not reach.
 
-    ID: whole, or its first characters.
+    Also one that waits: in the queue of an abonnement, or between two attempts. ID: whole, or its first
+    characters.
     """
-    settings = load_settings()
-    chosen = carry_out(select(settings, (id_,), None))
-    found = carry_out(look_at(settings, wanted=chosen.has))
+    found = carry_out(find(load_settings(), id_))
     if not found:
-        raise Conflict(f"there is no undeliverable notificatie {id_}.")
-    if json_:
-        as_json(
-            [
-                {**_facts(item), "notificatie": _body(item) or item.body.decode(errors="replace")}
-                for item in found
-            ]
+        raise Conflict(
+            f"there is no undeliverable notificatie {id_}, nor one that waits. It was delivered, was not "
+            "wanted, or is just now on its way to a callback: the deliverers' log says which."
         )
+    if json_:
+        as_json([_facts_of_found(each) for each in found])
         return
-    for item in found:
-        history = read_history(item.headers)
+    for each in found:
+        item, history = each.message, read_history(each.message.headers)
         click.echo(f"id:         {printable(item.message_id)}")
         click.echo(f"abonnement: {item.abonnement or 'unknown'}")
-        click.echo(f"since:      {_since(item) or 'unknown'}")
+        click.echo(f"where:      {printable(each.where)}")
+        if each.place is Place.UNDELIVERABLE:
+            click.echo(f"since:      {_since(item) or 'unknown'}")
         click.echo(f"attempts:   {history.attempts}")
         for failure in history.failures:
             click.echo(f"  {_moment(failure.at)}  {_in_words(failure)}")
         for line in item.body.decode(errors="replace").splitlines():
             click.echo(printable(line))
+
+
+def _facts_of_found(each: Found) -> dict[str, object]:
+    item = each.message
+    return {
+        **_facts(item),
+        "where": each.place,
+        "state": each.abonnement.state if each.abonnement else None,
+        "nextAttempt": each.next_attempt,
+        "notificatie": _body(item) or item.body.decode(errors="replace") or None,
+    }
 
 
 @undeliverable.command("resend")
@@ -168,7 +180,7 @@ def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bo
     if not yes:
         found = carry_out(look_at(settings, wanted=chosen.has))
         if found:
-            click.confirm(f"remove {len(found)} for good?", abort=True, err=True)
+            ask(f"remove {len(found)} for good?", otherwise=f"{len(found)} go for good: --yes removes them")
     done: list[Undeliverable] = []
 
     def tell(item: Undeliverable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,9 +24,10 @@ from router import names
 from router.depth import depths
 from router.history import History, write_headers
 from router.undeliverable import look
-from schemas.abonnement import Abonnement, State
+from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application, Scope
 from tests.broker import Broker
+from tests.callback_server import status
 from tests.command import Ran, nrc_process
 from tests.contract.api import free_socket
 from tests.eventually import eventually
@@ -36,12 +38,15 @@ from tests.make import a_kanaal, an_abonnement
 pytestmark = pytest.mark.usefixtures("broker")
 
 
-async def nrc(router: Running, *arguments: str, stdin: bytes | None = None, **env: str) -> Ran:
+async def nrc(
+    router: Running, *arguments: str, stdin: bytes | None = None, typed: bytes | None = None, **env: str
+) -> Ran:
     """A command with this router's registry and broker."""
     return await nrc_process(
         router.settings.state_dir,
         *arguments,
         stdin=stdin,
+        typed=typed,
         env={"NRC_AMQP_URL": router.settings.amqp_url[0], **env},
     )
 
@@ -486,7 +491,7 @@ async def test_the_first_characters_of_ids_will_do(router: Running) -> None:
         (["list", "--abonnement", "5f3a"], f"abonnement 5f3a may be any of these: {one}, {other}"),
     ):
         ran = await nrc(router, "undeliverable", *arguments)
-        assert (ran.code, ran.out, ran.err) == (2, "", f"nrc: {said}\n")
+        assert (ran.code, ran.out, ran.err.splitlines()[-1]) == (2, "", f"nrc: {said}")
     none = await nrc(router, "undeliverable", "remove", "--yes", "--abonnement", "bbbb", "bbbb1")
     assert (none.code, none.err) == (1, "bbbb1: is not there\n")
     assert (await nrc(router, "undeliverable", "remove", "--yes", "--abonnement", "bbbb")).code == 0
@@ -505,11 +510,15 @@ async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) 
             await lay_out(router, f"id-{number}", abonnement)
     before = await everything(router)
     assert (await nrc(router, "undeliverable", "remove")).code == 2, "all of everyone is not meant"
-    asked = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"n\n")
+    nobody = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"y\n")
+    assert (nobody.code, nobody.out) == (2, ""), "without a terminal nobody can be asked"
+    assert nobody.err == "nrc: 3 go for good: --yes removes them\n"
+    assert await everything(router) == before
+    asked = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), typed=b"n\n")
     assert asked.code == 1
     assert "remove 3 for good?" in asked.err
     assert await everything(router) == before
-    sure = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), stdin=b"y\n")
+    sure = await nrc(router, "undeliverable", "remove", "--abonnement", str(one), typed=b"y\n")
     assert sure.code == 0
     assert sorted(sure.out.splitlines()) == [f"id-{number} removed (abonnement {one})" for number in range(3)]
     assert await everything(router) == [(f"id-{number}", other) for number in range(3)]
@@ -533,8 +542,6 @@ async def test_many_keep_their_order_when_looked_at(router: Running) -> None:
 
 
 async def test_what_failed_for_good_is_delivered_after_a_resend(router: Running) -> None:
-    from tests.callback_server import status
-
     async with delivering(router) as stage, stage.deliverer(retry_schedule=""):
         abonnement = await stage.subscribe("/broken")
         stage.callback.script("/broken", status(500), status(204))
@@ -549,6 +556,101 @@ async def test_what_failed_for_good_is_delivered_after_a_resend(router: Running)
         await eventually(lambda: stage.ids_at("/broken") == [number, number])
         assert stage.callback.at("/broken")[1].header("nrc-attempt") == "1"
         assert await everything(router) == []
+
+
+# What waits
+
+
+async def test_what_is_between_attempts_is_counted_and_can_be_found(router: Running) -> None:
+    """In a wait queue nobody can look. What deliverers noted of it goes on to be known when they stop."""
+    started = time.time()
+    async with delivering(router) as stage:
+        broken, well = await stage.subscribe("/broken"), await stage.subscribe("/well")
+        stage.callback.script("/broken", status(500))
+        async with stage.deliverer(retry_schedule="64,400"):
+            numbers = [await stage.publish() for _ in range(3)]
+            await eventually(lambda: len(stage.ids_at("/broken")) == len(stage.ids_at("/well")) == 3)
+        assert await stage.depth_is(broken, 0)
+
+        listed = {each["uuid"]: each for each in (await nrc(router, "abonnement", "list", "--json")).json()}
+        of_broken, of_well = listed[str(broken.uuid)], listed[str(well.uuid)]
+        assert (of_broken["waiting"], of_broken["retrying"]) == (0, 3)
+        assert (of_well["retrying"], of_well["nextRetry"]) == (0, None)
+        due = datetime.fromisoformat(of_broken["nextRetry"]).timestamp()
+        assert started + 63 <= due <= time.time() + 64
+        header, *rows = (await nrc(router, "abonnement", "list")).out.splitlines()
+        assert header.split()[3:5] == ["WAITING", "RETRY"]
+        (row,) = (row for row in rows if str(broken.uuid)[:8] in row)
+        assert row.split()[3:5] == ["0", "3"]
+        shown = (await nrc(router, "abonnement", "show", str(broken.uuid))).out
+        assert f"retrying:    3, the first until {of_broken['nextRetry']}" in shown.splitlines()
+
+        (found,) = (await nrc(router, "undeliverable", "show", numbers[0], "--json")).json()
+        assert (found["id"], found["abonnement"]) == (numbers[0], str(broken.uuid))
+        assert (found["where"], found["state"], found["attempts"]) == ("between attempts", "active", 1)
+        assert started + 63 <= datetime.fromisoformat(found["nextAttempt"]).timestamp() <= time.time() + 64
+        assert (found["undeliverableAt"], found["notificatie"]) == (None, None)
+        where = f"where:      between attempts, the next at {found['nextAttempt']}"
+        assert where in (await nrc(router, "undeliverable", "show", numbers[0][:13])).out.splitlines()
+
+        await stage.set_state(broken, State.SUSPENDED)
+        (found,) = (await nrc(router, "undeliverable", "show", numbers[0], "--json")).json()
+        assert (found["state"], found["nextAttempt"]) == ("suspended", None)
+        text = (await nrc(router, "undeliverable", "show", numbers[0])).out
+        assert "then in the queue of its abonnement, which is suspended (by a test)" in text
+        removed = await nrc(router, "abonnement", "remove", str(broken.uuid))
+        assert (removed.code, removed.err) == (
+            0, "3 between attempts go to nrc.undeliverable when their time is up\n"
+        )  # fmt: skip
+        assert "then in nrc.undeliverable" in (await nrc(router, "undeliverable", "show", numbers[0])).out
+
+
+async def test_what_waits_through_the_ladder_is_due_at_its_end(router: Running) -> None:
+    """Retry-After: 45 s are 32 + 8 + 4 + 2."""
+    async with delivering(router) as stage, stage.deliverer():
+        abonnement = await stage.subscribe("/busy")
+        stage.callback.script("/busy", status(503, headers={"Retry-After": "45"}))
+        number = await stage.publish()
+        await eventually(lambda: len(stage.ids_at("/busy")) == 1)
+        answered = time.time()
+
+        async def noted() -> bool:
+            return bool(await router.registry.retrying())
+
+        await eventually(noted)
+        assert abs((await router.registry.retrying())[abonnement.uuid].next_due - answered - 45) < 5
+        assert (await router.registry.between_attempts(number))[0].attempts == 1
+
+
+async def test_a_notificatie_is_found_in_the_queues_where_it_waits(router: Running) -> None:
+    held, active, removed = [await subscribe(router) for _ in range(3)]
+    await router.registry.remove_abonnement(removed.uuid)
+    hold = Hold(since=1e9, probes=3, next_probe=1e9 + 40)
+    await router.registry.set_hold(held.uuid, hold, "timeout", before=None, callback_url=held.callback_url)
+    for number in range(40):
+        for abonnement in (held, active):
+            key = names.abonnement_queue(abonnement.uuid)
+            await lay_out(router, f"id-{number}", None, key=key, exchange=names.RETURN)
+    await lay_out(router, "id-3", removed.uuid)
+    for _ in range(2):  # a look takes nothing out
+        found = (await nrc(router, "undeliverable", "show", "id-3", "--json")).json()
+        assert [(each["abonnement"], each["where"], each["state"]) for each in found] == [
+            (str(removed.uuid), "undeliverable", None),
+            *sorted([(str(held.uuid), "queue", "held"), (str(active.uuid), "queue", "active")]),
+        ]
+        assert {each["notificatie"]["number"] for each in found} == {"id-3"}
+        assert {each["nextAttempt"] for each in found} == {None}
+    lines = (await nrc(router, "undeliverable", "show", "id-3")).out.splitlines()
+    assert "where:      nrc.undeliverable" in lines
+    assert "where:      the queue of its abonnement, which is active" in lines
+    held_line = (
+        "where:      the queue of its abonnement, which is held since 2001-09-09T01:46:40Z, "
+        "next probe 2001-09-09T01:47:20Z"
+    )
+    assert held_line in lines
+    nowhere = await nrc(router, "undeliverable", "show", "id-99")
+    assert (nowhere.code, nowhere.out) == (1, "")
+    assert "nor one that waits" in nowhere.err
 
 
 # Publishing

@@ -13,7 +13,7 @@ import pytest
 
 from schemas.abonnement import Abonnement, Hold, State
 from store.opening import open_registry
-from store.registry import Changes, LastFailure
+from store.registry import BetweenAttempts, Changes, LastFailure
 from tests.command import make_registry, nrc
 from tests.make import a_kanaal, an_abonnement
 
@@ -210,6 +210,8 @@ def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
         "nextProbe": None,
         "waiting": None,
         "oldest": None,
+        "retrying": 0,
+        "nextRetry": None,
         "lastError": None,
         "kanalen": [
             {"naam": "zaken", "filters": {"bronorganisatie": "051845623", "zaaktype": "*"}},
@@ -329,7 +331,7 @@ def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
 def test_abonnement_remove_asks_at_a_terminal(
     tmp_path: Path, kept: Abonnement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nrc.cli.removing.at_terminal", lambda: True)
+    monkeypatch.setattr("nrc.cli.asking.at_terminal", lambda: True)
     asked = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), stdin=b"n\n")
     assert asked.code == 1
     assert "Remove them for good?" in asked.err
@@ -361,6 +363,9 @@ def several(folder: Path, *uuids: str) -> None:
                 await registry.add_abonnement(new)
             await registry.note_failures(
                 {UUID(uuid): LastFailure(1e9, "http_status: " + "geen antwoord " * 9)}
+            )
+            await registry.note_between_attempts(
+                BetweenAttempts(str(number), UUID(uuids[0]), 1, time.time() + 600) for number in range(120)
             )
 
     asyncio.run(work())
@@ -426,6 +431,7 @@ def test_rows_fit_a_narrow_terminal_and_ids_are_whole(
     assert [line.split()[0] for line in narrow[1:]] == ids
     assert max(map(len, narrow)) <= 80
     assert all("…" in line for line in narrow[1:])
+    assert group != "abonnement" or narrow[1].split()[3:5] == ["?", "120"]
     wide = nrc(tmp_path, group, "list", "--wide").out
     assert max(map(len, wide.splitlines())) > 80
     assert "…" not in wide
