@@ -44,8 +44,9 @@ def made_by(file: Path, steps: list[str]) -> None:
     for name in steps:
         migrations(name=name)(schema._with(vault, schema.STEPS[name]))
     migrations.apply(db)
+    columns = "uuid, naam, documentatie_link, filters, slots, generation, change"
     row = [str(uuid4()), "zaken", "", "[]", "[]", 0, 1]
-    db.execute("INSERT INTO kanaal VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    db.execute(f"INSERT INTO kanaal ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     db.execute("UPDATE counter SET change = 1")
     connection.commit()
     connection.close()
