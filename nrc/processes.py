@@ -22,8 +22,9 @@ import uvloop
 from nrc.exits import Exit, exit_code
 from nrc.private_broker import find_running
 from nrc.state_lock import loopback_is_open
+from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger
-from runtime.open_files import allow_open_files
+from runtime.open_files import allow_open_files, tell_of_none_left
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError
 
@@ -117,7 +118,8 @@ async def _run(serve: Serve, settings: Settings) -> None:
         _end_after(settings.stop_timeout + LAST_RESORT)
 
     _stop_on_signals(stop, begin_stop)
-    async with _parent(begin_stop) as ready:
+    async with _parent(begin_stop) as ready, Tasks() as tasks:
+        tasks.start("looking for files left", tell_of_none_left())
         await serve(settings, stop=stop, ready=ready)
 
 

@@ -5,17 +5,24 @@ Owns the limit (`ulimit -n`). What a process does when it has none left is its o
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
 import socket
 from contextlib import suppress
 
+from runtime.log import Occasional, logger
+
 ENOUGH = 65536
 """Files. More would cost: some programs that `nrc up` starts, RabbitMQ's Erlang among them, keep a table of
 as many as they may open."""
+LOOK = 5.0  # seconds between two looks whether a file is left
+REPORT_INTERVAL = 30.0  # seconds
 
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
+
+log = logger(__name__)
 
 
 def allow_open_files(least: int = ENOUGH) -> int:
@@ -51,3 +58,15 @@ def none_left() -> OSError | None:
     except OSError as error:
         return error if is_shortage(error) else None
     return None
+
+
+async def tell_of_none_left() -> None:
+    """A line now and then while this process has no file left to open, until cancelled.
+
+    For what has no other line: a connection that cannot be accepted waits, and the event loop is silent.
+    """
+    shortages = Occasional(every=REPORT_INTERVAL)
+    while True:
+        if (error := none_left()) and shortages.due():
+            log.warning("no file left to open", reason=error.strerror)
+        await asyncio.sleep(LOOK)

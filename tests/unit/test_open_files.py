@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import resource
 import socket
 
 import pytest
+from structlog.testing import capture_logs
 
-from runtime.open_files import ENOUGH, allow_open_files, is_shortage
+from runtime.lifecycle import cancelled
+from runtime.open_files import ENOUGH, allow_open_files, is_shortage, tell_of_none_left
+from tests.eventually import eventually
 from tests.open_files import no_more_files
 
 NO_LIMIT = resource.RLIM_INFINITY
@@ -68,3 +72,18 @@ def test_what_the_system_says_is_told() -> None:
 )
 def test_which_errors_are_ours(error: Exception, so: bool) -> None:
     assert is_shortage(error) is so
+
+
+async def test_a_process_without_a_file_left_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runtime.open_files.LOOK", 0.01)
+    with capture_logs() as lines:
+        telling = asyncio.create_task(tell_of_none_left())
+        await asyncio.sleep(0.05)
+        assert lines == []
+        with no_more_files():
+            await eventually(lambda: lines)
+            await asyncio.sleep(0.05)
+        await cancelled(telling)
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("no file left to open", "Too many open files")
+    ]
