@@ -10,10 +10,10 @@ from uuid import UUID
 
 import click
 
-from nrc.cli import acts, ids
+from nrc.cli import audit, ids
 from nrc.cli.condition import Condition, conditions
 from nrc.cli.reaching import OpenRegistry, carry_out, opened_registry, tell_processes
-from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, yes_option
+from nrc.cli.removing import Waited, ask_about_waiting, keep_option, remove_queues, what_becomes, yes_option
 from nrc.cli.showing import Column, age, as_json, json_option, moment, note, printable, table, wide_option
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
@@ -141,7 +141,7 @@ async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> N
         _known(opened, map(str, uuids))
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
-                acts.tell(settings, "abonnement removed", abonnement=uuid, waiting=acts.waiting(keep=keep))
+                audit.record(settings, "abonnement removed", abonnement=uuid, waiting=what_becomes(keep=keep))
                 click.echo(f"{uuid} removed")
     waited = Waited()
 
@@ -172,7 +172,7 @@ async def _resume(settings: Settings, typed: tuple[str, ...]) -> None:
         for uuid in uuids:
             if await opened.registry.set_state(uuid, State.ACTIVE, "") is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
-            acts.tell(settings, "abonnement resumed", abonnement=uuid)
+            audit.record(settings, "abonnement resumed", abonnement=uuid)
             click.echo(f"{uuid} active")
     await _apply(settings, uuids)
 
@@ -191,7 +191,7 @@ async def _suspend(settings: Settings, typed: tuple[str, ...], reason: str) -> N
         for uuid in [each.uuid for each in _known(opened, typed)]:
             if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
-            acts.tell(settings, "abonnement suspended", abonnement=uuid, reason=reason)
+            audit.record(settings, "abonnement suspended", abonnement=uuid, reason=reason)
             click.echo(f"{uuid} suspended")
     await _announce(settings)
 
@@ -217,7 +217,7 @@ async def _probe(settings: Settings, typed: tuple[str, ...]) -> None:
                 each.uuid, now, each.state_reason, before=each.hold, callback_url=each.callback_url
             )
             if changed:
-                acts.tell(settings, "probe asked for", abonnement=each.uuid)
+                audit.record(settings, "probe asked for", abonnement=each.uuid)
             click.echo(f"{each.uuid} {'to be probed now' if changed else 'was probed or changed just now'}")
     await _announce(settings)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nrc.cli import acts, reading
+from nrc.cli import audit, reading
 from nrc.cli.reaching import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.removing import (
     Waited,
@@ -19,6 +19,7 @@ from nrc.cli.removing import (
     ask_about_waiting,
     keep_option,
     remove_queues,
+    what_becomes,
     yes_option,
 )
 from nrc.cli.showing import Column, as_json, json_option, moment, note, table, wide_option
@@ -86,7 +87,7 @@ async def _add(settings: Settings, application: Application, *, new: bool) -> No
         except Conflict as error:
             again = f"`nrc application rotate {application.client_id}`"
             raise Conflict(f"{error} A new secret: {again}.") from error
-    acts.tell(
+    audit.record(
         settings,
         "application added",
         application=application.client_id,
@@ -181,7 +182,7 @@ async def _set_scopes(
             lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
         )
     act = "scopes granted" if add else "scopes revoked"
-    acts.tell(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_scopes(changed))
+    audit.record(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_scopes(changed))
     await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -222,13 +223,13 @@ async def _remove(
             advice = " Add --with-abonnementen, or --give-to ID."
             undecided = owned and not with_abonnementen and give_to is None
             raise Conflict(f"{error}{advice if undecided else ''}") from error
-    acts.tell(
+    audit.record(
         settings,
         "application removed",
         application=client_id,
         abonnementen=touched,
         given_to=give_to,
-        waiting=acts.waiting(keep=keep) if with_abonnementen else None,
+        waiting=what_becomes(keep=keep) if with_abonnementen else None,
     )
     waited = Waited()
 
@@ -275,7 +276,7 @@ async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int
                 old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
             ),
         )
-    acts.tell(settings, "secret rotated", application=client_id, old_one_counts_until=_old_until(changed))
+    audit.record(settings, "secret rotated", application=client_id, old_one_counts_until=_old_until(changed))
     await tell_processes(settings, lambda router: router.announce())
     return changed
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from nrc.cli import acts
+from nrc.cli import audit
 from nrc.cli.reaching import carry_out
 from nrc.cli.settings import known_settings, shown
 from nrc.cli.showing import moment, note
@@ -44,7 +44,7 @@ def backup(folder: Path) -> None:
     """
     settings = load_settings()
     about = carry_out(_backup(settings, folder))
-    acts.tell(settings, "backup made", folder=folder.resolve())
+    audit.record(settings, "backup made", folder=folder.resolve())
     click.echo(f"backup made in {folder}: {_told(about)}")
     if KEYS_FILE in about["files"]:
         note(f"{folder / KEYS_FILE} decrypts the secrets in {folder / REGISTRY}: let few read this folder")
@@ -62,7 +62,7 @@ def restore(folder: Path) -> None:
     """
     settings = load_settings()
     about = carry_out(_restore(settings, folder))
-    acts.tell(settings, "backup restored", folder=folder.resolve(), made=about["made"])
+    audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"])
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")
     note(_NOT_IN_IT)
 

@@ -58,6 +58,11 @@ def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, k
     )
 
 
+def what_becomes(*, keep: bool) -> str:
+    """What becomes of what waits, for the audit log."""
+    return "to nrc.undeliverable" if keep else "removed"
+
+
 def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
     """The abonnementen of an application."""
 

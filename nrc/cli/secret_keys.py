@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nrc.cli import acts
+from nrc.cli import audit
 from nrc.cli.reaching import carry_out, there_is_a_registry
 from nrc.cli.showing import Column, as_json, json_option, note, table
 from nrc.exits import Exit
@@ -77,7 +77,7 @@ async def _rotate(settings: Settings) -> None:
     async with registry_of(settings) as registry:
         count = await registry.rotate_secrets(progress=lambda done, all_: note(f"{done} of {all_}"))
         found = await registry.check_secrets()
-    acts.tell(settings, "secrets encrypted again", count=count, key=found.keys[0])
+    audit.record(settings, "secrets encrypted again", count=count, key=found.keys[0])
     click.echo(f"{count} secret(s) encrypted with key {found.keys[0]} of {found.where}")
     if len(found.keys) > 1:
         note("the old keys are not needed any more, but for copies of the registry from before")

@@ -11,7 +11,7 @@ from typing import Any
 import click
 import orjson
 
-from nrc.cli import acts, ids
+from nrc.cli import audit, ids
 from nrc.cli.asking import ask
 from nrc.cli.finding import Found, Place, find
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
@@ -231,7 +231,7 @@ async def _remove(
 
 
 def _tell_of(settings: Settings, act: str, item: Undeliverable) -> None:
-    acts.tell(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
+    audit.record(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
 
 
 def _key(item: Undeliverable) -> dict[str, object]:

@@ -147,11 +147,12 @@ async def test_a_removed_kanaal_takes_nothing_any_more_and_its_exchange_goes(rou
         for _ in range(2):  # the naam can be taken again
             added = await nrc(router, "kanaal", "add", "tijdelijk", "--filter", "bronorganisatie")
             assert added.code == 0
+            (kanaal,) = (await router.registry.changes_since(0)).kanalen
+            exchange = names.kanaal_exchange("tijdelijk", kanaal.generation)
             assert (await publish()).code == 0
             ran = await nrc(router, "kanaal", "remove", "tijdelijk")
             assert (ran.code, ran.err) == (0, "")
             assert await eventually(lambda: _refused(publish()), within=20)
-    exchange = names.kanaal_exchange("tijdelijk")
     assert f"orphan exchange {exchange}: seen" in (await nrc(router, "reconcile")).out
     assert f"remove orphan exchange {exchange}" in (await nrc(router, "reconcile")).out
 

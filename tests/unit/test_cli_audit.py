@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from nrc.cli import acts
+from nrc.cli import audit
 from runtime.settings import load_settings
 from schemas.abonnement import Hold
 from store.opening import open_registry
@@ -168,8 +168,8 @@ def test_what_was_refused_or_only_looked_at_leaves_no_line(tmp_path: Path, uuid:
 def test_the_file_is_for_its_owner_only_and_two_commands_leave_whole_lines(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/new/other.db")
     (tmp_path / "new").mkdir()
-    acts.tell(settings, "one", text="é\n\udcff")
-    acts.tell(settings, "two", nothing=None)
+    audit.record(settings, "one", text="é\n\udcff")
+    audit.record(settings, "two", nothing=None)
     file = tmp_path / "new" / "operator.log"
     assert file.stat().st_mode & 0o777 == 0o600
     first, second = lines(tmp_path / "new")
@@ -180,7 +180,7 @@ def test_the_file_is_for_its_owner_only_and_two_commands_leave_whole_lines(tmp_p
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_that_root_makes_is_that_of_the_folders_owner(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12345)
-    acts.tell(load_settings(_env_file=None, state_dir=tmp_path), "one")
+    audit.record(load_settings(_env_file=None, state_dir=tmp_path), "one")
     assert (tmp_path / "operator.log").stat().st_uid == 12345
 
 

@@ -1,4 +1,4 @@
-"""What operators did and who they were: a line for each act in `operator.log` beside the registry.
+"""The audit log: a line for each act of an operator, and who it was, in `operator.log` beside the registry.
 
 Commands end, and their standard error with them; this stays. Only appends, and only what was done.
 """
@@ -20,7 +20,7 @@ FILE = "operator.log"
 _note_once = cache(note)
 
 
-def tell(settings: Settings, act: str, **facts: object) -> None:
+def record(settings: Settings, act: str, **facts: object) -> None:
     """Append that this user did `act`, as one line of JSON; it was done, whether this can be written or not.
 
     facts: what it was done to; a None is left out. Nothing secret.
@@ -41,11 +41,6 @@ def tell(settings: Settings, act: str, **facts: object) -> None:
             os.close(descriptor)
     except OSError as error:
         _note_once(f"done, but not noted in {file}: {error.strerror or error}")
-
-
-def waiting(*, keep: bool) -> str:
-    """What becomes of what waits for an abonnement that is removed."""
-    return "to nrc.undeliverable" if keep else "removed"
 
 
 def _who() -> dict[str, object]:
