@@ -13,6 +13,7 @@ CHANGES = "nrc.changes"
 RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"
 STRAY = "nrc.stray"
+CANARY = "nrc.canary"
 REQUESTS = "nrc.router"
 
 KENMERK_PREFIX = "k."

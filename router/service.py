@@ -18,6 +18,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ConnectionInternalError
 
 from router import names
+from router.canary import Canary
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declarer import Declarer
@@ -58,7 +59,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         router = Router(settings, registry=registry, catalogue=catalogue, ready=ready)
         await catalogue.load()
-        await opened.enter_async_context(serve_health(settings.health_listen, router.not_ready))
+        await opened.enter_async_context(
+            serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
+        )
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
@@ -127,6 +130,7 @@ class Router:
         self._catalogue = catalogue
         self._report_ready = ready
         self._retention = Retention(settings, catalogue=catalogue, publisher=self.publisher)
+        self._canary = Canary()
         self._standing = False
         self._streams_seen = False
         self._gone: set[UUID] = set()
@@ -142,6 +146,10 @@ class Router:
         if self._standing:
             return []
         return ["topology: not declared yet" + (f"; {self.outbox.refused}" if self.outbox.refused else "")]
+
+    def warnings(self) -> list[str]:
+        """What does not keep it from working and must not stay so, a line each."""
+        return [f"{names.CANARY}: {self._canary.lost}"] if self._canary.lost else []
 
     async def session(self, connection: AbstractConnection) -> None:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
@@ -182,6 +190,7 @@ class Router:
             )
             homing = tasks.start("strays", self._strays(connection, work, strays))
             retaining = tasks.start("retention", self._retain(connection, work))
+            tasks.start("watching the canary", self._watch_canary(work))
             tasks.start("looking for leaders", self._watch_leaders(work))
             tasks.start("requests resting", declarer.requests_rested(REQUESTS_QUEUE))
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
@@ -205,6 +214,10 @@ class Router:
     async def _watch_leaders(self, work: Work) -> None:
         await work.active.wait()
         await watch_leaders(self._urls, work.queues)
+
+    async def _watch_canary(self, work: Work) -> None:
+        await work.active.wait()
+        await self._canary.run(self._urls)
 
     async def _wait_standing(self, connection: AbstractConnection) -> None:
         await topology_stands(connection)

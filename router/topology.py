@@ -136,7 +136,7 @@ class FixedTopology:
 
 
 def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
-    """Changes, the undeliverable, strays, the way back, and a wait queue per step and rung."""
+    """Changes, the undeliverable, strays, the canary, the way back, and a wait queue per step and rung."""
     waits = sorted({*retry_schedule, *RUNGS})
     return FixedTopology(
         exchanges=(
@@ -151,6 +151,7 @@ def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
         queues=(
             Queue(names.UNDELIVERABLE),
             Queue(names.STRAY),
+            Queue(names.CANARY),
             *(Queue(names.wait_queue(seconds), _wait_arguments(seconds)) for seconds in waits),
         ),
         bindings=(

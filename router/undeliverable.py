@@ -2,13 +2,18 @@
 
 And a look through the queues of abonnementen, for what is not there.
 
-A look takes nothing out: what was taken to be looked at goes back, in its order. Sending again publishes a
-new message to the abonnement's queue, with no attempts on it, and removes the old one after the confirm. Does
-not read the history of failures that a message carries (`history`).
+A look takes nothing out: what was taken to be looked at goes back, in its order. RabbitMQ counts how often,
+and a policy of others may have it drop a message after a few times. So when one was given back as often as is
+known to be harmless (`canary`), the whole queue is published anew, to its own end, and each message
+acknowledged after its confirm: a stop in between leaves both.
+
+Sending again publishes a new message to the abonnement's queue, with no attempts on it, and removes the old
+one after the confirm. Does not read the history of failures that a message carries (`history`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -16,20 +21,23 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aio_pika.abc import AbstractConnection
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from router import names
+from router import canary, names
 from router.depth import depths
 from router.history import resent_headers
 from router.names import ABONNEMENT_HEADER
-from router.publishing import Outgoing, Publisher
+from router.publishing import CONFIRM_TIMEOUT, Outgoing, Publisher
 from router.walk import Look, Remove, reach, walk
-from runtime.amqp import AMQP_ERRORS, describe
+from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from schemas.errors import BrokerError, BrokerUnavailable
+
+WALK = "nrc-walk"
+"""On a message that was published anew: by which walk, which ends when it comes to its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +186,93 @@ async def _walk(
     connection: AbstractConnection, look: Look, *, remove: Remove | None = None, at_most: int = sys.maxsize
 ) -> None:
     try:
-        await walk(connection, names.UNDELIVERABLE, at_most=at_most, look=look, remove=remove)
+        await _Round(connection, look, remove).walk(at_most)
     except ChannelNotFoundEntity as error:
         raise BrokerUnavailable(f"{names.UNDELIVERABLE} is not there; has a router run?") from error
     except AMQP_ERRORS as error:
         raise BrokerUnavailable(describe(error)) from error
+
+
+class _Round:
+    """One walk through the queue. anew: whether it is published to its end again on the way.
+
+    ended: whether that has come round. were_returned: whether the last one seen was given back before.
+    """
+
+    def __init__(self, connection: AbstractConnection, look: Look, remove: Remove | None) -> None:
+        self._connection = connection
+        self._look = look
+        self._remove = remove
+        self._may_return = 1
+        self._anew = self._ended = self._were_returned = False
+        self._mark = uuid4().hex
+        self._chosen: set[int | None] = set()
+        self._channel: AbstractChannel | None = None
+        self._opening = asyncio.Lock()
+
+    async def walk(self, at_most: int) -> None:
+        with suppress(ChannelNotFoundEntity):  # a router of an older version is at work
+            self._may_return = (await canary.look(self._connection)).returns
+        try:
+            await walk(
+                self._connection,
+                names.UNDELIVERABLE,
+                at_most=lambda: self._how_far(at_most),
+                look=self._see,
+                remove=self._away,
+            )
+        finally:
+            if self._channel is not None:
+                with suppress(*AMQP_ERRORS):
+                    await self._channel.close()
+
+    def _how_far(self, at_most: int) -> int:
+        if self._anew:
+            return 0 if self._ended else sys.maxsize
+        # RabbitMQ puts what is given back behind what was given back before.
+        return sys.maxsize if self._were_returned else at_most
+
+    def _see(self, message: DeliveredMessage) -> bool:
+        if (message.header.properties.headers or {}).get(WALK) == self._mark:
+            self._ended = True
+            return False
+        # The first was given back most often, so where it may be, all others may.
+        returns = canary.returns_of(message)
+        self._were_returned = returns > 0
+        self._anew = self._anew or returns >= self._may_return
+        if self._look(message):
+            self._chosen.add(message.delivery_tag)
+            return True
+        return self._anew
+
+    async def _away(self, message: DeliveredMessage) -> bool:
+        """Whether it need not be given back."""
+        if message.delivery_tag in self._chosen:
+            self._chosen.discard(message.delivery_tag)
+            assert self._remove is not None  # noqa: S101 - else nothing is chosen
+            if await self._remove(message):
+                return True
+        if not self._anew:
+            return False
+        await self._publish(message)
+        return True
+
+    async def _publish(self, message: DeliveredMessage) -> None:
+        async with self._opening:
+            if self._channel is None:
+                self._channel = await open_channel(self._connection, confirms=True)
+        properties = message.header.properties
+        headers = dict(properties.headers or {})
+        headers.pop(canary.DELIVERY_COUNT, None)
+        headers[WALK] = self._mark
+        # Straight into the queue; the key that it came with may be all that says whose it is.
+        if (abonnement := whose(headers, message.routing_key or "")) is not None:
+            headers[ABONNEMENT_HEADER] = str(abonnement)
+        properties.headers = headers
+        async with asyncio.timeout(CONFIRM_TIMEOUT):
+            await self._channel.basic_publish(
+                message.body, routing_key=names.UNDELIVERABLE, properties=properties
+            )
 
 
 async def _send(

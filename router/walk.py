@@ -49,9 +49,16 @@ def reach(depth: Depth) -> int:
 
 
 async def walk(
-    connection: AbstractConnection, queue: str, *, at_most: int, look: Look, remove: Remove | None = None
+    connection: AbstractConnection,
+    queue: str,
+    *,
+    at_most: int | Callable[[], int],
+    look: Look,
+    remove: Remove | None = None,
 ) -> None:
     """Show the first `at_most` messages that are ready to `look`; those that it is True of go to `remove`.
+
+    at_most: a number, or what gives it and is asked before every few hundred.
 
     What `remove` returns True of is acknowledged: it must be elsewhere by then. All else is back in its place
     (after a loss of the connection, in order only within what one consumer held). Raises what `remove`
@@ -77,19 +84,24 @@ async def walk(
 
 
 async def _walk(
-    channel: AbstractChannel, queue: str, *, at_most: int, look: Look, remove: Remove | None
+    channel: AbstractChannel,
+    queue: str,
+    *,
+    at_most: int | Callable[[], int],
+    look: Look,
+    remove: Remove | None,
 ) -> None:
     taking = _Taking(channel, queue, look)
     try:
-        size = UNKNOWN_SIZE
-        while at_most > 0:
-            wanted = min(at_most, max(FEWEST, min(MOST, BYTES // size)))
+        size, shown = UNKNOWN_SIZE, 0
+        while (left := (at_most() if callable(at_most) else at_most) - shown) > 0:
+            wanted = min(left, max(FEWEST, min(MOST, BYTES // size)))
             taken = await taking.next(wanted)
             if remove is not None:
                 await taken.remove(remove)
             if taken.count < wanted:
                 return
-            at_most -= taken.count
+            shown += taken.count
             size = max(1, taken.largest)
     finally:
         with suppress(*AMQP_ERRORS):

@@ -118,8 +118,10 @@ def _next_number(connection: AbstractUnderlayConnection) -> int:
     raise ChannelInvalidStateError(f"all {most} channels of the connection are in use")
 
 
-async def open_channel(connection: AbstractConnection) -> AbstractUnderlayChannel:
-    """A channel of the client library's lower layer, without confirms: one task for each message, not two.
+async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> AbstractUnderlayChannel:
+    """A channel of the client library's lower layer: one task for each message, not two.
+
+    confirms: whether a publish returns when RabbitMQ has the message.
 
     Raises BrokerUnavailable or AMQP_ERRORS.
     """
@@ -128,7 +130,7 @@ async def open_channel(connection: AbstractConnection) -> AbstractUnderlayChanne
     if transport is None or transport.connection.is_closed:
         raise BrokerUnavailable("the connection to RabbitMQ was lost")
     channel = await transport.connection.channel(
-        channel_number=_next_number(transport.connection), publisher_confirms=False
+        channel_number=_next_number(transport.connection), publisher_confirms=confirms
     )
     _write_until_closed(channel)
     return channel

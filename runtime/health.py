@@ -24,10 +24,13 @@ NotReady = Callable[[], Sequence[str]]
 
 
 @asynccontextmanager
-async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncIterator[None]:
+async def serve_health(
+    listen: Listen | None, not_ready: NotReady, *, warnings: NotReady = tuple
+) -> AsyncIterator[None]:
     """Answer on `listen` (None: nowhere) as long as the context is open.
 
-    /health/live: 200 while the process runs. /health/ready: 200, or 503 with the lines of `not_ready`.
+    /health/live: 200 while the process runs. /health/ready: 200, or 503 with the lines of `not_ready`;
+    the lines of `warnings` beside it.
     Raises UsageError when it can't listen there.
     """
     if listen is None:
@@ -40,7 +43,8 @@ async def serve_health(listen: Listen | None, not_ready: NotReady) -> AsyncItera
     async def ready(_: web.Request) -> web.Response:
         lines = list(not_ready())
         return web.json_response(
-            {"status": "not ready" if lines else "ok", "notReady": lines}, status=503 if lines else 200
+            {"status": "not ready" if lines else "ok", "notReady": lines, "warnings": list(warnings())},
+            status=503 if lines else 200,
         )
 
     app = web.Application()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import click
@@ -13,6 +15,7 @@ import orjson
 from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, opened_registry
 from nrc.cli.showing import Column, as_json, json_option, table
 from nrc.exits import Exit
+from nrc.shield import SET_POLICY
 from router import names
 from runtime.settings import Settings, load_settings
 from schemas.errors import BrokerUnavailable, NrcError
@@ -119,6 +122,9 @@ async def _process(root: str) -> str:
 
 
 async def _broker(settings: Settings) -> str:
+    from aiormq.exceptions import ChannelNotFoundEntity
+
+    from router import canary
     from router.readiness import topology_stands
 
     async with opened_link(settings) as link:
@@ -128,6 +134,12 @@ async def _broker(settings: Settings) -> str:
                 await topology_stands(link.connection)
         except TimeoutError:
             raise _NotReady("the router has not declared the exchanges and queues yet") from None
+        with suppress(ChannelNotFoundEntity):  # a router of an older version is at work
+            if lost := (await canary.look(link.connection)).lost:
+                raise _NotReady(
+                    f"a policy empties queues: {names.CANARY}: {lost}. "
+                    f"Run: {shlex.join(['rabbitmqctl', *SET_POLICY])}"
+                )
     return "connected"
 
 
