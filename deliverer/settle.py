@@ -26,7 +26,7 @@ from router.requests import RouterClient
 from router.topology import RUNGS
 from runtime.amqp import AMQP_ERRORS
 from runtime.log import logger
-from schemas.errors import BrokerUnavailable, Unroutable
+from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 from store.registry import BetweenAttempts
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
@@ -181,6 +181,16 @@ class Settle:
                     if await self._published(outgoing):
                         await delivery.origin.ack(delivery.tag)
                         return outgoing
+            except MessageTooLarge as error:
+                # It came in with another limit, and stays ours until it fits, or goes back to its queue.
+                if reason != str(error):
+                    reason = str(error)
+                    log.error(
+                        "message is larger than RabbitMQ takes",
+                        notificatie=delivery.notificatie,
+                        abonnement=str(delivery.abonnement),
+                        reason=reason,
+                    )
             except BrokerUnavailable as error:
                 reason = str(error)
             if self._closing.is_set() or loop.time() > give_up:

@@ -125,8 +125,8 @@ ERRORS: Mapping[type[errors.Problem], Explanation] = {
         ("Stuur `Accept: application/json`, of laat de header weg.",),
     ),
     errors.RequestTooLarge: Explanation(
-        "De inhoud van het verzoek is groter dan de beheerder toestaat; standaard is dat 1 MiB. Er is niets "
-        "opgeslagen of verstuurd.",
+        "De inhoud van het verzoek is groter dan de beheerder toestaat, hier (standaard 1 MiB) of in "
+        "RabbitMQ; de grens staat in `detail`. Er is niets opgeslagen of verstuurd.",
         (
             "Stuur in een notificatie verwijzingen in plaats van gegevens: afnemers halen die zelf bij de "
             "bron op.",

@@ -17,7 +17,7 @@ from router.catalogue import Catalogue
 from router.publishing import Outgoing, Publisher
 from router.routing import route
 from runtime.log import logger
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, MessageTooLarge
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie
 from store.registry import Changes
@@ -27,6 +27,7 @@ KEPT = 60.0  # seconds; by then the router has found an exchange that is gone, a
 MOST = 32 * 1024 * 1024  # bytes of what is kept for all kanalen together; of more, the oldest are let go
 LOOK = 5.0  # seconds between two looks for what has been kept for long enough
 AGAIN = 1.0  # seconds
+LATER = 60.0  # seconds before one is tried again that is larger than RabbitMQ takes now
 
 log = logger(__name__)
 
@@ -145,6 +146,11 @@ class Latest:
             while (kanaal := self._catalogue.kanalen.get(naam)) is not None:
                 try:
                     await self._publisher.publish(accepted.routed_by(kanaal))
+                except MessageTooLarge as error:
+                    # RabbitMQ took it once, with another limit: the others need not wait for it.
+                    log.error("not published again", notificatie=number, kanaal=naam, reason=str(error))
+                    asyncio.get_running_loop().call_later(LATER, self._again.put_nowait, published)
+                    break
                 except BrokerError as error:
                     log.debug("not published again yet", notificatie=number, reason=str(error))
                     await asyncio.sleep(AGAIN)

@@ -19,6 +19,7 @@ from schemas.errors import (
     APIException,
     BrokerError,
     LoopDetected,
+    MessageTooLarge,
     MethodNotAllowed,
     NotFound,
     Overloaded,
@@ -63,6 +64,11 @@ def problem_of(error: BaseException) -> Problem:
                 "RabbitMQ weigert de queue van dit abonnement; er is niets gewijzigd. Opnieuw proberen helpt "
                 "niet: vraag de beheerder, in wiens log de reden staat, dit te herstellen.",
                 retry_after=RETRY_AFTER_REFUSED,
+            )
+        case MessageTooLarge():
+            return RequestTooLarge(
+                f"De berichtenbroker neemt berichten van hoogstens {error.limit} bytes aan; er is niets "
+                "aangenomen. Opnieuw proberen helpt niet."
             )
         case BrokerError():
             return ServiceUnavailable(

@@ -56,7 +56,9 @@ async def serve(
             settings=settings,
             registry=registry,
             catalogue=catalogue,
-            publisher=Publisher(settings.amqp_url, name="gateway", mandatory=False),
+            publisher=Publisher(
+                settings.amqp_url, name="gateway", mandatory=False, largest=settings.max_body
+            ),
             router=RouterClient(link),
             callbacks=callbacks,
         )

@@ -7,6 +7,7 @@ so what is wrong with one exchange disturbs nobody else. Declares nothing.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,15 +21,24 @@ from aio_pika.abc import FieldValue as HeaderValue
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
 
+from router import names
 from router.readiness import topology_stands
-from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
-from schemas.errors import BrokerUnavailable, Unroutable
+from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe, size_limit
+from runtime.log import logger
+from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
 CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
 MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
 OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
 LATE = 0.5  # seconds; when a time-out is noticed this much late, this process was held up itself
+TRIES = 4  # to publish a message whose channel closes over others
 REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
+
+log = logger(__name__)
+
+
+class _LimitLearned(Exception):
+    """The channel closed over another message, which was too large for RabbitMQ; this one is not."""
 
 
 class ExchangeMissing(BrokerUnavailable):
@@ -69,11 +79,16 @@ class Publisher:
 
     mandatory: whether a message that no queue takes is Unroutable (everyone but the gateway: RabbitMQ
     confirms such a message too, so without this it would be gone).
+
+    largest: bytes of the largest body that may come, of which it is tried first whether RabbitMQ takes it:
+    one that is over RabbitMQ's limit closes its channel, with all that is on it. 0: nothing is tried.
     """
 
-    def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool) -> None:
+    def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0) -> None:
         self.link = Link(urls, name=f"{name} publishing")
         self._mandatory = mandatory
+        self._largest = largest
+        self._limit = sys.maxsize  # bytes of a body; RabbitMQ's, as soon as it is known
         self._lanes: dict[str, _Lane] = {}
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
         self._under_way: dict[tuple[str, str], asyncio.Event] = {}
@@ -91,6 +106,7 @@ class Publisher:
     async def _session(self, connection: AbstractConnection) -> None:
         try:
             await topology_stands(connection)
+            self._limit = await self._try_largest(connection)
             self._ready.set()
             await connection.closed()
         finally:
@@ -100,6 +116,28 @@ class Publisher:
             for task in self._opening.values():
                 task.cancel()
             self._opening.clear()
+
+    async def _try_largest(self, connection: AbstractConnection) -> int:
+        """RabbitMQ's limit, if it is below `largest`: by a message to the marker, where nothing is bound."""
+        if not self._largest:
+            return sys.maxsize
+        channel = connection.channel(publisher_confirms=True)
+        await channel.initialize()
+        underlay = await channel.get_underlay_channel()
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
+                exchange = await channel.get_exchange(names.READY, ensure=False)
+                await exchange.publish(Message(bytes(self._largest)), "", mandatory=False)
+        except TimeoutError:  # an alarm: the first that is too large will tell
+            pass
+        except AMQP_ERRORS as error:
+            limit = size_limit(close_reason(underlay) or error)
+            if limit is None:
+                raise
+            log.warning("RabbitMQ takes no larger messages", limit=limit, largest=self._largest)
+            return limit
+        self._close_soon(channel)
+        return sys.maxsize
 
     @property
     def ready(self) -> bool:
@@ -128,13 +166,13 @@ class Publisher:
     async def publish(self, message: Outgoing) -> None:
         """Return once RabbitMQ confirmed the message.
 
-        Raises Unroutable (mandatory only), ExchangeMissing, or BrokerUnavailable; after the last the message
-        may or may not have arrived, but nothing of it will go out later.
+        Raises Unroutable (mandatory only), ExchangeMissing, MessageTooLarge, or BrokerUnavailable; after the
+        last the message may or may not have arrived, but nothing of it will go out later.
         """
         if not self.ready:
             raise BrokerUnavailable(self.why_not)
         if not self._mandatory:
-            await self._publish(message)
+            await self._publish_beside_large(message)
             return
         # The client library finds a returned message by its id. Two under way with the same id on one
         # channel would be taken for each other, and a lost one for a routed one.
@@ -143,16 +181,29 @@ class Publisher:
             await before.wait()
         done = self._under_way[key] = asyncio.Event()
         try:
-            await self._publish(message)
+            await self._publish_beside_large(message)
         finally:
             del self._under_way[key]
             done.set()
 
+    async def _publish_beside_large(self, message: Outgoing) -> None:
+        """Publish it again if its channel closed over another that was too large.
+
+        That is when the limit is learned, and seldom. RabbitMQ may have had it already: it then comes twice.
+        """
+        for _ in range(TRIES):
+            with suppress(_LimitLearned):
+                await self._publish(message)
+                return
+        raise BrokerUnavailable("RabbitMQ closes its channels over other messages that are too large")
+
     async def _publish(self, message: Outgoing) -> None:
-        lane, began = None, monotonic()
+        lane, began, size = None, monotonic(), len(message.body)
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
                 lane = self._lanes.get(message.exchange) or await self._open(message.exchange)
+                if size > self._limit:
+                    raise MessageTooLarge(size, self._limit)
                 lane.busy += 1
                 try:
                     await lane.exchange.publish(
@@ -193,6 +244,9 @@ class Publisher:
             reason = error if lane is None else close_reason(lane.underlay) or error
             if isinstance(reason, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
+            if (limit := size_limit(reason)) is not None:
+                self._limit = limit
+                raise MessageTooLarge(size, limit) if size > limit else _LimitLearned from error
             raise BrokerUnavailable(describe(reason)) from error
 
     def _unconfirmed(self, exchange: str, lane: _Lane | None, *, began: float) -> None:
@@ -227,9 +281,12 @@ class Publisher:
 
     def _close_when_idle(self, lane: _Lane) -> None:
         if not lane.busy:
-            task = asyncio.create_task(_close(lane))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._close_soon(lane.channel)
+
+    def _close_soon(self, channel: AbstractChannel) -> None:
+        task = asyncio.create_task(_close(channel))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def _open(self, exchange: str) -> _Lane:
         """The lane of an exchange; those who ask at the same moment share one."""
@@ -299,6 +356,6 @@ def channel_max(connection: AbstractConnection) -> int:
     return int(getattr(tune, "channel_max", 0)) or 65_535  # AMQP: 0 is no limit
 
 
-async def _close(lane: _Lane) -> None:
+async def _close(channel: AbstractChannel) -> None:
     with suppress(*AMQP_ERRORS):
-        await lane.channel.close()
+        await channel.close()

@@ -18,9 +18,9 @@ from aiormq.exceptions import PublishError
 
 from router import names
 from router.depth import depths
-from runtime.amqp import AMQP_ERRORS, Link, describe
+from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
 from schemas.abonnement import FilterGroup
-from schemas.errors import BrokerUnavailable, QueueRefused
+from schemas.errors import BrokerUnavailable, MessageTooLarge, QueueRefused
 
 TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
 ROUTER_TIMEOUT = 8.0  # seconds in which some router must be there; one that is restarted is back by then
@@ -110,6 +110,8 @@ class RouterClient:
         except PublishError as error:
             raise BrokerUnavailable("no router is at work; is one running?") from error
         except AMQP_ERRORS as error:
+            if (limit := size_limit(error)) is not None:
+                raise MessageTooLarge(len(orjson.dumps(request)), limit) from error
             raise BrokerUnavailable(describe(error)) from error
         finally:
             del self._waiting[number]

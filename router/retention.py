@@ -29,14 +29,15 @@ from router.hold_limits import Known, Limits, Survey, excess, how_far, is_due, s
 from router.publishing import Publisher
 from router.walk import reach, walk
 from runtime.amqp import AMQP_ERRORS, connect_to_first, describe
-from runtime.log import logger
+from runtime.log import Occasional, logger
 from runtime.settings import Settings
-from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
 
 DEPTHS_TIMEOUT = 60.0  # seconds
 READY_TIMEOUT = 10.0  # seconds
 LEAVING_TIMEOUT = 5.0  # seconds in which deliverers give back what they hold of a removed abonnement
 LOOK_AGAIN = 0.1  # seconds
+REPORT_INTERVAL = 60.0  # seconds
 
 TOO_OLD = "retention"
 TOO_MUCH = "budget"
@@ -59,6 +60,7 @@ class Retention:
         self._limits = Limits(settings.hold_retention, settings.hold_budget, settings.max_body)
         self._known: dict[UUID, Known] = {}
         self._one_walk = asyncio.Lock()
+        self._too_large = Occasional(every=REPORT_INTERVAL)
         self._why = {
             TOO_OLD: f"held longer than NRC_HOLD_RETENTION ({settings.hold_retention} s)",
             REMOVED: "its abonnement was removed",
@@ -138,9 +140,13 @@ class Retention:
     async def _empty(self, own: AbstractConnection, uuid: UUID, queue: str) -> int:
         moved = 0
 
+        stays = False
+
         async def remove(message: DeliveredMessage) -> bool:
-            nonlocal moved
-            await self._publish(uuid, message, REMOVED)
+            nonlocal moved, stays
+            if not await self._fits(uuid, message, REMOVED):
+                stays = True
+                return False
             moved += 1
             return True
 
@@ -151,6 +157,8 @@ class Retention:
                 await self._publisher.wait_ready(READY_TIMEOUT)
                 await walk(own, queue, at_most=depth.messages, look=lambda _: True, remove=remove)
                 give_up = loop.time() + LEAVING_TIMEOUT
+                if stays:
+                    raise BrokerUnavailable("some of its notificaties are larger than RabbitMQ takes now")
             elif not depth.consumers:
                 break
             elif loop.time() > give_up:
@@ -219,7 +227,8 @@ class Retention:
 
         async def remove(message: DeliveredMessage) -> bool:
             kind = TOO_OLD if since_when(message) < before else TOO_MUCH
-            await self._publish(uuid, message, kind)
+            if not await self._fits(uuid, message, kind):
+                return False
             moved[kind] += 1
             return True
 
@@ -235,6 +244,18 @@ class Retention:
                     over_budget=moved[TOO_MUCH],
                 )
         return moved.total()
+
+    async def _fits(self, uuid: UUID, message: DeliveredMessage, kind: str) -> bool:
+        """Whether it is in `nrc.undeliverable`; not when it came with another limit on a message's size."""
+        try:
+            await self._publish(uuid, message, kind)
+        except MessageTooLarge as error:
+            if times := self._too_large.due():
+                log.error(
+                    "notificatie stays in its queue", abonnement=str(uuid), reason=str(error), times=times
+                )
+            return False
+        return True
 
     async def _publish(self, uuid: UUID, message: DeliveredMessage, kind: str) -> None:
         now = datetime.now(UTC)

@@ -34,7 +34,7 @@ from router.names import ABONNEMENT_HEADER
 from router.publishing import CONFIRM_TIMEOUT, Outgoing, Publisher
 from router.walk import Look, Remove, reach, walk
 from runtime.amqp import AMQP_ERRORS, describe, open_channel
-from schemas.errors import BrokerError, BrokerUnavailable
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
 
 WALK = "nrc-walk"
 """On a message that was published anew: by which walk, which ends when it comes to its own."""
@@ -296,6 +296,8 @@ async def _send(
     )
     try:
         await publisher.publish(again)
+    except MessageTooLarge as error:
+        return str(error)
     except BrokerUnavailable:
         raise
     except BrokerError as error:

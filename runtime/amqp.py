@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.abc import AbstractConnection as AbstractUnderlayConnection
 from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError, ChannelPreconditionFailed
 from yarl import URL
 
 from runtime.lifecycle import cancelled
@@ -192,6 +193,15 @@ async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWr
             f"no connection to RabbitMQ at {address.host}:{port}: {describe(error)}"
         ) from error
     return connection, transport
+
+
+_TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
+
+
+def size_limit(error: BaseException) -> int | None:
+    """RabbitMQ's limit on a body in bytes, when this says that a message was over it: its channel closed."""
+    found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
+    return int(found[1]) if found else None
 
 
 def describe(error: BaseException) -> str:

@@ -11,6 +11,7 @@ NrcError
 │   └── Conflict             a unique name is taken, or the row has gone
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
+│   │   └── MessageTooLarge  the message is larger than RabbitMQ is set to take
 │   ├── BrokerUnfit          RabbitMQ lacks something that is needed
 │   ├── QueueRefused         RabbitMQ refuses the queue of one abonnement
 │   └── Unroutable           a mandatory publish had no queue
@@ -85,6 +86,14 @@ class BrokerError(NrcError):
 
 class BrokerUnavailable(BrokerError):
     """No connection, not ready, blocked by an alarm, or no confirm in time. Try again later."""
+
+
+class MessageTooLarge(BrokerUnavailable):
+    """RabbitMQ takes no message of this size until an operator changes that. `limit`: bytes of a body."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"a message of {size} bytes is over RabbitMQ's max_message_size of {limit}")
+        self.limit = limit
 
 
 class BrokerUnfit(BrokerError):

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
 from gateway import latest
 from gateway.latest import INSTANT, KEPT, MOST, Accepted, Latest, Published
+from schemas.errors import MessageTooLarge
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie
 from tests.eventually import eventually
@@ -27,8 +29,11 @@ class Publisher:
 
     def __init__(self) -> None:
         self.published: list[str] = []
+        self.limit = 2 * MOST
 
     async def publish(self, message: Any) -> None:
+        if (size := len(message.body)) > self.limit:
+            raise MessageTooLarge(size, self.limit)
         self.published.append(message.message_id)
 
 
@@ -111,6 +116,24 @@ async def test_of_one_kanaal_the_newest_are_kept() -> None:
     assert MOST - 2 * LARGE < stage.latest.size <= MOST
     stage.note(kanaal, "last", size=2 * MOST)
     await stage.again(kanaal, "last")
+
+
+async def test_what_is_larger_than_rabbitmq_takes_now_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(latest, "LATER", 0.05)
+    stage = Stage(kanaal := a_kanaal("zaken"))
+    stage.publisher.limit = 1000
+    stage.note(kanaal, "large", size=1001)
+    stage.note(kanaal, "small")
+    with structlog.testing.capture_logs() as lines:
+        await stage.again(kanaal, "small")
+        await asyncio.sleep(0)
+    assert [line["notificatie"] for line in lines if line["log_level"] == "error"] == ["large"]
+    stage.publisher.limit = 2000
+    running = asyncio.create_task(stage.latest.run())
+    await eventually(lambda: stage.publisher.published == ["small", "large"])
+    running.cancel()
 
 
 def test_kenmerken_count_as_what_they_take() -> None:

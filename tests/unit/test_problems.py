@@ -36,6 +36,7 @@ ROOT = "https://nrc.example.nl"
         (errors.Throttled(retry_after=1), 429, "throttled", "Throttled"),
         (errors.BrokerUnavailable("x"), 503, "service_unavailable", "ServiceUnavailable"),
         (ExchangeMissing("x"), 503, "service_unavailable", "ServiceUnavailable"),
+        (errors.MessageTooLarge(2, 1), 413, "request_too_large", "RequestTooLarge"),
         (errors.Unroutable("x"), 503, "service_unavailable", "ServiceUnavailable"),
         (errors.RegistryError("x"), 503, "service_unavailable", "ServiceUnavailable"),
         (errors.Conflict("x"), 503, "service_unavailable", "ServiceUnavailable"),
