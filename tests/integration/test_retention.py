@@ -303,7 +303,7 @@ class Cutting(Publisher):
         if self._left == 0:
             try:
                 await self._broker.eval(CUT)
-                await asyncio.sleep(0.2)  # until the other end has heard of it, and cancels this
+                await asyncio.sleep(30)  # until the other end has heard of it, and cancels this
             finally:
                 self._cut.set()
         elif self._left < 0:  # or all would be published before it is cut
