@@ -112,7 +112,7 @@ async def delete_abonnement(request: web.Request) -> web.Response:
         if not await gateway.registry.remove_abonnement(abonnement.uuid):
             raise NotFound("Dit abonnement bestaat niet meer.")
         try:
-            await gateway.router.apply_abonnement(abonnement.uuid)
+            await gateway.router.finish_abonnement(abonnement.uuid)
         except BrokerError as error:  # it is removed all the same; reconcile finishes it
             log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
         await gateway.catch_up()
@@ -221,6 +221,7 @@ async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) ->
         kanalen=_groups(asked),
         client_id=client_id,
     )
+    await gateway.router.at_work()
     abonnement = await gateway.registry.add_abonnement(new, quota=gateway.settings.quota_abonnementen)
     try:
         await gateway.router.apply_abonnement(abonnement.uuid)

@@ -79,6 +79,7 @@ async def update_kanaal(request: web.Request) -> web.Response:
         link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
         filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
         await _check_documentation(gateway, link or "")
+        await gateway.router.at_work()
         try:
             changed = await gateway.registry.update_kanaal(
                 kanaal.uuid, documentatie_link=link, filters=filters
@@ -147,6 +148,7 @@ async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kan
         slots=slots_for(asked.filters),
         client_id=client_id,
     )
+    await gateway.router.at_work()
     try:
         kanaal = await gateway.registry.add_kanaal(new, quota=gateway.settings.quota_kanalen)
     except Conflict:  # another process was first, since our look

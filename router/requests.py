@@ -23,7 +23,7 @@ from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, MessageTooLarge, QueueRefused
 
 TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
-ROUTER_TIMEOUT = 8.0  # seconds in which some router must be there; one that is restarted is back by then
+ROUTER_TIMEOUT = 4.0  # seconds in which some router must be there; one that is restarted is back by then
 APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
 CHANGE_TIMEOUT = 4.0  # seconds; whoever changes an abonnement has an answer within five
 REMOVE_TIMEOUT = 300.0  # seconds; what waits is moved, some thousands a second
@@ -42,6 +42,13 @@ class RouterClient:
         self._opened: tuple[AbstractConnection, AbstractChannel] | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+
+    async def at_work(self) -> None:
+        """A router answers, so what is asked of it next will be done. Raises BrokerUnavailable within 4 s.
+
+        Before a change gets into the registry: an answer of what takes longer may be waited for longer then.
+        """
+        await self._ask({"do": "ping"}, timeout=ROUTER_TIMEOUT)
 
     async def apply_kanaal(self, naam: str) -> None:
         """The exchange of this kanaal stands when it returns. Raises BrokerUnavailable."""
@@ -65,7 +72,7 @@ class RouterClient:
         await self._ask({"do": "abonnement", "uuid": str(uuid), "kanalen": groups}, timeout=CHANGE_TIMEOUT)
 
     async def finish_abonnement(self, uuid: UUID) -> None:
-        """`apply_abonnement` for one that was prepared: it waits no longer than that."""
+        """`apply_abonnement`, as for one that was prepared: it waits no longer than that."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
 
     async def remove_abonnement(self, uuid: UUID, *, discard: bool) -> tuple[int, int]:

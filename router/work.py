@@ -112,6 +112,8 @@ class Work:
                     return {"kept": removed.kept, "discarded": removed.discarded}
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
+            case "ping":
+                return {}
             case "watch":
                 await self._watch()
                 return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -222,6 +222,48 @@ async def test_a_change_that_the_router_does_not_take_was_not_made(
     assert (await api.get(path)).json == kept
     working.set()
     assert (await api.patch(path, change)).json == {**kept, **change}
+    assert (await api.delete(path)).status == 204
+
+
+async def test_nothing_is_made_or_changed_while_the_router_is_frozen(
+    stage: Stage, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    naam = a_naam()
+    kanaal = (await api.post("/kanaal", {"naam": naam, "filters": ["a"]})).json
+    path = await an_abonnement_of(api, naam, a="old")
+    other = await an_abonnement_of(api, naam, a="old")
+    kept, working, usual = (await api.get(path)).json, asyncio.Event(), Work._do
+    every = (await api.get("/abonnement")).json
+
+    async def frozen(self: Work, request: Mapping[str, Any]) -> dict[str, Any]:
+        await working.wait()
+        return await usual(self, request)
+
+    monkeypatch.setattr(Work, "_do", frozen)
+
+    async def in_time(asked: Awaitable[Answer]) -> Answer:
+        began = time.monotonic()
+        answer = await asked
+        assert time.monotonic() - began < 5
+        return answer
+
+    change = {"auth": "Bearer x", "callbackUrl": kept["callbackUrl"], "kanalen": []}
+    kanaal_path = "/kanaal/" + kanaal["url"].rpartition("/")[2]
+    more = {"naam": naam, "filters": ["a", "b"]}
+    asked = (
+        api.post("/abonnement", change),
+        api.put(path, change),
+        api.post("/kanaal", {"naam": a_naam()}),
+        api.put(kanaal_path, more),
+    )
+    for answer in await asyncio.gather(*map(in_time, asked)):
+        assert answer.outcome == UNAVAILABLE
+    assert (await api.get("/abonnement")).json == every
+    assert (await api.get(kanaal_path)).json == kanaal
+    # What is deleted gets nothing from now on; its queue is the router's to remove.
+    assert (await in_time(api.delete(other))).status == 204
+    working.set()
+    assert (await api.put(kanaal_path, more)).status == 200
     assert (await api.delete(path)).status == 204
 
 
