@@ -259,7 +259,6 @@ async def test_who_gets_no_channel_in_time_cuts_nobody_off(
     vhost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of that message was sent, and RabbitMQ works for all others."""
-    monkeypatch.setattr("router.publishing.CONFIRM_TIMEOUT", 0.5)
     async with publishing(vhost, mandatory=False) as (publisher, channel):
         for name in ("good", "waits"):
             await channel.declare_exchange(name, "fanout")

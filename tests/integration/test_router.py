@@ -125,6 +125,7 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
     await publish(router, route(kanaal, zaak(a="9", b="2"), message_id="new", accepted_at=NOW))
     message = await eventually(lambda: queue.get(fail=False))
     assert message.message_id == "new"
+    await message.ack()
     assert await queue.get(fail=False) is None
     second = {thing.key for thing in await router.registry.declared_by(str(abonnement.uuid))}
     assert not any("nrc.filter" in key for key in first & second)
