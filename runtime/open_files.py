@@ -44,7 +44,12 @@ def is_shortage(error: BaseException) -> bool:
     """Whether it says that this process, or its host, has no file, memory or thread left."""
     if isinstance(error, socket.gaierror):  # its numbers are others
         return error.errno == socket.EAI_MEMORY
-    return isinstance(error, OSError) and error.errno in _SHORTAGES
+    if not isinstance(error, OSError):
+        return False
+    if error.errno is None:
+        # Where every address of a name failed, and not alike, there is one error with the text of all.
+        return any(f"[Errno {number}]" in str(error) for number in _SHORTAGES)
+    return error.errno in _SHORTAGES
 
 
 def none_left() -> OSError | None:

@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 
+import aiohappyeyeballs
 import pytest
 from structlog.testing import capture_logs
 
@@ -87,3 +88,16 @@ async def test_a_process_without_a_file_left_says_so(monkeypatch: pytest.MonkeyP
     assert [(line["event"], line["reason"]) for line in lines] == [
         ("no file left to open", "Too many open files")
     ]
+
+
+@pytest.mark.parametrize(("second", "so"), [(errno.EMFILE, True), (errno.EHOSTUNREACH, False)])
+async def test_of_several_addresses_one_without_a_file_left_is_a_shortage(second: int, so: bool) -> None:
+    errors = iter((errno.ECONNREFUSED, second))
+
+    def fails(_: object) -> socket.socket:
+        raise OSError(number := next(errors), os.strerror(number))
+
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"127.0.0.{last}", 9)) for last in (1, 2)]
+    with pytest.raises(OSError, match="Multiple exceptions") as raised:
+        await aiohappyeyeballs.start_connection(addresses, socket_factory=fails)  # type: ignore[arg-type]
+    assert is_shortage(raised.value) == so
