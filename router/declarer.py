@@ -21,6 +21,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from router import names, resting
 from router.catalogue import Catalogue
 from router.presence import Thing, missing
+from router.refusals import Refusals
 from router.renewals import Renewals
 from router.topology import (
     AbonnementTopology,
@@ -58,7 +59,7 @@ class Declarer:
     """Declares through one connection, at most `at_once` channels at a time.
 
     empty: moves what is in an abonnement's queue to `nrc.undeliverable`, and says how many went.
-    under_way: the abonnementen that are being declared.
+    under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Declarer:
         self._stood: set[str] = set()
         self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
         self.under_way: set[UUID] = set()
+        self.refusals = Refusals()
         self._seen_missing: frozenset[Thing] = frozenset()
         self._touched: set[Thing] = set()
 
@@ -198,10 +200,12 @@ class Declarer:
         async with self._lock(uuid):
             abonnement = self._catalogue.abonnementen.get(uuid)
             if abonnement is None:
+                self.refusals.forget(uuid)
                 return False
             self.under_way.add(uuid)
             try:
                 await self._declare(abonnement)
+                self.refusals.stands(uuid)
             finally:
                 self.under_way.discard(uuid)
             return True
@@ -289,7 +293,7 @@ class Declarer:
             try:
                 await self._declare_ways(abonnement, topology)
             except QueueRefused as error:  # the kanaal of all the others does not wait for this one
-                tell_of_refused(abonnement.uuid, error)
+                self.refusals.refused(abonnement.uuid, error)
 
     async def _missing_queues(self, queues: Sequence[Queue]) -> list[str]:
         if len(queues) == 1:
@@ -466,11 +470,6 @@ class Declarer:
 
 def _leads_to(queue: str, thing: Declared) -> bool:
     return thing.kind is DeclaredKind.BINDING and Binding.thaw(thing.key).destination == queue
-
-
-def tell_of_refused(uuid: UUID, error: QueueRefused) -> None:
-    """The line about an abonnement whose queue RabbitMQ refuses."""
-    log.error("queue of an abonnement is unusable", abonnement=str(uuid), reason=str(error))
 
 
 def _why_refused(queue: Queue, reason: str) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer, tell_of_refused
+from router.declarer import Declarer
 from router.presence import Thing
 from router.topology import FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
@@ -101,7 +101,7 @@ class Reconcile:
             await self._declarer.declare_abonnement(uuid)
         except QueueRefused as error:
             self._lines.append(f"refused: {error}")
-            tell_of_refused(uuid, error)
+            self._declarer.refusals.refused(uuid, error)
 
     async def _remove_gone(self, gone: Set[UUID], *, dry_run: bool) -> None:
         noted = {thing.owner for thing in await self._registry.declared()}

@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer, Removed, tell_of_refused
+from router.declarer import Declarer, Removed
 from router.presence import Thing
 from router.reconcile import Reconcile
 from router.topology import FixedTopology, of_abonnement, of_kanaal
@@ -159,7 +159,7 @@ class Work:
         try:
             stands = await self._declared(uuid)
         except QueueRefused as error:
-            tell_of_refused(uuid, error)
+            self._declarer.refusals.refused(uuid, error)
             raise
         if stands:
             return None
@@ -184,12 +184,24 @@ class Work:
             missing &= await self._missing()
         if not missing:
             return
-        log.warning("deleted by hand, declared again", missing=sorted(thing.name for thing in missing)[:20])
+        if deleted := missing - self._refused():
+            log.warning(
+                "deleted by hand, declared again", missing=sorted(thing.name for thing in deleted)[:20]
+            )
         affected = [uuid for uuid in self._catalogue.abonnementen if not missing.isdisjoint(self._own(uuid))]
         # Together: a new queue rests before it is bound.
-        await asyncio.gather(*map(self.stands, affected))
-        if await self._missing():
+        await asyncio.gather(*map(self._stands_unless_refused, affected))
+        if await self._missing() - self._refused():
             await self._compare(dry_run=False)
+
+    async def _stands_unless_refused(self, uuid: UUID) -> None:
+        with suppress(QueueRefused):  # told of already
+            await self.stands(uuid)
+
+    def _refused(self) -> set[Thing]:
+        """What is not there because RabbitMQ refuses the queue before which it stands."""
+        uuids = self._declarer.refusals.now & self._catalogue.abonnementen.keys()
+        return set().union(*map(self._own, uuids))
 
     def queues(self) -> list[str]:
         """All queues that there should be."""

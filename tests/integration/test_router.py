@@ -511,10 +511,19 @@ async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running,
     abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
     vhost = URL(router.settings.amqp_url[0]).path.removeprefix("/")
     await broker.eval(f'rabbit_vhost_limit:set(<<"{vhost}">>, [{{<<"max-queues">>, 1}}], <<"test">>).')
-    with pytest.raises(QueueRefused, match=r"raise the limit on queues.*queue limit in vhost"):
-        await router.client.apply_abonnement(abonnement.uuid)
+    with capture_logs() as lines:
+        with pytest.raises(QueueRefused, match=r"raise the limit on queues.*queue limit in vhost"):
+            await router.client.apply_abonnement(abonnement.uuid)
+        for _ in range(2):
+            await router.client._ask({"do": "watch"})
+        assert [line["event"] for line in lines if line["log_level"] in ("warning", "error")] == [
+            "queue of an abonnement is unusable"
+        ]
     await broker.eval(f'rabbit_vhost_limit:clear(<<"{vhost}">>, <<"test">>).')
-    await router.client.apply_abonnement(abonnement.uuid)
+    with capture_logs() as lines:
+        await router.client._ask({"do": "watch"})
+    assert await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
+    assert "queue of an abonnement is usable again" in [line["event"] for line in lines]
 
 
 async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Running) -> None:
