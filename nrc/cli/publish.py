@@ -5,13 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import aiohttp
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
 
 from nrc.cli import reading
 from nrc.cli.application import known_application
@@ -21,11 +17,13 @@ from nrc.cli.sending import ANSWER_TIMEOUT, Outcome, RefusedAll, Sender, send_al
 from nrc.cli.showing import as_json, note, printable
 from nrc.cli.token import make_token
 from nrc.exits import Exit, GatewayUnreachable
-from router.catalogue import Catalogue
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError, UsageError
 from schemas.fields import is_http_url
+
+if TYPE_CHECKING:
+    from router.catalogue import Catalogue
 
 SHOWN_FAILURES = 50
 TOKEN_AGE = 300.0  # seconds after which another is made; NRC_JWT_EXPIRY refuses old ones
@@ -107,6 +105,8 @@ async def _send(
     patience: float,
     report: _Report,
 ) -> None:
+    import aiohttp
+
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT)
     connector = aiohttp.TCPConnector(limit=at_once)
     report.start()
@@ -167,6 +167,8 @@ class _Report:
     """What became of the notificaties, as it goes and at the end."""
 
     def __init__(self, total: int | None, *, ids: bool, json_: bool) -> None:
+        from nrc.cli.progress import progress_bar
+
         self.accepted = 0
         self.failures: list[Outcome] = []
         self._wants_ids = ids
@@ -175,17 +177,8 @@ class _Report:
         self._last_id = ""
         self._started = 0.0
         self._on_terminal = sys.stderr.isatty()
-        self.progress = Progress(
-            TextColumn("publishing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            console=Console(stderr=True),
-            # Ids that appear on the same terminal would tear the bar apart.
-            disable=not self._on_terminal or (ids and sys.stdout.isatty()),
-            transient=True,
-            redirect_stdout=False,
-        )
+        # Ids that appear on the same terminal would tear the bar apart.
+        self.progress = progress_bar(shown=self._on_terminal and not (ids and sys.stdout.isatty()))
         self._task = self.progress.add_task("", total=total)
 
     def start(self) -> None:
@@ -217,7 +210,7 @@ class _Report:
         if self.failed <= SHOWN_FAILURES:
             line = f"{outcome.where}: {printable(outcome.problem)}"
             if self._on_terminal:
-                self.progress.console.print(Text(line))
+                self.progress.console.print(line, markup=False, highlight=False, emoji=False)
             else:
                 note(line)
 
@@ -248,10 +241,3 @@ class _Report:
         else:
             told = f"{self.accepted} of {self.done} accepted in {seconds:.2f} s ({rate:.0f}/s)"
             click.echo(told, err=self._wants_ids)
-
-
-class _Rate(ProgressColumn):
-    """Notificaties per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")

@@ -7,14 +7,16 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import orjson
 
 from nrc.cli.notificaties import Item, Items
 from nrc.exits import GatewayUnreachable
 from schemas.errors import NrcError
+
+if TYPE_CHECKING:
+    import aiohttp
 
 ANSWER_TIMEOUT = 30.0  # seconds
 LONGEST_PAUSE = 60.0  # seconds, whatever Retry-After says
@@ -81,6 +83,8 @@ class Sender:
 
     async def _post(self, item: Item) -> tuple[Outcome, float | None]:
         """(what came of it, seconds after which to try again; None when it is final)."""
+        import aiohttp
+
         headers = {"Authorization": self._authorization(), "Content-Type": "application/json"}
         try:
             async with self._session.post(

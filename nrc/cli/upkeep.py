@@ -8,6 +8,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import urlsplit
 
 import click
 import orjson
@@ -94,8 +96,6 @@ class _NotReady(NrcError):
 
 
 async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
-    import aiohttp
-
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT):
             return _Part(name, Exit.OK, await ask())
@@ -103,22 +103,38 @@ async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
         return _Part(name, Exit.FAILED, str(error))
     except TimeoutError:
         return _Part(name, Exit.NOT_REACHABLE, f"no answer within {HEALTH_TIMEOUT:g} s")
-    except (NrcError, aiohttp.ClientError) as error:
-        return _Part(name, Exit.NOT_REACHABLE, str(error))
+    except (NrcError, OSError, HTTPException, ValueError) as error:
+        return _Part(name, Exit.NOT_REACHABLE, str(error).strip() or type(error).__name__)
 
 
 async def _process(root: str) -> str:
-    import aiohttp
-
-    async with aiohttp.ClientSession() as session, session.get(f"{root}/health/ready") as answer:
-        text = await answer.read()
-    if answer.status == 200:
+    status, body = await asyncio.to_thread(_get, f"{root}/health/ready")
+    if status == 200:
         return root
     try:
-        lines = orjson.loads(text)["notReady"]
+        lines = orjson.loads(body)["notReady"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         lines = []
-    raise _NotReady("; ".join(map(str, lines)) or f"{root}/health/ready answered {answer.status}")
+    raise _NotReady("; ".join(map(str, lines)) or f"{root}/health/ready answered {status}")
+
+
+def _get(url: str) -> tuple[int, bytes]:
+    """The status and the body; each step takes HEALTH_TIMEOUT at most.
+
+    With the standard library: to load aiohttp took a fifth of this command's time. Raises OSError,
+    HTTPException, and ValueError for what is no URL.
+    """
+    to = urlsplit(url)
+    if to.scheme not in ("http", "https") or not to.hostname:
+        raise ValueError(f"{url} is no http or https URL")
+    kind = HTTPSConnection if to.scheme == "https" else HTTPConnection
+    connection = kind(to.hostname, to.port, timeout=HEALTH_TIMEOUT)
+    try:
+        connection.request("GET", to.path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
 
 
 async def _broker(settings: Settings) -> str:

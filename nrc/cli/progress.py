@@ -1,0 +1,28 @@
+"""The bar that shows how far `nrc publish` is. Loaded only when something is published."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+
+def progress_bar(*, shown: bool) -> Progress:
+    """A bar on standard error, of which nothing is left at the end."""
+    return Progress(
+        TextColumn("publishing"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        console=Console(stderr=True),
+        disable=not shown,
+        transient=True,
+        redirect_stdout=False,
+    )
+
+
+class _Rate(ProgressColumn):
+    """Notificaties per second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.finished_speed or task.speed or 0:,.0f}/s")
