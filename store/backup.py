@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from schemas.errors import RegistryError, UsageError
+from schemas.errors import RegistryError
 from store.durable import sync_folder
 from store.sqlite_file import registry_error
 
@@ -16,10 +16,8 @@ from store.sqlite_file import registry_error
 def copy_registry(file: Path, copy: Path) -> None:
     """`copy`, which must not be there, holds what was last committed in `file`; on disk, for its owner only.
 
-    Raises UsageError when there is no registry, RegistryError.
+    Raises RegistryError.
     """
-    if not file.is_file():
-        raise UsageError(f"there is no registry {file}: set NRC_STATE_DIR or NRC_DATABASE_URL")
     try:
         descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

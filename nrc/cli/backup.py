@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from nrc.cli import audit
-from nrc.cli.reaching import carry_out
+from nrc.cli.reaching import carry_out, there_is_a_registry
 from nrc.cli.settings import known_settings, shown
 from nrc.cli.showing import moment, note
 from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
@@ -68,6 +68,7 @@ def restore(folder: Path) -> None:
 
 
 async def _backup(settings: Settings, folder: Path) -> dict[str, Any]:
+    there_is_a_registry(settings)
     with _new_folder(folder):
         # First the registry: of a key that is made meanwhile the copy of the keys then has one too many.
         copy_registry(settings.registry_file, folder / REGISTRY)
