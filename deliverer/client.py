@@ -35,7 +35,7 @@ from aiohttp import (
 )
 from yarl import URL
 
-from deliverer.connector import Connector, UsedConnectionBroke, new_connection
+from deliverer.connector import AnsweredUnasked, Connector, UsedConnectionBroke, new_connection
 from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
 from router.history import HOPS
 from runtime.open_files import is_shortage
@@ -309,6 +309,8 @@ def _detail(error: Exception) -> str:
             # The event loop's own words for it repeat the address; those of a lookup have numbers below zero.
             reason = os.strerror(number) if number > 0 else str(error.os_error)
             text = f"{error.host}:{error.port}: {reason}"
+        case AnsweredUnasked():
+            text = "sent an answer, or closed, before it was asked anything"
         case aiohttp.ServerDisconnectedError():
             text = "closed before a status"
         case aiohttp.ClientResponseError():

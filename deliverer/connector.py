@@ -44,6 +44,10 @@ class UsedConnectionBroke(ServerDisconnectedError):
     """
 
 
+class AnsweredUnasked(ServerDisconnectedError):
+    """Bytes came on a new connection, or its end, before it had a request."""
+
+
 class Connector(TCPConnector):
     """Connects to what the policy lets through. How many requests run at once is the caller's to bound."""
 
@@ -69,6 +73,8 @@ class Connector(TCPConnector):
             if not protocol.was_used:
                 key = req.connection_key
                 protocol.on_unasked = functools.partial(self._be_wary, key)
+                if self._is_wary(key):
+                    await self._stay_silent(connection)
                 return connection
             try:
                 # What came for it meanwhile, an end or bytes, is read before it is relied on: the loop does
@@ -81,6 +87,19 @@ class Connector(TCPConnector):
             if protocol.is_connected() and not protocol.should_close and not protocol.is_too_old:
                 return connection
             connection.close()
+
+    async def _stay_silent(self, connection: Connection) -> None:
+        """Return when a new connection had no bytes for a moment. Raises AnsweredUnasked.
+
+        A server that answers at once, whoever connects, can't be told from one that answers a request.
+        """
+        try:
+            await asyncio.sleep(SETTLING)
+            if not cast(_Answers, connection.protocol).is_connected():
+                raise AnsweredUnasked
+        except BaseException:
+            connection.close()
+            raise
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
         if new_connection.get() or self._is_wary(key) or not self._is_proven(key):

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -425,6 +425,32 @@ async def test_every_request_reaches_a_server_that_answers_unasked(
         found = await asyncio.gather(*(post(client, callback.url()) for _ in range(4)))
         assert found == [Response(204)] * 4
     assert len(callback.received) == 40
+
+
+async def test_an_answer_that_comes_before_a_request_is_none(
+    client: CallbackClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one can't be told from the answer. That comes too, and from then on they can."""
+    monkeypatch.setattr(connector, "SETTLING", SETTLING)
+    heard = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        writer.write(STALE)
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            heard += 1
+            writer.write(b"HTTP/1.1 500 Status\r\nContent-Length: 0\r\n\r\n")
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await post(client, url)
+        await eventually(lambda: heard == 1)
+        await asyncio.sleep(SETTLING)
+        assert {await kind_of(client, url) for _ in range(3)} == {FailureClass.CONNECTION_ERROR}
+    assert heard == 1
 
 
 async def test_a_server_that_stays_silent_is_proven(
