@@ -10,6 +10,7 @@ import click
 
 from nrc.cli.failing import Commands
 from nrc.cli.lazy import LazyCommand
+from nrc.cli.streams import open_standard_streams
 
 __all__ = ["main"]
 
@@ -35,6 +36,7 @@ def main() -> None:
 
     Settings are NRC_… environment variables or lines in .env; `nrc settings` shows them.
     """
+    open_standard_streams()
 
 
 # By module: each command with the first sentence of its help, which `nrc --help` shows without loading it.

@@ -22,4 +22,4 @@ def ask(question: str, *, otherwise: str) -> None:
 
 def at_terminal() -> bool:
     """Whether somebody can be asked."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    return sys.stdin.isatty()

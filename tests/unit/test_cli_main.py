@@ -145,6 +145,16 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_harm(tmp_path: Path, closed: str) -> None:
+    make_registry(tmp_path)
+    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = f"exec '{sys.executable}' -m nrc kanaal add zaken {closed}"
+    ran = subprocess.run(["/bin/sh", "-c", command], env=env, cwd=tmp_path, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "zaken" in nrc(tmp_path, "kanaal", "list").out
+
+
 def test_ctrl_c_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nrc.cli.processes.installed_version", interrupted)
     ran = nrc(tmp_path, "version")
