@@ -18,7 +18,7 @@ from router.history import History, write_headers
 from router.undeliverable import Undeliverable, look, look_in_queues
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement, State
-from schemas.errors import NrcError
+from schemas.errors import BrokerUnavailable, NrcError
 
 if TYPE_CHECKING:
     from store.registry import BetweenAttempts
@@ -71,8 +71,8 @@ class Found:
 async def find(settings: Settings, typed: str) -> list[Found]:
     """Every place where this notificatie is. typed: its id, or the first characters.
 
-    Raises UsageError when several begin so, and BrokerUnavailable. When the registry can't be read, only
-    the undeliverable ones, and a note.
+    Raises UsageError when several begin so, and BrokerUnavailable. When the registry can't be read, only the
+    undeliverable ones, and without RabbitMQ only those between attempts; each with a note.
     """
     abonnementen: Mapping[UUID, Abonnement] = {}
     waiting: tuple[BetweenAttempts, ...] = ()
@@ -86,10 +86,17 @@ async def find(settings: Settings, typed: str) -> list[Found]:
     def near(item: Undeliverable) -> bool:
         return item.message_id.startswith(typed)
 
-    async with opened_link(settings) as link:
-        assert link.connection is not None  # noqa: S101 - opened
-        queued = await look_in_queues(link.connection, abonnementen, wanted=near, tell=_tell_of_more)
-        ended = await look(link.connection, wanted=near, limit=sys.maxsize)
+    queued: list[Undeliverable] = []
+    ended: list[Undeliverable] = []
+    try:
+        async with opened_link(settings) as link:
+            assert link.connection is not None  # noqa: S101 - opened
+            queued = await look_in_queues(link.connection, abonnementen, wanted=near, tell=_tell_of_more)
+            ended = await look(link.connection, wanted=near, limit=sys.maxsize)
+    except BrokerUnavailable as error:
+        if not waiting:
+            raise
+        note(f"only what is between attempts was looked at: {error}")
     found = [
         *(Found(each, Place.UNDELIVERABLE) for each in ended),
         *(Found(each, Place.QUEUE) for each in queued),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -338,6 +340,37 @@ def test_abonnement_remove_asks_at_a_terminal(
     assert len(look(tmp_path).abonnementen) == 1
     assert nrc(tmp_path, "abonnement", "remove", str(kept.uuid), stdin=b"y\n").code == 0
     assert look(tmp_path).abonnementen == ()
+
+
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-"])
+def test_abonnement_remove_asks_nobody_who_is_not_there(tmp_path: Path, kept: Abonnement, stdin: str) -> None:
+    command = f"exec '{sys.executable}' -m nrc abonnement remove {kept.uuid} {stdin}"
+    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(
+        ["/bin/sh", "-c", command], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--yes removes them for good" in ran.stderr
+    assert len(look(tmp_path).abonnementen) == 1
+
+
+def test_what_is_between_attempts_is_known_without_rabbitmq(tmp_path: Path, kept: Abonnement) -> None:
+    due = time.time() + 600
+
+    async def work() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.note_between_attempts([BetweenAttempts("een-id", kept.uuid, 2, due)])
+
+    asyncio.run(work())
+    (listed,) = nrc(tmp_path, "abonnement", "list", "--json").json()
+    assert (listed["waiting"], listed["retrying"]) == (None, 1)
+    shown = nrc(tmp_path, "undeliverable", "show", "een-id", "--json")
+    assert "only what is between attempts was looked at: no RabbitMQ" in shown.err
+    (found,) = shown.json()
+    assert (found["id"], found["abonnement"], found["attempts"]) == ("een-id", str(kept.uuid), 2)
+    assert (found["where"], found["state"]) == ("between attempts", "suspended")
+    unknown = nrc(tmp_path, "undeliverable", "show", "ander-id")
+    assert (unknown.code, unknown.out) == (3, ""), "it may be in RabbitMQ"
 
 
 @pytest.mark.parametrize("command", ["show", "remove", "resume", "suspend", "probe"])
