@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.answers import json_answer
+from gateway.answers import json_answer, json_list
 from gateway.callback_check import callback_faults
 from gateway.checks import group_faults, parse, scheme_faults
 from gateway.own_address import own_address_faults
@@ -46,7 +46,7 @@ async def list_abonnementen(request: web.Request) -> web.Response:
     read_query(request)
     await gateway.catalogue.refresh()
     collection = gateway.url(request, "abonnement")
-    return json_answer([as_json(one, collection) for one in gateway.catalogue.abonnementen.values()])
+    return json_list(as_json(one, collection) for one in gateway.catalogue.every_abonnement())
 
 
 async def read_abonnement(request: web.Request) -> web.Response:

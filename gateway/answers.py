@@ -1,8 +1,9 @@
-"""The one shape of an answer that is no problem: JSON, and the version header that every answer carries."""
+"""The shape of an answer that is no problem: JSON, and the version header that every answer carries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -11,9 +12,45 @@ from aiohttp import web
 API_VERSION = "1.0.1"
 VERSION_HEADER = "API-version"
 JSON = "application/json"
+PIECE = 32 * 1024  # bytes of a list that are made at once, or a few more
 
 
 def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """`content` as JSON; bytes go out as they are."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     return web.Response(body=body, status=status, headers={"Content-Type": JSON, **(headers or {})})
+
+
+def json_list(items: Iterable[Any]) -> web.Response:
+    """A list as JSON. Of a large one a piece is made when the client has taken those before it.
+
+    So a client that does not read costs a piece, and a long list holds up nobody. `items` is walked for as
+    long as that takes.
+    """
+    pieces = _pieces(items)
+    first = next(pieces)
+    if (second := next(pieces, None)) is None:
+        return json_answer(first)
+
+    async def rest() -> AsyncIterator[bytes]:
+        yield first
+        yield second
+        for piece in pieces:
+            yield piece
+            await asyncio.sleep(0)
+
+    return web.Response(body=rest(), headers={"Content-Type": JSON})
+
+
+def _pieces(items: Iterable[Any]) -> Iterator[bytes]:
+    """The JSON text of a list in pieces, of one item at least: one piece when it is small."""
+    text = bytearray(b"[")
+    for number, item in enumerate(items):
+        if len(text) >= PIECE:
+            yield bytes(text)
+            text.clear()
+        if number:
+            text += b","
+        text += orjson.dumps(item)
+    text += b"]"
+    yield bytes(text)

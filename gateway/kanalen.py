@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.answers import json_answer
+from gateway.answers import json_answer, json_list
 from gateway.callback_check import documentation_faults
 from gateway.checks import new_naam_faults, parse, same_naam_faults, taken
 from gateway.requests import must_accept_json, read_body, read_query
@@ -33,9 +33,9 @@ async def list_kanalen(request: web.Request) -> web.Response:
     await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
     naam = read_query(request, known=("naam",)).get("naam", "")
     await gateway.catalogue.refresh()
-    found = [kanaal for kanaal in gateway.catalogue.kanalen.values() if naam in ("", kanaal.naam)]
     collection = gateway.url(request, "kanaal")
-    return json_answer([as_json(kanaal, collection) for kanaal in found])
+    every = gateway.catalogue.every_kanaal()
+    return json_list(as_json(kanaal, collection) for kanaal in every if naam in ("", kanaal.naam))
 
 
 async def read_kanaal(request: web.Request) -> web.Response:

@@ -12,6 +12,7 @@ import os
 import socket
 import termios
 from array import array
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -20,10 +21,12 @@ from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
+from gateway.held import SMALL
 from gateway.problems import answer_for
-from gateway.requests import root_is_https, root_url
+from gateway.requests import root_is_https, root_url, who_asks
 from gateway.state import Gateway
 from runtime.listening import BACKLOG, start_listening
+from runtime.log import logger
 from runtime.response_headers import make_safe
 from runtime.settings import env_name
 from schemas.errors import APIException, ParseError
@@ -33,18 +36,22 @@ LIMITS: dict[str, Any] = {
     "max_line_size": 8190,  # bytes of a request line
     "max_field_size": 24 * 1024,  # bytes of a header: room for a JWT of 16 KiB
     "max_headers": 100,
+    "read_bufsize": 16 * 1024,  # bytes of a body that wait to be read; at twice as many no more are read
     "lingering_time": 5.0,  # seconds in which the rest of a refused body is read and dropped
     "auto_decompress": False,  # compressed bodies are refused, so none can explode
     "access_log": None,  # the handlers log what matters, by notificatie
 }
 MAX_HEAD = 64 * 1024  # bytes of a request line and all headers together
-ANSWER_TIMEOUT = 60.0  # seconds in which a client must take an answer off the wire
+RECEIVED_AT_ONCE = 32 * 1024  # bytes; the kernel takes twice as many for its own account
+ANSWER_TIMEOUT = 30.0  # seconds in which a client must take an answer, or more of a long one, off the wire
+
+log = logger(__name__)
 
 
 class Protocol(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_gateway", "_head", "_heard", "_heard_at")
+    __slots__ = ("_answering", "_gateway", "_head", "_heard", "_heard_at", "_patience")
 
     def __init__(self, server: web.Server, gateway: Gateway) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **LIMITS)
@@ -52,13 +59,19 @@ class Protocol(web.RequestHandler):
         self._heard = False
         self._heard_at = self._loop.time()
         self._head = 0
+        self._answering: web.BaseRequest | None = None
+        self._patience: asyncio.Timeout | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101 - the line before has set it
+        self.transport.set_write_buffer_limits(high=SMALL)
         self._gateway.connections.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._gateway.connections.remove(self)
+        self._drop_bodies()
+        self._gateway.held.forget(self)
         super().connection_lost(exc)
 
     @property
@@ -69,6 +82,51 @@ class Protocol(web.RequestHandler):
     def cut(self) -> None:
         """Close it, and whatever was coming in on it."""
         self.force_close()
+
+    def _bodies(self) -> list[StreamReader]:
+        """The bodies that are coming in, or wait to be read."""
+        bodies = [payload for _, payload in self._messages if payload is not EMPTY_PAYLOAD]
+        if (current := self._current_request or self._answering) is not None:
+            bodies.append(current.content)
+        return bodies
+
+    def _drop_bodies(self) -> None:
+        """Let go of what has come of them: whoever still has the request may wait for seconds."""
+        for body in self._bodies():
+            # Whoever waits for more of one, or has got a fault from it, has left nothing in it.
+            with suppress(Exception):
+                body.read_nowait()
+
+    def held(self) -> int:
+        """The bytes that are held for this client: of bodies that wait to be read, of answers not taken."""
+        answers = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return answers + sum(getattr(body, "_size", 0) for body in self._bodies())
+
+    def who(self) -> dict[str, str]:
+        """What a log line says of it: its request, else where it comes from."""
+        request = self._current_request or self._answering
+        if request is not None:
+            return who_asks(request)
+        peer = self.peername
+        return {"remote": str(peer[0])} if peer else {}
+
+    def cut_off(self) -> None:
+        """Close it at once, with what is held for it."""
+        if self.transport is not None:
+            self.transport.abort()
+        self._drop_bodies()
+
+    def pause_writing(self) -> None:
+        """As the library; the client takes less than it is given."""
+        super().pause_writing()
+        self._gateway.held.moved(self)
+
+    def resume_writing(self) -> None:
+        """As the library; the client has taken something, and gets time for what follows."""
+        super().resume_writing()
+        self._gateway.held.moved(self)
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(self._loop.time() + ANSWER_TIMEOUT)
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -85,6 +143,8 @@ class Protocol(web.RequestHandler):
             if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
                 # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
                 self._messages[at] = _unreadable("not HTTP/1")
+        if data:  # else it is the library, which looks again at what had come
+            self._gateway.held.moved(self)
 
     @property
     def under_way(self) -> bool:
@@ -147,14 +207,17 @@ class Protocol(web.RequestHandler):
             resp = self._problem(request, resp)
         if self._gateway.stopping:
             resp.force_close()
+        self._answering = request
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
+            async with asyncio.timeout(ANSWER_TIMEOUT) as self._patience:
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
             # Whoever does not read what was asked for keeps its place no longer.
-            if self.transport is not None:
-                self.transport.abort()
+            log.warning("answer not read: connection cut", within_s=ANSWER_TIMEOUT, **who_asks(request))
+            self.cut_off()
             return resp, True
+        finally:
+            self._patience = self._answering = None
 
     def _problem(self, request: web.BaseRequest, error: BaseException) -> web.Response:
         answer = answer_for(error, request, root=root_url(request, self._gateway.settings))
@@ -177,6 +240,8 @@ async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | 
 
     if sock is None:
         sock = start_listening(gateway.settings.gateway_listen, name=env_name("gateway_listen"))
+    # Connections have it from the socket that they came in on; by itself one read may bring much more.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AT_ONCE)
     return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
 
 

@@ -11,6 +11,7 @@ from deliverer.client import CallbackClient
 from gateway.admission import Changes, Publishes
 from gateway.aside import Aside
 from gateway.connections import Connections, most_connections
+from gateway.held import MOST, Held
 from gateway.latest import Latest
 from gateway.repairs import Repairs
 from gateway.requests import root_url
@@ -49,6 +50,7 @@ class Gateway:
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
     connections: Connections = field(init=False)
+    held: Held = field(init=False)
     aside: Aside = field(init=False, default_factory=Aside)
     stopping: bool = False
 
@@ -59,6 +61,7 @@ class Gateway:
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )
+        self.held = Held(max(MOST, 4 * self.settings.max_body))
         self.connections = Connections(most_connections(self.settings.gateway_max_connections))
 
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:

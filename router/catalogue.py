@@ -32,6 +32,8 @@ class Catalogue:
         self._kanaal_names: dict[UUID, str] = {}
         self._abonnementen: dict[UUID, Abonnement] = {}
         self._applications: dict[str, Application] = {}
+        self._every_kanaal: tuple[Kanaal, ...] | None = None
+        self._every_abonnement: tuple[Abonnement, ...] | None = None
         self._listeners: list[Callable[[Changes], None]] = []
         self._looking: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -52,6 +54,18 @@ class Catalogue:
     def applications(self) -> Mapping[str, Application]:
         """By client_id."""
         return self._applications
+
+    def every_kanaal(self) -> tuple[Kanaal, ...]:
+        """All kanalen as they are now, for who walks them slowly: the same tuple until something changes."""
+        if self._every_kanaal is None:
+            self._every_kanaal = tuple(self._kanalen.values())
+        return self._every_kanaal
+
+    def every_abonnement(self) -> tuple[Abonnement, ...]:
+        """The same of abonnementen."""
+        if self._every_abonnement is None:
+            self._every_abonnement = tuple(self._abonnementen.values())
+        return self._every_abonnement
 
     def kanaal_by_uuid(self, uuid: UUID) -> Kanaal | None:
         """The kanaal with this UUID, or None."""
@@ -125,6 +139,8 @@ class Catalogue:
             self._abonnementen[abonnement.uuid] = abonnement
         for application in changes.applications:
             self._applications[application.client_id] = application
+        if changes.whole or changes.number != self.number:
+            self._every_kanaal = self._every_abonnement = None
         if changes.number != self.number:
             self.number = changes.number
             for listener in self._listeners:

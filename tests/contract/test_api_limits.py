@@ -323,7 +323,11 @@ async def test_a_header_is_bounded_as_a_whole(api: Api, connect: Callable[..., A
 
 
 async def test_answers_that_nobody_reads_hold_no_connection(
-    api: Api, connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    api: Api,
+    connect: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(protocol, "ANSWER_TIMEOUT", 0.2)
     document = (await api.get("/openapi.yaml")).body
@@ -342,6 +346,9 @@ async def test_answers_that_nobody_reads_hold_no_connection(
 
     await eventually(broken_off)
     assert len(document) * wanted > 10_000_000
+    told = caplog.text + "".join(capsys.readouterr())
+    assert "answer not read: connection cut" in told
+    assert "/api/v1/openapi.yaml" in told, "and who it was"
 
 
 # -- sizes

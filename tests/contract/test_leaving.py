@@ -13,6 +13,7 @@ from aiohttp import web
 import gateway.leaving
 import gateway.service
 from gateway.connections import Connections
+from gateway.held import Held
 from gateway.protocol import listen, stop_listening
 from tests.contract.api import free_socket
 from tests.contract.conftest import Stage
@@ -72,7 +73,9 @@ async def test_what_the_kernel_had_accepted_is_served_too(stage: Stage) -> None:
         return web.Response(text="served")
 
     settings = stage.settings.model_copy(update={"gateway_listen": ("127.0.0.1", 0)})
-    stopping: Any = SimpleNamespace(settings=settings, stopping=True, connections=Connections(10))
+    stopping: Any = SimpleNamespace(
+        settings=settings, stopping=True, connections=Connections(10), held=Held()
+    )
     server = web.Server(handler)
     listening = await listen(server, stopping, sock=None)
     address = listening.sockets[0].getsockname()
