@@ -56,7 +56,7 @@ async def read_abonnement(request: web.Request) -> web.Response:
     await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
     abonnement = await _existing(request, gateway)
     read_query(request)
-    return json_answer(as_json(abonnement, gateway.url(request, "abonnement")))
+    return await _answer(gateway, request, abonnement)
 
 
 async def create_abonnement(request: web.Request) -> web.Response:
@@ -68,13 +68,19 @@ async def create_abonnement(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked, _ = await gateway.aside(body, lambda: _parse(gateway, request, body))
+        asked, _ = await gateway.aside(len(body), lambda: _parse(gateway, request, body))
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
-    marks = remarkable(abonnement, gateway.catalogue.abonnementen.values())
+    every, collection = [*gateway.catalogue.abonnementen.values()], gateway.url(request, "abonnement")
+
+    def look_back() -> tuple[dict[str, Any], web.Response]:
+        answer = as_json(abonnement, collection)
+        location = {"Location": answer["url"]}
+        return remarkable(abonnement, every), json_answer(answer, status=201, headers=location)
+
+    marks, response = await gateway.aside(_size(abonnement), look_back)
     log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id, **marks)
-    answer = as_json(abonnement, gateway.url(request, "abonnement"))
-    return json_answer(answer, status=201, headers={"Location": answer["url"]})
+    return response
 
 
 async def update_abonnement(request: web.Request) -> web.Response:
@@ -91,13 +97,15 @@ async def update_abonnement(request: web.Request) -> web.Response:
     read_query(request)
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
-        asked, named = await gateway.aside(body, lambda: _parse(gateway, request, body, stored=abonnement))
+        asked, named = await gateway.aside(
+            len(body) + _size(abonnement), lambda: _parse(gateway, request, body, stored=abonnement)
+        )
         checked = named is None or _wants_check(abonnement, asked, named)
         if checked:
             await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         changed = await _replace(gateway, abonnement, asked, named=named, resume=checked)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
-    return json_answer(as_json(changed, gateway.url(request, "abonnement")))
+    return await _answer(gateway, request, changed)
 
 
 async def delete_abonnement(request: web.Request) -> web.Response:
@@ -123,15 +131,31 @@ async def delete_abonnement(request: web.Request) -> web.Response:
 def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str, Any]:
     """Facts for the log of what is accepted and is seldom meant: no kanalen, or the same as another's."""
     marks: dict[str, Any] = {} if abonnement.kanalen else {"kanalen": "none: nothing reaches it"}
-    wanted = (abonnement.callback_url, _groups_as_set(abonnement))
+    shape = _shape(abonnement)
     for other in every:
-        if other.uuid != abonnement.uuid and (other.callback_url, _groups_as_set(other)) == wanted:
+        beside = other.uuid != abonnement.uuid and other.callback_url == abonnement.callback_url
+        if beside and _shape(other) == shape and _groups_as_set(other) == _groups_as_set(abonnement):
             return {**marks, "same_as": str(other.uuid)}
     return marks
 
 
+def _shape(abonnement: Abonnement) -> set[tuple[str, int]]:
+    """What differs, and is quickly compared, between most that are not the same."""
+    return {(group.naam, len(group.filters)) for group in abonnement.kanalen}
+
+
 def _groups_as_set(abonnement: Abonnement) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
     return frozenset((group.naam, frozenset(group.filters)) for group in abonnement.kanalen)
+
+
+def _size(abonnement: Abonnement) -> int:
+    """Bytes of its JSON, about."""
+    return sum(50 + 20 * len(group.filters) for group in abonnement.kanalen)
+
+
+async def _answer(gateway: Gateway, request: web.Request, abonnement: Abonnement) -> web.Response:
+    collection = gateway.url(request, "abonnement")
+    return await gateway.aside(_size(abonnement), lambda: json_answer(as_json(abonnement, collection)))
 
 
 def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:

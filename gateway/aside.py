@@ -22,12 +22,12 @@ class Aside:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
 
-    async def __call__(self, body: bytes, work: Callable[[], R]) -> R:
-        """The result of `work`, which reads this body: called here for a small one, else in the thread.
+    async def __call__(self, size: int, work: Callable[[], R]) -> R:
+        """The result of `work`, on so many bytes of JSON: called here for a few, else in the thread.
 
         `work` must keep nothing of what it read but its result: that is many times as large as the body.
         """
-        if len(body) <= LARGE:
+        if size <= LARGE:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._thread, _uncollected, work)
 

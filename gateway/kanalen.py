@@ -57,7 +57,7 @@ async def create_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked = await gateway.aside(body, lambda: _parse_new(body, gateway.catalogue.kanalen))
+        asked = await gateway.aside(len(body), lambda: _parse_new(body, gateway.catalogue.kanalen))
         await _check_documentation(gateway, asked.documentatie_link)
         kanaal = await _add(gateway, asked, client_id=client.client_id)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
@@ -75,7 +75,7 @@ async def update_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         partial = request.method == "PATCH"
-        asked = await gateway.aside(body, lambda: _parse_change(body, kanaal, partial=partial))
+        asked = await gateway.aside(len(body), lambda: _parse_change(body, kanaal, partial=partial))
         link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
         filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
         await _check_documentation(gateway, link or "")

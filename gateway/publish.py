@@ -5,6 +5,7 @@ No database, no lock, and nothing in between that is not on this screen.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from uuid import uuid4
@@ -18,6 +19,7 @@ from gateway.requests import announced_size, hops_of, must_accept_json, read_bod
 from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
 from router.publishing import ExchangeMissing
+from router.routing import with_a_slot
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
 from schemas.errors import InvalidParam, LoopDetected, ValidationError
@@ -83,13 +85,14 @@ async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaa
         if notificatie is not None:
             kanaal = kanalen.get(notificatie.kanaal)
             if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
-                return (kanaal, notificatie), [], []
+                kept = with_a_slot(kanaal, notificatie.kenmerken)
+                return (kanaal, replace(notificatie, kenmerken=kept)), [], []
         return None, faults, message_faults(data, kanalen)
 
-    sound, faults, of_kanaal = await gateway.aside(body, look)
+    sound, faults, of_kanaal = await gateway.aside(len(body), look)
     if sound is None and (of_kanaal or not faults):
         await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
-        sound, faults, of_kanaal = await gateway.aside(body, look)
+        sound, faults, of_kanaal = await gateway.aside(len(body), look)
     if sound is None:
         raise ValidationError(faults + of_kanaal)
     return sound

@@ -45,6 +45,11 @@ def route(
     )
 
 
+def with_a_slot(kanaal: Kanaal, kenmerken: Mapping[str, str]) -> dict[str, str]:
+    """Those of a notificatie's kenmerken that `route` looks at; there may be 80,000 others."""
+    return {name: value for name, value in kenmerken.items() if normalise(name) in kanaal.slots}
+
+
 def routing_key(resource: str, actie: str, slots: tuple[str, ...], values: Mapping[str, str]) -> str:
     """The routing key; `values` by normalised name. At most 229 bytes, whatever the input."""
     words = [_plain_or_word(resource), _plain_or_word(actie)]

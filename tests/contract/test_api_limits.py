@@ -132,8 +132,8 @@ async def test_a_kanaal_that_is_removed_while_a_large_body_is_read(
     async with with_kanaal(stage) as (api, naam):
         (kanaal,) = (await api.get(f"/kanaal?naam={naam}")).json
 
-        async def read_then_removed(self: Aside, body: bytes, work: Callable[[], Any]) -> Any:
-            found = await read(self, body, work)
+        async def read_then_removed(self: Aside, size: int, work: Callable[[], Any]) -> Any:
+            found = await read(self, size, work)
             assert await stage.registry.remove_kanaal(UUID(kanaal["url"].rpartition("/")[2]))
             assert (await api.get(f"/kanaal?naam={naam}")).json == []
             return found
