@@ -18,11 +18,13 @@ from yarl import URL
 from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient, Failure, Response
 from deliverer.decide import (
+    TOO_MANY,
     Decision,
     PutOff,
     Retry,
     Suspend,
     Undeliverable,
+    asked_wait,
     classify,
     decide,
     next_rung,
@@ -40,6 +42,7 @@ from schemas.errors import ParseError, RegistryError
 from schemas.jsontext import read_json
 
 REPORT_INTERVAL = 30.0  # seconds
+PAUSE = 1.0  # seconds after a 429 that names no time
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy, and nothing is dropped
 
 log = logger(__name__)
@@ -174,6 +177,9 @@ class Deliverer:
             return False
         self.counts[str(failure.kind)] += 1
         self._notes.failed(abonnement.uuid, failure)
+        if failure.status == TOO_MANY:
+            asked = asked_wait(answer, now=datetime.now(UTC))
+            self._slow_start.narrow(abonnement.uuid, pause=asked or PAUSE)
         facts = {**facts_of(delivery, milliseconds), **why_of(failure)}
         if await self._withheld(delivery, abonnement, failure, decision):
             # Back in its queue with no attempt counted, and kept there.

@@ -1,6 +1,8 @@
-"""Slow start: an abonnement that was held begins with one request at a time, and doubles with each success.
+"""How many requests of one abonnement may be under way, where that must be fewer than there is room for.
 
-Its callback was down a moment ago, and thousands may wait for it. All else passes at once.
+Slow start: one that was held begins with one at a time, and doubles with each success. Its callback was down
+a moment ago, and thousands may wait for it. One whose callback asks for less (429) pauses, goes on with half
+as many, and gets one more with each success. All else passes at once.
 """
 
 from __future__ import annotations
@@ -10,14 +12,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from uuid import UUID
 
+LONGEST_PAUSE = 10.0  # seconds; those that wait are RabbitMQ's unacknowledged, which it allows for 30 minutes
+SHUT_MARGIN = 0.01  # seconds that a timer may be early
+
 
 @dataclass(slots=True)
 class Gate:
-    """What the messages of one abonnement go through, since it was released."""
+    """What the messages of one abonnement go through. shut_until: by the event loop's clock."""
 
     abonnement: UUID
     room: int = 1
     inside: int = 0
+    doubles: bool = True
+    shut_until: float = 0.0
     waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
 
@@ -31,6 +38,16 @@ class SlowStart:
     def begin(self, abonnement: UUID) -> None:
         """From now on one request at a time."""
         self._gates.setdefault(abonnement, Gate(abonnement))
+
+    def narrow(self, abonnement: UUID, *, pause: float) -> None:
+        """Let half as many through as now, and none for so many seconds (at most LONGEST_PAUSE)."""
+        pause = min(pause, LONGEST_PAUSE)
+        gate = self._gates.setdefault(abonnement, Gate(abonnement, room=self._full))
+        gate.room = max(1, gate.room // 2)
+        gate.doubles = False
+        loop = asyncio.get_running_loop()
+        gate.shut_until = max(gate.shut_until, loop.time() + pause)
+        loop.call_later(pause + SHUT_MARGIN, self._let_in, gate)
 
     def end(self, abonnement: UUID) -> None:
         """Let all through that wait: it is held again, changed or gone, and they see so for themselves."""
@@ -49,7 +66,7 @@ class SlowStart:
         gate = self._gates.get(abonnement)
         if gate is None:
             return None
-        if gate.inside < gate.room:
+        if _is_open(gate):
             gate.inside += 1
             return gate
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,12 +85,20 @@ class SlowStart:
             return  # there is none any more, or another, which it did not come through
         gate.inside -= 1
         if succeeded:
-            gate.room *= 2
+            gate.room += gate.room if gate.doubles else 1
         if gate.room >= self._full:
             self.end(gate.abonnement)
             return
-        while gate.inside < gate.room and gate.waiting:
+        self._let_in(gate)
+
+    def _let_in(self, gate: Gate) -> None:
+        """Whoever waits there and may go."""
+        while gate.waiting and _is_open(gate):
             place = gate.waiting.popleft()
             if not place.done():
                 place.set_result(None)
                 gate.inside += 1
+
+
+def _is_open(gate: Gate) -> bool:
+    return gate.inside < gate.room and asyncio.get_running_loop().time() >= gate.shut_until

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,18 @@ from router.publishing import Outgoing
 from schemas.abonnement import State
 from schemas.errors import RegistryError
 from store.sqlite import SqliteRegistry
-from tests.callback_server import CallbackServer, Script, close, hang, raw, reset, status, when
+from tests.callback_server import (
+    CallbackServer,
+    Received,
+    Script,
+    Wire,
+    close,
+    hang,
+    raw,
+    reset,
+    status,
+    when,
+)
 from tests.eventually import eventually
 from tests.integration.conftest import Running
 from tests.integration.delivering import Delivering, delivering, group
@@ -292,6 +304,31 @@ async def test_retry_after_never_makes_an_attempt_sooner(spine: Delivering) -> N
         await eventually(lambda: len(spine.callback.received) == 2)
     first, second = spine.callback.received
     assert 3 <= second.at - first.at <= 5
+
+
+async def test_a_callback_that_takes_a_few_at_a_time_gets_them_all(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, most would use up their attempts on its 429."""
+    monkeypatch.setattr("deliverer.deliver.PAUSE", 0.1)
+    moments: Counter[int] = Counter()
+    taken: set[str | None] = set()
+
+    async def a_few(wire: Wire, received: Received) -> bool:
+        moment = int(received.at / 0.2)
+        moments[moment] += 1
+        if moments[moment] > 5:
+            return await status(429)(wire, received)
+        taken.add(received.header("webhook-id"))
+        return await status(204)(wire, received)
+
+    spine.callback.script("/few", a_few)
+    await spine.subscribe("/few")
+    published = {await spine.publish() for _ in range(150)}
+    async with spine.deliverer(retry_schedule=",".join(["1"] * 10)):
+        await eventually(lambda: taken == published, within=60)
+    assert sum(moments.values()) < 3 * len(published), "refused less than twice each"
+    assert await spine.undeliverable() == []
 
 
 async def test_retry_after_costs_an_attempt(spine: Delivering) -> None:

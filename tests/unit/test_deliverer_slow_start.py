@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from deliverer.slow_start import Gate, SlowStart
+from tests.eventually import eventually
 
 ONE, OTHER = uuid4(), uuid4()
 
@@ -116,3 +117,33 @@ async def test_whoever_came_through_a_former_gate_makes_no_room_in_the_new_one()
     now.leave(succeeded=True)
     assert await now.come_in() == 3
     await now.close()
+
+
+async def test_one_that_is_narrowed_pauses_and_grows_by_one() -> None:
+    slow_start = SlowStart(8)
+    before = Crowd(slow_start, 3)
+    assert await before.come_in() == 3
+    slow_start.narrow(ONE, pause=0.05)
+    crowd = Crowd(slow_start, 100)
+    assert await crowd.come_in() == 0
+    await eventually(lambda: crowd.inside)
+    assert await crowd.come_in() == 4
+    before.leave(succeeded=True)
+    assert await crowd.come_in() == 4, "it came through before"
+    crowd.leave(succeeded=True)
+    assert await crowd.come_in() == 6  # one in its place, and one more
+    slow_start.narrow(ONE, pause=0.05)
+    slow_start.narrow(ONE, pause=0.05)
+    crowd.leave(succeeded=False)
+    assert await crowd.come_in() == 6
+    slow_start.end(ONE)
+    assert await crowd.come_in() == 100
+
+
+async def test_no_pause_is_longer_than_those_that_wait_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deliverer.slow_start.LONGEST_PAUSE", 0.02)
+    slow_start = SlowStart(8)
+    slow_start.narrow(ONE, pause=3600)
+    crowd = Crowd(slow_start, 2)
+    await eventually(lambda: crowd.inside)
+    await crowd.close()
