@@ -31,6 +31,7 @@ HEARTBEAT = 10  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep a process from stopping
 MAX_CHANNELS = 65535  # on a connection for which RabbitMQ sets no limit
+CHANNEL_TIMEOUT, CHANNEL_PAUSE = 3.0, 0.02  # seconds in which a channel is free, where all are in use
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
 STEADY = 5.0  # seconds; a session that ends sooner counts as a failure to connect
@@ -101,6 +102,18 @@ def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
 _last_numbers: WeakKeyDictionary[AbstractUnderlayConnection, int] = WeakKeyDictionary()
 
 
+async def _free_number(connection: AbstractUnderlayConnection) -> int:
+    """`_next_number`, waiting for a channel to be closed where RabbitMQ allows few of them."""
+    until = time.monotonic() + CHANNEL_TIMEOUT
+    while True:
+        try:
+            return _next_number(connection)
+        except ChannelInvalidStateError:
+            if time.monotonic() > until or connection.is_closed:
+                raise
+            await asyncio.sleep(CHANNEL_PAUSE)
+
+
 def _next_number(connection: AbstractUnderlayConnection) -> int:
     """The number for a new channel: in turn, so that one that was closed lately is not used again.
 
@@ -131,7 +144,7 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool = False
     if transport is None or transport.connection.is_closed:
         raise BrokerUnavailable("the connection to RabbitMQ was lost")
     channel = await transport.connection.channel(
-        channel_number=_next_number(transport.connection), publisher_confirms=confirms
+        channel_number=await _free_number(transport.connection), publisher_confirms=confirms
     )
     _write_until_closed(channel)
     return channel
@@ -141,7 +154,7 @@ class _Channel(aio_pika.Channel):
     async def _open(self) -> None:
         try:
             if (transport := self._connection.transport) is not None:
-                self._channel_number = _next_number(transport.connection)
+                self._channel_number = await _free_number(transport.connection)
             await super()._open()
             _write_until_closed(await self.get_underlay_channel())
         except ChannelInvalidStateError:

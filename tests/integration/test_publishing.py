@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from router import names
+from router.depth import depths
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
@@ -215,6 +216,20 @@ async def test_more_exchanges_than_rabbitmq_allows_channels(broker: Broker, vhos
             )
             assert Counter(chain.from_iterable(found)) == {None: 12 * 3 * 40}
             assert publisher.link.connection is connection
+    finally:
+        await broker.eval(f"application:set_env(rabbit, channel_max, {before}).")
+
+
+async def test_more_looks_at_once_than_rabbitmq_allows_channels(broker: Broker, vhost: str) -> None:
+    if broker.private is None:
+        pytest.skip("the limit can be set on a private node only")
+    before = await broker.eval("{ok, M} = application:get_env(rabbit, channel_max), M.")
+    await broker.eval("application:set_env(rabbit, channel_max, 4).")
+    try:
+        connection = await connect(vhost, name="test")
+        looks = await asyncio.gather(*(depths(connection, ["none"]) for _ in range(20)))
+        assert looks == [{"none": None}] * 20
+        await connection.close()
     finally:
         await broker.eval(f"application:set_env(rabbit, channel_max, {before}).")
 
