@@ -25,6 +25,8 @@ class Request:
     attempt: int
     number: int
     at: float
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Wire:
@@ -112,6 +114,17 @@ def some(*, every: int, then: list[Any], by: str = "number") -> Answer:
         requests += 1
         chosen = request.number if by == "number" else requests
         return await (odd if chosen % every == 0 else usual)(wire, request)
+
+    return answer
+
+
+@behaviour
+def first(*, then: list[Any]) -> Answer:
+    """For the first attempt of each notificatie [name, arguments]."""
+    odd, usual = named(*then), status()
+
+    async def answer(wire: Wire, request: Request) -> Done:
+        return await (odd if request.attempt == 1 else usual)(wire, request)
 
     return answer
 
@@ -208,6 +221,30 @@ def unasked(*, code: int, after: float = 0.01) -> Answer:
         await asyncio.sleep(after)
         await wire.send(_lines(code, {}, 0))
         return Done(delivered=True, keep=False)
+
+    return answer
+
+
+_OF_ONE_CONNECTION = frozenset({"host", "content-length", "connection", "authorization"})
+
+
+@behaviour
+def forward(*, port: int, authorization: str) -> Answer:
+    """Posted to the API on that port, with all headers of the delivery; answered as that was answered."""
+
+    async def answer(wire: Wire, request: Request) -> Done:
+        headers = {name: value for name, value in request.headers.items() if name not in _OF_ONE_CONNECTION}
+        headers |= {"host": f"127.0.0.1:{port}", "authorization": authorization, "connection": "close"}
+        head = [f"{name}: {value}" for name, value in headers.items()]
+        head += [f"content-length: {len(request.body)}", "", ""]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write("\r\n".join(["POST /api/v1/notificaties HTTP/1.1", *head]).encode() + request.body)
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        finally:
+            writer.close()
+        hops = dict(line.split(": ", 1) for line in lines if line.lower().startswith("nrc-hops: "))
+        return await status(code=int(lines[0].split(" ")[1]), headers=hops)(wire, request)
 
     return answer
 

@@ -24,7 +24,7 @@ from router.undeliverable import whose
 from runtime.amqp import connect
 from tests.broker import ErlangControl
 
-NOT_OURS_TO_COUNT = frozenset({names.REQUESTS})
+NOT_OURS_TO_COUNT = frozenset({names.REQUESTS, names.CANARY})
 """Queues whose messages are no notificaties."""
 USUAL_WATERMARK = 0.4
 
@@ -85,6 +85,33 @@ class Broker:
     async def clear_policy(self, name: str) -> None:
         """It is gone."""
         await self.control.eval(f'ok = rabbit_policy:delete(<<"/">>, <<"{name}">>, <<"chaos">>).')
+
+    @asynccontextmanager
+    async def no_more_queues(self) -> AsyncIterator[None]:
+        """RabbitMQ makes no queue any more, for as long as the context is open; it keeps those there are."""
+        await self.control.eval('ok = rabbit_vhost_limit:set(<<"/">>, [{<<"max-queues">>, 1}], <<"chaos">>).')
+        try:
+            yield
+        finally:
+            await self.control.eval('rabbit_vhost_limit:clear(<<"/">>, <<"chaos">>).')
+
+    @asynccontextmanager
+    async def queue_hangs(self, name: str) -> AsyncIterator[None]:
+        """Nothing comes out of this quorum queue, and nothing that goes into it is confirmed."""
+        process = f"'%2F_{name}'"
+        await self.control.eval(f"sys:suspend({process}).")
+        try:
+            yield
+        finally:
+            await self.control.eval(f"sys:resume({process}).")
+
+    async def replace_queue(self, name: str) -> int:
+        """Delete a queue, and make one of another type in its place; how many messages were ready in it."""
+        async with self.channel() as channel:
+            queue = await channel.get_queue(name, ensure=False)
+            deleted = await queue.delete(if_unused=False, if_empty=False)
+            await channel.declare_queue(name, durable=True)
+            return deleted.message_count or 0
 
     async def delete_queue(self, name: str) -> int:
         """Delete a queue by hand; how many messages were ready in it."""

@@ -76,7 +76,8 @@ class Consumer:
         head = (await wire.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         path = head[0].split(" ")[1]
         headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in head[1:] if line)
         }
         body = await wire.reader.readexactly(int(headers.get("content-length", "0")))
         request = Request(
@@ -85,6 +86,8 @@ class Consumer:
             attempt=int(headers.get("nrc-attempt", "0")),
             number=number_of(body),
             at=monotonic(),
+            headers=headers,
+            body=body,
         )
         self._under_way += 1
         delivered = False

@@ -39,6 +39,7 @@ class Scenario:
     make: another way to make its system, which scenarios with the same one share; it is called with `keep`.
     unfit: why it cannot run here, or "".
     parts: abonnementen that the certificate shows in rows of their own, each with what its callback does.
+    within: the longest delay that such a part may have, in seconds.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Scenario:
     make: Make | None = None
     unfit: Callable[[], str] = lambda: ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    within: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def needs_own_system(self) -> bool:
@@ -222,6 +224,7 @@ class Run:
         self.system.read_logs()
         made.problems += [*self.problems, *dead, *self.system.problems]
         self._check_publisher(made)
+        self._check_delays(made)
         seconds = time.monotonic() - began
         return Result(self.scenario, made, dict(self.publisher.outcomes), seconds, parts=self._parts)
 
@@ -231,6 +234,11 @@ class Run:
         if self.scenario.no_errors and self.publisher.errors:
             seen = Counter(what for _, what in self.publisher.errors)
             made.problems.append(f"a publisher saw errors: {dict(seen)}")
+
+    def _check_delays(self, made: Account) -> None:
+        for name, bound in self.scenario.within.items():
+            if (longest := self._parts[name].longest_delay) > bound:
+                made.problems.append(f"{name} waited for {longest:.1f} s; at most {bound:g} s")
 
     async def _account(self) -> Account:
         all_there = await self._settled()

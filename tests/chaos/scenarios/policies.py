@@ -9,14 +9,14 @@ from tests.chaos import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios.callbacks import short_schedule
 
-EMPTYING: Mapping[str, int] = {"message-ttl": 3000, "max-length": 10, "expires": 3000}
+EMPTYING: Mapping[str, int] = {"message-ttl": 3000, "max-length": 5, "expires": 3000}
 
 
 async def emptying_policy(run: Run) -> None:
     """While one abonnement is held, and some of another's are undeliverable."""
     broker = run.system.broker
     await run.consumer.behave(run.path("held"), "status", code=500)
-    refuse = {"every": 25, "then": ["status", {"code": 400}]}
+    refuse = {"every": 100, "then": ["status", {"code": 400}]}
     await run.consumer.behave(run.path("some-refused"), "some", **refuse)
     await run.more(2400)
     held, refused = await _waiting(run)
@@ -43,7 +43,7 @@ SCENARIOS = (
     Scenario(
         "policy for everything",
         "While one abonnement is held and some of another's notificaties are undeliverable, somebody sets a "
-        "policy on all queues that empties them: `message-ttl` and `expires` of 3 s, `max-length` of 10. It "
+        "policy on all queues that empties them: `message-ttl` and `expires` of 3 s, `max-length` of 5. It "
         "stands for 10 s.",
         emptying_policy,
         make=short_schedule,
@@ -56,7 +56,7 @@ SCENARIOS = (
         },
         parts={
             "held": "Answers 500 until the policy is gone.",
-            "some-refused": "Answers 400 to one in 25; afterwards `nrc undeliverable resend` sends these.",
+            "some-refused": "Answers 400 to one in 100; afterwards `nrc undeliverable resend` sends these.",
         },
     ),
 )
