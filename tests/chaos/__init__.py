@@ -1,6 +1,6 @@
 """The loss certificate: the product as real processes, faults under load, and an account of every message.
 
-    python -m tests.chaos                       # all of it, some 25 minutes
+    python -m tests.chaos                       # all of it, some 30 minutes
     python -m tests.chaos --short               # part of `make test`
     python -m tests.chaos --only "router"       # scenarios with that in their name; --keep leaves the logs
 

@@ -45,6 +45,22 @@ the part that one abonnement has in the row of the scenario above it.
 """
 
 
+COVERED = """\
+**What it excludes.** Where it holds, a notificatie that was answered with 201 is not lost when any
+process of NRC is killed, stopped or hangs, when RabbitMQ is killed, restarted or hangs, or one of three
+nodes is; when connections to RabbitMQ break or carry nothing; when a file cannot be written or a clock
+jumps; when abonnementen change meanwhile; when callbacks are away, wrong or slow; when something of ours
+in RabbitMQ is deleted, replaced, refused or under a policy of somebody else. Each as it is told under
+*What was done*, and no more than that.
+
+**What it does not cover.** A power cut or a crash of the host: a process that is killed leaves to the
+operating system what it wrote, and a host does not. A disk that is lost, or says that it has written what
+it has not. A network that splits a cluster of RabbitMQ; more than one of its nodes away at once. Two
+faults at the same moment, but for those that a scenario names. What a queue held that is deleted is gone,
+and counted as *apart*.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """Where and how the certificate was made."""
@@ -90,6 +106,7 @@ def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
         "Real processes, a real RabbitMQ, a publisher and a consumer that count; every fault under load. "
         "Made by `make chaos`; not written by hand.",
         verdict,
+        COVERED.strip(),
         "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in circumstances.facts().items())]),
         "## Scenarios",
         _table(results, whole),
