@@ -1,6 +1,6 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, walk.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.bodies import bodies
 from bench.memory import memory
 from bench.neighbour import neighbour
+from bench.refused import refused
 from bench.system import arrivals, consumer, publish, system
 from bench.walk import walking
 
@@ -87,7 +88,14 @@ QUOTED: dict[str, Callable[[argparse.Namespace], None]] = {
     "throughput": throughput,
     "filters": filters,
 }
-BENCHMARKS = {**QUOTED, "neighbour": neighbour, "memory": memory, "bodies": bodies, "walk": walking}
+BENCHMARKS = {
+    **QUOTED,
+    "neighbour": neighbour,
+    "memory": memory,
+    "bodies": bodies,
+    "refused": refused,
+    "walk": walking,
+}
 
 
 def main() -> None:
@@ -106,6 +114,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
     parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")
     parser.add_argument("--budget", type=int, default=256 * 1024**2, help="bodies: NRC_DELIVERER_MEMORY")
+    parser.add_argument("--connections", type=int, default=1000, help="refused: that send at once")
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
     options = parser.parse_args()

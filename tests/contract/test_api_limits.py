@@ -425,3 +425,34 @@ async def test_an_application_may_make_so_many_kanalen_and_abonnementen(stage: S
         assert (await api("DELETE", urls[0])).status == 204
         assert (await api("POST", "/abonnement", asked)).status == 201
         assert (await one.of("ander")("POST", "/abonnement", asked)).status == 201
+
+
+async def test_bodies_that_wait_are_bounded_for_all_together(
+    stage: Stage,
+    connect: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("gateway.state.MOST", 1)  # four times the largest body is more
+    size = 60_000
+
+    def change(client: str) -> bytes:
+        return unfinished(client, size=size).replace(b"/notificaties", b"/abonnement")
+
+    async with stage.gateway(max_body=64 * 1024) as api:
+        naam = a_naam()
+        assert (await api("POST", "/kanaal", {"naam": naam})).status == 201
+        for _ in range(admission.CHANGES // 2):  # all that one client may have; their bodies do not come
+            await connect(api, change("beide"))
+        waiting = [await connect(api, change("beide") + b"x" * (size - 1)) for _ in range(20)]
+
+        async def some_are_cut() -> bool:
+            return any([await line.is_closed() for line in waiting])
+
+        await eventually(some_are_cut)
+        assert not await waiting[-1].is_closed(), "not the one that moved last"
+        assert (await api.of("ander")("POST", "/abonnement", abonnement_of(naam))).status == 201
+    told = caplog.text + "".join(capsys.readouterr())
+    assert "too much is held for slow clients: cutting the slowest" in told
+    assert "client=beide" in told
