@@ -134,7 +134,7 @@ def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str,
     shape = _shape(abonnement)
     for other in every:
         beside = other.uuid != abonnement.uuid and other.callback_url == abonnement.callback_url
-        if beside and _shape(other) == shape and _groups_as_set(other) == _groups_as_set(abonnement):
+        if beside and _shape(other) == shape and other.wants() == abonnement.wants():
             return {**marks, "same_as": str(other.uuid)}
     return marks
 
@@ -142,10 +142,6 @@ def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str,
 def _shape(abonnement: Abonnement) -> set[tuple[str, int]]:
     """What differs, and is quickly compared, between most that are not the same."""
     return {(group.naam, len(group.filters)) for group in abonnement.kanalen}
-
-
-def _groups_as_set(abonnement: Abonnement) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
-    return frozenset((group.naam, frozenset(group.filters)) for group in abonnement.kanalen)
 
 
 def _size(abonnement: Abonnement) -> int:

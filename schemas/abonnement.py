@@ -88,3 +88,7 @@ class Abonnement:
     state_reason: str = ""
     hold: Hold | None = None
     change: int = 0
+
+    def wants(self) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
+        """Its kanalen and filters, in no order: equal in two that ask for the same."""
+        return frozenset((group.naam, frozenset(group.filters)) for group in self.kanalen)

@@ -35,7 +35,8 @@ def abonnement() -> None:
 def list_(client: str | None, wide: bool, json_: bool) -> None:
     """List the abonnementen: state, what waits for each, last error; --wide also the next probe.
 
-    WAITING: notificaties in its queue. RETRY: those between two attempts, which are not in it.
+    WAITING: notificaties in its queue. RETRY: those between two attempts, which are not in it. REMARK: no
+    kanalen, so that nothing reaches it; or the same callback and filters as another, so that all comes twice.
     """
     found = [
         each for each in carry_out(conditions(load_settings())) if client in (None, each.abonnement.client_id)
@@ -56,10 +57,11 @@ _COLUMNS = (
     Column("WAITING"),
     Column("RETRY"),
     Column("OLDEST"),
-    Column("LAST ERROR", least=10),
+    Column("LAST ERROR", least=8),
     Column("NEXT PROBE", wide=True),
     Column("KANALEN", wide=True),
-    Column("CALLBACK", least=10),
+    Column("REMARK", least=4),
+    Column("CALLBACK", least=8),
 )
 
 
@@ -81,6 +83,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
         each.last_error,
         each.next_probe,
         ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
+        each.remark,
         abonnement.callback_url,
     ]
 
@@ -106,6 +109,7 @@ def show(uuid: str, json_: bool) -> None:
         "retrying": _between_attempts(found),
         "last error": found.last_error,
         "next probe": found.next_probe,
+        "remark": found.remark,
     }
     for name, text in lines.items():
         if text:

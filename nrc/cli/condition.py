@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from nrc.cli import ids
 from nrc.cli.reaching import opened_link, opened_registry
 from nrc.cli.showing import age, moment, note
 from router import names
@@ -25,7 +27,7 @@ class Condition:
 
     waiting: notificaties that are ready in its queue; None when that is not there or can't be asked. oldest:
     when the first of these was accepted. retrying: those between two attempts, which are not in it; None when
-    there are none.
+    there are none. same_as: another with the same callback, kanalen and filters.
     """
 
     abonnement: Abonnement
@@ -33,6 +35,7 @@ class Condition:
     oldest: datetime | None = None
     last_failure: LastFailure | None = None
     retrying: Retrying | None = None
+    same_as: UUID | None = None
 
     @property
     def state(self) -> str:
@@ -61,6 +64,13 @@ class Condition:
             return ""
         return "with the next notificatie" if self.waiting == 0 else moment(hold.next_probe)
 
+    @property
+    def remark(self) -> str:
+        """What is seldom meant: no kanalen, or everything twice; "" when neither."""
+        if not self.abonnement.kanalen:
+            return "no kanalen"
+        return f"same as {ids.short(self.same_as)}" if self.same_as else ""
+
     def facts(self) -> dict[str, object]:
         """The same for scripts."""
         each, last = self.abonnement, self.last_failure
@@ -78,6 +88,7 @@ class Condition:
             "retrying": self.retrying.count if self.retrying else 0,
             "nextRetry": moment(self.retrying.next_due) if self.retrying else None,
             "lastError": {"at": moment(last.at), "detail": last.detail} if last else None,
+            "sameAs": str(self.same_as) if self.same_as else None,
             "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in each.kanalen],
         }
 
@@ -89,6 +100,7 @@ async def conditions(settings: Settings) -> list[Condition]:
         failures = await opened.registry.last_failures()
         retrying = await opened.registry.retrying()
     waiting, since = await _queues(settings, abonnementen)
+    same = _same(abonnementen)
     return [
         Condition(
             each,
@@ -96,9 +108,20 @@ async def conditions(settings: Settings) -> list[Condition]:
             oldest=since.get(each.uuid),
             last_failure=failures.get(each.uuid),
             retrying=retrying.get(each.uuid),
+            same_as=same.get(each.uuid),
         )
         for each in abonnementen
     ]
+
+
+def _same(abonnementen: Sequence[Abonnement]) -> dict[UUID, UUID]:
+    """For each that has its callback, kanalen and filters in common with others: one of these."""
+    alike: dict[object, list[UUID]] = defaultdict(list)
+    for each in abonnementen:
+        if each.kanalen:
+            alike[each.callback_url, each.wants()].append(each.uuid)
+    several = [uuids for uuids in alike.values() if len(uuids) > 1]
+    return {uuid: uuids[1] if uuid == uuids[0] else uuids[0] for uuids in several for uuid in uuids}
 
 
 async def _queues(

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from nrc.cli.lazy import LazyGroup
-from nrc.exits import exit_code
+from nrc.cli.streams import fault_of_output
+from nrc.exits import Exit, exit_code
 from schemas.errors import NrcError, SettingsError
 
 INTERRUPTED = 130
@@ -19,7 +20,7 @@ class Commands(LazyGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            return self._with_all_told(ctx)
         except SettingsError as error:
             _tell_of_settings(error)
             sys.exit(exit_code(error))
@@ -36,6 +37,16 @@ class Commands(LazyGroup):
                 click.echo(err=True)  # the shell's prompt does not go on the line of the question
                 sys.exit(INTERRUPTED)
             raise
+
+    def _with_all_told(self, ctx: click.Context) -> Any:
+        """What the command returns. Exit code 1 when its output could not be written, though it was done."""
+        result = super().invoke(ctx)
+        fault = fault_of_output()
+        if fault is None:
+            return result
+        if fault:
+            click.echo(f"nrc: standard output: {fault}", err=True)
+        sys.exit(Exit.FAILED)
 
 
 def _tell_of_settings(error: SettingsError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -49,6 +50,31 @@ def kept(tmp_path: Path) -> Abonnement:
             return await registry.add_abonnement(new)
 
     return asyncio.run(work())
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_what_output_that_goes_nowhere_does_not_stop(tmp_path: Path, kept: Abonnement, full: bool) -> None:
+    async def add() -> Abonnement:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.set_state(kept.uuid, State.ACTIVE, "")
+            return await registry.add_abonnement(replace(kept, uuid=uuid4(), state=State.ACTIVE))
+
+    other = asyncio.run(add())
+    ended, output = os.pipe()
+    os.close(ended)
+    if full:
+        os.close(output)
+        output = os.open("/dev/full", os.O_WRONLY)
+    command = [sys.executable, "-u", "-m", "nrc", "abonnement", "suspend", str(kept.uuid), str(other.uuid)]
+    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(
+        command, env=env, cwd=tmp_path, stdout=output, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(output)
+    assert ran.returncode == 1
+    assert {one.state for one in look(tmp_path).abonnementen} == {State.SUSPENDED}
+    notes = [line for line in ran.stderr.splitlines() if not line.startswith("saved; ")]
+    assert notes == (["nrc: standard output: No space left on device"] if full else [])
 
 
 # Kanalen
@@ -190,6 +216,34 @@ def test_no_kanalen(tmp_path: Path) -> None:
 # Abonnementen
 
 
+def test_abonnement_list_remarks_on_what_is_seldom_meant(tmp_path: Path, kept: Abonnement) -> None:
+    again = replace(kept, uuid=uuid4(), kanalen=kept.kanalen[::-1])
+    deaf = replace(kept, uuid=uuid4(), callback_url="http://127.0.0.1:10/", kanalen=())
+    elsewhere = replace(kept, uuid=uuid4(), callback_url="http://127.0.0.1:11/")
+
+    async def add() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            for one in (again, deaf, elsewhere):
+                await registry.add_abonnement(one)
+
+    asyncio.run(add())
+    lines = nrc(tmp_path, "abonnement", "list").out.splitlines()
+    remarks = {
+        line[:8]: line[lines[0].index("REMARK") : lines[0].index("CALLBACK")].strip() for line in lines[1:]
+    }
+    assert remarks == {
+        str(kept.uuid)[:8]: f"same as {str(again.uuid)[:8]}",
+        str(again.uuid)[:8]: f"same as {str(kept.uuid)[:8]}",
+        str(deaf.uuid)[:8]: "no kanalen",
+        str(elsewhere.uuid)[:8]: "",
+    }
+    assert "remark:      no kanalen\n" in nrc(tmp_path, "abonnement", "show", str(deaf.uuid)).out
+    (shown,) = (
+        one for one in nrc(tmp_path, "abonnement", "list", "--json").json() if one["uuid"] == str(again.uuid)
+    )
+    assert shown["sameAs"] == str(kept.uuid)
+
+
 def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
     short = nrc(tmp_path, "abonnement", "list").out
     assert [line.split() for line in short.splitlines()] == [
@@ -215,6 +269,7 @@ def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
         "retrying": 0,
         "nextRetry": None,
         "lastError": None,
+        "sameAs": None,
         "kanalen": [
             {"naam": "zaken", "filters": {"bronorganisatie": "051845623", "zaaktype": "*"}},
             {"naam": "zaken", "filters": {}},
