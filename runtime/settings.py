@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dotenv import dotenv_values
+from dotenv.parser import Binding, parse_stream
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +31,7 @@ from runtime.trust import fault_of
 from schemas.errors import SettingsError
 
 PREFIX = "NRC_"
+ENV_FILE = ".env"
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 MAX_RETRY_STEP = 7 * 24 * 3600
 
@@ -48,15 +49,20 @@ class _EnvFile(DotEnvSettingsSource):
     """The file `.env` as it is written: a `$` is no variable, it may stand in a password."""
 
     def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
-        values = dotenv_values(file_path, encoding="utf-8", interpolate=False)
-        return {name.lower(): value for name, value in values.items()}
+        return {each.key.lower(): each.value for each in _lines(file_path) if each.key is not None}
+
+
+def _lines(file: Path) -> list[Binding]:
+    """What stands in a `.env`, line by line. Editors of Windows put a mark before the first."""
+    with file.open(encoding="utf-8-sig") as stream:
+        return list(parse_stream(stream))
 
 
 class Settings(BaseSettings):
     """The settings of one process, read once at its start (`load_settings`)."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, str_strip_whitespace=True
+        env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, str_strip_whitespace=True
     )
 
     @classmethod
@@ -418,12 +424,29 @@ def env_name(field: str) -> str:
 def load_settings(**overrides: Any) -> Settings:
     """The settings from the environment and `.env`; overrides win. Raises SettingsError with every fault."""
     try:
-        return Settings(**overrides)
+        settings, faults = Settings(**overrides), []
     except (UnicodeDecodeError, OSError) as error:
         unreadable = "not UTF-8; save it as UTF-8" if isinstance(error, ValueError) else error.strerror
         raise SettingsError([f".env: {unreadable}", *_faults_without_file(overrides)]) from None
     except ValidationError as error:
-        raise SettingsError(_faults(error)) from None
+        settings, faults = None, _faults(error)
+    faults = [*_faults_of_lines(overrides.get("_env_file", ENV_FILE)), *faults]
+    if settings is None or faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def _faults_of_lines(name: str | None) -> list[str]:
+    """The lines of a `.env` that set nothing, though they were meant to. What stands there may be secret."""
+    if name is None or not Path(name).is_file():
+        return []
+    wrong = (each.original for each in _lines(Path(name)) if each.error)
+    numbers = (each.line + _blank_lines_before(each.string) for each in wrong)
+    return [f"{name}: line {number} is not NAME=value" for number in numbers]
+
+
+def _blank_lines_before(text: str) -> int:
+    return text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _faults_without_file(overrides: Mapping[str, Any]) -> list[str]:

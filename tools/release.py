@@ -23,7 +23,7 @@ def main() -> int:
     dry_run = parser.parse_args().dry_run
     version = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
     tag, file = f"v{version}", Path("dist") / f"nrc-{version}.cdx.json"
-    faults = list(_faults(version, tag))
+    faults, made = list(_faults(version, tag)), None
     try:
         made = bill(
             version=version, constraints=Path("constraints.txt"), made_at=_git("log", "-1", "--format=%cI")
@@ -32,12 +32,13 @@ def main() -> int:
         faults.append(str(error))
     if faults:
         print(*(f"no release: {fault}" for fault in faults), sep="\n", file=sys.stderr)
+    if made is None or (faults and not dry_run):
         return 1
     parts = len(made["components"])
     commit = _git("rev-parse", "--short", "HEAD")
     if dry_run:
         print(f"would write {file} ({parts} packages)\nwould tag {commit} as {tag}")
-        return 0
+        return 1 if faults else 0
     file.parent.mkdir(exist_ok=True)
     file.write_text(text(made))
     print(f"wrote {file} ({parts} packages)")

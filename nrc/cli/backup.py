@@ -64,6 +64,9 @@ def restore(folder: Path) -> None:
     about = carry_out(_restore(settings, folder))
     audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"])
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")
+    for name, then in about.get("settings", {}).items():
+        if then != (now := _as_shown(settings).get(name)):
+            note(f"a setting is another here: {name} was {then}, and is {now or 'not set'}")
     note(_NOT_IN_IT)
 
 
@@ -173,11 +176,14 @@ async def _read_back(settings: Settings, folder: Path) -> dict[str, int]:
 
 def _settings_without_secrets(settings: Settings) -> dict[str, str]:
     """The settings that were set, as `nrc settings` shows them."""
-    set_ = {field for field, origin in origins().items() if origin != "default"}
+    set_ = {env_name(field) for field, origin in origins().items() if origin != "default"}
+    return {name: value for name, value in _as_shown(settings).items() if name in set_}
+
+
+def _as_shown(settings: Settings) -> dict[str, str]:
     return {
         env_name(known.field): shown(getattr(settings, known.field), secret=known.secret)
         for known in known_settings()
-        if known.field in set_
     }
 
 

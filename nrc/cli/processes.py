@@ -9,7 +9,9 @@ from importlib.metadata import version as installed_version
 
 import click
 
+from nrc.exits import exit_code
 from runtime.settings import load_settings
+from schemas.errors import NrcError
 
 
 @click.command()
@@ -17,8 +19,17 @@ from runtime.settings import load_settings
 def up(demo: bool) -> None:
     """Start all that is needed here, RabbitMQ included, and keep it running until Ctrl-C."""
     from nrc.up import run_up
+    from runtime.log import logger
 
-    sys.exit(run_up(load_settings(), demo=demo))
+    settings = load_settings()
+    try:
+        code = run_up(settings, demo=demo)
+    except NrcError as error:
+        if settings.log_format != "json":
+            raise
+        logger(__name__).error("cannot go on", reason=str(error))
+        code = exit_code(error)
+    sys.exit(code)
 
 
 @click.command()

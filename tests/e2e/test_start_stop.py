@@ -5,6 +5,7 @@ A fault in the settings ends it before a socket is opened or a file made, and ev
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sqlite3
@@ -119,6 +120,20 @@ async def test_an_address_that_is_taken_is_a_wrong_setting(
     assert run.process.returncode == 2
     assert f"{setting}: {taken}: Address already in use" in run.err
     assert "Traceback" not in run.err
+
+
+async def test_what_keeps_nrc_up_from_starting_is_json_where_the_log_is(
+    tmp_path: Path, broker_address: socket.socket
+) -> None:
+    taken = f"127.0.0.1:{broker_address.getsockname()[1]}"
+    env = environment(NRC_STATE_DIR=".", NRC_GATEWAY_LISTEN=taken, NRC_LOG_FORMAT="json")
+
+    run = await nrc("up", env=env, cwd=tmp_path)
+
+    assert run.process.returncode == 2
+    last = json.loads(run.err.splitlines()[-1])
+    assert (last["event"], last["process"]) == ("cannot go on", "up")
+    assert last["reason"] == f"NRC_GATEWAY_LISTEN: {taken}: Address already in use"
 
 
 @pytest.mark.parametrize("name", PROCESSES)

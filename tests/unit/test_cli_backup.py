@@ -52,6 +52,10 @@ def test_what_was_backed_up_is_there_again(state: Path, tmp_path: Path) -> None:
     ran = nrc(new, "restore", str(copy))
 
     assert ran.code == 0, ran.err
+    assert (
+        "a setting is another here: NRC_AMQP_URL was amqp://nrc:***@localhost/, and is not set\n" in ran.err
+    )
+    assert ran.err.count("a setting is another here") == 2  # and NRC_STATE_DIR
     assert "1 applications" in ran.out
     assert (new / "registry.db").stat().st_mode & 0o777 == 0o600
     assert [row["clientId"] for row in nrc(new, "application", "list", "--json").json()] == ["zac"]

@@ -115,3 +115,14 @@ def test_all_that_is_in_the_way_is_said_at_once(repository: Path) -> None:
     assert "no release: aiohttp is" in done.stderr
     assert "1.0 in constraints.txt" in done.stderr
     assert not (repository / "dist").exists()
+
+
+def test_a_dry_run_says_what_would_be_made_beside_what_is_in_the_way(repository: Path) -> None:
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
+    commit(repository)
+    done = make_release(repository, "DRY_RUN=1")
+    assert done.returncode != 0
+    assert "no release: CHANGELOG.md" in done.stderr
+    assert f"would write dist/nrc-{VERSION}.cdx.json" in done.stdout
+    assert make_release(repository).stdout == ""
+    assert git(repository, "tag") == ""

@@ -179,6 +179,26 @@ def test_a_dollar_in_the_file_is_a_dollar(
         assert origins()["amqp_url"] == ".env"
 
 
+@pytest.mark.parametrize(
+    "line", ["NRC_MAX_BODY 4096", "NRC_MAX_BODY: 4096", "no setting hush", "NRC_X='hush"]
+)
+def test_a_line_of_the_file_that_sets_nothing_is_a_fault(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"# a remark\nNRC_JWT_EXPIRY=many\n\n\n{line}\n")
+    ran = nrc(tmp_path, "settings")
+    assert (ran.code, ran.out) == (2, "")
+    faults = [fault.partition(": ")[2].partition(": ") for fault in ran.err.splitlines()]
+    assert faults[0] == (".env", ": ", "line 5 is not NAME=value")
+    assert [name for name, *_ in faults[1:]] == ["NRC_JWT_EXPIRY"]
+
+
+def test_the_mark_that_windows_puts_before_the_file_is_no_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("NRC_JWT_EXPIRY=99\r\n", encoding="utf-8-sig")
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().jwt_expiry == 99
+
+
 def test_others_variables_are_left_out_of_it(tmp_path: Path) -> None:
     kubernetes = {"NRC_PORT": "tcp://10.0.0.1:80", "NRC_SERVICE_HOST": "10.0.0.1", "NRC_UP_FD": "5"}
     assert nrc(tmp_path, "settings", env=kubernetes).err == ""
