@@ -91,7 +91,7 @@ async def _add(settings: Settings, application: Application, *, new: bool) -> No
         settings,
         "application added",
         application=application.client_id,
-        scopes=_scopes(application),
+        scopes=_noted(application),
         label=application.label or None,
     )
     await tell_processes(settings, lambda router: router.announce())
@@ -182,7 +182,7 @@ async def _set_scopes(
             lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
         )
     act = "scopes granted" if add else "scopes revoked"
-    audit.record(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_scopes(changed))
+    audit.record(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_noted(changed))
     await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -302,6 +302,11 @@ def _facts(application: Application) -> dict[str, object]:
         "scopesFromToken": application.scopes_from_token,
         "oldSecretUntil": _old_until(application),
     }
+
+
+def _noted(application: Application) -> list[str] | str:
+    """Its scopes, as `operator.log` has them."""
+    return _scopes(application) if application.scopes_from_token else sorted(application.scopes)
 
 
 def _scopes(application: Application) -> str:

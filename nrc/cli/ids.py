@@ -44,14 +44,17 @@ def uuid(text: str) -> str:
 def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
     """The id that is typed, whole or by its first characters; None when there is none.
 
-    what: what it names, for the fault. Raises UsageError, with the candidates, when several begin so.
+    what: what it names, for the fault. Raises UsageError when several begin so, with the candidates, or when
+    it is too short to tell.
     """
     found = set()
     for each in known:
         if each == typed:
             return typed
-        if len(typed) >= LEAST and each.startswith(typed):
+        if each.startswith(typed):
             found.add(each)
+    if found and len(typed) < LEAST:
+        raise UsageError(f"{what} {typed}: give at least its first {LEAST} characters")
     if len(found) > 1:
         listed = sorted(found)[:MAX_LISTED]
         more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""

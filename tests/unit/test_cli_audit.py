@@ -68,7 +68,7 @@ def test_applications(tmp_path: Path) -> None:
         {
             "event": "application added",
             "application": "zac",
-            "scopes": "notificaties.publiceren",
+            "scopes": ["notificaties.publiceren"],
             "label": "Zaakapp",
         }
     ]
@@ -77,11 +77,11 @@ def test_applications(tmp_path: Path) -> None:
             "event": "scopes granted",
             "application": "zac",
             "scopes": ["notificaties.consumeren"],
-            "now": "notificaties.consumeren, notificaties.publiceren",
+            "now": ["notificaties.consumeren", "notificaties.publiceren"],
         }
     ]
     (revoked,) = told(tmp_path, "application", "revoke", "zac", "publiceren")
-    assert (revoked["event"], revoked["now"]) == ("scopes revoked", "notificaties.consumeren")
+    assert (revoked["event"], revoked["now"]) == ("scopes revoked", ["notificaties.consumeren"])
     assert told(tmp_path, "application", "rotate", "zac") == [
         {"event": "secret rotated", "application": "zac"}
     ]

@@ -91,12 +91,17 @@ KNOWN = ["5f3a2b1c-0000-4000-8000-000000000001", "5f3a2b1d-0000-4000-8000-000000
         ("id-1", "id-1"),
         ("id-10", "id-10"),
         ("id-2", None),
-        ("id-", None),
-        ("5f3", None),
+        ("xyz", None),
     ],
 )
 def test_the_one(typed: str, meant: str | None) -> None:
     assert ids.the_one(typed, KNOWN, what="x") == meant
+
+
+@pytest.mark.parametrize("typed", ["id-", "5f3"])
+def test_what_is_too_short_to_tell_is_not_said_to_be_absent(typed: str) -> None:
+    with pytest.raises(UsageError, match=f"x {typed}: give at least its first 4 characters"):
+        ids.the_one(typed, KNOWN, what="x")
 
 
 def test_several_that_begin_so_are_named() -> None:
