@@ -168,6 +168,8 @@ class Strays:
             else:
                 strays.append(read(message))
         try:
+            # A copy older than a stray may lack the abonnement that it is for.
+            await self._catalogue.refresh()
             await self._find_missing(connection, strays)
             await self._bind_suspects(strays)
         except (NrcError, *AMQP_ERRORS) as error:
