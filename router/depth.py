@@ -1,18 +1,15 @@
-"""How full queues are, who consumes them, and since when, as RabbitMQ itself says. Only looks."""
+"""How full queues are, and who consumes them, as RabbitMQ itself says. Only looks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerUnavailable
-
-GET_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +39,6 @@ async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[
             found[name] = Depth(counted.message_count or 0, counted.consumer_count or 0)
         if channel.is_initialized and not channel.is_closed:
             await channel.close()
-    except AMQP_ERRORS as error:
-        raise BrokerUnavailable(describe(error)) from error
-    return found
-
-
-async def oldest(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, datetime]:
-    """When the first message of each queue was accepted (UTC), of those that have one that says so.
-
-    It is taken and given back at once: a quorum queue gives it out first again. Raises BrokerUnavailable.
-    """
-    found: dict[str, datetime] = {}
-    try:
-        async with connection.channel() as channel:
-            for name in queues:
-                queue = await channel.get_queue(name, ensure=False)
-                message = await queue.get(fail=False, timeout=GET_TIMEOUT)
-                if message is None:
-                    continue
-                await message.nack(requeue=True)
-                if message.timestamp is not None:
-                    at = message.timestamp
-                    found[name] = at if at.tzinfo else at.replace(tzinfo=UTC)
     except AMQP_ERRORS as error:
         raise BrokerUnavailable(describe(error)) from error
     return found

@@ -8,21 +8,27 @@ RabbitMQ gives out first what was given back, and keeps its order when at most 3
 and at most 32 nacks of one channel are not applied yet. So messages are taken by one consumer after another,
 each with room for so many and no more, and given back consumer by consumer: that one is cancelled is answered
 when everything before it has been applied.
+
+Acknowledgements beyond 32 that are not applied yet RabbitMQ keeps for later, and forgets when the channel
+closes. So one is for as many messages as can be. Where each message needs its own, a consumer takes only 16:
+that the next one starts is answered when those have been applied.
 """
 
 from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import islice
 
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage, FieldValue
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from router.depth import Depth
-from runtime.amqp import AMQP_ERRORS, close_reason, open_channel
+from runtime.amqp import AMQP_ERRORS, close_reason, describe, open_channel
 from runtime.lifecycle import cancelled
 from schemas.errors import BrokerUnavailable
 
@@ -33,6 +39,7 @@ FEWEST, MOST = IN_ONE_NACK, 16 * IN_ONE_NACK  # messages in the hands of one con
 BYTES = 16 * 1024 * 1024  # of bodies under way to one consumer
 UNKNOWN_SIZE = 256 * 1024  # bytes; what the first messages are taken for
 REMOVED_AT_ONCE = 64  # messages
+ONE_BY_ONE = 16  # messages in the hands of one consumer, when each needs an acknowledgement of its own
 LOOK_AGAIN = 0.1  # seconds without a message, after which it is asked whether there are more
 ANSWER_TIMEOUT = 10.0  # seconds
 GIVE_BACK_TIMEOUT = 60.0  # seconds
@@ -96,9 +103,13 @@ async def _walk(
         size, shown = UNKNOWN_SIZE, 0
         while (left := (at_most() if callable(at_most) else at_most) - shown) > 0:
             wanted = min(left, max(FEWEST, min(MOST, BYTES // size)))
+            all_went = not taking.keeps
+            if remove is not None:
+                # The next one may stay: then those behind it in the same hands go one by one.
+                wanted = min(wanted, max(ONE_BY_ONE, shown) if all_went else ONE_BY_ONE)
             taken = await taking.next(wanted)
             if remove is not None:
-                await taken.remove(remove)
+                await taken.remove(remove, all_went=all_went)
             if taken.count < wanted:
                 return
             shown += taken.count
@@ -107,6 +118,36 @@ async def _walk(
         with suppress(*AMQP_ERRORS):
             async with asyncio.timeout(GIVE_BACK_TIMEOUT):
                 await taking.give_back()
+
+
+async def oldest(connection: AbstractConnection, queues: Mapping[str, Depth]) -> dict[str, datetime]:
+    """When the first message of each queue was accepted (UTC), of those that have one that says so.
+
+    Only the first is taken and given back: RabbitMQ gives it out first again. When it was given back before,
+    as by a walk, it would come behind all others that were, so then all are taken and given back. Raises
+    BrokerUnavailable.
+    """
+    found: dict[str, datetime] = {}
+    for name, depth in queues.items():
+        first: list[DeliveredMessage] = []
+
+        def look(message: DeliveredMessage, first: list[DeliveredMessage] = first) -> bool:
+            if not first:
+                first.append(message)
+            return False
+
+        def how_far(first: list[DeliveredMessage] = first, depth: Depth = depth) -> int:
+            return reach(depth) if first and first[0].redelivered else 1
+
+        try:
+            with suppress(ChannelNotFoundEntity):  # removed meanwhile
+                await walk(connection, name, at_most=how_far, look=look)
+        except AMQP_ERRORS as error:
+            raise BrokerUnavailable(describe(error)) from error
+        at = first[0].header.properties.timestamp if first else None
+        if at is not None:
+            found[name] = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return found
 
 
 class _Taken:
@@ -125,11 +166,20 @@ class _Taken:
         """The tags of all that it holds, in order."""
         return sorted([*self.kept, *(message.delivery_tag or 0 for message in self.going)])
 
-    async def remove(self, remove: Remove) -> None:
-        """Remove and acknowledge what is to go. Raises the first that `remove` raised, after the others."""
+    async def remove(self, remove: Remove, *, all_went: bool) -> None:
+        """Remove and acknowledge what is to go. Raises the first that `remove` raised, after the others.
+
+        all_went: what was taken before, so that one acknowledgement may be for all up to a message.
+        """
         while self.going:
             some, rest = self.going[:REMOVED_AT_ONCE], self.going[REMOVED_AT_ONCE:]
             results = await asyncio.gather(*map(remove, some), return_exceptions=True)
+            last = some[-1].delivery_tag or 0
+            if all_went and results == [True] * len(some) and not (self.kept and self.kept[0] < last):
+                await self._channel.basic_ack(last, multiple=True, wait=False)
+                self.going = rest
+                continue
+            all_went = False
             stays, reasons = [], []
             for message, result in zip(some, results, strict=True):
                 tag = message.delivery_tag or 0
@@ -160,6 +210,11 @@ class _Taking:
         self._queue = queue
         self._look = look
         self._all: list[_Taken] = []
+
+    @property
+    def keeps(self) -> bool:
+        """Whether something that was taken stays in the queue."""
+        return any(taken.kept for taken in self._all)
 
     async def next(self, wanted: int) -> _Taken:
         """The next `wanted` messages, or all that there are."""

@@ -128,14 +128,15 @@ async def _queues(
     settings: Settings, abonnementen: Sequence[Abonnement]
 ) -> tuple[Mapping[UUID, int], Mapping[UUID, datetime]]:
     """How many wait for each, and the moment of the oldest of these."""
-    from router.depth import depths, oldest
+    from router.depth import depths
+    from router.walk import oldest
 
     queues = {names.abonnement_queue(each.uuid): each for each in abonnementen}
     try:
         async with opened_link(settings) as link:
             assert link.connection is not None  # noqa: S101 - opened
             found = await depths(link.connection, queues)
-            full = [name for name, depth in found.items() if depth is not None and depth.messages]
+            full = {name: depth for name, depth in found.items() if depth is not None and depth.messages}
             ages = await oldest(link.connection, full)
     except BrokerUnavailable as error:
         note(f"what waits for them is not shown: {error}")
