@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from tests.chaos.account import Account
@@ -45,3 +48,21 @@ def test_a_part_has_a_row_and_is_not_counted_twice(results: list[Result]) -> Non
     assert _row(page, "… a slow one")[1:4] == ["", "50", "50"]
     assert _row(page, "**Together**")[1:4] == ["100", "150", "150"]
     assert as_json(results, CIRCUMSTANCES)["scenarios"][0]["parts"]["a-slow-one"]["delivered"] == 50
+
+
+def test_the_published_page_and_its_json_say_the_same() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "loss-certificate.md").read_text()
+    told = json.loads((docs / "loss-certificate.json").read_text())
+    for name, of in [
+        ("**Together**", told["together"]),
+        *((each["name"], each) for each in told["scenarios"]),
+    ]:
+        if not of.get("not_run"):
+            columns = [*(f"{of[column]:,}" for column in ("accepted", "to_deliver", "delivered", "waiting"))]
+            row = _row(page, name)
+            assert [*row[1:5], row[8], row[9]] == [
+                *columns,
+                f"{of['duplicated']:,} ({of['duplicates_bound']:,})",
+                f"{of['own_retries']:,}",
+            ]
