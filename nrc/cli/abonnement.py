@@ -47,16 +47,16 @@ def list_(client: str | None, wide: bool, json_: bool) -> None:
         return
     now = time.time()
     rows = (_row(each, now=now, wide=wide) for each in found)
-    table(_COLUMNS, rows, empty="no abonnementen", wide=wide)
+    table(COLUMNS, rows, empty="no abonnementen", wide=wide)
 
 
-_COLUMNS = (
+COLUMNS = (
     Column("UUID"),
     Column("APPLICATION", least=8),
     Column("STATE"),
     Column("WAITING"),
     Column("RETRY"),
-    Column("OLDEST"),
+    Column("OLDEST", spare=True),
     Column("LAST ERROR", least=8),
     Column("NEXT PROBE", wide=True),
     Column("KANALEN", wide=True),

@@ -27,13 +27,14 @@ class Column:
     """A column of a table.
 
     least: the characters to which its cells may be cut on a narrow terminal; None: never. wide: only in whole
-    rows. folds: its cells are told whole, on several lines.
+    rows. folds: its cells are told whole, on several lines. spare: left out when a row does not fit.
     """
 
     name: str
     least: int | None = None
     wide: bool = False
     folds: bool = False
+    spare: bool = False
 
 
 def table(
@@ -53,12 +54,20 @@ def table(
         for index, column in enumerate(columns)
         if wide or (not column.wide and any(row[index] for row in cells))
     ]
+    room = None if wide else terminal_width()
     kept = [columns[index] for index in shown]
     lines = [[column.name for column in kept], *([row[index] for index in shown] for row in cells)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    room = None if wide else terminal_width()
     if room is not None:
         widths = _fitted(widths, kept, room)
+        if _over(widths, room) > 0 and any(column.spare for column in kept):
+            needed = [index for index in shown if not columns[index].spare]
+            table(
+                [columns[index] for index in needed],
+                ([row[index] for index in needed] for row in cells),
+                empty=empty,
+            )
+            return
     for number, line in enumerate(lines):
         for text in _laid_out(line, widths, kept):
             click.echo(text if number else click.style(text, bold=True))
@@ -76,7 +85,7 @@ def _fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int
         for width, column in zip(widths, columns, strict=True)
     ]
     left = list(widths)
-    over = sum(left) + len(_GAP) * (len(left) - 1) - room
+    over = _over(left, room)
     while over > 0:
         widest = max(range(len(left)), key=lambda index: (left[index] > least[index], left[index]))
         if left[widest] <= least[widest]:
@@ -84,6 +93,11 @@ def _fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int
         left[widest] -= 1
         over -= 1
     return left
+
+
+def _over(widths: Sequence[int], room: int) -> int:
+    """By how many characters a row is too wide."""
+    return sum(widths) + len(_GAP) * (len(widths) - 1) - room
 
 
 def _laid_out(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Column]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nrc.cli import ids, showing
+from nrc.cli import abonnement, ids, showing
 from nrc.cli.showing import Column, table
 from schemas.errors import UsageError
 
@@ -77,6 +77,26 @@ def test_what_folds_is_told_whole(
         "broker  no way to",
         "        /a/path/in/one/piece",
     ]
+
+
+@pytest.mark.parametrize("room, first", [(17, "ID  OLD  CALLBACK"), (16, "ID  CALLBACK")])
+def test_what_is_spare_is_left_out_where_it_does_not_fit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, room: int, first: str
+) -> None:
+    monkeypatch.setattr(showing, "terminal_width", lambda: room)
+    columns = [Column("ID"), Column("OLD", spare=True), Column("CALLBACK", least=4)]
+    table(columns, [["1f", "20d", "http://somewhere"]], empty="")
+    header, row = capsys.readouterr().out.splitlines()
+    assert (header, row[:2], len(row)) == (first, "1f", room)
+
+
+def test_the_fullest_list_of_abonnementen_fits_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "terminal_width", lambda: 80)
+    row = {"UUID": "9d3f2b64", "STATE": "suspended", "WAITING": "1234567", "RETRY": "12345", "OLDEST": "400d"}
+    table(abonnement.COLUMNS, [[row.get(column.name, "x" * 40) for column in abonnement.COLUMNS]], empty="")
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 KNOWN = ["5f3a2b1c-0000-4000-8000-000000000001", "5f3a2b1d-0000-4000-8000-000000000002", "id-1", "id-10"]
