@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, given
+from hypothesis.errors import HypothesisWarning
 
 from tests.fuzz.properties import Fuzzing, Property
 from tests.fuzz.system import System
@@ -90,7 +92,11 @@ def _try(property_: Property, report: Report, *, examples: int, seed: int | None
     try:
         for known in property_.known:
             example(known)
-        test()
+        with warnings.catch_warnings():
+            # A thread of this process may draw a random number while hypothesis draws, which then says
+            # so at length, and warns of the length.
+            warnings.simplefilter("ignore", HypothesisWarning)
+            test()
     except Exception as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         text = "".join(traceback.format_exception(error, limit=-3))
