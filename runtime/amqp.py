@@ -20,7 +20,12 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.abc import AbstractConnection as AbstractUnderlayConnection
 from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
-from aiormq.exceptions import AMQPError, ChannelInvalidStateError, ChannelPreconditionFailed
+from aiormq.exceptions import (
+    AMQPError,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+    InvalidFrameError,
+)
 from yarl import URL
 
 from runtime.lifecycle import cancelled
@@ -202,10 +207,17 @@ async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWr
         await connection.connect(timeout=CONNECT_TIMEOUT)
     except AMQP_ERRORS as error:
         port = address.port or DEFAULT_PORTS[address.scheme]
-        raise BrokerUnavailable(
-            f"no connection to RabbitMQ at {address.host}:{port}: {describe(error)}"
-        ) from error
+        why = _refused_host(error, address) or describe(error)
+        raise BrokerUnavailable(f"no connection to RabbitMQ at {address.host}:{port}: {why}") from error
     return connection, transport
+
+
+def _refused_host(error: BaseException, address: URL) -> str | None:
+    """What it means that RabbitMQ hung up at the last step; the client library keeps its words to itself."""
+    if not isinstance(error, InvalidFrameError) or "Connection.Close" not in str(error):
+        return None
+    host = address.path[1:] or "/"
+    return f"there is no virtual host '{host}', or user '{address.user}' may not use it"
 
 
 _TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")

@@ -150,7 +150,7 @@ async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> N
     waited = Waited()
 
     async def ask(router: RouterClient) -> None:
-        await remove_queues(router, uuids, waited, keep=keep)
+        await remove_queues(settings, router, uuids, waited, keep=keep)
         await router.announce()
 
     await tell_processes(settings, ask)

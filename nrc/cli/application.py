@@ -234,7 +234,7 @@ async def _remove(
     waited = Waited()
 
     async def ask(router: RouterClient) -> None:
-        await remove_queues(router, touched if with_abonnementen else (), waited, keep=keep)
+        await remove_queues(settings, router, touched if with_abonnementen else (), waited, keep=keep)
         await router.announce()
 
     await tell_processes(settings, ask)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from nrc.cli import audit
 from nrc.cli.asking import ask
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import note
@@ -75,10 +76,16 @@ def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
     return carry_out(look())
 
 
-async def remove_queues(router: RouterClient, uuids: Iterable[UUID], waited: Waited, *, keep: bool) -> None:
+async def remove_queues(
+    settings: Settings, router: RouterClient, uuids: Iterable[UUID], waited: Waited, *, keep: bool
+) -> None:
     """The queues of these, which are not in the registry any more, are gone. Adds up in `waited`."""
     for uuid in uuids:
         kept, discarded = await router.remove_abonnement(uuid, discard=not keep)
+        if kept or discarded:
+            audit.record(
+                settings, "what waited was taken away", abonnement=uuid, removed=discarded, undeliverable=kept
+            )
         waited.kept += kept
         waited.discarded += discarded
 

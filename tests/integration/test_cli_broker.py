@@ -203,6 +203,9 @@ async def test_what_waits_is_removed_or_kept_only_as_was_said(router: Running, c
         assert (ran.code, ran.err) == (0, "")
         assert not await queue_stands(router, abonnement.uuid)
         left = await everything(router)
+        taken = orjson.loads((router.settings.state_dir / "operator.log").read_text().splitlines()[-1])
+        assert (taken["event"], taken["abonnement"]) == ("what waited was taken away", str(abonnement.uuid))
+        assert (taken["removed"], taken["undeliverable"]) == ((0, 3) if choice == "--keep" else (3, 0))
         if choice == "--keep":
             first = [(f"id-{number}", abonnement.uuid) for number in range(3)]
             assert ran.out.splitlines()[-1] == "3 notificatie(s) moved to nrc.undeliverable"

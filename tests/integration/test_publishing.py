@@ -320,3 +320,11 @@ async def test_retries_for_a_queue_that_hangs_hold_up_no_others(broker: Broker, 
         finally:
             await broker.eval(f"sys:resume({process}).")
         await eventually(lambda: setting.depth_is(hung, 101), within=20)
+
+
+async def test_a_virtual_host_that_is_not_there_is_named(vhost: str) -> None:
+    elsewhere = URL(vhost).with_path("/not-there")
+    with pytest.raises(
+        BrokerUnavailable, match=r"there is no virtual host 'not-there', or user '.+' may not"
+    ):
+        await connect(str(elsewhere), name="test")
