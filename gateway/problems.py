@@ -96,7 +96,7 @@ def problem_of(error: BaseException) -> Problem:
         case web.HTTPForbidden():
             return PermissionDenied()
         case web.HTTPNotFound():
-            return NotFound("Deze URL bestaat hier niet.")
+            return NotFound("Deze URL bestaat hier niet. Staat er aan het eind een / te veel of te weinig?")
         case web.HTTPClientError() | web.RequestPayloadError():
             return ParseError("Het HTTP-verzoek kan niet gelezen worden.")
         case _:

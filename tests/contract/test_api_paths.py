@@ -176,6 +176,7 @@ async def test_what_is_no_path(api: Api, path: str) -> None:
         # Before method, Accept and token.
         answer = await api(method, path.format(host=host), auth=None, headers={"Accept": "text/html"})
         assert answer.outcome == (404, "not_found")
+        assert "een / te veel" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("kind", ["kanaal", "abonnement"])
