@@ -13,7 +13,6 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import orjson
 from aiormq.abc import DeliveredMessage
-from yarl import URL
 
 from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient, Failure, Response
@@ -40,6 +39,7 @@ from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
 from schemas.jsontext import read_json
+from schemas.urls import read_url
 
 REPORT_INTERVAL = 30.0  # seconds
 PAUSE = 1.0  # seconds after a 429 that names no time
@@ -291,7 +291,7 @@ def _read(body: bytes) -> Any:
 def host_of(url: str) -> str:
     """What counts as one host when places are shared out."""
     try:
-        address = URL(url)
+        address = read_url(url)
         return f"{address.host}:{address.port}"
     except ValueError:
         return url

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
-from yarl import URL
 
 from gateway.requests import asked_root, own_root
 from gateway.state import API_ROOT
 from runtime.settings import Settings
 from schemas.errors import InvalidParam
+from schemas.urls import read_url
 
 LONGEST = 2048  # characters of a callbackUrl; a longer one is refused anyhow
 LOCALHOST = "localhost"
@@ -57,7 +57,7 @@ def _own_roots(request: web.Request, settings: Settings) -> Iterator[str]:
 def _place(text: str) -> tuple[Server, str] | None:
     """(server, path) in one spelling; http and https on their usual ports are one server. None: no URL."""
     try:
-        url = URL(text.strip())
+        url = read_url(text.strip())
         host, port = unquote(url.raw_host or "").lower().rstrip("."), url.port or 0
     except ValueError:
         return None

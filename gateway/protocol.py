@@ -132,19 +132,26 @@ class Protocol(web.RequestHandler):
         self._heard = True
         self._heard_at = self._loop.time()
         self._gateway.connections.heard(self)
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except (IndexError, ValueError) as error:  # yarl's, of a target such as http://[::1]@
+            self._refuse(type(error).__name__)
         # The library bounds each line, not all of them together.
         self._head = self._head + len(data) if self.is_idle else 0
         if self._head > MAX_HEAD:
-            self._messages.append(_unreadable("the header is too large"))
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
+            self._refuse("the header is too large")
         for at, (message, _) in enumerate(self._messages):
             if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
                 # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
                 self._messages[at] = _unreadable("not HTTP/1")
         if data:  # else it is the library, which looks again at what had come
             self._gateway.held.moved(self)
+
+    def _refuse(self, why: str) -> None:
+        """Answer what came in as what cannot be parsed."""
+        self._messages.append(_unreadable(why))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     @property
     def under_way(self) -> bool:

@@ -13,7 +13,6 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from aiohttp import StreamReader, web
-from yarl import URL
 
 from gateway.tokens import claimed_client
 from router.history import HOPS
@@ -29,6 +28,7 @@ from schemas.errors import (
     ValidationError,
 )
 from schemas.fields import NON_FIELD
+from schemas.urls import read_url
 
 CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
 """The callbackUrl that a request has, for the log."""
@@ -210,7 +210,7 @@ def _own_authority(request: web.BaseRequest) -> str:
     target = request.raw_path
     if not target.startswith("/"):
         try:
-            authority = URL(target).raw_authority.rpartition("@")[2]
+            authority = read_url(target).raw_authority.rpartition("@")[2]
         except ValueError:
             authority = ""
         if _AUTHORITY.fullmatch(authority):

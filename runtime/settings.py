@@ -29,6 +29,7 @@ from yarl import URL
 
 from runtime.trust import fault_of
 from schemas.errors import SettingsError
+from schemas.urls import read_url
 
 PREFIX = "NRC_"
 ENV_FILE = ".env"
@@ -292,7 +293,7 @@ class Settings(BaseSettings):
         trusted = []
         for text in urls:
             try:
-                url = URL(text)
+                url = read_url(text)
             except ValueError:
                 url = URL()
             if url.scheme not in ("amqp", "amqps") or not url.host:
@@ -362,7 +363,7 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _public(cls, text: str) -> str:
-        url = URL(text)
+        url = read_url(text)
         if text and (url.scheme not in ("http", "https") or not url.host or url.query_string):
             raise ValueError("must be http(s)://host[:port][/prefix]")
         return text.rstrip("/")

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
-from yarl import URL
 
 from schemas.errors import MAX_FAULTS, InvalidParam
 from schemas.jsontext import Number, Repeated
+from schemas.urls import read_url
 
 _AUTHORITY = re.compile(r"https?://[^/?#]{1,512}", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-z]+://[^/?#]*@", re.IGNORECASE)
@@ -104,7 +104,7 @@ def is_http_url(text: str) -> bool:
     if _CONTROL.search(text) or " " in text or authority is None or text[authority.end() :][:1] not in "/?#":
         return False
     try:
-        url = URL(authority[0])
+        url = read_url(authority[0])
         # The port is parsed lazily; asking for it is what makes yarl check it.
         return bool(url.host) and (url.port is None or 0 < url.port < 65536)
     except (ValueError, UnicodeError):

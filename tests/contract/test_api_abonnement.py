@@ -168,6 +168,7 @@ async def test_patch_keeps_what_is_absent(api: Api, stage: Stage) -> None:
         ({"auth": None}, ("auth", "null")),
         ({"kanalen": None}, ("kanalen", "null")),
         ({"callbackUrl": ""}, ("callbackUrl", "blank")),
+        ({"callbackUrl": "http://[::1]@/"}, ("callbackUrl", "invalid")),
         ([], ("nonFieldErrors", "invalid")),
         ({"kanalen": [{"naam": "wat"}]}, ("naam", "kanaal_naam")),
     ):

@@ -167,6 +167,8 @@ UNREADABLE = [
     b"GET /api/v1/ HTTP/2.0\r\nHost: x\r\n\r\n",
     b"POST /api/v1/kanaal HTTP/2.0\r\nHost: x\r\nContent-Length: 9\r\n\r\n{}",
     b"GET /api/v1/kanaal HTTP/1.1\r\n\r\n",  # no Host
+    b"GET http://[::1]@/api/v1/kanaal HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET http://[::1/api/v1/kanaal HTTP/1.1\r\nHost: x\r\n\r\n",
     b"G\x00T / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\nA b: c\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: x\r\nA: \x00\r\n\r\n",

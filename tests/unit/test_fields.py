@@ -160,6 +160,8 @@ BAD_URLS = [
     "https://example.nl:a/",
     "http://exa mple.nl/",
     "http://[::1/",
+    "http://[::1]@/",
+    "http://[::1]@",
     "https://example.nl/\n",
     "javascript:alert(1)",
     "test",

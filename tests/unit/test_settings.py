@@ -94,6 +94,8 @@ def test_every_wrong_setting_is_reported_at_once() -> None:
         ("amqp_url", "amqp://[::1/"),
         ("amqp_url", "amqp://fine/,rabbit2"),
         ("public_url", "http://["),
+        ("public_url", "http://[::1]@"),
+        ("amqp_url", "amqp://[::1]@"),
         ("public_url", "http://x/?a=b"),
         ("gateway_listen", ""),
         ("gateway_listen", "host:65536"),
