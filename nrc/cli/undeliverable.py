@@ -268,8 +268,15 @@ def _body(item: Undeliverable) -> dict[str, Any]:
 
 
 def _since(item: Undeliverable) -> str | None:
-    value = item.headers.get(UNDELIVERABLE_AT)
-    return value if isinstance(value, str) else None
+    if isinstance(value := item.headers.get(UNDELIVERABLE_AT), str):
+        return value
+    # Out of a wait queue, when the queue of its abonnement was gone: RabbitMQ notes when.
+    deaths = item.headers.get("x-death")
+    found = (
+        (each.get("time") for each in deaths if isinstance(each, dict)) if isinstance(deaths, list) else ()
+    )
+    times = [_moment(each) for each in found if isinstance(each, datetime)]
+    return max(times, default=None)
 
 
 def _to_the_second(text: str) -> str:

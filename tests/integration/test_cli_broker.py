@@ -348,6 +348,23 @@ async def everything(router: Running) -> list[tuple[str, UUID | None]]:
     return [(item.message_id, item.abonnement) for item in found]
 
 
+async def test_what_comes_back_from_waiting_to_no_queue_has_its_moment(router: Running) -> None:
+    abonnement = uuid4()
+    key, began = names.abonnement_queue(abonnement), int(time.time())
+    await lay_out(router, "id-1", None, key=key, exchange=names.wait_queue(1))
+
+    async def there() -> bool:
+        return await everything(router) == [("id-1", abonnement)]
+
+    await eventually(there)
+    (shown,) = (await nrc(router, "undeliverable", "list", "--json")).json()
+    assert began <= datetime.fromisoformat(shown["undeliverableAt"]).timestamp() <= time.time()
+    assert (
+        f"since:      {shown['undeliverableAt']}\n"
+        in (await nrc(router, "undeliverable", "show", "id-1")).out
+    )
+
+
 async def take(router: Running, queue: str) -> AbstractIncomingMessage:
     """The only message of a queue."""
     channel = router.connection.channel()
