@@ -114,14 +114,13 @@ class Canary:
         """Whether the queue is there. Raises BrokerUnavailable or AMQP_ERRORS."""
         channel = await open_channel(connection, confirms=True)
         try:
-            for _ in range(TRIES):
-                there = {_life(message): message for message in await _taken(channel)}
-                if not self._had - there.keys():
+            for tries in range(TRIES + 1):
+                taken = await _taken(channel)
+                there = {_life(message): message for message in taken}
+                if not self._had - there.keys() or tries == TRIES:
                     break
-                await _give_back(channel, there.values())
+                await _give_back(channel, taken)
                 await asyncio.sleep(PAUSE)
-            else:
-                there = {_life(message): message for message in await _taken(channel)}
             if gone := self._had - there.keys():
                 self._went(gone)
             now = datetime.now(UTC)
@@ -129,8 +128,10 @@ class Canary:
                 message = there.get(life)
                 if message is None or _is_old(message, life, now):
                     await self._put(channel, life, now)
-            for life, message in there.items():
-                if life not in LIVES or _is_old(message, life, now):
+            for message in taken:
+                life = _life(message)
+                # Of one life there are several when a router ended before it took away the former one.
+                if life not in LIVES or message is not there[life] or _is_old(message, life, now):
                     await channel.basic_ack(message.delivery_tag or 0)
                 else:
                     await _give_back(channel, [message])

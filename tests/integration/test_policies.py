@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from yarl import URL
 
 from router import canary, names
 from router.undeliverable import look
+from runtime.amqp import open_channel
 from tests.broker import Broker
 from tests.command import nrc_process
 from tests.eventually import eventually
@@ -99,3 +101,31 @@ async def test_a_policy_that_empties_queues_is_told(
         await set_policy(broker, vhost, key, value)
         assert key in await eventually(told, within=30)
         assert await eventually(health_tells, within=20)
+
+
+async def test_one_of_each_stays_however_many_came(
+    vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after routers that were killed between putting one and taking away the other, again and again."""
+    monkeypatch.setattr(canary, "INTERVAL", 0.3)
+    monkeypatch.setattr(canary, "LIVES", (1, 60))
+
+    async def there() -> list[int]:
+        channel = await open_channel(router.connection)
+        try:
+            return sorted(map(canary._life, await canary._taken(channel)))
+        finally:
+            await channel.close()
+
+    async def one_of_each() -> bool:
+        return await there() == [1, 60]
+
+    async with running_router(vhost, tmp_path) as router:
+        assert await eventually(one_of_each, every=0.5)
+        async with router.connection.channel() as channel:
+            for life in [1, 60, 7] * 20:
+                headers: dict[str, Any] = {canary.LIFE: life}
+                message = aio_pika.Message(b"{}", headers=headers, timestamp=datetime.now(UTC))
+                await channel.default_exchange.publish(message, names.CANARY)
+        assert await eventually(one_of_each, every=0.5)
+    assert TOLD not in capsys.readouterr().out
