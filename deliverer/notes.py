@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import islice
 from uuid import UUID
 
 from deliverer.client import Failure
@@ -17,6 +18,7 @@ from store.registry import BetweenAttempts, LastFailure, Registry
 
 WRITE_INTERVAL = 1.0  # seconds between two writes
 WRITE_AGAIN = 5.0  # seconds after one that failed
+MOST = 20_000  # notificaties that are to be noted; of more, while nothing can be written, nothing is noted
 
 log = logger(__name__)
 
@@ -37,7 +39,9 @@ class Notes:
 
     def waits(self, one: BetweenAttempts) -> None:
         """A notificatie was just put into a wait queue."""
-        self._waiting[one.notificatie, one.abonnement] = one
+        key = (one.notificatie, one.abonnement)
+        if key in self._waiting or len(self._waiting) < MOST:
+            self._waiting[key] = one
         self._noted.set()
 
     async def run(self) -> None:
@@ -58,7 +62,8 @@ class Notes:
             log.warning("attempts not noted", notificaties=len(waiting), reason=str(error))
             now = time.time()
             self._failures = failures | self._failures
-            self._waiting = {key: one for key, one in waiting.items() if one.due > now} | self._waiting
+            waiting = {key: one for key, one in waiting.items() if one.due > now} | self._waiting
+            self._waiting = dict(islice(waiting.items(), MOST))
             self._noted.set()
             return False
         return True

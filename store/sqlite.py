@@ -40,6 +40,7 @@ from store.secrets import KEYS_FILE, Vault
 from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0
+PAST_AT_ONCE = 10_000  # rows of `between_attempts` that go with one write, and as many as it brings
 
 
 class SqliteRegistry:
@@ -214,7 +215,12 @@ class SqliteRegistry:
         rows = [(one.notificatie, str(one.abonnement), one.attempts, one.due) for one in waiting]
 
         def work(db: Database) -> None:
-            db.execute("DELETE FROM between_attempts WHERE due <= ?", [self._clock()])
+            # A few at once, the rest the next time: while hundreds of thousands go, nobody else can write.
+            db.execute(
+                "DELETE FROM between_attempts WHERE (notificatie, abonnement) IN "
+                "(SELECT notificatie, abonnement FROM between_attempts WHERE due <= ? LIMIT ?)",
+                [self._clock(), PAST_AT_ONCE + len(rows)],
+            )
             db.conn.executemany("INSERT OR REPLACE INTO between_attempts VALUES (?, ?, ?, ?)", rows)
 
         if rows:

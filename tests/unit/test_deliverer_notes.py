@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 from deliverer.client import Failure, FailureClass
 from deliverer.notes import Notes
 from store.registry import BetweenAttempts, Retrying
@@ -36,3 +38,21 @@ async def test_what_could_not_be_written_is_written_later_unless_it_is_out_of_da
         ]
         (last,) = (await registry.last_failures()).values()
         assert last.detail.endswith("the first")
+
+
+async def test_so_many_are_kept_and_no_more_while_nothing_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deliverer.notes.MOST", 10)
+    registry = SqliteRegistry(tmp_path / "registry.db")
+    notes = Notes(registry)
+    abonnement, due = an_abonnement().uuid, time.time() + 600
+    for round_ in range(4):
+        for number in range(7):
+            notes.waits(BetweenAttempts(f"{round_}-{number}", abonnement, 1, due))
+        notes.waits(BetweenAttempts("0-0", abonnement, 2 + round_, due))  # its next attempt, too
+        assert not await notes.write(), "the registry is not open"
+    async with registry:
+        assert await notes.write()
+        assert await registry.retrying() == {abonnement: Retrying(10, due)}
+        assert [each.attempts for each in await registry.between_attempts("0-0")] == [5]
