@@ -43,6 +43,7 @@ from schemas.urls import read_url
 
 REPORT_INTERVAL = 30.0  # seconds
 PAUSE = 1.0  # seconds after a 429 that names no time
+LONGEST_TURN = 600.0  # seconds until a request may begin; RabbitMQ allows 30 minutes for a message in all
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy, and nothing is dropped
 
 log = logger(__name__)
@@ -90,16 +91,26 @@ class Deliverer:
             await self._settle.wait_on(delivery)
             return
         succeeded = False
-        gate = await self._slow_start.enter(delivery.abonnement)
         try:
-            succeeded = await self._attempt(delivery)
-        finally:
-            self._slow_start.leave(gate, succeeded=succeeded)
+            async with asyncio.timeout(LONGEST_TURN) as turn:
+                gate = await self._slow_start.enter(delivery.abonnement)
+                try:
+                    succeeded = await self._attempt(delivery, turn)
+                finally:
+                    self._slow_start.leave(gate, succeeded=succeeded)
+        except TimeoutError:
+            if not turn.expired():
+                raise
+            await self._settle.rest(delivery)
 
-    async def _attempt(self, delivery: Delivery) -> bool:
-        """Whether the callback took it."""
+    async def _attempt(self, delivery: Delivery, turn: asyncio.Timeout) -> bool:
+        """Whether the callback took it. turn: ends what waits for its turn; of no account from then on."""
         abonnement, user = self._active(delivery), delivery.abonnement
-        if abonnement is None or not await self._slots.take(host := host_of(abonnement.callback_url), user):
+        has_place = abonnement is not None and await self._slots.take(
+            host := host_of(abonnement.callback_url), user
+        )
+        turn.reschedule(None)
+        if not has_place:
             await self._settle.hold(delivery)
             return False
         answer = None

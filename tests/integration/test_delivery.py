@@ -331,6 +331,29 @@ async def test_a_callback_that_takes_a_few_at_a_time_gets_them_all(
     assert await spine.undeliverable() == []
 
 
+async def test_what_waits_too_long_for_its_turn_comes_back_later(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After 30 minutes RabbitMQ would close the channel, with all that others have in hand on it."""
+    monkeypatch.setattr("deliverer.deliver.LONGEST_TURN", 0.2)
+    await spine.subscribe("/a")
+    spine.callback.script("/a", status(429, headers={"Retry-After": "8"}), status(204))
+
+    async def came_back() -> bool:
+        return await spine.depth(names.wait_queue(2)) == 5
+
+    async with spine.deliverer():
+        await spine.publish()
+        await eventually(lambda: len(spine.callback.received) == 1)
+        published = {await spine.publish() for _ in range(5)}
+        await eventually(came_back)
+        await eventually(lambda: set(spine.ids_at("/a")) > published, within=30)
+        await eventually(lambda: len(spine.callback.received) == 7)
+    attempts = Counter(received.header("nrc-attempt") for received in spine.callback.received)
+    assert attempts == {"1": 6, "2": 1}
+    assert await spine.undeliverable() == []
+
+
 async def test_retry_after_costs_an_attempt(spine: Delivering) -> None:
     await spine.subscribe("/a")
     spine.callback.script("/a", status(429, headers={"Retry-After": "1"}))
