@@ -84,6 +84,8 @@ class SlowStart:
         if gate is None or self._gates.get(gate.abonnement) is not gate:
             return  # there is none any more, or another, which it did not come through
         gate.inside -= 1
+        if _is_shut(gate):
+            return  # what was under way says nothing of what comes after the pause
         if succeeded:
             gate.room += gate.room if gate.doubles else 1
         if gate.room >= self._full:
@@ -101,4 +103,8 @@ class SlowStart:
 
 
 def _is_open(gate: Gate) -> bool:
-    return gate.inside < gate.room and asyncio.get_running_loop().time() >= gate.shut_until
+    return gate.inside < gate.room and not _is_shut(gate)
+
+
+def _is_shut(gate: Gate) -> bool:
+    return asyncio.get_running_loop().time() < gate.shut_until

@@ -147,3 +147,28 @@ async def test_no_pause_is_longer_than_those_that_wait_may_be_held(monkeypatch: 
     crowd = Crowd(slow_start, 2)
     await eventually(lambda: crowd.inside)
     await crowd.close()
+
+
+async def test_successes_of_before_a_pause_do_not_end_it() -> None:
+    slow_start = SlowStart(4)
+    slow_start.narrow(ONE, pause=0.0)
+    crowd = Crowd(slow_start, 100)
+    await eventually(lambda: crowd.inside)
+    crowd.leave(succeeded=True)
+    assert await crowd.come_in() == 4  # three under way
+    slow_start.narrow(ONE, pause=60)
+    for _ in range(3):
+        crowd.leave(succeeded=True)
+    assert await crowd.come_in() == 4, "it asked for a pause"
+    await crowd.close()
+
+
+async def test_a_pause_of_one_that_has_a_single_place_anyhow() -> None:
+    slow_start = SlowStart(1)
+    slow_start.narrow(ONE, pause=0.0)
+    crowd = Crowd(slow_start, 5)
+    await eventually(lambda: crowd.inside)
+    slow_start.narrow(ONE, pause=60)
+    crowd.leave(succeeded=False)
+    assert await crowd.come_in() == 1, "it asked for a pause"
+    await crowd.close()
