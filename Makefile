@@ -49,8 +49,9 @@ release: $(INSTALLED) ## Write the bill of materials (SBOM) to dist/ and tag the
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md
 
+# setuptools: a Python before 3.12 brings its own, which is not ours to pin.
 constraints: $(INSTALLED) ## Write constraints.txt from what .venv holds now
-	$(BIN)/pip freeze --exclude-editable | grep -v '^#' > constraints.txt
+	{ $(BIN)/pip freeze --exclude-editable --exclude setuptools | grep -v '^#'; echo setuptools==67.4.0; } > constraints.txt
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@tools/make-venv $(VENV)

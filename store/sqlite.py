@@ -229,12 +229,12 @@ class SqliteRegistry:
     async def between_attempts(self, notificatie: str) -> tuple[BetweenAttempts, ...]:
         # In a range of its primary key: to look at every row could take seconds.
         select = (
-            "SELECT * FROM between_attempts WHERE notificatie >= ?1 AND notificatie <= ?1 || char(0x10ffff) "
-            "AND due > ?2 ORDER BY due"
+            "SELECT * FROM between_attempts WHERE notificatie >= ? AND notificatie <= ? || char(0x10ffff) "
+            "AND due > ? ORDER BY due"
         )
 
         def work(db: Database) -> tuple[BetweenAttempts, ...]:
-            rows = db.execute(select, [notificatie, self._clock()])
+            rows = db.execute(select, [notificatie, notificatie, self._clock()])
             return tuple(BetweenAttempts(id_, UUID(uuid), done, due) for id_, uuid, done, due in rows)
 
         return await self._file.read(work)

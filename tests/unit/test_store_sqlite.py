@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -225,18 +226,18 @@ async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) ->
 
 @pytest.mark.parametrize("age, refused", [(29.0, True), (31.0, False), (-29.0, True), (-1e7, False)])
 def test_a_lease_runs_out(age: float, refused: bool, file: Path) -> None:
-    db = Database(memory=True)
-    schema.migrate(db, Path("registry.db"), a_vault(file))
-    now = 1_700_000_000.0
-    lease.renew(db, holder="a", boot="here", now=now - age)
-    lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now)
-    if refused:
-        with pytest.raises(RegistryInUse):
+    with closing(Database(memory=True)) as db:
+        schema.migrate(db, Path("registry.db"), a_vault(file))
+        now = 1_700_000_000.0
+        lease.renew(db, holder="a", boot="here", now=now - age)
+        lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now)
+        if refused:
+            with pytest.raises(RegistryInUse):
+                lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
+        else:
             lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
-    else:
-        lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
-        lease.renew(db, holder="b", boot="elsewhere", now=now)
-        assert [row["holder"] for row in db.table("lease").rows] == ["b"]
+            lease.renew(db, holder="b", boot="elsewhere", now=now)
+            assert [row["holder"] for row in db.table("lease").rows] == ["b"]
 
 
 async def test_the_lease_is_renewed_without_a_change(file: Path) -> None:
