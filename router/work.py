@@ -221,7 +221,13 @@ class Work:
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
-            lines = await self._reconcile.run(dry_run=dry_run, gone=self._gone)
+            gone = set(self._gone)
+            lines = await self._reconcile.run(dry_run=dry_run, gone=gone)
+            if not dry_run:
+                # Of the others nothing is left to remove.
+                self._gone -= gone - {
+                    UUID(each.owner) for each in await self._registry.declared() if each.owner
+                }
         if lines and not dry_run:
             await self._announce()  # a kanaal may have another exchange
         if lines:

@@ -39,7 +39,8 @@ from store.sealed import keys_in_use, seal_again, unreadable
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
 
-TOMBSTONE_AGE = 30 * 24 * 3600.0
+TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
+TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read anew
 PAST_AT_ONCE = 10_000  # rows of `between_attempts` that go with one write, and as many as it brings
 
 
@@ -341,10 +342,13 @@ class SqliteRegistry:
         for key in keys:
             table.delete(key)
             db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)", [kind, key, change, now])
-        limit = now - TOMBSTONE_AGE
-        forgotten = db.execute("SELECT max(change) FROM removed WHERE at < ?", [limit]).fetchone()[0]
+        forgotten = db.execute(
+            "SELECT max(change) FROM removed WHERE at < ? OR change <= "
+            "(SELECT change FROM removed ORDER BY change DESC LIMIT 1 OFFSET ?)",
+            [now - TOMBSTONE_AGE, TOMBSTONES],
+        ).fetchone()[0]
         if forgotten is not None:
-            db.execute("DELETE FROM removed WHERE at < ?", [limit])
+            db.execute("DELETE FROM removed WHERE change <= ?", [forgotten])
             db.execute("UPDATE counter SET forgotten = max(forgotten, ?)", [forgotten])
 
 

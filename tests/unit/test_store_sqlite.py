@@ -290,6 +290,22 @@ async def test_tombstones_are_kept_for_thirty_days(file: Path) -> None:
 # What can be wrong with it
 
 
+async def test_so_many_tombstones_are_kept_and_no_more(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a client that makes and removes abonnementen all day makes every start slower."""
+    monkeypatch.setattr("store.sqlite.TOMBSTONES", 3)
+    async with SqliteRegistry(file) as registry:
+        kanalen = [await registry.add_kanaal(a_kanaal(f"kanaal-{number}")) for number in range(6)]
+        numbers = []
+        for kanaal in kanalen:
+            numbers.append((await registry.changes_since(0)).number)
+            await registry.remove_kanaal(kanaal.uuid)
+        assert len(ask(file, "SELECT * FROM removed")) == 3
+        old, young = await registry.changes_since(numbers[2]), await registry.changes_since(numbers[3])
+    assert old.whole
+    assert not young.whole
+    assert young.gone_kanalen == {kanaal.uuid for kanaal in kanalen[3:]}
+
+
 async def test_a_locked_file_is_a_fault_of_writers_only(file: Path) -> None:
     async with SqliteRegistry(file, busy_timeout=0.05) as registry:
         await registry.add_kanaal(a_kanaal())
