@@ -79,7 +79,7 @@ class Work:
             answer = {"error": str(error), "refused": True}
         except (NrcError, *AMQP_ERRORS) as error:
             reason = str(error) if isinstance(error, NrcError) else describe(error)
-            log.warning("request failed", reason=reason)
+            log.warning("could not do what was asked", reason=reason)
             answer = {"error": reason}
         except (ValueError, KeyError, TypeError) as error:
             log.error("request is not understood", reason=describe(error))
