@@ -224,10 +224,9 @@ class Work:
             gone = set(self._gone)
             lines = await self._reconcile.run(dry_run=dry_run, gone=gone)
             if not dry_run:
-                # Of the others nothing is left to remove.
-                self._gone -= gone - {
-                    UUID(each.owner) for each in await self._registry.declared() if each.owner
-                }
+                # Of those that are not noted any more nothing is left to remove.
+                noted = {thing.owner for thing in await self._registry.declared()}
+                self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
         if lines and not dry_run:
             await self._announce()  # a kanaal may have another exchange
         if lines:
