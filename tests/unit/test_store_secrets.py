@@ -120,7 +120,8 @@ async def test_the_same_secret_twice_looks_different(file: Path) -> None:
         "UPDATE abonnement SET uuid = '00000000-0000-0000-0000-000000000009'",
         "UPDATE application SET client_id = 'thief'",
         "UPDATE abonnement SET auth = 'Bearer planted'",
-        "UPDATE abonnement SET auth = substr(auth, 1, 60) || iif(substr(auth, 61, 1) = 'A', 'B', 'A') || substr(auth, 62)",
+        "UPDATE abonnement SET auth = substr(auth, 1, 60) "
+        "|| iif(substr(auth, 61, 1) = 'A', 'B', 'A') || substr(auth, 62)",
     ],
 )
 async def test_a_value_counts_in_its_own_place_only(file: Path, swap: str) -> None:
