@@ -20,15 +20,7 @@ from aiormq.abc import AbstractChannel
 
 from deliverer.breaker import FIRST_PROBE, is_due
 from deliverer.client import Failure, FailureClass, Response
-from deliverer.decide import (
-    GONE,
-    GONE_REASON,
-    Undeliverable,
-    asked_wait,
-    classify,
-    decide,
-    next_rung,
-)
+from deliverer.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
 from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
 from deliverer.hold import Holder
 from deliverer.notes import Notes
@@ -202,8 +194,8 @@ class Prober:
             await self._holder.not_probed(abonnement)
             return
         self._notes.failed(abonnement.uuid, failure)
-        verdict = decide(answer, history=delivery.history, schedule=(), now=datetime.now(UTC))
-        if failure.kind is FailureClass.LOOP and isinstance(verdict, Undeliverable):
+        if failure.kind is FailureClass.LOOP:
+            verdict = Undeliverable(delivery.history.after(failure, at=datetime.now(UTC)))
             await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)})
             await self._holder.release(abonnement)  # this message goes round, and its callback works
             return

@@ -71,7 +71,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
         asked, _ = await gateway.aside(len(body), lambda: _parse(gateway, request, body))
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
-    every, collection = [*gateway.catalogue.abonnementen.values()], gateway.url(request, "abonnement")
+    every, collection = gateway.catalogue.every_abonnement(), gateway.url(request, "abonnement")
 
     def look_back() -> tuple[dict[str, Any], web.Response]:
         answer = as_json(abonnement, collection)

@@ -223,7 +223,7 @@ class Work:
         async with self._one_reconcile:
             gone = set(self._gone)
             lines = await self._reconcile.run(dry_run=dry_run, gone=gone)
-            if not dry_run:
+            if gone and not dry_run:
                 # Of those that are not noted any more nothing is left to remove.
                 noted = {thing.owner for thing in await self._registry.declared()}
                 self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
