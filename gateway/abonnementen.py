@@ -17,7 +17,7 @@ from aiohttp import web
 
 from gateway.answers import json_answer, json_list
 from gateway.callback_check import callback_faults
-from gateway.checks import group_faults, parse, scheme_faults
+from gateway.checks import group_faults, scheme_faults
 from gateway.own_address import own_address_faults
 from gateway.requests import CALLBACK_URL, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
@@ -33,6 +33,7 @@ from schemas.errors import (
     RegistryError,
     ValidationError,
 )
+from schemas.fields import parse
 from schemas.jsontext import read_json
 
 log = logger(__name__)

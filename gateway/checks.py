@@ -9,34 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 
 from router.filters import names_fit
 from runtime.settings import Settings
 from schemas.abonnement import MAX_GROUPS
 from schemas.errors import InvalidParam
-from schemas.fields import AnyNaam, KanaalNaam, invalid_params, normalise, repeated_names
+from schemas.fields import AnyNaam, KanaalNaam, normalise, repeated_names
 from schemas.kanaal import Kanaal
 
-M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
 
 _ANY_NAAM: TypeAdapter[str] = TypeAdapter(AnyNaam)
 _KANAAL_NAAM: TypeAdapter[str] = TypeAdapter(KanaalNaam)
-
-
-def parse(model: type[M], data: Any, *, sent: Any = None) -> tuple[M | None, list[InvalidParam]]:
-    """(what the model makes of data, []) or (None, every field fault).
-
-    sent: what came in of it, where something was added; in data no name stands twice any more.
-    """
-    repeated = repeated_names(data if sent is None else sent)
-    try:
-        asked = model.model_validate(data)
-    except PydanticValidationError as error:
-        return None, invalid_params(error.errors(include_url=False, include_input=False)) + repeated
-    return (None, repeated) if repeated else (asked, [])
 
 
 def new_naam_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:

@@ -14,12 +14,13 @@ from aiohttp import web
 
 from gateway.answers import json_answer, json_list
 from gateway.callback_check import documentation_faults
-from gateway.checks import new_naam_faults, parse, same_naam_faults, taken
+from gateway.checks import new_naam_faults, same_naam_faults, taken
 from gateway.requests import must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from runtime.log import logger
 from schemas.application import Scope
 from schemas.errors import BrokerUnavailable, Conflict, NotFound, RegistryError, ValidationError
+from schemas.fields import parse
 from schemas.jsontext import read_json
 from schemas.kanaal import Kanaal, KanaalRequest, slots_for
 

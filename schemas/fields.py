@@ -9,14 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator
+from pydantic import ValidationError as PydanticValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from schemas.errors import MAX_FAULTS, InvalidParam
 from schemas.jsontext import Number, Repeated
 from schemas.urls import read_url
+
+M = TypeVar("M", bound=BaseModel)
 
 _AUTHORITY = re.compile(r"https?://[^/?#]{1,512}", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-z]+://[^/?#]*@", re.IGNORECASE)
@@ -204,6 +207,22 @@ def repeated_names(data: Any, *, under: str = "") -> list[InvalidParam]:
     """
     again = data.again if isinstance(data, Repeated) else ()
     return [InvalidParam(under + (name or NON_FIELD), "invalid", REPEATED) for name in again]
+
+
+def parse(
+    model: type[M], data: Any, *, sent: Any = None, context: Any = None
+) -> tuple[M | None, list[InvalidParam]]:
+    """(what the model makes of data, []) or (None, every field fault).
+
+    sent: what came in of it, where something was added; in data no name stands twice any more.
+    context: what the model's own checks need beside it.
+    """
+    repeated = repeated_names(data if sent is None else sent)
+    try:
+        asked = model.model_validate(data, context=context)
+    except PydanticValidationError as error:
+        return None, invalid_params(error.errors(include_url=False, include_input=False)) + repeated
+    return (None, repeated) if repeated else (asked, [])
 
 
 def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:

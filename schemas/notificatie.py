@@ -8,7 +8,6 @@ from sys import getsizeof
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
-from pydantic import ValidationError as PydanticValidationError
 from pydantic.alias_generators import to_camel
 
 from schemas.errors import InvalidParam
@@ -20,9 +19,8 @@ from schemas.fields import (
     as_text,
     as_utc,
     fault,
-    invalid_params,
+    parse,
     parse_date_time,
-    repeated_names,
 )
 from schemas.jsontext import LARGE, Number, read_json, read_rounded, write_json
 
@@ -99,13 +97,9 @@ def check_notificatie(
 
     now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it.
     """
-    repeated = repeated_names(data)
-    try:
-        request = NotificatieRequest.model_validate(data, context={"latest": now + leeway})
-    except PydanticValidationError as error:
-        return None, invalid_params(error.errors(include_url=False, include_input=False)) + repeated
-    if repeated:
-        return None, repeated
+    request, faults = parse(NotificatieRequest, data, context={"latest": now + leeway})
+    if request is None:
+        return None, faults
     return (
         Notificatie(
             kanaal=request.kanaal,

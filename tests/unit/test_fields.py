@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.checks import parse
 from schemas.abonnement import AbonnementRequest
 from schemas.errors import ParseError
+from schemas.fields import parse
 from schemas.jsontext import LARGE, _write_any, read_json, write_json
 from schemas.kanaal import KanaalRequest
 from schemas.notificatie import Notificatie, check_notificatie, read_notificatie
