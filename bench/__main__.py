@@ -1,6 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,
+matching.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.bodies import bodies
+from bench.matching import matching
 from bench.memory import memory
 from bench.neighbour import neighbour
 from bench.refused import refused
@@ -95,6 +97,7 @@ BENCHMARKS = {
     "bodies": bodies,
     "refused": refused,
     "walk": walking,
+    "matching": matching,
 }
 
 
