@@ -1,7 +1,6 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,
-matching.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk, lag.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.bodies import bodies
-from bench.matching import matching
+from bench.lag import lag
 from bench.memory import memory
 from bench.neighbour import neighbour
 from bench.refused import refused
@@ -97,7 +96,7 @@ BENCHMARKS = {
     "bodies": bodies,
     "refused": refused,
     "walk": walking,
-    "matching": matching,
+    "lag": lag,
 }
 
 

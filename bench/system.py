@@ -35,7 +35,7 @@ class System:
         self.folder = folder
         self.port = free_port()
         self.root = f"http://127.0.0.1:{self.port}/api/v1"
-        self._env = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("NRC_")},
             "NRC_STATE_DIR": str(folder),
             "NRC_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
@@ -46,7 +46,7 @@ class System:
         self._log = (folder / "nrc.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "nrc", "up", "--no-demo"],
-            env=self._env, stdout=subprocess.PIPE, stderr=self._log, text=True,
+            env=self.environment, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
         self._wait_ready()
         self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
@@ -81,7 +81,11 @@ class System:
     def nrc(self, *words: str) -> str:
         """What a command prints, run beside the running system."""
         done = subprocess.run(
-            [sys.executable, "-m", "nrc", *words], env=self._env, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "nrc", *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise SystemExit(f"nrc {' '.join(words)}: {done.stderr}")
