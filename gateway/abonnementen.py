@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -37,6 +37,20 @@ from schemas.fields import parse
 from schemas.jsontext import read_json
 
 log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sound request. named: what a PATCH names; None where it is none, and names everything."""
+
+    callback_url: str
+    auth: str
+    kanalen: tuple[FilterGroup, ...]
+    named: frozenset[str] | None
+
+    def names(self, *properties: str) -> bool:
+        """Whether it names one of these."""
+        return self.named is None or not self.named.isdisjoint(properties)
 
 
 async def list_abonnementen(request: web.Request) -> web.Response:
@@ -69,7 +83,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked, _ = await gateway.aside(len(body), lambda: _parse(gateway, request, body))
+        asked = await gateway.aside(len(body), lambda: _parse(gateway, request, body))
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
     every, collection = gateway.catalogue.every_abonnement(), gateway.url(request, "abonnement")
@@ -98,13 +112,13 @@ async def update_abonnement(request: web.Request) -> web.Response:
     read_query(request)
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
-        asked, named = await gateway.aside(
+        asked = await gateway.aside(
             len(body) + _size(abonnement), lambda: _parse(gateway, request, body, stored=abonnement)
         )
-        checked = named is None or _wants_check(abonnement, asked, named)
+        checked = _wants_check(abonnement, asked)
         if checked:
             await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
-        changed = await _replace(gateway, abonnement, asked, named=named, resume=checked)
+        changed = await _replace(gateway, abonnement, asked, resume=checked)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
     return await _answer(gateway, request, changed)
 
@@ -190,10 +204,8 @@ def _must_own(client: Credentials, abonnement: Abonnement) -> None:
         raise PermissionDenied("Dit abonnement is door een andere applicatie gemaakt.")
 
 
-def _parse(
-    gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonnement | None = None
-) -> tuple[AbonnementRequest, set[str] | None]:
-    """The sound request, and of a PATCH of `stored` what it names. Raises ParseError, or ValidationError with
+def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonnement | None = None) -> Asked:
+    """The sound request, on what is `stored` when it is a PATCH. Raises ParseError, or ValidationError with
     every fault.
 
     What a PATCH keeps stays valid, whatever became of a kanaal's filters or a setting. The callbackUrl is
@@ -204,21 +216,24 @@ def _parse(
     if isinstance(sent, dict) and isinstance(url := sent.get("callbackUrl"), str):
         request[CALLBACK_URL] = url
     if isinstance(sent, dict) and stored is not None and request.method == "PATCH":
-        named, data = set(sent), {**_stored(stored), **sent}
-    asked, faults = parse(AbonnementRequest, data, sent=sent)
+        named, data = frozenset(sent), {**_stored(stored), **sent}
+    read, faults = parse(AbonnementRequest, data, sent=sent)
     if named is None or "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
         faults += own_address_faults(data, request, gateway.settings)
     if named is None or "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
-    if faults or asked is None:
+    if faults or read is None:
         raise ValidationError(faults)
-    return asked, named
+    groups = tuple(FilterGroup(group.naam, tuple(group.filters.items())) for group in read.kanalen)
+    return Asked(read.callback_url, read.auth, groups, named)
 
 
-def _wants_check(abonnement: Abonnement, asked: AbonnementRequest, named: set[str]) -> bool:
+def _wants_check(abonnement: Abonnement, asked: Asked) -> bool:
+    if asked.named is None:
+        return True
     if abonnement.state is not State.ACTIVE:
-        return not named.isdisjoint({"callbackUrl", "auth"})
+        return asked.names("callbackUrl", "auth")
     same_auth = hmac.compare_digest(asked.auth.encode(), abonnement.auth.encode())
     return asked.callback_url != abonnement.callback_url or not same_auth
 
@@ -229,17 +244,13 @@ async def _check_callback(gateway: Gateway, *, url: str, auth: str) -> None:
         raise ValidationError(faults)
 
 
-def _groups(asked: AbonnementRequest) -> tuple[FilterGroup, ...]:
-    return tuple(FilterGroup(group.naam, tuple(group.filters.items())) for group in asked.kanalen)
-
-
-async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) -> Abonnement:
+async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
     """Keep it and have its queue declared; when that can't be done now, as if nothing was asked."""
     new = Abonnement(
         uuid=uuid4(),
         callback_url=asked.callback_url,
         auth=asked.auth,
-        kanalen=_groups(asked),
+        kanalen=asked.kanalen,
         client_id=client_id,
     )
     await gateway.router.at_work()
@@ -255,14 +266,7 @@ async def _add(gateway: Gateway, asked: AbonnementRequest, *, client_id: str) ->
     return abonnement
 
 
-async def _replace(
-    gateway: Gateway,
-    abonnement: Abonnement,
-    asked: AbonnementRequest,
-    *,
-    named: set[str] | None,
-    resume: bool,
-) -> Abonnement:
+async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, resume: bool) -> Abonnement:
     """Have the new bindings made, keep the change, and have the former bindings taken off.
 
     In this order: what matches the former filters or the new ones is never without a way, and a fault before
@@ -273,12 +277,12 @@ async def _replace(
     if abonnement.uuid not in gateway.catalogue.abonnementen:
         raise NotFound("Dit abonnement bestaat niet meer.")
     wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": "", "hold": None} if resume else {}
-    if named is None or "callbackUrl" in named:
+    if asked.names("callbackUrl"):
         wanted["callback_url"] = asked.callback_url
-    if named is None or "auth" in named:
+    if asked.names("auth"):
         wanted["auth"] = asked.auth
-    if named is None or "kanalen" in named:
-        wanted["kanalen"] = _groups(asked)
+    if asked.names("kanalen"):
+        wanted["kanalen"] = asked.kanalen
     await gateway.router.prepare_abonnement(abonnement.uuid, wanted.get("kanalen", ()))
     try:
         changed = await gateway.registry.change_abonnement(

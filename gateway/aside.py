@@ -6,11 +6,11 @@ One thread, so that large bodies never take more than a share of the process's t
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from runtime.garbage import collections_paused
 from schemas.jsontext import LARGE
 
 R = TypeVar("R")
@@ -29,20 +29,8 @@ class Aside:
         """
         if size <= LARGE:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _uncollected, work)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, collections_paused()(work))
 
     def close(self) -> None:
         """Begin with nothing more; whoever waits is cancelled."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _uncollected(work: Callable[[], R]) -> R:
-    """Do it without collections, of the whole process: each stops all threads to look everything over.
-
-    A megabyte of JSON is half a million objects, in no cycle, for which there are many of 0.1 s.
-    """
-    gc.disable()
-    try:
-        return work()
-    finally:
-        gc.enable()

@@ -6,11 +6,16 @@ Secrets are encrypted in rows, and plain everywhere above.
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
+import orjson
+
+from runtime.garbage import collections_paused
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
+from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind
 from store.secrets import Vault, place
@@ -54,7 +59,7 @@ def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
         "uuid": uuid,
         "callback_url": abonnement.callback_url,
         "auth": vault.seal(abonnement.auth, place("abonnement", "auth", uuid)),
-        "kanalen": json.dumps(kanalen),
+        "kanalen": orjson.dumps(kanalen).decode(),
         "client_id": abonnement.client_id,
         "state": abonnement.state.value,
         "state_reason": abonnement.state_reason,
@@ -69,16 +74,22 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         uuid=UUID(row["uuid"]),
         callback_url=row["callback_url"],
         auth=vault.unseal(row["auth"], place("abonnement", "auth", row["uuid"])),
-        kanalen=tuple(
-            FilterGroup(naam=group["naam"], filters=tuple((name, value) for name, value in group["filters"]))
-            for group in json.loads(row["kanalen"])
-        ),
+        kanalen=_groups_of(row["kanalen"]),
         client_id=row["client_id"],
         state=State(row["state"]),
         state_reason=row["state_reason"],
         hold=Hold(*json.loads(row["hold"])) if row["hold"] else None,
         change=row["change"],
     )
+
+
+def _groups_of(text: str) -> tuple[FilterGroup, ...]:
+    # orjson, both ways: no other thread runs while a text is read or written, and json takes 30 ms for 1 MiB.
+    with collections_paused() if len(text) > LARGE else nullcontext():
+        return tuple(
+            FilterGroup(naam=group["naam"], filters=tuple((name, value) for name, value in group["filters"]))
+            for group in orjson.loads(text)
+        )
 
 
 def hold_text(hold: Hold | None) -> str:

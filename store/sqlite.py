@@ -418,9 +418,9 @@ def _check_quota(db: Database, table: str, what: str, *, client_id: str, quota: 
 
 
 def _check_kanalen(db: Database, abonnement: Abonnement) -> None:
-    for group in abonnement.kanalen:
-        if not _has_kanaal(db, group.naam):
-            raise Conflict(f"there is no kanaal called {group.naam!r}.")
+    for naam in dict.fromkeys(group.naam for group in abonnement.kanalen):
+        if not _has_kanaal(db, naam):
+            raise Conflict(f"there is no kanaal called {naam!r}.")
 
 
 def _is_referred_to(db: Database, naam: str) -> bool:

@@ -1,0 +1,31 @@
+"""Python's collector of reference cycles, which stops all threads of a process while it looks for them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_counting = threading.Lock()
+_pauses = 0  # that are open
+
+
+@contextmanager
+def collections_paused() -> Iterator[None]:
+    """No collection by itself while the context is open, in any thread. Several may be open at once.
+
+    For work in a thread that makes many objects, in no cycle, such as those of a large JSON text. A megabyte
+    of it is half a million objects, and each of the many collections they would set off takes up to 0.1 s.
+    """
+    global _pauses
+    with _counting:
+        _pauses += 1
+        gc.disable()
+    try:
+        yield
+    finally:
+        with _counting:
+            _pauses -= 1
+            if not _pauses:
+                gc.enable()
