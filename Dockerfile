@@ -9,6 +9,7 @@ COPY schemas schemas
 COPY runtime runtime
 COPY store store
 COPY router router
+COPY ledger ledger
 COPY deliverer deliverer
 COPY gateway gateway
 COPY nrc nrc

@@ -1,6 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk, lag.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,, lag.
+matching.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.bodies import bodies
+from bench.matching import matching
 from bench.lag import lag
 from bench.memory import memory
 from bench.neighbour import neighbour
@@ -97,6 +99,7 @@ BENCHMARKS = {
     "refused": refused,
     "walk": walking,
     "lag": lag,
+    "matching": matching,
 }
 
 

@@ -19,7 +19,7 @@ from gateway.requests import announced_size, hops_of, must_accept_json, read_bod
 from gateway.state import GATEWAY, Gateway
 from router.filters import names_fit
 from router.publishing import ExchangeMissing
-from router.routing import with_a_slot
+from router.routing import needed
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
 from schemas.errors import InvalidParam, LoopDetected, ValidationError
@@ -27,6 +27,7 @@ from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie, read_notificatie
 
 ID_HEADER = "nrc-notificatie-id"
+MATCHED_HEADER = "nrc-matched"
 
 log = logger(__name__)
 
@@ -46,6 +47,8 @@ async def create_notificatie(request: web.Request) -> web.Response:
             now = datetime.now(UTC)
             kanaal, notificatie = await _check(gateway, body, now=now)
             message_id = str(uuid4())
+            # By this process's copy. Held and suspended abonnementen count: their queues keep it.
+            matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
             await _publish(gateway, kanaal, Accepted(notificatie, message_id, now, hops))
     log.info(
         "accepted",
@@ -55,8 +58,10 @@ async def create_notificatie(request: web.Request) -> web.Response:
         hoofdObject=without_secrets(notificatie.hoofd_object),
         resource=notificatie.resource,
         actie=notificatie.actie,
+        matched=len(matched),
     )
-    return json_answer(notificatie.body, status=201, headers={ID_HEADER: message_id})
+    headers = {ID_HEADER: message_id, MATCHED_HEADER: str(len(matched))}
+    return json_answer(notificatie.body, status=201, headers=headers)
 
 
 async def _publish(gateway: Gateway, kanaal: Kanaal, accepted: Accepted) -> None:
@@ -85,7 +90,7 @@ async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaa
         if notificatie is not None:
             kanaal = kanalen.get(notificatie.kanaal)
             if kanaal is not None and names_fit(notificatie.kenmerken, kanaal.filters):
-                kept = with_a_slot(kanaal, notificatie.kenmerken)
+                kept = needed(kanaal, notificatie.kenmerken, filtered=gateway.index.names(kanaal.naam))
                 return (kanaal, replace(notificatie, kenmerken=kept)), [], []
         return None, faults, message_faults(data, kanalen)
 

@@ -17,6 +17,7 @@ from gateway.repairs import Repairs
 from gateway.requests import root_url
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
 from router.catalogue import Catalogue
+from router.matching import Index
 from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.log import logger
@@ -45,6 +46,7 @@ class Gateway:
     router: RouterClient
     callbacks: CallbackClient
     tokens: Tokens = field(init=False)
+    index: Index = field(init=False)
     repairs: Repairs = field(init=False)
     latest: Latest = field(init=False)
     publishes: Publishes = field(init=False)
@@ -56,6 +58,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
+        self.index = self.catalogue.index  # now, and not at the first notificatie
         self.repairs = Repairs(self.router, self.catalogue)
         self.latest = Latest(self.publisher, self.catalogue)
         self.publishes = Publishes(

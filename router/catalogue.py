@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
+from router.matching import Index
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import Application
@@ -34,6 +35,7 @@ class Catalogue:
         self._applications: dict[str, Application] = {}
         self._every_kanaal: tuple[Kanaal, ...] | None = None
         self._every_abonnement: tuple[Abonnement, ...] | None = None
+        self._index: Index | None = None
         self._listeners: list[Callable[[Changes], None]] = []
         self._looking: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -66,6 +68,15 @@ class Catalogue:
         if self._every_abonnement is None:
             self._every_abonnement = tuple(self._abonnementen.values())
         return self._every_abonnement
+
+    @property
+    def index(self) -> Index:
+        """Which abonnementen match a notificatie. Built when first asked for, then kept up to date."""
+        if self._index is None:
+            self._index = Index()
+            for abonnement in self._abonnementen.values():
+                self._index.put(abonnement)
+        return self._index
 
     def kanaal_by_uuid(self, uuid: UUID) -> Kanaal | None:
         """The kanaal with this UUID, or None."""
@@ -139,6 +150,11 @@ class Catalogue:
             self._abonnementen[abonnement.uuid] = abonnement
         for application in changes.applications:
             self._applications[application.client_id] = application
+        if self._index is not None:
+            for uuid in changes.gone_abonnementen:
+                self._index.remove(uuid)
+            for abonnement in changes.abonnementen:
+                self._index.put(abonnement)
         if changes.whole or changes.number != self.number:
             self._every_kanaal = self._every_abonnement = None
         if changes.number != self.number:

@@ -7,7 +7,7 @@ the notificatie lacks, that the kanaal does not have, or that this process has n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 
 from router.history import HOPS
@@ -45,9 +45,16 @@ def route(
     )
 
 
-def with_a_slot(kanaal: Kanaal, kenmerken: Mapping[str, str]) -> dict[str, str]:
-    """Those of a notificatie's kenmerken that `route` looks at; there may be 80,000 others."""
-    return {name: value for name, value in kenmerken.items() if normalise(name) in kanaal.slots}
+def needed(kanaal: Kanaal, kenmerken: Mapping[str, str], *, filtered: Container[str]) -> dict[str, str]:
+    """Those of a notificatie's kenmerken that decide where it goes; there may be 80,000 others.
+
+    filtered: normalised names that filters of abonnementen ask, whether they have a slot or not.
+    """
+    return {
+        name: value
+        for name, value in kenmerken.items()
+        if (normal := normalise(name)) in kanaal.slots or normal in filtered
+    }
 
 
 def routing_key(resource: str, actie: str, slots: tuple[str, ...], values: Mapping[str, str]) -> str:

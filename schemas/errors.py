@@ -63,6 +63,14 @@ class RegistryTooNew(RegistryError):
     """The registry was written by a newer version of this program."""
 
 
+class LedgerError(NrcError):
+    """The ledger cannot be read or written."""
+
+
+class LedgerFull(LedgerError):
+    """The ledger is over its budget, or its disk is full, and all that it keeps is still needed."""
+
+
 class SecretsUnreadable(RegistryError):
     """Encrypted secrets of the registry cannot be read: a key is missing, or a value is damaged."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from typing import Any
@@ -96,6 +97,7 @@ async def test_no_secret_gets_into_a_log(
         await api.delete(url, auth=auth)
     written = caplog.text + "".join(capsys.readouterr())
     assert "accepted" in written
+    assert re.search(r"\bmatched\W+\d", written)
     assert message("x")["hoofdObject"] in written
     assert "https://***@example.nl/hier?…" in written
     assert "wie" in written, "a client that nobody knows"

@@ -21,7 +21,7 @@ from tests.make import a_kanaal, an_abonnement
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PACKAGES = ("schemas", "runtime", "store", "router", "deliverer", "gateway", "nrc")
+PACKAGES = ("schemas", "runtime", "store", "router", "ledger", "deliverer", "gateway", "nrc")
 LEVELS = {"warning", "error", "exception", "critical"}
 OPERATIONS = (DOCS / "operations.md").read_text()
 ARCHITECTURE = (DOCS / "architecture.md").read_text()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from router import names
-from router.routing import header_name, header_value, route, routing_key, with_a_slot
+from router.routing import header_name, header_value, needed, route, routing_key
 from schemas.kanaal import MAX_SLOTS, Kanaal, slots_for
 from schemas.notificatie import Notificatie
 from tests.make import a_kanaal
@@ -72,11 +72,11 @@ def test_headers_are_the_slots_that_the_message_has_under_a_name_of_their_own() 
     assert all(len(name.encode()) < 128 for name in message.headers)
 
 
-def test_of_many_kenmerken_those_with_a_slot_are_kept() -> None:
+def test_of_many_kenmerken_those_with_a_slot_or_a_filter_are_kept() -> None:
     kanaal = a_kanaal("zaken", "bron_organisatie", "zaaktype")
     kenmerken = {f"k{number}": "1" for number in range(1000)} | {"Bronorganisatie": "7", "zaak_type": "8"}
-    kept = with_a_slot(kanaal, kenmerken)
-    assert kept == {"Bronorganisatie": "7", "zaak_type": "8"}
+    kept = needed(kanaal, kenmerken, filtered={"k12", "zaaktype"})
+    assert kept == {"k12": "1", "Bronorganisatie": "7", "zaak_type": "8"}
     whole, small = (
         route(kanaal, notificatie("zaken", each), message_id="1", accepted_at=NOW)
         for each in (kenmerken, kept)

@@ -1,0 +1,10 @@
+"""The ledger: what was accepted, for which abonnementen, and what became of it.
+
+A durable account outside RabbitMQ. Gateways and deliverers write it; `nrc ledger`, the keeper, gives back to
+RabbitMQ what RabbitMQ lost; commands and pages read it.
+
+    values.py   what is written and read, and which of two accounts of one delivery holds
+    ledger.py   what a store guarantees: the protocol
+    writer.py   group commits, in gateways and deliverers
+    ids.py      the ids of notificaties
+"""

@@ -1,0 +1,62 @@
+"""What a store of the ledger guarantees, whatever database is behind it (tests/contract/test_ledger.py).
+
+All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
+return: on disk, not in a cache of the operating system. They raise LedgerError and nothing of the database's
+own. Nothing in it that SQLite or PostgreSQL could not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
+
+
+class Ledger(Protocol):
+    """The account of every accepted notificatie and of each abonnement that it was for."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Keep all of these in one transaction, or none. In any order, and again: `merge_key` decides.
+
+        An Entry makes a PENDING delivery for each abonnement in `matched`. An Outcome of a notificatie that
+        is not in the ledger (accepted by an older version, or its entry not written yet) is kept too.
+        Counts per minute are of rows that really changed.
+        Raises LedgerFull when an entry would go over the budget, and nothing can be shed.
+        """
+
+    async def notificatie(self, id_: UUID) -> Notificatie | None:
+        """One notificatie with its body."""
+
+    async def search(
+        self, search: Search, *, limit: int, after: UUID | None = None, oldest_first: bool = False
+    ) -> Sequence[Notificatie]:
+        """Those asked for, without bodies, the newest first. after: the last one of the page before."""
+
+    async def deliveries(self, notificaties: Sequence[UUID]) -> Mapping[UUID, Sequence[Delivery]]:
+        """The deliveries of each of these, by abonnement and replay."""
+
+    async def delivery(self, key: Key) -> Delivery | None:
+        """One delivery; what a deliverer looks at before an attempt that is not the first."""
+
+    async def attempts(self, key: Key) -> Sequence[Attempt]:
+        """Its failed attempts and probes, the oldest first."""
+
+    async def backlogs(self) -> Mapping[UUID, Backlog]:
+        """What is open of each abonnement that has anything open."""
+
+    async def undeliverable(
+        self, *, abonnement: UUID | None = None, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """What is undeliverable, the oldest first."""
+
+    def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
+        """All that is open of one abonnement, the oldest first, read in pages."""

@@ -1,0 +1,241 @@
+"""What is written to the ledger and read from it. Pure: no I/O.
+
+Times are milliseconds since 1970, by the clock of whoever wrote them, unless it says "by the database's
+clock": those are made in the store, since they are compared with each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+ORIGINAL = 0
+"""`replay` of a delivery that was not replayed; replays count from 1."""
+
+
+class State(StrEnum):
+    """What became of a delivery. Open ones still have to be delivered."""
+
+    PENDING = "pending"
+    """In the queue of its abonnement, or on its way there."""
+    RETURNING = "returning"
+    """Lost by RabbitMQ; the keeper publishes it again."""
+    RETRYING = "retrying"
+    """An attempt failed; it waits for its next."""
+    UNSURE = "unsure"
+    """Open in a ledger that was restored from an older copy: it may have been delivered since."""
+    STUCK = "stuck"
+    """Given back as often as that is done; an operator has to look."""
+    UNDELIVERABLE = "undeliverable"
+    """No attempt is left, it was held for too long, or its abonnement was removed."""
+    NOT_WANTED = "not_wanted"
+    """The kanalen of its abonnement changed after it was accepted, and don't match it any more."""
+    DELIVERED = "delivered"
+    """The callback answered 2xx."""
+    REMOVED = "removed"
+    """An operator decided that it is not to be delivered."""
+
+
+OPEN = frozenset({State.PENDING, State.RETURNING, State.RETRYING, State.UNSURE, State.STUCK})
+"""States of which a delivery is still to come; all others are settled."""
+
+_ORDER = {state: number for number, state in enumerate(State)}
+_ABSORBING = {State.DELIVERED: 1, State.REMOVED: 2}
+
+
+def merge_key(state: State, *, round_: int, attempts: int, at: int) -> tuple[int, int, int, int, int]:
+    """Of two accounts of one delivery, the one with the greater key holds; an equal one changes nothing.
+
+    Gateway, deliverer and keeper write the same row in any order, and twice too. Removed goes over delivered,
+    and delivered over all else, whatever the round.
+    """
+    return (_ABSORBING.get(state, 0), round_, attempts, _ORDER[state], at)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A notificatie that a gateway accepts.
+
+    id: of ids.new_id. kanaal: its naam. kenmerken: as in the body. hops: deliveries of an NRC that it went
+    through before. catalogue: the change number of the registry's copy by which `matched` was found.
+    matched: the abonnementen that it is for.
+    """
+
+    id: UUID
+    received: int
+    client: str
+    kanaal: str
+    resource: str
+    actie: str
+    hoofd_object: str
+    resource_url: str
+    kenmerken: Mapping[str, str]
+    body: bytes
+    catalogue: int
+    matched: tuple[UUID, ...]
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unrouted:
+    """RabbitMQ did not confirm this notificatie, or has it by halves; the keeper brings it on.
+
+    Sticky: an Entry that is written later, or again, does not undo it.
+    """
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One delivery: a notificatie to an abonnement. replay: ORIGINAL, or the number of a replay."""
+
+    notificatie: UUID
+    abonnement: UUID
+    replay: int = ORIGINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt or a probe that failed, or why there was none.
+
+    number: 1 and up; 0 of a probe, and where none was made. kind: the class of failure. status: of the
+    answer. ms: how long it took. detail: a line for people.
+    """
+
+    at: int
+    number: int
+    kind: str
+    detail: str
+    status: int | None = None
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery at a moment; merged by `merge_key`.
+
+    attempts: done in all. wait: seconds until the next attempt may be made (of RETRYING; the store makes
+    `next_at` and `since` of it by the database's clock). failed: the attempt that it is the outcome of, when
+    that failed. status, ms: of the answer, when it was delivered.
+    """
+
+    key: Key
+    state: State
+    round: int
+    attempts: int
+    at: int
+    wait: float | None = None
+    failed: Attempt | None = None
+    status: int | None = None
+    ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe of a held abonnement failed, with this notificatie; no attempt is counted, no state changes."""
+
+    key: Key
+    failed: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A deliverer lives. process: its name, unique among those that run.
+
+    All outcomes that it had up to `flushed_until` are written (by the database's clock: of the moment of the
+    write, when all was). hands: what it took from its queues and has not settled. stopped: it ended, and has
+    nothing in hand any more.
+    """
+
+    process: str
+    all_flushed: bool
+    hands: frozenset[Key] = frozenset()
+    stopped: bool = False
+
+
+Event = Entry | Unrouted | Outcome | Probe | Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Notificatie:
+    """A notificatie as the ledger has it. body: None when it was shed. hops: as of Entry."""
+
+    id: UUID
+    received: int
+    client: str
+    kanaal: str
+    resource: str
+    actie: str
+    size: int
+    catalogue: int
+    unrouted: bool
+    body: bytes | None = None
+    hops: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery as the ledger has it.
+
+    since: when it last went into its queue, by the database's clock. last_at: of the last outcome. next_at:
+    when a retry is due, else None. size: bytes of the body. given: how often it was given back by E1 or E2.
+    status, ms: of the answer, when it was delivered.
+    """
+
+    key: Key
+    state: State
+    round: int
+    attempts: int
+    since: int
+    last_at: int
+    next_at: int | None = None
+    size: int = 0
+    given: int = 0
+    doubt: bool = False
+    status: int | None = None
+    ms: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be delivered."""
+        return self.state in OPEN
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is open of one abonnement.
+
+    count, size: all of it, bytes of bodies. oldest: `received` of the oldest. retrying: how many of them are
+    between attempts; next_at: when the first of those is due. stuck: how many an operator has to look at.
+    """
+
+    count: int = 0
+    size: int = 0
+    oldest: int | None = None
+    retrying: int = 0
+    next_at: int | None = None
+    stuck: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which notificaties are asked for; what is None or empty asks nothing.
+
+    text: a URL, the last segment of one, or the id of a notificatie: found by hoofdObject, resourceUrl and
+    id. kenmerken: each with exactly this value; names are normalised. abonnement, states: of a delivery, of
+    one and the same. after, before: `received`, the former included.
+    """
+
+    text: str | None = None
+    kanaal: str | None = None
+    actie: str | None = None
+    resource: str | None = None
+    client: str | None = None
+    kenmerken: Mapping[str, str] = field(default_factory=dict)
+    abonnement: UUID | None = None
+    states: frozenset[State] = frozenset()
+    after: int | None = None
+    before: int | None = None

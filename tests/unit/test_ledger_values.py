@@ -1,0 +1,67 @@
+"""Ids in the order of acceptance, and which of two accounts of a delivery holds."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.ids import new_id, received_of
+from ledger.values import OPEN, State, merge_key
+
+
+def test_an_id_has_the_moment_of_acceptance() -> None:
+    id_ = new_id(at=1_700_000_000.1234)
+    assert (id_.version, id_.variant) == (7, "specified in RFC 4122")
+    assert received_of(id_) == 1_700_000_000_123
+
+
+def test_ids_are_in_the_order_of_milliseconds_and_differ() -> None:
+    ids = [new_id(at=1_700_000_000 + n / 1000) for n in range(1000)]
+    assert all(before < after for before, after in pairwise(ids))
+    assert len({new_id(at=1.0) for _ in range(10_000)}) == 10_000
+
+
+ACCOUNTS = st.tuples(st.sampled_from(State), st.integers(0, 3), st.integers(0, 9), st.integers(0, 5))
+
+
+def _merged(accounts: list[tuple[State, int, int, int]]) -> tuple[State, int, int, int]:
+    kept = accounts[0]
+    for each in accounts[1:]:
+        if _key(each) > _key(kept):
+            kept = each
+    return kept
+
+
+def _key(account: tuple[State, int, int, int]) -> tuple[int, ...]:
+    state, round_, attempts, at = account
+    return merge_key(state, round_=round_, attempts=attempts, at=at)
+
+
+@given(st.lists(ACCOUNTS, min_size=1, max_size=8), st.randoms())
+def test_the_order_of_writing_does_not_matter(
+    accounts: list[tuple[State, int, int, int]], random: Random
+) -> None:
+    shuffled = accounts + random.sample(accounts, len(accounts) // 2)
+    random.shuffle(shuffled)
+    assert _merged(shuffled) == _merged(accounts)
+
+
+@pytest.mark.parametrize("other", [state for state in State if state not in (State.DELIVERED, State.REMOVED)])
+def test_nothing_undoes_delivered_and_removed(other: State) -> None:
+    later = merge_key(other, round_=9, attempts=9, at=9)
+    delivered = merge_key(State.DELIVERED, round_=0, attempts=0, at=0)
+    assert later < delivered < merge_key(State.REMOVED, round_=0, attempts=0, at=0)
+
+
+def test_a_next_attempt_or_round_goes_over_the_one_before() -> None:
+    retrying = merge_key(State.RETRYING, round_=0, attempts=1, at=5)
+    assert merge_key(State.PENDING, round_=0, attempts=0, at=9) < retrying
+    assert retrying < merge_key(State.UNDELIVERABLE, round_=0, attempts=1, at=5)
+    assert merge_key(State.UNDELIVERABLE, round_=0, attempts=9, at=5) < merge_key(
+        State.RETURNING, round_=1, attempts=0, at=0
+    )
+    assert OPEN.isdisjoint({State.DELIVERED, State.REMOVED, State.UNDELIVERABLE, State.NOT_WANTED})
