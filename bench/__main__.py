@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,, lag.
-matching.
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,
+matching, lag.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.bodies import bodies
-from bench.matching import matching
 from bench.lag import lag
+from bench.matching import matching
 from bench.memory import memory
 from bench.neighbour import neighbour
 from bench.refused import refused
