@@ -98,8 +98,8 @@ BENCHMARKS = {
     "bodies": bodies,
     "refused": refused,
     "walk": walking,
-    "lag": lag,
     "matching": matching,
+    "lag": lag,
 }
 
 
