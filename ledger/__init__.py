@@ -7,4 +7,5 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     ledger.py   what a store guarantees: the protocol
     writer.py   group commits, in gateways and deliverers
     ids.py      the ids of notificaties
+    explaining/ what became of a notificatie, in words
 """

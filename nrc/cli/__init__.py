@@ -56,6 +56,10 @@ _COMMANDS = {
     "kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
     "publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
+    "tracing.match": {
+        "match": "Say whom the notificatie in FILE (- is standard input) would reach, and why not "
+        "the others.",
+    },
     "queues": {"queues": "Show each queue: the messages that are ready in it, and its consumers."},
     "undeliverable": {
         "undeliverable": "Notificaties that could not be delivered after every attempt; they stay until "

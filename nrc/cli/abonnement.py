@@ -94,7 +94,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
 def show(uuid: str, json_: bool) -> None:
     """Show one abonnement; its auth is never shown. UUID: whole, or its first characters."""
     every = {each.abonnement.uuid: each for each in carry_out(conditions(load_settings()))}
-    found = every[_meant(uuid, every)]
+    found = every[meant(uuid, every)]
     if json_:
         as_json(found.facts())
         return
@@ -244,10 +244,10 @@ async def _apply(settings: Settings, uuids: Sequence[UUID]) -> None:
 def _known(opened: OpenRegistry, typed: Iterable[str]) -> list[Abonnement]:
     """The abonnementen that are meant, each once. Raises Conflict and UsageError."""
     known = opened.catalogue.abonnementen
-    return [known[uuid] for uuid in dict.fromkeys(_meant(each, known) for each in typed)]
+    return [known[uuid] for uuid in dict.fromkeys(meant(each, known) for each in typed)]
 
 
-def _meant(typed: str, known: Collection[UUID]) -> UUID:
+def meant(typed: str, known: Collection[UUID]) -> UUID:
     """The UUID of these that is typed, whole or in part. Raises Conflict and UsageError."""
     found = ids.the_one(typed, map(str, known), what="abonnement")
     if found is None:

@@ -1,0 +1,143 @@
+"""What is known of one notificatie and one abonnement, and what is told of it: values, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ledger.explaining.dutch import Clock
+from ledger.explaining.fitting import Fit, Reason
+from ledger.values import Attempt, Delivery, Notificatie
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.kanaal import Kanaal
+
+
+class Code(StrEnum):
+    """What is told, beside the codes of `fitting.FitCode`."""
+
+    DELIVERED = "delivered"
+    PENDING = "pending"
+    HELD = "held"
+    SUSPENDED = "suspended"
+    RETRYING = "retrying"
+    UNROUTED = "unrouted"
+    RETURNING = "returning"
+    STUCK = "stuck"
+    UNSURE = "unsure"
+    UNDELIVERABLE = "undeliverable"
+    REMOVED = "removed"
+    NOT_WANTED = "not_wanted"
+    REPLAYED = "replayed"
+    SENT_AGAIN = "sent_again"
+    OTHER_FILTER_THEN = "other_filter_then"
+    NOT_THERE_YET = "abonnement_not_there_yet"
+    NOT_THERE_ANY_MORE = "abonnement_not_there_any_more"
+    NO_SUCH_ABONNEMENT = "no_such_abonnement"
+    BODY_GONE = "body_gone"
+    NOT_RECORDED = "not_recorded"
+    UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """Why a delivery was put into its queue again."""
+
+    QUEUE = "queue"
+    EXCHANGE = "exchange"
+    CONNECTION = "connection"
+    RABBITMQ = "rabbitmq"
+    OVERTAKEN = "overtaken"
+    EMPTY = "empty"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A delivery was put into its queue again. at: when what led to it happened."""
+
+    at: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Kanalen that an abonnement had until then. since: None when it had them from the start."""
+
+    kanalen: tuple[FilterGroup, ...]
+    until: int
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How many wait for an abonnement, and which of them this one is: 1 is the next. None: not known."""
+
+    waiting: int
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A time in which the ledger may lack something. until: None when it still is so.
+
+    count: how many notificaties may be lacking; None when that is not known.
+    """
+
+    since: int
+    until: int | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that is known of one notificatie and one abonnement. Times are milliseconds since 1970.
+
+    kenmerken: None when its body is gone. abonnement: None when it is not there (any more); made, removed:
+    when, as far as known. former: its kanalen before the present ones. delivery: the one that is told of,
+    None when there is none. attempts: of that, the oldest first. most_attempts: how many there are in all.
+    returned: of that, the oldest first. kanaal: as it is now; None when it is not there.
+    """
+
+    clock: Clock
+    notificatie: Notificatie
+    kenmerken: Mapping[str, str] | None = None
+    kanaal: Kanaal | None = None
+    abonnement: Abonnement | None = None
+    made: int | None = None
+    removed: int | None = None
+    former: Sequence[Former] = ()
+    delivery: Delivery | None = None
+    attempts: Sequence[Attempt] = ()
+    most_attempts: int | None = None
+    place: Place | None = None
+    returned: Sequence[Returned] = ()
+    incomplete: Sequence[Incomplete] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is told, the most important first. fit: what the filters say; None when that can't be said."""
+
+    reasons: tuple[Reason, ...]
+    fit: Fit | None = None
+
+    @property
+    def code(self) -> str:
+        """The code of the most important."""
+        return self.reasons[0].code
+
+    @property
+    def text(self) -> str:
+        """All of it, in Dutch."""
+        return " ".join(reason.text for reason in self.reasons)
+
+    def facts(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "code": self.code,
+            "matches": None if self.fit is None else self.fit.matches,
+            "text": self.text,
+            "reasons": [
+                {"code": reason.code, "text": reason.text, **reason.facts} for reason in self.reasons
+            ],
+        }

@@ -1,0 +1,124 @@
+"""Times, numbers, lists and classes of failure as Dutch sentences have them. Pure.
+
+The sentences themselves are in `fitting` and `explaining`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+LONGEST_QUOTE = 200  # characters of a value in a sentence
+_WITHOUT_DATE = timedelta(hours=12)
+_ANSWERED = re.compile(r"answered (\d{3})\b")
+
+_FAILURES = {
+    "redirect": "een doorverwijzing wordt niet gevolgd",
+    "timeout": "geen antwoord binnen de tijd",
+    "dns_error": "de host is niet te vinden",
+    "connection_refused": "verbinding geweigerd",
+    "tls_error": "geen beveiligde verbinding (TLS)",
+    "connection_error": "verbinding verbroken",
+    "invalid_request": "van callbackUrl of auth is geen verzoek te maken",
+    "address_refused": "naar dit adres wordt niets gezonden",
+    "loop": "de notificatie gaat rond tussen notificatierouteringcomponenten",
+    "shortage": "er was hier geen ruimte voor een verzoek",
+}
+"""By class of failure, all but `http_status`, which is told by its status."""
+
+_TIMES = ("nul keer", "eenmaal", "tweemaal", "driemaal")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How moments are told: in this zone, to somebody who reads at `now` (milliseconds since 1970)."""
+
+    now: int
+    zone: tzinfo = AMSTERDAM
+
+    def local(self, at: int) -> datetime:
+        """The moment in this zone. at: milliseconds since 1970."""
+        return datetime.fromtimestamp(at // 1000, self.zone).replace(microsecond=at % 1000 * 1000)
+
+    def bare(self, at: int, form: str = "%H:%M") -> str:
+        """`01:46`, or `28-10 01:46` when without its date another moment could be meant."""
+        day, time = self._parts(at, form)
+        return f"{day} {time}" if day else time
+
+    def at(self, at: int, form: str = "%H:%M") -> str:
+        """`om 01:46`, or `op 28-10 om 01:46`."""
+        day, time = self._parts(at, form)
+        return f"op {day} om {time}" if day else f"om {time}"
+
+    def to_second(self, at: int) -> str:
+        """`om 02:12:10`."""
+        return self.at(at, "%H:%M:%S")
+
+    def to_millisecond(self, at: int) -> str:
+        """`om 01:46:03,412`."""
+        return self.at(at, f"%H:%M:%S,{at % 1000:03d}")
+
+    def apart(self, one: int, other: int) -> tuple[str, str]:
+        """Both as `at` tells them, to the millisecond where they are in the same minute."""
+        told = self.at(one), self.at(other)
+        return told if told[0] != told[1] else (self.to_millisecond(one), self.to_millisecond(other))
+
+    def _parts(self, at: int, form: str) -> tuple[str, str]:
+        """(the date or "", the time)."""
+        moment, now = self.local(at), self.local(self.now)
+        time = moment.strftime(form)
+        if moment.utcoffset() != moment.replace(fold=1 - moment.fold).utcoffset():
+            # The hour that the clock does twice in October.
+            time += " (zomertijd)" if moment.dst() else " (wintertijd)"
+        if moment.date() == now.date() or abs(at - self.now) < _WITHOUT_DATE.total_seconds() * 1000:
+            return "", time
+        return moment.strftime("%d-%m" if moment.year == now.year else "%d-%m-%Y"), time
+
+
+def number(value: float) -> str:
+    """A whole number with points between thousands: `5.447`."""
+    return f"{round(value):,}".replace(",", ".")
+
+
+def milliseconds(value: float) -> str:
+    """How long something took: `38 ms`."""
+    return f"{number(value)} ms" if value >= 1 else "minder dan 1 ms"
+
+
+def times(count: int) -> str:
+    """How often: `tweemaal`, from four on `4 maal`."""
+    return _TIMES[count] if count < len(_TIMES) else f"{number(count)} maal"
+
+
+def listed(texts: Sequence[str], *, most: int = 5) -> str:
+    """`a`, `a en b`, `a, b en c`; of more than `most`: `a, b, c en nog 4`."""
+    shown = [*texts[:most]]
+    if (more := len(texts) - len(shown)) > 0:
+        shown.append(f"nog {number(more)}")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} en {shown[-1]}"
+
+
+def quoted(value: str) -> str:
+    """A value between quotes, a long one cut."""
+    return f"'{value}'" if len(value) <= LONGEST_QUOTE else f"'{value[:LONGEST_QUOTE]}…'"
+
+
+def failure(kind: str, detail: str, status: int | None) -> str:
+    """Why something failed, to stand in brackets: `status 500`, `verbinding geweigerd`."""
+    if status is not None:
+        why = _FAILURES.get(kind, "")
+        return f"status {status}: {why}" if why else f"status {status}"
+    return _FAILURES.get(kind) or detail or kind
+
+
+def held_because(reason: str) -> str:
+    """The same of the reason of a held abonnement, as the deliverer writes it: `<class>: <detail>`."""
+    kind, separator, detail = reason.partition(": ")
+    if not separator:
+        return reason
+    answered = _ANSWERED.match(detail)
+    return failure(kind, detail, int(answered[1]) if answered else None)

@@ -1,0 +1,236 @@
+"""Why a notificatie is for an abonnement, or why not: in a code and facts for programs, in Dutch for people.
+
+Pure. What it says is equal to `router/filters.py:matches`, which decides. Used by `explaining`, for what was
+accepted, and by `nrc match`, for what was not sent yet.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import combinations
+
+from ledger.explaining.dutch import listed, number, quoted
+from schemas.abonnement import WILDCARD, FilterGroup
+from schemas.fields import normalise
+
+_DISTINCT = "Waarden worden letterlijk vergeleken"
+_MOST_FILTERS = 3  # in a sentence
+
+
+class Reader(StrEnum):
+    """Who reads it. A consumer sees its own abonnement, what it was sent and what it answered to that.
+
+    It does not see the value that did not match, the source, or what an operator noted.
+    """
+
+    OPERATOR = "operator"
+    CONSUMER = "consumer"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that is told. code: for programs. facts: what it is made of, fit for JSON. text: Dutch."""
+
+    code: str
+    text: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+class FitCode(StrEnum):
+    """Whether a notificatie is for an abonnement, by its kanalen."""
+
+    MATCHES = "matches"
+    NO_KANALEN = "no_kanalen"
+    OTHER_KANAAL = "other_kanaal"
+    FILTER_DIFFERS = "filter_differs"
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Whether it is for an abonnement, and why. ignored: names of filters that did not count."""
+
+    code: FitCode
+    reason: Reason
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def matches(self) -> bool:
+        """What `router/filters.py:matches` says."""
+        return self.code is FitCode.MATCHES
+
+
+def fit(
+    kanalen: Sequence[FilterGroup],
+    kanaal: str,
+    kenmerken: Mapping[str, str],
+    *,
+    filters: Sequence[str] | None = None,
+    reader: Reader = Reader.OPERATOR,
+) -> Fit:
+    """Whether a notificatie on `kanaal` is for an abonnement with these kanalen, and why.
+
+    filters: those that the kanaal has now; None when that is not known, empty when any may be used.
+    """
+    if not kanalen:
+        text = "Dit abonnement heeft geen kanalen en krijgt daarom nooit iets."
+        return _fit(FitCode.NO_KANALEN, text, {})
+    groups = [group for group in kanalen if group.naam == kanaal]
+    if not groups:
+        return _other_kanaal(kanalen, kanaal, reader)
+    values = {normalise(name): value for name, value in kenmerken.items()}
+    compared = [_compare(group, values) for group in groups]
+    matching = [each for each in compared if not each.differing]
+    if matching:
+        best = min(matching, key=lambda each: len(each.absent))
+        return _matches(best, kanaal, filters)
+    return _differs(compared, kanaal, reader)
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """A filter whose value the notificatie does not have. only: in what alone the two differ, in Dutch."""
+
+    name: str
+    wanted: str
+    found: str
+    only: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """One filter group beside a notificatie. asked: how many of its filters ask a value."""
+
+    differing: tuple[_Difference, ...]
+    absent: tuple[str, ...]
+    asked: int
+
+    @property
+    def distance(self) -> tuple[int, int]:
+        """How far it is from matching: filters that differ, and how many of these in more than form."""
+        return len(self.differing), sum(not each.only for each in self.differing)
+
+
+def _compare(group: FilterGroup, values: Mapping[str, str]) -> _Compared:
+    asked = [(name, wanted) for name, wanted in group.filters if wanted != WILDCARD]
+    differing = []
+    for name, wanted in asked:
+        found = values.get(normalise(name), wanted)
+        if found != wanted:
+            differing.append(_Difference(name, wanted, found, only_in(wanted, found)))
+    absent = tuple(name for name, _ in asked if normalise(name) not in values)
+    return _Compared(tuple(differing), absent, len(asked))
+
+
+def _without_scheme(text: str) -> str:
+    return text.removeprefix("https://").removeprefix("http://")
+
+
+_FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("hoofdletters", str.casefold),
+    ("spaties", lambda text: "".join(text.split())),
+    ("een schuine streep (/) aan het eind", lambda text: text.rstrip("/")),
+    ("http of https", _without_scheme),
+    ("nullen vooraan", lambda text: text.lstrip("0")),
+    ("de codering van tekens (Unicode)", lambda text: unicodedata.normalize("NFKC", text)),
+)
+"""What people take for the same: what it is called, and the form in which two such values are equal."""
+
+
+def only_in(one: str, other: str) -> tuple[str, ...]:
+    """In what alone two values differ, in Dutch; the fewest things. Empty when they differ in more."""
+    for count in range(1, len(_FORMS) + 1):
+        for chosen in combinations(_FORMS, count):
+            # White space first, so that a slash or a zero beside it is at the end.
+            ways = sorted(chosen, key=lambda form: form[0] != "spaties")
+            if _formed(one, ways) == _formed(other, ways) != "":
+                return tuple(name for name, _ in chosen)
+    return ()
+
+
+def _formed(text: str, forms: Iterable[tuple[str, Callable[[str], str]]]) -> str:
+    for _, form in forms:
+        text = form(text)
+    return text
+
+
+def _fit(code: FitCode, text: str, facts: Mapping[str, object], ignored: tuple[str, ...] = ()) -> Fit:
+    return Fit(code, Reason(code.value, text, facts), ignored)
+
+
+def _other_kanaal(kanalen: Sequence[FilterGroup], kanaal: str, reader: Reader) -> Fit:
+    names = list(dict.fromkeys(group.naam for group in kanalen))
+    word = "kanaal" if len(names) == 1 else "de kanalen"
+    text = f"Niet voor dit abonnement: het is geabonneerd op {word} {listed(names)}; "
+    if reader is Reader.CONSUMER:
+        text += "deze notificatie is van een ander kanaal."
+        return _fit(FitCode.OTHER_KANAAL, text, {"subscribed": names})
+    text += f"deze notificatie is van kanaal {kanaal}."
+    near = next((only for name in names if (only := only_in(name, kanaal))), ())
+    if near:
+        text += f" Namen van kanalen worden letterlijk vergeleken; dit verschilt alleen in {listed(near)}."
+    return _fit(FitCode.OTHER_KANAAL, text, {"subscribed": names, "kanaal": kanaal, "differsOnlyIn": near})
+
+
+def _matches(best: _Compared, kanaal: str, filters: Sequence[str] | None) -> Fit:
+    gone = _gone(best.absent, filters)
+    facts = {"ignored": best.absent, "notOfKanaal": gone}
+    if not best.asked:
+        text = f"Past: er is geen filter op kanaal {kanaal}."
+    elif not best.absent:
+        text = "Past: het filter komt overeen." if best.asked == 1 else "Past: alle filters komen overeen."
+    else:
+        names = listed(best.absent)
+        if len(best.absent) == 1:
+            text = f"Past: filter {names} telt niet mee, want de notificatie heeft geen kenmerk {names}."
+        else:
+            text = f"Past: filters {names} tellen niet mee, want de notificatie heeft die kenmerken niet."
+        if gone:
+            word = "kenmerk" if len(gone) == 1 else "kenmerken"
+            text += f" Kanaal {kanaal} heeft {word} {listed(gone)} niet meer."
+    return _fit(FitCode.MATCHES, text, facts, best.absent)
+
+
+def _gone(names: Iterable[str], filters: Sequence[str] | None) -> tuple[str, ...]:
+    """Those that the kanaal does not have; none when it takes any, or its filters are not known."""
+    known = {normalise(name) for name in filters or ()}
+    return tuple(name for name in names if normalise(name) not in known) if known else ()
+
+
+def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
+    nearest = min(compared, key=lambda each: each.distance)
+    consumer = reader is Reader.CONSUMER
+    told = []
+    for each in nearest.differing[:_MOST_FILTERS]:
+        found = "een andere waarde" if consumer else quoted(each.found)
+        told.append(f"filter {each.name} is {quoted(each.wanted)}, de notificatie heeft {found}")
+    more = len(nearest.differing) - len(told)
+    text = f"Niet voor dit abonnement: {'; '.join(told)}"
+    if more:
+        text += f"; en {number(more)} {'ander filter' if more == 1 else 'andere filters'} ook"
+    text += f". {_hint(nearest, consumer=consumer)}"
+    if len(compared) > 1:
+        text += (
+            f" Van de {number(len(compared))} groepen filters op kanaal {kanaal} komt deze het dichtst bij."
+        )
+    differing = [
+        {"filter": each.name, "wanted": each.wanted}
+        | ({} if consumer else {"found": each.found, "differsOnlyIn": each.only})
+        for each in nearest.differing
+    ]
+    return _fit(FitCode.FILTER_DIFFERS, text, {"filters": differing, "groups": len(compared)})
+
+
+def _hint(nearest: _Compared, *, consumer: bool) -> str:
+    """How values are compared; with the little in which they differ, unless that would tell the value."""
+    if consumer:
+        return f"{_DISTINCT}, ook hoofdletters, spaties en een schuine streep (/) aan het eind."
+    near = [each for each in nearest.differing if each.only]
+    if not near:
+        return f"{_DISTINCT}."
+    if len(nearest.differing) == 1:
+        return f"{_DISTINCT}; dit verschilt alleen in {listed(near[0].only)}."
+    each_near = (f"{each.name} verschilt alleen in {listed(each.only)}" for each in near)
+    return f"{_DISTINCT}; {'; '.join(each_near)}."

@@ -1,0 +1,217 @@
+"""What is told of a delivery in each of its states. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger.explaining.case import Case, Cause, Code
+from ledger.explaining.dutch import failure, held_because, milliseconds, number, times
+from ledger.explaining.fitting import Reader, Reason
+from ledger.values import ORIGINAL, Attempt, Delivery, State
+from schemas import abonnement as abonnementen
+
+_NOT_SURE = {
+    Cause.QUEUE: "is de wachtrij opnieuw gemaakt",
+    Cause.EXCHANGE: "is de exchange van het kanaal opnieuw gemaakt",
+    Cause.CONNECTION: "was de verbinding met RabbitMQ verbroken",
+    Cause.RABBITMQ: "is RabbitMQ opnieuw gestart",
+}
+_LOST = {
+    Cause.OVERTAKEN: "waren latere notificaties al afgeleverd en deze niet",
+    Cause.EMPTY: "was de wachtrij leeg en deze niet afgeleverd",
+}
+
+
+def of_delivery(case: Case, delivery: Delivery, reader: Reader) -> Iterator[Reason]:
+    """What became of it, and how it came to that."""
+    yield _state(case, delivery, reader)
+    if delivery.key.replay != ORIGINAL:
+        text = f"Dit is herhaling {delivery.key.replay}: de notificatie is op verzoek nog eens gezonden."
+        yield Reason(Code.REPLAYED, text, {"replay": delivery.key.replay})
+    if delivery.round and delivery.state is State.DELIVERED:
+        yield _sent_again(case, delivery)
+
+
+def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
+    clock = case.clock
+    facts: dict[str, object] = {
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "at": delivery.last_at,
+        "nextAt": delivery.next_at,
+    }
+    match delivery.state:
+        case State.DELIVERED:
+            return Reason(
+                Code.DELIVERED,
+                f"Afgeleverd {clock.to_millisecond(delivery.last_at)}{_answer(delivery)}.",
+                facts | {"status": delivery.status, "ms": delivery.ms},
+            )
+        case State.PENDING | State.RETRYING if (waits := _withheld(case, reader)) is not None:
+            return Reason(waits.code, waits.text, {**facts, **waits.facts})
+        case State.PENDING if case.notificatie.unrouted:
+            text = (
+                "Nog niet afgeleverd: RabbitMQ was er niet of bevestigde niet; de notificatie gaat zodra dat "
+                "kan "
+                "alsnog naar de wachtrij."
+            )
+            return Reason(Code.UNROUTED, text, facts)
+        case State.PENDING:
+            text = f"Nog niet afgeleverd: in de wachtrij sinds {clock.bare(delivery.since)}.{_row(case)}"
+            return Reason(Code.PENDING, text, facts | _row_facts(case))
+        case State.RETRYING:
+            return Reason(Code.RETRYING, _retrying(case, delivery), facts | _last(case))
+        case State.RETURNING:
+            text = (
+                "Nog niet afgeleverd: RabbitMQ was de notificatie kwijt; zij gaat opnieuw naar de wachtrij."
+            )
+            return Reason(Code.RETURNING, text, facts | {"round": delivery.round})
+        case State.STUCK:
+            text = (
+                f"Vastgelopen: {times(max(delivery.given, 1))} opnieuw in de wachtrij gezet, zonder uitkomst."
+            )
+            return Reason(Code.STUCK, f"{text} De beheerder moet ernaar kijken.", facts)
+        case State.UNSURE:
+            text = (
+                "Onzeker: het grootboek is teruggezet van een oudere kopie, en de notificatie kan sindsdien "
+                "zijn afgeleverd. De beheerder beslist."
+            )
+            return Reason(Code.UNSURE, text, facts)
+        case State.UNDELIVERABLE:
+            return Reason(Code.UNDELIVERABLE, _undeliverable(case, delivery), facts | _last(case))
+        case State.NOT_WANTED:
+            text = "Niet afgeleverd: het abonnement is gewijzigd en wil deze notificatie niet meer."
+            return Reason(Code.NOT_WANTED, text, facts)
+        case State.REMOVED:
+            text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder verwijderd."
+            return Reason(Code.REMOVED, text, facts)
+
+
+def _answer(delivery: Delivery) -> str:
+    """` bij poging 1 (status 204, 38 ms)`, as far as known."""
+    known = [] if delivery.status is None else [f"status {delivery.status}"]
+    if delivery.ms is not None:
+        known.append(milliseconds(delivery.ms))
+    attempt = f" bij poging {number(delivery.attempts)}" if delivery.attempts else ""
+    return attempt + (f" ({', '.join(known)})" if known else "")
+
+
+def _withheld(case: Case, reader: Reader) -> Reason | None:
+    """That nothing is sent to the abonnement now, and why; None when it is active, or gone."""
+    abonnement, clock = case.abonnement, case.clock
+    if abonnement is None or abonnement.state is abonnementen.State.ACTIVE:
+        return None
+    if abonnement.hold is not None:
+        hold = abonnement.hold
+        since, probe = _of_seconds(hold.since), _of_seconds(hold.next_probe)
+        why = held_because(abonnement.state_reason)
+        due = clock.at(probe) if probe > clock.now else "zo dadelijk"
+        text = f"Wacht: de callback werkt sinds {clock.bare(since)} niet{f' ({why})' if why else ''}."
+        text += f"{_row(case)} Volgende proef {due}."
+        return Reason(
+            Code.HELD, text, {"heldSince": since, "nextProbe": probe, "why": why} | _row_facts(case)
+        )
+    why = _suspended_because(abonnement.state_reason, reader)
+    text = f"Wacht: het abonnement is opgeschort{f' ({why})' if why else ''}.{_row(case)}"
+    text += " Het gaat verder zodra de beheerder het hervat."
+    return Reason(Code.SUSPENDED, text, {"why": why} | _row_facts(case))
+
+
+_GONE = "callback answered 410 (gone)"  # deliverer/decide.py
+
+
+def _suspended_because(reason: str, reader: Reader) -> str:
+    """Why; what an operator wrote is for operators."""
+    if reason == _GONE:
+        return "de callback antwoordde met status 410"
+    return "door de beheerder" if reader is Reader.CONSUMER or reason == "by an operator" else reason
+
+
+def _row(case: Case) -> str:
+    """` Er wachten 5.447, deze is nummer 812.`, as far as known."""
+    if case.place is None or not case.place.waiting:
+        return ""
+    waiting, which = case.place.waiting, case.place.number
+    if waiting == 1:
+        return " Er wacht verder niets."
+    return f" Er wachten {number(waiting)}{'' if which is None else f', deze is nummer {number(which)}'}."
+
+
+def _row_facts(case: Case) -> dict[str, object]:
+    return {} if case.place is None else {"waiting": case.place.waiting, "number": case.place.number}
+
+
+def _retrying(case: Case, delivery: Delivery) -> str:
+    due = delivery.next_at
+    then = "zo dadelijk" if due is None or due <= case.clock.now else case.clock.to_second(due)
+    return f"Nog niet afgeleverd: {_failed(case, delivery)}. Volgende poging {then}."
+
+
+def _failed(case: Case, delivery: Delivery) -> str:
+    """`poging 3 van 9 gaf status 500`."""
+    which = f"poging {number(delivery.attempts)}"
+    if case.most_attempts is not None and case.most_attempts >= delivery.attempts:
+        which += f" van {number(case.most_attempts)}"
+    last = _last_attempt(case)
+    if last is None:
+        return f"{which} mislukte"
+    if last.kind == "http_status" and last.status is not None:
+        return f"{which} gaf status {last.status}"
+    return f"{which} mislukte ({failure(last.kind, last.detail, last.status)})"
+
+
+def _last_attempt(case: Case) -> Attempt | None:
+    """The last that was made; a probe is none."""
+    return next((each for each in reversed(case.attempts) if each.number), None)
+
+
+def _last(case: Case) -> dict[str, object]:
+    last = case.attempts[-1] if case.attempts else None
+    return {} if last is None else {"class": last.kind, "status": last.status, "detail": last.detail}
+
+
+def _undeliverable(case: Case, delivery: Delivery) -> str:
+    begin = f"Onbestelbaar sinds {case.clock.bare(delivery.last_at)}: "
+    match case.attempts[-1].kind if case.attempts else "":
+        case "retention":
+            return begin + "de notificatie wachtte langer dan de beheerder toestaat."
+        case "budget":
+            return begin + "voor dit abonnement wachtte meer dan de beheerder toestaat; dit was de oudste."
+        case "abonnement_removed":
+            return begin + "het abonnement is verwijderd."
+    if _went_with_its_abonnement(case, delivery):
+        return begin + "het abonnement is verwijderd."
+    if not delivery.attempts:
+        return begin + "er is geen poging gedaan."
+    return begin + f"{_failed(case, delivery)}. Er komt vanzelf geen poging meer."
+
+
+def _went_with_its_abonnement(case: Case, delivery: Delivery) -> bool:
+    """Whether it is undeliverable since its abonnement was removed, with attempts left."""
+    if case.removed is not None:
+        return delivery.last_at >= case.removed
+    return case.abonnement is None and delivery.attempts < (case.most_attempts or 1)
+
+
+def _sent_again(case: Case, delivery: Delivery) -> Reason:
+    """Why it came more than once into its queue."""
+    last = case.returned[-1] if case.returned else None
+    facts: dict[str, object] = {"round": delivery.round}
+    often = times(delivery.round + 1).capitalize()
+    begin = f"{often} gezonden (zelfde webhook-id): "
+    unsure = "niet zeker was dat de eerste was aangekomen"
+    if last is None:
+        return Reason(Code.SENT_AGAIN, f"{begin}{unsure}.", facts)
+    facts |= {"cause": last.cause.value, "causeAt": last.at}
+    when = case.clock.at(last.at)
+    if last.cause is Cause.OPERATOR:
+        text = f"{begin}{when} heeft de beheerder om herhaling gevraagd."
+    elif (lost := _LOST.get(last.cause)) is not None:
+        text = f"{often} in de wachtrij gezet (zelfde webhook-id): {when} {lost}."
+    else:
+        text = f"{begin}{when} {_NOT_SURE[last.cause]}, en {unsure}."
+    return Reason(Code.SENT_AGAIN, text, facts)
+
+
+def _of_seconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,132 @@
+"""Why an abonnement got a notificatie, gets it later, or does not get it.
+
+Pure: everything that is known comes in as a Case, and nothing is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.explaining.case import Case, Code, Explanation, Former, Incomplete
+from ledger.explaining.dutch import Clock, listed, number
+from ledger.explaining.fitting import Fit, Reader, Reason, fit
+from ledger.explaining.states import of_delivery
+from ledger.values import State
+from schemas.abonnement import FilterGroup
+
+
+def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
+    """Why this abonnement got this notificatie, gets it later, or does not get it."""
+    told_by, former = _kanalen_then(case)
+    fits = _fit_of(case, told_by, reader) if told_by is not None else None
+    if case.delivery is not None:
+        reasons = [*of_delivery(case, case.delivery, reader)]
+        if fits is not None and fits.ignored:
+            reasons.append(fits.reason)
+    else:
+        reasons = [_without_delivery(case, fits)]
+    if former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
+        reasons.append(_other_filter(case, former))
+    return Explanation(tuple(reasons), fits)
+
+
+def unknown(
+    clock: Clock,
+    *,
+    oldest: int | None,
+    incomplete: Sequence[Incomplete] = (),
+    by: str = "dit hoofdObject",
+) -> Reason:
+    """What is told of a notificatie that the ledger does not have.
+
+    oldest: when the oldest that it has was accepted; None when it has none. by: what was looked for.
+    """
+    if oldest is None:
+        text = "Onbekend: het grootboek is leeg"
+    else:
+        text = f"Onbekend: hier is geen notificatie met {by} aangenomen sinds {clock.bare(oldest)}"
+    if incomplete:
+        text += f"; {_gaps(clock, incomplete)}"
+    facts = {
+        "oldest": oldest,
+        "incomplete": [
+            {"since": each.since, "until": each.until, "count": each.count} for each in incomplete
+        ],
+    }
+    return Reason(Code.UNKNOWN, f"{text}.", facts)
+
+
+def _gaps(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
+    """`van 01:40 tot 01:44 is het grootboek niet volledig (12)`."""
+    closed = []
+    for each in incomplete:
+        count = "" if each.count is None else f" ({number(each.count)})"
+        until = "nu" if each.until is None else clock.bare(each.until)
+        closed.append((f"van {clock.bare(each.since)} tot {until}", count))
+    if len(closed) == 1:
+        return f"{closed[0][0]} is het grootboek niet volledig{closed[0][1]}"
+    return f"{listed([when + count for when, count in closed])} is het grootboek niet volledig"
+
+
+def _kanalen_then(case: Case) -> tuple[tuple[FilterGroup, ...] | None, Former | None]:
+    """(the kanalen that the abonnement had when the notificatie came, and what they were if others since)."""
+    received = case.notificatie.received
+    for each in sorted(case.former, key=lambda each: each.until):
+        if received < each.until:
+            return each.kanalen, each
+    return (None if case.abonnement is None else case.abonnement.kanalen), None
+
+
+def _fit_of(case: Case, kanalen: tuple[FilterGroup, ...], reader: Reader) -> Fit | None:
+    """What the filters say; None when a filter would have to be compared and the body is gone."""
+    naam = case.notificatie.kanaal
+    filters = None if case.kanaal is None else case.kanaal.filters
+    asks = any(group.naam == naam and group.filters for group in kanalen)
+    if case.kenmerken is None and asks:
+        return None
+    return fit(kanalen, naam, case.kenmerken or {}, filters=filters, reader=reader)
+
+
+def _without_delivery(case: Case, fits: Fit | None) -> Reason:
+    """Why there is no delivery."""
+    received = case.notificatie.received
+    if case.made is not None and received < case.made:
+        made, came = case.clock.apart(case.made, received)
+        text = f"Het abonnement bestond toen nog niet: gemaakt {made}, de notificatie kwam {came}."
+        return Reason(Code.NOT_THERE_YET, text, {"made": case.made, "received": received})
+    if case.removed is not None and case.removed <= received:
+        removed, came = case.clock.apart(case.removed, received)
+        text = f"Het abonnement bestond toen niet meer: verwijderd {removed}, de notificatie kwam {came}."
+        return Reason(Code.NOT_THERE_ANY_MORE, text, {"removed": case.removed, "received": received})
+    if case.abonnement is None and not case.former:
+        return Reason(Code.NO_SUCH_ABONNEMENT, "Onbekend: een abonnement met dit UUID is hier niet (meer).")
+    if fits is None:
+        text = (
+            "Niet te zeggen: de inhoud van deze notificatie wordt niet meer bewaard, en voor dit abonnement "
+            "is geen aflevering genoteerd."
+        )
+        return Reason(Code.BODY_GONE, text)
+    if not fits.matches:
+        return fits.reason
+    text = f"{fits.reason.text} Toch is voor dit abonnement geen aflevering genoteerd"
+    if case.incomplete:
+        text += f"; {_gaps(case.clock, case.incomplete)}"
+    return Reason(Code.NOT_RECORDED, f"{text}.", fits.reason.facts)
+
+
+def _other_filter(case: Case, former: Former) -> Reason:
+    """That other filters held when it came."""
+    until = case.clock.bare(former.until)
+    groups = [group for group in former.kanalen if group.naam == case.notificatie.kanaal]
+    if not groups:
+        text = f"Toen was het niet op dit kanaal geabonneerd (tot {until})."
+    elif not any(group.filters for group in groups):
+        text = f"Toen gold geen filter (tot {until})."
+    else:
+        asked = [", ".join(f"{name} {value}" for name, value in group.filters) for group in groups]
+        text = f"Toen gold een ander filter ({' of '.join(filter(None, asked))}, tot {until})."
+    facts = {
+        "until": former.until,
+        "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in former.kanalen],
+    }
+    return Reason(Code.OTHER_FILTER_THEN, text, facts)

@@ -1,0 +1,154 @@
+"""`nrc match`: which abonnementen a notificatie would reach if it were sent now, and why not the others.
+
+Sends nothing, and keeps nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from nrc.cli import ids
+from nrc.cli.abonnement import meant
+from nrc.cli.reaching import carry_out, opened_registry
+from nrc.cli.showing import as_json, json_option, note, printable, wide_option
+from nrc.cli.tracing.laid_out import head, heads, sentences
+from nrc.exits import Exit
+from runtime.settings import Settings, load_settings
+from schemas.abonnement import Abonnement
+from schemas.errors import Conflict, Problem, RequestTooLarge, UsageError, ValidationError
+
+if TYPE_CHECKING:
+    from ledger.explaining import Fit
+    from router.catalogue import Catalogue
+
+
+@click.command()
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--abonnement", metavar="UUID", type=ids.uuid, help="Only this one, whole or its first characters."
+)
+@wide_option
+@json_option
+def match(file: BinaryIO, abonnement: str | None, wide: bool, json_: bool) -> None:
+    """Say whom the notificatie in FILE (- is standard input) would reach, and why not the others.
+
+    FILE holds one notificatie in JSON, as it would be POSTed; its faults are told as the API tells them.
+    Nothing is sent.
+
+    Exit code 0: at least one abonnement would get it; 1: none would; 2: FILE would be refused.
+    """
+    settings = load_settings()
+    body = file.read(settings.max_body + 1)
+    try:
+        found = carry_out(_look(settings, body, abonnement))
+    except Problem as problem:
+        name = getattr(file, "name", "-")
+        _refuse(problem, name="standard input" if name in ("-", "<stdin>") else name, json_=json_)
+        sys.exit(Exit.USAGE)
+    if json_:
+        as_json([each.facts() for each in found])
+    else:
+        _show(found, wide=wide)
+    if not any(each.fit.matches for each in found):
+        sys.exit(Exit.FAILED)
+
+
+def _show(found: Sequence[_Matched], *, wide: bool) -> None:
+    if not found:
+        note("no abonnementen")
+        return
+    for line, each in zip(heads(each.row(wide=wide) for each in found), found, strict=True):
+        head(line)
+        sentences(each.fit.reason.text, indent=5)
+    note(f"{sum(each.fit.matches for each in found)} of {len(found)} would get it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    """One abonnement, and whether it would get the notificatie."""
+
+    abonnement: Abonnement
+    fit: Fit
+
+    @property
+    def order(self) -> tuple[bool, bool, str, str]:
+        """Those that get it first, then those on the same kanaal."""
+        near = self.fit.code == "filter_differs"
+        return not self.fit.matches, not near, self.abonnement.client_id, str(self.abonnement.uuid)
+
+    def row(self, *, wide: bool) -> list[object]:
+        each = self.abonnement
+        gets_it = "yes" if self.fit.matches else "no"
+        return [gets_it, each.uuid if wide else ids.short(each.uuid), each.client_id, each.state]
+
+    def facts(self) -> dict[str, object]:
+        """The same for scripts."""
+        each, reason = self.abonnement, self.fit.reason
+        return {
+            "abonnement": str(each.uuid),
+            "clientId": each.client_id,
+            "state": each.state,
+            "matches": self.fit.matches,
+            "code": reason.code,
+            "text": reason.text,
+            **reason.facts,
+        }
+
+
+async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Matched]:
+    """Every abonnement, or the one that is typed. Raises Problem, as the API answers, and UsageError."""
+    from ledger.explaining import fit
+
+    async with opened_registry(settings) as opened:
+        catalogue = opened.catalogue
+    asked: Sequence[Abonnement] = catalogue.every_abonnement()
+    if typed is not None:
+        try:
+            asked = [catalogue.abonnementen[meant(typed, catalogue.abonnementen)]]
+        except Conflict as error:
+            raise UsageError(str(error)) from None  # the exit code of a Conflict says here that none matches
+    naam, kenmerken = _checked(settings, catalogue, body)
+    filters = catalogue.kanalen[naam].filters
+    found = [_Matched(each, fit(each.kanalen, naam, kenmerken, filters=filters)) for each in asked]
+    return sorted(found, key=lambda each: each.order)
+
+
+def _checked(settings: Settings, catalogue: Catalogue, body: bytes) -> tuple[str, dict[str, str]]:
+    """The kanaal and kenmerken, after the checks of POST /notificaties. Raises Problem."""
+    from gateway.checks import message_faults
+    from schemas.notificatie import read_notificatie
+
+    if len(body) > settings.max_body:
+        raise RequestTooLarge(f"De body is groter dan {settings.max_body} bytes.")
+    leeway = timedelta(seconds=settings.time_leeway)
+    data, notificatie, faults = read_notificatie(body, now=datetime.now(UTC), leeway=leeway)
+    faults += message_faults(data, catalogue.kanalen)
+    if notificatie is None or faults:
+        raise ValidationError(faults)
+    return notificatie.kanaal, notificatie.kenmerken
+
+
+def _refuse(problem: Problem, *, name: str, json_: bool) -> None:
+    """Tell what the API would answer."""
+    params = problem.invalid_params if isinstance(problem, ValidationError) else ()
+    if json_:
+        answer: dict[str, object] = {
+            "status": problem.status,
+            "code": problem.code,
+            "title": problem.title,
+            "detail": problem.detail,
+        }
+        if params:
+            answer["invalidParams"] = [
+                {"name": each.name, "code": each.code, "reason": each.reason} for each in params
+            ]
+        as_json(answer)
+    note(f"nrc: {name} would be refused: {problem.status} {problem.code}: {problem.detail}")
+    for each in params:
+        note(f"nrc: {printable(each.name)}: {each.code}: {printable(each.reason)}")
