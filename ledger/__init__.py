@@ -3,9 +3,10 @@
 A durable account outside RabbitMQ. Gateways and deliverers write it; `nrc ledger`, the keeper, gives back to
 RabbitMQ what RabbitMQ lost; commands and pages read it.
 
-    values.py   what is written and read, and which of two accounts of one delivery holds
-    ledger.py   what a store guarantees: the protocol
-    writer.py   group commits, in gateways and deliverers
-    ids.py      the ids of notificaties
-    explaining/ what became of a notificatie, in words
+    values.py      what is written and read, and which of two accounts of one delivery holds
+    ledger.py      what a store guarantees: the protocol
+    writer.py      group commits, in gateways and deliverers
+    reopening.py   a ledger that may be away when its process starts
+    ids.py         the ids of notificaties
+    explaining/    what became of a notificatie, in words
 """

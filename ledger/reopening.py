@@ -1,0 +1,73 @@
+"""A ledger that is opened when it is first needed, and again after it could not be written for a while.
+
+So a process starts and goes on while the ledger's file is locked, damaged or on a full disk. What a process
+asks meanwhile raises LedgerError. Not for several tasks at once: `Writer.run` is the one that writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+from types import TracebackType
+from typing import Self
+
+from ledger.ledger import Ledger
+from ledger.values import Event
+from runtime.log import logger
+from schemas.errors import LedgerError, LedgerFull
+
+OPEN_AGAIN = 5.0  # seconds without a commit that worked, after which it is closed and opened again
+CLOSE_WITHIN = 1.0  # seconds; a lock or a disk that hangs must not keep a process from stopping
+
+log = logger(__name__)
+
+
+class ReopenedLedger:
+    """The ledger that `open_` gives, for as long as the context is open; entering it never fails."""
+
+    def __init__(self, open_: Callable[[], Ledger]) -> None:
+        self._open = open_
+        self._ledger: Ledger | None = None
+        self._failing_since: float | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, to read from. Raises LedgerError while it is not open."""
+        if self._ledger is None:
+            raise LedgerError("the ledger is not open (yet)")
+        return self._ledger
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """As `Ledger.write`; opens it first where need be."""
+        if self._ledger is None:
+            ledger = self._open()
+            self._ledger = await ledger.__aenter__()
+            log.info("ledger opened")
+        try:
+            await self._ledger.write(events)
+        except LedgerFull:
+            raise
+        except LedgerError:
+            now = monotonic()
+            self._failing_since = self._failing_since or now
+            if now - self._failing_since > OPEN_AGAIN:
+                await self._close()
+            raise
+        self._failing_since = None
+
+    async def _close(self) -> None:
+        ledger, self._ledger, self._failing_since = self._ledger, None, None
+        if ledger is not None:
+            with suppress(LedgerError, TimeoutError):
+                async with asyncio.timeout(CLOSE_WITHIN):
+                    await ledger.__aexit__(None, None, None)

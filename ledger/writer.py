@@ -1,0 +1,323 @@
+"""Group commits: what one process has for the ledger, written in one transaction after the other.
+
+A commit begins when the last one has ended, and at least APART after that one began; what comes meanwhile
+goes into the next. When the ledger cannot be written, who waits hears it, and what nobody waits for is kept
+in memory, bounded. An event that the ledger does not take is set apart from those that it does.
+
+Knows nothing of what the events mean, and of no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Protocol
+
+from ledger.values import Entry, Event, Heartbeat
+from runtime.log import Occasional, logger
+from schemas.errors import LedgerError, LedgerFull
+
+APART = 0.010  # seconds between the begins of two commits, at least
+MOST_AT_ONCE = 500  # events in one commit, of which at most 400 are waited for
+MOST_WAITED_FOR = 400
+MOST_BYTES_AT_ONCE = 8 * 1024 * 1024  # of one commit, or a single larger event
+MOST_NOTED = 50_000  # events that nobody waits for, in memory
+MOST_NOTED_BYTES = 64 * 1024 * 1024
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds before the next try, while the ledger cannot be written
+SLOW = 0.2  # seconds; a commit that fails after that fails by the database, and not by what it writes
+TRIES = 3  # of an event that fails alone while others are written
+REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
+
+_OVERHEAD = 500  # bytes of memory that an event takes beside its body, about
+_HAND = 200  # and of each delivery that a heartbeat names
+
+log = logger(__name__)
+
+
+class Writes(Protocol):
+    """What is asked of a ledger here: `ledger.ledger.Ledger.write`."""
+
+    async def write(self, events: Sequence[Event]) -> None:
+        """Keep all of these in one transaction, or none. Raises LedgerError."""
+
+
+class Writing:
+    """Events that go into the same commit.
+
+    written: done when they are durable, with a LedgerError when they will not be. None: nobody waits.
+    until: monotonic time before which a failure is followed by another try.
+    """
+
+    __slots__ = ("events", "size", "tries", "until", "written")
+
+    def __init__(
+        self, events: tuple[Event, ...], written: asyncio.Future[None] | None, *, until: float = 0.0
+    ) -> None:
+        self.events = events
+        self.size = sum(map(_size_of, events))
+        self.tries = 0
+        self.until = until
+        self.written = written
+
+    @property
+    def durable(self) -> bool:
+        """Whether they are known to be written."""
+        written = self.written
+        return (
+            written is not None and written.done() and not written.cancelled() and written.exception() is None
+        )
+
+    def fail(self, error: LedgerError) -> None:
+        """Tell who waits."""
+        if self.written is not None and not self.written.done():
+            self.written.set_exception(error)
+            self.written.exception()  # looked at, also when nobody waits any more
+
+
+class Writer:
+    """The events of one process on their way into `ledger`; `run` commits them.
+
+    lost: events that were given up, by type: what `note` had no room for, what the ledger did not take, and
+    what was not written when the process ended.
+    """
+
+    def __init__(
+        self, ledger: Writes, *, most_noted: int = MOST_NOTED, most_bytes: int = MOST_NOTED_BYTES
+    ) -> None:
+        self._ledger = ledger
+        self._most_noted, self._most_bytes = most_noted, most_bytes
+        self._waited_for: OrderedDict[Writing, None] = OrderedDict()
+        self._noted: OrderedDict[Writing, None] = OrderedDict()
+        self._noted_bytes = 0
+        self._under_way: list[Writing] = []
+        self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._idle.set()
+        self._began = 0.0
+        self._pause = 0.0  # seconds before the next try; 0 while the ledger can be written
+        self._looked = False
+        self._fault = LedgerError("not opened yet")
+        self._failures = Occasional(every=REPORT_INTERVAL)
+        self._unexpected = Occasional(every=REPORT_INTERVAL)
+        self._losses = Occasional(every=REPORT_INTERVAL)
+        self.lost: Counter[str] = Counter()
+
+    @property
+    def why_not(self) -> str:
+        """Why the ledger cannot be written, in a line; "" when it can."""
+        return str(self._fault) if self._pause or not self._looked else ""
+
+    @property
+    def waiting(self) -> int:
+        """How many of `put` and `note` are not written yet."""
+        return len(self._waited_for) + len(self._noted) + len(self._under_way)
+
+    def put(self, *events: Event, patience: float = 0.0) -> Writing:
+        """These in the next commit, all or none. Wait for `written`, then `keep` or `withdraw` it.
+
+        patience: seconds in which it is tried again where that fails. Without any, one is let through to each
+        try while the ledger cannot be written, and others fail at once.
+        """
+        until = monotonic() + patience if patience else 0.0
+        writing = Writing(events, asyncio.get_running_loop().create_future(), until=until)
+        if self._pause and self._waited_for and not patience:
+            writing.fail(self._fault)
+        else:
+            self._waited_for[writing] = None
+            self._there_is_work()
+        return writing
+
+    async def add(self, *events: Event, within: float) -> None:
+        """Return when these are durable, all in one commit. Raises LedgerError, after `within` seconds too.
+
+        What fails is tried again for as long. When it is cancelled they are withdrawn, unless their commit is
+        under way.
+        """
+        writing = self.put(*events, patience=within)
+        assert writing.written is not None  # noqa: S101 - put makes it
+        try:
+            async with asyncio.timeout(within):
+                await writing.written
+        except TimeoutError:
+            raise LedgerError(self.why_not or f"no commit to the ledger within {within:g} s") from None
+        finally:
+            self.withdraw(writing)
+
+    def note(self, *events: Event) -> None:
+        """These in some commit to come, all or none; counted in `lost` when there is no room to keep them."""
+        self._keep(Writing(events, None))
+
+    def keep(self, writing: Writing) -> None:
+        """Nobody waits for it any more, and it is to be written still: as if by `note`."""
+        if writing.written is None or writing.durable:
+            return
+        writing.written = None
+        if writing not in self._under_way:
+            self._waited_for.pop(writing, None)
+            self._keep(writing)
+
+    def withdraw(self, writing: Writing) -> bool:
+        """Nobody waits for it any more, and it need not be written. Whether it was not, and will not be."""
+        self._waited_for.pop(writing, None)
+        under_way = writing in self._under_way and not (writing.written and writing.written.done())
+        if writing.written is not None:
+            writing.written.cancel()
+        return not (under_way or writing.durable)
+
+    async def close(self, *, within: float) -> None:
+        """Write what there is, for at most so many seconds; what is left is counted, and who waits hears it.
+
+        `run` must be running still.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._idle.wait()
+        left = [*self._under_way, *self._waited_for, *self._noted]
+        self._waited_for.clear()
+        self._noted.clear()
+        self._noted_bytes = 0
+        for writing in left:
+            if writing.written is None:
+                self._lose(writing, "the process ended")
+            writing.fail(LedgerError("this process stops"))
+
+    async def run(self) -> None:
+        """Commit what there is until cancelled."""
+        await self._write_apart([])
+        while True:
+            if not self._pause:
+                await self._wake.wait()
+            await asyncio.sleep(max(self._pause, self._began + APART - monotonic()))
+            self._began = monotonic()
+            self._under_way = self._take()
+            # An empty one is a look at whether the ledger can be written again.
+            if self._under_way or self._pause:
+                await self._write_apart(self._under_way)
+            self._under_way = []
+            if not (self._waited_for or self._noted):
+                self._wake.clear()
+                self._idle.set()
+
+    def _there_is_work(self) -> None:
+        self._wake.set()
+        self._idle.clear()
+
+    def _keep(self, writing: Writing) -> None:
+        if len(self._noted) >= self._most_noted or self._noted_bytes + writing.size > self._most_bytes:
+            self._lose(writing, "there is no room to keep it until the ledger can be written")
+            return
+        self._noted[writing] = None
+        self._noted_bytes += writing.size
+        self._there_is_work()
+
+    def _lose(self, writing: Writing, reason: str) -> None:
+        for event in writing.events:
+            self.lost[type(event).__name__] += 1
+        if times := self._losses.due():
+            kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.lost.items()))
+            log.error("not written to the ledger", times=times, reason=reason, in_all=kinds)
+
+    def _take(self) -> list[Writing]:
+        """What goes into one commit: first what is waited for, but never only that."""
+        taken: list[Writing] = []
+        events = size = 0
+        for queue, most in ((self._waited_for, MOST_WAITED_FOR), (self._noted, MOST_AT_ONCE)):
+            while queue and events < most and (not taken or size < MOST_BYTES_AT_ONCE):
+                writing, _ = queue.popitem(last=False)
+                if queue is self._noted:
+                    self._noted_bytes -= writing.size
+                taken.append(writing)
+                events += len(writing.events)
+                size += writing.size
+        return taken
+
+    async def _write_apart(self, batch: list[Writing]) -> None:
+        """Write them in one commit; where that fails, in halves, until those that fail are found.
+
+        A row of failures longer than the search for one of them needs, or a slow one, is the database's.
+        """
+        pieces, unwritten = [batch], list[Writing]()
+        in_a_row, some, error = 0, False, self._fault
+        while pieces:
+            piece, began = pieces.pop(), monotonic()
+            try:
+                await self._ledger.write([event for writing in piece for event in writing.events])
+            except Exception as raised:  # an outermost loop: one event may cause what no store should raise
+                took = monotonic() - began
+                error, in_a_row = self._as_ledger_error(raised), in_a_row + 1
+                entries = list(filter(_has_entry, piece)) if isinstance(error, LedgerFull) else []
+                if took > SLOW or in_a_row > len(batch).bit_length() + 1:
+                    unwritten += piece
+                    unwritten += (writing for other in pieces for writing in other)
+                    break
+                if entries:
+                    unwritten += entries
+                    pieces += [others] if (others := [each for each in piece if each not in entries]) else []
+                elif len(piece) > 1:
+                    half = len(piece) // 2
+                    pieces += [piece[half:], piece[:half]]
+                elif piece and in_a_row == 1:
+                    pieces.append(piece)
+                else:
+                    for writing in piece:
+                        writing.tries += some
+                    unwritten += piece
+            else:
+                in_a_row, some = 0, True
+                for writing in piece:
+                    if writing.written is not None and not writing.written.done():
+                        writing.written.set_result(None)
+        self._works(error, works=some)
+        for writing in unwritten:
+            self._failed(writing, error)
+
+    def _works(self, error: LedgerError, *, works: bool) -> None:
+        """Whether any of it was written, or why not."""
+        self._looked = True
+        if works:
+            if self._pause:
+                log.info("the ledger is written again", waiting=len(self._noted))
+            self._pause = 0.0
+            self._failures = Occasional(every=REPORT_INTERVAL)
+            return
+        self._fault = error
+        self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
+        if times := self._failures.due():
+            log.warning(
+                "the ledger cannot be written",
+                reason=str(error),
+                times=times,
+                waiting=len(self._noted),
+                bytes=self._noted_bytes,
+            )
+
+    def _as_ledger_error(self, error: Exception) -> LedgerError:
+        if isinstance(error, LedgerError):
+            return error
+        if times := self._unexpected.due():
+            log.error("a commit to the ledger failed unexpectedly", exc_info=error, times=times)
+        return LedgerError(f"{type(error).__name__}: {error}")
+
+    def _failed(self, writing: Writing, error: LedgerError) -> None:
+        if writing.written is None:
+            if writing.tries < TRIES:
+                self._keep(writing)
+            else:
+                self._lose(writing, str(error))
+        elif monotonic() < writing.until and not writing.written.done():
+            self._waited_for[writing] = None
+        else:
+            writing.fail(error)
+
+
+def _has_entry(writing: Writing) -> bool:
+    return any(isinstance(event, Entry) for event in writing.events)
+
+
+def _size_of(event: Event) -> int:
+    """Bytes of memory, about."""
+    if isinstance(event, Entry):
+        return _OVERHEAD + len(event.body)
+    return _OVERHEAD + (_HAND * len(event.hands) if isinstance(event, Heartbeat) else 0)
