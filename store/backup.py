@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from schemas.errors import RegistryError
 from store.durable import sync_folder
-from store.sqlite_file import registry_error
+from store.faults import told
+from store.schema import FAULTS
 
 
 def copy_registry(file: Path, copy: Path) -> None:
@@ -32,6 +33,6 @@ def copy_registry(file: Path, copy: Path) -> None:
             os.close(descriptor)
         sync_folder(copy.parent)
     except sqlite3.Error as error:
-        raise registry_error(file, error) from error
+        raise told(FAULTS, file, error) from error
     except OSError as error:
         raise RegistryError(f"{copy} cannot be written: {error.strerror or error}") from None

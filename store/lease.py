@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from schemas.errors import RegistryInUse
+from schemas.errors import NrcError
 
 RENEWAL = 10.0
 AGE = 30.0
@@ -24,19 +24,19 @@ def boot_id() -> str:
         return socket.gethostname()
 
 
-def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float) -> None:
-    """RegistryInUse when another host held the file less than 30 s ago (`now`: Unix seconds)."""
+def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float, error: type[NrcError]) -> None:
+    """Raise `error` when another host held the file less than 30 s ago (`now`: Unix seconds)."""
     for row in db.query("SELECT host, at FROM lease WHERE boot != ? ORDER BY at DESC", [boot]):
         # Either way: a lease from far ahead comes from a clock that was wrong, and must not hold for years.
         if abs(now - row["at"]) < AGE:
-            raise RegistryInUse(
+            raise error(
                 f"{file} is in use on host {row['host']}, and one SQLite file serves one host: "
                 f"run every process there, or stop those and wait {AGE:.0f} s."
             )
 
 
 def renew(db: Database, *, holder: str, boot: str, now: float) -> None:
-    """Show that `holder` (one open registry) on host `boot` has the file open; drop what has run out."""
+    """Show that `holder` (one open file) on host `boot` has the file open; drop what has run out."""
     db.execute("DELETE FROM lease WHERE abs(? - at) >= ?", [now, AGE])
     db.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", [holder, boot, socket.gethostname(), now])
 

@@ -7,17 +7,32 @@ names of the applied ones stand in the file itself, so an older program sees tha
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sqlite_utils import Database, Migrations
+from sqlite_utils import Database
 
-from schemas.errors import RegistryError, RegistryTooNew
+from runtime.log import logger
+from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
+from store.faults import Faults
 from store.sealed import keys_in_use, seal_plain
 from store.secrets import Vault
-from store.upgrade import keep_copy
+from store.sqlite_file import Contents
+from store.steps import apply_steps
+from store.upgrade import copy_name, keep_copy, scrub
 
 Step = Callable[[Database, Vault], None]
+
+FAULTS = Faults(
+    name="registry",
+    error=RegistryError,
+    in_use=RegistryInUse,
+    too_new=RegistryTooNew,
+    taken=Conflict,
+    full=RegistryError,
+)
+
+log = logger(__name__)
 
 
 def _first(db: Database, _: Vault) -> None:
@@ -119,6 +134,15 @@ STEPS: dict[str, Step] = {
 }
 
 
+def contents(vault: Vault) -> Contents:
+    """The registry as the contents of a SqliteFile; opening the file opens the vault."""
+    return Contents(
+        faults=FAULTS,
+        migrate=lambda db, file: migrate(db, file, vault),
+        migrated=_migrated,
+    )
+
+
 def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
     """Bring the tables to this program's form, within the caller's transaction; returns the steps done.
 
@@ -126,34 +150,26 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
     steps that this program does not know, SecretsUnreadable when a key is missing, RegistryError when the
     file is another program's or no copy can be made.
     """
-    migrations = Migrations("registry")
-    for name, step in STEPS.items():
-        migrations(name=name)(_with(vault, step))
-    applied = {step.name for step in migrations.applied(db)}
-    if newer := sorted(applied - STEPS.keys()):
-        raise RegistryTooNew(
-            f"{file} was written by a newer version of nrc (step {newer[-1]}): start that version, or "
-            "restore the copy from before the upgrade."
-        )
-    if not applied and db.table_names():
-        raise RegistryError(
-            f"{file} is an SQLite database of another program: point NRC_DATABASE_URL or NRC_STATE_DIR "
-            "elsewhere."
-        )
-    # What is not encrypted any more is a fault of that row, found when it is read.
-    vault.open(keys_in_use(db).keys() - {""} if ENCRYPTED in applied else ())
-    pending = [name for name in STEPS if name not in applied]
-    if pending:
-        if applied:
+
+    def before(applied: set[str], pending: Sequence[str]) -> None:
+        # What is not encrypted any more is a fault of that row, found when it is read.
+        vault.open(keys_in_use(db).keys() - {""} if ENCRYPTED in applied else ())
+        if applied and pending:
             keep_copy(file, pending[0])
-        migrations.apply(db)
-    return pending
+
+    steps = {name: _with(vault, step) for name, step in STEPS.items()}
+    return apply_steps(db, file, steps, before=before, faults=FAULTS)
 
 
-def steps_done(db: Database) -> int:
-    """How many steps the file has; cheap enough for every transaction."""
-    count: int = db.execute("SELECT count(*) FROM _sqlite_migrations").fetchone()[0]
-    return count
+def _migrated(db: Database, file: Path, done: Sequence[str]) -> None:
+    """Tell of an upgrade, and leave no secret in plain text behind in the file."""
+    if len(done) == len(STEPS):
+        return
+    copy = copy_name(file, done[0])
+    log.info("registry upgraded", file=str(file), steps=done, copy=str(copy))
+    if ENCRYPTED in done:
+        scrub(db, file)
+        log.warning("the copy holds secrets in plain text; remove it once all works", copy=str(copy))
 
 
 def _with(vault: Vault, step: Step) -> Callable[[Database], None]:

@@ -35,6 +35,7 @@ from store.rows import (
     kanaal_of,
     kanaal_row,
 )
+from store.schema import contents
 from store.sealed import keys_in_use, seal_again, unreadable
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
@@ -63,7 +64,7 @@ class SqliteRegistry:
     ) -> None:
         self._vault = vault or Vault((), file.with_name(KEYS_FILE))
         self._file = SqliteFile(
-            file, vault=self._vault, boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
+            file, contents(self._vault), boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
         )
         self._clock = clock
 

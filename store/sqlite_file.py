@@ -1,7 +1,7 @@
-"""One SQLite file, written by one thread and read by another, on one host.
+"""One SQLite file, written by one thread and read by others, on one host.
 
-Owns the connections, their threads, the transactions, and the way from SQLite's errors to RegistryError.
-Knows nothing of what the tables mean.
+Owns the connections, their threads, the transactions, and the way from SQLite's errors to this product's.
+Knows nothing of what the tables mean: `Contents` tells what differs between the registry and the ledger.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -22,58 +23,64 @@ from uuid import uuid4
 from sqlite_utils import Database
 
 from runtime.log import logger
-from schemas.errors import Conflict, RegistryError, RegistryTooNew
 from store.durable import make_folder, sync_folder
+from store.faults import Faults, told
 from store.lease import RENEWAL, refuse_other_hosts, release, renew
-from store.schema import ENCRYPTED, STEPS, migrate, steps_done
-from store.secrets import Vault
-from store.upgrade import copy_name, scrub
+from store.steps import steps_done
+from store.upgrade import scrub
 
 BUSY_TIMEOUT = 5.0
 LAST_WAIT = 0.3
 """Seconds for which a process that stops waits for the lock."""
 
-_LOCKED = "another process keeps it locked (`fuser` on the file shows which); stop that, or try again"
-_ADVICE = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_FULL: "its disk is full; free some space",
-    sqlite3.SQLITE_IOERR: "reading or writing it failed; check its disk, its free space and its quota",
-    sqlite3.SQLITE_READONLY: "it cannot be written; give this user write access to it and to its folder",
-    sqlite3.SQLITE_PERM: "access is denied; give this user read and write access to it and to its folder",
-    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; it must be a file in a folder that this user may write to",
-    sqlite3.SQLITE_NOTADB: "it is not an SQLite database; point NRC_DATABASE_URL or NRC_STATE_DIR elsewhere",
-    sqlite3.SQLITE_CORRUPT: "it is damaged; stop every process and restore a copy",
-}
-
 log = logger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What is kept in a file, where that makes a difference to how it is opened, read and written.
+
+    faults: how faults are told. migrate: brings the tables up to date within the first transaction, and
+    returns the steps that it did. migrated: called after that with those steps, outside a transaction.
+    readers: how many reads run at once. secure_delete: what is overwritten or removed does not stay behind in
+    unused parts of a page. cache: kB of pages that each connection keeps, at most.
+    """
+
+    faults: Faults
+    migrate: Callable[[Database, Path], Sequence[str]]
+    migrated: Callable[[Database, Path, Sequence[str]], None] | None = None
+    readers: int = 1
+    secure_delete: bool = True
+    cache: int = 2000
 
 
 class SqliteFile:
     """Transactions on one file: `read` sees one snapshot, `write` is on disk when it returns.
 
-    Any number of processes of one host may have the file open. Raises RegistryError and its subclasses only.
-    vault: opened with the file. boot: what tells this host from others (`store.lease.boot_id`). Times are in
-    seconds.
+    Any number of processes of one host may have the file open. Raises the errors of `contents` only.
+    boot: what tells this host from others (`store.lease.boot_id`). Times are in seconds.
     """
 
     def __init__(
         self,
         file: Path,
+        contents: Contents,
         *,
-        vault: Vault,
         boot: str,
         busy_timeout: float = BUSY_TIMEOUT,
         renewal: float = RENEWAL,
     ) -> None:
         self._file = file
-        self._vault = vault
+        self._contents = contents
         self._boot = boot
         self._renewal = renewal
         self._holder = f"{os.getpid()}-{uuid4()}"
-        self._writer = _Connection(file, busy_timeout=busy_timeout, name="registry-writer")
-        self._reader = _Connection(file, busy_timeout=busy_timeout, name="registry-reader")
+        self._writer = _Connection(file, contents, busy_timeout=busy_timeout, task="writer")
+        self._readers = [
+            _Connection(file, contents, busy_timeout=busy_timeout, task=f"reader-{number}")
+            for number in range(contents.readers)
+        ]
         self._keeper: asyncio.Task[None] | None = None
         self._unusable = "is not open."
         self._steps = 0
@@ -81,12 +88,13 @@ class SqliteFile:
     async def __aenter__(self) -> Self:
         try:
             await self._writer.run(self._open_writer)
-            await self._reader.run(self._reader.open)
+            for reader in self._readers:
+                await reader.run(reader.open)
         except BaseException:
             await self._close()
             raise
         self._unusable = ""
-        self._keeper = asyncio.create_task(self._keep_lease(), name="registry lease")
+        self._keeper = asyncio.create_task(self._keep_lease(), name=f"{self._contents.faults.name} lease")
         return self
 
     async def __aexit__(
@@ -97,7 +105,7 @@ class SqliteFile:
             with suppress(asyncio.CancelledError):
                 await self._keeper
         # A lease that stays behind runs out by itself.
-        with suppress(RegistryError):
+        with suppress(self._contents.faults.error):
             await self._writer.run(lambda: self._writer.wait_at_most(LAST_WAIT))
             await self.write(lambda db: release(db, holder=self._holder))
         self._unusable = "is not open."
@@ -106,9 +114,10 @@ class SqliteFile:
     async def read(self, work: Callable[[Database], T]) -> T:
         """What `work` makes of one snapshot; it must have fetched all that it needs when it returns."""
         self._check_usable()
+        reader = min(self._readers, key=lambda each: each.waiting)
 
         def snapshot() -> T:
-            db = self._reader.db
+            db = reader.db
             db.execute("BEGIN")
             try:
                 self._refuse_newer(db)
@@ -116,7 +125,7 @@ class SqliteFile:
             finally:
                 db.rollback()
 
-        return await self._reader.run(snapshot)
+        return await reader.run(snapshot)
 
     async def write(self, work: Callable[[Database], T]) -> T:
         """Run `work` while no one else writes the file, and commit; what it raises rolls all of it back."""
@@ -125,7 +134,7 @@ class SqliteFile:
         def transaction() -> T:
             with _immediate(self._writer.db) as db:
                 # A host that was paused may wake up when another has taken over.
-                refuse_other_hosts(db, self._file, boot=self._boot, now=time.time())
+                self._refuse_other_hosts(db)
                 self._refuse_newer(db)
                 return work(db)
 
@@ -138,24 +147,24 @@ class SqliteFile:
     def _open_writer(self) -> None:
         _create(self._file)
         self._writer.open()
-        _use_wal(self._writer.db, self._file, deadline=time.monotonic() + self._writer.busy_timeout)
-        now = time.time()
+        deadline = time.monotonic() + self._writer.busy_timeout
+        _use_wal(self._writer.db, self._file, deadline=deadline, faults=self._contents.faults)
         with _immediate(self._writer.db) as db:
-            done = migrate(db, self._file, self._vault)
+            done = self._contents.migrate(db, self._file)
             self._steps = steps_done(db)
-            refuse_other_hosts(db, self._file, boot=self._boot, now=now)
-            renew(db, holder=self._holder, boot=self._boot, now=now)
-        if done and len(done) < len(STEPS):
-            copy = copy_name(self._file, done[0])
-            log.info("registry upgraded", file=str(self._file), steps=done, copy=str(copy))
-            if ENCRYPTED in done:
-                scrub(self._writer.db, self._file)
-                log.warning("the copy holds secrets in plain text; remove it once all works", copy=str(copy))
+            self._refuse_other_hosts(db)
+            renew(db, holder=self._holder, boot=self._boot, now=time.time())
+        if done and self._contents.migrated is not None:
+            self._contents.migrated(self._writer.db, self._file, done)
+
+    def _refuse_other_hosts(self, db: Database) -> None:
+        error = self._contents.faults.in_use
+        refuse_other_hosts(db, self._file, boot=self._boot, now=time.time(), error=error)
 
     def _refuse_newer(self, db: Database) -> None:
         """What a newer program made of the tables, this one would misread."""
         if steps_done(db) != self._steps:
-            raise RegistryTooNew(
+            raise self._contents.faults.too_new(
                 f"{self._file} was upgraded by a newer version of nrc while this process had it open: "
                 "restart this process with that version."
             )
@@ -167,31 +176,34 @@ class SqliteFile:
             if _inode(self._file) != opened:
                 # What is written from here on would be in no file that anyone opens again.
                 self._unusable = "was removed or replaced while it was in use: restart this process."
-                log.error("registry file replaced", file=str(self._file))
+                log.error("database file replaced", file=str(self._file))
                 return
             try:
                 await self.write(lambda db: renew(db, holder=self._holder, boot=self._boot, now=time.time()))
-            except RegistryError as error:
-                log.error("registry lease not renewed", reason=str(error))
+            except self._contents.faults.error as error:
+                log.error("database lease not renewed", file=str(self._file), reason=str(error))
 
     def _check_usable(self) -> None:
         if self._unusable:
-            raise RegistryError(f"{self._file} {self._unusable}")
+            raise self._contents.faults.error(f"{self._file} {self._unusable}")
 
     async def _close(self) -> None:
-        await self._reader.close()
+        for reader in self._readers:
+            await reader.close()
         # Last, so that it is the one that moves the write-ahead log into the file.
         await self._writer.close()
 
 
 class _Connection:
-    """A connection and the one thread that uses it."""
+    """A connection and the one thread that uses it. waiting: calls that it has not answered yet."""
 
-    def __init__(self, file: Path, *, busy_timeout: float, name: str) -> None:
+    def __init__(self, file: Path, contents: Contents, *, busy_timeout: float, task: str) -> None:
         self._file = file
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._contents = contents
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{contents.faults.name}-{task}")
         self._db: Database | None = None
         self.busy_timeout = busy_timeout
+        self.waiting = 0
 
     @property
     def db(self) -> Database:
@@ -204,17 +216,20 @@ class _Connection:
         self._db = Database(connection, execute_plugins=False)
         # In WAL mode anything less leaves the last commits to the operating system's good fortune.
         self._db.execute("PRAGMA synchronous=FULL")
-        # What is overwritten or removed does not stay behind in unused parts of a page.
-        self._db.execute("PRAGMA secure_delete=ON")
+        self._db.execute(f"PRAGMA secure_delete={'ON' if self._contents.secure_delete else 'OFF'}")
+        self._db.execute(f"PRAGMA cache_size=-{self._contents.cache}")
 
     def wait_at_most(self, seconds: float) -> None:
         self.db.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
 
     async def run(self, work: Callable[[], T]) -> T:
+        self.waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (sqlite3.Error, OSError) as error:
-            raise registry_error(self._file, error) from error
+            raise told(self._contents.faults, self._file, error) from error
+        finally:
+            self.waiting -= 1
 
     async def close(self) -> None:
         def close() -> None:
@@ -224,23 +239,6 @@ class _Connection:
 
         await self.run(close)
         self._thread.shutdown(wait=False)
-
-
-def registry_error(file: Path, error: sqlite3.Error | OSError) -> RegistryError:
-    """What SQLite or the file system said, in words that say what to do."""
-    if isinstance(error, OSError):
-        return RegistryError(
-            f"the registry {file}: {error.strerror or error}; set NRC_STATE_DIR to a folder that this user "
-            "may write to."
-        )
-    code = getattr(error, "sqlite_errorcode", None)
-    primary = None if code is None else code & 0xFF
-    if primary == sqlite3.SQLITE_CONSTRAINT:
-        return Conflict(f"that is taken already ({error}).")
-    advice = _ADVICE.get(primary) if primary is not None else None
-    return RegistryError(
-        f"the registry {file}: {advice} ({error})." if advice else f"the registry {file}: {error}."
-    )
 
 
 @contextmanager
@@ -272,7 +270,7 @@ def _create(file: Path) -> None:
         sync_folder(file.parent)
 
 
-def _use_wal(db: Database, file: Path, *, deadline: float) -> None:
+def _use_wal(db: Database, file: Path, *, deadline: float, faults: Faults) -> None:
     """Write-ahead logging, so that readers and the writer don't wait for each other."""
     while True:
         try:
@@ -284,9 +282,7 @@ def _use_wal(db: Database, file: Path, *, deadline: float) -> None:
                 raise
             time.sleep(0.02)
     if mode != "wal":
-        raise RegistryError(
-            f"{file}: its file system cannot share memory; put NRC_STATE_DIR on a local disk."
-        )
+        raise faults.error(f"{file}: its file system cannot share memory; put NRC_STATE_DIR on a local disk.")
 
 
 def _inode(file: Path) -> tuple[int, int] | None:

@@ -18,10 +18,11 @@ from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
 from store import lease, schema
+from store.faults import told
 from store.registry import BetweenAttempts
 from store.secrets import Vault
 from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
-from store.sqlite_file import SqliteFile, registry_error
+from store.sqlite_file import SqliteFile
 from tests.eventually import eventually
 
 WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
@@ -83,7 +84,7 @@ async def test_closing_leaves_one_file_to_copy(file: Path) -> None:
 
 
 async def test_commits_wait_for_the_disk(file: Path) -> None:
-    async with SqliteFile(file, vault=a_vault(file), boot="here") as opened:
+    async with SqliteFile(file, schema.contents(a_vault(file)), boot="here") as opened:
         journal, synchronous = await opened.write(
             lambda db: [
                 db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -100,7 +101,7 @@ async def test_a_failed_write_leaves_nothing(file: Path) -> None:
 
     async with (
         SqliteRegistry(file) as registry,
-        SqliteFile(file, vault=a_vault(file), boot=lease.boot_id()) as opened,
+        SqliteFile(file, schema.contents(a_vault(file)), boot=lease.boot_id()) as opened,
     ):
         with pytest.raises(Conflict, match="half way"):
             await opened.write(half)
@@ -224,18 +225,22 @@ async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) ->
         await registry.add_kanaal(a_kanaal())
 
 
+def refused_elsewhere(db: Database, now: float) -> None:
+    lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now, error=RegistryInUse)
+
+
 @pytest.mark.parametrize("age, refused", [(29.0, True), (31.0, False), (-29.0, True), (-1e7, False)])
 def test_a_lease_runs_out(age: float, refused: bool, file: Path) -> None:
     with closing(Database(memory=True)) as db:
         schema.migrate(db, Path("registry.db"), a_vault(file))
         now = 1_700_000_000.0
         lease.renew(db, holder="a", boot="here", now=now - age)
-        lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now)
+        lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now, error=RegistryInUse)
         if refused:
             with pytest.raises(RegistryInUse):
-                lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
+                refused_elsewhere(db, now)
         else:
-            lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now)
+            refused_elsewhere(db, now)
             lease.renew(db, holder="b", boot="elsewhere", now=now)
             assert [row["holder"] for row in db.table("lease").rows] == ["b"]
 
@@ -438,11 +443,12 @@ def test_every_fault_says_what_to_do(code: int | None, advice: str) -> None:
     error = sqlite3.OperationalError("what sqlite said")
     if code is not None:
         error.sqlite_errorcode = code
-    told = registry_error(Path("/srv/registry.db"), error)
-    assert type(told) is RegistryError
-    assert advice in str(told)
-    assert "/srv/registry.db" in str(told)
-    assert "\n" not in str(told)
+    file = Path("/srv/registry.db")
+    raised = told(schema.FAULTS, file, error)
+    assert type(raised) is RegistryError
+    assert advice in str(raised)
+    assert "/srv/registry.db" in str(raised)
+    assert "\n" not in str(raised)
 
 
 async def test_what_is_past_goes_a_few_at_a_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+"""What can go wrong with a SQLite file, in words that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import NrcError
+
+_LOCKED = "another process keeps it locked (`fuser` on the file shows which); stop that, or try again"
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: "its disk is full; free some space",
+    sqlite3.SQLITE_IOERR: "reading or writing it failed; check its disk, its free space and its quota",
+    sqlite3.SQLITE_READONLY: "it cannot be written; give this user write access to it and to its folder",
+    sqlite3.SQLITE_PERM: "access is denied; give this user read and write access to it and to its folder",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened; it must be a file in a folder that this user may write to",
+    sqlite3.SQLITE_NOTADB: "it is not an SQLite database; point NRC_DATABASE_URL or NRC_STATE_DIR elsewhere",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; stop every process and restore a copy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """How the faults of a file are told. name: of what is in it.
+
+    error: raised for every fault, or a subclass of it: in_use when another host has the file, too_new when a
+    newer program wrote it, taken when a unique value is there already, full when its disk is full.
+    """
+
+    name: str
+    error: type[NrcError]
+    in_use: type[NrcError]
+    too_new: type[NrcError]
+    taken: type[NrcError]
+    full: type[NrcError]
+
+
+def told(faults: Faults, file: Path, error: sqlite3.Error | OSError) -> NrcError:
+    """What SQLite or the file system said, in words that say what to do."""
+    what = f"the {faults.name} {file}"
+    if isinstance(error, OSError):
+        return faults.error(
+            f"{what}: {error.strerror or error}; set NRC_STATE_DIR to a folder that this user may write to."
+        )
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary == sqlite3.SQLITE_CONSTRAINT:
+        return faults.taken(f"that is taken already ({error}).")
+    advice = _ADVICE.get(primary) if primary is not None else None
+    kind = faults.full if primary == sqlite3.SQLITE_FULL else faults.error
+    return kind(f"{what}: {advice} ({error})." if advice else f"{what}: {error}.")
