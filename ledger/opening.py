@@ -1,0 +1,31 @@
+"""Which store a ledger is in: the one place that names a store. Opens nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger.ledger import Ledger
+from ledger.sqlite import SqliteLedger
+from runtime.settings import Settings
+from store.secrets import KEYS_FILE, Vault
+
+LEDGER_FILE = "ledger.db"
+
+
+def open_ledger(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path | None = None) -> Ledger:
+    """The ledger in `file`; open it with `async with`.
+
+    The key of its hashes is encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys
+    beside it).
+    """
+    return SqliteLedger(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
+
+
+def ledger_of(settings: Settings) -> Ledger:
+    """The ledger of these settings, beside their registry; open it with `async with`."""
+    return open_ledger(
+        settings.registry_file.with_name(LEDGER_FILE),
+        secret_keys=settings.secret_keys,
+        keys_file=settings.state_dir / KEYS_FILE,
+    )

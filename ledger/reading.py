@@ -1,0 +1,328 @@
+"""What the reading methods of the ledger ask of its tables, and by which index.
+
+Everything that is listed comes from an index in its order and is read until there is enough, so that a page
+of a search costs what is on it and what was looked at to find it. A search has one order on all its pages:
+by `n`, or by id where it goes through deliveries. Both are by time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlite_utils import Database
+
+from ledger.ids import received_of
+from ledger.names import Texts, number_of
+from ledger.rows import (
+    COMMON,
+    NOTIFICATIE_COLUMNS,
+    PLACES,
+    STATES,
+    Hashes,
+    Kind,
+    Row,
+    attempt_of,
+    delivery_of,
+    first_n,
+    notificatie_of,
+)
+from ledger.values import Attempt, Backlog, Delivery, Key, Notificatie, Search, State
+
+PAGE = 500  # rows of `open_of` in one snapshot
+SKEW = 600_000  # milliseconds by which `received` and an id may differ
+_RARE = 1000  # terms are counted up to here, to find the one to begin with
+
+_COLUMNS = ", ".join(f"m.{name}" for name in NOTIFICATIE_COLUMNS.split(", "))
+_SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
+_UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
+
+
+def notificatie(db: Database, id_: UUID, texts: Texts) -> Notificatie | None:
+    """One notificatie with its body."""
+    select = f"{_SELECT}, b.body FROM notificatie m {_UNROUTED} LEFT JOIN body b ON b.n = m.n WHERE m.id = ?"
+    row = db.execute(select, [id_.bytes]).fetchone()
+    return None if row is None else _notificatie(db, row[:-1], texts, body=row[-1])
+
+
+def search(
+    db: Database,
+    asked: Search,
+    *,
+    limit: int,
+    after: UUID | None,
+    oldest_first: bool,
+    hashes: Hashes,
+    texts: Texts,
+) -> list[Notificatie]:
+    """Those asked for, without bodies."""
+    plan = _plan(db, asked, hashes)
+    if plan is None:
+        return []
+    if after is not None:
+        plan.start_after(db, after, oldest_first=oldest_first)
+    # No LIMIT: each cursor is read only as far as is needed, whatever falls out after it.
+    cursors = [db.execute(sql, parameters) for sql, parameters in plan.statements(oldest_first=oldest_first)]
+    found: dict[bytes, tuple[Any, ...]] = {}
+    for row in heapq.merge(*cursors, key=lambda row: row[0], reverse=not oldest_first):
+        if len(found) == limit:
+            break
+        found.setdefault(row[1], row[1:])
+    return [_notificatie(db, row, texts) for row in found.values()]
+
+
+def deliveries(db: Database, ids: Sequence[UUID], texts: Texts) -> Mapping[UUID, Sequence[Delivery]]:
+    """The deliveries of each of these."""
+    found: dict[UUID, Sequence[Delivery]] = {}
+    for id_ in ids:
+        rows = db.execute("SELECT * FROM delivery WHERE id = ?", [id_.bytes])
+        found[id_] = sorted(
+            (_delivery(db, row, texts) for row in rows), key=lambda one: (one.key.abonnement, one.key.replay)
+        )
+    return found
+
+
+def delivery(db: Database, key: Key) -> Delivery | None:
+    """One delivery."""
+    place = _place(db, key)
+    if place is None:
+        return None
+    select = "SELECT * FROM delivery WHERE id = ? AND abonnement = ? AND replay = ?"
+    row = db.execute(select, place).fetchone()
+    return None if row is None else delivery_of(Row._make(row), key.abonnement)
+
+
+def attempts(db: Database, key: Key) -> Sequence[Attempt]:
+    """Its failed attempts and probes."""
+    select = (
+        "SELECT number, at, kind, status, us, detail FROM attempt WHERE id = ? AND abonnement = ? AND "
+        "replay = ? ORDER BY at, round, number"
+    )
+    place = _place(db, key)
+    return () if place is None else tuple(map(attempt_of, db.execute(select, place)))
+
+
+def backlogs(db: Database, texts: Texts) -> Mapping[UUID, Backlog]:
+    """What is open of each abonnement."""
+    select = """
+        SELECT abonnement, n, bytes, retrying, stuck, oldest,
+            (SELECT received FROM notificatie WHERE id = oldest), next_at
+        FROM (SELECT *,
+            (SELECT id FROM delivery d WHERE d.abonnement = b.abonnement AND open = 1 ORDER BY id LIMIT 1)
+                AS oldest,
+            (SELECT min(next_at) FROM delivery d
+                WHERE d.abonnement = b.abonnement AND next_at IS NOT NULL) AS next_at
+            FROM backlog b WHERE n > 0)
+        """
+    return {
+        texts.abonnement(db, nr): Backlog(
+            count=n,
+            size=size,
+            oldest=received if received is not None else received_of(UUID(bytes=oldest)),
+            retrying=retrying,
+            next_at=next_at,
+            stuck=stuck,
+        )
+        for nr, n, size, retrying, stuck, oldest, received, next_at in db.execute(select)
+    }
+
+
+def undeliverable(
+    db: Database, *, abonnement: UUID | None, limit: int, after: Key | None, texts: Texts
+) -> list[Delivery]:
+    """What is undeliverable, the oldest first."""
+    where = ["state = ?", "state NOT IN (0, 7)"]
+    parameters: list[Any] = [STATES[State.UNDELIVERABLE]]
+    if abonnement is not None:
+        number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+        if number is None:
+            return []
+        where.append("abonnement = ?")
+        parameters.append(number)
+    if after is not None:
+        where.append("(id, abonnement, replay) > (?, ?, ?)")
+        nr = number_of(db, Kind.ABONNEMENT, str(after.abonnement)) or 0
+        parameters += [after.notificatie.bytes, nr, after.replay]
+    select = (
+        "SELECT * FROM delivery INDEXED BY delivery_uncommon "  # noqa: S608
+        f"WHERE {' AND '.join(where)} "
+        "ORDER BY id, abonnement, replay LIMIT ?"
+    )
+    return [_delivery(db, row, texts) for row in db.execute(select, [*parameters, limit])]
+
+
+def open_page(db: Database, abonnement: UUID, after: Delivery | None) -> list[Delivery]:
+    """The next PAGE that are open of one abonnement, the oldest first."""
+    number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+    if number is None:
+        return []
+    select = (
+        "SELECT * FROM delivery INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "
+        "AND (id, replay) > (?, ?) ORDER BY id, replay LIMIT ?"
+    )
+    place = (b"", 0) if after is None else (after.key.notificatie.bytes, after.key.replay)
+    rows = db.execute(select, [number, *place, PAGE])
+    return [delivery_of(Row._make(row), abonnement) for row in rows]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """How a search goes through the ledger: `sources` in its order, and what must be so of each row.
+
+    sources: FROM and WHERE of each, with its parameters. order: the column that all are ordered by.
+    """
+
+    sources: list[tuple[str, list[Any]]]
+    order: str = "m.n"
+    where: list[str] = field(default_factory=list)
+    parameters: list[Any] = field(default_factory=list)
+
+    def must(self, condition: str, *parameters: Any) -> None:
+        self.where.append(condition)
+        self.parameters += parameters
+
+    def start_after(self, db: Database, id_: UUID, *, oldest_first: bool) -> None:
+        """Only what comes after this one in the order."""
+        place: Any = id_.bytes
+        if self.order.endswith(".n"):
+            row = db.execute("SELECT n FROM notificatie WHERE id = ?", [id_.bytes]).fetchone()
+            # One that has gone meanwhile: where it was.
+            place = row[0] if row else first_n(received_of(id_) or 0)
+        self.must(f"{self.order} {'>' if oldest_first else '<'} ?", place)
+
+    def statements(self, *, oldest_first: bool) -> Iterator[tuple[str, list[Any]]]:
+        for source, parameters in self.sources:
+            where = "".join(f" AND {condition}" for condition in self.where)
+            direction = "ASC" if oldest_first else "DESC"
+            yield (
+                f"SELECT {self.order}, {_COLUMNS}, coalesce(u.open, 0) FROM {source}{where} "  # noqa: S608
+                f"ORDER BY {self.order} {direction}",
+                [*parameters, *self.parameters],
+            )
+
+
+def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
+    """None when nothing can be found."""
+    numbers: dict[Kind, int] = {}
+    for kind, text in (
+        (Kind.CLIENT, asked.client),
+        (Kind.KANAAL, asked.kanaal),
+        (Kind.ABONNEMENT, str(asked.abonnement) if asked.abonnement else None),
+    ):
+        if text is not None:
+            number = number_of(db, kind, text)
+            if number is None:
+                return None
+            numbers[kind] = number
+    terms = [hashes.term(name, value) for name, value in asked.kenmerken.items()]
+    abonnement, states = numbers.get(Kind.ABONNEMENT), sorted(STATES[state] for state in asked.states)
+    if asked.text is not None:
+        plan = _by_text(asked.text, hashes)
+    elif terms:
+        rarest = min(terms, key=lambda term: _count(db, term))
+        terms.remove(rarest)
+        plan = _Plan(
+            [(f"term t CROSS JOIN notificatie m ON m.n = t.n {_UNROUTED} WHERE t.t = ?", [rarest])],
+            order="t.n",
+        )
+    elif states and not asked.states & COMMON:
+        plan = _by_delivery("d.state = ? AND d.state NOT IN (0, 7)", [[state] for state in states])
+    elif abonnement is not None:
+        plan = _by_delivery("d.abonnement = ? AND d.open = ?", [[abonnement, 0], [abonnement, 1]])
+    elif Kind.CLIENT in numbers:
+        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [numbers[Kind.CLIENT]])])
+    else:
+        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE 1", [])])
+    _filter(plan, asked, numbers, terms, states)
+    return plan
+
+
+def _by_text(text: str, hashes: Hashes) -> _Plan:
+    hashed = hashes.segment(text)
+    plan = _Plan(
+        [
+            (f"notificatie m INDEXED BY notificatie_hoofd {_UNROUTED} WHERE m.hoofd = ?", [hashed]),
+            (f"notificatie m INDEXED BY notificatie_url {_UNROUTED} WHERE m.url = ?", [hashed]),
+        ]
+    )
+    try:
+        id_ = UUID(text.strip())
+    except ValueError:
+        return plan
+    plan.sources.append((f"notificatie m {_UNROUTED} WHERE m.id = ?", [id_.bytes]))
+    return plan
+
+
+def _by_delivery(where: str, parameters: list[list[Any]]) -> _Plan:
+    index = "delivery_uncommon" if "state" in where else "delivery_abonnement"
+    source = (
+        f"delivery d INDEXED BY {index} CROSS JOIN notificatie m ON m.id = d.id {_UNROUTED} WHERE {where}"
+    )
+    return _Plan([(source, each) for each in parameters], order="d.id")
+
+
+def _filter(
+    plan: _Plan, asked: Search, numbers: Mapping[Kind, int], terms: Sequence[int], states: Sequence[int]
+) -> None:
+    """What must be so of each notificatie, whatever led to it. A `+` keeps SQLite from another index."""
+    for term in terms:
+        plan.must("EXISTS (SELECT 1 FROM term x WHERE x.t = ? AND x.n = m.n)", term)
+    if Kind.ABONNEMENT in numbers or states:
+        where = "d2.id = m.id"
+        if Kind.ABONNEMENT in numbers:
+            where += f" AND d2.abonnement = {numbers[Kind.ABONNEMENT]}"
+        if states:
+            where += f" AND +d2.state IN ({', '.join(map(str, states))})"
+        plan.must(f"EXISTS (SELECT 1 FROM delivery d2 WHERE {where})")  # noqa: S608
+    if Kind.CLIENT in numbers:
+        plan.must("+m.client = ?", numbers[Kind.CLIENT])
+    if Kind.KANAAL in numbers:
+        plan.must("m.kanaal = ?", numbers[Kind.KANAAL])
+    for column, text in (("resource", asked.resource), ("actie", asked.actie)):
+        if text is not None:
+            plan.must(f"m.{column} = ?", text)
+    by_n = plan.order.endswith(".n")
+    if asked.after is not None:
+        plan.must("m.received >= ?", asked.after)
+        first: Any = first_n(asked.after) if by_n else _least_id(asked.after - SKEW)
+        plan.must(f"{plan.order} >= ?", first)
+    if asked.before is not None:
+        plan.must("m.received < ?", asked.before)
+        # Some may have a place of a later moment, when theirs was full.
+        last: Any = first_n(asked.before) + 100 * PLACES if by_n else _least_id(asked.before + SKEW)
+        plan.must(f"{plan.order} < ?", last)
+
+
+def _least_id(received: int) -> bytes:
+    return max(received, 0).to_bytes(6) + bytes(10)
+
+
+def _count(db: Database, term: int) -> int:
+    select = "SELECT count(*) FROM (SELECT 1 FROM term WHERE t = ? LIMIT ?)"
+    return int(db.execute(select, [term, _RARE]).fetchone()[0])
+
+
+def _place(db: Database, key: Key) -> tuple[bytes, int, int] | None:
+    number = number_of(db, Kind.ABONNEMENT, str(key.abonnement))
+    return None if number is None else (key.notificatie.bytes, number, key.replay)
+
+
+def _delivery(db: Database, row: tuple[Any, ...], texts: Texts) -> Delivery:
+    made = Row._make(row)
+    return delivery_of(made, texts.abonnement(db, made.abonnement))
+
+
+def _notificatie(
+    db: Database, row: tuple[Any, ...], texts: Texts, *, body: bytes | None = None
+) -> Notificatie:
+    *columns, unrouted = row
+    return notificatie_of(
+        tuple(columns),
+        client=texts.text(db, Kind.CLIENT, row[2]),
+        kanaal=texts.text(db, Kind.KANAAL, row[3]),
+        unrouted=bool(unrouted),
+        body=body,
+    )

@@ -1,0 +1,278 @@
+"""The ledger's values as table rows and back, and how two accounts of a delivery become one. Pure: no SQL.
+
+Knows the columns of ledger/schema.py. What is done for every notificatie and every delivery works on plain
+tuples in the order of the columns: a value class costs more than its row does in SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from hashlib import blake2b
+from typing import NamedTuple
+from uuid import UUID
+
+from ledger.values import OPEN, Attempt, Delivery, Entry, Key, Notificatie, Outcome, State, merge_key
+from schemas.fields import normalise
+
+STATES = {
+    State.PENDING: 0,
+    State.RETURNING: 1,
+    State.RETRYING: 2,
+    State.UNSURE: 3,
+    State.STUCK: 4,
+    State.UNDELIVERABLE: 5,
+    State.NOT_WANTED: 6,
+    State.DELIVERED: 7,
+    State.REMOVED: 8,
+}
+"""The numbers by which states stand in the file; they never change."""
+STATE_OF = {number: state for state, number in STATES.items()}
+COMMON = frozenset({State.PENDING, State.DELIVERED})
+"""States that nearly every delivery has; the others have an index of their own (delivery_uncommon)."""
+
+_OPEN_NUMBERS = frozenset(STATES[state] for state in OPEN)
+_PENDING, _RETRYING, _STUCK = STATES[State.PENDING], STATES[State.RETRYING], STATES[State.STUCK]
+_DELIVERED = STATES[State.DELIVERED]
+
+_EPOCH = 1_577_836_800_000  # 2020-01-01: until 2063 an n takes six bytes
+PLACES = 1024
+"""Values of `n` for each ten milliseconds; those that are too many take some of the next ten."""
+
+
+class Kind(IntEnum):
+    """Of what a row of `name` is the name."""
+
+    CLIENT = 1
+    KANAAL = 2
+    ABONNEMENT = 3
+
+
+class Counter(IntEnum):
+    """`what` of a row of `minute` below those of states; `who` is a kanaal, and elsewhere an abonnement.
+
+    A state that a delivery came to is counted under STATE + its number.
+    """
+
+    ACCEPTED = 0
+    MATCHED = 1
+    STATE = 10
+
+
+class Row(NamedTuple):
+    """A row of `delivery`, in the order of its columns."""
+
+    id: bytes
+    abonnement: int
+    replay: int
+    open: int
+    state: int
+    round: int
+    attempts: int
+    since: int
+    last_at: int
+    next_at: int | None
+    size: int
+    given: int
+    doubt: int
+    status: int | None
+    us: int | None
+
+
+def first_n(received: int) -> int:
+    """The least n of a notificatie that was received at this moment."""
+    return (received - _EPOCH) // 10 * PLACES
+
+
+class Hashes:
+    """Keyed 64-bit hashes, by which a text is found without being there itself."""
+
+    def __init__(self, key: bytes) -> None:
+        self._segments = blake2b(key=key, digest_size=8, person=b"segment")
+        self._terms = blake2b(key=key, digest_size=8, person=b"term")
+
+    def segment(self, url: str) -> int:
+        """Of the last segment of a URL's path, whatever the case of its letters."""
+        hashed = self._segments.copy()
+        hashed.update(last_segment(url).encode())
+        return int.from_bytes(hashed.digest(), "little", signed=True)
+
+    def term(self, name: str, value: str) -> int:
+        """Of a kenmerk; `name` in any spelling that normalises alike, `value` exactly."""
+        hashed = self._terms.copy()
+        hashed.update(f"{normalise(name)}\0{value}".encode())
+        return int.from_bytes(hashed.digest(), "little", signed=True)
+
+
+def last_segment(url: str) -> str:
+    """What stands after the last `/` of a URL's path, in lower case; of a text without one all of it."""
+    path = url.partition("#")[0].partition("?")[0].rstrip("/")
+    return (path.rpartition("/")[2] or url).lower()
+
+
+def notificatie_row(
+    entry: Entry, n: int, *, client: int, kanaal: int, hashes: Hashes
+) -> tuple[int, bytes, int, int, int, str, str, int, int, int, int, int]:
+    """The row of `notificatie`."""
+    url = entry.resource_url
+    hoofd = hashes.segment(entry.hoofd_object)
+    return (
+        n,
+        entry.id.bytes,
+        entry.received,
+        client,
+        kanaal,
+        entry.resource,
+        entry.actie,
+        hoofd,
+        hoofd if url == entry.hoofd_object else hashes.segment(url),
+        len(entry.body),
+        entry.catalogue,
+        entry.hops,
+    )
+
+
+def pending_row(id_: bytes, abonnement: int, *, received: int, size: int, now: int) -> Row:
+    """The row of a delivery that an entry makes."""
+    return Row(id_, abonnement, 0, 1, _PENDING, 0, 0, now, received, None, size, 0, 0, None, None)
+
+
+def outcome_row(outcome: Outcome, abonnement: int, *, old: Row | None, now: int) -> Row:
+    """The row that an outcome makes of `old`, when it holds; what it does not tell stays as it was."""
+    state = STATES[outcome.state]
+    next_at = None
+    if state == _RETRYING:
+        next_at = now + round((outcome.wait or 0) * 1000)
+    if next_at is not None:
+        since = next_at
+    elif old is None or state in _OPEN_NUMBERS:
+        since = now
+    else:
+        since = old.since
+    delivered = state == _DELIVERED
+    return Row(
+        outcome.key.notificatie.bytes,
+        abonnement,
+        outcome.key.replay,
+        int(state in _OPEN_NUMBERS),
+        state,
+        outcome.round,
+        outcome.attempts,
+        since,
+        outcome.at,
+        next_at,
+        old.size if old else 0,
+        old.given if old else 0,
+        old.doubt if old else 0,
+        outcome.status if delivered else None,
+        _microseconds(outcome.ms) if delivered else None,
+    )
+
+
+_RANKS = [merge_key(STATE_OF[number], round_=0, attempts=0, at=0) for number in range(len(STATES))]
+
+
+def key_of_row(row: Row) -> tuple[int, int, int, int, int]:
+    """Its `merge_key`, without its enumerations, which take time."""
+    rank = _RANKS[row.state]
+    return (rank[0], row.round, row.attempts, rank[3], row.last_at)
+
+
+def backlog_of(row: Row | None) -> tuple[int, int, int, int]:
+    """What a row counts for in `backlog`: (n, bytes, retrying, stuck)."""
+    if row is None or not row.open:
+        return (0, 0, 0, 0)
+    return (1, row.size, int(row.state == _RETRYING), int(row.state == _STUCK))
+
+
+def attempt_row(
+    key: Key, abonnement: int, round_: int, attempt: Attempt
+) -> tuple[bytes, int, int, int, int, int, str, int | None, int | None, str]:
+    """The row of `attempt`."""
+    return (
+        key.notificatie.bytes,
+        abonnement,
+        key.replay,
+        round_,
+        attempt.number,
+        attempt.at,
+        attempt.kind,
+        attempt.status,
+        _microseconds(attempt.ms),
+        attempt.detail,
+    )
+
+
+def attempt_of(row: tuple[int, int, str, int | None, int | None, str]) -> Attempt:
+    """The attempt of (number, at, kind, status, us, detail)."""
+    number, at, kind, status, us, detail = row
+    return Attempt(at=at, number=number, kind=kind, detail=detail, status=status, ms=_milliseconds(us))
+
+
+def delivery_of(row: Row, abonnement: UUID) -> Delivery:
+    """The delivery of a row."""
+    return Delivery(
+        key=Key(UUID(bytes=row.id), abonnement, row.replay),
+        state=STATE_OF[row.state],
+        round=row.round,
+        attempts=row.attempts,
+        since=row.since,
+        last_at=row.last_at,
+        next_at=row.next_at,
+        size=row.size,
+        given=row.given,
+        doubt=bool(row.doubt),
+        status=row.status,
+        ms=_milliseconds(row.us),
+    )
+
+
+NOTIFICATIE_COLUMNS = "id, received, client, kanaal, resource, actie, size, catalogue, hops"
+
+
+def notificatie_of(
+    row: tuple[bytes, int, int, int, str, str, int, int, int],
+    *,
+    client: str,
+    kanaal: str,
+    unrouted: bool,
+    body: bytes | None = None,
+) -> Notificatie:
+    """The notificatie of a row of NOTIFICATIE_COLUMNS."""
+    id_, received, _, _, resource, actie, size, catalogue, hops = row
+    return Notificatie(
+        id=UUID(bytes=id_),
+        received=received,
+        client=client,
+        kanaal=kanaal,
+        resource=resource,
+        actie=actie,
+        size=size,
+        catalogue=catalogue,
+        unrouted=unrouted,
+        body=body,
+        hops=hops,
+    )
+
+
+_KEY_BYTES = 36
+
+
+def pack_keys(keys: Iterable[Key]) -> bytes:
+    """Keys in 36 bytes each: notificatie, abonnement, replay."""
+    return b"".join(key.notificatie.bytes + key.abonnement.bytes + key.replay.to_bytes(4) for key in keys)
+
+
+def unpack_keys(packed: bytes) -> Iterator[Key]:
+    """The keys that `pack_keys` packed."""
+    for start in range(0, len(packed), _KEY_BYTES):
+        one = packed[start : start + _KEY_BYTES]
+        yield Key(UUID(bytes=one[:16]), UUID(bytes=one[16:32]), int.from_bytes(one[32:]))
+
+
+def _microseconds(ms: float | None) -> int | None:
+    return None if ms is None else round(ms * 1000)
+
+
+def _milliseconds(us: int | None) -> float | None:
+    return None if us is None else us / 1000

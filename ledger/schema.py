@@ -1,0 +1,128 @@
+"""The SQLite ledger's tables, as named steps that only go forward (see store/schema.py for how).
+
+A notificatie is a row of `notificatie`, its body one of `body`, each of its kenmerken one of `term`, each
+abonnement that it is for one of `delivery`. Ids are 16 bytes, moments milliseconds since 1970.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from schemas.errors import LedgerError, LedgerFull, SecretsUnreadable
+from store.faults import Faults
+from store.secrets import Vault, key_of, place
+from store.sqlite_file import Contents
+from store.steps import apply_steps
+
+READERS = 3
+CACHE = 32_000  # kB: the pages of the indexes that a transaction of some hundreds of notificaties touches
+FAULTS = Faults(
+    name="ledger",
+    error=LedgerError,
+    in_use=LedgerError,
+    too_new=LedgerError,
+    taken=LedgerError,
+    full=LedgerFull,
+)
+
+_KEY = "key of the hashes"
+_KEY_BYTES = 32
+
+
+def _first(db: Database) -> None:
+    # n is a notificatie's place in time (rows.first_n), so every index that ends in it is one by time. hoofd,
+    # url and t are keyed hashes (rows.Hashes); client, kanaal and abonnement are numbers of `name`.
+    # delivery: `open` is whether its state is (one index, by abonnement, for what waits and for all that it
+    # had), `us` microseconds. unrouted: `open` until the keeper has brought it on; the row stays, so that who
+    # tells it again does not undo that. minute: `what` and `who` as in rows.Counter. attempt: `number` as of
+    # values.Attempt. budget has one row once the budget was looked at: `full` when nothing could be shed.
+    db.executescript(
+        """
+        CREATE TABLE secret (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE lease (holder TEXT PRIMARY KEY, boot TEXT NOT NULL, host TEXT NOT NULL,
+            at REAL NOT NULL);
+        CREATE TABLE name (kind INTEGER NOT NULL, nr INTEGER NOT NULL, text TEXT NOT NULL,
+            PRIMARY KEY (kind, nr), UNIQUE (kind, text)) WITHOUT ROWID;
+
+        CREATE TABLE notificatie (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, received INTEGER NOT NULL,
+            client INTEGER NOT NULL, kanaal INTEGER NOT NULL, resource TEXT NOT NULL, actie TEXT NOT NULL,
+            hoofd INTEGER NOT NULL, url INTEGER NOT NULL, size INTEGER NOT NULL, catalogue INTEGER NOT NULL,
+            hops INTEGER NOT NULL);
+        CREATE INDEX notificatie_hoofd ON notificatie (hoofd);
+        CREATE INDEX notificatie_url ON notificatie (url);
+        CREATE INDEX notificatie_client ON notificatie (client);
+        CREATE TABLE body (n INTEGER PRIMARY KEY, body BLOB NOT NULL);
+        CREATE TABLE term (t INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (t, n)) WITHOUT ROWID;
+        CREATE TABLE unrouted (id BLOB PRIMARY KEY, open INTEGER NOT NULL, since INTEGER NOT NULL)
+            WITHOUT ROWID;
+
+        CREATE TABLE delivery (id BLOB NOT NULL, abonnement INTEGER NOT NULL, replay INTEGER NOT NULL,
+            open INTEGER NOT NULL, state INTEGER NOT NULL, round INTEGER NOT NULL, attempts INTEGER NOT NULL,
+            since INTEGER NOT NULL, last_at INTEGER NOT NULL, next_at INTEGER, size INTEGER NOT NULL,
+            given INTEGER NOT NULL, doubt INTEGER NOT NULL, status INTEGER, us INTEGER,
+            PRIMARY KEY (id, abonnement, replay)) WITHOUT ROWID;
+        CREATE INDEX delivery_abonnement ON delivery (abonnement, open, id, replay);
+        CREATE INDEX delivery_uncommon ON delivery (state, id, abonnement, replay)
+            WHERE state NOT IN (0, 7);
+        CREATE INDEX delivery_next ON delivery (abonnement, next_at) WHERE next_at IS NOT NULL;
+        CREATE TABLE attempt (id BLOB NOT NULL, abonnement INTEGER NOT NULL, replay INTEGER NOT NULL,
+            round INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL,
+            status INTEGER, us INTEGER, detail TEXT NOT NULL,
+            PRIMARY KEY (id, abonnement, replay, at, round, number, kind)) WITHOUT ROWID;
+
+        CREATE TABLE minute (minute INTEGER NOT NULL, what INTEGER NOT NULL, who INTEGER NOT NULL,
+            n INTEGER NOT NULL, PRIMARY KEY (minute, what, who)) WITHOUT ROWID;
+        CREATE TABLE backlog (abonnement INTEGER PRIMARY KEY, n INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            retrying INTEGER NOT NULL, stuck INTEGER NOT NULL);
+        CREATE TABLE process (name TEXT PRIMARY KEY, at INTEGER NOT NULL, flushed_until INTEGER NOT NULL,
+            hands BLOB NOT NULL, stopped INTEGER NOT NULL) WITHOUT ROWID;
+        CREATE TABLE gap (nr INTEGER PRIMARY KEY, kind TEXT NOT NULL, scope TEXT NOT NULL,
+            opened INTEGER NOT NULL, closed INTEGER, detail TEXT NOT NULL);
+        CREATE TABLE keeper (one INTEGER PRIMARY KEY CHECK (one = 1), holder TEXT NOT NULL,
+            epoch INTEGER NOT NULL, until INTEGER NOT NULL);
+        CREATE TABLE budget (one INTEGER PRIMARY KEY CHECK (one = 1), bytes INTEGER NOT NULL,
+            full INTEGER NOT NULL);
+        """
+    )
+
+
+STEPS = {"0001_notificaties_and_deliveries": _first}
+
+
+def contents(vault: Vault) -> Contents:
+    """The ledger as the contents of a SqliteFile; opening the file opens the vault."""
+
+    def migrate(db: Database, file: Path) -> Sequence[str]:
+        done = apply_steps(db, file, STEPS, before=lambda *_: None, faults=FAULTS)
+        _keep_key(db, vault)
+        return done
+
+    return Contents(faults=FAULTS, migrate=migrate, readers=READERS, secure_delete=False, cache=CACHE)
+
+
+def hash_key(db: Database, vault: Vault) -> bytes:
+    """The key of the hashes in this ledger, the same as long as it exists. Raises LedgerError."""
+    (sealed,) = db.execute("SELECT value FROM secret WHERE name = ?", [_KEY]).fetchone()
+    try:
+        return bytes.fromhex(vault.unseal(sealed, place("secret", "value", _KEY)))
+    except SecretsUnreadable as error:
+        raise LedgerError(str(error)) from error
+
+
+def _keep_key(db: Database, vault: Vault) -> None:
+    """Have a key, sealed under the vault's first, so that an older one of the vault can be taken out."""
+    row = db.execute("SELECT value FROM secret WHERE name = ?", [_KEY]).fetchone()
+    sealed: str = row[0] if row else ""
+    try:
+        vault.open({key_of(sealed)} if sealed else ())
+    except SecretsUnreadable as error:
+        raise LedgerError(f"the ledger cannot be read: {error}") from error
+    if sealed and key_of(sealed) == vault.key_ids[0]:
+        return
+    plain = hash_key(db, vault).hex() if sealed else os.urandom(_KEY_BYTES).hex()
+    again = vault.seal(plain, place("secret", "value", _KEY))
+    db.execute("INSERT OR REPLACE INTO secret VALUES (?, ?)", [_KEY, again])

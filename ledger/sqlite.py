@@ -1,0 +1,126 @@
+"""The ledger in a SQLite file: which work runs in which transaction.
+
+The file, its threads and its faults are store/sqlite_file.py's; writing is ledger/writing.py's, reading
+ledger/reading.py's, and what goes away ledger/shedding.py's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from sqlite_utils import Database
+
+from ledger import reading, writing
+from ledger.names import Known, Names, Texts
+from ledger.rows import Hashes
+from ledger.schema import contents, hash_key
+from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
+from store.lease import RENEWAL, boot_id
+from store.secrets import KEYS_FILE, Vault
+from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
+
+
+class SqliteLedger:
+    """The ledger in one file, for the processes of one host.
+
+    vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
+    for tests. clock: the database's clock, in Unix seconds. Times are in seconds.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        vault: Vault | None = None,
+        boot: str | None = None,
+        busy_timeout: float = BUSY_TIMEOUT,
+        renewal: float = RENEWAL,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._vault = vault or Vault((), file.with_name(KEYS_FILE))
+        self._file = SqliteFile(
+            file, contents(self._vault), boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
+        )
+        self._clock = clock
+        self._known = Known()
+        self._texts = Texts()
+        self._hashes = Hashes(b"")
+
+    async def __aenter__(self) -> Self:
+        await self._file.__aenter__()
+        try:
+            self._hashes = Hashes(await self._file.read(lambda db: hash_key(db, self._vault)))
+        except BaseException:
+            await self._file.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._file.__aexit__(kind, error, trace)
+
+    async def write(self, events: Sequence[Event]) -> None:
+        def work(db: Database) -> Known:
+            names = Names(db, self._known)
+            writing.write(db, events, now=int(self._clock() * 1000), names=names, hashes=self._hashes)
+            return names.made
+
+        if events:
+            self._known.add(await self._file.write(work))
+
+    async def notificatie(self, id_: UUID) -> Notificatie | None:
+        return await self._file.read(lambda db: reading.notificatie(db, id_, self._texts))
+
+    async def search(
+        self, search: Search, *, limit: int, after: UUID | None = None, oldest_first: bool = False
+    ) -> Sequence[Notificatie]:
+        def work(db: Database) -> Sequence[Notificatie]:
+            return reading.search(
+                db,
+                search,
+                limit=limit,
+                after=after,
+                oldest_first=oldest_first,
+                hashes=self._hashes,
+                texts=self._texts,
+            )
+
+        return await self._file.read(work)
+
+    async def deliveries(self, notificaties: Sequence[UUID]) -> Mapping[UUID, Sequence[Delivery]]:
+        return await self._file.read(lambda db: reading.deliveries(db, notificaties, self._texts))
+
+    async def delivery(self, key: Key) -> Delivery | None:
+        return await self._file.read(lambda db: reading.delivery(db, key))
+
+    async def attempts(self, key: Key) -> Sequence[Attempt]:
+        return await self._file.read(lambda db: reading.attempts(db, key))
+
+    async def backlogs(self) -> Mapping[UUID, Backlog]:
+        return await self._file.read(lambda db: reading.backlogs(db, self._texts))
+
+    async def undeliverable(
+        self, *, abonnement: UUID | None = None, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        def work(db: Database) -> Sequence[Delivery]:
+            return reading.undeliverable(
+                db, abonnement=abonnement, limit=limit, after=after, texts=self._texts
+            )
+
+        return await self._file.read(work)
+
+    async def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
+        last: Delivery | None = None
+        while True:
+            page = await self._file.read(partial(reading.open_page, abonnement=abonnement, after=last))
+            for last in page:
+                yield last
+            if len(page) < reading.PAGE:
+                return

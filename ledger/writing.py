@@ -1,0 +1,262 @@
+"""What `Ledger.write` does within its transaction: events to rows, merged with those that are there.
+
+In any order and again: a row is only changed by an account of it that holds (values.merge_key), and what is
+counted (per minute, and per abonnement what is open) follows from the rows that changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlite_utils import Database
+
+from ledger.names import Names
+from ledger.rows import (
+    PLACES,
+    STATES,
+    Counter,
+    Hashes,
+    Row,
+    attempt_row,
+    backlog_of,
+    first_n,
+    key_of_row,
+    notificatie_row,
+    outcome_row,
+    pack_keys,
+    pending_row,
+)
+from ledger.values import Entry, Event, Heartbeat, Outcome, Probe, Unrouted
+from schemas.errors import LedgerFull
+
+AT_ONCE = 500  # values of one IN (…)
+MINUTE = 60_000  # milliseconds
+OVER = 1.1  # times its budget: as far as a ledger grows before its keeper has looked at it
+
+_DELIVERY = "SELECT * FROM delivery WHERE id = ? AND abonnement = ? AND replay = ?"
+_INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE_DELIVERY = (
+    "UPDATE delivery SET open = ?, state = ?, round = ?, attempts = ?, since = ?, last_at = ?, next_at = ?, "
+    "size = ?, given = ?, doubt = ?, status = ?, us = ? WHERE id = ? AND abonnement = ? AND replay = ?"
+)
+_ADD_MINUTE = (
+    "INSERT INTO minute VALUES (?, ?, ?, ?) ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n"
+)
+_ADD_BACKLOG = (
+    "INSERT INTO backlog VALUES (?, ?, ?, ?, ?) ON CONFLICT (abonnement) DO UPDATE SET n = n + excluded.n, "
+    "bytes = bytes + excluded.bytes, retrying = retrying + excluded.retrying, stuck = stuck + excluded.stuck"
+)
+
+DeliveryKey = tuple[bytes, int, int]
+
+
+def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hashes: Hashes) -> None:
+    """Write these events. now: milliseconds, by the database's clock. Raises LedgerFull."""
+    entries: dict[bytes, Entry] = {}
+    outcomes: list[Outcome] = []
+    attempts = []
+    for event in events:
+        if isinstance(event, Entry):
+            entries.setdefault(event.id.bytes, event)
+        elif isinstance(event, Outcome):
+            outcomes.append(event)
+        elif isinstance(event, Probe):
+            key = event.key
+            attempts.append(attempt_row(key, names.abonnement(key.abonnement), 0, event.failed))
+        elif isinstance(event, Unrouted):
+            db.execute("INSERT OR IGNORE INTO unrouted VALUES (?, 1, ?)", [event.id.bytes, now])
+        else:
+            _heartbeat(db, event, now=now)
+    changes = _Changes(db, now=now)
+    if entries:
+        _write_entries(db, entries, changes, names=names, hashes=hashes)
+    for outcome in outcomes:
+        abonnement = names.abonnement(outcome.key.abonnement)
+        changes.merge(outcome, abonnement)
+        if outcome.failed is not None:
+            attempts.append(attempt_row(outcome.key, abonnement, outcome.round, outcome.failed))
+    if attempts:
+        db.conn.executemany(_INSERT_ATTEMPT, attempts)
+    changes.write()
+
+
+def _write_entries(
+    db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names, hashes: Hashes
+) -> None:
+    """The rows of those that are not in the ledger yet."""
+    for (known,) in _in_pieces(db, "SELECT id FROM notificatie WHERE id IN (%s)", list(entries)):
+        del entries[known]
+    if not entries:
+        return
+    _check_budget(db)
+    for row in _in_pieces(db, "SELECT * FROM delivery WHERE id IN (%s)", list(entries)):
+        changes.known(Row._make(row), size=len(entries[row[0]].body))
+    places = _Places(db)
+    notificaties, bodies = [], []
+    terms: list[tuple[int, int]] = []
+    for id_, entry in entries.items():
+        n = places.take(entry.received)
+        kanaal, client = names.kanaal(entry.kanaal), names.client(entry.client)
+        notificaties.append(notificatie_row(entry, n, client=client, kanaal=kanaal, hashes=hashes))
+        bodies.append((n, entry.body))
+        terms += {(hashes.term(name, value), n) for name, value in entry.kenmerken.items()}
+        changes.count(entry.received, Counter.ACCEPTED, kanaal)
+        for abonnement in dict.fromkeys(entry.matched):
+            changes.pending(id_, names.abonnement(abonnement), entry)
+    many = db.conn.executemany
+    many(_INSERT_NOTIFICATIE, notificaties)
+    many("INSERT INTO body VALUES (?, ?)", bodies)
+    many("INSERT INTO term VALUES (?, ?)", terms)
+
+
+class _Changes:
+    """The deliveries that a transaction changes, and what is counted for that."""
+
+    def __init__(self, db: Database, *, now: int) -> None:
+        self._db = db
+        self._now = now
+        self._before: dict[DeliveryKey, Row | None] = {}
+        self._after: dict[DeliveryKey, Row] = {}
+        self._minutes: dict[tuple[int, int, int], int] = {}
+
+    def count(self, at: int, what: int, who: int) -> None:
+        """One more of this in the minute of this moment."""
+        key = (at // MINUTE, what, who)
+        self._minutes[key] = self._minutes.get(key, 0) + 1
+
+    def known(self, row: Row, *, size: int) -> None:
+        """A delivery of which an outcome came before its entry, which tells the size of its body."""
+        key = row[:3]
+        self._before[key] = row
+        self._after[key] = row._replace(size=size)
+
+    def pending(self, id_: bytes, abonnement: int, entry: Entry) -> None:
+        """An entry is for this abonnement."""
+        received, size = entry.received, len(entry.body)
+        row = pending_row(id_, abonnement, received=received, size=size, now=self._now)
+        key = (id_, abonnement, 0)
+        if key not in self._after:
+            self._before[key] = None
+            self._after[key] = row
+        elif key_of_row(row) > key_of_row(self._after[key]):
+            self._after[key] = row
+        self.count(received, Counter.MATCHED, abonnement)
+
+    def merge(self, outcome: Outcome, abonnement: int) -> None:
+        """Take an outcome over when it holds."""
+        key = (outcome.key.notificatie.bytes, abonnement, outcome.key.replay)
+        old = self._after.get(key)
+        if old is None:
+            found = self._db.execute(_DELIVERY, key).fetchone()
+            old = self._before[key] = None if found is None else Row._make(found)
+        new = outcome_row(outcome, abonnement, old=old, now=self._now)
+        if old is None:
+            new = new._replace(size=self._size(key[0]))
+        elif key_of_row(new) <= key_of_row(old):
+            self._after[key] = old
+            return
+        self._after[key] = new
+        self.count(outcome.at, Counter.STATE + STATES[outcome.state], abonnement)
+
+    def write(self) -> None:
+        """Write the rows that changed, and the counts."""
+        inserts: list[Row] = []
+        updates: list[tuple[Any, ...]] = []
+        backlog: dict[int, list[int]] = {}
+        before = self._before
+        for key, row in self._after.items():
+            old = before[key]
+            if old is None:
+                inserts.append(row)
+            elif row != old:
+                updates.append(row[3:] + key)
+            else:
+                continue
+            was, is_ = backlog_of(old), backlog_of(row)
+            if was != is_:
+                of = backlog.setdefault(key[1], [0, 0, 0, 0])
+                for place in range(4):
+                    of[place] += is_[place] - was[place]
+        many = self._db.conn.executemany
+        if inserts:
+            many(_INSERT_DELIVERY, inserts)
+        if updates:
+            many(_UPDATE_DELIVERY, updates)
+        if backlog:
+            many(_ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items()])
+        if self._minutes:
+            many(_ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
+
+    def _size(self, id_: bytes) -> int:
+        row = self._db.execute("SELECT size FROM notificatie WHERE id = ?", [id_]).fetchone()
+        return 0 if row is None else int(row[0])
+
+
+class _Places:
+    """Free values of `n`, in the order of `received`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._next: dict[int, int] = {}
+
+    def take(self, received: int) -> int:
+        """A free one of this moment; where its ten milliseconds are full, of the next that are not."""
+        first = first_n(received)
+        while True:
+            free = self._next.get(first)
+            if free is None:
+                select = "SELECT max(n) FROM notificatie WHERE n >= ? AND n < ?"
+                (last,) = self._db.execute(select, [first, first + PLACES]).fetchone()
+                free = first if last is None else last + 1
+            self._next[first] = free + 1
+            if free < first + PLACES:
+                return free
+            first += PLACES
+
+
+def _check_budget(db: Database) -> None:
+    """Raise LedgerFull when no more entries may come in."""
+    row = db.execute("SELECT bytes, full FROM budget").fetchone()
+    if row is None:
+        return
+    budget, full = row
+    used = bytes_used(db)
+    if used > budget * OVER or (full and used > budget):
+        raise LedgerFull(
+            f"the ledger has {used} bytes, its budget is {budget}, and what it keeps is still needed: give "
+            "it more, or deliver or remove what waits (`nrc abonnement list` shows it)."
+        )
+
+
+def bytes_used(db: Database) -> int:
+    """Bytes of the file that hold something; the rest of it is free for what comes."""
+    pages, free, size = (
+        int(db.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def _heartbeat(db: Database, beat: Heartbeat, *, now: int) -> None:
+    db.execute(
+        "INSERT INTO process VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET at = excluded.at, "
+        "flushed_until = max(flushed_until, excluded.flushed_until), hands = excluded.hands, "
+        "stopped = excluded.stopped",
+        [
+            beat.process,
+            now,
+            now if beat.all_flushed else 0,
+            b"" if beat.stopped else pack_keys(beat.hands),
+            int(beat.stopped),
+        ],
+    )
+
+
+def _in_pieces(db: Database, select: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a SELECT with `IN (%s)`, for any number of values."""
+    for start in range(0, len(values), AT_ONCE):
+        piece = values[start : start + AT_ONCE]
+        yield from db.execute(select % ", ".join("?" * len(piece)), piece).fetchall()

@@ -1,0 +1,521 @@
+"""What any ledger store must do (ledger/ledger.py). A store joins with one line in STORES."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger.ids import new_id
+from ledger.ledger import Ledger
+from ledger.opening import open_ledger
+from ledger.values import (
+    Attempt,
+    Backlog,
+    Delivery,
+    Entry,
+    Event,
+    Heartbeat,
+    Key,
+    Notificatie,
+    Outcome,
+    Probe,
+    Search,
+    State,
+    Unrouted,
+    merge_key,
+)
+from schemas.errors import LedgerError
+from schemas.fields import normalise
+
+WORKER = Path(__file__).with_name("ledger_worker.py")
+AT = 1_760_000_000_000  # milliseconds since 1970
+ZAAK = "https://zaken.example.nl/api/v1/zaken/"
+
+# How a store's address is made; `open_ledger` opens it, also in other processes.
+STORES: dict[str, Callable[[Path], Path]] = {
+    "sqlite": lambda folder: folder / "state" / "ledger.db",
+}
+
+
+@pytest.fixture(params=STORES)
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return STORES[request.param](tmp_path)
+
+
+@pytest.fixture
+async def ledger(address: Path) -> AsyncIterator[Ledger]:
+    async with open_ledger(address) as opened:
+        yield opened
+
+
+def an_entry(*matched: UUID, at: int = AT, **changes: object) -> Entry:
+    zaak = f"{ZAAK}{uuid4()}"
+    entry = Entry(
+        id=new_id(at=at / 1000),
+        received=at,
+        client="zac",
+        kanaal="zaken",
+        resource="status",
+        actie="create",
+        hoofd_object=zaak,
+        resource_url=f"{ZAAK.replace('zaken/', 'statussen/')}{uuid4()}",
+        kenmerken={"bronorganisatie": "224557609", "zaaktype": "https://catalogi.example.nl/1"},
+        body=b'{"hoofdObject": "' + zaak.encode() + b'"}',
+        catalogue=7,
+        matched=matched,
+    )
+    return replace(entry, **changes)  # type: ignore[arg-type]
+
+
+def an_outcome(entry: Entry, abonnement: UUID, state: State = State.DELIVERED, **changes: object) -> Outcome:
+    outcome = Outcome(Key(entry.id, abonnement), state, round=0, attempts=1, at=entry.received + 50)
+    return replace(outcome, **changes)  # type: ignore[arg-type]
+
+
+def as_read(entry: Entry, *, unrouted: bool = False, body: bool = False) -> Notificatie:
+    """What the ledger tells of an entry."""
+    return Notificatie(
+        id=entry.id,
+        received=entry.received,
+        client=entry.client,
+        kanaal=entry.kanaal,
+        resource=entry.resource,
+        actie=entry.actie,
+        size=len(entry.body),
+        catalogue=entry.catalogue,
+        unrouted=unrouted,
+        body=entry.body if body else None,
+        hops=entry.hops,
+    )
+
+
+async def found(ledger: Ledger, search: Search, **options: object) -> list[UUID]:
+    options = {"limit": 100} | options
+    return [each.id for each in await ledger.search(search, **options)]  # type: ignore[arg-type]
+
+
+async def delivery(ledger: Ledger, entry: Entry, abonnement: UUID) -> Delivery:
+    got = await ledger.delivery(Key(entry.id, abonnement))
+    assert got is not None
+    return got
+
+
+async def all_open(ledger: Ledger, abonnement: UUID) -> list[Delivery]:
+    return [each async for each in ledger.open_of(abonnement)]
+
+
+# What is written is read
+
+
+async def test_a_fresh_ledger_is_empty(ledger: Ledger) -> None:
+    assert await ledger.notificatie(uuid4()) is None
+    assert await ledger.delivery(Key(uuid4(), uuid4())) is None
+    assert await ledger.attempts(Key(uuid4(), uuid4())) == ()
+    assert await ledger.backlogs() == {}
+    assert await ledger.search(Search(), limit=10) == []
+    assert await ledger.search(Search(abonnement=uuid4(), client="x", kanaal="y"), limit=10) == []
+    assert await ledger.undeliverable(limit=10) == []
+    assert await all_open(ledger, uuid4()) == []
+    await ledger.write([])
+
+
+async def test_an_entry_is_kept_whole_and_again_after_opening(address: Path) -> None:
+    abonnementen = sorted((uuid4(), uuid4()))
+    entry = an_entry(*abonnementen, hops=3, body=b"\x00\xff" * 5000, client="é'\"🦉", kanaal="-")
+    async with open_ledger(address) as ledger:
+        await ledger.write([entry])
+    async with open_ledger(address) as ledger:
+        assert await ledger.notificatie(entry.id) == as_read(entry, body=True)
+        assert await ledger.search(Search(), limit=10) == [as_read(entry)]
+        made = (await ledger.deliveries([entry.id]))[entry.id]
+        assert [each.key for each in made] == [Key(entry.id, abonnement) for abonnement in abonnementen]
+        assert {(each.state, each.size, each.attempts) for each in made} == {(State.PENDING, 10_000, 0)}
+        assert await delivery(ledger, entry, abonnementen[0]) == made[0]
+
+
+async def test_an_entry_for_nobody_and_one_written_again(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    nobody, entry = an_entry(), an_entry(abonnement)
+    await ledger.write([nobody, entry, entry])
+    await ledger.write([entry])
+    assert await ledger.deliveries([nobody.id, entry.id]) == {
+        nobody.id: [],
+        entry.id: [await delivery(ledger, entry, abonnement)],
+    }
+    assert (await ledger.backlogs())[abonnement].count == 1
+
+
+async def test_many_of_one_moment(ledger: Ledger) -> None:
+    """More than there are places in the index for ten milliseconds."""
+    entries = [an_entry() for _ in range(2500)]
+    await ledger.write(entries[:2000])
+    await ledger.write(entries[2000:])
+    assert await found(ledger, Search(after=AT, before=AT + 1), limit=9999, oldest_first=True) == [
+        entry.id for entry in entries
+    ]
+
+
+async def test_an_outcome_of_what_is_not_in_the_ledger_is_kept(ledger: Ledger) -> None:
+    entry, abonnement = an_entry(), uuid4()
+    await ledger.write([an_outcome(entry, abonnement, status=204, ms=38.25)])
+    got = await delivery(ledger, entry, abonnement)
+    assert (got.state, got.status, got.ms, got.attempts) == (State.DELIVERED, 204, 38.25, 1)
+    assert await ledger.notificatie(entry.id) is None
+    assert await ledger.backlogs() == {}
+
+
+async def test_a_retry_is_due_by_the_databases_clock(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entry = an_entry(abonnement)
+    failed = Attempt(at=AT + 9, number=1, kind="status", detail="status 500", status=500, ms=1.5)
+    await ledger.write([entry])
+    before = await delivery(ledger, entry, abonnement)
+    await ledger.write([an_outcome(entry, abonnement, State.RETRYING, wait=60.0, failed=failed)])
+    retrying = await delivery(ledger, entry, abonnement)
+    assert retrying.next_at is not None
+    assert before.since + 60_000 <= retrying.next_at == retrying.since
+    assert (retrying.state, retrying.status, retrying.ms) == (State.RETRYING, None, None)
+    backlog = (await ledger.backlogs())[abonnement]
+    assert backlog == Backlog(1, len(entry.body), AT, 1, retrying.next_at, 0)
+    await ledger.write([an_outcome(entry, abonnement, attempts=2)])
+    assert (await delivery(ledger, entry, abonnement)).next_at is None
+
+
+async def test_attempts_and_probes_are_kept_once_the_oldest_first(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entry = an_entry(abonnement)
+    attempts = [
+        Attempt(at=AT + number, number=number % 3, kind="timeout", detail="é" * number, status=None, ms=1.0)
+        for number in range(1, 8)
+    ]
+    events: list[Event] = [
+        an_outcome(entry, abonnement, State.RETRYING, attempts=each.number, failed=each)
+        if each.number
+        else Probe(Key(entry.id, abonnement), each)
+        for each in attempts
+    ]
+    await ledger.write(events[::-1])
+    await ledger.write(events)
+    assert list(await ledger.attempts(Key(entry.id, abonnement))) == attempts
+    assert list(await ledger.attempts(Key(entry.id, abonnement, replay=1))) == []
+
+
+@pytest.mark.parametrize("first", ["entry", "unrouted"])
+async def test_unrouted_is_sticky(ledger: Ledger, first: str) -> None:
+    entry, other = an_entry(), an_entry()
+    events: list[Event] = [entry, Unrouted(entry.id)]
+    for event in events if first == "entry" else events[::-1]:
+        await ledger.write([event])
+    await ledger.write([entry, other])
+    assert await ledger.notificatie(entry.id) == as_read(entry, unrouted=True, body=True)
+    assert await ledger.notificatie(other.id) == as_read(other, body=True)
+    assert {each.id for each in await ledger.search(Search(), limit=9) if each.unrouted} == {entry.id}
+
+
+async def test_heartbeats_are_written(ledger: Ledger) -> None:
+    hands = frozenset(Key(uuid4(), uuid4(), replay) for replay in range(3))
+    await ledger.write([Heartbeat("deliverer-1", all_flushed=True, hands=hands)])
+    await ledger.write([Heartbeat("deliverer-1", all_flushed=False), Heartbeat("d", True, stopped=True)])
+
+
+# Merging
+
+
+def accounts(entry: Entry, abonnementen: Sequence[UUID], dice: random.Random) -> list[Event]:
+    """An entry, and what any number of writers may tell of its deliveries; equal keys are equal events."""
+    outcomes: dict[tuple[object, ...], Outcome] = {}
+    for _ in range(dice.randrange(12)):
+        state, failed = dice.choice(list(State)), None
+        attempts, at = dice.randrange(4), AT + dice.randrange(3)
+        key = Key(entry.id, dice.choice(abonnementen))
+        round_ = dice.randrange(3)
+        if state is State.RETRYING:
+            failed = Attempt(at, attempts, "status", "status 500", 500, 2.0)
+        wait = 100.0 * attempts if state is State.RETRYING else None
+        status = 200 + attempts if state is State.DELIVERED else None
+        outcome = Outcome(key, state, round_, attempts, at, wait, failed, status)
+        outcomes[key, merge_key(state, round_=round_, attempts=attempts, at=at)] = outcome
+    return [entry, *outcomes.values(), *([Unrouted(entry.id)] if dice.random() < 0.3 else [])]
+
+
+async def account(ledger: Ledger, entries: Iterable[Entry], abonnementen: Iterable[UUID]) -> object:
+    """All that the ledger tells, but for moments by its own clock."""
+
+    def timeless(one: Delivery) -> Delivery:
+        return replace(one, since=0, next_at=None if one.next_at is None else 0)
+
+    ids = [entry.id for entry in entries]
+    deliveries = await ledger.deliveries(ids)
+    return (
+        [await ledger.notificatie(id_) for id_ in ids],
+        {id_: [timeless(each) for each in of] for id_, of in deliveries.items()},
+        {each.key: await ledger.attempts(each.key) for of in deliveries.values() for each in of},
+        {
+            abonnement: replace(backlog, next_at=None)
+            for abonnement, backlog in (await ledger.backlogs()).items()
+        },
+        {
+            abonnement: [timeless(each) for each in await all_open(ledger, abonnement)]
+            for abonnement in abonnementen
+        },
+    )
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_any_order_and_repetition_ends_in_the_same_account(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    abonnementen = [uuid4() for _ in range(3)]
+    entries = [an_entry(*abonnementen[: dice.randrange(3)], at=AT + number) for number in range(6)]
+    events = [event for entry in entries for event in accounts(entry, abonnementen, dice)]
+    told = []
+    for number in range(4):
+        shuffled = events + dice.sample(events, len(events) // 2)
+        dice.shuffle(shuffled)
+        async with open_ledger(tmp_path / str(number) / "ledger.db") as ledger:
+            while shuffled:
+                size = dice.randrange(1, 9)
+                await ledger.write(shuffled[:size])
+                del shuffled[:size]
+            told.append(await account(ledger, entries, abonnementen))
+    assert told[0] == told[1] == told[2] == told[3]
+
+
+async def test_the_account_that_holds_is_the_one_with_the_greatest_key(ledger: Ledger) -> None:
+    dice = random.Random(0)
+    abonnement = uuid4()
+    for _ in range(60):
+        entry = an_entry(abonnement)
+        events = accounts(entry, [abonnement], dice)
+        dice.shuffle(events)
+        for event in events:
+            await ledger.write([event])
+        pending = Outcome(Key(entry.id, abonnement), State.PENDING, 0, 0, entry.received)
+        best = max(
+            (pending, *(event for event in events if isinstance(event, Outcome))),
+            key=lambda one: merge_key(one.state, round_=one.round, attempts=one.attempts, at=one.at),
+        )
+        got = await delivery(ledger, entry, abonnement)
+        assert (got.state, got.round, got.attempts, got.last_at, got.status, got.size) == (
+            best.state, best.round, best.attempts, best.at, best.status, len(entry.body),
+        )  # fmt: skip
+
+
+async def test_backlogs_are_exact(ledger: Ledger) -> None:
+    dice = random.Random(3)
+    abonnementen = [uuid4() for _ in range(4)]
+    entries = [
+        an_entry(*dice.sample(abonnementen, 2), at=AT + number, body=b"x" * number) for number in range(40)
+    ]
+    events = [event for entry in entries for event in accounts(entry, abonnementen, dice)]
+    dice.shuffle(events)
+    await ledger.write(events[: len(events) // 2])
+    await ledger.write(events[len(events) // 3 :])
+    deliveries = [each for of in (await ledger.deliveries([e.id for e in entries])).values() for each in of]
+    received = {entry.id: entry.received for entry in entries}
+
+    def backlog(of: Sequence[Delivery]) -> Backlog:
+        retrying = [each.next_at for each in of if each.next_at is not None]
+        return Backlog(
+            count=len(of),
+            size=sum(each.size for each in of),
+            oldest=min(received[each.key.notificatie] for each in of),
+            retrying=len(retrying),
+            next_at=min(retrying, default=None),
+            stuck=sum(each.state is State.STUCK for each in of),
+        )
+
+    for abonnement in abonnementen:
+        mine = [each for each in deliveries if each.is_open and each.key.abonnement == abonnement]
+        assert (await ledger.backlogs()).get(abonnement) == (backlog(mine) if mine else None)
+        assert await all_open(ledger, abonnement) == sorted(mine, key=lambda one: one.key.notificatie)
+
+
+# Reading
+
+
+async def test_a_notificatie_is_found_by_what_people_have_of_it(ledger: Ledger) -> None:
+    entry, other = an_entry(), an_entry()
+    await ledger.write([entry, other])
+    zaak = entry.hoofd_object.rpartition("/")[2]
+    for text in (
+        entry.hoofd_object, f"{entry.hoofd_object}/", f"{entry.hoofd_object}?a=b#c", zaak, zaak.upper(),
+        entry.resource_url, entry.resource_url.rpartition("/")[2], str(entry.id), entry.id.hex,
+    ):  # fmt: skip
+        assert await found(ledger, Search(text=text)) == [entry.id], text
+    assert await found(ledger, Search(text=str(uuid4()))) == []
+    assert await found(ledger, Search(text=zaak, kanaal="documenten")) == []
+    again = an_entry(hoofd_object=entry.hoofd_object, resource_url=entry.hoofd_object, at=AT + 5000)
+    await ledger.write([again])
+    assert await found(ledger, Search(text=zaak)) == [again.id, entry.id]
+    assert await found(ledger, Search(text=zaak), oldest_first=True) == [entry.id, again.id]
+
+
+def matches(entry: Entry, of: Sequence[Delivery], search: Search) -> bool:
+    """The plain meaning of a search."""
+    segments = {entry.hoofd_object.rpartition("/")[2], entry.resource_url.rpartition("/")[2]}
+    kenmerken = {normalise(name): value for name, value in entry.kenmerken.items()}
+    by_delivery = search.abonnement is not None or search.states
+    return (
+        (search.text is None or search.text in segments | {str(entry.id)})
+        and search.kanaal in (None, entry.kanaal)
+        and search.actie in (None, entry.actie)
+        and search.resource in (None, entry.resource)
+        and search.client in (None, entry.client)
+        and all(kenmerken.get(normalise(name)) == value for name, value in search.kenmerken.items())
+        and (search.after is None or entry.received >= search.after)
+        and (search.before is None or entry.received < search.before)
+        and (
+            not by_delivery
+            or any(
+                search.abonnement in (None, each.key.abonnement)
+                and (not search.states or each.state in search.states)
+                for each in of
+            )
+        )
+    )
+
+
+async def test_any_combination_is_found_and_in_pages(ledger: Ledger) -> None:
+    dice = random.Random(5)
+    abonnementen = [uuid4() for _ in range(3)]
+    entries = [
+        an_entry(
+            *dice.sample(abonnementen, dice.randrange(4)),
+            at=AT + dice.randrange(20) * 7000,
+            client=dice.choice(["zac", "drc"]),
+            kanaal=dice.choice(["zaken", "documenten"]),
+            actie=dice.choice(["create", "update"]),
+            resource=dice.choice(["zaak", "status"]),
+            hoofd_object=f"{ZAAK}{dice.randrange(9)}",
+            resource_url=f"{ZAAK}{dice.randrange(9)}",
+            kenmerken={"zaak_type": dice.choice("ab"), "bron": dice.choice("cd")},
+        )
+        for _ in range(150)
+    ]
+    await ledger.write(entries)
+    await ledger.write(
+        [
+            an_outcome(entry, abonnement, dice.choice(list(State)))
+            for entry in entries
+            for abonnement in entry.matched
+            if dice.random() < 0.7
+        ]
+    )
+    deliveries = await ledger.deliveries([entry.id for entry in entries])
+    hits = 0
+    for _ in range(200):
+
+        def perhaps(value: object, none: object = None) -> object:
+            return value if dice.random() < 0.3 else none
+
+        search = Search(
+            text=perhaps(dice.choice([str(dice.randrange(9)), str(dice.choice(entries).id)])),  # type: ignore[arg-type]
+            kanaal=perhaps(dice.choice(["zaken", "documenten"])),  # type: ignore[arg-type]
+            actie=perhaps("create"),  # type: ignore[arg-type]
+            resource=perhaps("zaak"),  # type: ignore[arg-type]
+            client=perhaps(dice.choice(["zac", "nobody"])),  # type: ignore[arg-type]
+            kenmerken=perhaps({"zaakType": "a"} | dice.choice([{}, {"BRON": "c"}]), {}),  # type: ignore[arg-type]
+            abonnement=perhaps(dice.choice(abonnementen)),  # type: ignore[arg-type]
+            states=perhaps(frozenset(dice.sample(list(State), dice.randrange(3))), frozenset()),  # type: ignore[arg-type]
+            after=perhaps(AT + dice.randrange(20) * 7000),  # type: ignore[arg-type]
+            before=perhaps(AT + dice.randrange(20) * 7000),  # type: ignore[arg-type]
+        )
+        expected = {entry.id for entry in entries if matches(entry, deliveries[entry.id], search)}
+        received = {entry.id: entry.received for entry in entries}
+        for oldest_first in (False, True):
+            pages: list[UUID] = []
+            after = None
+            while page := await found(ledger, search, limit=7, after=after, oldest_first=oldest_first):
+                pages += page
+                after = page[-1]
+            assert len(pages) == len(set(pages))
+            assert set(pages) == expected, search
+            times = [received[id_] for id_ in pages]
+            assert times == sorted(times, reverse=not oldest_first)
+        hits += len(expected)
+    assert hits > 500
+
+
+async def test_undeliverable_is_listed_oldest_first_and_in_pages(ledger: Ledger) -> None:
+    mine, other = sorted((uuid4(), uuid4()))
+    entries = [an_entry(mine, other, at=AT + number) for number in range(30)]
+    await ledger.write(entries)
+    await ledger.write(
+        [an_outcome(entry, mine, State.UNDELIVERABLE, attempts=9) for entry in entries]
+        + [an_outcome(entry, other, State.UNDELIVERABLE) for entry in entries[::2]]
+        + [an_outcome(entry, other) for entry in entries[1::2]]
+    )
+    ids = [each.key.notificatie for each in await ledger.undeliverable(abonnement=mine, limit=100)]
+    assert ids == [entry.id for entry in entries]
+    pages: list[Key] = []
+    while page := await ledger.undeliverable(limit=7, after=pages[-1] if pages else None):
+        pages += [each.key for each in page]
+    assert len(pages) == len(set(pages)) == 45
+    assert [key.notificatie for key in pages] == sorted(key.notificatie for key in pages)
+    assert await ledger.undeliverable(abonnement=uuid4(), limit=3) == []
+
+
+async def test_what_is_open_is_read_in_pages(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entries = [an_entry(abonnement, at=AT + number) for number in range(1203)]
+    await ledger.write(entries)
+    await ledger.write([an_outcome(entry, abonnement) for entry in entries[::3]])
+    left = [entry.id for number, entry in enumerate(entries) if number % 3]
+    assert [each.key.notificatie for each in await all_open(ledger, abonnement)] == left
+
+
+# Several at once
+
+
+async def _worker(address: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), str(address), *arguments, stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def test_several_processes_write_at_once(address: Path) -> None:
+    """Each accepts its own, and all settle those of all; what is open at the end is what nobody settled."""
+    workers = [await _worker(address, "write", str(number), "4", "60") for number in range(4)]
+    outputs = [(await worker.communicate())[0].decode().split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4
+    async with open_ledger(address) as ledger:
+        ids = {UUID(line) for output in outputs for line in output}
+        assert len(ids) == 240
+        assert set(await found(ledger, Search(), limit=9999)) == ids
+        (backlog,) = (await ledger.backlogs()).values()
+        assert (backlog.count, backlog.size) == (120, 120 * 1000)
+
+
+async def test_what_a_killed_process_was_told_is_kept(address: Path) -> None:
+    worker = await _worker(address, "write", "0", "1", "1000000")
+    assert worker.stdout
+    told = [await worker.stdout.readline() for _ in range(50)]
+    worker.kill()
+    told += (await worker.stdout.read()).splitlines(keepends=True)
+    await worker.wait()
+    ids = {UUID(line.decode().strip()) for line in told if line.endswith(b"\n")}
+    async with open_ledger(address) as ledger:
+        kept = set(await found(ledger, Search(), limit=1_000_000))
+        assert ids <= kept
+        await ledger.write([an_entry()])
+        assert len(await found(ledger, Search(), limit=1_000_000)) == len(kept) + 1
+
+
+async def test_calls_at_once_in_one_process(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entries = [an_entry(abonnement, at=AT + number) for number in range(50)]
+    await asyncio.gather(*(ledger.write([entry]) for entry in entries))
+    assert (await ledger.backlogs())[abonnement].count == 50
+
+
+async def test_a_ledger_that_is_not_open_says_so(address: Path) -> None:
+    ledger = open_ledger(address)
+    with pytest.raises(LedgerError, match="not open"):
+        await ledger.write([an_entry()])
