@@ -9,7 +9,7 @@ projection of the pattern on the names that are present: the same rows with None
 A projection is built when it is first needed, and then kept up to date. A pattern has at most
 MOST_PROJECTIONS; without a projection, its rows are scanned.
 
-No I/O. Not thread-safe, except for `names`.
+No I/O. Not thread-safe, except for `names` and `rows_of`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ MOST_PROJECTIONS = 64  # of a pattern: every set of absent names when it has six
 LEAST_PROJECTIONS = 8  # of a pattern with very many rows
 MOST_ENTRIES = 160_000  # of the projections of a pattern together, while more than LEAST_PROJECTIONS
 
+LARGE = 2000
+"""Filters of an abonnement from which on `rows_of` may take more than some milliseconds."""
+
 _CONTRADICTION = object()  # what a group asks that asks two values of one name: equal to no value
 
 Names = tuple[str, ...]
 Values = tuple[object, ...]  # in the order of the names: str, None for an absent one, or _CONTRADICTION
 Absent = tuple[bool, ...]
+Rows = Collection[tuple[str, Names, Values]]  # (naam, names, values) of each filter group, each once
 
 
 class Index:
@@ -40,24 +44,33 @@ class Index:
     def __init__(self) -> None:
         self._kanalen: dict[str, _OfKanaal] = {}
         self._groups: dict[UUID, tuple[FilterGroup, ...]] = {}
+        self._large: dict[UUID, Rows] = {}  # kept, so that a removal need not make them again
 
     def __len__(self) -> int:
         """How many abonnementen it has."""
         return len(self._groups)
 
-    def put(self, abonnement: Abonnement) -> None:
-        """Add an abonnement, or replace its kanalen. No-op when these are the same as before."""
+    def put(self, abonnement: Abonnement, rows: Rows | None = None) -> None:
+        """Add an abonnement, or replace its kanalen. No-op when these are the same as before.
+
+        rows: what `rows_of` makes of it, for who had that done beside the event loop.
+        """
         uuid, kanalen = abonnement.uuid, abonnement.kanalen
         if self._groups.get(uuid) == kanalen:
             return
         self.remove(uuid)
         self._groups[uuid] = kanalen
-        for naam, names, values in _rows(kanalen):
+        if rows is None:
+            rows = rows_of(kanalen)
+        if is_large(kanalen):
+            self._large[uuid] = rows
+        for naam, names, values in rows:
             self._kanalen.setdefault(naam, _OfKanaal()).put(names, values, uuid)
 
     def remove(self, uuid: UUID) -> None:
         """Remove an abonnement. No-op when it is not there."""
-        for naam, names, values in _rows(self._groups.pop(uuid, ())):
+        groups, rows = self._groups.pop(uuid, ()), self._large.pop(uuid, None)
+        for naam, names, values in rows_of(groups) if rows is None else rows:
             of_kanaal = self._kanalen[naam]
             of_kanaal.remove(names, values, uuid)
             if not of_kanaal.patterns:
@@ -103,9 +116,10 @@ class _OfKanaal:
         if not pattern.rows:
             del self.patterns[names]
             for name in names:
-                self.names[name] -= 1
-                if not self.names[name]:
-                    del self.names[name]
+                if (left := self.names[name] - 1) > 0:
+                    self.names[name] = left
+                else:
+                    self.names.pop(name)  # `del` of a Counter takes three times as long
 
 
 class _Pattern:
@@ -178,8 +192,13 @@ class _Pattern:
         self._scans = 0
 
 
-def _rows(kanalen: Iterable[FilterGroup]) -> Iterable[tuple[str, Names, Values]]:
-    """(naam, names, values) of each filter group, each once."""
+def is_large(kanalen: Iterable[FilterGroup]) -> bool:
+    """Whether it has more than LARGE filters."""
+    return sum(len(group.filters) for group in kanalen) > LARGE
+
+
+def rows_of(kanalen: Iterable[FilterGroup]) -> Rows:
+    """The rows of an abonnement on these."""
     rows: dict[tuple[str, Names, Values], None] = {}
     for group in kanalen:
         wanted: dict[str, object] = {}
@@ -188,7 +207,7 @@ def _rows(kanalen: Iterable[FilterGroup]) -> Iterable[tuple[str, Names, Values]]
                 wanted[normalise(name)] = _CONTRADICTION
         names = tuple(sorted(wanted))
         rows[group.naam, names, tuple([wanted[name] for name in names])] = None
-    return rows
+    return tuple(rows)
 
 
 def _projection(values: Values, absent: Absent) -> Values:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from router import matching
 from router.catalogue import Catalogue
 from router.filters import matches
-from router.matching import Index
+from router.matching import Index, is_large, rows_of
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.fields import normalise
 from store.opening import open_registry
@@ -180,3 +180,19 @@ async def test_a_catalogue_keeps_its_index_up_to_date(tmp_path: Path) -> None:
         catalogue._registry = other
         await catalogue.refresh()
         assert len(catalogue.index) == 0
+
+
+def test_a_large_abonnement_comes_changes_and_goes() -> None:
+    index = Index()
+    groups = [("zaken", {f"f{number}": str(group) for number in range(100)}) for group in range(30)]
+    large = an_abonnement(*groups)
+    assert is_large(large.kanalen)
+    index.put(large, rows_of(large.kanalen))
+    assert index.matching("zaken", {"F_1": "29"}) == (large.uuid,)
+    index.put(replace(large, kanalen=large.kanalen[:10]))
+    assert index.matching("zaken", {"f1": "29"}) == ()
+    assert index.matching("zaken", {"f1": "9"}) == (large.uuid,)
+    index.put(replace(large, kanalen=large.kanalen))
+    index.remove(large.uuid)
+    assert index.matching("zaken", {"f1": "9"}) == ()
+    assert not index.names("zaken")
