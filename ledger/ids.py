@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 _MILLISECONDS_AT = 80  # bits from the right
 
@@ -22,3 +22,14 @@ def new_id(*, at: float | None = None) -> UUID:
 def received_of(id_: UUID) -> int | None:
     """When a notificatie with this id was accepted, in milliseconds since 1970; None of another version."""
     return id_.int >> _MILLISECONDS_AT if id_.version == 7 else None
+
+
+def id_of_message(message_id: str) -> UUID:
+    """The id by which the ledger has a message of RabbitMQ.
+
+    That of a gateway is a UUID. One that was put in by hand may have any text, which always gets the same id.
+    """
+    try:
+        return UUID(message_id)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, message_id)

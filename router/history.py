@@ -11,6 +11,11 @@ before. On a message that waits for its next attempt, and on one that is undeliv
                           wait queue alone decides
     nrc-undeliverable-at  RFC 3339 in UTC; on an undeliverable message only
 
+From when it was given back from the ledger, sent again, or replayed, until it is settled:
+
+    nrc-round             integer, how often it was given back or sent again. Absent when never
+    nrc-replay            integer, the number of the replay that it belongs to. Absent when it is the original
+
 On one that was sent again out of the undeliverable, until it is delivered:
 
     nrc-resent-at         RFC 3339 in UTC; from when on it is held, in place of when it was accepted
@@ -41,6 +46,8 @@ from router.publishing import Outgoing
 ATTEMPTS = "nrc-attempts"
 FAILURES = "nrc-failures"
 DUE = "nrc-due"
+ROUND = "nrc-round"
+REPLAY = "nrc-replay"
 UNDELIVERABLE_AT = "nrc-undeliverable-at"
 RESENT_AT = "nrc-resent-at"
 HOPS = "nrc-hops"
@@ -48,6 +55,7 @@ HOPS = "nrc-hops"
 
 _COUNT = re.compile(r"[0-9]{1,6}")
 _STAY = frozenset({RESENT_AT, HOPS})
+MOST_ROUNDS = 2**31  # and replays; the ledger has four bytes for these
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
 
@@ -74,16 +82,23 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What became of a message so far. due: milliseconds since 1970, or None."""
+    """What became of a message so far. due: milliseconds since 1970, or None.
+
+    round, replay: which delivery of the ledger it is, and which putting into its queue; 0 of a message that a
+    gateway published, and of one of an older version.
+    """
 
     attempts: int = 0
     failures: tuple[FailedAttempt, ...] = ()
     due: int | None = None
+    round: int = 0
+    replay: int = 0
 
     def after(self, failure: Failure, *, at: datetime) -> History:
         """This history and one more attempt, which failed."""
         failed = FailedAttempt(at, str(failure.kind), failure.status, failure.detail)
-        return History(self.attempts + 1, (*self.failures, failed)[-MAX_FAILURES:])
+        failures = (*self.failures, failed)[-MAX_FAILURES:]
+        return replace(self, attempts=self.attempts + 1, failures=failures, due=None)
 
     def waiting_until(self, due: int | None) -> History:
         """This history with another `due`."""
@@ -91,7 +106,11 @@ class History:
 
     def ended(self, reason: FailedAttempt) -> History:
         """This history and why no attempt is made any more."""
-        return History(self.attempts, (*self.failures, reason)[-MAX_FAILURES:])
+        return replace(self, failures=(*self.failures, reason)[-MAX_FAILURES:], due=None)
+
+    def sent_again(self) -> History:
+        """The history of this message when it begins anew: no attempts, in the next round."""
+        return History(round=self.round + 1, replay=self.replay)
 
 
 def read_history(headers: Mapping[str, Any]) -> History:
@@ -100,6 +119,8 @@ def read_history(headers: Mapping[str, Any]) -> History:
         attempts=_whole_number(headers.get(ATTEMPTS)) or 0,
         failures=_failures(headers.get(FAILURES)),
         due=_whole_number(headers.get(DUE)),
+        round=_whole_number(headers.get(ROUND), below=MOST_ROUNDS) or 0,
+        replay=_whole_number(headers.get(REPLAY), below=MOST_ROUNDS) or 0,
     )
 
 
@@ -118,9 +139,16 @@ def read_hops(headers: Mapping[str, Any]) -> int:
     return int(text) if isinstance(text, str) and _COUNT.fullmatch(text) else 0
 
 
-def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str]:
-    """The headers of a message that is sent again: those that stay, and nothing of its attempts."""
-    return {**kept_headers(headers), RESENT_AT: _text(at)}
+def place_headers(history: History) -> dict[str, int]:
+    """The headers that say which delivery of the ledger a message is: its round and its replay, if any."""
+    headers = {ROUND: history.round, REPLAY: history.replay}
+    return {name: number for name, number in headers.items() if number}
+
+
+def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str | int]:
+    """The headers of a message that is sent again: those that stay, its next round, no attempts."""
+    again = read_history(headers).sent_again()
+    return {**kept_headers(headers), RESENT_AT: _text(at), **place_headers(again)}
 
 
 def in_queue_since(headers: Mapping[str, Any], accepted_at: datetime | None) -> datetime | None:
@@ -143,6 +171,7 @@ def write_headers(
                 for each in history.failures
             ]
         ).decode(),
+        **place_headers(history),
     }
     if history.due is not None:
         headers[DUE] = history.due
@@ -181,8 +210,8 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _whole_number(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53:
+def _whole_number(value: Any, *, below: int = 2**53) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below:
         return value
     return None
 

@@ -22,7 +22,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.filters import matches
-from router.history import kept_headers
+from router.history import kept_headers, place_headers, read_history
 from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.renewals import Renewals
@@ -255,7 +255,10 @@ class Strays:
                     routing_key=key,
                     body=message.body,
                     message_id=message.message_id or uuid4().hex,
-                    headers=kept_headers(message.headers),
+                    headers={
+                        **kept_headers(message.headers),
+                        **place_headers(read_history(message.headers)),
+                    },
                     timestamp=message.timestamp,
                 )
             )

@@ -57,6 +57,27 @@ def test_what_is_written_is_read_back() -> None:
     assert read_history({}) == History()
 
 
+def test_round_and_replay_stay_through_attempts_waits_and_the_undeliverable() -> None:
+    given_back = read_history({"nrc-round": 2, "nrc-replay": 5, "nrc-attempts": 1})
+    assert (given_back.round, given_back.replay) == (2, 5)
+    failed = given_back.after(Failure(FailureClass.TIMEOUT, "no status within 10 s"), at=AT)
+    waiting = failed.waiting_until(1_800_000_000_123)
+    ended = waiting.ended(FailedAttempt(AT, "retention", None, "held too long"))
+    for history in (failed, waiting, ended):
+        headers = write_headers(ABONNEMENT, history)
+        assert (headers["nrc-round"], headers["nrc-replay"]) == (2, 5)
+        assert read_history(headers) == history
+    assert failed.due is None
+    assert ended.due is None
+
+
+def test_what_is_sent_again_is_in_the_next_round_without_attempts() -> None:
+    again = resent_headers(write_headers(ABONNEMENT, a_history()), at=AT)
+    assert read_history(again) == History(round=1)
+    replayed = resent_headers({"nrc-round": 3, "nrc-replay": 5}, at=AT)
+    assert read_history(replayed) == History(round=4, replay=5)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -74,6 +95,9 @@ def test_what_is_written_is_read_back() -> None:
         {"nrc-due": "tomorrow"},
         {"nrc-due": [1]},
         {"nrc-due": -1},
+        {"nrc-round": -1},
+        {"nrc-round": "1"},
+        {"nrc-replay": 2**31},
     ],
 )
 def test_garbage_is_read_as_nothing(garbage: dict[str, object]) -> None:
@@ -124,8 +148,9 @@ def test_headers_of_kenmerken_stay_and_all_else_goes() -> None:
 
 def test_that_it_was_sent_again_stays_on_a_message_through_its_retries() -> None:
     resent = resent_headers({"k.a": "1", "nrc-attempts": 9, "nrc-undeliverable-at": "…"}, at=AT)
-    assert resent == {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z"}
-    assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == resent
+    assert resent == {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z", "nrc-round": 1}
+    kept = {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z"}
+    assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == kept
     again = resent_headers(resent, at=AT + timedelta(days=1))
     assert in_queue_since(again, AT) == AT + timedelta(days=1)
 
