@@ -19,18 +19,23 @@ async def live(_: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when a notificatie would be accepted now; else 503, with a line for what is not there."""
-    lines = await not_ready(request.app[GATEWAY])
-    if not lines:
-        return json_answer({"status": "ok", "notReady": []})
-    return json_answer({"status": "not ready", "notReady": lines}, status=503)
+    """200 when a notificatie would be accepted now; else 503, with a line for what is not there.
+
+    The lines under `warnings` say what is away while notificaties are accepted without it.
+    """
+    gateway = request.app[GATEWAY]
+    lines = await not_ready(gateway)
+    _, warnings = gateway.accepting.away()
+    status = "not ready" if lines else "ok"
+    content = {"status": status, "notReady": lines, "warnings": warnings}
+    return json_answer(content, status=503 if lines else 200)
 
 
 async def not_ready(gateway: Gateway) -> list[str]:
     """What keeps this gateway from its work, a line each."""
     lines = ["gateway: stopping"] if gateway.stopping else []
-    if not gateway.publisher.ready:
-        lines.append(f"broker: {gateway.publisher.why_not}")
+    faults, _ = gateway.accepting.away()
+    lines += faults
     try:
         async with asyncio.timeout(REGISTRY_TIMEOUT):
             await gateway.registry.change_number()

@@ -1,24 +1,24 @@
-"""The hot path: POST /notificaties. Authorise, read, check, route, publish, and only then 201.
+"""The hot path: POST /notificaties. Authorise, read, check, route, put it into both homes, and only then 201.
 
-No database, no lock, and nothing in between that is not on this screen.
+What comes after the check is `gateway/accepting.py`. No lock, no look at a database, and nothing in between
+that is not on these two screens.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
-from uuid import uuid4
 
 from aiohttp import web
 
+from gateway.accepting import entry_of
 from gateway.answers import json_answer
 from gateway.checks import message_faults
-from gateway.latest import Accepted, Published
+from gateway.latest import Accepted
 from gateway.requests import announced_size, hops_of, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
+from ledger.ids import new_id
 from router.filters import names_fit
-from router.publishing import ExchangeMissing
 from router.routing import needed
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 
 async def create_notificatie(request: web.Request) -> web.Response:
-    """201 with the message as it goes out: RabbitMQ has confirmed it by then."""
+    """201 with the message as it goes out: RabbitMQ has confirmed it by then, or the ledger has it."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
@@ -46,10 +46,14 @@ async def create_notificatie(request: web.Request) -> web.Response:
         async with gateway.publishes.turn(client.client_id):
             now = datetime.now(UTC)
             kanaal, notificatie = await _check(gateway, body, now=now)
-            message_id = str(uuid4())
+            id_ = new_id(at=now.timestamp())
+            message_id = str(id_)
+            accepted = Accepted(notificatie, message_id, now, hops)
             # By this process's copy. Held and suspended abonnementen count: their queues keep it.
             matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
-            await _publish(gateway, kanaal, Accepted(notificatie, message_id, now, hops))
+            number = gateway.catalogue.number
+            entry = entry_of(accepted, id_, client=client.client_id, matched=matched, catalogue=number)
+            homes = await gateway.accepting.accept(kanaal, accepted, entry)
     log.info(
         "accepted",
         notificatie=message_id,
@@ -59,24 +63,10 @@ async def create_notificatie(request: web.Request) -> web.Response:
         resource=notificatie.resource,
         actie=notificatie.actie,
         matched=len(matched),
+        homes=homes,
     )
     headers = {ID_HEADER: message_id, MATCHED_HEADER: str(len(matched))}
     return json_answer(notificatie.body, status=201, headers=headers)
-
-
-async def _publish(gateway: Gateway, kanaal: Kanaal, accepted: Accepted) -> None:
-    """Return once RabbitMQ has it. Raises BrokerError."""
-
-    async def publish_to(kanaal: Kanaal) -> None:
-        began = monotonic()
-        await gateway.publisher.publish(accepted.routed_by(kanaal))
-        gateway.latest.note(kanaal, Published(accepted, began))
-
-    try:
-        await publish_to(kanaal)
-    except ExchangeMissing:
-        # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
-        await publish_to(await gateway.repairs.repaired(kanaal))
 
 
 async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:

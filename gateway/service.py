@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from functools import partial
+from time import monotonic
 
 from aio_pika.abc import AbstractConnection
 from aiohttp import web
@@ -15,6 +17,9 @@ from gateway.app import build_app
 from gateway.leaving import say_goodbye
 from gateway.protocol import listen, stop_listening
 from gateway.state import Gateway
+from ledger.opening import ledger_of
+from ledger.reopening import ReopenedLedger
+from ledger.writer import Writer
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.publishing import Publisher
@@ -26,9 +31,11 @@ from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable
 from store.opening import registry_of
 
+LOOK_INTERVAL = 0.5  # seconds between two looks at whether the ledger is open, while RabbitMQ is away
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
 WARM_UP = 3.0  # seconds for which connections wait, on a shared socket, until this process can publish
 LAST_CALL = 0.25  # seconds, twice, that the HTTP library gives what is still unfinished at the end
+LAST_COMMITS = 2.0  # seconds, at most, for what is to be written to the ledger still
 
 log = logger(__name__)
 
@@ -51,6 +58,7 @@ async def serve(
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.load()
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))
+        ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
         link = Link(settings.amqp_url, name="gateway")
         gateway = Gateway(
             settings=settings,
@@ -61,6 +69,7 @@ async def serve(
             ),
             router=RouterClient(link),
             callbacks=callbacks,
+            writer=Writer(ledger),
         )
 
         async def session(connection: AbstractConnection) -> None:
@@ -68,11 +77,13 @@ async def serve(
 
         opened.callback(gateway.aside.close)
         opened.callback(gateway.repairs.close)
+        opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("changes", link.run(session))
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("publishing again", gateway.latest.run())
+        tasks.start("the ledger", gateway.writer.run())
         runner = web.AppRunner(build_app(gateway), shutdown_timeout=LAST_CALL)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
@@ -85,7 +96,11 @@ async def serve(
         await tasks.run_until(stop)
         gateway.stopping = True
         await stop_listening(server, runner.server, gateway, shared=sock is not None)
-        left = await say_goodbye(runner.server, within=settings.stop_timeout - 3 * LAST_CALL)
+        began = monotonic()
+        within = settings.stop_timeout - 3 * LAST_CALL
+        left = await say_goodbye(runner.server, within=within)
+        within -= monotonic() - began
+        await gateway.writer.close(within=min(max(LAST_CALL, within), LAST_COMMITS))
         if left:
             log.warning("stopping with requests unfinished", requests=left)
 
@@ -105,11 +120,13 @@ async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:
 
 
 async def report_ready(gateway: Gateway, ready: Callable[[], None]) -> None:
-    """Call `ready` once the broker takes notificaties; until then every POST gets 503. Never returns."""
-    while not gateway.publisher.ready:
-        try:
-            await gateway.publisher.wait_ready(REPORT_INTERVAL)
-        except BrokerUnavailable as error:
-            log.warning("not ready yet", reason=str(error))
+    """Call `ready` once notificaties are accepted; until then every POST gets 503. Never returns."""
+    told = monotonic()
+    while (away := gateway.accepting.away())[0]:
+        with suppress(BrokerUnavailable):
+            await gateway.publisher.wait_ready(LOOK_INTERVAL)
+        if monotonic() - told > REPORT_INTERVAL:
+            told = monotonic()
+            log.warning("not ready yet", reason="; ".join(away[0]))
     ready()
     await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from deliverer.client import CallbackClient
+from gateway.accepting import Accepting
 from gateway.admission import Changes, Publishes
 from gateway.aside import Aside
 from gateway.connections import Connections, most_connections
@@ -16,6 +17,7 @@ from gateway.latest import Latest
 from gateway.repairs import Repairs
 from gateway.requests import root_url
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
+from ledger.writer import Writer
 from router.catalogue import Catalogue
 from router.matching import Index
 from router.publishing import Publisher
@@ -45,10 +47,12 @@ class Gateway:
     publisher: Publisher
     router: RouterClient
     callbacks: CallbackClient
+    writer: Writer
     tokens: Tokens = field(init=False)
     index: Index = field(init=False)
     repairs: Repairs = field(init=False)
     latest: Latest = field(init=False)
+    accepting: Accepting = field(init=False)
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
     connections: Connections = field(init=False)
@@ -61,6 +65,7 @@ class Gateway:
         self.index = self.catalogue.index  # now, and not at the first notificatie
         self.repairs = Repairs(self.router, self.catalogue)
         self.latest = Latest(self.publisher, self.catalogue)
+        self.accepting = Accepting(self.publisher, self.writer, self.repairs, self.latest)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )

@@ -29,7 +29,7 @@ class Ledger(Protocol):
 
         An Entry makes a PENDING delivery for each abonnement in `matched`. An Outcome of a notificatie that
         is not in the ledger (accepted by an older version, or its entry not written yet) is kept too.
-        Counts per minute are of rows that really changed.
+        Counts per minute are of rows that really changed. Of nothing: whether it could write at all.
         Raises LedgerFull when an entry would go over the budget, and nothing can be shed.
         """
 

@@ -23,7 +23,10 @@ from ledger.schema import contents, hash_key
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
 from store.lease import RENEWAL, boot_id
 from store.secrets import KEYS_FILE, Vault
-from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
+from store.sqlite_file import SqliteFile
+
+LOCK_TIMEOUT = 1.0
+"""Seconds for which a write waits for another process's; who writes tries again, and must be able to stop."""
 
 
 class SqliteLedger:
@@ -39,7 +42,7 @@ class SqliteLedger:
         *,
         vault: Vault | None = None,
         boot: str | None = None,
-        busy_timeout: float = BUSY_TIMEOUT,
+        busy_timeout: float = LOCK_TIMEOUT,
         renewal: float = RENEWAL,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -72,8 +75,7 @@ class SqliteLedger:
             writing.write(db, events, now=int(self._clock() * 1000), names=names, hashes=self._hashes)
             return names.made
 
-        if events:
-            self._known.add(await self._file.write(work))
+        self._known.add(await self._file.write(work))
 
     async def notificatie(self, id_: UUID) -> Notificatie | None:
         return await self._file.read(lambda db: reading.notificatie(db, id_, self._texts))

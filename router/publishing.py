@@ -155,6 +155,11 @@ class Publisher:
             return "the router has not declared the exchanges and queues in RabbitMQ yet"
         return self.link.why_not
 
+    @property
+    def limit(self) -> int:
+        """Bytes of the largest body that RabbitMQ takes, as far as that is known."""
+        return self._limit
+
     async def wait_ready(self, timeout: float) -> None:
         """Return once ready; BrokerUnavailable after `timeout` seconds."""
         try:

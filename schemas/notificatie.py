@@ -66,12 +66,13 @@ class Notificatie:
     kenmerken: dict[str, str]
     body: bytes
     hoofd_object: str = ""
+    resource_url: str = ""
 
     @property
     def size(self) -> int:
         """Bytes of memory, about: a kenmerk may take many times what it does in the body."""
         pairs = sum(PAIR + getsizeof(name) + getsizeof(value) for name, value in self.kenmerken.items())
-        return getsizeof(self.body) + getsizeof(self.hoofd_object) + pairs
+        return getsizeof(self.body) + getsizeof(self.hoofd_object) + getsizeof(self.resource_url) + pairs
 
 
 def read_notificatie(
@@ -108,6 +109,7 @@ def check_notificatie(
             kenmerken=request.kenmerken,
             body=_outgoing(body, data, request),
             hoofd_object=request.hoofd_object,
+            resource_url=request.resource_url,
         ),
         [],
     )

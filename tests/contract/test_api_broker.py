@@ -56,7 +56,7 @@ async def refused_in_time(api: Api, naam: str) -> None:
 
 async def test_health(api: Api) -> None:
     assert (await health(api, "live")).json == {"status": "ok"}
-    assert (await health(api)).json == {"status": "ok", "notReady": []}
+    assert (await health(api)).json == {"status": "ok", "notReady": [], "warnings": []}
 
 
 async def test_before_a_router_has_declared_anything(stage: Stage, vhost: str, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Listening:
         await got.ack()
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.body == got.body
-        assert UUID(answer.headers["nrc-notificatie-id"]).version == 4
+        assert UUID(answer.headers["nrc-notificatie-id"]).version == 7
         assert answer.headers["nrc-notificatie-id"] == got.message_id
         return got
 

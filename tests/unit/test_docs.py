@@ -266,7 +266,7 @@ def test_tests_that_a_page_names_are_there(page: Path) -> None:
 
 def test_decisions_have_their_four_parts() -> None:
     decisions = sorted((DOCS / "decisions").glob("*.md"))
-    assert [int(file.name[:4]) for file in decisions] == list(range(1, len(decisions) + 1))
+    assert len({file.name[:4] for file in decisions}) == len(decisions), "each has a number of its own"
     for file in decisions:
         text = file.read_text()
         assert text.startswith(f"# {int(file.name[:4])}. ")

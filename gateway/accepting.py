@@ -1,0 +1,204 @@
+"""Where a notificatie must be before the answer is 201: in RabbitMQ, in the ledger, or in both.
+
+The table of docs/decisions/0035-two-homes.md. Publishes through `Publisher`, writes through `Writer`; reads
+nothing, and knows nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from enum import StrEnum
+from functools import partial
+from time import monotonic, time
+from uuid import UUID
+
+from gateway.latest import Accepted, Latest, Published
+from gateway.repairs import Repairs
+from ledger.values import Entry, Key, Outcome, State, Unrouted
+from ledger.writer import Writer, Writing
+from router.publishing import ExchangeMissing, Publisher
+from runtime.log import Occasional, logger
+from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
+from schemas.kanaal import Kanaal
+
+KEEPER_BRINGS_ON = False
+"""Whether `nrc ledger` publishes what is marked Unrouted. Until it does, 201 needs RabbitMQ's confirm."""
+
+CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
+SECOND_HOME_WITHIN = 0.25  # seconds for the ledger, from the start, once RabbitMQ has confirmed
+ONLY_HOME_WITHIN = 2.0  # seconds for the ledger when RabbitMQ has not
+MOST_LATE = 50  # publishes of one kanaal without a confirm for longer; others go to the ledger only
+MOST_LATE_BYTES = 64 * 1024 * 1024  # of all kanalen together
+REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+class Homes(StrEnum):
+    """What had a notificatie when it was answered with 201."""
+
+    BOTH = "2"
+    RABBITMQ = "rabbitmq"
+    LEDGER = "ledger"
+
+
+def entry_of(
+    accepted: Accepted, id_: UUID, *, client: str, matched: tuple[UUID, ...], catalogue: int
+) -> Entry:
+    """What the ledger gets of it. catalogue: the change number of the copy by which `matched` was found."""
+    notificatie = accepted.notificatie
+    return Entry(
+        id=id_,
+        received=int(accepted.accepted_at.timestamp() * 1000),
+        client=client,
+        kanaal=notificatie.kanaal,
+        resource=notificatie.resource,
+        actie=notificatie.actie,
+        hoofd_object=notificatie.hoofd_object,
+        resource_url=notificatie.resource_url,
+        kenmerken=notificatie.kenmerken,
+        body=notificatie.body,
+        catalogue=catalogue,
+        matched=matched,
+        hops=accepted.hops,
+    )
+
+
+class Accepting:
+    """Bring notificaties into RabbitMQ and the ledger. homes: how many were accepted, by what had them."""
+
+    def __init__(self, publisher: Publisher, writer: Writer, repairs: Repairs, latest: Latest) -> None:
+        self._publisher = publisher
+        self._writer = writer
+        self._repairs = repairs
+        self._latest = latest
+        self._late: dict[str, set[asyncio.Task[None]]] = {}
+        self._late_bytes = 0
+        self._single = Occasional(every=REPORT_INTERVAL)
+        self.homes: Counter[Homes] = Counter()
+
+    async def accept(self, kanaal: Kanaal, accepted: Accepted, entry: Entry) -> Homes:
+        """Return once it is where it does not get lost. Raises BrokerError when no home has it.
+
+        `entry` is what the ledger gets of `accepted`. After BrokerUnavailable one may have it nevertheless.
+        """
+        if len(entry.body) > self._publisher.limit:
+            raise MessageTooLarge(len(entry.body), self._publisher.limit)
+        if why_not := self._why_not(kanaal):
+            return await self._only_ledger(entry, None, BrokerUnavailable(why_not))
+        began = monotonic()
+        writing = self._writer.put(entry)
+        publishing = asyncio.create_task(self._publish(kanaal, accepted), name="publishing")
+        try:
+            await asyncio.wait((publishing,), timeout=CONFIRM_WITHIN if KEEPER_BRINGS_ON else None)
+        finally:
+            if not publishing.done():
+                self._leave(publishing, kanaal, entry)
+        if not publishing.done():
+            late = BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_WITHIN:g} s")
+            return await self._only_ledger(entry, writing, late)
+        fault = publishing.exception()
+        if fault is None:
+            return await self._second_home(writing, until=began + SECOND_HOME_WITHIN)
+        if isinstance(fault, BrokerError):
+            return await self._only_ledger(entry, writing, fault)
+        raise fault
+
+    def _why_not(self, kanaal: Kanaal) -> str:
+        """Why it is not tried to publish there now; "" when it is."""
+        if not self._publisher.ready:
+            return self._publisher.why_not
+        if len(self._late.get(kanaal.naam, ())) >= MOST_LATE or self._late_bytes > MOST_LATE_BYTES:
+            return f"RabbitMQ gives no confirms for kanaal {kanaal.naam}"
+        return ""
+
+    async def _second_home(self, writing: Writing, *, until: float) -> Homes:
+        """RabbitMQ has it: the ledger gets it now or later."""
+        assert writing.written is not None  # noqa: S101 - put makes it
+        if not writing.written.done():
+            await asyncio.wait((writing.written,), timeout=max(0.0, until - monotonic()))
+        if writing.durable:
+            self.homes[Homes.BOTH] += 1
+            return Homes.BOTH
+        self._writer.keep(writing)
+        reason = self._writer.why_not or f"no commit to the ledger within {SECOND_HOME_WITHIN:g} s"
+        return self._single_home(Homes.RABBITMQ, reason)
+
+    async def _only_ledger(self, entry: Entry, writing: Writing | None, fault: BrokerError) -> Homes:
+        """RabbitMQ does not have it, or not for certain: it is in the ledger, and marked. Raises BrokerError.
+
+        writing: the entry, where it was on its way already.
+        """
+        there = writing is not None and not self._writer.withdraw(writing)
+        try:
+            if isinstance(fault, MessageTooLarge) or not KEEPER_BRINGS_ON:
+                raise fault
+            durable = writing is not None and writing.durable
+            events = (Unrouted(entry.id),) if durable else (entry, Unrouted(entry.id))
+            await self._writer.add(*events, within=ONLY_HOME_WITHIN)
+        except (BrokerError, LedgerError) as error:
+            if there:
+                self._take_back(entry)
+            if error is fault:
+                raise
+            raise BrokerUnavailable(f"{fault}; {error}") from error
+        return self._single_home(Homes.LEDGER, str(fault))
+
+    def _take_back(self, entry: Entry) -> None:
+        """It was refused, and the ledger has it or may have it: none of it is to be delivered."""
+        at = int(time() * 1000)
+        for abonnement in entry.matched:
+            key = Key(entry.id, abonnement)
+            self._writer.note(Outcome(key, State.REMOVED, round=0, attempts=0, at=at))
+
+    def _single_home(self, homes: Homes, reason: str) -> Homes:
+        self.homes[homes] += 1
+        if times := self._single.due():
+            log.warning("accepted by one home only", homes=homes, reason=reason, times=times)
+        return homes
+
+    async def _publish(self, kanaal: Kanaal, accepted: Accepted) -> None:
+        """Return once RabbitMQ has it. Raises BrokerError."""
+        began = monotonic()
+        try:
+            await self._publish_to(kanaal, accepted)
+        except ExchangeMissing:
+            # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
+            repaired = await self._repairs.repaired(kanaal)
+            if KEEPER_BRINGS_ON and monotonic() - began > CONFIRM_WITHIN:
+                raise  # it was answered by now, and is the keeper's
+            await self._publish_to(repaired, accepted)
+
+    async def _publish_to(self, kanaal: Kanaal, accepted: Accepted) -> None:
+        began = monotonic()
+        await self._publisher.publish(accepted.routed_by(kanaal))
+        self._latest.note(kanaal, Published(accepted, began))
+
+    def _leave(self, publishing: asyncio.Task[None], kanaal: Kanaal, entry: Entry) -> None:
+        """It had no confirm in time: the answer waits no longer, the publisher does as long as ever."""
+        self._late.setdefault(kanaal.naam, set()).add(publishing)
+        self._late_bytes += len(entry.body)
+        publishing.add_done_callback(partial(self._ended, kanaal.naam, entry))
+
+    def _ended(self, naam: str, entry: Entry, publishing: asyncio.Task[None]) -> None:
+        self._late_bytes -= len(entry.body)
+        self._late[naam].discard(publishing)
+        if not self._late[naam]:
+            del self._late[naam]
+        if not publishing.cancelled():
+            log.debug("confirmed late, or not", notificatie=str(entry.id), reason=str(publishing.exception()))
+
+    def away(self) -> tuple[list[str], list[str]]:
+        """(why nothing is accepted now, what is away while that goes on without it), a line each."""
+        broker = [f"broker: {self._publisher.why_not}"] if not self._publisher.ready else []
+        ledger = [f"ledger: {why_not}"] if (why_not := self._writer.why_not) else []
+        if broker and (ledger or not KEEPER_BRINGS_ON):
+            return broker + ledger, []
+        return [], broker + ledger
+
+    def close(self) -> None:
+        """Wait for no late confirm any more."""
+        for tasks in list(self._late.values()):
+            for task in list(tasks):
+                task.cancel()
