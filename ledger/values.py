@@ -18,10 +18,10 @@ ORIGINAL = 0
 class State(StrEnum):
     """What became of a delivery. Open ones still have to be delivered."""
 
+    RETURNING = "returning"
+    """Lost by RabbitMQ; the keeper publishes it again, and writes PENDING when that is confirmed."""
     PENDING = "pending"
     """In the queue of its abonnement, or on its way there."""
-    RETURNING = "returning"
-    """Lost by RabbitMQ; the keeper publishes it again."""
     RETRYING = "retrying"
     """An attempt failed; it waits for its next."""
     UNSURE = "unsure"
