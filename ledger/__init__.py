@@ -8,13 +8,8 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     writer.py      group commits, in gateways and deliverers
     reopening.py   a ledger that may be away when its process starts
     ids.py         the ids of notificaties
+    opening.py     which store the settings name
+    sqlite.py      the store in a SQLite file: schema.py its tables, rows.py their rows and how two become
+                   one, names.py what stands in them by number, writing.py and reading.py the SQL
     explaining/    what became of a notificatie, in words
-    values.py   what is written and read, and which of two accounts of one delivery holds
-    ledger.py   what a store guarantees: the protocol
-    writer.py   group commits, in gateways and deliverers
-    ids.py      the ids of notificaties
-    explaining/ what became of a notificatie, in words
-    opening.py  which store the settings name
-    sqlite.py   the store in a SQLite file: schema.py its tables, rows.py their rows and how two become one,
-                names.py what stands in them by number, writing.py and reading.py the SQL
 """

@@ -8,6 +8,7 @@ from schemas.errors import (
     BrokerError,
     BrokerUnfit,
     Conflict,
+    LedgerError,
     NrcError,
     RegistryError,
     RegistryTooNew,
@@ -37,6 +38,6 @@ def exit_code(error: NrcError) -> Exit:
             return Exit.USAGE
         case Conflict() | RegistryTooNew() | SecretsUnreadable() | BrokerUnfit():
             return Exit.FAILED
-        case RegistryError() | BrokerError() | GatewayUnreachable():
+        case RegistryError() | LedgerError() | BrokerError() | GatewayUnreachable():
             return Exit.NOT_REACHABLE
     return Exit.FAILED

@@ -9,6 +9,8 @@ NrcError
 │   ├── SecretsUnreadable    a key of the encrypted secrets is missing, or one of these is damaged
 │   ├── QuotaReached         an application has as many kanalen or abonnementen as it may
 │   └── Conflict             a unique name is taken, or the row has gone
+├── LedgerError              the ledger cannot be read or written
+│   └── LedgerFull           it is over its budget, or its disk is full
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
 │   │   └── MessageTooLarge  the message is larger than RabbitMQ is set to take

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -43,6 +43,14 @@ class Clock:
     def local(self, at: int) -> datetime:
         """The moment in this zone. at: milliseconds since 1970."""
         return datetime.fromtimestamp(at // 1000, self.zone).replace(microsecond=at % 1000 * 1000)
+
+    @staticmethod
+    def utc(at: int | None) -> str | None:
+        """The moment for programs: RFC 3339 in UTC, to the millisecond."""
+        if at is None:
+            return None
+        moment = datetime.fromtimestamp(at // 1000, UTC).replace(microsecond=at % 1000 * 1000)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def bare(self, at: int, form: str = "%H:%M") -> str:
         """`01:46`, or `28-10 01:46` when without its date another moment could be meant."""

@@ -37,8 +37,8 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
     facts: dict[str, object] = {
         "state": delivery.state.value,
         "attempts": delivery.attempts,
-        "at": delivery.last_at,
-        "nextAt": delivery.next_at,
+        "at": clock.utc(delivery.last_at),
+        "nextAt": clock.utc(delivery.next_at),
     }
     match delivery.state:
         case State.DELIVERED:
@@ -109,7 +109,9 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
         text = f"Wacht: de callback werkt sinds {clock.bare(since)} niet{f' ({why})' if why else ''}."
         text += f"{_row(case)} Volgende proef {due}."
         return Reason(
-            Code.HELD, text, {"heldSince": since, "nextProbe": probe, "why": why} | _row_facts(case)
+            Code.HELD,
+            text,
+            {"heldSince": clock.utc(since), "nextProbe": clock.utc(probe), "why": why} | _row_facts(case),
         )
     why = _suspended_because(abonnement.state_reason, reader)
     text = f"Wacht: het abonnement is opgeschort{f' ({why})' if why else ''}.{_row(case)}"
@@ -202,7 +204,7 @@ def _sent_again(case: Case, delivery: Delivery) -> Reason:
     unsure = "niet zeker was dat de eerste was aangekomen"
     if last is None:
         return Reason(Code.SENT_AGAIN, f"{begin}{unsure}.", facts)
-    facts |= {"cause": last.cause.value, "causeAt": last.at}
+    facts |= {"cause": last.cause.value, "causeAt": case.clock.utc(last.at)}
     when = case.clock.at(last.at)
     if last.cause is Cause.OPERATOR:
         text = f"{begin}{when} heeft de beheerder om herhaling gevraagd."

@@ -48,9 +48,10 @@ def unknown(
     if incomplete:
         text += f"; {_gaps(clock, incomplete)}"
     facts = {
-        "oldest": oldest,
+        "oldest": clock.utc(oldest),
         "incomplete": [
-            {"since": each.since, "until": each.until, "count": each.count} for each in incomplete
+            {"since": clock.utc(each.since), "until": clock.utc(each.until), "count": each.count}
+            for each in incomplete
         ],
     }
     return Reason(Code.UNKNOWN, f"{text}.", facts)
@@ -93,11 +94,19 @@ def _without_delivery(case: Case, fits: Fit | None) -> Reason:
     if case.made is not None and received < case.made:
         made, came = case.clock.apart(case.made, received)
         text = f"Het abonnement bestond toen nog niet: gemaakt {made}, de notificatie kwam {came}."
-        return Reason(Code.NOT_THERE_YET, text, {"made": case.made, "received": received})
+        return Reason(
+            Code.NOT_THERE_YET,
+            text,
+            {"made": case.clock.utc(case.made), "received": case.clock.utc(received)},
+        )
     if case.removed is not None and case.removed <= received:
         removed, came = case.clock.apart(case.removed, received)
         text = f"Het abonnement bestond toen niet meer: verwijderd {removed}, de notificatie kwam {came}."
-        return Reason(Code.NOT_THERE_ANY_MORE, text, {"removed": case.removed, "received": received})
+        return Reason(
+            Code.NOT_THERE_ANY_MORE,
+            text,
+            {"removed": case.clock.utc(case.removed), "received": case.clock.utc(received)},
+        )
     if case.abonnement is None and not case.former:
         return Reason(Code.NO_SUCH_ABONNEMENT, "Onbekend: een abonnement met dit UUID is hier niet (meer).")
     if fits is None:
@@ -126,7 +135,7 @@ def _other_filter(case: Case, former: Former) -> Reason:
         asked = [", ".join(f"{name} {value}" for name, value in group.filters) for group in groups]
         text = f"Toen gold een ander filter ({' of '.join(filter(None, asked))}, tot {until})."
     facts = {
-        "until": former.until,
+        "until": case.clock.utc(former.until),
         "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in former.kanalen],
     }
     return Reason(Code.OTHER_FILTER_THEN, text, facts)

@@ -15,7 +15,8 @@ from nrc.cli.streams import open_standard_streams
 __all__ = ["main"]
 
 EPILOG = """\b
-Exit codes: 0 ok · 1 failed · 2 wrong usage or settings · 3 registry, RabbitMQ or gateway not reachable.
+Exit codes: 0 ok · 1 failed · 2 wrong usage or settings · 3 registry, ledger, RabbitMQ or
+  gateway not reachable.
 
 \b
 Completion of commands and options with Tab:
@@ -56,6 +57,13 @@ _COMMANDS = {
     "kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
     "publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
+    "tracing.trace": {
+        "trace": "Show every notificatie of an object, to whom each went, and what became of it there.",
+    },
+    "tracing.explain": {
+        "explain": "Say why an abonnement got notificatie ID, gets it later, or does not get it.",
+    },
+    "tracing.listing": {"notificaties": "Notificaties that were accepted, as the ledger has them."},
     "tracing.match": {
         "match": "Say whom the notificatie in FILE (- is standard input) would reach, and why not "
         "the others.",

@@ -12,9 +12,13 @@ import click
 from schemas.errors import UsageError
 
 SHORT = 8
+SHORT_IN_TIME = 18
+"""Of a UUID of version 7, as notificaties have: its first 12 digits are a moment, and shared by many."""
 LEAST = 4
 MAX_LISTED = 20
 
+_OF_TIME = 12  # hexadecimal digits
+_VERSION = 14  # the place of its digit
 _WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PART = re.compile(rf"[0-9a-f]{{{LEAST},32}}")
 
@@ -27,7 +31,18 @@ def is_whole(text: str) -> bool:
 def short(id_: object) -> str:
     """What a table shows of an id, and what can be typed for it. One that is no UUID is shown whole."""
     text = str(id_)
-    return text[:SHORT] if is_whole(text) else text
+    if not is_whole(text):
+        return text
+    return text[:SHORT_IN_TIME] if text[_VERSION] == "7" else text[:SHORT]
+
+
+def bounds(part: str) -> tuple[int, int]:
+    """(first, last) milliseconds since 1970 in which a UUID of version 7 that begins so was made.
+
+    part: as `uuid` gives it.
+    """
+    digits = part.replace("-", "")
+    return int(digits[:_OF_TIME].ljust(_OF_TIME, "0"), 16), int(digits[:_OF_TIME].ljust(_OF_TIME, "f"), 16)
 
 
 def uuid(text: str) -> str:

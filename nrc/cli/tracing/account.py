@@ -1,0 +1,175 @@
+"""The ledger and the registry, opened to be read; and what both know of one delivery, put together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from ledger.explaining import Case, Clock, Explanation, Place, explain
+from ledger.values import Delivery, Key, Notificatie, Search, State
+from nrc.cli import ids
+from nrc.cli.reaching import opened_registry
+from nrc.cli.tracing import times
+from schemas.errors import ParseError, UsageError
+from schemas.jsontext import read_json
+
+if TYPE_CHECKING:
+    from ledger.ledger import Ledger
+    from ledger.values import Attempt
+    from router.catalogue import Catalogue
+    from runtime.settings import Settings
+
+_MOST_IN_ROW = 100_000  # of an abonnement, gone through to find a delivery's place
+_MOST_ALIKE = 20_000  # notificaties of the time that the first characters of an id tell
+_SKEW = 600_000  # milliseconds that an id and `received` may differ
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One delivery (None: there is none), its failed attempts, and what there is to tell of it."""
+
+    abonnement: UUID
+    client: str
+    delivery: Delivery | None
+    attempts: Sequence[Attempt]
+    explanation: Explanation
+
+
+class Account:
+    """What is known of notificaties now."""
+
+    def __init__(self, ledger: Ledger, catalogue: Catalogue, *, most_attempts: int) -> None:
+        self.ledger = ledger
+        self.catalogue = catalogue
+        self.clock = Clock(times.now())
+        self._most_attempts = most_attempts
+
+    async def oldest(self) -> int | None:
+        """When the oldest notificatie of the ledger was accepted; None when it is empty."""
+        first = await self.ledger.search(Search(), limit=1, oldest_first=True)
+        return first[0].received if first else None
+
+    async def meant(self, typed: str) -> Notificatie | None:
+        """The notificatie with this id, whole or its first characters; None when there is none.
+
+        Without its body. Raises UsageError when several begin so.
+        """
+        try:
+            typed = ids.uuid(typed)
+        except click.BadParameter:
+            return None
+        if ids.is_whole(typed):
+            return await self.ledger.notificatie(UUID(typed))
+        first, last = ids.bounds(typed)
+        search = Search(after=first - _SKEW, before=last + _SKEW)
+        near = await self.ledger.search(search, limit=_MOST_ALIKE, oldest_first=True)
+        found = {str(each.id): each for each in near}
+        if len(near) == _MOST_ALIKE:
+            raise UsageError(f"notificatie {typed}: so many came then; give more of its characters")
+        one = ids.the_one(typed, found, what="notificatie")
+        return None if one is None else found[one]
+
+    async def deliveries(self, notificaties: Sequence[Notificatie]) -> dict[UUID, list[Told]]:
+        """What became of each of these, by abonnement and replay."""
+        by_id = await self.ledger.deliveries([each.id for each in notificaties])
+        every = [delivery for deliveries in by_id.values() for delivery in deliveries]
+        places = await self._places(every)
+        told: dict[UUID, list[Told]] = {}
+        for each in notificaties:
+            kenmerken = await self._kenmerken(each) if by_id.get(each.id) else None
+            told[each.id] = [
+                await self._tell(each, delivery.key.abonnement, delivery, kenmerken, places)
+                for delivery in by_id.get(each.id, ())
+            ]
+        return told
+
+    async def of_abonnement(self, notificatie: Notificatie, abonnement: UUID) -> list[Told]:
+        """What became of it for one abonnement: each delivery, or why there is none."""
+        found = (await self.ledger.deliveries([notificatie.id])).get(notificatie.id, ())
+        own: list[Delivery | None] = [each for each in found if each.key.abonnement == abonnement]
+        kenmerken = await self._kenmerken(notificatie)
+        places = await self._places(each for each in own if each is not None)
+        return [await self._tell(notificatie, abonnement, each, kenmerken, places) for each in own or [None]]
+
+    async def _kenmerken(self, notificatie: Notificatie) -> dict[str, str] | None:
+        whole = notificatie
+        if whole.body is None:
+            whole = await self.ledger.notificatie(notificatie.id) or notificatie
+        return None if whole.body is None else kenmerken_of(whole.body)
+
+    async def _tell(
+        self,
+        notificatie: Notificatie,
+        abonnement: UUID,
+        delivery: Delivery | None,
+        kenmerken: Mapping[str, str] | None,
+        places: Mapping[Key, Place],
+    ) -> Told:
+        known = self.catalogue.abonnementen.get(abonnement)
+        attempts = await self.ledger.attempts(delivery.key) if delivery is not None else ()
+        case = Case(
+            clock=self.clock,
+            notificatie=notificatie,
+            kenmerken=kenmerken,
+            kanaal=self.catalogue.kanalen.get(notificatie.kanaal),
+            abonnement=known,
+            delivery=delivery,
+            attempts=attempts,
+            most_attempts=self._most_attempts,
+            place=None if delivery is None else places.get(delivery.key),
+        )
+        client = known.client_id if known is not None else ""
+        return Told(abonnement, client, delivery, attempts, explain(case))
+
+    async def _places(self, deliveries: Iterable[Delivery]) -> dict[Key, Place]:
+        """The place in its row of each that waits in a queue."""
+        wanted: dict[UUID, set[Key]] = defaultdict(set)
+        for each in deliveries:
+            if each.state in (State.PENDING, State.RETRYING):
+                wanted[each.key.abonnement].add(each.key)
+        if not wanted:
+            return {}
+        backlogs = await self.ledger.backlogs()
+        places: dict[Key, Place] = {}
+        for abonnement, keys in wanted.items():
+            waiting = backlogs[abonnement].count if abonnement in backlogs else 0
+            places |= {key: Place(waiting) for key in keys}
+            number, left = 0, set(keys)
+            async for each in self.ledger.open_of(abonnement):
+                number += 1
+                if each.key in left:
+                    places[each.key] = Place(max(waiting, number), number)
+                    left.discard(each.key)
+                if not left or number == _MOST_IN_ROW:
+                    break
+        return places
+
+
+def kenmerken_of(body: bytes) -> dict[str, str] | None:
+    """The kenmerken of a notificatie that was accepted; None when it can't be read."""
+    try:
+        data: Any = read_json(body)
+        return {str(name): str(value) for name, value in data.get("kenmerken", {}).items()}
+    except (ParseError, AttributeError):
+        return None
+
+
+@asynccontextmanager
+async def opened_account(settings: Settings) -> AsyncIterator[Account]:
+    """The ledger and the registry of these settings. Raises LedgerError, RegistryError and UsageError."""
+    from ledger.opening import LEDGER_FILE, ledger_of
+
+    file = settings.registry_file.with_name(LEDGER_FILE)
+    async with opened_registry(settings) as opened:
+        if not file.exists():
+            raise UsageError(
+                f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it"
+            )
+        async with ledger_of(settings) as ledger:
+            yield Account(ledger, opened.catalogue, most_attempts=1 + len(settings.retry_schedule))
