@@ -76,7 +76,8 @@ class Abonnement:
     auth: the Authorization value for the callback; never logged, never answered (hence not in repr).
     client_id: the application that made it, the only one that may change it.
     state_reason: for operators, e.g. `410 from callback`; of a held one its last error. hold: of a held one
-    only. change: the registry's change number.
+    only. change: the registry's change number of its last change. kanalen_change: that of the last change of
+    what it wants (`wants`); holds, a new callbackUrl or auth do not count.
     """
 
     uuid: UUID
@@ -88,6 +89,7 @@ class Abonnement:
     state_reason: str = ""
     hold: Hold | None = None
     change: int = 0
+    kanalen_change: int = 0
 
     def wants(self) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
         """Its kanalen and filters, in no order: equal in two that ask for the same."""

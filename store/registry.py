@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from schemas.abonnement import Abonnement, Hold, State
+from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
 
@@ -108,6 +108,24 @@ class Retrying:
     next_due: float
 
 
+@dataclass(frozen=True, slots=True)
+class KanalenVersion:
+    """The kanalen and filters that an abonnement had from valid_from until valid_until (Unix seconds).
+
+    valid_until: None for those that it has now. change: the change number with which they began.
+    made_at: when the abonnement was made, None when that was before the registry kept versions.
+    removed_at: when it was removed, in the last version of one that was.
+    """
+
+    abonnement: UUID
+    kanalen: tuple[FilterGroup, ...]
+    change: int
+    valid_from: float
+    valid_until: float | None
+    made_at: float | None
+    removed_at: float | None
+
+
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
 
@@ -150,6 +168,7 @@ class Registry(Protocol):
     async def add_abonnement(self, abonnement: Abonnement, *, quota: int | None = None) -> Abonnement:
         """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept.
 
+        Its kanalen_change is its change number, and its first version of kanalen begins.
         quota: as of `add_kanaal`.
         """
 
@@ -158,6 +177,9 @@ class Registry(Protocol):
 
         Whoever changes something else at the same time keeps that. change: called in another thread; nothing
         is written when it raises. Conflict when it is gone or names an unknown kanaal. Returns it as kept.
+
+        When `wants` differs, kanalen_change is the new change number, and a new version of kanalen begins.
+        Else both stay, whatever `change` made of kanalen_change.
         """
 
     async def set_state(
@@ -197,7 +219,15 @@ class Registry(Protocol):
         """How many are not due yet, of each abonnement that has any."""
 
     async def remove_abonnement(self, uuid: UUID) -> bool:
-        """Remove it; False when it was gone already."""
+        """Remove it; False when it was gone already. Its last version of kanalen ends."""
+
+    async def kanalen_versions(self, uuid: UUID) -> tuple[KanalenVersion, ...]:
+        """The present and former kanalen of an abonnement, also of one that was removed; the oldest first.
+
+        Each begins at the moment at which the one before ended. A former one is kept for 30 days after its
+        end, but of one abonnement the last 100 at most, and of all the last 10,000. So between made_at and
+        the first valid_from it is not known any more. () for an unknown abonnement.
+        """
 
     async def add_application(self, application: Application) -> Application:
         """Keep a new application; Conflict when its client_id is taken."""

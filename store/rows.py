@@ -17,7 +17,7 @@ from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
-from store.registry import Declared, DeclaredKind
+from store.registry import Declared, DeclaredKind, KanalenVersion
 from store.secrets import Vault, place
 
 Row = dict[str, Any]
@@ -65,6 +65,7 @@ def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
         "state_reason": abonnement.state_reason,
         "hold": hold_text(abonnement.hold),
         "change": abonnement.change,
+        "kanalen_change": abonnement.kanalen_change,
     }
 
 
@@ -80,6 +81,20 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         state_reason=row["state_reason"],
         hold=Hold(*json.loads(row["hold"])) if row["hold"] else None,
         change=row["change"],
+        kanalen_change=row["kanalen_change"],
+    )
+
+
+def kanalen_version_of(row: Row) -> KanalenVersion:
+    """The version of a row."""
+    return KanalenVersion(
+        abonnement=UUID(row["abonnement"]),
+        kanalen=_groups_of(row["kanalen"]),
+        change=row["change"],
+        valid_from=row["valid_from"],
+        valid_until=row["valid_until"],
+        made_at=row["made_at"],
+        removed_at=row["removed_at"],
     )
 
 

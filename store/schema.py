@@ -7,6 +7,7 @@ names of the applied ones stand in the file itself, so an older program sees tha
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -121,6 +122,27 @@ def _between_attempts(db: Database, _: Vault) -> None:
     )
 
 
+def _kanalen_versions(db: Database, _: Vault) -> None:
+    # kanalen_change: the change at which kanalen last changed. `kanalen_version` has present and former ones,
+    # in the same JSON; times are Unix seconds. valid_until is NULL for what is valid now, removed_at unless
+    # the version ended with its abonnement, made_at for abonnementen from before this step.
+    db.executescript(
+        """
+        ALTER TABLE abonnement ADD COLUMN kanalen_change INTEGER NOT NULL DEFAULT 0;
+        UPDATE abonnement SET kanalen_change = change;
+        CREATE TABLE kanalen_version (abonnement TEXT NOT NULL, change INTEGER NOT NULL,
+            kanalen TEXT NOT NULL, valid_from REAL NOT NULL, valid_until REAL, made_at REAL, removed_at REAL,
+            PRIMARY KEY (abonnement, change)) WITHOUT ROWID;
+        CREATE INDEX kanalen_version_ended ON kanalen_version (valid_until) WHERE valid_until IS NOT NULL;
+        """
+    )
+    db.execute(
+        "INSERT INTO kanalen_version (abonnement, change, kanalen, valid_from) "
+        "SELECT uuid, kanalen_change, kanalen, ? FROM abonnement",
+        [time.time()],
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -131,6 +153,7 @@ STEPS: dict[str, Step] = {
     "0005_hold": _hold,
     "0006_kanaal_owner": _kanaal_owner,
     "0007_between_attempts": _between_attempts,
+    "0008_kanalen_versions": _kanalen_versions,
 }
 
 

@@ -21,8 +21,17 @@ from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
+from store.kanalen_versions import begin_version, end_versions, versions_of
 from store.lease import RENEWAL, boot_id
-from store.registry import BetweenAttempts, Changes, Declared, LastFailure, Retrying, Secrets
+from store.registry import (
+    BetweenAttempts,
+    Changes,
+    Declared,
+    KanalenVersion,
+    LastFailure,
+    Retrying,
+    Secrets,
+)
 from store.rows import (
     Row,
     abonnement_of,
@@ -138,8 +147,11 @@ class SqliteRegistry:
         def work(db: Database) -> Abonnement:
             _check_kanalen(db, abonnement)
             _check_quota(db, "abonnement", "abonnementen", client_id=abonnement.client_id, quota=quota)
-            added = replace(abonnement, change=_next_change(db))
-            _insert(db, "abonnement", str(added.uuid), abonnement_row(added, self._vault))
+            change = _next_change(db)
+            added = replace(abonnement, change=change, kanalen_change=change)
+            row = abonnement_row(added, self._vault)
+            _insert(db, "abonnement", str(added.uuid), row)
+            begin_version(db, row, now=self._clock())
             return added
 
         return await self._file.write(work)
@@ -149,10 +161,22 @@ class SqliteRegistry:
             row = _row(db, "abonnement", str(uuid))
             if row is None:
                 raise Conflict(f"abonnement {uuid} is gone.")
-            asked = change(abonnement_of(row, self._vault))
+            before = abonnement_of(row, self._vault)
+            asked = change(before)
             _check_kanalen(db, asked)
-            changed = replace(asked, uuid=uuid, client_id=row["client_id"], change=_next_change(db))
-            db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
+            number = _next_change(db)
+            differs = asked.kanalen != before.kanalen and asked.wants() != before.wants()
+            changed = replace(
+                asked,
+                uuid=uuid,
+                client_id=before.client_id,
+                change=number,
+                kanalen_change=number if differs else before.kanalen_change,
+            )
+            row = abonnement_row(changed, self._vault)
+            db.table("abonnement").update(str(uuid), row)
+            if differs:
+                begin_version(db, row, now=self._clock())
             return changed
 
         return await self._file.write(work)
@@ -261,6 +285,9 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
+    async def kanalen_versions(self, uuid: UUID) -> tuple[KanalenVersion, ...]:
+        return await self._file.read(lambda db: versions_of(db, str(uuid)))
+
     async def add_application(self, application: Application) -> Application:
         def work(db: Database) -> Application:
             if _row(db, "application", application.client_id) is not None:
@@ -343,6 +370,8 @@ class SqliteRegistry:
         for key in keys:
             table.delete(key)
             db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)", [kind, key, change, now])
+        if kind == "abonnement":
+            end_versions(db, keys, now=now)
         forgotten = db.execute(
             "SELECT max(change) FROM removed WHERE at < ? OR change <= "
             "(SELECT change FROM removed ORDER BY change DESC LIMIT 1 OFFSET ?)",

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,6 +24,7 @@ from store.registry import (
     Changes,
     Declared,
     DeclaredKind,
+    KanalenVersion,
     LastFailure,
     Registry,
     Retrying,
@@ -242,7 +243,7 @@ async def test_an_abonnement_is_kept_whole(registry: Registry) -> None:
     )
     abonnement = replace(an_abonnement(), kanalen=groups, auth="Bearer é" * 1000, state_reason="x")
     added = await registry.add_abonnement(abonnement)
-    assert added == replace(abonnement, change=3)
+    assert added == replace(abonnement, change=3, kanalen_change=3)
     assert (await whole(registry)).abonnementen == (added,)
     empty = await registry.add_abonnement(an_abonnement())
     assert (await registry.changes_since(3)).abonnementen == (empty,)
@@ -276,7 +277,7 @@ async def test_a_changed_abonnement_keeps_its_owner(registry: Registry) -> None:
     new = replace(an_abonnement("zaken", client_id="thief"), auth="Bearer y")
     kept = await registry.change_abonnement(added.uuid, lambda _: new)
     assert kept == replace(
-        new, uuid=added.uuid, client_id="zac", state=State.ACTIVE, state_reason="", change=4
+        new, uuid=added.uuid, client_id="zac", state=State.ACTIVE, state_reason="", change=4, kanalen_change=4
     )
     assert (await whole(registry)).abonnementen == (kept,)
     with pytest.raises(Conflict):
@@ -297,13 +298,12 @@ async def test_changes_at_once_of_an_abonnement_all_count(address: Path, registr
                 other.change_abonnement(uuid, lambda latest: replace(latest, auth="Bearer y")),
                 registry.set_hold(uuid, hold, "timeout", before=None, callback_url=url),
             )
-            changes = await registry.changes_since(added.change)
-            assert changes.abonnementen == (
-                replace(
-                    added, auth="Bearer y", kanalen=(zaken,), state=State.HELD, state_reason="timeout",
-                    hold=hold, change=added.change + 3,
-                ),
+            (changed,) = (await registry.changes_since(added.change)).abonnementen
+            assert changed == replace(
+                added, auth="Bearer y", kanalen=(zaken,), state=State.HELD, state_reason="timeout",
+                hold=hold, change=added.change + 3, kanalen_change=changed.kanalen_change,
             )  # fmt: skip
+            assert added.change < changed.kanalen_change <= changed.change
 
 
 async def test_a_change_that_raises_writes_nothing(registry: Registry) -> None:
@@ -414,6 +414,101 @@ async def test_remove_abonnement(registry: Registry) -> None:
     assert await registry.remove_abonnement(added.uuid)
     assert not await registry.remove_abonnement(added.uuid)
     assert await registry.changes_since(1) == Changes(2, gone_abonnementen=frozenset({added.uuid}))
+
+
+# Versions of kanalen
+
+
+async def test_only_a_change_of_what_it_wants_moves_kanalen_change(registry: Registry) -> None:
+    await registry.add_application(Application("zac", "s"))
+    await registry.add_application(Application("drc", "s"))
+    await registry.add_kanaal(a_kanaal("zaken"))
+    await registry.add_kanaal(a_kanaal("besluiten"))
+    made = await registry.add_abonnement(replace(an_abonnement("zaken", "besluiten"), kanalen_change=99))
+    uuid, url = made.uuid, made.callback_url
+    assert made.kanalen_change == made.change
+
+    async def now() -> Abonnement:
+        (abonnement,) = (await whole(registry)).abonnementen
+        return abonnement
+
+    async def changed(**changes: Any) -> None:
+        given = await registry.change_abonnement(uuid, lambda latest: replace(latest, **changes))
+        assert given == await now()
+
+    await changed(callback_url="http://consumer:8000/other", auth="Bearer y", kanalen_change=99)
+    await changed(kanalen=made.kanalen[::-1])
+    await changed(kanalen=made.kanalen * 2)
+    await changed(callback_url=url)
+    await registry.set_hold(uuid, Hold(1.0, 0, 2.0), "timeout", before=None, callback_url=url)
+    await registry.set_state(uuid, State.SUSPENDED, "410")
+    await registry.set_state(uuid, State.ACTIVE, "")
+    await registry.remove_application("zac", give_to="drc")
+    after = await now()
+    assert after.change > made.change
+    assert after.kanalen_change == made.change
+    assert len(await registry.kanalen_versions(uuid)) == 1
+
+    await changed(kanalen=made.kanalen[:1])
+    after = await now()
+    assert after.kanalen_change == after.change
+    assert [each.change for each in await registry.kanalen_versions(uuid)] == [made.change, after.change]
+
+
+async def test_versions_of_kanalen(registry: Registry) -> None:
+    began = time.time()
+    await registry.add_kanaal(a_kanaal("zaken"))
+    made = await registry.add_abonnement(an_abonnement("zaken"))
+    other = await registry.add_abonnement(an_abonnement("zaken"))
+    (only,) = await registry.kanalen_versions(made.uuid)
+    assert began <= only.valid_from <= time.time()
+    assert only == KanalenVersion(
+        made.uuid, made.kanalen, made.change, only.valid_from, None, made_at=only.valid_from, removed_at=None
+    )
+
+    open_ = FilterGroup("zaken", (("b", "é"), ("a", "*")))
+    changed = await registry.change_abonnement(made.uuid, lambda each: replace(each, kanalen=(open_,)))
+    first, second = await registry.kanalen_versions(made.uuid)
+    assert first == replace(only, valid_until=second.valid_from)
+    assert second == KanalenVersion(
+        made.uuid, (open_,), changed.change, second.valid_from, None, made_at=only.made_at, removed_at=None
+    )
+    assert only.valid_from <= second.valid_from <= time.time()
+
+    assert await registry.remove_abonnement(made.uuid)
+    assert not await registry.remove_abonnement(made.uuid)
+    *_, last = versions = await registry.kanalen_versions(made.uuid)
+    assert versions == (first, replace(second, valid_until=last.valid_until, removed_at=last.removed_at))
+    assert last.valid_until == last.removed_at
+    assert last.removed_at is not None
+    assert second.valid_from <= last.removed_at <= time.time()
+    assert [each.valid_until for each in await registry.kanalen_versions(other.uuid)] == [None]
+    assert await registry.kanalen_versions(uuid4()) == ()
+
+    again = await registry.add_abonnement(made)
+    *before, anew = await registry.kanalen_versions(made.uuid)
+    assert tuple(before) == versions
+    assert (anew.change, anew.valid_until, anew.made_at) == (again.change, None, anew.valid_from)
+
+
+async def test_versions_end_with_the_application(registry: Registry) -> None:
+    await registry.add_application(Application("zac", "s"))
+    made = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
+    await registry.remove_application("zac", with_abonnementen=True)
+    for each in made:
+        (version,) = await registry.kanalen_versions(each.uuid)
+        assert version.removed_at == version.valid_until is not None
+
+
+async def test_a_change_that_is_refused_begins_no_version(registry: Registry) -> None:
+    made = await registry.add_abonnement(an_abonnement())
+    unknown = (FilterGroup("onbekend"),)
+    with pytest.raises(Conflict):
+        await registry.change_abonnement(made.uuid, lambda each: replace(each, kanalen=unknown))
+    with pytest.raises(Conflict):
+        await registry.add_abonnement(made)
+    (version,) = await registry.kanalen_versions(made.uuid)
+    assert version.valid_until is None
 
 
 # Applications

@@ -8,16 +8,18 @@ import stat
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlite_utils import Database
 
+from schemas.abonnement import Abonnement, FilterGroup
 from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
-from store import lease, schema
+from store import kanalen_versions, lease, schema
 from store.faults import told
 from store.registry import BetweenAttempts
 from store.secrets import Vault
@@ -290,6 +292,79 @@ async def test_tombstones_are_kept_for_thirty_days(file: Path) -> None:
         assert not in_time.whole
         assert in_time.gone_kanalen == {kanalen[1].uuid, kanalen[2].uuid}
     assert TOMBSTONE_AGE >= 30 * DAY
+
+
+# Versions of kanalen
+
+
+def an_abonnement() -> Abonnement:
+    return Abonnement(uuid4(), "http://consumer/", "", (FilterGroup("zaken", (("a", "0"),)),), "zac")
+
+
+async def asks(registry: SqliteRegistry, abonnement: Abonnement, *values: int) -> None:
+    """Its kanalen change to ask each of these in turn."""
+    for value in values:
+        groups = (FilterGroup("zaken", (("a", str(value)),)),)
+        await registry.change_abonnement(abonnement.uuid, lambda each, new=groups: replace(each, kanalen=new))
+
+
+async def test_former_kanalen_are_kept_for_thirty_days_and_present_ones_always(file: Path) -> None:
+    now = [1_700_000_000.0]
+    async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
+        await registry.add_kanaal(a_kanaal())
+        one, gone, quiet = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
+        await asks(registry, one, 1)
+        await registry.remove_abonnement(gone.uuid)
+        now[0] += kanalen_versions.KEPT - DAY
+        await asks(registry, one, 2)
+        assert [each.change for each in await registry.kanalen_versions(one.uuid)] == [2, 5, 7]
+        assert len(await registry.kanalen_versions(gone.uuid)) == 1
+        now[0] += 2 * DAY
+        await asks(registry, one, 3)
+        assert [each.change for each in await registry.kanalen_versions(one.uuid)] == [5, 7, 8]
+        assert {each.made_at for each in await registry.kanalen_versions(one.uuid)} == {1_700_000_000.0}
+        assert await registry.kanalen_versions(gone.uuid) == ()
+        assert len(await registry.kanalen_versions(quiet.uuid)) == 1
+    assert kanalen_versions.KEPT >= 30 * DAY
+
+
+async def test_so_many_versions_of_kanalen_are_kept_and_no_more(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kanalen_versions, "MOST_EACH", 3)
+    monkeypatch.setattr(kanalen_versions, "MOST", 5)
+    now = [1_700_000_000.0]
+    async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
+        await registry.add_kanaal(a_kanaal())
+        busy, other, third = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
+        await asks(registry, other, 1, 2)
+        now[0] += 1
+        await asks(registry, busy, *range(1, 10))
+        assert [each.kanalen[0].filters[0][1] for each in await registry.kanalen_versions(busy.uuid)] == [
+            "6", "7", "8", "9",
+        ]  # fmt: skip
+        assert len(await registry.kanalen_versions(other.uuid)) == 3, (
+            "one that changes a lot costs others nothing"
+        )
+        now[0] += 1
+        await asks(registry, third, 1)
+        # The two of `other` ended at the same moment; the sixth of all is one of them.
+        assert len(ask(file, "SELECT * FROM kanalen_version WHERE valid_until IS NOT NULL")) == 6
+        now[0] += 1
+        await asks(registry, third, 2, 3)
+        assert len(await registry.kanalen_versions(other.uuid)) == 1
+
+
+async def test_a_clock_that_was_set_back(file: Path) -> None:
+    now = [1_700_000_000.0]
+    async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
+        await registry.add_kanaal(a_kanaal())
+        one = await registry.add_abonnement(an_abonnement())
+        now[0] -= 60
+        await asks(registry, one, 1)
+        await registry.remove_abonnement(one.uuid)
+        first, second = await registry.kanalen_versions(one.uuid)
+    assert first.valid_from == first.valid_until == second.valid_from == second.removed_at == 1_700_000_000.0
 
 
 # What can be wrong with it

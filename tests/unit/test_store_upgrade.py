@@ -9,18 +9,21 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlite_utils import Database, Migrations
 
+from schemas.abonnement import FilterGroup
 from schemas.application import Application
 from schemas.errors import RegistryTooNew
 from schemas.kanaal import Kanaal
 from store import schema
 from store.opening import open_registry
-from store.registry import Changes
+from store.registry import Changes, KanalenVersion
 from store.secrets import Vault
 from store.upgrade import copy_name
 from tests.unit.upgrade_worker import NEXT_STEP
@@ -106,6 +109,40 @@ async def test_an_older_program_refuses_a_newer_file_and_takes_the_copy(
         assert content(file) == before
     # Older programs than this one, by their own code, would take it: it is whole, and has their steps.
     assert steps_of(copy_name(file, STEPS[done])) == STEPS[:done]
+
+
+KANALEN = '[{"naam": "zaken", "filters": [["a", "1"]]}]'
+VERSIONS = "0008_kanalen_versions"
+
+
+@pytest.mark.parametrize("done", range(1, STEPS.index(VERSIONS) + 1))
+async def test_kanalen_from_before_versions_of_them_were_kept(done: int, file: Path) -> None:
+    """They are as old as the last change of their abonnement, at most; since when is not known."""
+    made_by(file, STEPS[:done])
+    uuid = uuid4()
+    columns = "uuid, callback_url, auth, kanalen, client_id, state, state_reason, change"
+    connection = sqlite3.connect(file)
+    connection.execute(
+        f"INSERT INTO abonnement ({columns}) VALUES (?, 'http://x/', '', ?, 'zac', 'active', '', 7)",
+        [str(uuid), KANALEN],
+    )
+    connection.execute("UPDATE counter SET change = 9")
+    connection.commit()
+    connection.close()
+    began = time.time()
+
+    async with open_registry(file) as registry:
+        (kept,) = (await registry.changes_since(0)).abonnementen
+        (version,) = await registry.kanalen_versions(uuid)
+        assert (kept.change, kept.kanalen_change) == (7, 7)
+        assert began <= version.valid_from <= time.time()
+        groups = (FilterGroup("zaken", (("a", "1"),)),)
+        assert version == KanalenVersion(uuid, groups, 7, version.valid_from, None, None, None)
+        changed = await registry.change_abonnement(uuid, lambda each: replace(each, kanalen=()))
+        former, present = await registry.kanalen_versions(uuid)
+    assert changed.kanalen_change == present.change == 10
+    assert former == replace(version, valid_until=present.valid_from)
+    assert present.made_at is None
 
 
 async def test_an_upgrade_under_a_program_that_runs(file: Path) -> None:
