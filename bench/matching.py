@@ -6,7 +6,7 @@ import argparse
 import random
 import statistics
 from collections.abc import Callable, Collection
-from time import perf_counter
+from time import process_time
 from uuid import UUID, uuid4
 
 from router.filters import matches
@@ -25,15 +25,15 @@ LEVELS = ["openbaar", "zaakvertrouwelijk", "geheim"]
 
 
 def matching(options: argparse.Namespace) -> None:
-    """µs per notificatie with 100 and 10,000 abonnementen: with all kenmerken, and with one absent."""
+    """CPU time per notificatie with 100 and 10,000 abonnementen: all kenmerken given, and one absent."""
     for count in (100, 10_000):
         rng = random.Random(SEED)
         abonnementen = [_abonnement(rng, count) for _ in range(count)]
-        begin = perf_counter()
+        begin = process_time()
         index = Index()
         for each in abonnementen:
             index.put(each)
-        built = (perf_counter() - begin) / count
+        built = (process_time() - begin) / count
         whole = [_kenmerken(rng, count) for _ in range(1000)]
         lacking = [{name: each[name] for name in each if name != "zaaktype"} for each in whole]
 
@@ -55,11 +55,11 @@ def matching(options: argparse.Namespace) -> None:
                 f"index {_each(by_index, messages, options.runs):.1f} µs, "
                 f"predicate {_each(by_predicate, some, options.runs):.0f} µs a notificatie"
             )
-        begin = perf_counter()
+        begin = process_time()
         for each in abonnementen[:100]:
             index.remove(each.uuid)
             index.put(each)
-        changed = (perf_counter() - begin) / 100
+        changed = (process_time() - begin) / 100
         print(f"{count} abonnementen: put {built * 1e6:.1f} µs, remove and put again {changed * 1e6:.1f} µs")
 
 
@@ -85,8 +85,8 @@ def _each(
     """µs for each, the median of so many runs."""
     taken = []
     for _ in range(runs):
-        begin = perf_counter()
+        begin = process_time()
         for each in messages:
             find(each)
-        taken.append((perf_counter() - begin) / len(messages) * 1e6)
+        taken.append((process_time() - begin) / len(messages) * 1e6)
     return statistics.median(taken)

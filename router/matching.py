@@ -1,13 +1,15 @@
 """Which abonnementen match a notificatie, by look-ups in dicts instead of a test of each abonnement.
 
-The result equals `router/filters.py:matches` of every abonnement, which stays the definition. Per kanaal the
-filter groups are sorted by pattern: the normalised names of their filters, without those that ask `*`. Per
-pattern a dict maps the values that are asked to the abonnementen. A notificatie costs a look-up per pattern.
+The result equals `router/filters.py:matches` of every abonnement, which stays the definition.
 
-A filter on a kenmerk that the notificatie lacks is ignored. So where names are absent the look-up is in a
-projection of the pattern on the names that are present: the same rows with None in place of each absent name.
-A projection is built when it is first needed, and then kept up to date. A pattern has at most
-MOST_PROJECTIONS; without a projection, its rows are scanned.
+The shape of a notificatie is the set of its kenmerken that any filter on its kanaal asks a value of. A
+kanaal has a view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view
+each filter group is reduced to the names of its shape. Groups that have the same names left form one table,
+from the values that they ask to their abonnementen. A notificatie costs one look-up in each table of its
+view, however many abonnementen and other names there are.
+
+A view is built when it is first needed, and then kept up to date. A kanaal has at most MOST_VIEWS; for a
+shape without a view every filter group is tested.
 
 No I/O. Not thread-safe, except for `names` and `rows_of`.
 """
@@ -23,19 +25,18 @@ from uuid import UUID
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup
 from schemas.fields import normalise
 
-MOST_PROJECTIONS = 64  # of a pattern: every set of absent names when it has six
-LEAST_PROJECTIONS = 8  # of a pattern with very many rows
-MOST_ENTRIES = 160_000  # of the projections of a pattern together, while more than LEAST_PROJECTIONS
+MOST_VIEWS = 64  # of a kanaal: every shape when its filters have six names
+LEAST_VIEWS = 8  # of a kanaal with very many groups
+MOST_ENTRIES = 160_000  # of the views of a kanaal together, while they are more than LEAST_VIEWS
 
 LARGE = 2000
 """Filters of an abonnement from which on `rows_of` may take more than some milliseconds."""
 
-_CONTRADICTION = object()  # what a group asks that asks two values of one name: equal to no value
+_CONTRADICTION = object()  # asked by a group that asks two values of one name: equal to no value
 
-Names = tuple[str, ...]
-Values = tuple[object, ...]  # in the order of the names: str, None for an absent one, or _CONTRADICTION
-Absent = tuple[bool, ...]
-Rows = Collection[tuple[str, Names, Values]]  # (naam, names, values) of each filter group, each once
+Groups = tuple[FilterGroup, ...]
+Wanted = Mapping[str, object]  # what a group asks, by normalised name, without `*`
+Rows = Mapping[str, tuple[Wanted, ...]]  # of an abonnement, by naam of the kanaal
 
 
 class Index:
@@ -43,7 +44,7 @@ class Index:
 
     def __init__(self) -> None:
         self._kanalen: dict[str, _OfKanaal] = {}
-        self._groups: dict[UUID, tuple[FilterGroup, ...]] = {}
+        self._groups: dict[UUID, Groups] = {}
         self._large: dict[UUID, Rows] = {}  # kept, so that a removal need not make them again
 
     def __len__(self) -> int:
@@ -53,7 +54,7 @@ class Index:
     def put(self, abonnement: Abonnement, rows: Rows | None = None) -> None:
         """Add an abonnement, or replace its kanalen. No-op when these are the same as before.
 
-        rows: what `rows_of` makes of it, for who had that done beside the event loop.
+        rows: what `rows_of` makes of its kanalen, when that was done beside the event loop.
         """
         uuid, kanalen = abonnement.uuid, abonnement.kanalen
         if self._groups.get(uuid) == kanalen:
@@ -64,27 +65,23 @@ class Index:
             rows = rows_of(kanalen)
         if is_large(kanalen):
             self._large[uuid] = rows
-        for naam, names, values in rows:
-            self._kanalen.setdefault(naam, _OfKanaal()).put(names, values, uuid)
+        for naam, wanted in rows.items():
+            self._kanalen.setdefault(naam, _OfKanaal()).put(uuid, wanted)
 
     def remove(self, uuid: UUID) -> None:
         """Remove an abonnement. No-op when it is not there."""
-        groups, rows = self._groups.pop(uuid, ()), self._large.pop(uuid, None)
-        for naam, names, values in rows_of(groups) if rows is None else rows:
+        kanalen, rows = self._groups.pop(uuid, ()), self._large.pop(uuid, None)
+        for naam, wanted in (rows_of(kanalen) if rows is None else rows).items():
             of_kanaal = self._kanalen[naam]
-            of_kanaal.remove(names, values, uuid)
-            if not of_kanaal.patterns:
+            of_kanaal.remove(uuid, wanted)
+            if not of_kanaal.groups:
                 del self._kanalen[naam]
 
     def matching(self, kanaal: str, kenmerken: Mapping[str, str]) -> tuple[UUID, ...]:
         """The abonnementen that match, each once, in no order."""
         if (of_kanaal := self._kanalen.get(kanaal)) is None:
             return ()
-        values = {normalise(name): value for name, value in kenmerken.items()}
-        found = [hit for pattern in of_kanaal.patterns.values() if (hit := pattern.matching(values))]
-        if len(found) == 1:
-            return tuple(found[0])
-        return tuple(dict.fromkeys(chain.from_iterable(found)))
+        return of_kanaal.matching({normalise(name): value for name, value in kenmerken.items()})
 
     def names(self, kanaal: str) -> Collection[str]:
         """The normalised names that any filter on this kanaal asks a value of: other kenmerken play no part.
@@ -96,134 +93,135 @@ class Index:
 
 
 class _OfKanaal:
-    """The patterns of one kanaal. names: in how many of them each name is."""
+    """The filter groups on one kanaal, by abonnement. names: how many of them ask each name."""
 
-    __slots__ = ("names", "patterns")
+    __slots__ = ("_scans", "_size", "groups", "names", "views")
 
     def __init__(self) -> None:
-        self.patterns: dict[Names, _Pattern] = {}
+        self.groups: dict[UUID, tuple[Wanted, ...]] = {}
         self.names: Counter[str] = Counter()
+        self.views: dict[frozenset[str], _View] = {}
+        self._size = 0
+        self._scans = 0
 
-    def put(self, names: Names, values: Values, uuid: UUID) -> None:
-        if (pattern := self.patterns.get(names)) is None:
-            pattern = self.patterns[names] = _Pattern(names)
-            self.names.update(names)
-        pattern.put(values, uuid)
+    def put(self, uuid: UUID, groups: tuple[Wanted, ...]) -> None:
+        self.groups[uuid] = groups
+        self._size += len(groups)
+        if len(self.views) > self._room():
+            self.views = {}
+        for wanted in groups:
+            self.names.update(wanted.keys())
+            for view in self.views.values():
+                view.put(wanted, uuid)
 
-    def remove(self, names: Names, values: Values, uuid: UUID) -> None:
-        pattern = self.patterns[names]
-        pattern.remove(values, uuid)
-        if not pattern.rows:
-            del self.patterns[names]
-            for name in names:
+    def remove(self, uuid: UUID, groups: tuple[Wanted, ...]) -> None:
+        del self.groups[uuid]
+        self._size -= len(groups)
+        gone: set[str] = set()
+        for wanted in groups:
+            for view in self.views.values():
+                view.remove(wanted, uuid)
+            for name in wanted:
                 if (left := self.names[name] - 1) > 0:
                     self.names[name] = left
                 else:
                     self.names.pop(name)  # `del` of a Counter takes three times as long
+                    gone.add(name)
+        if gone:
+            # No notificatie has a shape with these names any more.
+            self.views = {shape: view for shape, view in self.views.items() if shape.isdisjoint(gone)}
 
-
-class _Pattern:
-    """Abonnementen by the values that they ask of these names.
-
-    rows: by all values. _projected: the entries of all projections in `_built` together, by values with None
-    for each absent name; the places of None tell to which projection an entry belongs.
-    """
-
-    __slots__ = ("_built", "_names", "_projected", "_scans", "rows")
-
-    def __init__(self, names: Names) -> None:
-        self._names = names
-        self.rows: dict[Values, list[UUID]] = {}
-        self._projected: dict[Values, list[UUID]] = {}
-        self._built: set[Absent] = set()
-        self._scans = 0
-
-    def put(self, values: Values, uuid: UUID) -> None:
-        _append(self.rows, values, uuid)
-        if len(self._built) > self._room():
-            self._drop()
-        for absent in self._built:
-            _append(self._projected, _projection(values, absent), uuid)
-
-    def remove(self, values: Values, uuid: UUID) -> None:
-        """Call it for all rows of an abonnement: the first removes an entry that projections share."""
-        _take_out(self.rows, values, uuid)
-        for absent in self._built:
-            _take_out(self._projected, _projection(values, absent), uuid)
-
-    def matching(self, kenmerken: Mapping[str, str]) -> Collection[UUID]:
-        """Each once. kenmerken: by normalised name."""
-        values = tuple(map(kenmerken.get, self._names))
-        if None not in values:
-            return self.rows.get(values, ())
-        if (found := self._projected.get(values)) is not None:
-            return found
-        absent = tuple([value is None for value in values])
-        if absent in self._built:
-            return ()
-        if len(self._built) >= self._room():
-            # Other projections may be needed by now than those that were built first. To drop them only
-            # after as many scans keeps the cost of building below that of scanning.
+    def matching(self, values: Mapping[str, str]) -> tuple[UUID, ...]:
+        """values: by normalised name."""
+        shape = frozenset([name for name in values if name in self.names])
+        if (view := self.views.get(shape)) is not None:
+            return view.matching(values)
+        if len(self.views) >= self._room():
+            # Other views may be needed by now than those that were built first. To drop them only after as
+            # many scans keeps the cost of building below that of scanning.
             self._scans += 1
-            if self._scans <= MOST_PROJECTIONS:
-                return self._scan(values, absent)
-            self._drop()
-        self._build(absent)
-        return self._projected.get(values, ())
-
-    def _build(self, absent: Absent) -> None:
-        projected: dict[Values, dict[UUID, None]] = {}
-        for row, uuids in self.rows.items():
-            projected.setdefault(_projection(row, absent), {}).update(dict.fromkeys(uuids))
-        self._projected.update((values, list(uuids)) for values, uuids in projected.items())
-        self._built.add(absent)
-
-    def _scan(self, values: Values, absent: Absent) -> Collection[UUID]:
-        hits = (uuids for row, uuids in self.rows.items() if _projection(row, absent) == values)
-        return dict.fromkeys(chain.from_iterable(hits))
+            if self._scans <= MOST_VIEWS:
+                asked = {name: values[name] for name in shape}
+                return tuple(
+                    uuid
+                    for uuid, groups in self.groups.items()
+                    if any(
+                        all(wanted.get(name, asked[name]) == asked[name] for name in asked)
+                        for wanted in groups
+                    )
+                )
+            self._scans = 0
+            self.views = {}
+        view = self.views[shape] = _View(shape)
+        for uuid, groups in self.groups.items():
+            for wanted in groups:
+                view.put(wanted, uuid)
+        return view.matching(values)
 
     def _room(self) -> int:
-        """How many projections it may have."""
-        return min(MOST_PROJECTIONS, max(LEAST_PROJECTIONS, MOST_ENTRIES // max(1, len(self.rows))))
-
-    def _drop(self) -> None:
-        self._projected = {}
-        self._built = set()
-        self._scans = 0
+        """How many views it may have."""
+        return min(MOST_VIEWS, max(LEAST_VIEWS, MOST_ENTRIES // max(1, self._size)))
 
 
-def is_large(kanalen: Iterable[FilterGroup]) -> bool:
+class _View:
+    """Abonnementen for notificaties of one shape: by the names that they ask, and then by the values."""
+
+    __slots__ = ("_names", "_tables")
+
+    def __init__(self, shape: Iterable[str]) -> None:
+        self._names = tuple(sorted(shape))
+        self._tables: dict[tuple[str, ...], dict[tuple[object, ...], list[UUID]]] = {}
+
+    def put(self, wanted: Wanted, uuid: UUID) -> None:
+        """Call it for the groups of an abonnement in turn: one that is in a list already is its last."""
+        names, values = self._place(wanted)
+        uuids = self._tables.setdefault(names, {}).setdefault(values, [])
+        if not uuids or uuids[-1] != uuid:
+            uuids.append(uuid)
+
+    def remove(self, wanted: Wanted, uuid: UUID) -> None:
+        """All groups of an abonnement are removed: the first may take it out of a list that they share."""
+        names, values = self._place(wanted)
+        table = self._tables.get(names, {})
+        uuids = table.get(values, [])
+        with suppress(ValueError):
+            uuids.remove(uuid)
+        if not uuids:
+            table.pop(values, None)
+        if not table:
+            self._tables.pop(names, None)
+
+    def _place(self, wanted: Wanted) -> tuple[tuple[str, ...], tuple[object, ...]]:
+        names = tuple([name for name in self._names if name in wanted])
+        return names, tuple([wanted[name] for name in names])
+
+    def matching(self, values: Mapping[str, str]) -> tuple[UUID, ...]:
+        found = [
+            hit
+            for names, table in self._tables.items()
+            if (hit := table.get(tuple([values[name] for name in names])))
+        ]
+        return tuple(found[0]) if len(found) == 1 else tuple(dict.fromkeys(chain.from_iterable(found)))
+
+
+def is_large(kanalen: Groups) -> bool:
     """Whether it has more than LARGE filters."""
     return sum(len(group.filters) for group in kanalen) > LARGE
 
 
-def rows_of(kanalen: Iterable[FilterGroup]) -> Rows:
-    """The rows of an abonnement on these."""
-    rows: dict[tuple[str, Names, Values], None] = {}
+def rows_of(kanalen: Groups) -> Rows:
+    """What the index keeps of an abonnement on these: each filter group once, by kanaal."""
+    rows: dict[str, dict[FilterGroup, Wanted]] = {}
     for group in kanalen:
-        wanted: dict[str, object] = {}
-        for name, value in group.filters:
-            if value != WILDCARD and wanted.setdefault(normalise(name), value) != value:
-                wanted[normalise(name)] = _CONTRADICTION
-        names = tuple(sorted(wanted))
-        rows[group.naam, names, tuple([wanted[name] for name in names])] = None
-    return tuple(rows)
+        of_kanaal = rows.setdefault(group.naam, {})
+        if group not in of_kanaal:
+            of_kanaal[group] = _wanted(group)
+    return {naam: tuple(groups.values()) for naam, groups in rows.items()}
 
 
-def _projection(values: Values, absent: Absent) -> Values:
-    return tuple([None if gone else value for value, gone in zip(values, absent, strict=True)])
-
-
-def _append(rows: dict[Values, list[UUID]], values: Values, uuid: UUID) -> None:
-    """An abonnement's rows are put in one after another, so if it is in this list already it is the last."""
-    uuids = rows.setdefault(values, [])
-    if not uuids or uuids[-1] != uuid:
-        uuids.append(uuid)
-
-
-def _take_out(rows: dict[Values, list[UUID]], values: Values, uuid: UUID) -> None:
-    uuids = rows.get(values, [])
-    with suppress(ValueError):
-        uuids.remove(uuid)
-    if not uuids:
-        rows.pop(values, None)
+def _wanted(group: FilterGroup) -> Wanted:
+    wanted: dict[str, object] = {}
+    for name, value in group.filters:
+        if value != WILDCARD and wanted.setdefault(normal := normalise(name), value) != value:
+            wanted[normal] = _CONTRADICTION
+    return wanted
