@@ -66,6 +66,17 @@ class System:
         beam = int((self.folder / "rabbitmq" / "rabbitmq.pid").read_text())
         return {**{name: int(pid) for name, pid in told}, "beam": beam}
 
+    def cpu(self) -> dict[str, float]:
+        """Seconds of CPU that each kind of process has used, all of a kind together: gateway, beam, …"""
+        used: dict[str, float] = {}
+        for name, pid in self.pids.items():
+            # After the name, which may hold spaces: utime and stime are the 12th and 13th.
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            kind = name.partition(" ")[0]
+            used[kind] = used.get(kind, 0.0) + seconds
+        return used
+
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         assert self._process.stdout is not None

@@ -15,15 +15,15 @@ from datetime import datetime
 from functools import partial
 from time import monotonic
 
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractConnection
 from aio_pika.abc import FieldValue as HeaderValue
-from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
-from aiormq.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.readiness import topology_stands
-from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe, size_limit
+from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
+from runtime.confirms import ConfirmChannel, Outcome
+from runtime.frames import HeadersTooLong
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
@@ -61,9 +61,7 @@ class Outgoing:
 class _Lane:
     """The channel for one exchange, and how many publishes are under way on it. retired: takes no more."""
 
-    channel: AbstractChannel
-    exchange: AbstractExchange
-    underlay: AbstractUnderlayChannel
+    channel: ConfirmChannel
     busy: int = 0
     retired: bool = False
     opened: float = field(default_factory=monotonic)
@@ -85,17 +83,15 @@ class Publisher:
     """
 
     def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0) -> None:
-        self.link = Link(urls, name=f"{name} publishing")
+        self.link = Link(urls, name=f"{name} publishing", publishes=True)
         self._mandatory = mandatory
         self._largest = largest
         self._limit = sys.maxsize  # bytes of a body; RabbitMQ's, as soon as it is known
         self._lanes: dict[str, _Lane] = {}
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
-        self._under_way: dict[tuple[str, str], asyncio.Event] = {}
-        self._closing: set[asyncio.Task[None]] = set()
-        self._channels: set[AbstractChannel] = set()  # open, being opened or being closed
+        self._channels: set[object] = set()  # open, being opened or being closed: a mark for each
         self._want_room = 0
-        self._confirmed = 0.0  # monotonic time at which the youngest message that was confirmed began
+        self._sent = self._confirmed = 0  # numbers of the last message sent, and of the youngest confirmed
         self._room = asyncio.Event()
         self._ready = asyncio.Event()
 
@@ -106,7 +102,7 @@ class Publisher:
     async def _session(self, connection: AbstractConnection) -> None:
         try:
             await topology_stands(connection)
-            self._limit = await self._try_largest(connection)
+            self._limit = await self._try_largest()
             self._ready.set()
             await connection.closed()
         finally:
@@ -117,26 +113,27 @@ class Publisher:
                 task.cancel()
             self._opening.clear()
 
-    async def _try_largest(self, connection: AbstractConnection) -> int:
+    async def _try_largest(self) -> int:
         """RabbitMQ's limit, if it is below `largest`: by a message to the marker, where nothing is bound."""
         if not self._largest:
             return sys.maxsize
-        channel = connection.channel(publisher_confirms=True)
-        await channel.initialize()
-        underlay = await channel.get_underlay_channel()
+        channel = None
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
-                exchange = await channel.get_exchange(names.READY, ensure=False)
-                await exchange.publish(Message(bytes(self._largest)), "", mandatory=False)
+                channel = await self.link.confirm_channel(names.READY, mandatory=False, on_end=_nothing)
+                await channel.publish(
+                    routing_key="", body=bytes(self._largest), message_id="", headers={}, timestamp=None
+                )
         except TimeoutError:  # an alarm: the first that is too large will tell
             pass
         except AMQP_ERRORS as error:
-            limit = size_limit(close_reason(underlay) or error)
+            limit = size_limit(error)
             if limit is None:
                 raise
             log.warning("RabbitMQ takes no larger messages", limit=limit, largest=self._largest)
             return limit
-        self._close_soon(channel)
+        if channel is not None:
+            channel.close()
         return sys.maxsize
 
     @property
@@ -176,26 +173,6 @@ class Publisher:
         """
         if not self.ready:
             raise BrokerUnavailable(self.why_not)
-        if not self._mandatory:
-            await self._publish_beside_large(message)
-            return
-        # The client library finds a returned message by its id. Two under way with the same id on one
-        # channel would be taken for each other, and a lost one for a routed one.
-        key = (message.exchange, message.message_id)
-        while (before := self._under_way.get(key)) is not None:
-            await before.wait()
-        done = self._under_way[key] = asyncio.Event()
-        try:
-            await self._publish_beside_large(message)
-        finally:
-            del self._under_way[key]
-            done.set()
-
-    async def _publish_beside_large(self, message: Outgoing) -> None:
-        """Publish it again if its channel closed over another that was too large.
-
-        That is when the limit is learned, and seldom. RabbitMQ may have had it already: it then comes twice.
-        """
         for _ in range(TRIES):
             with suppress(_LimitLearned):
                 await self._publish(message)
@@ -203,27 +180,29 @@ class Publisher:
         raise BrokerUnavailable("RabbitMQ closes its channels over other messages that are too large")
 
     async def _publish(self, message: Outgoing) -> None:
-        lane, began, size = None, monotonic(), len(message.body)
+        """Publish it once. Raises _LimitLearned too: RabbitMQ closed its channel over another message."""
+        lane, began, number, size = None, monotonic(), self._sent, len(message.body)
+
+        def sending() -> None:
+            nonlocal number
+            self._sent = number = self._sent + 1
+
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
-                lane = self._lanes.get(message.exchange) or await self._open(message.exchange)
+                while (lane := self._lanes.get(message.exchange)) is None:
+                    await self._open(message.exchange)
                 if size > self._limit:
                     raise MessageTooLarge(size, self._limit)
                 lane.busy += 1
                 try:
-                    await lane.exchange.publish(
-                        Message(
-                            message.body,
-                            headers=dict(message.headers),
-                            content_type="application/json",
-                            delivery_mode=DeliveryMode.PERSISTENT,
-                            message_id=message.message_id,
-                            timestamp=message.timestamp,
-                        ),
-                        message.routing_key,
-                        mandatory=self._mandatory,
+                    outcome = await lane.channel.publish(
+                        routing_key=message.routing_key,
+                        body=message.body,
+                        message_id=message.message_id,
+                        headers=message.headers,
+                        timestamp=message.timestamp,
+                        sending=sending,
                     )
-                    self._confirmed = max(self._confirmed, began)
                 finally:
                     lane.busy -= 1
                     if lane.retired:
@@ -231,40 +210,44 @@ class Publisher:
                     elif not lane.busy:
                         self._room.set()
         except TimeoutError:
-            self._unconfirmed(message.exchange, lane, began=began)
+            self._unconfirmed(message.exchange, lane, number=number, began=began)
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
         except asyncio.CancelledError:
-            # Of a channel that was being opened, or by the client library when the connection is lost: only
-            # when nobody cancelled us. Taken for a cancellation, it would leave a publisher without answer.
+            # Of a channel that was being opened when the connection was lost: only when nobody cancelled us.
+            # Taken for a cancellation, it would leave a publisher without answer.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
-        except PublishError as error:
-            raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}") from error
-        except DeliveryError as error:
-            self._retire(message.exchange, lane)
-            raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)") from error
+        except HeadersTooLong as error:
+            raise BrokerUnavailable(str(error)) from error
         except AMQP_ERRORS as error:
-            self._lanes.pop(message.exchange, None)
-            reason = error if lane is None else close_reason(lane.underlay) or error
-            if isinstance(reason, ChannelNotFoundEntity):
+            if lane is not None and self._lanes.get(message.exchange) is lane:
+                del self._lanes[message.exchange]
+            if isinstance(error, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
-            if (limit := size_limit(reason)) is not None:
+            if (limit := size_limit(error)) is not None:
                 self._limit = limit
                 raise MessageTooLarge(size, limit) if size > limit else _LimitLearned from error
-            raise BrokerUnavailable(describe(reason)) from error
+            raise BrokerUnavailable(describe(error)) from error
+        if outcome is Outcome.REFUSED:
+            self._retire(message.exchange, lane)
+            raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)")
+        self._confirmed = max(self._confirmed, number)
+        if outcome is Outcome.RETURNED:
+            raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}")
 
-    def _unconfirmed(self, exchange: str, lane: _Lane | None, *, began: float) -> None:
+    def _unconfirmed(self, exchange: str, lane: _Lane | None, *, number: int, began: float) -> None:
         """Let nothing of a message without a confirm go out later, and disturb as few others as that allows.
 
-        Where RabbitMQ confirmed a message that began later, it has this one too, since they go out in order:
-        its queue hangs (it has no leader), and only the channel of its exchange is given up. The same when
-        this process was late itself: the confirm may lie in the socket. Else the connection is cut.
+        Where RabbitMQ confirmed a message that was sent later, it has this one too, since they go out in
+        order: its queue hangs (it has no leader), and only the channel of its exchange is given up. The same
+        when this process was late itself: the confirm may lie in the socket. Else the connection is cut.
 
         lane: None when no channel came free for it, so that it was not sent at all.
+        number: its own, or, where it was not sent, that of the last one sent before it came.
         """
         late = monotonic() - began > CONFIRM_TIMEOUT + LATE
-        works = self._confirmed > began or (late and self.link.all_sent)
+        works = self._confirmed > number or (late and self.link.all_sent)
         if not works:
             self.link.abort()
         elif lane is not None and self._lanes.get(exchange) is lane:
@@ -286,12 +269,7 @@ class Publisher:
 
     def _close_when_idle(self, lane: _Lane) -> None:
         if not lane.busy:
-            self._close_soon(lane.channel)
-
-    def _close_soon(self, channel: AbstractChannel) -> None:
-        task = asyncio.create_task(_close(channel))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+            lane.channel.close()
 
     async def _open(self, exchange: str) -> _Lane:
         """The lane of an exchange; those who ask at the same moment share one."""
@@ -311,28 +289,17 @@ class Publisher:
         if connection is None:
             raise BrokerUnavailable(self.why_not)
         await self._wait_for_room(connection)
-        channel = connection.channel(publisher_confirms=True, on_return_raises=self._mandatory)
-        self._channels.add(channel)
+        self._channels.add(mark := object())
+        lane: _Lane | None = None
 
-        def freed(*_: object) -> None:
-            self._channels.discard(channel)
+        def ended() -> None:
+            if lane is not None and self._lanes.get(name) is lane:
+                del self._lanes[name]
+            self._channels.discard(mark)
             self._room.set()
 
-        try:
-            await channel.initialize()
-            exchange = await channel.get_exchange(name, ensure=False)
-            lane = _Lane(channel, exchange, await channel.get_underlay_channel())
-        except BaseException:
-            freed()
-            raise
-
-        def forget(*_: object) -> None:
-            if self._lanes.get(name) is lane:
-                del self._lanes[name]
-            freed()
-
-        channel.close_callbacks.add(forget)
-        self._lanes[name] = lane
+        channel = await self.link.confirm_channel(name, mandatory=self._mandatory, on_end=ended)
+        lane = self._lanes[name] = _Lane(channel)
         return lane
 
     async def _wait_for_room(self, connection: AbstractConnection) -> None:
@@ -361,6 +328,5 @@ def channel_max(connection: AbstractConnection) -> int:
     return int(getattr(tune, "channel_max", 0)) or 65_535  # AMQP: 0 is no limit
 
 
-async def _close(channel: AbstractChannel) -> None:
-    with suppress(*AMQP_ERRORS):
-        await channel.close()
+def _nothing() -> None:
+    pass

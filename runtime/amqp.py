@@ -21,6 +21,7 @@ from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.abc import AbstractConnection as AbstractUnderlayConnection
 from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import (
+    AMQPConnectionError,
     AMQPError,
     ChannelInvalidStateError,
     ChannelPreconditionFailed,
@@ -28,6 +29,7 @@ from aiormq.exceptions import (
 )
 from yarl import URL
 
+from runtime.confirms import ConfirmChannel, DivertingReader
 from runtime.lifecycle import cancelled
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable
@@ -50,15 +52,35 @@ Session = Callable[[AbstractConnection], Awaitable[None]]
 
 
 class _KeepsWriter(TransportFactory):
-    """Opens the socket and keeps hold of it, so that it can be aborted instead of closed politely."""
+    """Opens the socket and keeps hold of it, so that it can be aborted instead of closed politely.
 
-    def __init__(self, url: URL) -> None:
+    diverts: whether it reads with a DivertingReader, for ConfirmChannels.
+    """
+
+    def __init__(self, url: URL, *, diverts: bool) -> None:
         self._factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        self._diverts = diverts
+        self.reader: DivertingReader | None = None
         self.writer: asyncio.StreamWriter | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, self.writer = await self._factory.create(url, **kwargs)
-        return reader, self.writer
+        if not self._diverts:
+            reader, self.writer = await self._factory.create(url, **kwargs)
+            return reader, self.writer
+        provider = kwargs.pop("ssl_context_provider")
+        tls = await provider.get_context() if url.scheme == "amqps" else None
+        loop = asyncio.get_running_loop()
+        self.reader = DivertingReader()
+        protocol = asyncio.StreamReaderProtocol(self.reader)
+        port = url.port or DEFAULT_PORTS[url.scheme]
+        try:
+            transport, _ = await loop.create_connection(
+                lambda: protocol, host=url.host or "", port=port, ssl=tls, **kwargs
+            )
+        except OSError as error:
+            raise AMQPConnectionError(*error.args) from error
+        self.writer = asyncio.StreamWriter(transport, protocol, self.reader, loop)
+        return self.reader, self.writer
 
 
 class _UntilClosed:
@@ -199,10 +221,10 @@ async def connect_to_first(urls: Sequence[str], *, name: str) -> AbstractConnect
     return await connect(last, name=name)
 
 
-async def _connect(url: str, *, name: str) -> tuple[AbstractConnection, _KeepsWriter]:
+async def _connect(url: str, *, name: str, diverts: bool = False) -> tuple[AbstractConnection, _KeepsWriter]:
     address = URL(url).update_query(heartbeat=str(HEARTBEAT))
     connection = _Connection(address, client_properties={"connection_name": name})
-    transport = connection.kwargs["transport_factory"] = _KeepsWriter(address)
+    transport = connection.kwargs["transport_factory"] = _KeepsWriter(address, diverts=diverts)
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT)
     except AMQP_ERRORS as error:
@@ -238,10 +260,19 @@ class Link:
     """One AMQP connection, made again whenever it is lost, walking the list of nodes.
 
     longest_rest: seconds to which the pauses grow while connections are made but lost again within STEADY.
+    publishes: whether `confirm_channel` may be asked for.
     """
 
-    def __init__(self, urls: Sequence[str], *, name: str, longest_rest: float = LONGEST_PAUSE) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        name: str,
+        longest_rest: float = LONGEST_PAUSE,
+        publishes: bool = False,
+    ) -> None:
         self._urls = tuple(urls)
+        self._publishes = publishes
         self._name = name
         self._longest_rest = longest_rest
         self._turn = 0
@@ -272,7 +303,9 @@ class Link:
             url = self._urls[self._turn % len(self._urls)]
             since = None
             try:
-                self.connection, self._transport = await _connect(url, name=self._name)
+                self.connection, self._transport = await _connect(
+                    url, name=self._name, diverts=self._publishes
+                )
                 since = time.monotonic()
                 self._up.set()
                 log.info("broker connected", link=self._name)
@@ -323,6 +356,47 @@ class Link:
                     await connection.close()
             self.abort()
         self._transport = None
+
+    async def confirm_channel(
+        self, exchange: str, *, mandatory: bool, on_end: Callable[[], object]
+    ) -> ConfirmChannel:
+        """An open channel that publishes to this exchange; of a Link that `publishes` only.
+
+        on_end: called once when the channel is no more, also when it never came to be.
+
+        Raises BrokerUnavailable or AMQP_ERRORS.
+        """
+        channel = None
+        try:
+            transport = getattr(self.connection, "transport", None)
+            reader = self._transport.reader if self._transport is not None else None
+            writer = self._transport.writer if self._transport is not None else None
+            if transport is None or reader is None or writer is None:
+                raise BrokerUnavailable("the connection to RabbitMQ was lost")
+            connection: AbstractUnderlayConnection = transport.connection
+            number = await _free_number(connection)
+            if reader.at_eof() or writer.transport.is_closing():
+                raise BrokerUnavailable("the connection to RabbitMQ was lost")
+            connection.channels[number] = None  # the client library gives it to nobody else
+
+            def ended() -> None:
+                connection.channels.pop(number, None)
+                on_end()
+
+            channel = ConfirmChannel(
+                number=number,
+                exchange=exchange,
+                mandatory=mandatory,
+                frame_max=connection.connection_tune.frame_max or 0,
+                reader=reader,
+                writer=writer,
+                on_end=ended,
+            )
+        finally:
+            if channel is None:
+                on_end()
+        await channel.opened()
+        return channel
 
     @property
     def all_sent(self) -> bool:
