@@ -32,6 +32,7 @@ MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connec
 OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
 LATE = 0.5  # seconds; when a time-out is noticed this much late, this process was held up itself
 TRIES = 4  # to publish a message whose channel closes over others
+TURN = 0.1  # seconds for which a channel may be kept busy while others wait for one
 REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
 
 log = logger(__name__)
@@ -207,7 +208,7 @@ class Publisher:
                     lane.busy -= 1
                     if lane.retired:
                         self._close_when_idle(lane)
-                    elif not lane.busy:
+                    elif not lane.busy or (self._want_room and lane.age > TURN):
                         self._room.set()
         except TimeoutError:
             self._unconfirmed(message.exchange, lane, number=number, began=began)
