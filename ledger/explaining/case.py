@@ -34,6 +34,7 @@ class Code(StrEnum):
     NOT_THERE_YET = "abonnement_not_there_yet"
     NOT_THERE_ANY_MORE = "abonnement_not_there_any_more"
     NO_SUCH_ABONNEMENT = "no_such_abonnement"
+    KANALEN_FORGOTTEN = "kanalen_forgotten"
     BODY_GONE = "body_gone"
     NOT_RECORDED = "not_recorded"
     UNKNOWN = "unknown"
@@ -61,7 +62,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """Kanalen that an abonnement had until then. since: None when it had them from the start."""
+    """Kanalen that an abonnement had until then; until it was removed, too. since: None when not known."""
 
     kanalen: tuple[FilterGroup, ...]
     until: int
@@ -93,9 +94,10 @@ class Case:
     """All that is known of one notificatie and one abonnement. Times are milliseconds since 1970.
 
     kenmerken: None when its body is gone. abonnement: None when it is not there (any more); made, removed:
-    when, as far as known. former: its kanalen before the present ones. delivery: the one that is told of,
-    None when there is none. attempts: of that, the oldest first. most_attempts: how many there are in all.
-    returned: of that, the oldest first. kanaal: as it is now; None when it is not there.
+    when, as far as known. since: from when on it has its present kanalen. former: its kanalen before the
+    present ones. delivery: the one that is told of, None when there is none. attempts: of that, the oldest
+    first. most_attempts: how many there are in all. returned: of that, the oldest first. kanaal: as it is
+    now; None when it is not there.
     """
 
     clock: Clock
@@ -105,6 +107,7 @@ class Case:
     abonnement: Abonnement | None = None
     made: int | None = None
     removed: int | None = None
+    since: int | None = None
     former: Sequence[Former] = ()
     delivery: Delivery | None = None
     attempts: Sequence[Attempt] = ()

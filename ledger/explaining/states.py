@@ -49,6 +49,9 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
             )
         case State.PENDING | State.RETRYING if (waits := _withheld(case, reader)) is not None:
             return Reason(waits.code, waits.text, {**facts, **waits.facts})
+        case State.PENDING | State.RETRYING | State.RETURNING if case.abonnement is None:
+            text = "Nog niet afgeleverd, en het abonnement is verwijderd."
+            return Reason(Code.NOT_THERE_ANY_MORE, text, facts)
         case State.PENDING if case.notificatie.unrouted:
             text = (
                 "Nog niet afgeleverd: RabbitMQ was er niet of bevestigde niet; de notificatie gaat zodra dat "

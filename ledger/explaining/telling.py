@@ -6,6 +6,7 @@ Pure: everything that is known comes in as a Case, and nothing is looked up.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ledger.explaining.case import Case, Code, Explanation, Former, Incomplete
 from ledger.explaining.dutch import Clock, listed, number
@@ -17,16 +18,16 @@ from schemas.abonnement import FilterGroup
 
 def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
     """Why this abonnement got this notificatie, gets it later, or does not get it."""
-    told_by, former = _kanalen_then(case)
-    fits = _fit_of(case, told_by, reader) if told_by is not None else None
+    then = _then(case)
+    fits = None if then.kanalen is None else _fit_of(case, then.kanalen, reader)
     if case.delivery is not None:
         reasons = [*of_delivery(case, case.delivery, reader)]
         if fits is not None and fits.ignored:
             reasons.append(fits.reason)
     else:
-        reasons = [_without_delivery(case, fits)]
-    if former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
-        reasons.append(_other_filter(case, former))
+        reasons = [_without_delivery(case, fits, forgotten=then.forgotten)]
+    if then.former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
+        reasons.append(_other_filter(case, then.former))
     return Explanation(tuple(reasons), fits)
 
 
@@ -69,13 +70,31 @@ def _gaps(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
     return f"{listed([when + count for when, count in closed])} is het grootboek niet volledig"
 
 
-def _kanalen_then(case: Case) -> tuple[tuple[FilterGroup, ...] | None, Former | None]:
-    """(the kanalen that the abonnement had when the notificatie came, and what they were if others since)."""
+@dataclass(frozen=True, slots=True)
+class _Then:
+    """What an abonnement asked for when a notificatie came. kanalen: None when that is not known.
+
+    former: the same, when it asks for something else since. forgotten: it was there, with kanalen that are
+    not kept any more.
+    """
+
+    kanalen: tuple[FilterGroup, ...] | None = None
+    former: Former | None = None
+    forgotten: bool = False
+
+
+def _then(case: Case) -> _Then:
     received = case.notificatie.received
     for each in sorted(case.former, key=lambda each: each.until):
+        if each.since is not None and received < each.since:
+            return _Then(forgotten=True)
         if received < each.until:
-            return each.kanalen, each
-    return (None if case.abonnement is None else case.abonnement.kanalen), None
+            return _Then(each.kanalen, None if each.until == case.removed else each)
+    if case.abonnement is None:
+        return _Then()
+    if case.since is not None and received < case.since:
+        return _Then(forgotten=True)
+    return _Then(case.abonnement.kanalen)
 
 
 def _fit_of(case: Case, kanalen: tuple[FilterGroup, ...], reader: Reader) -> Fit | None:
@@ -88,7 +107,7 @@ def _fit_of(case: Case, kanalen: tuple[FilterGroup, ...], reader: Reader) -> Fit
     return fit(kanalen, naam, case.kenmerken or {}, filters=filters, reader=reader)
 
 
-def _without_delivery(case: Case, fits: Fit | None) -> Reason:
+def _without_delivery(case: Case, fits: Fit | None, *, forgotten: bool) -> Reason:
     """Why there is no delivery."""
     received = case.notificatie.received
     if case.made is not None and received < case.made:
@@ -109,6 +128,9 @@ def _without_delivery(case: Case, fits: Fit | None) -> Reason:
         )
     if case.abonnement is None and not case.former:
         return Reason(Code.NO_SUCH_ABONNEMENT, "Onbekend: een abonnement met dit UUID is hier niet (meer).")
+    if forgotten:
+        text = "Niet te zeggen: wat dit abonnement toen vroeg, wordt niet meer bewaard."
+        return Reason(Code.KANALEN_FORGOTTEN, text)
     if fits is None:
         text = (
             "Niet te zeggen: de inhoud van deze notificatie wordt niet meer bewaard, en voor dit abonnement "

@@ -573,6 +573,29 @@ def test_another_filter_held_then(then: tuple[FilterGroup, ...], text: str) -> N
     assert found.text == f"{found.fit.reason.text} {text}"
 
 
+def test_a_filter_of_an_abonnement_that_was_removed_since() -> None:
+    former = (Former((FilterGroup("zaken", (("a", "1"),)),), until=at("02:10"), since=at("01:00")),)
+    found = told(abonnement=None, removed=at("02:10"), kenmerken={"a": "2"}, former=former)
+    assert found.text == (
+        "Niet voor dit abonnement: filter a is '1', de notificatie heeft '2'. Waarden worden letterlijk "
+        "vergeleken."
+    )
+
+
+def test_what_it_asked_then_is_forgotten() -> None:
+    text = "Niet te zeggen: wat dit abonnement toen vroeg, wordt niet meer bewaard."
+    assert told(since=at("01:49")).text == text
+    former = (Former((FilterGroup("zaken"),), until=at("02:10"), since=at("01:49")),)
+    assert told(former=former, since=at("02:10")).text == text
+    assert told(DELIVERED, since=at("01:49")).code == Code.DELIVERED
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING, State.RETURNING])
+def test_open_for_an_abonnement_that_was_removed(state: State) -> None:
+    found = told(a_delivery(state), abonnement=None)
+    assert found.text == "Nog niet afgeleverd, en het abonnement is verwijderd."
+
+
 def test_no_filter_held_then() -> None:
     former = (Former((FilterGroup("zaken"),), until=at("02:10")),)
     wants_a = an_abonnement(("zaken", {"zaaktype": "A"}))
