@@ -20,6 +20,7 @@ from ledger.values import Attempt, Entry, Event, Key, Outcome, Probe, State
 from nrc.cli import ids, showing
 from nrc.cli.tracing import laid_out, times
 from schemas import abonnement as abonnementen
+from schemas.abonnement import FilterGroup
 from store.opening import open_registry
 from tests.command import Ran, make_registry, nrc
 from tests.make import a_kanaal, an_abonnement
@@ -109,8 +110,31 @@ def folder(tmp_path: Path) -> Path:
             )
 
     asyncio.run(work())
+    began(tmp_path, at("09:00", day="2025-10-01"))
     keep(tmp_path, *events())
     return tmp_path
+
+
+def began(folder: Path, *moments: int, only: UUID | None = None) -> None:
+    """The kanalen of abonnementen began at these moments, the oldest first."""
+    with sqlite3.connect(folder / "registry.db") as connection:
+        versions = connection.execute(
+            "SELECT abonnement, change FROM kanalen_version ORDER BY change"
+        ).fetchall()
+        wanted = [each for each in versions if only is None or each[0] == str(only)]
+        for index, version in enumerate(wanted):
+            own = [each for each in wanted[:index] if each[0] == version[0]]
+            begin = moments[len(own)] / 1000
+            connection.execute(
+                "UPDATE kanalen_version SET valid_from = ?, made_at = ? WHERE abonnement = ? AND change = ?",
+                [begin, moments[0] / 1000, *version],
+            )
+            for former in own[-1:]:
+                connection.execute(
+                    "UPDATE kanalen_version SET valid_until = ? WHERE abonnement = ? AND change = ?",
+                    [begin, *former],
+                )
+    connection.close()
 
 
 NIGHT_LINES = [
@@ -266,6 +290,48 @@ def test_explain_one_delivery(folder: Path) -> None:
     not_there = explained(folder, str(UUID(int=9)))
     assert not_there.out.endswith("Onbekend: een abonnement met dit UUID is hier niet (meer).\n")
     assert explained(folder, "abc0", what=f"{ZAAK}/statussen/2").out.splitlines() == NIGHT_LINES[:4]
+
+
+def test_the_abonnement_was_not_there_yet(folder: Path) -> None:
+    began(folder, at("01:52"), only=ARCHIEF)
+    assert explained(folder, "abc1").out.splitlines()[3:] == [
+        "    Het abonnement bestond toen nog niet: gemaakt om 01:52, de notificatie kwam om 01:46."
+    ]
+
+
+def test_another_filter_held_then(folder: Path) -> None:
+    async def work() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            await registry.change_abonnement(
+                ARCHIEF, lambda each: replace(each, kanalen=(FilterGroup("zaken"),))
+            )
+
+    asyncio.run(work())
+    began(folder, at("01:00"), at("01:48"), only=ARCHIEF)
+    assert explained(folder, "abc1").out.splitlines()[3:] == [
+        "    Niet voor dit abonnement: filter vertrouwelijkheidaanduiding is 'Openbaar', de notificatie "
+        "heeft "
+        "'openbaar'. Waarden worden letterlijk vergeleken; dit verschilt alleen in hoofdletters. Toen gold "
+        "een "
+        "ander filter (vertrouwelijkheidaanduiding Openbaar, tot 01:48)."
+    ]
+
+
+def test_an_abonnement_that_was_removed_before(folder: Path) -> None:
+    async def work() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            await registry.remove_abonnement(ARCHIEF)
+
+    asyncio.run(work())
+    with sqlite3.connect(folder / "registry.db") as connection:
+        connection.execute(
+            "UPDATE kanalen_version SET valid_until = ?1, removed_at = ?1 WHERE abonnement = ?2",
+            [at("01:30") / 1000, str(ARCHIEF)],
+        )
+    connection.close()
+    assert explained(folder, str(ARCHIEF)).out.splitlines()[3:] == [
+        "    Het abonnement bestond toen niet meer: verwijderd om 01:30, de notificatie kwam om 01:46."
+    ]
 
 
 def test_explain_what_is_not_clear(folder: Path) -> None:

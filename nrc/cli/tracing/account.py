@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from uuid import UUID
 
 import click
 
-from ledger.explaining import Case, Clock, Explanation, Place, explain
+from ledger.explaining import Case, Clock, Explanation, Former, Place, explain
 from ledger.values import Delivery, Key, Notificatie, Search, State
 from nrc.cli import ids
 from nrc.cli.reaching import opened_registry
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ledger.values import Attempt
     from router.catalogue import Catalogue
     from runtime.settings import Settings
+    from store.registry import KanalenVersion, Registry
 
 _MOST_IN_ROW = 100_000  # of an abonnement, gone through to find a delivery's place
 _MOST_ALIKE = 20_000  # notificaties of the time that the first characters of an id tell
@@ -44,9 +45,13 @@ class Told:
 class Account:
     """What is known of notificaties now."""
 
-    def __init__(self, ledger: Ledger, catalogue: Catalogue, *, most_attempts: int) -> None:
+    def __init__(
+        self, ledger: Ledger, registry: Registry, catalogue: Catalogue, *, most_attempts: int
+    ) -> None:
         self.ledger = ledger
         self.catalogue = catalogue
+        self._registry = registry
+        self._versions: dict[UUID, Sequence[KanalenVersion]] = {}
         self.clock = Clock(times.now())
         self._most_attempts = most_attempts
 
@@ -113,6 +118,8 @@ class Account:
     ) -> Told:
         known = self.catalogue.abonnementen.get(abonnement)
         attempts = await self.ledger.attempts(delivery.key) if delivery is not None else ()
+        if abonnement not in self._versions:
+            self._versions[abonnement] = await self._registry.kanalen_versions(abonnement)
         case = Case(
             clock=self.clock,
             notificatie=notificatie,
@@ -123,6 +130,7 @@ class Account:
             attempts=attempts,
             most_attempts=self._most_attempts,
             place=None if delivery is None else places.get(delivery.key),
+            **_of_versions(self._versions[abonnement]),
         )
         client = known.client_id if known is not None else ""
         return Told(abonnement, client, delivery, attempts, explain(case))
@@ -151,6 +159,38 @@ class Account:
         return places
 
 
+class _OfVersions(TypedDict, total=False):
+    """What the versions of an abonnement's kanalen tell for a Case."""
+
+    made: int | None
+    removed: int | None
+    since: int
+    former: Sequence[Former]
+
+
+def _of_versions(versions: Sequence[KanalenVersion]) -> _OfVersions:
+    """versions: the oldest first."""
+    if not versions:
+        return {}
+    last = versions[-1]
+    told: _OfVersions = {
+        "made": None if last.made_at is None else _ms(last.made_at),
+        "removed": None if last.removed_at is None else _ms(last.removed_at),
+        "former": [
+            Former(each.kanalen, until=_ms(each.valid_until), since=_ms(each.valid_from))
+            for each in versions
+            if each.valid_until is not None
+        ],
+    }
+    if last.valid_until is None:
+        told["since"] = _ms(last.valid_from)
+    return told
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 def kenmerken_of(body: bytes) -> dict[str, str] | None:
     """The kenmerken of a notificatie that was accepted; None when it can't be read."""
     try:
@@ -172,4 +212,6 @@ async def opened_account(settings: Settings) -> AsyncIterator[Account]:
                 f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it"
             )
         async with ledger_of(settings) as ledger:
-            yield Account(ledger, opened.catalogue, most_attempts=1 + len(settings.retry_schedule))
+            yield Account(
+                ledger, opened.registry, opened.catalogue, most_attempts=1 + len(settings.retry_schedule)
+            )
