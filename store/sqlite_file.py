@@ -33,6 +33,8 @@ BUSY_TIMEOUT = 5.0
 LAST_WAIT = 0.3
 """Seconds for which a process that stops waits for the lock."""
 
+_REPLACED = "was removed or replaced while it was in use: restart this process."
+
 log = logger(__name__)
 T = TypeVar("T")
 
@@ -83,6 +85,7 @@ class SqliteFile:
         ]
         self._keeper: asyncio.Task[None] | None = None
         self._unusable = "is not open."
+        self._opened: tuple[int, int] | None = None
         self._steps = 0
 
     async def __aenter__(self) -> Self:
@@ -94,6 +97,7 @@ class SqliteFile:
             await self._close()
             raise
         self._unusable = ""
+        self._opened = _inode(self._file)
         self._keeper = asyncio.create_task(self._keep_lease(), name=f"{self._contents.faults.name} lease")
         return self
 
@@ -133,6 +137,9 @@ class SqliteFile:
 
         def transaction() -> T:
             with _immediate(self._writer.db) as db:
+                if _inode(self._file) != self._opened:
+                    # What is written from here on would be in no file that anyone opens again.
+                    raise self._contents.faults.error(f"{self._file} {_REPLACED}")
                 # A host that was paused may wake up when another has taken over.
                 self._refuse_other_hosts(db)
                 self._refuse_newer(db)
@@ -170,12 +177,10 @@ class SqliteFile:
             )
 
     async def _keep_lease(self) -> None:
-        opened = _inode(self._file)
         while True:
             await asyncio.sleep(self._renewal)
-            if _inode(self._file) != opened:
-                # What is written from here on would be in no file that anyone opens again.
-                self._unusable = "was removed or replaced while it was in use: restart this process."
+            if _inode(self._file) != self._opened:
+                self._unusable = _REPLACED
                 log.error("database file replaced", file=str(self._file))
                 return
             try:

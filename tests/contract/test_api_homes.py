@@ -149,6 +149,19 @@ async def test_a_damaged_ledger_stops_nobody_and_another_one_is_taken_up(
         await eventually(lambda: all_is_well(api))
 
 
+async def test_a_ledger_that_is_removed_while_it_is_written_is_made_anew(own: Stage) -> None:
+    async with own.gateway() as api:
+        naam = await a_kanaal(api)
+        await in_ledger(own, id_of(await api.post("/notificaties", message(naam))))
+        for end in ("", "-wal", "-shm"):
+            own.settings.registry_file.with_name(LEDGER_FILE + end).unlink(missing_ok=True)
+        with structlog.testing.capture_logs() as lines:
+            answers = await post_many(api, naam, 20)
+        assert homes(lines) == {"rabbitmq"}
+        await eventually(lambda: all_is_well(api), within=20)
+        await in_ledger(own, *map(id_of, answers))
+
+
 @pytest.mark.parametrize("switch", [True, False], ids=["with a keeper", "without"])
 async def test_rabbitmq_gives_no_confirm_and_goes_away(
     own: Stage, monkeypatch: pytest.MonkeyPatch, switch: bool
