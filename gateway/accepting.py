@@ -18,6 +18,7 @@ from gateway.repairs import Repairs
 from ledger.values import Entry, Key, Outcome, State, Unrouted
 from ledger.writer import Writer, Writing
 from router.publishing import ExchangeMissing, Publisher
+from runtime.deadlines import Deadlines
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
 from schemas.kanaal import Kanaal
@@ -26,7 +27,7 @@ KEEPER_BRINGS_ON = False
 """Whether `nrc ledger` publishes what is marked Unrouted. Until it does, 201 needs RabbitMQ's confirm."""
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
-SECOND_HOME_WITHIN = 0.25  # seconds for the ledger, from the start, once RabbitMQ has confirmed
+SECOND_HOME_WITHIN = 0.25  # seconds for the ledger once RabbitMQ has confirmed; none where that took longer
 ONLY_HOME_WITHIN = 2.0  # seconds for the ledger when RabbitMQ has not
 MOST_LATE = 50  # publishes of one kanaal without a confirm for longer; others go to the ledger only
 MOST_LATE_BYTES = 64 * 1024 * 1024  # of all kanalen together
@@ -73,6 +74,7 @@ class Accepting:
         self._writer = writer
         self._repairs = repairs
         self._latest = latest
+        self._confirm, self._commit = Deadlines(CONFIRM_WITHIN), Deadlines(SECOND_HOME_WITHIN)
         self._late: dict[str, set[asyncio.Task[None]]] = {}
         self._late_bytes = 0
         self._single = Occasional(every=REPORT_INTERVAL)
@@ -91,7 +93,7 @@ class Accepting:
         writing = self._writer.put(entry)
         publishing = asyncio.create_task(self._publish(kanaal, accepted), name="publishing")
         try:
-            await asyncio.wait((publishing,), timeout=CONFIRM_WITHIN if KEEPER_BRINGS_ON else None)
+            await (self._confirm.wait(publishing) if KEEPER_BRINGS_ON else asyncio.wait((publishing,)))
         finally:
             if not publishing.done():
                 self._leave(publishing, kanaal, entry)
@@ -100,7 +102,7 @@ class Accepting:
             return await self._only_ledger(entry, writing, late)
         fault = publishing.exception()
         if fault is None:
-            return await self._second_home(writing, until=began + SECOND_HOME_WITHIN)
+            return await self._second_home(writing, began)
         if isinstance(fault, BrokerError):
             return await self._only_ledger(entry, writing, fault)
         raise fault
@@ -113,11 +115,11 @@ class Accepting:
             return f"RabbitMQ gives no confirms for kanaal {kanaal.naam}"
         return ""
 
-    async def _second_home(self, writing: Writing, *, until: float) -> Homes:
+    async def _second_home(self, writing: Writing, began: float) -> Homes:
         """RabbitMQ has it: the ledger gets it now or later."""
         assert writing.written is not None  # noqa: S101 - put makes it
-        if not writing.written.done():
-            await asyncio.wait((writing.written,), timeout=max(0.0, until - monotonic()))
+        if monotonic() - began < SECOND_HOME_WITHIN:
+            await self._commit.wait(writing.written)
         if writing.durable:
             self.homes[Homes.BOTH] += 1
             return Homes.BOTH
