@@ -43,6 +43,7 @@ class Deliverer:
         message = self.world.broker.take(self.name, ab)
         if message is not None:
             self.hands.append(Hand(message))
+            self.world.truth.gap_lost.discard(message.key)
         return message is not None
 
     def attempt(self, hand: Hand) -> None:

@@ -133,6 +133,10 @@ class Keeper:
             gap.done = True
         return found
 
+    def in_gap(self, ab: str) -> bool:
+        """Whether a gap is open that will give back the deliveries of `ab`."""
+        return any(gap.closed is None and gap.ab in (None, ab) for gap in self.world.ledger.gaps)
+
     def covers(self, gap: Gap, row: Row) -> bool:
         ledger, rules = self.world.ledger, self.world.rules
         when = row.at if rules.gap_by_last_change else row.since
@@ -181,6 +185,8 @@ class Keeper:
         hands = in_hands(world)
         for row in list(ledger.rows.values()):
             if world.registry.abonnementen[row.ab].removed or row.key in chosen:
+                continue
+            if world.rules.judging_waits_for_gaps and self.in_gap(row.ab):
                 continue
             if row.state is State.RETURNING:
                 if world.clock >= row.since + REPUBLISH and world.rules.returning_republishes_same_round:
@@ -261,8 +267,9 @@ class Keeper:
         while world.broker.undeliverable:
             message = world.broker.undeliverable.popleft()
             if message.id not in ledger.entries:  # lost with the ledger; the dead letter has the body
-                number = world.registry.change
-                ledger.add(Entry(message.id, message.colour, message.since, number, frozenset()), world.clock)
+                # For whom else it was is unknown, so nothing may match it again.
+                entry = Entry(message.id, message.colour, 0, world.registry.change, frozenset())
+                ledger.add(entry, world.clock)
             row = row_of(message, world.clock)
             if message.verdict or not world.rules.dead_letter_needs_verdict:
                 ledger.write(replace(row, state=State.UNDELIVERABLE))

@@ -94,6 +94,8 @@ class Rules:
     """E1 and E2 believe a live deliverer that lists the delivery. Off: heartbeats are not read."""
     e2_hears_after_look: bool = True
     """A look counts once every live deliverer has written a heartbeat after it. Off: at once."""
+    judging_waits_for_gaps: bool = True
+    """Nothing is judged or published again in an open gap, which gives all back itself. Off: it is."""
     judging_waits_for_outcomes: bool = True
     """After the ledger was away E1 and E2 wait a minute, for outcomes in memory. Off: they do not."""
     give_back_limit: bool = True

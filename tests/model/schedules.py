@@ -252,6 +252,21 @@ def e2_hears_after_look(m: Model) -> None:
     m.keep()
 
 
+def judging_waits_for_gaps(m: Model) -> None:
+    """A wipe between two looks: the queue stands again, and the gap of the exchange is still open."""
+    m.accept()
+    m.purge("A")
+    m.advance(130)
+    m.keep()
+    m.wipe()
+    m.advance(60)
+    m.repair_first()
+    m.repair_second()
+    m.keep()
+    m.advance(5)
+    m.keep()
+
+
 def judging_waits_for_outcomes(m: Model) -> None:
     """The ledger was away, and one deliverer writes its outcomes sooner than the other."""
     m.accept()
@@ -387,6 +402,7 @@ VIOLATES: dict[Callable[[Model], None], tuple[str, ...]] = {
     e2_two_looks: ("groundless",),
     e2_needs_hands: ("groundless",),
     e2_hears_after_look: ("groundless",),
+    judging_waits_for_gaps: ("groundless",),
     judging_waits_for_outcomes: ("groundless",),
     give_back_limit: ("limit",),
     returning_republishes_same_round: ("final",),
