@@ -160,6 +160,7 @@ class ConsumingChannel:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+        await self._origin.ack_all()
         # 0: all that were delivered on this channel and not settled.
         await self._origin.give_back(0, all_before=True)
         self._origin.leave()

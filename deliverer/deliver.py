@@ -14,6 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 import orjson
 from aiormq.abc import DeliveredMessage
 
+from deliverer.account import Account, is_again
 from deliverer.breaker import Breaker
 from deliverer.client import CallbackClient, Failure, Response
 from deliverer.decide import (
@@ -33,6 +34,8 @@ from deliverer.notes import Notes
 from deliverer.settle import Delivery, Origin, Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
+from ledger.ids import id_of_message
+from ledger.values import Key
 from router.filters import matches
 from router.history import HOPS, kept_headers, read_history, read_hops
 from runtime.log import Occasional, logger
@@ -50,7 +53,7 @@ log = logger(__name__)
 
 
 class Deliverer:
-    """Brings messages to their end. `counts`: how many came to which, since the process started.
+    """Brings messages to their end. counts: how many came to which, since the process started.
 
     refresh: returns when a look at the registry that began after the call is in `abonnementen`; raises
     RegistryError. Whoever asks at the same moment shares one look.
@@ -68,6 +71,8 @@ class Deliverer:
         slow_start: SlowStart,
         holder: Holder,
         notes: Notes,
+        account: Account,
+        counts: Counter[str],
         schedule: Sequence[int],
         timeout: float,
     ) -> None:
@@ -80,13 +85,18 @@ class Deliverer:
         self._slow_start = slow_start
         self._holder = holder
         self._notes = notes
+        self._account = account
         self._schedule = schedule
         self._timeout = timeout
         self._shortages = Occasional(every=REPORT_INTERVAL)
-        self.counts: Counter[str] = Counter()
+        self.counts = counts
 
     async def deliver(self, delivery: Delivery) -> None:
         """Bring one message to its end. Cancelled, it settles nothing, and RabbitMQ delivers it again."""
+        with self._account.in_hand(delivery.key):
+            await self._deliver(delivery)
+
+    async def _deliver(self, delivery: Delivery) -> None:
         if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
             await self._settle.wait_on(delivery)
             return
@@ -113,7 +123,7 @@ class Deliverer:
         if not has_place:
             await self._settle.hold(delivery)
             return False
-        answer = None
+        answer, overtaken = None, False
         try:
             # Address, auth and filters are those of the moment of sending: what was answered 200 before this
             # message was accepted holds for it, whatever hint this process has missed.
@@ -121,13 +131,17 @@ class Deliverer:
             started = perf_counter()
             abonnement = self._active(delivery)
             if abonnement is not None and wants(abonnement, delivery.body):
-                answer = await self.send(delivery, abonnement)
+                overtaken = await self.overtaken(delivery)
+                if not overtaken:
+                    answer = await self.send(delivery, abonnement)
         finally:
             self._slots.give(host, user)
         if abonnement is None:
             await self._settle.hold(delivery)
+        elif overtaken:
+            await self._settle.drop(delivery)
         elif answer is None:
-            await self.drop(delivery, fresh=fresh)
+            await self.drop(delivery, abonnement, fresh=fresh)
         else:
             milliseconds = round((perf_counter() - started) * 1000, 1)
             return await self._conclude(delivery, abonnement, answer, milliseconds=milliseconds)
@@ -142,7 +156,11 @@ class Deliverer:
             return False
         return True
 
-    async def drop(self, delivery: Delivery, *, fresh: bool) -> None:
+    async def overtaken(self, delivery: Delivery) -> bool:
+        """Whether no attempt is to be made with it, as the ledger says; it is only asked about one again."""
+        return delivery.again and await self._account.overtaken(delivery.key, delivery.history)
+
+    async def drop(self, delivery: Delivery, abonnement: Abonnement, *, fresh: bool) -> None:
         """Acknowledge what is not wanted (any more); after a failed look it comes back in a while instead."""
         if not fresh:
             log.debug("not wanted by an old copy", notificatie=delivery.notificatie)
@@ -150,7 +168,8 @@ class Deliverer:
             return
         self.counts["not wanted"] += 1
         log.debug("not wanted", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
-        await self._settle.done(delivery)
+        self._account.not_wanted(delivery.key, delivery.history, kanalen_change=abonnement.kanalen_change)
+        await self._settle.drop(delivery)
 
     def _active(self, delivery: Delivery) -> Abonnement | None:
         abonnement = self._abonnementen.get(delivery.abonnement)
@@ -181,7 +200,7 @@ class Deliverer:
             self.counts["delivered"] += 1
             log.info("delivered", **facts_of(delivery, milliseconds))
             self._breaker.succeeded(abonnement.uuid)
-            await self._settle.done(delivery)
+            await self._settle.delivered(delivery, status=answer.status or 0, ms=milliseconds)
             return True
         if isinstance(decision, PutOff):
             await self.put_off(delivery, failure)
@@ -195,21 +214,25 @@ class Deliverer:
         if await self._withheld(delivery, abonnement, failure, decision):
             # Back in its queue with no attempt counted, and kept there.
             log.warning("attempt failed", **facts, again="when its abonnement goes on")
+            if not isinstance(decision, Suspend):
+                self._account.not_counted(delivery.key, failure, ms=milliseconds)
             await self._settle.hold(delivery)
             return False
         match decision.otherwise if isinstance(decision, Suspend) else decision:
             case Retry() as retry:
                 log.warning("attempt failed", **facts, again=_when(retry))
-                await self._settle.retry(delivery, retry)
+                await self._settle.retry(delivery, retry, ms=milliseconds)
             case Undeliverable() as verdict:
-                await self.give_up(delivery, verdict, facts)
+                await self.give_up(delivery, verdict, facts, ms=milliseconds)
         return False
 
-    async def give_up(self, delivery: Delivery, verdict: Undeliverable, facts: Mapping[str, Any]) -> None:
-        """It is undeliverable. facts: of its last attempt."""
+    async def give_up(
+        self, delivery: Delivery, verdict: Undeliverable, facts: Mapping[str, Any], *, ms: float
+    ) -> None:
+        """It is undeliverable. facts: of its last attempt, which took `ms` milliseconds."""
         self.counts["undeliverable"] += 1
         log.error("undeliverable", **facts)
-        await self._settle.undeliverable(delivery, verdict)
+        await self._settle.undeliverable(delivery, verdict, ms=ms)
 
     async def put_off(self, delivery: Delivery, failure: Failure) -> None:
         """Bring it back in a moment, no attempt counted: it is us who had nothing left to make one with."""
@@ -256,16 +279,20 @@ def prepare(
     """What there is to know of a message that came in. Takes anything that can be in a queue."""
     properties = message.header.properties
     found = properties.headers or {}
+    history = read_history(found)
+    notificatie = _id_of(properties.message_id)
     return Delivery(
-        notificatie=_id_of(properties.message_id),
+        notificatie=notificatie,
         abonnement=abonnement,
+        key=Key(id_of_message(notificatie), abonnement, history.replay),
         body=message.body,
         kept=kept_headers(found),
         timestamp=properties.timestamp,
-        history=read_history(found),
+        history=history,
         origin=origin,
         tag=message.delivery_tag or 0,
         consumer_stopped=consumer_stopped,
+        again=is_again(history, redelivered=bool(message.redelivered)),
     )
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
+from deliverer.account import Account
 from deliverer.breaker import FIRST_PROBE, is_due
 from deliverer.client import Failure, FailureClass, Response
 from deliverer.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
@@ -58,13 +59,21 @@ class Prober:
     """Probes on the consuming connection. `stop` it before that goes."""
 
     def __init__(
-        self, *, holder: Holder, deliverer: Deliverer, slots: Slots, settle: Settle, notes: Notes
+        self,
+        *,
+        holder: Holder,
+        deliverer: Deliverer,
+        slots: Slots,
+        settle: Settle,
+        notes: Notes,
+        account: Account,
     ) -> None:
         self._holder = holder
         self._deliverer = deliverer
         self._slots = slots
         self._settle = settle
         self._notes = notes
+        self._account = account
         self._probing: dict[UUID, asyncio.Task[None]] = {}
         self._empty: dict[UUID, tuple[float, float]] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -139,6 +148,7 @@ class Prober:
                 if probed is not _Probed.SKIPPED:
                     return
         finally:
+            await origin.ack_all()  # what is closed now would come again
             origin.leave()
             with suppress(*AMQP_ERRORS):
                 await channel.close()
@@ -152,6 +162,10 @@ class Prober:
         stopped = asyncio.Event()
         stopped.set()
         delivery = prepare(message, abonnement=abonnement.uuid, origin=origin, consumer_stopped=stopped)
+        with self._account.in_hand(delivery.key):
+            return await self._with(delivery, abonnement)
+
+    async def _with(self, delivery: Delivery, abonnement: Abonnement) -> _Probed:
         if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
             await self._settle.wait_on(delivery)
             return _Probed.SKIPPED
@@ -162,7 +176,10 @@ class Prober:
             return _Probed.NOTHING
         abonnement = held
         if not wants(abonnement, delivery.body):
-            await self._deliverer.drop(delivery, fresh=fresh)
+            await self._deliverer.drop(delivery, abonnement, fresh=fresh)
+            return _Probed.SKIPPED
+        if await self._deliverer.overtaken(delivery):
+            await self._settle.drop(delivery)
             return _Probed.SKIPPED
         host = host_of(abonnement.callback_url)
         if not await self._slots.take(host, abonnement.uuid):
@@ -181,12 +198,13 @@ class Prober:
     async def _conclude(
         self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float
     ) -> None:
-        facts = facts_of(delivery, round(milliseconds, 1))
+        ms = round(milliseconds, 1)
+        facts = facts_of(delivery, ms)
         failure = classify(answer)
         if failure is None:
             self._deliverer.counts["delivered"] += 1
             log.info("delivered", **facts)
-            await self._settle.done(delivery)
+            await self._settle.delivered(delivery, status=answer.status or 0, ms=ms)
             await self._holder.release(abonnement)
             return
         if failure.kind is FailureClass.SHORTAGE:
@@ -196,12 +214,13 @@ class Prober:
         self._notes.failed(abonnement.uuid, failure)
         if failure.kind is FailureClass.LOOP:
             verdict = Undeliverable(delivery.history.after(failure, at=datetime.now(UTC)))
-            await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)})
+            await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)}, ms=ms)
             await self._holder.release(abonnement)  # this message goes round, and its callback works
             return
         log.warning("probe failed", **facts, **why_of(failure))
         if failure.status == GONE and await self._holder.suspend(abonnement, GONE_REASON):
             await self._settle.hold(delivery)
             return
+        self._account.not_counted(delivery.key, failure, ms=ms)
         await self._settle.rest(delivery)
         await self._holder.still_held(abonnement, failure, wait=asked_wait(answer, now=datetime.now(UTC)))

@@ -6,11 +6,18 @@ Any number may run beside each other, on one host or several; RabbitMQ shares th
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
+from uuid import uuid4
 
 from aio_pika.abc import AbstractConnection
 
+from deliverer.account import Account
+from deliverer.acknowledging import Acknowledging
 from deliverer.breaker import Breaker
 from deliverer.budget import Budget
 from deliverer.client import CallbackClient
@@ -22,6 +29,10 @@ from deliverer.probe import Prober
 from deliverer.settle import Settle
 from deliverer.slots import Slots
 from deliverer.slow_start import SlowStart
+from ledger.opening import ledger_of
+from ledger.reopening import ReopenedLedger
+from ledger.values import Delivery, Key
+from ledger.writer import Writer
 from router.catalogue import Catalogue
 from router.publishing import Publisher
 from router.requests import RouterClient
@@ -37,6 +48,11 @@ LONGEST_REST = 15.0
 that waits may be sent to its callback without being acknowledged."""
 
 LAST_NOTES = 0.5  # seconds to write what operators may want to know
+LAST_COMMITS = 1.0  # seconds, at most, for what is to be written to the ledger still
+
+PREFETCH = 2
+"""Times NRC_DELIVERER_PREFETCH: what RabbitMQ sends without an acknowledgement. As many as are attempted at
+once (`Slots`), and as many that were delivered and wait for a commit of the ledger, about as long."""
 
 log = logger(__name__)
 
@@ -52,9 +68,14 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         # On the connection that publishes: one that has published is not read during an alarm, and the
         # consuming one must be, acknowledgements and all.
         router = RouterClient(publisher.link)
-        slots = Slots(settings.deliverer_concurrency)
+        slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         notes = Notes(registry)
-        settle = Settle(publisher, router, notes)
+        ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
+        writer = Writer(ledger)
+        counts = Counter[str]()
+        account = Account(writer, partial(_row_of, ledger), process=_name(), counts=counts)
+        acknowledging = Acknowledging()
+        settle = Settle(publisher, router, notes, account=account, acknowledging=acknowledging)
         breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
         holder = Holder(
             registry=registry,
@@ -74,6 +95,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             slow_start=slow_start,
             holder=holder,
             notes=notes,
+            account=account,
+            counts=counts,
             schedule=settings.retry_schedule,
             timeout=settings.callback_timeout,
         )
@@ -81,9 +104,11 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             catalogue=catalogue,
             router=router,
             deliver=deliverer.deliver,
-            budget=Budget(settings.deliverer_memory, prefetch=settings.deliverer_prefetch),
+            budget=Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch),
         )
-        prober = Prober(holder=holder, deliverer=deliverer, slots=slots, settle=settle, notes=notes)
+        prober = Prober(
+            holder=holder, deliverer=deliverer, slots=slots, settle=settle, notes=notes, account=account
+        )
         link = Link(settings.amqp_url, name="deliverer", longest_rest=LONGEST_REST)
 
         async def session(connection: AbstractConnection) -> None:
@@ -110,6 +135,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("publishing", publisher.run())
         tasks.start("consuming", link.run(session))
         tasks.start("noting attempts", notes.run())
+        tasks.start("the ledger", writer.run())
+        tasks.start("acknowledging", acknowledging.run())
+        tasks.start("heartbeats", account.run())
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
         # No request starts any more; what waits for its turn goes back.
@@ -119,10 +147,24 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             # Nobody there hears a goodbye.
             link.abort()
             publisher.link.abort()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LAST_NOTES):
-                await notes.write()
-        log.info("stopped", **deliverer.counts)
+        account.stopped()
+        await asyncio.gather(_write_last(notes), writer.close(within=LAST_COMMITS))
+        log.info("stopped", **counts)
+
+
+async def _write_last(notes: Notes) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_NOTES):
+            await notes.write()
+
+
+async def _row_of(ledger: ReopenedLedger, key: Key) -> Delivery | None:
+    return await ledger.ledger.delivery(key)
+
+
+def _name() -> str:
+    """A name that no other process has, by which people find this one."""
+    return f"deliverer {socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
 
 
 def time_to_finish(stop_timeout: float) -> float:

@@ -1,7 +1,8 @@
 """Settling: the only place where a message is acknowledged or given back.
 
-A message is acknowledged once it is where it belongs: delivered, or confirmed in a wait queue or the
-undeliverable. Until then RabbitMQ keeps it for us, and delivers it again if this process dies.
+A message is acknowledged once it is where it belongs: delivered and the ledger knows (or 2 s later), or
+confirmed in a wait queue or the undeliverable. Until then RabbitMQ keeps it for us, and delivers it again if
+this process dies.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from uuid import UUID
 
 from aiormq.abc import AbstractChannel
 
+from deliverer.account import Account
+from deliverer.acknowledging import Acknowledging
 from deliverer.decide import Retry, Undeliverable, ways_to_wait
 from deliverer.notes import Notes
+from ledger.values import Key
 from router import names
 from router.history import DUE, History, built_anew
 from router.publishing import ExchangeMissing, Outgoing, Publisher
@@ -45,6 +49,7 @@ class Origin:
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
         self._left = False
+        self._later: set[int] = set()
 
     def leave(self) -> None:
         """Settle nothing from now on. Settling on a channel that we are closing closes the connection."""
@@ -55,6 +60,26 @@ class Origin:
         if not self._left:
             with suppress(*AMQP_ERRORS):
                 await self._channel.basic_ack(tag, wait=False)
+
+    def ack_later(self, tag: int) -> None:
+        """The message is done with, and `ack_now` comes in a moment."""
+        self._later.add(tag)
+
+    async def ack_now(self, tag: int) -> None:
+        """Acknowledge what `ack_later` was called for, unless that has been done."""
+        if tag not in self._later:
+            return
+        self._later.discard(tag)
+        try:
+            await self.ack(tag)
+        except asyncio.CancelledError:
+            self._later.add(tag)
+            raise
+
+    async def ack_all(self) -> None:
+        """Acknowledge all that `ack_later` was called for."""
+        for tag in sorted(self._later):
+            await self.ack_now(tag)
 
     async def give_back(self, tag: int, *, all_before: bool = False) -> None:
         """The message goes back to its queue, to be delivered again. By nack: RabbitMQ counts rejects."""
@@ -67,12 +92,14 @@ class Origin:
 class Delivery:
     """A message on its way to the callback of one abonnement.
 
-    tag: its delivery tag on `origin`. consumer_stopped: set when its queue is consumed no more, from when on
-    it can be given back without coming straight in again.
+    key: as the ledger has it. tag: its delivery tag on `origin`. consumer_stopped: set when its queue is
+    consumed no more, from when on it can be given back without coming straight in again. again: whether it
+    may have been attempted or settled before.
     """
 
     notificatie: str
     abonnement: UUID
+    key: Key
     body: bytes
     kept: dict[str, str]
     timestamp: datetime | None
@@ -80,22 +107,44 @@ class Delivery:
     origin: Origin
     tag: int
     consumer_stopped: asyncio.Event
+    again: bool = False
 
 
 class Settle:
     """Carries decisions out. `close` it before the connection goes."""
 
-    def __init__(self, publisher: Publisher, router: RouterClient, notes: Notes) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        router: RouterClient,
+        notes: Notes,
+        *,
+        account: Account,
+        acknowledging: Acknowledging,
+    ) -> None:
         self._publisher = publisher
         self._router = router
         self._notes = notes
+        self._account = account
+        self._acknowledging = acknowledging
         self._closing = asyncio.Event()
         self._missing: dict[str, float] = {}
         self._mending: asyncio.Task[None] | None = None
         self._last_mend = -MEND_INTERVAL
 
-    async def done(self, delivery: Delivery) -> None:
-        """Acknowledge: it was delivered, or is not wanted."""
+    async def delivered(self, delivery: Delivery, *, status: int, ms: float) -> None:
+        """Acknowledge it, beside, when the ledger has its outcome; at once while the ledger is away."""
+        origin, tag, key = delivery.origin, delivery.tag, delivery.key
+        if self._account.is_away or self._acknowledging.is_behind:
+            then = self._acknowledging.caught_up
+            self._account.delivered(key, delivery.history, status=status, ms=ms, then=then)
+            await origin.ack(tag)
+        else:
+            then = self._acknowledging.begin(origin, tag)
+            self._account.delivered(key, delivery.history, status=status, ms=ms, then=then)
+
+    async def drop(self, delivery: Delivery) -> None:
+        """Acknowledge what is not to be sent."""
         await delivery.origin.ack(delivery.tag)
 
     async def hold(self, delivery: Delivery) -> None:
@@ -110,35 +159,45 @@ class Settle:
 
     async def wait_on(self, delivery: Delivery) -> None:
         """Send it to the next wait queue of its ladder; no attempt was made."""
-        await self.retry(delivery, Retry(delivery.history, step=0))
+        await self._wait(delivery, Retry(delivery.history, step=0))
 
     async def rest(self, delivery: Delivery) -> None:
         """Send it through a short wait queue to the end of the row, its attempt not counted."""
-        await self.retry(delivery, Retry(delivery.history.waiting_until(None), step=REST))
+        await self._wait(delivery, Retry(delivery.history.waiting_until(None), step=REST))
 
-    async def retry(self, delivery: Delivery, retry: Retry) -> None:
-        """It is in a wait queue, and acknowledged."""
+    async def retry(self, delivery: Delivery, retry: Retry, *, ms: float) -> None:
+        """It is in a wait queue after an attempt that took `ms` milliseconds, and acknowledged."""
+        if (due := await self._wait(delivery, retry)) is not None:
+            wait = max(0.0, due - time.time())
+            self._account.retrying(delivery.key, retry.history, wait=wait, ms=ms)
+
+    async def _wait(self, delivery: Delivery, retry: Retry) -> float | None:
+        """When its waiting ends (Unix seconds); None when it was given back in the end."""
 
         def ways() -> Iterable[Outgoing]:
             for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
                 yield self._outgoing(delivery, names.wait_queue(seconds), history)
 
-        if (sent := await self._move(delivery, ways)) is not None:
-            self._notes.waits(
-                BetweenAttempts(
-                    notificatie=delivery.notificatie,
-                    abonnement=delivery.abonnement,
-                    attempts=retry.history.attempts,
-                    due=_due(sent, now=time.time()),
-                )
+        if (sent := await self._move(delivery, ways)) is None:
+            return None
+        due = _due(sent, now=time.time())
+        self._notes.waits(
+            BetweenAttempts(
+                notificatie=delivery.notificatie,
+                abonnement=delivery.abonnement,
+                attempts=retry.history.attempts,
+                due=due,
             )
+        )
+        return due
 
-    async def undeliverable(self, delivery: Delivery, verdict: Undeliverable) -> None:
-        """It is in the undeliverable, with its history, and acknowledged."""
+    async def undeliverable(self, delivery: Delivery, verdict: Undeliverable, *, ms: float) -> None:
+        """It is in the undeliverable, with its history, and acknowledged. ms: that its last attempt took."""
         outgoing = self._outgoing(
             delivery, names.UNDELIVERABLE, verdict.history, undeliverable_at=datetime.now(UTC)
         )
-        await self._move(delivery, lambda: [outgoing])
+        if await self._move(delivery, lambda: [outgoing]) is not None:
+            self._account.undeliverable(delivery.key, verdict.history, ms=ms)
 
     async def close(self) -> None:
         """Whoever still tries to publish gives its message back instead."""

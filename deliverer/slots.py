@@ -22,10 +22,12 @@ class Slots:
     """`take` a place for a host, `give` it back. Once closed, nobody gets one.
 
     user: whom of those that share the host it is for; None where nobody shares it, and one may have all.
+    per_user: places that one user has of a host at most; None: as the others leave it.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *, per_user: int | None = None) -> None:
         self._free = total
+        self._per_user = total if per_user is None else per_user
         self._per_host = max(1, total // 2)
         self._taken: Counter[str] = Counter()
         self._held: Counter[tuple[str, Hashable]] = Counter()
@@ -60,7 +62,8 @@ class Slots:
             del self._held[host, user]
         if not self._taken[host]:
             del self._taken[host]
-        # One at most: whoever waits for another reason than the last place of all holds as many as are left.
+        # One at most: whoever waits for another reason than the last place of all holds as many as are left,
+        # or as many as it may; of two users on a host only one can be such that this place makes it fit.
         self._serve()
 
     def close(self) -> None:
@@ -75,7 +78,8 @@ class Slots:
 
     def _fits(self, host: str, user: Hashable) -> bool:
         left = self._per_host - self._taken[host]
-        return self._free > 0 and left > 0 and (user is None or self._held[host, user] < left)
+        most = min(left, self._per_user)
+        return self._free > 0 and left > 0 and (user is None or self._held[host, user] < most)
 
     def _occupy(self, host: str, user: Hashable) -> None:
         self._free -= 1

@@ -56,6 +56,8 @@ class Counter(IntEnum):
 
     ACCEPTED = 0
     MATCHED = 1
+    IN_VAIN = 2
+    """Not wanted by its abonnement, which it was matched for: dropped, and given back later."""
     STATE = 10
 
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+EVERYTHING = UUID(int=0)
+"""In the hands of a process (Heartbeat): any notificatie of that abonnement."""
+
 ORIGINAL = 0
 """`replay` of a delivery that was not replayed; replays count from 1."""
 
@@ -119,7 +122,9 @@ class Outcome:
 
     attempts: done in all. wait: seconds until the next attempt may be made (of RETRYING; the store makes
     `next_at` and `since` of it by the database's clock). failed: the attempt that it is the outcome of, when
-    that failed. status, ms: of the answer, when it was delivered.
+    that failed. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the change
+    number at which the kanalen of its abonnement last changed: a notificatie that was matched by these must
+    have been wanted, so its row stays open, in doubt; one that has no row is not kept. None: it is final.
     """
 
     key: Key
@@ -131,6 +136,7 @@ class Outcome:
     failed: Attempt | None = None
     status: int | None = None
     ms: float | None = None
+    kanalen_change: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +152,9 @@ class Heartbeat:
     """A deliverer lives. process: its name, unique among those that run.
 
     All outcomes that it had up to `flushed_until` are written (by the database's clock: of the moment of the
-    write, when all was). hands: what it took from its queues and has not settled. stopped: it ended, and has
-    nothing in hand any more.
+    write, when all was), but for those of what is in `hands`: what it took from its queues and has not
+    settled, or has an outcome of that is not written. A key with EVERYTHING stands for any of its abonnement.
+    stopped: it ended, and has nothing in hand any more.
     """
 
     process: str

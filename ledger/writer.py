@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Protocol
@@ -48,15 +48,22 @@ class Writing:
     """Events that go into the same commit.
 
     written: done when they are durable, with a LedgerError when they will not be. None: nobody waits.
-    until: monotonic time before which a failure is followed by another try.
+    until: monotonic time before which a failure is followed by another try. then: called once, when they are
+    durable or given up.
     """
 
-    __slots__ = ("events", "size", "tries", "until", "written")
+    __slots__ = ("events", "size", "then", "tries", "until", "written")
 
     def __init__(
-        self, events: tuple[Event, ...], written: asyncio.Future[None] | None, *, until: float = 0.0
+        self,
+        events: tuple[Event, ...],
+        written: asyncio.Future[None] | None,
+        *,
+        until: float = 0.0,
+        then: Callable[[], None] | None = None,
     ) -> None:
         self.events = events
+        self.then = then
         self.size = sum(map(_size_of, events))
         self.tries = 0
         self.until = until
@@ -145,9 +152,12 @@ class Writer:
         finally:
             self.withdraw(writing)
 
-    def note(self, *events: Event) -> None:
-        """These in some commit to come, all or none; counted in `lost` when there is no room to keep them."""
-        self._keep(Writing(events, None))
+    def note(self, *events: Event, then: Callable[[], None] | None = None) -> None:
+        """These in some commit to come, all or none; counted in `lost` when there is no room to keep them.
+
+        then: called once, when they are durable or lost; it must not raise, nor take long.
+        """
+        self._keep(Writing(events, None, then=then))
 
     def keep(self, writing: Writing) -> None:
         """Nobody waits for it any more, and it is to be written still: as if by `note`."""
@@ -215,6 +225,8 @@ class Writer:
     def _lose(self, writing: Writing, reason: str) -> None:
         for event in writing.events:
             self.lost[type(event).__name__] += 1
+        if writing.then is not None:
+            writing.then()
         if times := self._losses.due():
             kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(self.lost.items()))
             log.error("not written to the ledger", times=times, reason=reason, in_all=kinds)
@@ -269,6 +281,8 @@ class Writer:
                 for writing in piece:
                     if writing.written is not None and not writing.written.done():
                         writing.written.set_result(None)
+                    if writing.then is not None:
+                        writing.then()
         self._works(error, works=some)
         for writing in unwritten:
             self._failed(writing, error)

@@ -152,6 +152,8 @@ class _Changes:
         if old is None:
             found = self._db.execute(_DELIVERY, key).fetchone()
             old = self._before[key] = None if found is None else Row._make(found)
+        if outcome.kanalen_change is not None and not self._is_final(outcome, key, old):
+            return
         new = outcome_row(outcome, abonnement, old=old, now=self._now)
         if old is None:
             new = new._replace(size=self._size(key[0]))
@@ -160,6 +162,24 @@ class _Changes:
             return
         self._after[key] = new
         self.count(outcome.at, Counter.STATE + STATES[outcome.state], abonnement)
+
+    def _is_final(self, outcome: Outcome, key: DeliveryKey, old: Row | None) -> bool:
+        """Whether a delivery that was not wanted ends by that; if not, its row stays open, in doubt.
+
+        Bindings may be wider than the filters: what has no row was never for this abonnement. What was
+        matched by the kanalen that it has still was wanted, and dropped by some fault.
+        """
+        if old is None:
+            return False
+        select = "SELECT catalogue FROM notificatie WHERE id = ?"
+        found = self._db.execute(select, [key[0]]).fetchone()
+        if found is None or found[0] < (outcome.kanalen_change or 0):
+            return True
+        in_doubt = old._replace(doubt=1) if old.open and outcome.round >= old.round else old
+        if in_doubt != old:
+            self.count(outcome.at, Counter.IN_VAIN, key[1])
+        self._after[key] = in_doubt
+        return False
 
     def write(self) -> None:
         """Write the rows that changed, and the counts."""

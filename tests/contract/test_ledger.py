@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -217,6 +218,32 @@ async def test_unrouted_is_sticky(ledger: Ledger, first: str) -> None:
     assert await ledger.notificatie(entry.id) == as_read(entry, unrouted=True, body=True)
     assert await ledger.notificatie(other.id) == as_read(other, body=True)
     assert {each.id for each in await ledger.search(Search(), limit=9) if each.unrouted} == {entry.id}
+
+
+async def test_not_wanted_is_final_only_when_the_kanalen_changed_since(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entry, other = an_entry(abonnement), an_entry()  # both by catalogue 7
+    await ledger.write([entry, other])
+    not_wanted = partial(an_outcome, entry, abonnement, State.NOT_WANTED, attempts=0)
+    for _ in range(2):
+        await ledger.write([not_wanted(kanalen_change=7)])
+        row = await delivery(ledger, entry, abonnement)
+        assert (row.state, row.doubt) == (State.PENDING, True)
+    assert (await ledger.backlogs())[abonnement].count == 1
+    await ledger.write([not_wanted(kanalen_change=8)])
+    assert (await delivery(ledger, entry, abonnement)).state is State.NOT_WANTED
+    await ledger.write([an_outcome(other, abonnement, State.NOT_WANTED, kanalen_change=8)])
+    assert await ledger.delivery(Key(other.id, abonnement)) is None
+
+
+async def test_not_wanted_in_vain_changes_nothing_that_is_settled_or_in_a_newer_round(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    for state, round_ in ((State.DELIVERED, 0), (State.RETURNING, 1)):
+        entry = an_entry(abonnement)
+        await ledger.write([entry, an_outcome(entry, abonnement, state, round=round_)])
+        before = await delivery(ledger, entry, abonnement)
+        await ledger.write([an_outcome(entry, abonnement, State.NOT_WANTED, kanalen_change=1)])
+        assert await delivery(ledger, entry, abonnement) == before
 
 
 async def test_heartbeats_are_written(ledger: Ledger) -> None:

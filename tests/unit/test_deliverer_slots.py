@@ -308,3 +308,20 @@ def test_places_are_never_more_than_there_are_nor_lost(total: int, steps: list[t
         assert not tasks
 
     asyncio.run(run())
+
+
+async def test_a_user_has_no_more_than_its_places_whatever_is_free() -> None:
+    slots = Slots(20, per_user=2)
+    tasks = [start(slots.take("x", "a")) for _ in range(4)]
+    other = start(slots.take("x", "b"))
+    await settle()
+    assert [task.done() for task in tasks] == [True, True, False, False]
+    assert other.done()
+    slots.give("x", "b")
+    await settle()
+    assert not tasks[2].done()
+    slots.give("x", "a")
+    await settle()
+    assert [task.done() for task in tasks] == [True, True, True, False]
+    slots.close()
+    assert not await tasks[3]

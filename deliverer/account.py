@@ -1,0 +1,200 @@
+"""What the ledger is told of deliveries, and what it is asked before an attempt that is not the first.
+
+Makes the ledger's outcomes of what was decided, and puts them into group commits; nothing waits for these.
+What this process has in hand, or of which it has an outcome that is not stored yet, it tells in a heartbeat
+every few seconds, so that the keeper gives back none of it. Settles nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from time import monotonic
+
+from deliverer.client import Failure
+from ledger import values
+from ledger.values import EVERYTHING, Attempt, Heartbeat, Key, Outcome, Probe, State
+from ledger.writer import Writer
+from router.history import History
+from runtime.log import logger
+from schemas.errors import LedgerError
+
+BEAT = 5.0  # seconds between two heartbeats
+MOST_KEYS = 4000  # that a heartbeat names one by one
+LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made without a look
+LOOK_AGAIN = 5.0  # seconds after a look that took too long
+
+log = logger(__name__)
+
+Look = Callable[[Key], Awaitable[values.Delivery | None]]
+Then = Callable[[], None] | None
+
+
+class Account:
+    """The deliveries of one deliverer process, for the ledger.
+
+    look: gives the ledger's row of a delivery; raises LedgerError. process: its name, unique among those that
+    run. counts: where what was dropped is counted.
+    """
+
+    def __init__(self, writer: Writer, look: Look, *, process: str, counts: Counter[str]) -> None:
+        self._writer = writer
+        self._look = look
+        self._process = process
+        self._counts = counts
+        self._hands: Counter[Key] = Counter()
+        self._look_again = 0.0
+        self._has_stopped = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the ledger is known not to be written now."""
+        return bool(self._writer.why_not)
+
+    @contextmanager
+    def in_hand(self, key: Key) -> Iterator[None]:
+        """This process has it, as long as the context is open and until its outcome is stored."""
+        self._hands[key] += 1
+        try:
+            yield
+        finally:
+            self._release(key)
+
+    def delivered(self, key: Key, history: History, *, status: int, ms: float, then: Then = None) -> None:
+        """Its callback answered 2xx after `ms` milliseconds. then: called when that is stored or given up."""
+        outcome = Outcome(
+            key=key,
+            state=State.DELIVERED,
+            round=history.round,
+            attempts=history.attempts + 1,
+            at=_now(),
+            status=status,
+            ms=ms,
+        )
+        self._note(key, outcome, then)
+
+    def retrying(self, key: Key, history: History, *, wait: float, ms: float | None) -> None:
+        """It is in a wait queue after the last attempt of `history`. wait: seconds until the next."""
+        self._ended(key, State.RETRYING, history, wait=wait, ms=ms)
+
+    def undeliverable(self, key: Key, history: History, *, ms: float | None) -> None:
+        """It is in the undeliverable after the last attempt of `history`."""
+        self._ended(key, State.UNDELIVERABLE, history, wait=None, ms=ms)
+
+    def not_wanted(self, key: Key, history: History, *, kanalen_change: int) -> None:
+        """Its abonnement does not want it. kanalen_change: when what that wants last changed.
+
+        Whether that is after it was accepted, and so final, is decided where its row is.
+        """
+        outcome = Outcome(
+            key=key,
+            state=State.NOT_WANTED,
+            round=history.round,
+            attempts=history.attempts,
+            at=_now(),
+            kanalen_change=kanalen_change,
+        )
+        self._note(key, outcome)
+
+    def not_counted(self, key: Key, failure: Failure, *, ms: float | None) -> None:
+        """A probe, or an attempt after which its abonnement was held, failed: it is where it was."""
+        attempt = Attempt(_now(), 0, str(failure.kind), failure.detail, failure.status, ms)
+        self._note(key, Probe(key, attempt))
+
+    async def overtaken(self, key: Key, history: History) -> bool:
+        """Whether the ledger says that it is not to be sent: it is settled, or a newer round is on its way.
+
+        False when the ledger does not answer in time: nothing is dropped without knowing.
+        """
+        if monotonic() < self._look_again:
+            return False
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                row = await self._look(key)
+        except TimeoutError:
+            self._look_again = monotonic() + LOOK_AGAIN
+            return False
+        except LedgerError:
+            return False
+        if row is None or (row.state not in SETTLED and row.round <= history.round):
+            return False
+        self._counts["settled before"] += 1
+        log.debug(
+            "not attempted: settled before, or given back since",
+            notificatie=str(key.notificatie),
+            abonnement=str(key.abonnement),
+            state=str(row.state),
+            round=row.round,
+        )
+        return True
+
+    async def run(self) -> None:
+        """Tell what is in hand, again and again, until `stopped`."""
+        while not self._has_stopped:
+            with suppress(LedgerError):
+                await self._writer.add(self._heartbeat(), within=BEAT)
+            await asyncio.sleep(BEAT)
+
+    def stopped(self) -> None:
+        """It has nothing in hand any more; to be called last."""
+        self._has_stopped = True
+        self._writer.note(Heartbeat(self._process, all_flushed=not self.is_away, stopped=True))
+
+    def _heartbeat(self) -> Heartbeat:
+        hands = frozenset(self._hands)
+        if len(hands) > MOST_KEYS:
+            hands = frozenset(Key(EVERYTHING, uuid) for uuid in {key.abonnement for key in hands})
+        # What is not stored yet is in `hands`, so that all else is.
+        return Heartbeat(self._process, all_flushed=True, hands=hands)
+
+    def _ended(
+        self, key: Key, state: State, history: History, *, wait: float | None, ms: float | None
+    ) -> None:
+        last = history.failures[-1] if history.failures else None
+        failed = None
+        if last is not None:
+            at = int(last.at.timestamp() * 1000)
+            failed = Attempt(at, history.attempts, last.kind, last.detail, last.status, ms)
+        outcome = Outcome(
+            key=key,
+            state=state,
+            round=history.round,
+            attempts=history.attempts,
+            at=_now(),
+            wait=wait,
+            failed=failed,
+        )
+        self._note(key, outcome)
+
+    def _note(self, key: Key, event: Outcome | Probe, then: Then = None) -> None:
+        self._hands[key] += 1
+        self._writer.note(event, then=partial(self._stored, key, then))
+
+    def _stored(self, key: Key, then: Then) -> None:
+        self._release(key)
+        if then is not None:
+            then()
+
+    def _release(self, key: Key) -> None:
+        left = self._hands[key] - 1
+        if left:
+            self._hands[key] = left
+        else:
+            del self._hands[key]
+
+
+SETTLED = frozenset({State.DELIVERED, State.REMOVED, State.NOT_WANTED})
+"""States after which nothing more is sent, whatever RabbitMQ still has."""
+
+
+def is_again(history: History, *, redelivered: bool) -> bool:
+    """Whether a message may have been attempted or settled before."""
+    return redelivered or history.attempts > 0 or history.round > 0
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

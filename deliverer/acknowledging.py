@@ -1,0 +1,109 @@
+"""When the messages that were delivered are acknowledged: once the ledger has their outcome, or LATEST later.
+
+So a process that is killed leaves no delivery of which neither RabbitMQ nor the ledger knows. Nobody waits
+for it: places, gates and the task of a message are free before. One task acknowledges for all messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import Protocol
+
+LATEST = 2.0  # seconds
+LOOK = 0.5  # seconds between two looks at what is late
+ACK_TIMEOUT = 5.0  # seconds for which a connection may take nothing, after which it is tried again
+
+
+class Origin(Protocol):
+    """The channel of a message: `deliverer.settle.Origin`."""
+
+    def ack_later(self, tag: int) -> None:
+        """The message is done with."""
+
+    async def ack_now(self, tag: int) -> None:
+        """Acknowledge it, unless that has been done."""
+
+
+class _Waiting:
+    """A message that was delivered and is not acknowledged yet."""
+
+    __slots__ = ("done", "origin", "since", "tag")
+
+    def __init__(self, origin: Origin, tag: int) -> None:
+        self.origin = origin
+        self.tag = tag
+        self.since = monotonic()
+        self.done = False
+
+
+class Acknowledging:
+    """Call `begin`, and what that returns when the outcome is stored; `run` acknowledges.
+
+    late: how many were acknowledged before the ledger had their outcome.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[_Waiting] = deque()
+        self._ready: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self.is_behind = False
+        self.late = 0
+
+    def begin(self, origin: Origin, tag: int) -> Callable[[], None]:
+        """The message was delivered. Returns what is to be called when its outcome is stored."""
+        origin.ack_later(tag)
+        waiting = _Waiting(origin, tag)
+        self._waiting.append(waiting)
+        return partial(self._stored, waiting)
+
+    def caught_up(self) -> None:
+        """An outcome was stored: others are waited for again."""
+        self.is_behind = False
+
+    async def run(self) -> None:
+        """Acknowledge what is due, until cancelled."""
+        looking = asyncio.create_task(self._look(), name="looking for late commits")
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._ready:
+                    # A connection that takes nothing is lost in time, and its origin left.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(ACK_TIMEOUT):
+                            while self._ready:
+                                await self._ready[0].origin.ack_now(self._ready[0].tag)
+                                self._ready.popleft()
+        finally:
+            looking.cancel()
+            await asyncio.wait({looking})
+
+    def _stored(self, waiting: _Waiting) -> None:
+        self.is_behind = False
+        self._acknowledge(waiting)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            self.look(now=monotonic())
+
+    def look(self, *, now: float) -> None:
+        """Have acknowledged what has waited for too long. now: monotonic seconds."""
+        waiting = self._waiting
+        while waiting and (waiting[0].done or waiting[0].since + LATEST <= now):
+            first = waiting.popleft()
+            if not first.done:
+                self.is_behind = True
+                self.late += 1
+                self._acknowledge(first)
+
+    def _acknowledge(self, waiting: _Waiting) -> None:
+        if not waiting.done:
+            waiting.done = True
+            self._ready.append(waiting)
+            self._wake.set()
