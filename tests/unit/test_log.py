@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
+
+from runtime.log import _plain
 
 LOGGING = """
 import logging
@@ -92,3 +95,26 @@ def test_no_value_is_long_and_none_is_a_fault(form: str) -> None:
     lines = done.stderr.splitlines()
     if form == "json":
         assert [json.loads(line)["event"] for line in lines][::4] == ["long", "fault"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {
+            "notificatie": "5f3a2b1c",
+            "kanaal": "zaken",
+            "hoofdObject": "https://zaken.nl/1",
+            "actie": "create",
+        },
+        {"status": 204, "ms": 1.5, "none": None, "many": ["a", 1], "empty": "", "é": "ë€😀", "_": True},
+        {"space": "a b", "tab": "a\tb", "equals": "a=b", "one": "it's", "two": 'a"b', "line": "a\nb\r"},
+        {"logger": "some.library", "x": "y"},
+        {"stack": "Stack (most recent call last):\n  File …"},
+    ],
+)
+@pytest.mark.parametrize("event", ["accepted", "an event that is longer than thirty characters", "", "é"])
+def test_a_plain_line_is_that_of_the_library(event: str, facts: dict[str, object]) -> None:
+    console = structlog.dev.ConsoleRenderer(colors=False)
+    line = {"timestamp": "2026-01-31T01:46:03.412Z", "level": "warning", "event": event, **facts}
+    assert _plain(console)(None, "", dict(line)) == console(None, "", dict(line))
