@@ -18,7 +18,7 @@ from ledger.ids import new_id
 from ledger.sqlite import SqliteLedger
 from ledger.values import Attempt, Entry, Event, Key, Outcome, Probe, State
 from nrc.cli import ids, showing
-from nrc.cli.tracing import laid_out, times
+from nrc.cli.tracing import account, explain, laid_out, times
 from schemas import abonnement as abonnementen
 from schemas.abonnement import FilterGroup
 from store.opening import open_registry
@@ -335,18 +335,37 @@ def test_an_abonnement_that_was_removed_before(folder: Path) -> None:
 
 
 def test_explain_what_is_not_clear(folder: Path) -> None:
-    ran = explained(folder, "abc0", what=ZAAK)
+    ran = explained(folder, "abc0", what=str(NIGHT.id)[:6])
     assert (ran.code, ran.out) == (2, "")
     assert "may be any of these" in ran.err
     ran = explained(folder, "ffff")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "nrc: there is no abonnement ffff: `nrc abonnement list` shows which there are.\n"
     ran = nrc(folder, "explain", "none", "--abonnement", "abc0", "--json")
-    assert (ran.code, ran.json()["code"]) == (1, "unknown")
+    assert (ran.code, ran.json()) == (1, [])
+    assert ran.err.startswith("Onbekend: ")
+
+
+def test_explain_all_of_an_object(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = explained(folder, "abc0", what=ZAAK)
+    assert ran.out.splitlines() == [*YESTERDAY_LINES[:4], *NIGHT_LINES[:4], *LATER_LINES]
+    ran = nrc(folder, "explain", ZAAK, "--abonnement", "abc0", "--at", "28-10 12:01")
+    assert ran.out.splitlines() == YESTERDAY_LINES[:4]
+    monkeypatch.setattr(explain, "MOST", 2)
+    ran = explained(folder, "abc0", what=ZAAK)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith(" has more than 2 notificaties: --at TIME, or the id of one\n")
+
+
+def test_the_beginning_of_very_many_ids(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "_MOST_ALIKE", 2)
+    ran = nrc(folder, "trace", str(NIGHT.id)[:8])
+    assert (ran.code, ran.out) == (2, "")
+    assert "so many came then; give more of its characters" in ran.err
 
 
 def test_explain_as_json(folder: Path) -> None:
-    found = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "abc1", "--json").json()
+    (found,) = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "abc1", "--json").json()
     (delivery,) = found["deliveries"]
     assert delivery["explanation"]["code"] == "filter_differs"
     assert delivery["explanation"]["matches"] is False

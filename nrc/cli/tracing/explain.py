@@ -13,6 +13,7 @@ from ledger.values import Notificatie
 from nrc.cli import ids
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import as_json, json_option, wide_option
+from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Account, Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
 from nrc.cli.tracing.laid_out import sentences, show_notificatie, show_told
@@ -21,50 +22,58 @@ from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
+MOST = 50
+
 
 @click.command()
-@click.argument("what", metavar="ID")
+@click.argument("what", metavar="ID|URL|UUID")
 @click.option(
     "--abonnement", metavar="UUID", type=ids.uuid, required=True, help="Whole, or its first characters."
 )
+@click.option("--at", metavar="TIME", type=times.moment, help="Only what came within 5 minutes of it: 01:46.")
 @wide_option
 @json_option
-def explain(what: str, abonnement: str, wide: bool, json_: bool) -> None:
+def explain(what: str, abonnement: str, at: int | None, wide: bool, json_: bool) -> None:
     """Say why an abonnement got notificatie ID, gets it later, or does not get it.
 
-    ID: whole, or its first characters; `nrc trace` shows it. A URL or UUID of an object will do when there is
-    one notificatie of it.
+    ID: whole, or its first characters; `nrc trace` shows it. With the URL of an object, or the UUID at its
+    end, every notificatie of it is explained. TIME: 01:46, '28-10 01:46', 2025-10-28T01:46 or 2h (ago).
 
     Exit code 1 when the ledger has no such notificatie.
     """
-    found = carry_out(_look(load_settings(), what.strip(), abonnement))
+    found = carry_out(_look(load_settings(), what.strip(), abonnement, at=at))
     if isinstance(found, Reason):
         if json_:
-            as_json({"code": found.code, "text": found.text, **found.facts})
-        else:
-            sentences(found.text, error=True)
+            as_json([])
+        sentences(found.text, error=True)
         sys.exit(Exit.FAILED)
-    notificatie, told, clock = found
+    explained, clock = found
     if json_:
-        as_json(facts_of(notificatie) | {"deliveries": [facts_of_told(each) for each in told]})
+        as_json([facts_of(each) | {"deliveries": list(map(facts_of_told, told))} for each, told in explained])
         return
-    show_notificatie(notificatie, clock)
-    show_told(told, clock, wide=wide)
+    for each, told in explained:
+        show_notificatie(each, clock)
+        show_told(told, clock, wide=wide)
 
 
 async def _look(
-    settings: Settings, what: str, abonnement: str
-) -> Reason | tuple[Notificatie, Sequence[Told], Clock]:
-    """The notificatie and what there is to tell; a Reason when there is none. Raises UsageError."""
+    settings: Settings, what: str, abonnement: str, *, at: int | None
+) -> Reason | tuple[Sequence[tuple[Notificatie, Sequence[Told]]], Clock]:
+    """Each notificatie, the oldest first, with what there is to tell; a Reason when there is none.
+
+    Raises UsageError.
+    """
     async with opened_account(settings) as account:
-        found = await asked_for(account, what, limit=ids.MAX_LISTED + 1)
+        found = await asked_for(account, what, limit=MOST + 1, at=at)
         if not found:
-            return await what_is_missing(account, what, at=None)
-        if len(found) > 1:
-            listed = ", ".join(str(each.id) for each in found[: ids.MAX_LISTED])
-            raise UsageError(f"{what} may be any of these: {listed}; `nrc trace` shows each")
-        whom = await _meant(account, found[0], abonnement)
-        return found[0], await account.of_abonnement(found[0], whom), account.clock
+            return await what_is_missing(account, what, at=at)
+        if len(found) > MOST:
+            raise UsageError(f"{what} has more than {MOST} notificaties: --at TIME, or the id of one")
+        explained = []
+        for each in sorted(found, key=lambda each: each.received):
+            whom = await _meant(account, each, abonnement)
+            explained.append((each, await account.of_abonnement(each, whom)))
+        return explained, account.clock
 
 
 async def _meant(account: Account, notificatie: Notificatie, typed: str) -> UUID:
