@@ -126,6 +126,42 @@ class KanalenVersion:
     removed_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What an operator did. Nothing in it is secret.
+
+    at: Unix seconds. act: such as `abonnement suspended`. command: the command without its arguments, such as
+    `abonnement suspend`. user: of the operating system; sudo_user: who called sudo, else "". host: its name.
+    facts: what it was done to, and how, as JSON takes it: `abonnement`, `application`, `kanaal`, …
+    """
+
+    at: float
+    act: str
+    command: str
+    user: str
+    sudo_user: str
+    host: str
+    facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ActSearch:
+    """Which acts are asked for; what is None asks nothing.
+
+    since, until: Unix seconds, the former included. who: a user or sudo_user. what: a part of the act or of
+    its command, in any case. abonnement: a whole UUID; also of what was done to its application.
+    application: also one that was given abonnementen of another.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    who: str | None = None
+    what: str | None = None
+    abonnement: str | None = None
+    application: str | None = None
+    kanaal: str | None = None
+
+
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
 
@@ -267,3 +303,9 @@ class Registry(Protocol):
 
     async def forget_declared(self, things: Iterable[Declared]) -> None:
         """Forget what was removed from RabbitMQ. Not a change."""
+
+    async def note_acts(self, acts: Iterable[Act]) -> None:
+        """Append what an operator did; it is never changed or removed. Not a change."""
+
+    async def acts(self, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
+        """The newest `limit` of those asked for, the newest first."""

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from runtime.log import logger
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
+from store.acts import TABLE as ACTS_TABLE
 from store.faults import Faults
 from store.sealed import keys_in_use, seal_plain
 from store.secrets import Vault
@@ -143,6 +144,11 @@ def _kanalen_versions(db: Database, _: Vault) -> None:
     )
 
 
+def _acts(db: Database, _: Vault) -> None:
+    # What operators did; only appended to. at in Unix seconds, facts is JSON. No change.
+    db.executescript(ACTS_TABLE)
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -154,6 +160,7 @@ STEPS: dict[str, Step] = {
     "0006_kanaal_owner": _kanaal_owner,
     "0007_between_attempts": _between_attempts,
     "0008_kanalen_versions": _kanalen_versions,
+    "0009_acts": _acts,
 }
 
 

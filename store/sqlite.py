@@ -21,9 +21,12 @@ from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
+from store.acts import acts_found, append_acts
 from store.kanalen_versions import begin_version, end_versions, versions_of
 from store.lease import RENEWAL, boot_id
 from store.registry import (
+    Act,
+    ActSearch,
     BetweenAttempts,
     Changes,
     Declared,
@@ -362,6 +365,14 @@ class SqliteRegistry:
         delete = "DELETE FROM declared WHERE kind = ? AND key = ?"
         if keys:
             await self._file.write(lambda db: db.conn.executemany(delete, keys))
+
+    async def note_acts(self, acts: Iterable[Act]) -> None:
+        given = tuple(acts)
+        if given:
+            await self._file.write(lambda db: append_acts(db, given))
+
+    async def acts(self, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
+        return await self._file.read(lambda db: acts_found(db, search, limit=limit))
 
     def _remove(self, db: Database, kind: str, keys: list[str], *, change: int) -> None:
         """Remove rows and leave a tombstone of each; those that are old enough go."""

@@ -81,6 +81,10 @@ _COMMANDS = {
         "secrets": "Secrets in the registry: whether they can be read, and with which key they "
         "are encrypted.",
     },
+    "audit_trail": {
+        "audit-trail": "List what operators did with `nrc`, the newest first: who, what, on which thing, "
+        "and when.",
+    },
     "backup": {
         "backup": "Copy the registry and its keys to FOLDER, which must be new or empty; also while "
         "everything runs.",

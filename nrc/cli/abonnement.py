@@ -145,7 +145,13 @@ async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> N
         _known(opened, map(str, uuids))
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
-                audit.record(settings, "abonnement removed", abonnement=uuid, waiting=what_becomes(keep=keep))
+                await audit.record(
+                    settings,
+                    "abonnement removed",
+                    registry=opened.registry,
+                    abonnement=uuid,
+                    waiting=what_becomes(keep=keep),
+                )
                 click.echo(f"{uuid} removed")
     waited = Waited()
 
@@ -176,7 +182,7 @@ async def _resume(settings: Settings, typed: tuple[str, ...]) -> None:
         for uuid in uuids:
             if await opened.registry.set_state(uuid, State.ACTIVE, "") is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
-            audit.record(settings, "abonnement resumed", abonnement=uuid)
+            await audit.record(settings, "abonnement resumed", registry=opened.registry, abonnement=uuid)
             click.echo(f"{uuid} active")
     await _apply(settings, uuids)
 
@@ -195,7 +201,9 @@ async def _suspend(settings: Settings, typed: tuple[str, ...], reason: str) -> N
         for uuid in [each.uuid for each in _known(opened, typed)]:
             if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
                 raise Conflict(f"abonnement {uuid} was just removed.")
-            audit.record(settings, "abonnement suspended", abonnement=uuid, reason=reason)
+            await audit.record(
+                settings, "abonnement suspended", registry=opened.registry, abonnement=uuid, reason=reason
+            )
             click.echo(f"{uuid} suspended")
     await _announce(settings)
 
@@ -221,7 +229,9 @@ async def _probe(settings: Settings, typed: tuple[str, ...]) -> None:
                 each.uuid, now, each.state_reason, before=each.hold, callback_url=each.callback_url
             )
             if changed:
-                audit.record(settings, "probe asked for", abonnement=each.uuid)
+                await audit.record(
+                    settings, "probe asked for", registry=opened.registry, abonnement=each.uuid
+                )
             click.echo(f"{each.uuid} {'to be probed now' if changed else 'was probed or changed just now'}")
     await _announce(settings)
 

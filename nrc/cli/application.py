@@ -87,13 +87,14 @@ async def _add(settings: Settings, application: Application, *, new: bool) -> No
         except Conflict as error:
             again = f"`nrc application rotate {application.client_id}`"
             raise Conflict(f"{error} A new secret: {again}.") from error
-    audit.record(
-        settings,
-        "application added",
-        application=application.client_id,
-        scopes=_noted(application),
-        label=application.label or None,
-    )
+        await audit.record(
+            settings,
+            "application added",
+            registry=opened.registry,
+            application=application.client_id,
+            scopes=_noted(application),
+            label=application.label or None,
+        )
     await tell_processes(settings, lambda router: router.announce())
 
 
@@ -181,8 +182,14 @@ async def _set_scopes(
             client_id,
             lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
         )
-    act = "scopes granted" if add else "scopes revoked"
-    audit.record(settings, act, application=client_id, scopes=sorted([*add, *remove]), now=_noted(changed))
+        await audit.record(
+            settings,
+            "scopes granted" if add else "scopes revoked",
+            registry=opened.registry,
+            application=client_id,
+            scopes=sorted([*add, *remove]),
+            now=_noted(changed),
+        )
     await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -223,14 +230,15 @@ async def _remove(
             advice = " Add --with-abonnementen, or --give-to ID."
             undecided = owned and not with_abonnementen and give_to is None
             raise Conflict(f"{error}{advice if undecided else ''}") from error
-    audit.record(
-        settings,
-        "application removed",
-        application=client_id,
-        abonnementen=touched,
-        given_to=give_to,
-        waiting=what_becomes(keep=keep) if with_abonnementen else None,
-    )
+        await audit.record(
+            settings,
+            "application removed",
+            registry=opened.registry,
+            application=client_id,
+            abonnementen=[str(uuid) for uuid in touched],
+            given_to=give_to,
+            waiting=what_becomes(keep=keep) if with_abonnementen else None,
+        )
     waited = Waited()
 
     async def ask(router: RouterClient) -> None:
@@ -276,7 +284,13 @@ async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int
                 old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
             ),
         )
-    audit.record(settings, "secret rotated", application=client_id, old_one_counts_until=_old_until(changed))
+        await audit.record(
+            settings,
+            "secret rotated",
+            registry=opened.registry,
+            application=client_id,
+            old_one_counts_until=_old_until(changed),
+        )
     await tell_processes(settings, lambda router: router.announce())
     return changed
 

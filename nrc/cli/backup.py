@@ -44,7 +44,7 @@ def backup(folder: Path) -> None:
     """
     settings = load_settings()
     about = carry_out(_backup(settings, folder))
-    audit.record(settings, "backup made", folder=folder.resolve())
+    carry_out(audit.record(settings, "backup made", folder=folder.resolve()))
     click.echo(f"backup made in {folder}: {_told(about)}")
     if KEYS_FILE in about["files"]:
         note(f"{folder / KEYS_FILE} decrypts the secrets in {folder / REGISTRY}: let few read this folder")
@@ -62,7 +62,7 @@ def restore(folder: Path) -> None:
     """
     settings = load_settings()
     about = carry_out(_restore(settings, folder))
-    audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"])
+    carry_out(audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"]))
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")
     for name, then in about.get("settings", {}).items():
         if then != (now := _as_shown(settings).get(name)):

@@ -99,7 +99,7 @@ def add(naam: str, filters: tuple[str, ...], documentatie_link: str, new: bool) 
 async def _add(settings: Settings, kanaal: Kanaal, *, new: bool) -> None:
     async with opened_registry(settings, new=new) as opened:
         await opened.registry.add_kanaal(kanaal)
-    audit.record(settings, "kanaal added", kanaal=kanaal.naam)
+        await audit.record(settings, "kanaal added", registry=opened.registry, kanaal=kanaal.naam)
     await tell_processes(settings, lambda router: router.apply_kanaal(kanaal.naam))
 
 
@@ -133,7 +133,7 @@ async def _change(settings: Settings, request: KanaalRequest, sent: Mapping[str,
             documentatie_link=request.documentatie_link if "documentatieLink" in sent else None,
             filters=tuple(request.filters) if "filters" in sent else None,
         )
-    audit.record(settings, "kanaal changed", kanaal=naam, **sent)
+        await audit.record(settings, "kanaal changed", registry=opened.registry, kanaal=naam, **sent)
     await tell_processes(settings, lambda router: router.apply_kanaal(naam))
 
 
@@ -155,7 +155,7 @@ async def _remove(settings: Settings, naam: str) -> None:
             raise Conflict(
                 f"kanaal {naam} is used by {len(users)} abonnement(en), which go first: {', '.join(users)}"
             )
-    audit.record(settings, "kanaal removed", kanaal=naam)
+        await audit.record(settings, "kanaal removed", registry=opened.registry, kanaal=naam)
     # Its exchange goes with a later comparison: gateways may publish there until they have heard of this.
     await tell_processes(settings, lambda router: router.announce())
 

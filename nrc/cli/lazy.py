@@ -15,8 +15,8 @@ class LazyCommand(click.Command):
         self.module = module
 
     def load(self) -> click.Command:
-        """The command itself, which has the same name in its module."""
-        command = getattr(import_module(self.module), str(self.name))
+        """The command itself, which has the same name in its module, with `_` for `-`."""
+        command = getattr(import_module(self.module), str(self.name).replace("-", "_"))
         assert isinstance(command, click.Command)  # noqa: S101 - what the table in nrc/cli says
         return command
 

@@ -19,6 +19,7 @@ from schemas.errors import BrokerUnavailable, UsageError
 if TYPE_CHECKING:
     from router.requests import RouterClient
     from runtime.settings import Settings
+    from store.registry import Act
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: remove what waits too, for good.")
 keep_option = click.option("--keep", is_flag=True, help="Move what waits to nrc.undeliverable.")
@@ -80,14 +81,18 @@ async def remove_queues(
     settings: Settings, router: RouterClient, uuids: Iterable[UUID], waited: Waited, *, keep: bool
 ) -> None:
     """The queues of these, which are not in the registry any more, are gone. Adds up in `waited`."""
-    for uuid in uuids:
-        kept, discarded = await router.remove_abonnement(uuid, discard=not keep)
-        if kept or discarded:
-            audit.record(
-                settings, "what waited was taken away", abonnement=uuid, removed=discarded, undeliverable=kept
-            )
-        waited.kept += kept
-        waited.discarded += discarded
+    acts: list[Act] = []
+    try:
+        for uuid in uuids:
+            kept, discarded = await router.remove_abonnement(uuid, discard=not keep)
+            if kept or discarded:
+                act = "what waited was taken away"
+                facts = {"removed": discarded, "undeliverable": kept}
+                acts.append(audit.append(settings, act, abonnement=uuid, **facts))
+            waited.kept += kept
+            waited.discarded += discarded
+    finally:
+        await audit.keep(settings, acts)
 
 
 async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> tuple[int | None, int]:

@@ -77,7 +77,9 @@ async def _rotate(settings: Settings) -> None:
     async with registry_of(settings) as registry:
         count = await registry.rotate_secrets(progress=lambda done, all_: note(f"{done} of {all_}"))
         found = await registry.check_secrets()
-    audit.record(settings, "secrets encrypted again", count=count, key=found.keys[0])
+        await audit.record(
+            settings, "secrets encrypted again", registry=registry, count=count, key=found.keys[0]
+        )
     click.echo(f"{count} secret(s) encrypted with key {found.keys[0]} of {found.where}")
     if len(found.keys) > 1:
         note("the old keys are not needed any more, but for copies of the registry from before")

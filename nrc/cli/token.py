@@ -37,7 +37,7 @@ def token(client_id: str, scopes: tuple[Scope, ...], legacy: bool, expires: int 
     if expires is not None and expires > settings.jwt_expiry:
         note(f"the gateway refuses it {settings.jwt_expiry} s from now (NRC_JWT_EXPIRY), before it expires")
     made = make_token(application, scopes=scopes, legacy=legacy, now=int(time.time()), expires=expires)
-    audit.record(settings, "token made", application=client_id, scopes=sorted(scopes) or None)
+    carry_out(audit.record(settings, "token made", application=client_id, scopes=sorted(scopes) or None))
     click.echo(f"Authorization: Bearer {made}")
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
@@ -24,6 +24,9 @@ from router.undeliverable import Resent, Undeliverable, remove, resend
 from runtime.lifecycle import Tasks
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from store.registry import Act
 
 READY_TIMEOUT = 5.0
 
@@ -136,13 +139,17 @@ def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None
     settings = load_settings()
     chosen = _which(settings, typed, abonnement)
     done: list[Resent] = []
+    acts: list[Act] = []
 
     def tell(resent: Resent) -> None:
         done.append(resent)
         if not resent.problem:
-            _tell_of(settings, "notificatie sent again", resent.item)
+            acts.append(_append(settings, "notificatie sent again", resent.item))
 
-    carry_out(_resend(settings, wanted=chosen.has, tell=tell))
+    try:
+        carry_out(_resend(settings, wanted=chosen.has, tell=tell))
+    finally:
+        carry_out(audit.keep(settings, acts))
     missing = sorted(chosen.ids - {resent.item.message_id for resent in done})
     problems = [resent for resent in done if resent.problem]
     if json_:
@@ -182,14 +189,18 @@ def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bo
         if found:
             ask(f"remove {len(found)} for good?", otherwise=f"{len(found)} go for good: --yes removes them")
     done: list[Undeliverable] = []
+    acts: list[Act] = []
 
     def tell(item: Undeliverable) -> None:
         done.append(item)
-        _tell_of(settings, "undeliverable notificatie removed", item)
+        acts.append(_append(settings, "undeliverable notificatie removed", item))
         if not json_:
             click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
 
-    carry_out(_remove(settings, wanted=chosen.has, tell=tell))
+    try:
+        carry_out(_remove(settings, wanted=chosen.has, tell=tell))
+    finally:
+        carry_out(audit.keep(settings, acts))
     missing = sorted(chosen.ids - {item.message_id for item in done})
     if json_:
         as_json({"removed": [_key(item) for item in done], "missing": missing})
@@ -230,8 +241,8 @@ async def _remove(
         await remove(link.connection, wanted=wanted, tell=tell)
 
 
-def _tell_of(settings: Settings, act: str, item: Undeliverable) -> None:
-    audit.record(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
+def _append(settings: Settings, act: str, item: Undeliverable) -> Act:
+    return audit.append(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
 
 
 def _key(item: Undeliverable) -> dict[str, object]:

@@ -20,6 +20,8 @@ from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
 from store.opening import open_registry
 from store.registry import (
+    Act,
+    ActSearch,
     BetweenAttempts,
     Changes,
     Declared,
@@ -720,6 +722,36 @@ async def test_calls_at_once_in_one_process(registry: Registry) -> None:
     added = await asyncio.gather(*(registry.add_kanaal(a_kanaal(f"k{n}")) for n in range(50)))
     assert sorted(kanaal.change for kanaal in added) == list(range(1, 51))
     assert len((await whole(registry)).kanalen) == 50
+
+
+async def test_acts_are_appended_and_found(registry: Registry) -> None:
+    def an_act(at: float, act: str, *, sudo_user: str = "", **facts: object) -> Act:
+        return Act(at, act, "some command", "nrc", sudo_user, "host", facts)
+
+    uuid, other = str(uuid4()), str(uuid4())
+    one = an_act(10.0, "kanaal added", kanaal="zaken", filters=["a", "é\udcff"], count=2)
+    two = an_act(20.5, "abonnement removed", sudo_user="jan", abonnement=uuid)
+    three = an_act(15.0, "application removed", application="zac", abonnementen=[other, uuid], given_to="drc")
+
+    async def found(*, limit: int = 100, **asked: Any) -> tuple[Act, ...]:
+        return await registry.acts(ActSearch(**asked), limit=limit)
+
+    assert await found() == ()
+    await registry.note_acts(())
+    await registry.note_acts([one])
+    await registry.note_acts([two, three])
+    assert await found() == (three, two, one), "as they were noted, whatever the clock said"
+    assert await found(limit=2) == (three, two)
+    assert await found(since=15.0) == (three, two)
+    assert await found(since=10.0, until=15.0) == (one,)
+    assert await found(who="jan") == (two,)
+    assert await found(who="nrc", what="Removed") == (three, two)
+    assert await found(what="SOME COMM") == (three, two, one)
+    assert await found(abonnement=uuid) == (three, two)
+    assert await found(abonnement=other, application="zac") == (three,)
+    assert await found(application="drc") == (three,)
+    assert await found(kanaal="zaken") == (one,)
+    assert await registry.change_number() == 0
 
 
 async def test_several_processes_write_at_once(address: Path, registry: Registry) -> None:

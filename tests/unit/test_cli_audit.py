@@ -1,4 +1,4 @@
-"""Every act of an operator leaves a line: who did what."""
+"""Every act of an operator leaves a line and a row: who did what; and `nrc audit-trail`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import asyncio
 import json
 import os
 import pwd
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 from uuid import UUID
 
@@ -168,8 +171,8 @@ def test_what_was_refused_or_only_looked_at_leaves_no_line(tmp_path: Path, uuid:
 def test_the_file_is_for_its_owner_only_and_two_commands_leave_whole_lines(tmp_path: Path) -> None:
     settings = load_settings(_env_file=None, database_url=f"sqlite:///{tmp_path}/new/other.db")
     (tmp_path / "new").mkdir()
-    audit.record(settings, "one", text="é\n\udcff")
-    audit.record(settings, "two", nothing=None)
+    audit.append(settings, "one", text="é\n\udcff")
+    audit.append(settings, "two", nothing=None)
     file = tmp_path / "new" / "operator.log"
     assert file.stat().st_mode & 0o777 == 0o600
     first, second = lines(tmp_path / "new")
@@ -180,7 +183,7 @@ def test_the_file_is_for_its_owner_only_and_two_commands_leave_whole_lines(tmp_p
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_that_root_makes_is_that_of_the_folders_owner(tmp_path: Path) -> None:
     os.chown(tmp_path, 12345, 12345)
-    audit.record(load_settings(_env_file=None, state_dir=tmp_path), "one")
+    audit.append(load_settings(_env_file=None, state_dir=tmp_path), "one")
     assert (tmp_path / "operator.log").stat().st_uid == 12345
 
 
@@ -189,3 +192,99 @@ def test_an_act_that_cannot_be_noted_is_done_all_the_same(tmp_path: Path) -> Non
     ran = nrc(tmp_path, "kanaal", "add", "zaken")
     assert ran.code == 0
     assert f"done, but not noted in {tmp_path}/operator.log: Is a directory" in ran.err
+    assert [each["act"] for each in trail(tmp_path)] == ["kanaal added"]
+
+
+def test_an_act_that_the_registry_does_not_take_is_done_and_has_its_line(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "registry.db")) as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON act BEGIN SELECT RAISE(FAIL, 'no room'); END")
+    ran = nrc(tmp_path, "kanaal", "add", "zaken")
+    assert ran.code == 0
+    assert "done, but not noted in the registry (see operator.log): " in ran.err
+    assert "no room" in ran.err
+    assert [line["event"] for line in lines(tmp_path)] == ["kanaal added"]
+    assert [each["naam"] for each in nrc(tmp_path, "kanaal", "list", "--json").json()] == ["zaken"]
+    assert trail(tmp_path) == []
+
+
+def trail(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    ran = nrc(folder, "audit-trail", "--json", *arguments)
+    assert ran.code == 0, ran.err
+    found: list[dict[str, Any]] = ran.json()
+    return found
+
+
+def test_the_trail_has_every_act_the_newest_first(tmp_path: Path, uuid: str) -> None:
+    sudo = {"SUDO_USER": "jan"}
+    nrc(tmp_path, "kanaal", "add", "zaken", env=sudo)
+    nrc(tmp_path, "abonnement", "suspend", uuid, "--reason", "too many", env={"SUDO_USER": ""})
+    nrc(tmp_path, "application", "rotate", "zac", "--secret", "never-told-" * 3, env=sudo)
+    nrc(tmp_path, "application", "add", "drc", env=sudo)
+    nrc(tmp_path, "application", "remove", "zac", "--give-to", "drc", env=sudo)
+    nrc(tmp_path, "backup", str(tmp_path / "copy"), env=sudo)
+
+    made, given, _, rotated, suspended, kanaal, _ = every = trail(tmp_path)
+
+    assert [each["act"] for each in (made, rotated, kanaal)] == [
+        "backup made", "secret rotated", "kanaal added",
+    ]  # fmt: skip
+    assert datetime.fromisoformat(suspended.pop("at")).tzinfo
+    assert suspended == {
+        "act": "abonnement suspended",
+        "user": USER,
+        "sudoUser": None,
+        "host": gethostname(),
+        "command": "abonnement suspend",
+        "facts": {"abonnement": uuid, "reason": "too many"},
+    }
+    assert (rotated["sudoUser"], rotated["command"]) == ("jan", "application rotate")
+    assert "never-told" not in json.dumps(every)
+    assert (given["facts"]["abonnementen"], made["facts"]) == ([uuid], {"folder": str(tmp_path / "copy")})
+
+
+@pytest.mark.parametrize(
+    ("asked", "acts"),
+    [
+        (["--kanaal", "zaken"], ["kanaal added"]),
+        (["--application", "drc"], ["application removed", "application added"]),
+        (["--application", "nobody"], []),
+        (["--what", "REMOVE"], ["application removed"]),
+        (["--what", "kanaal add"], ["kanaal added"]),
+        (["--who", "jan", "--limit", "1"], ["kanaal added"]),
+        (["--who", "nobody"], []),
+        (["--since", "1h", "--limit", "1"], ["application removed"]),
+        (["--until", "1h"], []),
+    ],
+)
+def test_the_trail_is_searched(tmp_path: Path, uuid: str, asked: list[str], acts: list[str]) -> None:
+    nrc(tmp_path, "kanaal", "add", "zaken", env={"SUDO_USER": "jan"})
+    nrc(tmp_path, "application", "add", "drc")
+    nrc(tmp_path, "application", "remove", "zac", "--give-to", "drc")
+    assert [each["act"] for each in trail(tmp_path, *asked)] == acts
+
+
+def test_the_trail_of_an_abonnement_by_its_first_characters(tmp_path: Path, uuid: str) -> None:
+    nrc(tmp_path, "abonnement", "suspend", uuid)
+    nrc(tmp_path, "abonnement", "remove", uuid, "--yes")
+    nrc(tmp_path, "application", "remove", "zac")
+    found = trail(tmp_path, "--abonnement", uuid[:8])
+    assert [each["act"] for each in found] == ["abonnement removed", "abonnement suspended"]
+    assert trail(tmp_path, "--abonnement", uuid) == found
+    ran = nrc(tmp_path, "audit-trail", "--abonnement", str(UUID(int=1)))
+    assert (ran.code, ran.out, ran.err) == (0, "", "nothing was noted\n")
+
+
+def test_the_trail_as_a_table_and_where_there_is_no_registry(tmp_path: Path, uuid: str) -> None:
+    nrc(tmp_path, "abonnement", "suspend", uuid, env={"SUDO_USER": "jan"})
+    (header, line, _), wide = (
+        nrc(tmp_path, "audit-trail", *more).out.splitlines() for more in ([], ["--wide"])
+    )
+    assert header.split() == ["WHEN", "WHO", "ACT", "FACTS"]
+    assert line.endswith(
+        f"jan (as {USER})  abonnement suspended  abonnement: {uuid[:8]}  reason: by an operator"
+    )
+    assert wide[0].split() == ["WHEN", "WHO", "ACT", "FACTS", "COMMAND", "HOST"]
+    assert uuid in wide[1]
+    (tmp_path / "none").mkdir()
+    ran = nrc(tmp_path / "none", "audit-trail")
+    assert (ran.code, "there is no registry" in ran.err) == (2, True)

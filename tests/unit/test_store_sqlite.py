@@ -21,7 +21,7 @@ from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNe
 from schemas.kanaal import Kanaal
 from store import kanalen_versions, lease, schema
 from store.faults import told
-from store.registry import BetweenAttempts
+from store.registry import Act, ActSearch, BetweenAttempts
 from store.secrets import Vault
 from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
 from store.sqlite_file import SqliteFile
@@ -539,3 +539,21 @@ async def test_what_is_past_goes_a_few_at_a_time(file: Path, monkeypatch: pytest
             await registry.note_between_attempts([BetweenAttempts(f"new-{number}", abonnement, 1, 3000)])
             left += ask(file, "SELECT count(*) - ? FROM between_attempts", number + 1)
     assert left == [(16,), (12,), (8,), (4,), (0,), (0,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE act SET user = 'nobody'",
+        "DELETE FROM act",
+        "INSERT OR REPLACE INTO act SELECT nr, at, act, command, 'nobody', '', host, facts FROM act",
+    ],
+)
+async def test_what_operators_did_is_only_appended_to(file: Path, statement: str) -> None:
+    act = Act(10.0, "kanaal added", "kanaal add", "nrc", "jan", "host", {"kanaal": "zaken"})
+    async with SqliteRegistry(file) as registry:
+        await registry.note_acts([act])
+        with closing(sqlite3.connect(file)) as other, pytest.raises(sqlite3.Error, match="only appended to"):
+            other.execute(statement)
+        await registry.note_acts([act])
+        assert await registry.acts(ActSearch(), limit=9) == (act, act)
