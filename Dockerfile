@@ -1,4 +1,4 @@
-# One image for every process: gateway (the default), router, deliverer, and all other `nrc` commands.
+# One image for every process: gateway (the default), router, deliverer, ledger, and all other `nrc` commands.
 
 FROM python:3.13-slim AS build
 WORKDIR /src

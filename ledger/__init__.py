@@ -11,5 +11,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     opening.py     which store the settings name
     sqlite.py      the store in a SQLite file: schema.py its tables, rows.py their rows and how two become
                    one, names.py what stands in them by number, writing.py and reading.py the SQL
+    account.py     what the keeper asks of a store beside that; keeping.py its SQL
+    keeper/        the keeper: what it gives back, and when
     explaining/    what became of a notificatie, in words
 """

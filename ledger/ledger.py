@@ -12,11 +12,16 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
+from ledger.account import KeeperLedger
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
 
 
 class Ledger(Protocol):
     """The account of every accepted notificatie and of each abonnement that it was for."""
+
+    @property
+    def keeping(self) -> KeeperLedger:
+        """What the keeper works with."""
 
     async def __aenter__(self) -> Self: ...
 

@@ -90,7 +90,11 @@ def _first(db: Database) -> None:
     )
 
 
-STEPS = {"0001_notificaties_and_deliveries": _first}
+def _giving_back(db: Database) -> None:
+    db.executescript("CREATE INDEX unrouted_open ON unrouted (id, since) WHERE open = 1;")
+
+
+STEPS = {"0001_notificaties_and_deliveries": _first, "0002_giving_back": _giving_back}
 
 
 def contents(vault: Vault) -> Contents:

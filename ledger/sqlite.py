@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlite_utils import Database
 
 from ledger import reading, writing
+from ledger.keeping import SqliteKeeping
 from ledger.names import Known, Names, Texts
 from ledger.rows import Hashes
 from ledger.schema import contents, hash_key
@@ -33,7 +34,7 @@ class SqliteLedger:
     """The ledger in one file, for the processes of one host.
 
     vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
-    for tests. clock: the database's clock, in Unix seconds. Times are in seconds.
+    for tests. clock: the database's clock, in Unix seconds. Times are in seconds. keeping: the keeper's part.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class SqliteLedger:
         self._known = Known()
         self._texts = Texts()
         self._hashes = Hashes(b"")
+        self.keeping = SqliteKeeping(self._file, clock=clock, texts=self._texts)
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()

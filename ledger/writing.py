@@ -42,10 +42,10 @@ _UPDATE_DELIVERY = (
     "UPDATE delivery SET open = ?, state = ?, round = ?, attempts = ?, since = ?, last_at = ?, next_at = ?, "
     "size = ?, given = ?, doubt = ?, status = ?, us = ? WHERE id = ? AND abonnement = ? AND replay = ?"
 )
-_ADD_MINUTE = (
+ADD_MINUTE = (
     "INSERT INTO minute VALUES (?, ?, ?, ?) ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n"
 )
-_ADD_BACKLOG = (
+ADD_BACKLOG = (
     "INSERT INTO backlog VALUES (?, ?, ?, ?, ?) ON CONFLICT (abonnement) DO UPDATE SET n = n + excluded.n, "
     "bytes = bytes + excluded.bytes, retrying = retrying + excluded.retrying, stuck = stuck + excluded.stuck"
 )
@@ -206,9 +206,9 @@ class _Changes:
         if updates:
             many(_UPDATE_DELIVERY, updates)
         if backlog:
-            many(_ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items()])
+            many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items()])
         if self._minutes:
-            many(_ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
+            many(ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
 
     def _size(self, id_: bytes) -> int:
         row = self._db.execute("SELECT size FROM notificatie WHERE id = ?", [id_]).fetchone()

@@ -1,6 +1,6 @@
 """One process of the product, from its first line to its exit code.
 
-Owns what gateway, router and deliverer have in common around `serve`: logging, the event loop, signals, and
+Owns what all of them have in common around `serve`: logging, the event loop, signals, and
 the link with `nrc up` when that started it. Knows nothing of what they do.
 """
 
@@ -46,7 +46,7 @@ Serve = Callable[..., Awaitable[None]]
 
 
 def run_process(name: str, settings: Settings) -> int:
-    """Run `gateway`, `router` or `deliverer` until it is told to stop; returns the exit code.
+    """Run `gateway`, `router`, `deliverer` or `ledger` until it is told to stop; returns the exit code.
 
     One of nrc/exits.py, with one line in the log (a traceback only for a fault that we don't know). A second
     SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
@@ -85,6 +85,10 @@ def _serve_of(name: str) -> Serve:
         from deliverer.service import serve as serve_deliverer
 
         return serve_deliverer
+    if name == "ledger":
+        from ledger.keeper.service import serve as serve_keeper
+
+        return serve_keeper
     raise ValueError(name)
 
 

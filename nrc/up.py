@@ -1,4 +1,4 @@
-"""`nrc up`: RabbitMQ, router, gateways and deliverers, started, watched and stopped as one.
+"""`nrc up`: RabbitMQ, router, gateways, deliverers and keeper, started, watched and stopped as one.
 
 Owns the order of starting and stopping, and what is printed about it on standard output; the log goes to
 standard error. Does no work of the product's own: kill -9 it and nothing is lost, its processes stop by
@@ -94,12 +94,13 @@ class Up:
         self._router: list[Child] = []
         self._gateways: list[Child] = []
         self._deliverers: list[Child] = []
+        self._keeper: list[Child] = []
         self._stopping_since = 0.0
 
     @property
     def children(self) -> list[Child]:
         """Every process, in the order of starting."""
-        return [*self._router, *self._gateways, *self._deliverers]
+        return [*self._router, *self._gateways, *self._deliverers, *self._keeper]
 
     async def run(self) -> None:
         """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
@@ -160,7 +161,8 @@ class Up:
             Child("deliverer", label, env=env, fds=[lock])
             for label in labels("deliverer", self._settings.deliverer_processes)
         ]
-        others = [*self._gateways, *self._deliverers]
+        self._keeper = [Child("ledger", "ledger", env=env, fds=[lock])]
+        others = [*self._gateways, *self._deliverers, *self._keeper]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
 
@@ -226,12 +228,12 @@ class Up:
         self._stopping_since = self._stopping_since or time.monotonic()
 
     async def _stop_children(self) -> None:
-        """Gateways first: nothing more comes in. Then deliverers; and last the router, which serves both."""
+        """Gateways first: nothing more comes in. Then who delivers and gives back; last the router."""
         self.begin_stop()
         timeout = self._settings.stop_timeout
         for children, seconds in (
             (self._gateways, timeout * 0.3),
-            ([*self._gateways, *self._deliverers], timeout + GRACE * 0.5),
+            ([*self._gateways, *self._deliverers, *self._keeper], timeout + GRACE * 0.5),
             (self._router, timeout + GRACE * 0.6),
         ):
             for child in children:

@@ -10,7 +10,8 @@ NrcError
 │   ├── QuotaReached         an application has as many kanalen or abonnementen as it may
 │   └── Conflict             a unique name is taken, or the row has gone
 ├── LedgerError              the ledger cannot be read or written
-│   └── LedgerFull           it is over its budget, or its disk is full
+│   ├── LedgerFull           it is over its budget, or its disk is full
+│   └── LeaseLost            another keeper has taken over
 ├── BrokerError              RabbitMQ did not do what was asked
 │   ├── BrokerUnavailable    no connection, not ready, blocked, or no confirm in time
 │   │   └── MessageTooLarge  the message is larger than RabbitMQ is set to take
@@ -71,6 +72,10 @@ class LedgerError(NrcError):
 
 class LedgerFull(LedgerError):
     """The ledger is over its budget, or its disk is full, and all that it keeps is still needed."""
+
+
+class LeaseLost(LedgerError):
+    """Another keeper has taken over; this one changes nothing."""
 
 
 class SecretsUnreadable(RegistryError):

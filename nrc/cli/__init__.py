@@ -47,6 +47,7 @@ _COMMANDS = {
         "gateway": "Run a gateway: the HTTP API.",
         "router": "Run a router: it keeps RabbitMQ as the registry says.",
         "deliverer": "Run a deliverer: it POSTs to the callbacks.",
+        "ledger": "Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.",
         "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
         "version": "Print the version.",
     },

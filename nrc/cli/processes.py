@@ -61,6 +61,17 @@ def deliverer() -> None:
     _run("deliverer")
 
 
+@click.group(invoke_without_command=True)
+@click.pass_context
+def ledger(context: click.Context) -> None:
+    """Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.
+
+    Several may run, one works. While none runs everything else goes on.
+    """
+    if context.invoked_subcommand is None:
+        _run("ledger")
+
+
 @click.command()
 def version() -> None:
     """Print the version."""

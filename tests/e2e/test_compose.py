@@ -22,7 +22,7 @@ from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OURS = ("router", "gateway", "deliverer")
+OURS = ("router", "gateway", "deliverer", "ledger")
 
 
 def compose() -> dict[str, Any]:

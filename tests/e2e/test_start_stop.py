@@ -17,7 +17,7 @@ import pytest
 from nrc.private_node import free_port
 from tests.e2e.running import NRC, Running, environment, nrc, running
 
-PROCESSES = ("gateway", "router", "deliverer")
+PROCESSES = ("gateway", "router", "deliverer", "ledger")
 
 
 @pytest.fixture

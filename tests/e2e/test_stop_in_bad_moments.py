@@ -27,7 +27,7 @@ from tests.integration.conftest import Running as Router
 from tests.integration.delivering import delivering
 from tests.stallable import stallable
 
-PROCESSES = ("gateway", "router", "deliverer")
+PROCESSES = ("gateway", "router", "deliverer", "ledger")
 STOP_TIMEOUT = 2.0
 AT_MOST = STOP_TIMEOUT + LAST_RESORT + 3.0
 """With what a busy machine needs to end a process."""

@@ -124,7 +124,7 @@ COMMANDS = dict(every_command())
 def commands() -> Iterator[str]:
     """What one types, without the groups."""
     for path, command in COMMANDS.items():
-        if not isinstance(command, click.Group):
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield " ".join(["nrc", *path])
 
 

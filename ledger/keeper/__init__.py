@@ -1,0 +1,13 @@
+"""The keeper, `nrc ledger`: gives back to RabbitMQ what RabbitMQ does not have.
+
+Several may run; the one with the lease works. It reads the ledger, decides, commits, and then publishes.
+Nothing waits for it: while no keeper runs, everything else goes on.
+
+    service.py    the process: what it opens, its health, how it stops
+    lease.py      whether this keeper is the one that works
+    work.py       one pass over all that may have to be given back, again and again
+    unrouted.py   what a gateway accepted without RabbitMQ
+    giving.py     a give-back: committed as RETURNING, then published to one queue, at a bounded rate
+    room.py       how much the queue of an abonnement may get now
+    message.py    a delivery as a message in RabbitMQ
+"""

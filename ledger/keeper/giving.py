@@ -1,0 +1,167 @@
+"""A give-back: committed as RETURNING in the next round, then published to the queue of its abonnement.
+
+In this order: what is committed and not published (the keeper died, RabbitMQ went) is published again after
+AGAIN, in the same round. Published first, one that is not committed would be given back once more as if it
+had never been. With RabbitMQ's confirm it is PENDING, as it was at first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
+from uuid import UUID
+
+from ledger.keeper.lease import Lease
+from ledger.keeper.message import message_of
+from ledger.keeper.room import Room
+from ledger.ledger import Ledger
+from ledger.values import Delivery, Notificatie
+from router.publishing import Publisher
+from runtime.log import Occasional, logger
+from schemas.errors import BrokerError, MessageTooLarge
+from schemas.kanaal import Kanaal
+
+PER_SECOND = 200
+"""Deliveries that are given back in a second, at most."""
+AT_ONCE = 50
+"""Of these in one transaction, and under way at the same time."""
+AGAIN = 60.0
+"""Seconds after which one that RabbitMQ did not confirm is published again."""
+REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+class Giving:
+    """Gives deliveries back. counts: how many, by why; also those that RabbitMQ did not take ("refused").
+
+    stopping: set by whoever stops this process; what is under way ends, and nothing more is begun.
+    """
+
+    def __init__(
+        self,
+        *,
+        publisher: Publisher,
+        lease: Lease,
+        room: Room,
+        kanalen: Callable[[], Mapping[str, Kanaal]],
+        per_second: float = PER_SECOND,
+        again: float = AGAIN,
+    ) -> None:
+        self._publisher = publisher
+        self._lease = lease
+        self._room = room
+        self._kanalen = kanalen
+        self._per_second = per_second
+        self._again = again
+        self._next = 0.0  # monotonic time before which nothing more is given back
+        self._refusals = Occasional(every=REPORT_INTERVAL)
+        self._takes = False
+        self.stopping = asyncio.Event()
+        self.counts: Counter[str] = Counter()
+
+    async def give(self, ledger: Ledger, rows: Sequence[Delivery], *, why: str, full: set[UUID]) -> int:
+        """Give back those of these that are still so, and whose queue has room now; returns how many.
+
+        full: abonnementen that get nothing; those whose queue has no room are added, so that what comes
+        later does not go before what could not. Raises LeaseLost, LedgerError, or BrokerUnavailable.
+        """
+        given, left = 0, list(rows)
+        while left and not self.stopping.is_set():
+            # One to try, where it is not known that RabbitMQ takes messages: it may have an alarm.
+            at_once = AT_ONCE if self._takes else 1
+            piece, left = left[:at_once], left[at_once:]
+            piece = [row for row in piece if row.key.abonnement not in full]
+            await self._room.look({row.key.abonnement for row in piece})
+            piece = [row for row in piece if self._has_room(row.key.abonnement, full)]
+            if piece:
+                epoch = await self._lease.keep(ledger.keeping)
+                await self._publish(ledger, epoch, await ledger.keeping.give_back(epoch, piece), why=why)
+                given += len(piece)
+        return given
+
+    def _has_room(self, abonnement: UUID, full: set[UUID]) -> bool:
+        if abonnement not in full and not self._room.take(abonnement):
+            full.add(abonnement)
+        return abonnement not in full
+
+    async def give_again(self, ledger: Ledger) -> int:
+        """Publish again what is RETURNING for too long; returns how many."""
+        given = 0
+        while not self.stopping.is_set():
+            epoch = await self._lease.keep(ledger.keeping)
+            rows = await ledger.keeping.give_back_again(
+                epoch,
+                after=self._again,
+                limit=AT_ONCE if self._takes else 1,
+                but=self._room.resting,
+            )
+            if not rows:
+                break
+            await self._room.look({row.key.abonnement for row in rows})
+            await self._publish(
+                ledger, epoch, [row for row in rows if self._room.take(row.key.abonnement)], why="again"
+            )
+            given += len(rows)
+        return given
+
+    async def _publish(self, ledger: Ledger, epoch: int, rows: Sequence[Delivery], *, why: str) -> None:
+        if not rows:
+            return
+        notificaties = {id_: await ledger.notificatie(id_) for id_ in {row.key.notificatie for row in rows}}
+        lost = [row for row in rows if not _has_body(notificaties[row.key.notificatie])]
+        if lost:
+            await ledger.keeping.end(epoch, lost, stuck=True)
+            log.error("cannot be given back: its body is gone", count=len(lost), first=_named(lost[0]))
+        rows = [row for row in rows if row not in lost]
+        await self._wait_for_turn(len(rows))
+        self._lease.check()
+        # Begun in this order, and so in this order in each queue.
+        publishes = (self._publish_one(row, notificaties[row.key.notificatie]) for row in rows)
+        took = await asyncio.gather(*publishes)
+        confirmed = [row for row, it_did in zip(rows, took, strict=True) if it_did]
+        await ledger.keeping.given_back(epoch, confirmed)
+        if confirmed:
+            self.counts[why] += len(confirmed)
+            log.info("given back", why=why, count=len(confirmed), first=_named(confirmed[0]))
+
+    async def _publish_one(self, row: Delivery, notificatie: Notificatie | None) -> bool:
+        """Whether RabbitMQ has it."""
+        assert notificatie is not None  # noqa: S101 - it has a body
+        try:
+            await self._publisher.publish(
+                message_of(row, notificatie, self._kanalen().get(notificatie.kanaal))
+            )
+        except BrokerError as error:
+            self._takes = False
+            self._room.none(row.key.abonnement)
+            self.counts["refused"] += 1
+            if times := self._refusals.due():
+                log.warning(
+                    "RabbitMQ did not take what is given back",
+                    times=times,
+                    reason=str(error),
+                    too_large=isinstance(error, MessageTooLarge),
+                    **_named(row),
+                )
+            return False
+        self._takes = True
+        self._room.took(row.key.abonnement)
+        return True
+
+    async def _wait_for_turn(self, count: int) -> None:
+        """Return when this many may go out, at `per_second`."""
+        now = monotonic()
+        if (wait := self._next - now) > 0:
+            await asyncio.sleep(wait)
+        self._next = max(now, self._next) + count / self._per_second
+
+
+def _has_body(notificatie: Notificatie | None) -> bool:
+    return notificatie is not None and notificatie.body is not None
+
+
+def _named(row: Delivery) -> dict[str, str]:
+    return {"notificatie": str(row.key.notificatie), "abonnement": str(row.key.abonnement)}

@@ -1,0 +1,63 @@
+"""A delivery of the ledger as a message for the queue of its abonnement. Pure.
+
+As the gateway published it, and with what has become of it since (router/history.py).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from ledger.values import Delivery, Notificatie
+from router.history import HOPS, History, built_anew
+from router.publishing import Outgoing
+from router.routing import header_name, header_value
+from schemas.errors import ParseError
+from schemas.fields import normalise
+from schemas.jsontext import read_json
+from schemas.kanaal import Kanaal
+
+DEFAULT_EXCHANGE = ""
+"""Leads to the queue by its name. One that is missing is told so (Unroutable), while `nrc.return` would hand
+the message to its alternate exchange, as undeliverable, and confirm it."""
+
+
+def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | None) -> Outgoing:
+    """The message that gives this delivery back. notificatie: with its body. kanaal: None when it is gone."""
+    assert notificatie.body is not None  # noqa: S101 - without a body nothing is given back
+    kept = _kenmerken(notificatie.body, kanaal) if kanaal is not None else {}
+    if notificatie.hops:
+        kept[HOPS] = str(notificatie.hops)
+    return built_anew(
+        DEFAULT_EXCHANGE,
+        abonnement=delivery.key.abonnement,
+        body=notificatie.body,
+        message_id=str(notificatie.id),
+        timestamp=datetime.fromtimestamp(notificatie.received / 1000, UTC),
+        kept=kept,
+        history=History(
+            attempts=delivery.attempts,
+            due=delivery.next_at,
+            round=delivery.round,
+            replay=delivery.key.replay,
+        ),
+    )
+
+
+def _kenmerken(body: bytes, kanaal: Kanaal) -> dict[str, str]:
+    """The headers of its kenmerken, as router/routing.py:route makes them."""
+    try:
+        kenmerken = _read(body).get("kenmerken", {})
+        values = {normalise(name): value for name, value in kenmerken.items() if isinstance(value, str)}
+    except (ParseError, AttributeError):
+        return {}
+    return {header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values}
+
+
+def _read(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return read_json(body)

@@ -1,0 +1,71 @@
+"""How many messages the queue of an abonnement may get now, by a look at how full it is."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from uuid import UUID
+
+from router.depth import depths
+from router.names import abonnement_queue
+from router.publishing import Publisher
+from schemas.errors import BrokerUnavailable
+
+MOST_READY = 1000
+"""Messages that are ready in a queue, above which nothing is given back into it."""
+LOOK_AGAIN = 1.0  # seconds after which a queue is looked at again
+REST = 10.0  # seconds in which a queue that did not take a message is left alone
+LOOK_TIMEOUT = 5.0  # seconds
+
+
+class Room:
+    """What is left of MOST_READY in each queue. A queue that is missing has no room: the router makes it."""
+
+    def __init__(self, publisher: Publisher, *, most: int = MOST_READY, rest: float = REST) -> None:
+        self._publisher = publisher
+        self._most = most
+        self._rest = rest
+        self._left: dict[UUID, int] = {}
+        self._until: dict[UUID, float] = {}  # monotonic
+        self._doubted: set[UUID] = set()
+
+    async def look(self, abonnementen: set[UUID]) -> None:
+        """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""
+        connection = self._publisher.link.connection
+        if connection is None or not self._publisher.ready:
+            raise BrokerUnavailable(self._publisher.why_not)
+        now = monotonic()
+        asked = [uuid for uuid in abonnementen if self._until.get(uuid, 0.0) <= now]
+        if not asked:
+            return
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT):
+                found = await depths(connection, map(abonnement_queue, asked))
+        except TimeoutError:
+            raise BrokerUnavailable(f"RabbitMQ did not answer within {LOOK_TIMEOUT:g} s") from None
+        for uuid in asked:
+            depth = found[abonnement_queue(uuid)]
+            most = 1 if uuid in self._doubted else self._most
+            self._left[uuid] = 0 if depth is None else max(most - depth.messages, 0)
+            self._until[uuid] = now + LOOK_AGAIN
+
+    def take(self, abonnement: UUID) -> bool:
+        """Whether one more may go there; it counts from then on."""
+        left = self._left.get(abonnement, 0)
+        self._left[abonnement] = max(left - 1, 0)
+        return left > 0
+
+    def none(self, abonnement: UUID) -> None:
+        """It did not take a message: nothing goes there for a while, and then one to try."""
+        self._doubted.add(abonnement)
+        self._left[abonnement] = 0
+        self._until[abonnement] = monotonic() + self._rest
+
+    def took(self, abonnement: UUID) -> None:
+        """It took a message."""
+        self._doubted.discard(abonnement)
+
+    @property
+    def resting(self) -> frozenset[UUID]:
+        """Those without room."""
+        return frozenset(uuid for uuid, left in self._left.items() if not left)

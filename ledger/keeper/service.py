@@ -1,0 +1,86 @@
+"""The keeper process: what it opens, in which order, and how it stops.
+
+Starts and goes on while the ledger cannot be opened or RabbitMQ is away: it is there for the time after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from ledger.keeper.giving import AGAIN, Giving
+from ledger.keeper.lease import RENEWAL, SECONDS, Lease
+from ledger.keeper.room import MOST_READY, REST, Room
+from ledger.keeper.unrouted import SETTLED, Unrouted
+from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
+from ledger.opening import ledger_of
+from ledger.reopening import ReopenedLedger
+from router.catalogue import Catalogue
+from router.publishing import Publisher
+from runtime.health import serve_health
+from runtime.lifecycle import Tasks
+from runtime.log import logger
+from runtime.settings import Settings
+from store.opening import registry_of
+
+LAST = 2.0  # seconds of NRC_STOP_TIMEOUT that closing gets
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What tests make smaller; times are in seconds. What each means is said where its default is."""
+
+    lease: float = SECONDS
+    renewal: float = RENEWAL
+    again: float = AGAIN
+    rest: float = REST
+    most_ready: int = MOST_READY
+    settled: float = SETTLED
+    pause: float = PAUSE
+    longest_pause: float = LONGEST_PAUSE
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    limits: Limits = Limits(),
+) -> None:
+    """Keep the ledger until `stop`. Raises NrcError for what prevents it from working at all."""
+    async with AsyncExitStack() as opened:
+        registry = await opened.enter_async_context(registry_of(settings))
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        ledger = await opened.enter_async_context(ReopenedLedger(lambda: ledger_of(settings)))
+        publisher = Publisher(settings.amqp_url, name="ledger", mandatory=True)
+        lease = Lease(seconds=limits.lease, renewal=limits.renewal)
+        giving = Giving(
+            publisher=publisher,
+            lease=lease,
+            room=Room(publisher, most=limits.most_ready, rest=limits.rest),
+            kanalen=lambda: catalogue.kanalen,
+            again=limits.again,
+        )
+        keeper = Work(
+            ledger=ledger,
+            publisher=publisher,
+            lease=lease,
+            giving=giving,
+            unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            pause=limits.pause,
+            longest_pause=limits.longest_pause,
+        )
+        await catalogue.load()
+        await opened.enter_async_context(serve_health(settings.health_listen, keeper.not_ready))
+        tasks = await opened.enter_async_context(Tasks())
+        tasks.start("registry", catalogue.run())
+        tasks.start("publishing", publisher.run())
+        keeping = tasks.start("keeping", keeper.run(stop))
+        ready()
+        await tasks.run_until(stop)
+        await asyncio.wait({keeping}, timeout=max(settings.stop_timeout - LAST, settings.stop_timeout / 2))
+    log.info("stopped", **giving.counts)

@@ -1,0 +1,83 @@
+"""Brings on what gateways accepted without RabbitMQ: notificaties that are marked Unrouted.
+
+Only those that were marked so long ago that no confirm can come any more: before that some of the queues may
+still get it. Of each only the deliveries of which nothing is known, each into its own queue, the oldest
+first. Through the kanaal's exchange it would come twice to whom it reached already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from ledger.account import Unsent
+from ledger.keeper.giving import Giving
+from ledger.keeper.lease import Lease
+from ledger.ledger import Ledger
+from router.catalogue import Catalogue
+from runtime.log import logger
+from store.registry import Changes
+
+SETTLED = 10.0
+"""Seconds after the mark, when no confirm can come any more: a publish is given up after 4."""
+LIVE = 15.0
+"""Seconds without a heartbeat after which a deliverer has nothing in hand any more."""
+PAGE = 200  # notificaties that are looked at together
+
+log = logger(__name__)
+
+
+class Unrouted:
+    """One pass after the other over the unrouted. Times are in seconds."""
+
+    def __init__(
+        self,
+        *,
+        giving: Giving,
+        lease: Lease,
+        catalogue: Catalogue,
+        settled: float = SETTLED,
+        live: float = LIVE,
+    ) -> None:
+        self._giving = giving
+        self._lease = lease
+        self._catalogue = catalogue
+        self._settled = settled
+        self._live = live
+        self._removed: set[UUID] = set()
+        catalogue.subscribe(self._remember_removed)
+
+    def _remember_removed(self, changes: Changes) -> None:
+        self._removed |= changes.gone_abonnementen
+
+    async def bring_on(self, ledger: Ledger) -> int:
+        """Give back what may go, and clear the mark of those of which all has gone; returns how many did.
+
+        Raises LeaseLost, LedgerError, BrokerUnavailable, or RegistryError.
+        """
+        moved, after = 0, None
+        full: set[UUID] = set()
+        while not self._giving.stopping.is_set():
+            page = await ledger.keeping.unrouted(
+                settled=self._settled, live=self._live, limit=PAGE, after=after
+            )
+            if not page:
+                break
+            if after is None:
+                await self._catalogue.refresh()  # what was made or removed while RabbitMQ was away
+            moved += await self._bring_on(ledger, page, full)
+            after = page[-1].notificatie
+        return moved
+
+    async def _bring_on(self, ledger: Ledger, page: Sequence[Unsent], full: set[UUID]) -> int:
+        rows = [row for unsent in page for row in unsent.deliveries]
+        known = self._catalogue.abonnementen
+        here = [row for row in rows if row.key.abonnement in known]
+        moved = await self._giving.give(ledger, here, why="unrouted", full=full)
+        epoch = await self._lease.keep(ledger.keeping)
+        # By its removal only: a registry that was put back from a copy may not know it.
+        if gone := [row for row in rows if row.key.abonnement in self._removed - known.keys()]:
+            ended = await ledger.keeping.end(epoch, gone, stuck=False)
+            log.info("undeliverable: the abonnement was removed", count=len(ended))
+            moved += len(ended)
+        return moved + await ledger.keeping.routed(epoch, [unsent.notificatie for unsent in page])

@@ -1,0 +1,110 @@
+"""What the keeper does, again and again: one pass over all that may have to be given back.
+
+The outermost loop: what fails is told, and done again at the next pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from ledger.keeper.giving import Giving
+from ledger.keeper.lease import Lease
+from ledger.keeper.unrouted import Unrouted
+from ledger.reopening import ReopenedLedger
+from router.publishing import Publisher
+from runtime.amqp import AMQP_ERRORS, describe
+from runtime.log import Occasional, logger
+from schemas.errors import LeaseLost, LedgerError, NrcError
+
+PAUSE, LONGEST_PAUSE = 1.0, 15.0  # seconds between two passes; it grows while there is nothing to do
+REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+class Work:
+    """The passes of one keeper process over `ledger`. Times are in seconds."""
+
+    def __init__(
+        self,
+        *,
+        ledger: ReopenedLedger,
+        publisher: Publisher,
+        lease: Lease,
+        giving: Giving,
+        unrouted: Unrouted,
+        pause: float = PAUSE,
+        longest_pause: float = LONGEST_PAUSE,
+    ) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._lease = lease
+        self._giving = giving
+        self._unrouted = unrouted
+        self._first_pause = pause
+        self._longest_pause = longest_pause
+        self._failures = Occasional(every=REPORT_INTERVAL)
+        self._fault = "the ledger was not opened yet"
+
+    def not_ready(self) -> list[str]:
+        """What keeps it from working, a line each. Another that works does not."""
+        ledger = [f"ledger: {self._fault}"] if self._fault else []
+        broker = [f"broker: {self._publisher.why_not}"] if self._publisher.why_not else []
+        return ledger + broker
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; what is under way then ends, and another keeper may work at once."""
+        self._giving.stopping = stop
+        pause = self._first_pause
+        while not stop.is_set():
+            moved = await self._try_pass()
+            pause = self._first_pause if moved else min(2 * pause, self._longest_pause)
+            await self._rest(pause, stop)
+        with suppress(LedgerError):
+            await self._lease.release(self._ledger.ledger.keeping)
+
+    async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
+        """Keep the lease meanwhile, or look whether it is free."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while (left := until - loop.time()) > 0 and not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, self._first_pause)):
+                    await stop.wait()
+                    return
+            had = self._lease.held
+            if await self._try_lease() and not had:
+                return  # there may be much to do
+
+    async def _try_lease(self) -> bool:
+        """Whether this keeper is the one that works."""
+        try:
+            await self._ledger.write(())
+            epoch = await self._lease.take(self._ledger.ledger.keeping)
+        except LedgerError as error:
+            self._lease.lost()
+            self._fault = str(error)
+            self._tell(error)
+            return False
+        self._fault = ""
+        return epoch is not None
+
+    async def _try_pass(self) -> int:
+        """One pass; how much it moved."""
+        if not await self._try_lease() or not self._publisher.ready:
+            return 0
+        try:
+            ledger = self._ledger.ledger
+            return await self._giving.give_again(ledger) + await self._unrouted.bring_on(ledger)
+        except LeaseLost as error:
+            self._lease.lost()
+            log.warning("this keeper stopped working", reason=str(error))
+        except (NrcError, *AMQP_ERRORS) as error:
+            self._tell(error)
+        return 0
+
+    def _tell(self, error: BaseException) -> None:
+        if times := self._failures.due():
+            reason = str(error) if isinstance(error, NrcError) else describe(error)
+            log.warning("the keeper could not do its work", reason=reason, times=times)

@@ -1,0 +1,230 @@
+"""The keeper's lease and what it gives back, in the SQLite ledger: the SQL of ledger/account.py.
+
+Every change is one transaction that looks at the lease first. A row changes only when it is still as the
+keeper read it, so that an outcome that came meanwhile stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlite_utils import Database
+
+from ledger.account import Lease, Unsent
+from ledger.names import Texts, number_of
+from ledger.rows import STATES, Counter, Kind, Row, backlog_of, delivery_of, unpack_keys
+from ledger.values import Delivery, Key, State
+from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE
+from schemas.errors import LeaseLost
+from store.sqlite_file import SqliteFile
+
+T = TypeVar("T")
+
+_PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
+_STUCK, _UNDELIVERABLE = STATES[State.STUCK], STATES[State.UNDELIVERABLE]
+# Whether a delivery of an unrouted notificatie waits for its give-back.
+_WAITS = (
+    "d.state = 0 AND d.round = 0 AND d.attempts = 0 AND NOT EXISTS (SELECT 1 FROM attempt a "
+    "WHERE a.id = d.id AND a.abonnement = d.abonnement AND a.replay = d.replay)"
+)
+
+
+class SqliteKeeping:
+    """The keeper's part of a ledger in `file`. clock: the database's clock, in Unix seconds."""
+
+    def __init__(self, file: SqliteFile, *, clock: Callable[[], float], texts: Texts) -> None:
+        self._file = file
+        self._clock = clock
+        self._texts = texts
+
+    async def take_lease(self, holder: str, *, seconds: float) -> int | None:
+        """As `KeeperLedger.take_lease`."""
+        return await self._file.write(lambda db: _take(db, holder, now=self._now, ms=_ms(seconds)))
+
+    async def release_lease(self, holder: str) -> None:
+        """As `KeeperLedger.release_lease`."""
+        await self._file.write(
+            lambda db: db.execute("UPDATE keeper SET until = 0 WHERE holder = ?", [holder]).rowcount
+        )
+
+    async def lease(self) -> Lease | None:
+        """As `KeeperLedger.lease`."""
+        row = await self._file.read(
+            lambda db: db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
+        )
+        return None if row is None else Lease(*row)
+
+    async def unrouted(
+        self, *, settled: float, live: float, limit: int, after: UUID | None = None
+    ) -> Sequence[Unsent]:
+        """As `KeeperLedger.unrouted`."""
+
+        def work(db: Database) -> list[Unsent]:
+            now = self._now
+            hands = _hands(db, since=now - _ms(live))
+            select = (
+                "SELECT u.id FROM unrouted u WHERE u.open = 1 AND u.since <= ? AND u.id > ? "
+                "AND EXISTS (SELECT 1 FROM notificatie m WHERE m.id = u.id) ORDER BY u.id LIMIT ?"
+            )
+            place = b"" if after is None else after.bytes
+            found = db.execute(select, [now - _ms(settled), place, limit]).fetchall()
+            return [Unsent(UUID(bytes=id_), tuple(self._waiting(db, id_, hands))) for (id_,) in found]
+
+        return await self._file.read(work)
+
+    async def unrouted_count(self) -> int:
+        """As `KeeperLedger.unrouted_count`."""
+        select = "SELECT count(*) FROM unrouted WHERE open = 1"
+        return int(await self._file.read(lambda db: db.execute(select).fetchone()[0]))
+
+    async def give_back(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Delivery]:
+        """As `KeeperLedger.give_back`."""
+
+        def change(row: Row, now: int) -> Row:
+            return row._replace(open=1, state=_RETURNING, round=row.round + 1, since=now, last_at=now)
+
+        return await self._change(epoch, rows, change)
+
+    async def give_back_again(
+        self, epoch: int, *, after: float, limit: int, but: frozenset[UUID] = frozenset()
+    ) -> Sequence[Delivery]:
+        """As `KeeperLedger.give_back_again`."""
+
+        def work(db: Database, now: int) -> list[Delivery]:
+            skipped = [number for uuid in but if (number := number_of(db, Kind.ABONNEMENT, str(uuid)))]
+            select = (
+                "SELECT * FROM delivery INDEXED BY delivery_uncommon WHERE state = ? "  # noqa: S608
+                f"AND state NOT IN (0, 7) AND since <= ? AND abonnement NOT IN ({_marks(skipped)}) "
+                "ORDER BY id, abonnement, replay LIMIT ?"
+            )
+            found = db.execute(select, [_RETURNING, now - _ms(after), *skipped, limit]).fetchall()
+            rows = [Row._make(row)._replace(since=now) for row in found]
+            db.conn.executemany(
+                "UPDATE delivery SET since = ? WHERE id = ? AND abonnement = ? AND replay = ?",
+                [(now, *row[:3]) for row in rows],
+            )
+            return [self._delivery(db, row) for row in rows]
+
+        return await self._guarded(epoch, work)
+
+    async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
+        """As `KeeperLedger.given_back`."""
+        await self._change(epoch, rows, lambda row, now: row._replace(state=_PENDING, since=now))
+
+    async def end(self, epoch: int, rows: Sequence[Delivery], *, stuck: bool) -> Sequence[Key]:
+        """As `KeeperLedger.end`."""
+
+        def change(row: Row, now: int) -> Row:
+            state = _STUCK if stuck else _UNDELIVERABLE
+            return row._replace(open=int(stuck), state=state, last_at=now, next_at=None)
+
+        return [each.key for each in await self._change(epoch, rows, change)]
+
+    async def routed(self, epoch: int, notificaties: Sequence[UUID]) -> int:
+        """As `KeeperLedger.routed`."""
+
+        def work(db: Database, now: int) -> int:
+            cleared = 0
+            for start in range(0, len(notificaties), AT_ONCE):
+                ids = [id_.bytes for id_ in notificaties[start : start + AT_ONCE]]
+                update = (
+                    f"UPDATE unrouted SET open = 0 WHERE open = 1 AND id IN ({_marks(ids)}) AND NOT EXISTS "  # noqa: S608
+                    f"(SELECT 1 FROM delivery d WHERE d.id = unrouted.id AND {_WAITS})"
+                )
+                cleared += db.execute(update, ids).rowcount
+            return cleared
+
+        return await self._guarded(epoch, work)
+
+    @property
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    async def _guarded(self, epoch: int, work: Callable[[Database, int], T]) -> T:
+        """What `work` does, by the one that has the lease. Raises LeaseLost."""
+
+        def transaction(db: Database) -> T:
+            row = db.execute("SELECT holder, epoch FROM keeper").fetchone()
+            if row is None or row[1] != epoch:
+                raise LeaseLost(f"the lease is {row[0]}'s now" if row else "nobody has the lease")
+            return work(db, self._now)
+
+        return await self._file.write(transaction)
+
+    async def _change(
+        self, epoch: int, rows: Sequence[Delivery], change: Callable[[Row, int], Row]
+    ) -> list[Delivery]:
+        """Change those that are still as given; returns them as they are now."""
+
+        def work(db: Database, now: int) -> list[Delivery]:
+            changed = []
+            for given in rows:
+                old = self._row(db, given.key)
+                if old is None or self._delivery(db, old) != given:
+                    continue
+                new = change(old, now)
+                _write(db, old, new, now=now)
+                changed.append(self._delivery(db, new))
+            return changed
+
+        return await self._guarded(epoch, work) if rows else []
+
+    def _row(self, db: Database, key: Key) -> Row | None:
+        number = number_of(db, Kind.ABONNEMENT, str(key.abonnement))
+        select = "SELECT * FROM delivery WHERE id = ? AND abonnement = ? AND replay = ?"
+        found = db.execute(select, [key.notificatie.bytes, number, key.replay]).fetchone()
+        return None if found is None else Row._make(found)
+
+    def _waiting(self, db: Database, id_: bytes, hands: frozenset[Key]) -> list[Delivery]:
+        rows = db.execute(f"SELECT d.* FROM delivery d WHERE d.id = ? AND {_WAITS}", [id_])  # noqa: S608
+        found = (self._delivery(db, Row._make(row)) for row in rows.fetchall())
+        return [each for each in found if each.key not in hands]
+
+    def _delivery(self, db: Database, row: Row) -> Delivery:
+        return delivery_of(row, self._texts.abonnement(db, row.abonnement))
+
+
+def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
+    row = db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
+    was, epoch, until = row or ("", 0, 0)
+    if was != holder:
+        # One from far ahead was written by a clock that was wrong, and must not hold for years.
+        if now < until <= now + 2 * ms:
+            return None
+        epoch += 1
+    db.execute("INSERT OR REPLACE INTO keeper VALUES (1, ?, ?, ?)", [holder, epoch, now + ms])
+    return int(epoch)
+
+
+def _hands(db: Database, *, since: int) -> frozenset[Key]:
+    """What deliverers that lived at `since` have in hand."""
+    rows = db.execute("SELECT hands FROM process WHERE at >= ? AND stopped = 0", [since])
+    return frozenset(key for (packed,) in rows.fetchall() for key in unpack_keys(packed))
+
+
+def _write(db: Database, old: Row, new: Row, *, now: int) -> None:
+    """Write a changed row and what is counted of it."""
+    db.execute(
+        "UPDATE delivery SET open = ?, state = ?, round = ?, since = ?, last_at = ?, next_at = ?, given = ?, "
+        "doubt = ? WHERE id = ? AND abonnement = ? AND replay = ?",
+        [
+            new.open, new.state, new.round, new.since, new.last_at, new.next_at, new.given,
+            new.doubt, *new[:3],
+        ],
+    )  # fmt: skip
+    if new.state not in (old.state, _PENDING):
+        db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + new.state, new.abonnement, 1])
+    was, is_ = backlog_of(old), backlog_of(new)
+    if was != is_:
+        changed = (after - before for before, after in zip(was, is_, strict=True))
+        db.execute(ADD_BACKLOG, [new.abonnement, *changed])
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

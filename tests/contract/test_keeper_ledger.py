@@ -1,0 +1,248 @@
+"""What a ledger store does for the keeper (ledger/account.py), with a database's clock of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from ledger.account import Unsent
+from ledger.ledger import Ledger
+from ledger.sqlite import SqliteLedger
+from ledger.values import Attempt, Delivery, Entry, Heartbeat, Key, Outcome, Probe, State, Unrouted
+from schemas.errors import LeaseLost
+from tests.contract.test_ledger import AT, an_entry
+
+LIVE = 15.0
+
+
+class Clock:
+    """The database's clock, in Unix seconds."""
+
+    def __init__(self) -> None:
+        self.now = AT / 1000
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Ledger]:
+    async with SqliteLedger(tmp_path / "ledger.db", clock=clock) as opened:
+        yield opened
+
+
+async def row(ledger: Ledger, entry: Entry, abonnement: UUID) -> Delivery:
+    found = await ledger.delivery(Key(entry.id, abonnement))
+    assert found is not None
+    return found
+
+
+async def waiting(ledger: Ledger) -> list[Unsent]:
+    return list(await ledger.keeping.unrouted(settled=10, live=LIVE, limit=100))
+
+
+async def an_epoch(ledger: Ledger) -> int:
+    epoch = await ledger.keeping.take_lease("test", seconds=1e6)
+    assert epoch is not None
+    return epoch
+
+
+# The lease
+
+
+async def test_one_holder_has_the_lease_until_it_runs_out(ledger: Ledger, clock: Clock) -> None:
+    keeping = ledger.keeping
+    assert await keeping.lease() is None
+    assert await keeping.take_lease("a", seconds=15) == 1
+    assert await keeping.take_lease("b", seconds=15) is None
+    clock.now += 14
+    assert await keeping.take_lease("a", seconds=15) == 1
+    clock.now += 14.9
+    assert await keeping.take_lease("b", seconds=15) is None
+    clock.now += 0.2
+    assert await keeping.take_lease("b", seconds=15) == 2
+    assert await keeping.take_lease("a", seconds=15) is None
+    found = await keeping.lease()
+    assert found is not None
+    assert (found.holder, found.epoch) == ("b", 2)
+
+
+async def test_a_lease_that_is_given_up_is_free_at_once(ledger: Ledger) -> None:
+    keeping = ledger.keeping
+    await keeping.take_lease("a", seconds=15)
+    await keeping.release_lease("b")
+    assert await keeping.take_lease("b", seconds=15) is None
+    await keeping.release_lease("a")
+    assert await keeping.take_lease("b", seconds=15) == 2
+
+
+async def test_a_lease_of_a_clock_that_was_far_ahead_holds_nobody_up(ledger: Ledger, clock: Clock) -> None:
+    clock.now += 1e6
+    await ledger.keeping.take_lease("a", seconds=15)
+    clock.now -= 1e6
+    assert await ledger.keeping.take_lease("b", seconds=15) == 2
+
+
+async def test_without_the_lease_nothing_changes(ledger: Ledger) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    await ledger.write([entry, Unrouted(entry.id)])
+    before = await row(ledger, entry, abonnement)
+    keeping = ledger.keeping
+    with pytest.raises(LeaseLost, match="nobody"):
+        await keeping.give_back(1, [before])
+    old = await an_epoch(ledger)
+    await keeping.release_lease("test")
+    new = await keeping.take_lease("other", seconds=15)
+    for change in (
+        keeping.give_back(old, [before]),
+        keeping.give_back_again(old, after=0, limit=9),
+        keeping.given_back(old, [before]),
+        keeping.end(old, [before], stuck=True),
+        keeping.routed(old, [entry.id]),
+    ):
+        with pytest.raises(LeaseLost, match="other"):
+            await change
+    assert await row(ledger, entry, abonnement) == before
+    assert new is not None
+    assert len(await keeping.give_back(new, [before])) == 1
+
+
+# Unrouted
+
+
+async def test_unrouted_are_told_once_no_confirm_can_come_any_more(ledger: Ledger, clock: Clock) -> None:
+    first, second, other = an_entry(uuid4()), an_entry(uuid4(), uuid4(), at=AT + 1), an_entry(uuid4())
+    await ledger.write([second, Unrouted(second.id), other])
+    await ledger.write([first, Unrouted(first.id)])
+    clock.now += 9.9
+    assert await waiting(ledger) == []
+    clock.now += 0.1
+    found = await waiting(ledger)
+    assert [each.notificatie for each in found] == [first.id, second.id]
+    assert [{row.key.abonnement for row in each.deliveries} for each in found] == [
+        set(first.matched),
+        set(second.matched),
+    ]
+    assert await ledger.keeping.unrouted_count() == 2
+    after = await ledger.keeping.unrouted(settled=10, live=LIVE, limit=1, after=first.id)
+    assert [each.notificatie for each in after] == [second.id]
+
+
+async def test_of_what_something_is_known_nothing_is_given_back(ledger: Ledger, clock: Clock) -> None:
+    abonnementen = [uuid4() for _ in range(5)]
+    entry = an_entry(*abonnementen)
+    delivered, failed, probed, in_hand, unknown = abonnementen
+    fault = Attempt(AT, 1, "status", "status 500")
+    await ledger.write(
+        [
+            entry,
+            Unrouted(entry.id),
+            Outcome(Key(entry.id, delivered), State.DELIVERED, round=0, attempts=1, at=AT),
+            Outcome(Key(entry.id, failed), State.RETRYING, round=0, attempts=1, at=AT, wait=60, failed=fault),
+            Probe(Key(entry.id, probed), Attempt(AT, 0, "timeout", "no answer")),
+        ]
+    )
+    clock.now += 20
+    await ledger.write([Heartbeat("d", all_flushed=True, hands=frozenset({Key(entry.id, in_hand)}))])
+    (found,) = await waiting(ledger)
+    assert [each.key.abonnement for each in found.deliveries] == [unknown]
+
+    epoch = await an_epoch(ledger)
+    (given,) = await ledger.keeping.give_back(epoch, found.deliveries)
+    assert (given.state, given.round, given.attempts, given.since) == (
+        State.RETURNING,
+        1,
+        0,
+        round(clock.now * 1000),
+    )
+    # A deliverer has one in hand: what becomes of it is not known yet.
+    assert await ledger.keeping.routed(epoch, [entry.id]) == 0
+    clock.now += LIVE + 1
+    (found,) = await waiting(ledger)
+    assert [each.key.abonnement for each in found.deliveries] == [in_hand]
+    await ledger.write([Outcome(Key(entry.id, in_hand), State.DELIVERED, round=0, attempts=1, at=AT)])
+    assert await ledger.keeping.routed(epoch, [entry.id]) == 1
+    assert await waiting(ledger) == []
+    # Told again, as a gateway may: that does not undo it.
+    await ledger.write([entry, Unrouted(entry.id)])
+    clock.now += 20
+    assert await waiting(ledger) == []
+
+
+async def test_an_unrouted_one_for_nobody_is_cleared_at_once(ledger: Ledger, clock: Clock) -> None:
+    entry = an_entry()
+    await ledger.write([entry, Unrouted(entry.id)])
+    clock.now += 10
+    (found,) = await waiting(ledger)
+    assert found == Unsent(entry.id, ())
+    assert await ledger.keeping.routed(await an_epoch(ledger), [entry.id]) == 1
+    assert await ledger.keeping.unrouted_count() == 0
+
+
+async def test_what_changed_since_it_was_read_is_left_alone(ledger: Ledger) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    await ledger.write([entry])
+    before = await row(ledger, entry, abonnement)
+    delivered = Outcome(Key(entry.id, abonnement), State.DELIVERED, round=0, attempts=1, at=AT)
+    await ledger.write([delivered])
+    epoch = await an_epoch(ledger)
+    assert await ledger.keeping.give_back(epoch, [before]) == []
+    assert await ledger.keeping.end(epoch, [before], stuck=True) == []
+    assert (await row(ledger, entry, abonnement)).state is State.DELIVERED
+
+
+# Returning
+
+
+async def test_what_is_confirmed_is_pending_and_what_is_not_is_told_again(
+    ledger: Ledger, clock: Clock
+) -> None:
+    abonnementen = [uuid4() for _ in range(3)]
+    entry = an_entry(*abonnementen)
+    await ledger.write([entry])
+    epoch = await an_epoch(ledger)
+    rows = [await row(ledger, entry, each) for each in abonnementen]
+    confirmed, not_, late = await ledger.keeping.give_back(epoch, rows)
+    await ledger.write([Outcome(late.key, State.DELIVERED, round=1, attempts=1, at=AT)])
+    clock.now += 2
+    await ledger.keeping.given_back(epoch, [confirmed, late])
+    now = await row(ledger, entry, confirmed.key.abonnement)
+    assert (now.state, now.round, now.since) == (State.PENDING, 1, round(clock.now * 1000))
+    assert (await row(ledger, entry, late.key.abonnement)).state is State.DELIVERED
+
+    async def again(*but: UUID) -> list[Key]:
+        found = await ledger.keeping.give_back_again(epoch, after=60, limit=9, but=frozenset(but))
+        assert all((each.state, each.round) == (State.RETURNING, 1) for each in found)
+        return [each.key for each in found]
+
+    clock.now += 57.9
+    assert await again() == []
+    clock.now += 0.1
+    assert await again(not_.key.abonnement) == []
+    assert await again() == [not_.key]
+    assert await again() == []
+    clock.now += 60
+    assert await again() == [not_.key]
+
+
+async def test_a_give_back_is_open_still_and_stuck_is_counted(ledger: Ledger) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    await ledger.write([entry])
+    epoch = await an_epoch(ledger)
+    given = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)])
+    backlog = (await ledger.backlogs())[abonnement]
+    assert (backlog.count, backlog.size, backlog.stuck) == (1, len(entry.body), 0)
+    assert await ledger.keeping.end(epoch, given, stuck=True) == [given[0].key]
+    backlog = (await ledger.backlogs())[abonnement]
+    assert (backlog.count, backlog.stuck) == (1, 1)
+    assert await ledger.keeping.end(epoch, [await row(ledger, entry, abonnement)], stuck=False)
+    assert await ledger.backlogs() == {}
+    assert [each.key for each in await ledger.undeliverable(limit=9)] == [given[0].key]

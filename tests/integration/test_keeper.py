@@ -1,0 +1,334 @@
+"""The keeper on a real RabbitMQ: what was accepted without it, and keepers that hang, die, or are two."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from ledger.ids import new_id
+from ledger.keeper.service import Limits, serve
+from ledger.ledger import Ledger
+from ledger.opening import ledger_of
+from ledger.values import Delivery, Entry, Key, Outcome, State, Unrouted
+from router import names
+from router.history import read_history
+from schemas.abonnement import Abonnement
+from schemas.kanaal import Kanaal
+from store.opening import open_registry
+from tests.eventually import eventually
+from tests.integration.conftest import Running, running
+from tests.make import a_kanaal, an_abonnement
+from tests.stallable import stallable
+
+SHORT = Limits(lease=2.0, renewal=0.3, again=2.0, rest=0.5, settled=0.3, pause=0.1, longest_pause=0.3)
+
+
+@dataclass
+class Kept:
+    """A router, a kanaal, and a ledger that a test fills as gateways do."""
+
+    router: Running
+    ledger: Ledger
+    kanaal: Kanaal
+
+    def keeper(self, **changes: Any) -> AbstractAsyncContextManager[None]:
+        """A keeper in this process."""
+        limits = Limits(**{**{name: getattr(SHORT, name) for name in Limits.__slots__}, **changes})
+        return running(serve, self.router.settings, limits=limits)
+
+    async def subscribe(self) -> Abonnement:
+        """An abonnement on the kanaal, with its queue."""
+        added = await self.router.registry.add_abonnement(an_abonnement((self.kanaal.naam, {})))
+        await self.router.client.apply_abonnement(added.uuid)
+        return added
+
+    async def accept(self, *matched: Abonnement, mark: bool = True) -> Entry:
+        """A notificatie that a gateway accepted without RabbitMQ."""
+        kenmerken = {"zaaktype": "Z1"}
+        body = orjson.dumps({"kanaal": self.kanaal.naam, "number": str(uuid4()), "kenmerken": kenmerken})
+        id_ = new_id()
+        entry = Entry(
+            id=id_,
+            received=id_.int >> 80,
+            client="test",
+            kanaal=self.kanaal.naam,
+            resource="zaak",
+            actie="create",
+            hoofd_object="https://zaken.example.nl/1",
+            resource_url="https://zaken.example.nl/1",
+            kenmerken=kenmerken,
+            body=body,
+            catalogue=1,
+            matched=tuple(each.uuid for each in matched),
+            hops=2,
+        )
+        await self.ledger.write([entry, Unrouted(id_)] if mark else [entry])
+        return entry
+
+    async def row(self, entry: Entry, abonnement: Abonnement) -> Delivery:
+        found = await self.ledger.delivery(Key(entry.id, abonnement.uuid))
+        assert found is not None
+        return found
+
+    async def taken(self, abonnement: Abonnement) -> list[AbstractIncomingMessage]:
+        return await self.router.taken(names.abonnement_queue(abonnement.uuid))
+
+    async def all_routed(self) -> bool:
+        return await self.ledger.keeping.unrouted_count() == 0
+
+    async def states(self, entry: Entry) -> dict[UUID, tuple[State, int]]:
+        rows = (await self.ledger.deliveries([entry.id]))[entry.id]
+        return {row.key.abonnement: (row.state, row.round) for row in rows}
+
+
+@pytest.fixture
+async def kept(router: Running) -> AsyncIterator[Kept]:
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "zaaktype"))
+    await router.client.apply_kanaal(kanaal.naam)
+    async with ledger_of(router.settings) as ledger:
+        yield Kept(router, ledger, kanaal)
+
+
+async def test_what_was_accepted_without_rabbitmq_goes_to_each_queue_oldest_first(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    entries = [await kept.accept(one, other) for _ in range(70)]
+    routed = await kept.accept(one, mark=False)
+    nobody = await kept.accept()
+    async with kept.keeper():
+        await eventually(kept.all_routed)
+        for abonnement in (one, other):
+            messages = await kept.taken(abonnement)
+            # By their ids: of two of one millisecond either may go first.
+            assert [message.message_id for message in messages] == sorted(str(each.id) for each in entries)
+            first = messages[0]
+            oldest = min(entries, key=lambda entry: entry.id)
+            assert first.body == oldest.body
+            assert first.headers["k.zaaktype"] == "Z1"
+            assert first.headers["nrc-hops"] == "2"
+            assert first.headers["nrc-abonnement"] == str(abonnement.uuid)
+            assert first.timestamp is not None
+            assert int(first.timestamp.timestamp()) == oldest.received // 1000
+            history = read_history(first.headers)
+            assert (history.round, history.replay, history.attempts, history.due) == (1, 0, 0, None)
+    for entry in entries:
+        assert set((await kept.states(entry)).values()) == {(State.PENDING, 1)}
+    assert (await kept.states(routed)) == {one.uuid: (State.PENDING, 0)}
+    assert await kept.states(nobody) == {}
+
+
+async def test_what_got_there_already_is_not_sent_again(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    entry = await kept.accept(one, other)
+    delivered = Outcome(Key(entry.id, one.uuid), State.DELIVERED, round=0, attempts=1, at=entry.received)
+    await kept.ledger.write([delivered])
+    async with kept.keeper():
+        await eventually(kept.all_routed)
+    assert await kept.taken(one) == []
+    assert [message.message_id for message in await kept.taken(other)] == [str(entry.id)]
+
+
+async def test_a_queue_that_is_missing_gets_its_own_once_it_stands(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    async with kept.router.connection.channel() as channel:
+        await channel.queue_delete(names.abonnement_queue(one.uuid))
+    entry = await kept.accept(one, other)
+    async with kept.keeper():
+        await eventually(lambda: _is(kept, entry, other, (State.PENDING, 1)))
+        assert (await kept.states(entry))[one.uuid] == (State.PENDING, 0)
+        assert not await kept.all_routed()
+        await kept.router.client.apply_abonnement(one.uuid)
+        await eventually(kept.all_routed)
+    for abonnement in (one, other):
+        assert [message.message_id for message in await kept.taken(abonnement)] == [str(entry.id)]
+    assert await kept.router.taken(names.UNDELIVERABLE) == []
+
+
+async def _is(kept: Kept, entry: Entry, abonnement: Abonnement, expected: tuple[State, int]) -> bool:
+    return (await kept.states(entry))[abonnement.uuid] == expected
+
+
+async def test_a_full_queue_gets_no_more_until_it_is_emptier(kept: Kept) -> None:
+    full, other = await kept.subscribe(), await kept.subscribe()
+    entries = [await kept.accept(full) for _ in range(11)]
+    entries.append(await kept.accept(full, other))
+    got: list[str | None] = []
+    async with kept.keeper(most_ready=5):
+        await eventually(lambda: _is(kept, entries[-1], other, (State.PENDING, 1)))
+        for most in (5, 5, 2):
+            await eventually(partial(_ready, kept, full, most))
+            got += [message.message_id for message in await kept.taken(full)]
+        await eventually(kept.all_routed)
+    assert got == sorted(str(entry.id) for entry in entries)
+
+
+async def _ready(kept: Kept, abonnement: Abonnement, count: int) -> bool:
+    async with kept.router.connection.channel() as channel:
+        queue = await channel.declare_queue(names.abonnement_queue(abonnement.uuid), passive=True)
+    return queue.declaration_result.message_count == count
+
+
+async def test_of_an_abonnement_that_was_removed_it_is_undeliverable(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    entry = await kept.accept(one, other)
+    unknown = await kept.accept(an_abonnement())
+    assert await kept.router.registry.remove_abonnement(one.uuid)
+    await kept.router.client.apply_abonnement(one.uuid)
+    async with kept.keeper():
+        await eventually(lambda: _is(kept, entry, one, (State.UNDELIVERABLE, 0)))
+        await eventually(lambda: _is(kept, entry, other, (State.PENDING, 1)))
+        # The registry never removed this one: it may have been put back from an older copy.
+        await eventually(lambda: _unrouted_is(kept, 1))
+    assert set((await kept.states(unknown)).values()) == {(State.PENDING, 0)}
+
+
+async def _unrouted_is(kept: Kept, count: int) -> bool:
+    return await kept.ledger.keeping.unrouted_count() == count
+
+
+async def test_without_rabbitmq_a_keeper_waits_and_what_is_not_confirmed_is_sent_again(kept: Kept) -> None:
+    one = await kept.subscribe()
+    async with stallable(kept.router.settings.amqp_url[0]) as (url, flowing):
+        settings = kept.router.settings.model_copy(update={"amqp_url": (url,)})
+        async with running(serve, settings, limits=SHORT):
+            first = await kept.accept(one)
+            await eventually(kept.all_routed)
+            flowing.clear()
+            more = [await kept.accept(one) for _ in range(30)]
+            # RabbitMQ gives no confirms; it is noticed with the first few.
+            await eventually(lambda: _is(kept, more[0], one, (State.RETURNING, 1)))
+            flowing.set()
+            await eventually(kept.all_routed, within=40)
+            await eventually(lambda: _none_returning(kept, more), within=40)
+    ids = [message.message_id for message in await kept.taken(one)]
+    assert set(ids) == {str(entry.id) for entry in [first, *more]}
+    assert len(ids) <= len(more) + 3
+
+
+async def _none_returning(kept: Kept, entries: list[Entry]) -> bool:
+    found = await kept.ledger.deliveries([entry.id for entry in entries])
+    return all(row.state is State.PENDING for rows in found.values() for row in rows)
+
+
+# Several keepers, as processes
+
+
+@asynccontextmanager
+async def process(kept: Kept, **changes: float) -> AsyncIterator[Process]:
+    """A keeper as a process of its own, at work or waiting."""
+    times = {name: getattr(SHORT, name) for name in Limits.__slots__} | changes
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.keeper_process", json.dumps(times),
+        cwd=Path(__file__).parents[2],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "NRC_AMQP_URL": kept.router.settings.amqp_url[0],
+            "NRC_STATE_DIR": str(kept.router.settings.state_dir),
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert started.stdout
+    try:
+        assert await asyncio.wait_for(started.stdout.readline(), 30) == b"ready\n"
+        yield started
+    finally:
+        if started.returncode is None:
+            started.send_signal(signal.SIGCONT)
+            started.send_signal(signal.SIGKILL)
+        await started.wait()
+        started._transport.close()  # type: ignore[attr-defined]
+
+
+async def holder(kept: Kept) -> tuple[str, int]:
+    lease = await kept.ledger.keeping.lease()
+    return ("", 0) if lease is None else (lease.holder.split()[1], lease.epoch)
+
+
+async def works(kept: Kept, which: Process) -> bool:
+    return (await holder(kept))[0] == str(which.pid)
+
+
+async def test_of_two_keepers_one_works_and_the_other_takes_over(kept: Kept) -> None:
+    one = await kept.subscribe()
+    sent = []
+    async with AsyncExitStack() as opened:
+        first = await opened.enter_async_context(process(kept))
+        await eventually(lambda: works(kept, first))
+        second = await opened.enter_async_context(process(kept))
+        sent += [await kept.accept(one) for _ in range(20)]
+        await eventually(kept.all_routed)
+        assert await works(kept, first)
+        # Killed: the lease runs out.
+        first.kill()
+        sent += [await kept.accept(one) for _ in range(20)]
+        await eventually(lambda: works(kept, second))
+        await eventually(kept.all_routed)
+        third = await opened.enter_async_context(process(kept))
+        # Told to stop: the lease is free at once.
+        second.terminate()
+        assert await asyncio.wait_for(second.wait(), 20) == 0
+        await eventually(lambda: works(kept, third))
+        sent += [await kept.accept(one) for _ in range(20)]
+        await eventually(kept.all_routed)
+        assert (await holder(kept))[1] == 3
+    ids = [message.message_id for message in await kept.taken(one)]
+    assert sorted(filter(None, ids)) == sorted(str(entry.id) for entry in sent)
+
+
+async def test_a_keeper_that_hung_changes_nothing_when_it_wakes_up(kept: Kept) -> None:
+    one = await kept.subscribe()
+    async with process(kept, settled=3.0) as first:
+        await eventually(lambda: works(kept, first))
+        sent = [await kept.accept(one) for _ in range(100)]
+        first.send_signal(signal.SIGSTOP)
+        async with process(kept) as second:
+            await eventually(lambda: works(kept, second))
+            await eventually(kept.all_routed)
+            first.send_signal(signal.SIGCONT)
+            sent += [await kept.accept(one) for _ in range(20)]
+            await eventually(kept.all_routed)
+            assert await works(kept, second)
+            assert (await holder(kept))[1] == 2
+    ids = [message.message_id for message in await kept.taken(one)]
+    assert sorted(filter(None, ids)) == sorted(str(entry.id) for entry in sent)
+
+
+async def test_what_a_killed_keeper_committed_and_did_not_publish_is_published(kept: Kept) -> None:
+    one = await kept.subscribe()
+    entry = await kept.accept(one)
+    keeping = kept.ledger.keeping
+    epoch = await keeping.take_lease("killed", seconds=0.1)
+    assert epoch is not None
+    await keeping.give_back(epoch, [await kept.row(entry, one)])
+    async with kept.keeper(again=1.0):
+        await eventually(kept.all_routed)
+        await eventually(lambda: _is(kept, entry, one, (State.PENDING, 1)))
+        (message,) = await kept.taken(one)
+        assert read_history(message.headers).round == 1
+
+
+async def test_a_ledger_that_is_damaged_is_told_and_taken_up_again(kept: Kept, tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    settings = kept.router.settings.model_copy(update={"state_dir": folder})
+    async with open_registry(settings.registry_file):
+        pass
+    file = settings.registry_file.with_name("ledger.db")
+    file.write_bytes(b"no database at all, " * 1000)
+    async with running(serve, settings, limits=SHORT):
+        await asyncio.to_thread(file.unlink)
+        await eventually(file.exists)
