@@ -34,7 +34,8 @@ class Deliverer:
     name: str
     copy: Copy
     hands: list[Hand] = field(default_factory=list)
-    memory: list[Row] = field(default_factory=list)
+    memory: list[tuple[Row, int]] = field(default_factory=list)
+    """Outcomes to be written, each with the `since` of the message that was attempted."""
 
     def take(self, ab: str) -> bool:
         """Takes the head of a queue that is consumed: active, as far as this copy knows."""
@@ -110,7 +111,7 @@ class Deliverer:
                     return
             elif row.state is State.UNDELIVERABLE and not broker.refuse(replace(following, verdict=True)):
                 return
-            self.memory.append(row)
+            self.memory.append((row, message.since))
         hand.settled = True
         if row is None or row.state is not State.DELIVERED:
             self.acknowledge(hand)
@@ -131,8 +132,8 @@ class Deliverer:
         ledger = self.world.ledger
         try:
             while self.memory:
-                row = self.memory[0]
-                ledger.outcome(row, first=row.attempts == 1)
+                row, since = self.memory[0]
+                ledger.outcome(row, first=since if row.attempts == 1 else None)
                 self.memory.pop(0)
             ledger.check()
         except Away:
@@ -143,7 +144,7 @@ class Deliverer:
         return True
 
     def in_hands(self) -> set[Key]:
-        return {hand.message.key for hand in self.hands} | {row.key for row in self.memory}
+        return {hand.message.key for hand in self.hands} | {row.key for row, _ in self.memory}
 
     def probe(self, ab: str) -> None:
         """Tries the head of a held queue; back to the head when that fails, and no attempt."""
@@ -165,7 +166,7 @@ class Deliverer:
         """The connection is lost: what it held goes back; a result that is known is kept."""
         for hand in self.hands:
             if hand.outcome is not None and hand.outcome.state is State.DELIVERED and not hand.settled:
-                self.memory.append(hand.outcome)
+                self.memory.append((hand.outcome, hand.message.since))
             self.world.truth.repeats[hand.message.key] += 1
         self.hands.clear()
         self.world.broker.requeue(self.name)

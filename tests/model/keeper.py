@@ -259,7 +259,9 @@ class Keeper:
     def add_row(self, entry: Entry, abonnement: Abonnement) -> None:
         key = (entry.id, abonnement.name)
         if key not in self.world.ledger.rows and entry.colour in abonnement.wants:
-            self.world.ledger.write(Row(*key, since=entry.received, at=self.world.clock))
+            older = entry.received <= self.world.ledger.restored_at
+            state = State.UNSURE if older else State.PENDING
+            self.world.ledger.write(Row(*key, state, since=entry.received, at=self.world.clock))
 
     def read_dead_letters(self) -> None:
         """Ends what has the deliverer's verdict; the rest is lost and given back as by E2."""

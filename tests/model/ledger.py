@@ -42,6 +42,7 @@ class Ledger:
     looked: dict[int, int] = field(default_factory=dict)
     """How often the keeper looked at each change of kanalen."""
     epoch: int = 0
+    restored_at: int = -1
     holder: str = ""
     until: int = 0
 
@@ -72,11 +73,11 @@ class Ledger:
         self.rows[row.key] = new
         return new is not old
 
-    def outcome(self, row: Row, *, first: bool) -> None:
-        """A deliverer's outcome. `first`: it was the first attempt of this delivery."""
+    def outcome(self, row: Row, *, first: int | None) -> None:
+        """A deliverer's outcome. `first`: `since` of the message, when this was its first attempt."""
         self.write(row)
-        if first:
-            self.firsts.setdefault(row.ab, []).append((row.since, row.at))
+        if first is not None:
+            self.firsts.setdefault(row.ab, []).append((first, row.at))
         entry = self.entries.get(row.id)
         if not self.rules.unrouted_sticky and entry is not None:
             self.entries[row.id] = replace(entry, unrouted_at=None)
@@ -103,6 +104,7 @@ class Ledger:
         self.epoch += 1
         self.holder, self.until = "", 0
         if self.rules.old_backup_unsure:
+            self.restored_at = now
             for key, row in self.rows.items():
                 if row.state in SWEPT:
                     self.rows[key] = replace(row, state=State.UNSURE)

@@ -18,10 +18,8 @@ SOON_FOUND = (
     "unrouted_waits_10s",
     "row_read_before_retry",
     "tombstone_only_removal",
-    "one_give_back_per_row",
     "reconnect_makes_suspects",
     "returning_republishes_same_round",
-    "confirmed_give_back_is_pending",
     "give_back_to_one_queue",
     "catalogue_second_look",
 )
