@@ -1,6 +1,7 @@
 """The table `act`: what operators did. Append-only: triggers refuse to change or remove a row.
 
-An act is kept for ever: it takes some 300 bytes, so a thousand a day are 0.1 GB in a year. Whoever may write the file can also drop the triggers: a record, no proof.
+An act is kept for ever: it takes some 300 bytes, so a thousand a day are 0.1 GB in a year. Whoever
+may write the file can also drop the triggers: a record, no proof.
 """
 
 from __future__ import annotations
