@@ -129,6 +129,8 @@ class ConsumingChannel:
             self._prefetch = prefetch
         consumer = Consumer(abonnement, self)
         self._consumers[consumer.tag] = consumer
+        # RabbitMQ closes the connection (541) when a queue is consumed again with messages of it in hand.
+        await self._origin.ack_all()
         try:
             await self._channel.basic_consume(
                 names.abonnement_queue(abonnement),
