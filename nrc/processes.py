@@ -78,9 +78,10 @@ def _serve_of(name: str) -> Serve:
 
         return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD))
     if name == "router":
+        from ledger.endings import LedgerEndings
         from router.service import serve as serve_router
 
-        return serve_router
+        return functools.partial(serve_router, endings_of=LedgerEndings)
     if name == "deliverer":
         from deliverer.service import serve as serve_deliverer
 

@@ -8,6 +8,8 @@ What stands: `names` makes every name, `topology` says what must stand (values o
 removes it, `reconcile` compares registry and broker, `work` does what others ask through `requests`, and
 `service` is the process around them. `readiness` is the marker that says that all of it stands.
 
+What leaves a queue undelivered (`retention`, `strays`) the ledger hears of through `endings`.
+
 What others keep: `catalogue` is a process's copy of the registry, `changes` the hint that it is old; `depth`
 and `undeliverable` look into queues for operators.
 """

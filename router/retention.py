@@ -24,6 +24,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.depth import Depth, depths
+from router.endings import ABONNEMENT_REMOVED, Endings
 from router.history import FailedAttempt, built_anew, kept_headers, read_history
 from router.hold_limits import Known, Limits, Survey, excess, how_far, is_due, since_when, size_of
 from router.publishing import Publisher
@@ -41,7 +42,7 @@ REPORT_INTERVAL = 60.0  # seconds
 
 TOO_OLD = "retention"
 TOO_MUCH = "budget"
-REMOVED = "abonnement_removed"
+REMOVED = ABONNEMENT_REMOVED
 """Why a message went, in the place of a class of failure."""
 
 log = logger(__name__)
@@ -50,10 +51,13 @@ log = logger(__name__)
 class Retention:
     """One for the whole life of a router: it remembers what it knows of the queues.
 
-    publisher: a mandatory one, which its owner runs.
+    publisher: a mandatory one, which its owner runs. endings: told of each that goes.
     """
 
-    def __init__(self, settings: Settings, *, catalogue: Catalogue, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, *, catalogue: Catalogue, publisher: Publisher, endings: Endings
+    ) -> None:
+        self._endings = endings
         self._urls = settings.amqp_url
         self._catalogue = catalogue
         self._publisher = publisher
@@ -261,6 +265,7 @@ class Retention:
         now = datetime.now(UTC)
         properties = message.header.properties
         found = properties.headers or {}
+        history = read_history(found).ended(FailedAttempt(now, kind, None, self._why[kind]))
         outgoing = built_anew(
             names.UNDELIVERABLE,
             abonnement=uuid,
@@ -268,10 +273,11 @@ class Retention:
             message_id=properties.message_id or str(uuid4()),
             timestamp=properties.timestamp,
             kept=kept_headers(found),
-            history=read_history(found).ended(FailedAttempt(now, kind, None, self._why[kind])),
+            history=history,
             undeliverable_at=now,
         )
         await self._publisher.publish(outgoing)
+        self._endings.undeliverable(outgoing.message_id, uuid, history)
         log.info(
             "moved to nrc.undeliverable",
             notificatie=outgoing.message_id,

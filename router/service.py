@@ -22,6 +22,7 @@ from router.canary import Canary
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declarer import Declarer
+from router.endings import Endings, EndingsOf, Untold
 from router.leaders import watch_leaders
 from router.publishing import Publisher
 from router.readiness import topology_stands
@@ -52,12 +53,22 @@ STREAMS_TIMEOUT = 10.0  # seconds; a cluster that lost a node may take a minute 
 log = logger(__name__)
 
 
-async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Run the router until `stop`. Raises NrcError for what prevents it from working at all."""
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    endings_of: EndingsOf = Untold,
+) -> None:
+    """Run the router until `stop`. Raises NrcError for what prevents it from working at all.
+
+    endings_of: makes, of settings, what is told of notificaties that leave their queue undelivered.
+    """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        router = Router(settings, registry=registry, catalogue=catalogue, ready=ready)
+        endings = await opened.enter_async_context(endings_of(settings))
+        router = Router(settings, registry=registry, catalogue=catalogue, endings=endings, ready=ready)
         await catalogue.load()
         await opened.enter_async_context(
             serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
@@ -66,8 +77,10 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
         tasks.start("publishing notificaties", router.publisher.run())
+        tasks.start("telling of endings", endings.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
+        await endings.close()
 
 
 class Outbox:
@@ -118,7 +131,13 @@ class Router:
     """What the router does on each connection to RabbitMQ."""
 
     def __init__(
-        self, settings: Settings, *, registry: Registry, catalogue: Catalogue, ready: Callable[[], None]
+        self,
+        settings: Settings,
+        *,
+        registry: Registry,
+        catalogue: Catalogue,
+        endings: Endings,
+        ready: Callable[[], None],
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
@@ -129,7 +148,8 @@ class Router:
         self._registry = registry
         self._catalogue = catalogue
         self._report_ready = ready
-        self._retention = Retention(settings, catalogue=catalogue, publisher=self.publisher)
+        self._endings = endings
+        self._retention = Retention(settings, catalogue=catalogue, publisher=self.publisher, endings=endings)
         self._canary = Canary()
         self._standing = False
         self._streams_seen = False
@@ -186,6 +206,7 @@ class Router:
                 catalogue=self._catalogue,
                 renewals=renewals,
                 publisher=self.publisher,
+                endings=self._endings,
                 apply=work.stands,
             )
             homing = tasks.start("strays", self._strays(connection, work, strays))

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,8 +22,9 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
+from router.endings import ABONNEMENT_REMOVED, Endings
 from router.filters import matches
-from router.history import kept_headers, place_headers, read_history
+from router.history import FailedAttempt, kept_headers, place_headers, read_history
 from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.renewals import Renewals
@@ -88,7 +90,8 @@ def judge(stray: Stray, abonnementen: Iterable[Abonnement], renewals: Renewals) 
 class Strays:
     """Consumes `nrc.stray`.
 
-    publisher: a mandatory one. apply: makes queue and bindings of an abonnement stand.
+    publisher: a mandatory one. endings: told of what is dropped. apply: makes queue and bindings of an
+    abonnement stand.
     """
 
     def __init__(
@@ -97,11 +100,13 @@ class Strays:
         catalogue: Catalogue,
         renewals: Renewals,
         publisher: Publisher,
+        endings: Endings,
         apply: Callable[[UUID], Awaitable[None]],
     ) -> None:
         self._catalogue = catalogue
         self._renewals = renewals
         self._publisher = publisher
+        self._endings = endings
         self._apply = apply
         self._sends = asyncio.Semaphore(SENDS)
         self._failures = Occasional(every=30.0)
@@ -231,6 +236,8 @@ class Strays:
                 await self._publish(stray, exchange=names.UNDELIVERABLE, key=names.STRAY)
             else:
                 self._report_nobodys(stray, known=verdict.known)
+                if stray.only is not None and not verdict.known:
+                    self._removed(stray, stray.only)
             await stray.message.ack()
         except (BrokerError, *AMQP_ERRORS) as error:
             self._report_failure(describe(error), 1)
@@ -239,12 +246,19 @@ class Strays:
 
     async def _send(self, stray: Stray, uuid: UUID) -> None:
         if uuid not in self._catalogue.abonnementen:
-            return  # removed meanwhile, with what waited for it
+            self._removed(stray, uuid)  # meanwhile, with what waited for it
+            return
         # By the exchange: when the queue is gone once more it comes back here, and its key says whose it is.
         # A queue that cannot be bound may still be reached by its name; if not, it is undeliverable.
         standing = self._renewals.is_standing(uuid)
         exchange = names.abonnement_exchange(uuid) if standing else names.RETURN
         await self._publish(stray, exchange=exchange, key=names.abonnement_queue(uuid))
+
+    def _removed(self, stray: Stray, uuid: UUID) -> None:
+        """It is dropped, since the abonnement that it was for is not there any more."""
+        reason = FailedAttempt(datetime.now(UTC), ABONNEMENT_REMOVED, None, "its abonnement was removed")
+        history = read_history(stray.message.headers).ended(reason)
+        self._endings.undeliverable(stray.message.message_id or "", uuid, history)
 
     async def _publish(self, stray: Stray, *, exchange: str, key: str) -> None:
         message = stray.message

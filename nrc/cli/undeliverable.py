@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
+from ledger.endings import removed, sent_again
 from nrc.cli import audit, ids
+from nrc.cli.accounting import outcomes_of, tell_ledger
 from nrc.cli.asking import ask
 from nrc.cli.finding import Found, Place, find
 from nrc.cli.reaching import broker_urls, carry_out, opened_link
@@ -223,11 +225,22 @@ async def _resend(
     settings: Settings, *, wanted: Callable[[Undeliverable], bool], tell: Callable[[Resent], None]
 ) -> None:
     publisher = Publisher(broker_urls(settings), name="command", mandatory=True)
-    async with Tasks() as tasks, opened_link(settings) as link:
-        assert link.connection is not None  # noqa: S101 - opened
-        tasks.start("publishing", publisher.run())
-        await publisher.wait_ready(READY_TIMEOUT)
-        await resend(link.connection, publisher, wanted=wanted, tell=tell)
+    sent: list[Undeliverable] = []
+
+    def tell_and_note(resent: Resent) -> None:
+        tell(resent)
+        if not resent.problem:
+            sent.append(resent.item)
+
+    try:
+        async with Tasks() as tasks, opened_link(settings) as link:
+            assert link.connection is not None  # noqa: S101 - opened
+            tasks.start("publishing", publisher.run())
+            await publisher.wait_ready(READY_TIMEOUT)
+            await resend(link.connection, publisher, wanted=wanted, tell=tell_and_note)
+    finally:
+        # Broken off, what was sent until then is told too.
+        await tell_ledger(settings, outcomes_of(sent, sent_again))
 
 
 async def _remove(
@@ -236,9 +249,18 @@ async def _remove(
     wanted: Callable[[Undeliverable], bool],
     tell: Callable[[Undeliverable], None],
 ) -> None:
-    async with opened_link(settings) as link:
-        assert link.connection is not None  # noqa: S101 - opened
-        await remove(link.connection, wanted=wanted, tell=tell)
+    gone: list[Undeliverable] = []
+
+    def tell_and_note(item: Undeliverable) -> None:
+        tell(item)
+        gone.append(item)
+
+    try:
+        async with opened_link(settings) as link:
+            assert link.connection is not None  # noqa: S101 - opened
+            await remove(link.connection, wanted=wanted, tell=tell_and_note)
+    finally:
+        await tell_ledger(settings, outcomes_of(gone, removed))
 
 
 def _append(settings: Settings, act: str, item: Undeliverable) -> Act:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from ledger.endings import LedgerEndings
 from router.requests import RouterClient
 from router.service import serve
 from runtime.amqp import Link
@@ -92,7 +93,7 @@ async def running_router(vhost: str, folder: Path, **more: Any) -> AsyncIterator
     """A router, with its registry in this folder."""
     settings = settings_for(vhost, folder, retry_schedule="1,2", **more)
     async with (
-        running(serve, settings),
+        running(serve, settings, endings_of=LedgerEndings),
         open_registry(settings.registry_file) as registry,
         open_link(vhost) as link,
     ):

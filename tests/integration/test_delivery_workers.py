@@ -403,7 +403,8 @@ async def test_bodies_in_hand_are_bounded_and_every_abonnement_gets_its_own(
         await eventually(lambda: budget.in_hand == 0)
         # When little is in hand, queues send as many as ever again.
         await eventually(
-            lambda: all(budget.prefetch_of(each.uuid) == PREFETCH * 50 for each in abonnementen.values()), within=20
+            lambda: all(budget.prefetch_of(each.uuid) == PREFETCH * 50 for each in abonnementen.values()),
+            within=20,
         )
         for abonnement in abonnementen.values():
             await eventually(lambda abonnement=abonnement: spine.consumers_are(abonnement, 1))

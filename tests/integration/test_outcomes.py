@@ -29,6 +29,7 @@ from tests.callback_server import status, when
 from tests.eventually import eventually
 from tests.integration.conftest import Running
 from tests.integration.delivering import Delivering, delivering, group
+from tests.integration.test_cli_broker import nrc
 from tests.integration.test_delivery_workers import start_process
 
 pytestmark = pytest.mark.usefixtures("broker")
@@ -315,3 +316,62 @@ async def test_a_message_put_in_by_hand_has_an_id_of_the_ledger_too(
     assert found is not None
     assert found.state is State.DELIVERED
     await channel.close()
+
+
+async def test_what_waits_for_a_removed_abonnement_is_undeliverable_in_the_ledger(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    id_ = await accept(spine, ledger, abonnement)
+    await eventually(lambda: spine.depth_is(abonnement, 1))
+    await spine.remove(abonnement)
+    await eventually(lambda: _is(ledger, id_, abonnement, State.UNDELIVERABLE), within=30)
+    attempts = await ledger.attempts(Key(UUID(id_), abonnement.uuid))
+    assert [(each.number, each.kind) for each in attempts] == [(0, "abonnement_removed")]
+
+
+async def test_what_an_operator_sends_again_or_removes_stands_in_the_ledger(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer(retry_schedule="1"):
+        ids = [await accept(spine, ledger, abonnement) for _ in range(2)]
+        for id_ in ids:
+            await eventually(lambda id_=id_: _is(ledger, id_, abonnement, State.UNDELIVERABLE))  # type: ignore[misc]
+    again, gone = ids
+    ran = await nrc(spine.router, "undeliverable", "resend", again)
+    assert (ran.code, ran.err) == (0, "")
+    found = await row(ledger, again, abonnement)
+    assert found is not None
+    assert (found.state, found.round, found.attempts) == (State.PENDING, 1, 0)
+    ran = await nrc(spine.router, "undeliverable", "remove", gone, "--yes")
+    assert (ran.code, ran.err) == (0, "")
+    assert await state_of(ledger, gone, abonnement) is State.REMOVED
+    spine.callback.script("/a", status(204))
+    async with spine.deliverer():
+        await eventually(lambda: _is(ledger, again, abonnement, State.DELIVERED))
+    found = await row(ledger, again, abonnement)
+    assert found is not None
+    assert (found.round, found.attempts) == (1, 1)
+
+
+async def test_a_command_goes_on_without_the_ledger_and_says_so(spine: Delivering) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500))
+    async with spine.deliverer(retry_schedule="1"):
+        id_ = await spine.publish()
+        await eventually(lambda: _depth_is(spine, names.UNDELIVERABLE, 1))
+    file = spine.router.settings.registry_file.with_name(LEDGER_FILE)
+    await eventually(file.exists)
+    with closing(sqlite3.connect(file, isolation_level=None, timeout=10)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ran = await nrc(spine.router, "undeliverable", "resend", id_)
+        other.execute("ROLLBACK")
+    assert ran.code == 0
+    assert "could not be noted in the ledger" in ran.err
+    assert await spine.depth(names.abonnement_queue(abonnement.uuid)) == 1
+
+
+async def _depth_is(spine: Delivering, queue: str, count: int) -> bool:
+    return await spine.depth(queue) == count

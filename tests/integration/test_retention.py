@@ -18,6 +18,7 @@ from aiormq.abc import DeliveredMessage
 from deliverer.client import Failure, FailureClass
 from router import names
 from router.catalogue import Catalogue
+from router.endings import Untold
 from router.history import History, read_history, write_headers
 from router.publishing import Outgoing, Publisher
 from router.retention import Retention
@@ -97,7 +98,7 @@ async def retaining(
         catalogue = Catalogue(router.registry, refresh_interval=30)
         publisher = publisher or Publisher([vhost], name="test", mandatory=True)
         task = asyncio.create_task(publisher.run())
-        retention = Retention(router.settings, catalogue=catalogue, publisher=publisher)
+        retention = Retention(router.settings, catalogue=catalogue, publisher=publisher, endings=Untold())
         try:
             yield Retaining(router, retention, catalogue)
         finally:

@@ -1,0 +1,94 @@
+"""Tells the ledger of what leaves the queue of an abonnement otherwise than by being delivered.
+
+For the router process, which cannot import this package: `router.endings.Endings` is what it knows of it.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from ledger.ids import id_of_message
+from ledger.opening import ledger_of
+from ledger.reopening import ReopenedLedger
+from ledger.values import Attempt, Key, Outcome, State
+from ledger.writer import Writer
+from router.history import History
+from runtime.settings import Settings
+
+LAST_COMMITS = 1.0  # seconds, at most, for what is to be written still when the process ends
+
+
+class LedgerEndings:
+    """`router.endings.Endings` that are written in group commits; while the ledger is away they wait."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._ledger = ReopenedLedger(partial(ledger_of, settings))
+        self._writer = Writer(self._ledger)
+
+    async def __aenter__(self) -> Self:
+        await self._ledger.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._ledger.__aexit__(kind, error, trace)
+
+    async def run(self) -> None:
+        """Write what is told, until cancelled."""
+        await self._writer.run()
+
+    async def close(self) -> None:
+        """Write what is left, for a moment; `run` must be running still."""
+        await self._writer.close(within=LAST_COMMITS)
+
+    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
+        """It is not attempted any more. history: of its message; its last failure says why."""
+        self._writer.note(undeliverable(message_id, abonnement, history))
+
+
+def undeliverable(message_id: str, abonnement: UUID, history: History) -> Outcome:
+    """The outcome of a message that no attempt of its own ended."""
+    failed = None
+    if history.failures:
+        last = history.failures[-1]
+        failed = Attempt(int(last.at.timestamp() * 1000), 0, last.kind, last.detail, last.status)
+    return Outcome(
+        key=Key(id_of_message(message_id), abonnement, history.replay),
+        state=State.UNDELIVERABLE,
+        round=history.round,
+        attempts=history.attempts,
+        at=_now(),
+        failed=failed,
+    )
+
+
+def sent_again(message_id: str, abonnement: UUID, history: History) -> Outcome:
+    """The outcome of a message with this history that was sent again: in the next round, without attempts."""
+    again = history.sent_again()
+    return Outcome(
+        key=Key(id_of_message(message_id), abonnement, again.replay),
+        state=State.PENDING,
+        round=again.round,
+        attempts=0,
+        at=_now(),
+    )
+
+
+def removed(message_id: str, abonnement: UUID, history: History) -> Outcome:
+    """The outcome of a message that an operator took out for good."""
+    return Outcome(
+        key=Key(id_of_message(message_id), abonnement, history.replay),
+        state=State.REMOVED,
+        round=history.round,
+        attempts=history.attempts,
+        at=_now(),
+    )
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

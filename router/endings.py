@@ -1,0 +1,60 @@
+"""Who is told when a notificatie leaves the queue of an abonnement otherwise than by being delivered.
+
+The ledger, which this package knows nothing of: `nrc` gives the router `ledger.endings.LedgerEndings`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+from uuid import UUID
+
+from router.history import History
+from runtime.settings import Settings
+
+ABONNEMENT_REMOVED = "abonnement_removed"
+"""Why a notificatie is not delivered, in the place of a class of failure."""
+
+
+class Endings(Protocol):
+    """Told of endings, which nothing waits for. Open it as a context, and `run` it meanwhile."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def run(self) -> None:
+        """Pass on what is told, until cancelled."""
+
+    async def close(self) -> None:
+        """Pass on what is left, for a moment; `run` must be running still."""
+
+    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
+        """It is not attempted any more. history: of its message; its last failure says why."""
+
+
+class Untold:
+    """Tells nobody."""
+
+    def __init__(self, _: Settings | None = None) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
+    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None: ...
+
+
+EndingsOf = Callable[[Settings], Endings]
