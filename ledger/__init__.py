@@ -9,8 +9,8 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     reopening.py   a ledger that may be away when its process starts
     ids.py         the ids of notificaties
     opening.py     which store the settings name
-    sqlite.py      the store in a SQLite file: schema.py its tables, rows.py their rows and how two become
-                   one, names.py what stands in them by number, writing.py and reading.py the SQL
+    sqlite.py      the store in a SQLite file: schema.py its tables, rows.py their rows and how two merge,
+                   names.py what is there by number, writing.py, reading.py and shedding.py the SQL
     account.py     what the keeper asks of a store beside that; keeping.py its SQL
     keeper/        the keeper: what it gives back, and when
     explaining/    what became of a notificatie, in words

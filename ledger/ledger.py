@@ -13,7 +13,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from ledger.account import KeeperLedger
-from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
+from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 
 
 class Ledger(Protocol):
@@ -65,3 +65,15 @@ class Ledger(Protocol):
 
     def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
         """All that is open of one abonnement, the oldest first, read in pages."""
+
+    async def shed(
+        self, *, now: int, bodies_for: float, rows_for: float, counts_for: float, budget: int
+    ) -> Shed:
+        """Remove what is past its time, and what does not fit; in small transactions, beside who writes.
+
+        now: milliseconds since 1970. Bodies `bodies_for` seconds after the last delivery was settled, rows
+        after `rows_for`, counts after `counts_for`. What is open keeps its rows, and its body for 30 days.
+        While more than `budget` bytes are in use, in this order and the oldest first: bodies of what is
+        settled, rows of what is settled. From then on `write` raises LedgerFull for entries while nothing
+        more can be shed, or when the ledger is a tenth over this budget.
+        """

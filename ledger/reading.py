@@ -20,7 +20,7 @@ from ledger.names import Texts, number_of
 from ledger.rows import (
     COMMON,
     NOTIFICATIE_COLUMNS,
-    PLACES,
+    SPILL,
     STATES,
     Hashes,
     Kind,
@@ -28,6 +28,7 @@ from ledger.rows import (
     attempt_of,
     delivery_of,
     first_n,
+    least_id,
     notificatie_of,
 )
 from ledger.values import Attempt, Backlog, Delivery, Key, Notificatie, Search, State
@@ -287,17 +288,13 @@ def _filter(
     by_n = plan.order.endswith(".n")
     if asked.after is not None:
         plan.must("m.received >= ?", asked.after)
-        first: Any = first_n(asked.after) if by_n else _least_id(asked.after - SKEW)
+        first: Any = first_n(asked.after) if by_n else least_id(asked.after - SKEW)
         plan.must(f"{plan.order} >= ?", first)
     if asked.before is not None:
         plan.must("m.received < ?", asked.before)
         # Some may have a place of a later moment, when theirs was full.
-        last: Any = first_n(asked.before) + 100 * PLACES if by_n else _least_id(asked.before + SKEW)
+        last: Any = first_n(asked.before) + SPILL if by_n else least_id(asked.before + SKEW)
         plan.must(f"{plan.order} < ?", last)
-
-
-def _least_id(received: int) -> bytes:
-    return max(received, 0).to_bytes(6) + bytes(10)
 
 
 def _count(db: Database, term: int) -> int:

@@ -40,6 +40,10 @@ PLACES = 1024
 """Values of `n` for each ten milliseconds; those that are too many take some of the next ten."""
 
 
+SPILL = 100 * PLACES
+"""How far an n may be beyond the places of its moment, when those were taken."""
+
+
 class Kind(IntEnum):
     """Of what a row of `name` is the name."""
 
@@ -86,6 +90,22 @@ def first_n(received: int) -> int:
     return (received - _EPOCH) // 10 * PLACES
 
 
+def least_id(received: int) -> bytes:
+    """Less than every id that was made at this moment or later."""
+    return max(received, 0).to_bytes(6) + bytes(10)
+
+
+def pack_terms(terms: Iterable[int]) -> bytes:
+    """The hashes of a notificatie's kenmerken in eight bytes each."""
+    return b"".join(term.to_bytes(8, signed=True) for term in terms)
+
+
+def unpack_terms(packed: bytes) -> Iterator[int]:
+    """The hashes that `pack_terms` packed."""
+    for start in range(0, len(packed), 8):
+        yield int.from_bytes(packed[start : start + 8], signed=True)
+
+
 class Hashes:
     """Keyed 64-bit hashes, by which a text is found without being there itself."""
 
@@ -113,8 +133,8 @@ def last_segment(url: str) -> str:
 
 
 def notificatie_row(
-    entry: Entry, n: int, *, client: int, kanaal: int, hashes: Hashes
-) -> tuple[int, bytes, int, int, int, str, str, int, int, int, int, int]:
+    entry: Entry, n: int, *, client: int, kanaal: int, terms: Iterable[int], hashes: Hashes
+) -> tuple[int, bytes, int, int, int, str, str, int, int, int, int, int, bytes]:
     """The row of `notificatie`."""
     url = entry.resource_url
     hoofd = hashes.segment(entry.hoofd_object)
@@ -131,6 +151,7 @@ def notificatie_row(
         len(entry.body),
         entry.catalogue,
         entry.hops,
+        pack_terms(terms),
     )
 
 

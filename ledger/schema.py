@@ -35,7 +35,8 @@ _KEY_BYTES = 32
 
 def _first(db: Database) -> None:
     # n is a notificatie's place in time (rows.first_n), so every index that ends in it is one by time. hoofd,
-    # url and t are keyed hashes (rows.Hashes); client, kanaal and abonnement are numbers of `name`.
+    # url and t are keyed hashes (rows.Hashes); client, kanaal and abonnement are numbers of `name`;
+    # terms: each t of this n in `term`, to remove them by.
     # delivery: `open` is whether its state is (one index, by abonnement, for what waits and for all that it
     # had), `us` microseconds. unrouted: `open` until the keeper has brought it on; the row stays, so that who
     # tells it again does not undo that. minute: `what` and `who` as in rows.Counter. attempt: `number` as of
@@ -51,7 +52,7 @@ def _first(db: Database) -> None:
         CREATE TABLE notificatie (n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, received INTEGER NOT NULL,
             client INTEGER NOT NULL, kanaal INTEGER NOT NULL, resource TEXT NOT NULL, actie TEXT NOT NULL,
             hoofd INTEGER NOT NULL, url INTEGER NOT NULL, size INTEGER NOT NULL, catalogue INTEGER NOT NULL,
-            hops INTEGER NOT NULL);
+            hops INTEGER NOT NULL, terms BLOB NOT NULL);
         CREATE INDEX notificatie_hoofd ON notificatie (hoofd);
         CREATE INDEX notificatie_url ON notificatie (url);
         CREATE INDEX notificatie_client ON notificatie (client);

@@ -16,12 +16,12 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger import reading, writing
+from ledger import reading, shedding, writing
 from ledger.keeping import SqliteKeeping
 from ledger.names import Known, Names, Texts
 from ledger.rows import Hashes
 from ledger.schema import contents, hash_key
-from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search
+from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 from store.lease import RENEWAL, boot_id
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite_file import SqliteFile
@@ -128,3 +128,15 @@ class SqliteLedger:
                 yield last
             if len(page) < reading.PAGE:
                 return
+
+    async def shed(
+        self, *, now: int, bodies_for: float, rows_for: float, counts_for: float, budget: int
+    ) -> Shed:
+        return await shedding.shed(
+            self._file,
+            now=now,
+            bodies_for=bodies_for,
+            rows_for=rows_for,
+            counts_for=counts_for,
+            budget=budget,
+        )

@@ -246,3 +246,18 @@ class Search:
     states: frozenset[State] = frozenset()
     after: int | None = None
     before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shed:
+    """What `Ledger.shed` removed, and what is left.
+
+    bodies, rows: of notificaties. counts: of minutes. size: bytes that the ledger has in use. full: that is
+    over its budget, and all that is left is still needed.
+    """
+
+    bodies: int = 0
+    rows: int = 0
+    counts: int = 0
+    size: int = 0
+    full: bool = False

@@ -35,7 +35,7 @@ MINUTE = 60_000  # milliseconds
 OVER = 1.1  # times its budget: as far as a ledger grows before its keeper has looked at it
 
 _DELIVERY = "SELECT * FROM delivery WHERE id = ? AND abonnement = ? AND replay = ?"
-_INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_DELIVERY = (
@@ -100,9 +100,10 @@ def _write_entries(
     for id_, entry in entries.items():
         n = places.take(entry.received)
         kanaal, client = names.kanaal(entry.kanaal), names.client(entry.client)
-        notificaties.append(notificatie_row(entry, n, client=client, kanaal=kanaal, hashes=hashes))
+        of = {hashes.term(name, value) for name, value in entry.kenmerken.items()}
+        notificaties.append(notificatie_row(entry, n, client=client, kanaal=kanaal, terms=of, hashes=hashes))
         bodies.append((n, entry.body))
-        terms += {(hashes.term(name, value), n) for name, value in entry.kenmerken.items()}
+        terms += [(term, n) for term in of]
         changes.count(entry.received, Counter.ACCEPTED, kanaal)
         for abonnement in dict.fromkeys(entry.matched):
             changes.pending(id_, names.abonnement(abonnement), entry)

@@ -28,11 +28,12 @@ from ledger.values import (
     Outcome,
     Probe,
     Search,
+    Shed,
     State,
     Unrouted,
     merge_key,
 )
-from schemas.errors import LedgerError
+from schemas.errors import LedgerError, LedgerFull
 from schemas.fields import normalise
 
 WORKER = Path(__file__).with_name("ledger_worker.py")
@@ -496,6 +497,133 @@ async def test_what_is_open_is_read_in_pages(ledger: Ledger) -> None:
     await ledger.write([an_outcome(entry, abonnement) for entry in entries[::3]])
     left = [entry.id for number, entry in enumerate(entries) if number % 3]
     assert [each.key.notificatie for each in await all_open(ledger, abonnement)] == left
+
+
+# What goes away
+
+DAY = 24 * 3600
+MIB = 1024 * 1024
+
+
+async def shed(ledger: Ledger, *, days: float, budget: int = 1000 * MIB) -> Shed:
+    """After so many days since AT; bodies go after 7, rows after 30, counts after 400."""
+    return await ledger.shed(
+        now=AT + round(days * DAY * 1000),
+        bodies_for=7 * DAY,
+        rows_for=30 * DAY,
+        counts_for=400 * DAY,
+        budget=budget,
+    )
+
+
+async def bodies(ledger: Ledger, entries: Sequence[Entry]) -> list[bool | None]:
+    """Of each whether its body is there; None when nothing of it is."""
+    got = [await ledger.notificatie(entry.id) for entry in entries]
+    return [None if each is None else each.body is not None for each in got]
+
+
+async def test_bodies_and_then_rows_go_after_the_last_was_settled(ledger: Ledger) -> None:
+    abonnement, other = uuid4(), uuid4()
+    settled, late, waits, nobody, untold = (
+        an_entry(abonnement), an_entry(abonnement, other), an_entry(abonnement, other), an_entry(), an_entry()
+    )  # fmt: skip
+    entries = [settled, late, waits, nobody, untold]
+    failed = Attempt(AT, 1, "status", "status 500", 500, 1.0)
+    await ledger.write(entries)
+    await ledger.write(
+        [
+            an_outcome(settled, abonnement),
+            an_outcome(late, abonnement),
+            an_outcome(late, other, State.UNDELIVERABLE, at=AT + 3 * DAY * 1000, failed=failed),
+            an_outcome(waits, abonnement),
+            Unrouted(untold.id),
+        ]
+    )
+    assert await shed(ledger, days=6.9) == replace(await shed(ledger, days=6.9), bodies=0, rows=0, counts=0)
+    assert await bodies(ledger, entries) == [True, True, True, True, True]
+    assert (await shed(ledger, days=7.1)).bodies == 2
+    assert await bodies(ledger, entries) == [False, True, True, False, True]
+    assert (await shed(ledger, days=10.1)).bodies == 1
+    assert await bodies(ledger, entries) == [False, False, True, False, True]
+    assert (await shed(ledger, days=30.1)).rows == 2
+    assert await bodies(ledger, entries) == [None, False, False, None, False]
+    assert (await shed(ledger, days=33.1)).rows == 1
+    assert await bodies(ledger, entries) == [None, None, False, None, False]
+    for entry in (settled, late):
+        assert await ledger.deliveries([entry.id]) == {entry.id: []}
+        assert await ledger.attempts(Key(entry.id, other)) == ()
+        assert await found(ledger, Search(text=entry.hoofd_object)) == []
+    assert await found(ledger, Search(kenmerken=waits.kenmerken), oldest_first=True) == sorted(
+        [waits.id, untold.id], key=[each.id for each in entries].index
+    )
+    assert (await ledger.backlogs())[other].count == 1
+    assert [each.key.notificatie for each in await all_open(ledger, other)] == [waits.id]
+    assert (await shed(ledger, days=401)).counts > 0
+
+
+async def test_outcomes_that_never_had_an_entry_go_too(ledger: Ledger) -> None:
+    entry, abonnement = an_entry(), uuid4()
+    probe = Attempt(AT, 0, "timeout", "no answer")
+    lonely = an_entry()
+    await ledger.write([an_outcome(entry, abonnement), Probe(Key(lonely.id, abonnement), probe)])
+    await shed(ledger, days=29)
+    assert await ledger.delivery(Key(entry.id, abonnement)) is not None
+    await shed(ledger, days=31)
+    assert await ledger.delivery(Key(entry.id, abonnement)) is None
+    assert await ledger.attempts(Key(lonely.id, abonnement)) == ()
+
+
+async def test_over_its_budget_it_sheds_in_order_and_then_takes_no_more(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entries = [an_entry(abonnement, at=AT + number, body=b"x" * 20_000) for number in range(250)]
+    await ledger.write(entries)
+    empty = (await shed(ledger, days=0)).size - 250 * 20_000
+    full = await shed(ledger, days=0, budget=4 * MIB)
+    assert (full.full, full.bodies, full.rows) == (True, 0, 0)
+    assert all(await bodies(ledger, entries))
+    with pytest.raises(LedgerFull, match="budget"):
+        await ledger.write([an_entry()])
+    await ledger.write([entries[0]])  # it is there already
+
+    await ledger.write([an_outcome(entry, abonnement) for entry in entries[:200]])
+    made = await shed(ledger, days=0.1, budget=4 * MIB)
+    assert (made.full, made.rows) == (False, 0)
+    assert 0 < made.bodies < 200
+    assert await bodies(ledger, entries) == [False] * made.bodies + [True] * (250 - made.bodies)
+    await ledger.write([an_entry()])
+
+    gone = await shed(ledger, days=0.1, budget=empty)
+    assert gone.full
+    assert await bodies(ledger, entries) == [None] * 200 + [True] * 50
+    assert (await ledger.backlogs())[abonnement].count == 50
+
+
+async def test_without_a_keeper_it_takes_no_more_than_a_tenth_over_its_budget(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    await ledger.write([an_entry(abonnement)])
+    assert not (await shed(ledger, days=0, budget=2 * MIB)).full
+    with pytest.raises(LedgerFull):
+        for _ in range(200):
+            await ledger.write([an_entry(abonnement, body=b"x" * 50_000)])
+    size = (await shed(ledger, days=0)).size
+    assert 2 * MIB < size < 3 * MIB
+
+
+async def test_what_goes_is_taken_out_while_others_write(address: Path) -> None:
+    abonnement = uuid4()
+    old = [an_entry(abonnement, at=AT + number) for number in range(1500)]
+    async with open_ledger(address) as one, open_ledger(address) as other:
+        await one.write([*old, *(an_outcome(entry, abonnement) for entry in old)])
+        new = [an_entry(abonnement, at=AT + 31 * DAY * 1000 + number) for number in range(40)]
+
+        async def write() -> None:
+            for entry in new:
+                await other.write([entry])
+
+        done, _ = await asyncio.gather(shed(one, days=31), write())
+        assert done.rows == 1500
+        assert await found(one, Search(), limit=9999, oldest_first=True) == [entry.id for entry in new]
+        assert [each.key.notificatie for each in await all_open(one, abonnement)] == [e.id for e in new]
 
 
 # Several at once

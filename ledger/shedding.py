@@ -1,0 +1,168 @@
+"""What goes out of the ledger: by age, and in which order when it is over its budget.
+
+Bodies before rows, what is settled only, the oldest first. In small transactions, so that who writes waits
+for one of them at most: what may go is looked up in a snapshot, and looked at again when it is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlite_utils import Database
+
+from ledger.rows import SPILL, first_n, least_id, unpack_terms
+from ledger.values import Shed
+from ledger.writing import MINUTE, bytes_used
+from store.sqlite_file import SqliteFile
+
+PIECE = 200
+"""Notificaties in one transaction."""
+BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body goes, also of what is open still
+PROCESS_AGE = 24 * 3600  # seconds after which a process that shows itself no more is forgotten
+
+_IS_SETTLED = (
+    "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND (d.open = 1 OR d.last_at > :settled)) "
+    "AND NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = m.id AND u.open = 1)"
+)
+_BODIES = (
+    "SELECT m.n FROM body b CROSS JOIN notificatie m ON m.n = b.n WHERE b.n > :place AND b.n < :before "  # noqa: S608
+    f"AND (m.received <= :last OR (m.received <= :settled AND {_IS_SETTLED})) ORDER BY b.n LIMIT :piece"
+)
+_ROWS = (
+    "SELECT m.n, m.id, m.terms FROM notificatie m WHERE m.n > :place AND m.n < :before "  # noqa: S608
+    f"AND m.received <= :settled AND {_IS_SETTLED} ORDER BY m.n LIMIT :piece"
+)
+# Outcomes and attempts of what never had an entry here.
+_ORPHANS = (
+    "SELECT DISTINCT x.id FROM {table} x WHERE x.id > :place AND x.id < :before "
+    "AND NOT EXISTS (SELECT 1 FROM notificatie m WHERE m.id = x.id) "
+    "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = x.id AND (d.open = 1 OR d.last_at > :settled)) "
+    "ORDER BY x.id LIMIT :piece"
+)
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is removed in one way. select: those that may go, by their place. remove: what is done to them."""
+
+    select: str
+    remove: Callable[[Database, Rows], None]
+
+
+async def shed(
+    file: SqliteFile, *, now: int, bodies_for: float, rows_for: float, counts_for: float, budget: int
+) -> Shed:
+    """As `Ledger.shed`."""
+    last, older = _ago(now, BODIES_AT_MOST), _ago(now, rows_for)
+
+    async def within_budget() -> bool:
+        return await file.read(bytes_used) <= budget
+
+    async def never() -> bool:
+        return False
+
+    bodies = await _remove(file, _BODY, _by_n(_ago(now, bodies_for), last=last), until=never)
+    rows = await _remove(file, _ROW, _by_n(older), until=never)
+    for kind in _ORPHAN:
+        await _remove(file, kind, _by_id(older), until=never)
+    counts = await file.write(lambda db: _remove_counts(db, _ago(now, counts_for)))
+    await file.write(lambda db: _forget(db, process=_ago(now, PROCESS_AGE), unrouted=older))
+    # From here on of whatever age, until the budget is kept.
+    bodies += await _remove(file, _BODY, _by_n(now, last=last), until=within_budget)
+    rows += await _remove(file, _ROW, _by_n(now), until=within_budget)
+
+    def note(db: Database) -> Shed:
+        size = bytes_used(db)
+        db.execute("INSERT OR REPLACE INTO budget VALUES (1, ?, ?)", [budget, size > budget])
+        return Shed(bodies=bodies, rows=rows, counts=counts, size=size, full=size > budget)
+
+    return await file.write(note)
+
+
+async def _remove(
+    file: SqliteFile, kind: _Kind, condition: dict[str, Any], *, until: Callable[[], Awaitable[bool]]
+) -> int:
+    """Remove piece by piece, the oldest first, what this condition allows; returns how many."""
+    removed = 0
+    while not await until():
+        rows = await file.read(partial(_find, kind.select, condition))
+        if not rows:
+            break
+        # Up to the last one only: what came to be settled meanwhile has its turn in the next piece.
+        again = condition | {"before": _after(rows[-1][0])}
+
+        def remove(db: Database, again: dict[str, Any] = again) -> int:
+            still = _find(kind.select, again, db)
+            kind.remove(db, still)
+            return len(still)
+
+        removed += await file.write(remove)
+        condition = condition | {"place": rows[-1][0]}
+    return removed
+
+
+def _find(select: str, condition: dict[str, Any], db: Database) -> Rows:
+    return db.conn.execute(select, condition).fetchall()
+
+
+def _remove_bodies(db: Database, rows: Rows) -> None:
+    db.conn.executemany("DELETE FROM body WHERE n = ?", rows)
+
+
+def _remove_rows(db: Database, rows: Rows) -> None:
+    many = db.conn.executemany
+    places, ids = [(n,) for n, _, _ in rows], [(id_,) for _, id_, _ in rows]
+    many("DELETE FROM body WHERE n = ?", places)
+    many("DELETE FROM notificatie WHERE n = ?", places)
+    many("DELETE FROM unrouted WHERE id = ?", ids)
+    terms = [(term, n) for n, _, packed in rows for term in unpack_terms(packed)]
+    many("DELETE FROM term WHERE t = ? AND n = ?", terms)
+    _remove_deliveries(db, ids)
+
+
+def _remove_deliveries(db: Database, ids: Rows) -> None:
+    db.conn.executemany("DELETE FROM delivery WHERE id = ?", ids)
+    db.conn.executemany("DELETE FROM attempt WHERE id = ?", ids)
+
+
+_BODY = _Kind(_BODIES, _remove_bodies)
+_ROW = _Kind(_ROWS, _remove_rows)
+_ORPHAN = tuple(_Kind(_ORPHANS.format(table=table), _remove_deliveries) for table in ("delivery", "attempt"))
+
+
+def _remove_counts(db: Database, before: int) -> int:
+    return int(db.execute("DELETE FROM minute WHERE minute < ?", [before // MINUTE]).rowcount)
+
+
+def _forget(db: Database, *, process: int, unrouted: int) -> None:
+    """What nothing refers to any more."""
+    db.execute("DELETE FROM process WHERE at < ?", [process])
+    db.execute(
+        "DELETE FROM unrouted WHERE since < ? AND NOT EXISTS "
+        "(SELECT 1 FROM notificatie m WHERE m.id = unrouted.id)",
+        [unrouted],
+    )
+
+
+def _by_n(settled: int, *, last: int = 0) -> dict[str, Any]:
+    """What was settled at `settled` at the latest; bodies of what was received at `last` too."""
+    before = first_n(max(settled, last)) + SPILL
+    return {"place": first_n(0), "before": before, "settled": settled, "last": last, "piece": PIECE}
+
+
+def _by_id(settled: int) -> dict[str, Any]:
+    return {"place": b"", "before": least_id(settled), "settled": settled, "piece": PIECE}
+
+
+def _after(place: Any) -> Any:
+    """The first place after this one."""
+    return place + 1 if isinstance(place, int) else place + b"\0"
+
+
+def _ago(now: int, seconds: float) -> int:
+    return now - round(seconds * 1000)
