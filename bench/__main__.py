@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,
-matching, lag.
+matching, lag, ledger.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.bodies import bodies
 from bench.lag import lag
+from bench.ledger import ledger
 from bench.matching import matching
 from bench.memory import memory
 from bench.neighbour import neighbour
@@ -105,6 +106,7 @@ BENCHMARKS = {
     "bodies": bodies,
     "refused": refused,
     "walk": walking,
+    "ledger": ledger,
     "matching": matching,
     "lag": lag,
 }

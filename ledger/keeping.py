@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from ledger.account import Lease, Unsent
 from ledger.names import Texts, number_of
-from ledger.rows import STATES, Counter, Kind, Row, backlog_of, delivery_of, unpack_keys
+from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, unpack_keys
 from ledger.values import Delivery, Key, State
 from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE
 from schemas.errors import LeaseLost
@@ -216,10 +216,11 @@ def _write(db: Database, old: Row, new: Row, *, now: int) -> None:
     )  # fmt: skip
     if new.state not in (old.state, _PENDING):
         db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + new.state, new.abonnement, 1])
-    was, is_ = backlog_of(old), backlog_of(new)
-    if was != is_:
-        changed = (after - before for before, after in zip(was, is_, strict=True))
-        db.execute(ADD_BACKLOG, [new.abonnement, *changed])
+    backlog = [0, 0, 0, 0]
+    count_open(old, backlog, -1)
+    count_open(new, backlog, 1)
+    if any(backlog):
+        db.execute(ADD_BACKLOG, [new.abonnement, *backlog])
 
 
 def _marks(values: Sequence[Any]) -> str:

@@ -31,14 +31,16 @@ from ledger.rows import (
     least_id,
     notificatie_of,
 )
-from ledger.values import Attempt, Backlog, Delivery, Key, Notificatie, Search, State
+from ledger.values import OPEN, Attempt, Backlog, Delivery, Key, Notificatie, Search, State
 
 PAGE = 500  # rows of `open_of` in one snapshot
 SKEW = 600_000  # milliseconds by which `received` and an id may differ
+_AT_ONCE = 500  # ids of one IN (…)
 _RARE = 1000  # terms are counted up to here, to find the one to begin with
 
 _COLUMNS = ", ".join(f"m.{name}" for name in NOTIFICATIE_COLUMNS.split(", "))
 _SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
+_OF_CLIENT = "notificatie WHERE client = ?"
 _UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 
 
@@ -77,12 +79,15 @@ def search(
 
 def deliveries(db: Database, ids: Sequence[UUID], texts: Texts) -> Mapping[UUID, Sequence[Delivery]]:
     """The deliveries of each of these."""
-    found: dict[UUID, Sequence[Delivery]] = {}
-    for id_ in ids:
-        rows = db.execute("SELECT * FROM delivery WHERE id = ?", [id_.bytes])
-        found[id_] = sorted(
-            (_delivery(db, row, texts) for row in rows), key=lambda one: (one.key.abonnement, one.key.replay)
-        )
+    found: dict[UUID, list[Delivery]] = {id_: [] for id_ in ids}
+    for start in range(0, len(ids), _AT_ONCE):
+        piece = [id_.bytes for id_ in ids[start : start + _AT_ONCE]]
+        select = f"SELECT * FROM delivery WHERE id IN ({', '.join('?' * len(piece))})"  # noqa: S608
+        for row in db.execute(select, piece):
+            made = _delivery(db, row, texts)
+            found[made.key.notificatie].append(made)
+    for of in found.values():
+        of.sort(key=lambda one: (one.key.abonnement, one.key.replay))
     return found
 
 
@@ -219,22 +224,25 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
                 return None
             numbers[kind] = number
     terms = [hashes.term(name, value) for name, value in asked.kenmerken.items()]
-    abonnement, states = numbers.get(Kind.ABONNEMENT), sorted(STATES[state] for state in asked.states)
+    client, abonnement = numbers.get(Kind.CLIENT), numbers.get(Kind.ABONNEMENT)
+    states = sorted(STATES[state] for state in asked.states)
     if asked.text is not None:
         plan = _by_text(asked.text, hashes)
     elif terms:
-        rarest = min(terms, key=lambda term: _count(db, term))
-        terms.remove(rarest)
-        plan = _Plan(
-            [(f"term t CROSS JOIN notificatie m ON m.n = t.n {_UNROUTED} WHERE t.t = ?", [rarest])],
-            order="t.n",
-        )
+        rarest = min(terms, key=lambda term: _few(db, "term WHERE t = ?", term))
+        if client is not None and _few(db, _OF_CLIENT, client) < _few(db, "term WHERE t = ?", rarest):
+            plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [client])])
+        else:
+            terms.remove(rarest)
+            source = f"term t CROSS JOIN notificatie m ON m.n = t.n {_UNROUTED} WHERE t.t = ?"
+            plan = _Plan([(source, [rarest])], order="t.n")
     elif states and not asked.states & COMMON:
         plan = _by_delivery("d.state = ? AND d.state NOT IN (0, 7)", [[state] for state in states])
     elif abonnement is not None:
-        plan = _by_delivery("d.abonnement = ? AND d.open = ?", [[abonnement, 0], [abonnement, 1]])
-    elif Kind.CLIENT in numbers:
-        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [numbers[Kind.CLIENT]])])
+        sides = {int(state in OPEN) for state in asked.states} or {0, 1}
+        plan = _by_delivery("d.abonnement = ? AND d.open = ?", [[abonnement, side] for side in sides])
+    elif client is not None:
+        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [client])])
     else:
         plan = _Plan([(f"notificatie m {_UNROUTED} WHERE 1", [])])
     _filter(plan, asked, numbers, terms, states)
@@ -297,9 +305,10 @@ def _filter(
         plan.must(f"{plan.order} < ?", last)
 
 
-def _count(db: Database, term: int) -> int:
-    select = "SELECT count(*) FROM (SELECT 1 FROM term WHERE t = ? LIMIT ?)"
-    return int(db.execute(select, [term, _RARE]).fetchone()[0])
+def _few(db: Database, rows: str, value: int) -> int:
+    """How many there are, up to _RARE: to find with which of several conditions to begin."""
+    select = f"SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT ?)"  # noqa: S608
+    return int(db.execute(select, [value, _RARE]).fetchone()[0])
 
 
 def _place(db: Database, key: Key) -> tuple[bytes, int, int] | None:

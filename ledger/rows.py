@@ -85,6 +85,9 @@ class Row(NamedTuple):
     us: int | None
 
 
+_as_row = tuple.__new__  # what Row(…) does, without naming each field
+
+
 def first_n(received: int) -> int:
     """The least n of a notificatie that was received at this moment."""
     return (received - _EPOCH) // 10 * PLACES
@@ -106,12 +109,16 @@ def unpack_terms(packed: bytes) -> Iterator[int]:
         yield int.from_bytes(packed[start : start + 8], signed=True)
 
 
+TERMS_KEPT, LONGEST_KEPT = 4096, 256  # kenmerken whose hashes are kept, and characters of each
+
+
 class Hashes:
     """Keyed 64-bit hashes, by which a text is found without being there itself."""
 
     def __init__(self, key: bytes) -> None:
         self._segments = blake2b(key=key, digest_size=8, person=b"segment")
         self._terms = blake2b(key=key, digest_size=8, person=b"term")
+        self._kept: dict[tuple[str, str], int] = {}  # most kenmerken come again and again
 
     def segment(self, url: str) -> int:
         """Of the last segment of a URL's path, whatever the case of its letters."""
@@ -121,14 +128,25 @@ class Hashes:
 
     def term(self, name: str, value: str) -> int:
         """Of a kenmerk; `name` in any spelling that normalises alike, `value` exactly."""
+        key = (name, value)
+        kept = self._kept.get(key)
+        if kept is not None:
+            return kept
         hashed = self._terms.copy()
         hashed.update(f"{normalise(name)}\0{value}".encode())
-        return int.from_bytes(hashed.digest(), "little", signed=True)
+        term = int.from_bytes(hashed.digest(), "little", signed=True)
+        if len(self._kept) >= TERMS_KEPT:
+            self._kept = {}
+        if len(name) + len(value) <= LONGEST_KEPT:
+            self._kept[key] = term
+        return term
 
 
 def last_segment(url: str) -> str:
     """What stands after the last `/` of a URL's path, in lower case; of a text without one all of it."""
-    path = url.partition("#")[0].partition("?")[0].rstrip("/")
+    path = url.rstrip("/")
+    if "?" in url or "#" in url:
+        path = url.partition("#")[0].partition("?")[0].rstrip("/")
     return (path.rpartition("/")[2] or url).lower()
 
 
@@ -157,7 +175,8 @@ def notificatie_row(
 
 def pending_row(id_: bytes, abonnement: int, *, received: int, size: int, now: int) -> Row:
     """The row of a delivery that an entry makes."""
-    return Row(id_, abonnement, 0, 1, _PENDING, 0, 0, now, received, None, size, 0, 0, None, None)
+    row = (id_, abonnement, 0, 1, _PENDING, 0, 0, now, received, None, size, 0, 0, None, None)
+    return _as_row(Row, row)
 
 
 def outcome_row(outcome: Outcome, abonnement: int, *, old: Row | None, now: int) -> Row:
@@ -201,11 +220,15 @@ def key_of_row(row: Row) -> tuple[int, int, int, int, int]:
     return (rank[0], row.round, row.attempts, rank[3], row.last_at)
 
 
-def backlog_of(row: Row | None) -> tuple[int, int, int, int]:
-    """What a row counts for in `backlog`: (n, bytes, retrying, stuck)."""
-    if row is None or not row.open:
-        return (0, 0, 0, 0)
-    return (1, row.size, int(row.state == _RETRYING), int(row.state == _STUCK))
+def count_open(row: Row, backlog: list[int], times: int) -> None:
+    """Add what an open row counts for to `backlog` (n, bytes, retrying, stuck); `times` -1 takes it off."""
+    if row.open:
+        backlog[0] += times
+        backlog[1] += times * row.size
+        if row.state == _RETRYING:
+            backlog[2] += times
+        elif row.state == _STUCK:
+            backlog[3] += times
 
 
 def attempt_row(

@@ -20,6 +20,7 @@ from store.sqlite_file import SqliteFile
 
 PIECE = 200
 """Notificaties in one transaction."""
+PIECE_OVER_BUDGET = 25  # of which none should go that would have fitted
 BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body goes, also of what is open still
 PROCESS_AGE = 24 * 3600  # seconds after which a process that shows itself no more is forgotten
 
@@ -73,8 +74,9 @@ async def shed(
     counts = await file.write(lambda db: _remove_counts(db, _ago(now, counts_for)))
     await file.write(lambda db: _forget(db, process=_ago(now, PROCESS_AGE), unrouted=older))
     # From here on of whatever age, until the budget is kept.
-    bodies += await _remove(file, _BODY, _by_n(now, last=last), until=within_budget)
-    rows += await _remove(file, _ROW, _by_n(now), until=within_budget)
+    any_age = _by_n(now, last=last) | {"piece": PIECE_OVER_BUDGET}
+    bodies += await _remove(file, _BODY, any_age, until=within_budget)
+    rows += await _remove(file, _ROW, any_age, until=within_budget)
 
     def note(db: Database) -> Shed:
         size = bytes_used(db)

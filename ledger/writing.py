@@ -6,7 +6,7 @@ counted (per minute, and per abonnement what is open) follows from the rows that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlite_utils import Database
@@ -14,12 +14,11 @@ from sqlite_utils import Database
 from ledger.names import Names
 from ledger.rows import (
     PLACES,
-    STATES,
     Counter,
     Hashes,
     Row,
     attempt_row,
-    backlog_of,
+    count_open,
     first_n,
     key_of_row,
     notificatie_row,
@@ -34,7 +33,10 @@ AT_ONCE = 500  # values of one IN (…)
 MINUTE = 60_000  # milliseconds
 OVER = 1.1  # times its budget: as far as a ledger grows before its keeper has looked at it
 
-_DELIVERY = "SELECT * FROM delivery WHERE id = ? AND abonnement = ? AND replay = ?"
+_DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combines each id with each abonnement
+    "WITH wanted(i, a, r) AS (VALUES %s) SELECT d.* FROM wanted CROSS JOIN delivery d "
+    "ON d.id = i AND d.abonnement = a AND d.replay = r"
+)
 _INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -52,6 +54,9 @@ ADD_BACKLOG = (
 
 DeliveryKey = tuple[bytes, int, int]
 
+_KEYS_AT_ONCE = 100
+_MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
+
 
 def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hashes: Hashes) -> None:
     """Write these events. now: milliseconds, by the database's clock. Raises LedgerFull."""
@@ -64,8 +69,8 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
         elif isinstance(event, Outcome):
             outcomes.append(event)
         elif isinstance(event, Probe):
-            key = event.key
-            attempts.append(attempt_row(key, names.abonnement(key.abonnement), 0, event.failed))
+            abonnement = names.abonnement(event.key.abonnement)
+            attempts.append(attempt_row(event.key, abonnement, 0, event.failed))
         elif isinstance(event, Unrouted):
             db.execute("INSERT OR IGNORE INTO unrouted VALUES (?, 1, ?)", [event.id.bytes, now])
         else:
@@ -73,11 +78,16 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
     changes = _Changes(db, now=now)
     if entries:
         _write_entries(db, entries, changes, names=names, hashes=hashes)
+    keyed: list[tuple[DeliveryKey, Outcome]] = []
     for outcome in outcomes:
-        abonnement = names.abonnement(outcome.key.abonnement)
-        changes.merge(outcome, abonnement)
+        of = outcome.key
+        key = (of.notificatie.bytes, names.abonnement(of.abonnement), of.replay)
+        keyed.append((key, outcome))
         if outcome.failed is not None:
-            attempts.append(attempt_row(outcome.key, abonnement, outcome.round, outcome.failed))
+            attempts.append(attempt_row(of, key[1], outcome.round, outcome.failed))
+    changes.look_up(dict.fromkeys(key for key, _ in keyed))
+    for key, outcome in keyed:
+        changes.merge(key, outcome)
     if attempts:
         db.conn.executemany(_INSERT_ATTEMPT, attempts)
     changes.write()
@@ -105,8 +115,8 @@ def _write_entries(
         bodies.append((n, entry.body))
         terms += [(term, n) for term in of]
         changes.count(entry.received, Counter.ACCEPTED, kanaal)
-        for abonnement in dict.fromkeys(entry.matched):
-            changes.pending(id_, names.abonnement(abonnement), entry)
+        for abonnement in {names.abonnement(each) for each in entry.matched}:
+            changes.pending(id_, abonnement, entry)
     many = db.conn.executemany
     many(_INSERT_NOTIFICATIE, notificaties)
     many("INSERT INTO body VALUES (?, ?)", bodies)
@@ -136,33 +146,38 @@ class _Changes:
 
     def pending(self, id_: bytes, abonnement: int, entry: Entry) -> None:
         """An entry is for this abonnement."""
-        received, size = entry.received, len(entry.body)
-        row = pending_row(id_, abonnement, received=received, size=size, now=self._now)
+        received = entry.received
+        row = pending_row(id_, abonnement, received=received, size=len(entry.body), now=self._now)
         key = (id_, abonnement, 0)
-        if key not in self._after:
-            self._before[key] = None
-            self._after[key] = row
-        elif key_of_row(row) > key_of_row(self._after[key]):
-            self._after[key] = row
-        self.count(received, Counter.MATCHED, abonnement)
-
-    def merge(self, outcome: Outcome, abonnement: int) -> None:
-        """Take an outcome over when it holds."""
-        key = (outcome.key.notificatie.bytes, abonnement, outcome.key.replay)
         old = self._after.get(key)
         if old is None:
-            found = self._db.execute(_DELIVERY, key).fetchone()
-            old = self._before[key] = None if found is None else Row._make(found)
+            self._before[key] = None
+        if old is None or key_of_row(row) > key_of_row(old):
+            self._after[key] = row
+        self.count(received, _MATCHED, abonnement)
+
+    def look_up(self, keys: Iterable[DeliveryKey]) -> None:
+        """Have the rows of these deliveries, those that are there."""
+        wanted = [key for key in keys if key not in self._after]
+        for start in range(0, len(wanted), _KEYS_AT_ONCE):
+            piece = wanted[start : start + _KEYS_AT_ONCE]
+            select = _DELIVERIES % ", ".join(["(?, ?, ?)"] * len(piece))
+            for found in self._db.execute(select, [value for key in piece for value in key]):
+                self._before[found[:3]] = self._after[found[:3]] = Row._make(found)
+
+    def merge(self, key: DeliveryKey, outcome: Outcome) -> None:
+        """Take an outcome over when it holds; `look_up` of its key came before."""
+        old = self._after.get(key)
         if outcome.kanalen_change is not None and not self._is_final(outcome, key, old):
             return
-        new = outcome_row(outcome, abonnement, old=old, now=self._now)
+        new = outcome_row(outcome, key[1], old=old, now=self._now)
         if old is None:
+            self._before[key] = None
             new = new._replace(size=self._size(key[0]))
         elif key_of_row(new) <= key_of_row(old):
-            self._after[key] = old
             return
         self._after[key] = new
-        self.count(outcome.at, Counter.STATE + STATES[outcome.state], abonnement)
+        self.count(outcome.at, _STATE + new.state, key[1])
 
     def _is_final(self, outcome: Outcome, key: DeliveryKey, old: Row | None) -> bool:
         """Whether a delivery that was not wanted ends by that; if not, its row stays open, in doubt.
@@ -196,18 +211,18 @@ class _Changes:
                 updates.append(row[3:] + key)
             else:
                 continue
-            was, is_ = backlog_of(old), backlog_of(row)
-            if was != is_:
-                of = backlog.setdefault(key[1], [0, 0, 0, 0])
-                for place in range(4):
-                    of[place] += is_[place] - was[place]
+            of = backlog.get(row[1])
+            if of is None:
+                of = backlog[row[1]] = [0, 0, 0, 0]
+            if old is not None:
+                count_open(old, of, -1)
+            count_open(row, of, 1)
         many = self._db.conn.executemany
         if inserts:
             many(_INSERT_DELIVERY, inserts)
         if updates:
             many(_UPDATE_DELIVERY, updates)
-        if backlog:
-            many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items()])
+        many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items() if any(by)])
         if self._minutes:
             many(ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
 
