@@ -43,7 +43,9 @@ def pending() -> Row:
 
 
 def test_every_state_has_a_number_that_never_changes() -> None:
-    assert [STATE_OF[number] for number in range(len(State))] == list(STATES) == list(State)
+    assert set(STATES) == set(State)
+    assert sorted(STATES.values()) == list(range(len(State)))
+    assert all(STATE_OF[number] is state for state, number in STATES.items())
     assert (STATES[State.PENDING], STATES[State.DELIVERED]) == (0, 7), "written so in the partial index"
 
 
