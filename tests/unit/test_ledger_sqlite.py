@@ -90,7 +90,7 @@ async def test_commits_wait_for_the_disk(file: Path) -> None:
     assert pragmas == ["wal", 2, 0]
 
 
-async def test_without_its_body_nothing_of_an_object_is_in_the_file(file: Path) -> None:
+async def test_rows_and_indexes_hold_nothing_of_an_object_or_a_kenmerk(file: Path) -> None:
     async with SqliteLedger(file) as ledger:
         await ledger.write([an_entry("een-zaak")])
         assert await hits(ledger, "een-zaak") == 1
