@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from ledger.account import Lease, Unsent
 from ledger.names import Texts, number_of
 from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, unpack_keys
-from ledger.values import Delivery, Key, State
+from ledger.values import Delivery, Key, State, is_in_hand
 from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE
 from schemas.errors import LeaseLost
 from store.sqlite_file import SqliteFile
@@ -180,7 +180,7 @@ class SqliteKeeping:
     def _waiting(self, db: Database, id_: bytes, hands: frozenset[Key]) -> list[Delivery]:
         rows = db.execute(f"SELECT d.* FROM delivery d WHERE d.id = ? AND {_WAITS}", [id_])  # noqa: S608
         found = (self._delivery(db, Row._make(row)) for row in rows.fetchall())
-        return [each for each in found if each.key not in hands]
+        return [each for each in found if not is_in_hand(each.key, hands)]
 
     def _delivery(self, db: Database, row: Row) -> Delivery:
         return delivery_of(row, self._texts.abonnement(db, row.abonnement))

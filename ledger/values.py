@@ -7,7 +7,7 @@ clock": those are made in the store, since they are compared with each other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -161,6 +161,11 @@ class Heartbeat:
     all_flushed: bool
     hands: frozenset[Key] = frozenset()
     stopped: bool = False
+
+
+def is_in_hand(key: Key, hands: frozenset[Key]) -> bool:
+    """Whether processes with these hands have this delivery, or may have it."""
+    return key in hands or replace(key, notificatie=EVERYTHING, replay=ORIGINAL) in hands
 
 
 Event = Entry | Unrouted | Outcome | Probe | Heartbeat
