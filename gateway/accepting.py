@@ -23,9 +23,6 @@ from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
 from schemas.kanaal import Kanaal
 
-KEEPER_BRINGS_ON = False
-"""Whether `nrc ledger` publishes what is marked Unrouted. Until it does, 201 needs RabbitMQ's confirm."""
-
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
 SECOND_HOME_WITHIN = 0.25  # seconds for the ledger once RabbitMQ has confirmed; none where that took longer
 ONLY_HOME_WITHIN = 2.0  # seconds for the ledger when RabbitMQ has not
@@ -93,7 +90,7 @@ class Accepting:
         writing = self._writer.put(entry)
         publishing = asyncio.create_task(self._publish(kanaal, accepted), name="publishing")
         try:
-            await (self._confirm.wait(publishing) if KEEPER_BRINGS_ON else asyncio.wait((publishing,)))
+            await self._confirm.wait(publishing)
         finally:
             if not publishing.done():
                 self._leave(publishing, kanaal, entry)
@@ -134,7 +131,7 @@ class Accepting:
         """
         there = writing is not None and not self._writer.withdraw(writing)
         try:
-            if isinstance(fault, MessageTooLarge) or not KEEPER_BRINGS_ON:
+            if isinstance(fault, MessageTooLarge):
                 raise fault
             durable = writing is not None and writing.durable
             events = (Unrouted(entry.id),) if durable else (entry, Unrouted(entry.id))
@@ -168,7 +165,7 @@ class Accepting:
         except ExchangeMissing:
             # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
             repaired = await self._repairs.repaired(kanaal)
-            if KEEPER_BRINGS_ON and monotonic() - began > CONFIRM_WITHIN:
+            if monotonic() - began > CONFIRM_WITHIN:
                 raise  # it was answered by now, and is the keeper's
             await self._publish_to(repaired, accepted)
 
@@ -195,7 +192,7 @@ class Accepting:
         """(why nothing is accepted now, what is away while that goes on without it), a line each."""
         broker = [f"broker: {self._publisher.why_not}"] if not self._publisher.ready else []
         ledger = [f"ledger: {why_not}"] if (why_not := self._writer.why_not) else []
-        if broker and (ledger or not KEEPER_BRINGS_ON):
+        if broker and ledger:
             return broker + ledger, []
         return [], broker + ledger
 

@@ -78,7 +78,7 @@ class Circumstances:
             "Command": f"`{self.command}`",
             "Machine": f"{os.cpu_count()} cores, {_memory()}, {platform.system()} {platform.release()}",
             "Versions": f"RabbitMQ {self.rabbitmq}, Python {platform.python_version()}, {packages}",
-            "System": "two gateways on one socket, one router, two deliverers, one RabbitMQ node",
+            "System": "two gateways on one socket, one router, two deliverers, one keeper, one RabbitMQ node",
             "Took": f"{self.seconds / 60:.1f} minutes",
         }
 

@@ -1,4 +1,4 @@
-"""The product under test: RabbitMQ, a router, two gateways on one socket, two deliverers.
+"""The product under test: RabbitMQ, a router, two gateways on one socket, two deliverers, a keeper.
 
 All are real processes that we start ourselves, so that each can be signalled alone. Owns their order of
 starting and stopping, as `nrc up` has it; keeps count of what each kill may have had in flight.
@@ -82,6 +82,11 @@ class System:
     def deliverers(self) -> list[str]:
         """Their names."""
         return self._of_kind("deliverer")
+
+    @property
+    def keepers(self) -> list[str]:
+        """Their names."""
+        return self._of_kind("ledger")
 
     def _of_kind(self, kind: str) -> list[str]:
         return [name for name, process in self.processes.items() if process.kind == kind]
@@ -228,8 +233,8 @@ class System:
                 self.in_flight(f"{name} lost its publishing connection", name)
 
     async def stop(self) -> None:
-        """Everything has ended: gateways, deliverers, router, RabbitMQ."""
-        for names in (self.gateways, self.deliverers, self.routers):
+        """Everything has ended: gateways, deliverers, keeper, router, RabbitMQ."""
+        for names in (self.gateways, self.deliverers, self.keepers, self.routers):
             for name in names:
                 self.processes[name].signal(signal.SIGTERM)
             for name in names:
@@ -264,7 +269,7 @@ async def system(
     try:
         await broker.start()
         names = {"router": "router", "gateway 1": "gateway", "gateway 2": "gateway"}
-        names |= {"deliverer 1": "deliverer", "deliverer 2": "deliverer"}
+        names |= {"deliverer 1": "deliverer", "deliverer 2": "deliverer", "ledger": "ledger"}
         processes = {}
         for name, kind in names.items():
             env = {

@@ -11,7 +11,18 @@ import pytest
 from ledger.account import Unsent
 from ledger.ledger import Ledger
 from ledger.sqlite import SqliteLedger
-from ledger.values import Attempt, Delivery, Entry, Heartbeat, Key, Outcome, Probe, State, Unrouted
+from ledger.values import (
+    EVERYTHING,
+    Attempt,
+    Delivery,
+    Entry,
+    Heartbeat,
+    Key,
+    Outcome,
+    Probe,
+    State,
+    Unrouted,
+)
 from schemas.errors import LeaseLost
 from tests.contract.test_ledger import AT, an_entry
 
@@ -154,6 +165,10 @@ async def test_of_what_something_is_known_nothing_is_given_back(ledger: Ledger, 
     await ledger.write([Heartbeat("d", all_flushed=True, hands=frozenset({Key(entry.id, in_hand)}))])
     (found,) = await waiting(ledger)
     assert [each.key.abonnement for each in found.deliveries] == [unknown]
+    everything = frozenset({Key(EVERYTHING, unknown), Key(EVERYTHING, in_hand)})
+    await ledger.write([Heartbeat("d", all_flushed=True, hands=everything)])
+    assert (await waiting(ledger))[0].deliveries == ()
+    await ledger.write([Heartbeat("d", all_flushed=True, hands=frozenset({Key(entry.id, in_hand)}))])
 
     epoch = await an_epoch(ledger)
     (given,) = await ledger.keeping.give_back(epoch, found.deliveries)
