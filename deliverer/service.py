@@ -129,7 +129,10 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             ready()
             await stop.wait()
 
-        await opened.enter_async_context(serve_health(settings.health_listen, not_ready))
+        def warnings() -> list[str]:
+            return [f"ledger: {writer.why_not}"] if writer.why_not else []
+
+        await opened.enter_async_context(serve_health(settings.health_listen, not_ready, warnings=warnings))
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
@@ -149,6 +152,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             publisher.link.abort()
         account.stopped()
         await asyncio.gather(_write_last(notes), writer.close(within=LAST_COMMITS))
+        if acknowledging.late:
+            counts["acknowledged late"] = acknowledging.late
         log.info("stopped", **counts)
 
 
