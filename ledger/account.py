@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from ledger.copies.instance import Instance
 from ledger.values import Delivery, Key
 
 
@@ -46,6 +47,16 @@ class KeeperLedger(Protocol):
 
     async def lease(self) -> Lease | None:
         """The lease as it was last taken; None when it never was."""
+
+    async def mark(self, epoch: int, *, above: int = 0) -> Instance:
+        """Mark the ledger once more, with a number greater than `above`, for the registry to note."""
+
+    async def doubt(self, epoch: int, *, until: int) -> int:
+        """Make UNSURE what is PENDING, RETURNING or RETRYING, and nothing was told of after `until`.
+
+        until: milliseconds since 1970. What is received until then stays doubtful (`Instance.unsure_until`).
+        Returns how many.
+        """
 
     async def unrouted(
         self, *, settled: float, live: float, limit: int, after: UUID | None = None

@@ -13,6 +13,8 @@ from uuid import UUID
 from sqlite_utils import Database
 
 from ledger.account import Lease, Unsent
+from ledger.copies import instance
+from ledger.copies.instance import Instance
 from ledger.names import Texts, number_of
 from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, unpack_keys
 from ledger.values import Delivery, Key, State, is_in_hand
@@ -55,6 +57,14 @@ class SqliteKeeping:
             lambda db: db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
         )
         return None if row is None else Lease(*row)
+
+    async def mark(self, epoch: int, *, above: int = 0) -> Instance:
+        """As `KeeperLedger.mark`."""
+        return await self._guarded(epoch, lambda db, now: instance.mark(db, above=above, now=now))
+
+    async def doubt(self, epoch: int, *, until: int) -> int:
+        """As `KeeperLedger.doubt`."""
+        return await self._guarded(epoch, lambda db, now: instance.doubt(db, until=until, now=now))
 
     async def unrouted(
         self, *, settled: float, live: float, limit: int, after: UUID | None = None

@@ -13,6 +13,7 @@ from typing import Protocol, Self
 from uuid import UUID
 
 from ledger.account import KeeperLedger
+from ledger.copies.instance import Instance
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 
 
@@ -28,6 +29,16 @@ class Ledger(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+    async def instance(self) -> Instance:
+        """Which ledger this is, and how often it was marked."""
+
+    async def make_restored(self, *, detail: str) -> Instance:
+        """Begin a system with this copy of a ledger, which nobody uses yet.
+
+        It is a ledger of its own from then on. A gap over everything (kind `restored`) is open, so that what
+        is open is brought out. detail: which copy it is, for people.
+        """
 
     async def write(self, events: Sequence[Event]) -> None:
         """Keep all of these in one transaction, or none. In any order, and again: `merge_key` decides.

@@ -7,11 +7,13 @@ abonnement that it is for one of `delivery`. Ids are 16 bytes, moments milliseco
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqlite_utils import Database
 
+from ledger.copies.instance import TABLE, make_instance
 from schemas.errors import LedgerError, LedgerFull, SecretsUnreadable
 from store.faults import Faults
 from store.secrets import Vault, key_of, place
@@ -95,7 +97,16 @@ def _giving_back(db: Database) -> None:
     db.executescript("CREATE INDEX unrouted_open ON unrouted (id, since) WHERE open = 1;")
 
 
-STEPS = {"0001_notificaties_and_deliveries": _first, "0002_giving_back": _giving_back}
+def _instance(db: Database) -> None:
+    db.executescript(TABLE)
+    make_instance(db, now=int(time.time() * 1000))
+
+
+STEPS = {
+    "0001_notificaties_and_deliveries": _first,
+    "0002_giving_back": _giving_back,
+    "0003_instance": _instance,
+}
 
 
 def contents(vault: Vault) -> Contents:

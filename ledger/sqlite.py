@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlite_utils import Database
 
 from ledger import reading, shedding, writing
+from ledger.copies.instance import Instance, instance_of, make_restored
 from ledger.keeping import SqliteKeeping
 from ledger.names import Known, Names, Texts
 from ledger.rows import Hashes
@@ -70,6 +71,14 @@ class SqliteLedger:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._file.__aexit__(kind, error, trace)
+
+    async def instance(self) -> Instance:
+        return await self._file.read(instance_of)
+
+    async def make_restored(self, *, detail: str) -> Instance:
+        return await self._file.write(
+            lambda db: make_restored(db, detail=detail, now=int(self._clock() * 1000))
+        )
 
     async def write(self, events: Sequence[Event]) -> None:
         def work(db: Database) -> Known:

@@ -1,4 +1,4 @@
-"""A copy of a registry's file that stands by itself, made while processes use it."""
+"""A copy of a database's file that stands by itself, made while processes use it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from schemas.errors import RegistryError
 from store.durable import sync_folder
-from store.faults import told
+from store.faults import Faults, told
 from store.schema import FAULTS
 
 
@@ -19,6 +18,11 @@ def copy_registry(file: Path, copy: Path) -> None:
 
     Raises RegistryError.
     """
+    copy_file(file, copy, faults=FAULTS)
+
+
+def copy_file(file: Path, copy: Path, *, faults: Faults) -> None:
+    """The same of any file with a lease; raises the error of `faults`."""
     try:
         descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -33,6 +37,6 @@ def copy_registry(file: Path, copy: Path) -> None:
             os.close(descriptor)
         sync_folder(copy.parent)
     except sqlite3.Error as error:
-        raise told(FAULTS, file, error) from error
+        raise told(faults, file, error) from error
     except OSError as error:
-        raise RegistryError(f"{copy} cannot be written: {error.strerror or error}") from None
+        raise faults.error(f"{copy} cannot be written: {error.strerror or error}") from None

@@ -162,6 +162,18 @@ class ActSearch:
     kanaal: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NotedLedger:
+    """Which ledger was in use, and how far it was (ledger/copies/instance.py).
+
+    mark: how often it was marked. at: when last, in milliseconds since 1970.
+    """
+
+    instance: UUID
+    mark: int
+    at: int
+
+
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
 
@@ -309,3 +321,12 @@ class Registry(Protocol):
 
     async def acts(self, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
         """The newest `limit` of those asked for, the newest first."""
+
+    async def note_ledger(self, noted: NotedLedger) -> None:
+        """Note which ledger is in use. Not a change.
+
+        Of the ledger that is noted already, a lower mark changes nothing.
+        """
+
+    async def noted_ledger(self) -> NotedLedger | None:
+        """The ledger that was noted last; None before any was."""

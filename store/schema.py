@@ -149,6 +149,16 @@ def _acts(db: Database, _: Vault) -> None:
     db.executescript(ACTS_TABLE)
 
 
+def _ledger(db: Database, _: Vault) -> None:
+    # Which ledger was in use last, and its mark (ledger/copies/instance.py); at in milliseconds. No change.
+    db.executescript(
+        """
+        CREATE TABLE ledger (one INTEGER PRIMARY KEY CHECK (one = 1), instance TEXT NOT NULL,
+            mark INTEGER NOT NULL, at INTEGER NOT NULL);
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -161,6 +171,7 @@ STEPS: dict[str, Step] = {
     "0007_between_attempts": _between_attempts,
     "0008_kanalen_versions": _kanalen_versions,
     "0009_acts": _acts,
+    "0010_ledger": _ledger,
 }
 
 

@@ -32,6 +32,7 @@ from store.registry import (
     Declared,
     KanalenVersion,
     LastFailure,
+    NotedLedger,
     Retrying,
     Secrets,
 )
@@ -373,6 +374,22 @@ class SqliteRegistry:
 
     async def acts(self, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
         return await self._file.read(lambda db: acts_found(db, search, limit=limit))
+
+    async def note_ledger(self, noted: NotedLedger) -> None:
+        upsert = (
+            "INSERT INTO ledger VALUES (1, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET "
+            "instance = excluded.instance, mark = excluded.mark, at = excluded.at "
+            "WHERE instance != excluded.instance OR mark < excluded.mark"
+        )
+        values = [str(noted.instance), noted.mark, noted.at]
+        await self._file.write(lambda db: db.execute(upsert, values).rowcount)
+
+    async def noted_ledger(self) -> NotedLedger | None:
+        def work(db: Database) -> NotedLedger | None:
+            row = db.execute("SELECT instance, mark, at FROM ledger").fetchone()
+            return None if row is None else NotedLedger(UUID(row[0]), row[1], row[2])
+
+        return await self._file.read(work)
 
     def _remove(self, db: Database, kind: str, keys: list[str], *, change: int) -> None:
         """Remove rows and leave a tombstone of each; those that are old enough go."""

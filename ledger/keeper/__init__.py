@@ -5,6 +5,7 @@ Nothing waits for it: while no keeper runs, everything else goes on.
 
     service.py    the process: what it opens, its health, how it stops
     lease.py      whether this keeper is the one that works
+    marking.py    whether an older copy of the ledger was put back
     work.py       one pass over all that may have to be given back, again and again
     unrouted.py   what a gateway accepted without RabbitMQ
     giving.py     a give-back: committed as RETURNING, then published to one queue, at a bounded rate

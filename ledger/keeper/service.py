@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ledger.keeper.giving import AGAIN, Giving
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
+from ledger.keeper.marking import EVERY, Marking
 from ledger.keeper.room import MOST_READY, REST, Room
 from ledger.keeper.unrouted import SETTLED, Unrouted
 from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
@@ -40,6 +41,7 @@ class Limits:
     rest: float = REST
     most_ready: int = MOST_READY
     settled: float = SETTLED
+    mark: float = EVERY
     pause: float = PAUSE
     longest_pause: float = LONGEST_PAUSE
 
@@ -70,6 +72,7 @@ async def serve(
             publisher=publisher,
             lease=lease,
             giving=giving,
+            marking=Marking(registry=registry, lease=lease, every=limits.mark),
             unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
             pause=limits.pause,
             longest_pause=limits.longest_pause,

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.marking import Marking
 from ledger.keeper.unrouted import Unrouted
 from ledger.reopening import ReopenedLedger
 from router.publishing import Publisher
@@ -33,6 +34,7 @@ class Work:
         publisher: Publisher,
         lease: Lease,
         giving: Giving,
+        marking: Marking,
         unrouted: Unrouted,
         pause: float = PAUSE,
         longest_pause: float = LONGEST_PAUSE,
@@ -41,6 +43,7 @@ class Work:
         self._publisher = publisher
         self._lease = lease
         self._giving = giving
+        self._marking = marking
         self._unrouted = unrouted
         self._first_pause = pause
         self._longest_pause = longest_pause
@@ -92,10 +95,13 @@ class Work:
 
     async def _try_pass(self) -> int:
         """One pass; how much it moved."""
-        if not await self._try_lease() or not self._publisher.ready:
+        if not await self._try_lease():
             return 0
         try:
             ledger = self._ledger.ledger
+            await self._marking.look(ledger)
+            if not self._publisher.ready:
+                return 0
             return await self._giving.give_again(ledger) + await self._unrouted.bring_on(ledger)
         except LeaseLost as error:
             self._lease.lost()

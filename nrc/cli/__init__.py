@@ -87,7 +87,7 @@ _COMMANDS = {
         "and when.",
     },
     "backup": {
-        "backup": "Copy the registry and its keys to FOLDER, which must be new or empty; also while "
+        "backup": "Copy registry, ledger and keys to FOLDER, which must be new or empty; also while "
         "everything runs.",
         "restore": "Put back what `nrc backup` copied to FOLDER, while nothing runs and where "
         "no registry is.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
 from ledger.account import Unsent
+from ledger.copies.instance import Instance, older_than_noted
 from ledger.ledger import Ledger
 from ledger.sqlite import SqliteLedger
 from ledger.values import (
@@ -24,6 +26,7 @@ from ledger.values import (
     Unrouted,
 )
 from schemas.errors import LeaseLost
+from store.registry import NotedLedger
 from tests.contract.test_ledger import AT, an_entry
 
 LIVE = 15.0
@@ -261,3 +264,86 @@ async def test_a_give_back_is_open_still_and_stuck_is_counted(ledger: Ledger) ->
     assert await ledger.keeping.end(epoch, [await row(ledger, entry, abonnement)], stuck=False)
     assert await ledger.backlogs() == {}
     assert [each.key for each in await ledger.undeliverable(limit=9)] == [given[0].key]
+
+
+# Which ledger it is
+
+
+async def test_a_mark_grows_and_the_ledger_stays_the_same(ledger: Ledger, clock: Clock) -> None:
+    made = await ledger.instance()
+    assert (made.mark, made.unsure_until) == (0, 0)
+    epoch = await an_epoch(ledger)
+    marked = await ledger.keeping.mark(epoch)
+    assert marked == replace(made, mark=1, marked=round(clock.now * 1000))
+    assert (await ledger.keeping.mark(epoch, above=7)).mark == 8
+    assert (await ledger.keeping.mark(epoch, above=7)).mark == 9
+    assert (await ledger.instance()).id == made.id
+    await ledger.keeping.release_lease("test")
+    await ledger.keeping.take_lease("other", seconds=9)
+    with pytest.raises(LeaseLost):
+        await ledger.keeping.mark(epoch)
+
+
+async def test_what_is_open_in_an_older_copy_is_unsure(ledger: Ledger, clock: Clock) -> None:
+    pending, retrying, stuck, delivered, alive, new = (uuid4() for _ in range(6))
+    entry = an_entry(pending, retrying, stuck, delivered, alive)
+    await ledger.write([entry])
+
+    async def told(abonnement: UUID, state: State, at: int) -> None:
+        wait = 3600.0 if state is State.RETRYING else None
+        key = Key(entry.id, abonnement)
+        await ledger.write([Outcome(key, state, round=0, attempts=1, at=at, wait=wait)])
+
+    await told(retrying, State.RETRYING, AT + 50)
+    await told(stuck, State.STUCK, AT + 50)
+    await told(delivered, State.DELIVERED, AT + 50)
+    # From here on the ledger is the older copy that was put back.
+    noted = AT + 60_000
+    await told(alive, State.RETRYING, noted + 1)
+    later = an_entry(new, at=noted + 1)
+    await ledger.write([later, Unrouted(later.id), Unrouted(entry.id)])
+    clock.now = noted / 1000 + 30
+    epoch = await an_epoch(ledger)
+
+    assert await ledger.keeping.doubt(epoch, until=noted) == 2
+
+    states = {each: (await row(ledger, entry, each)).state for each in entry.matched}
+    assert states == {
+        pending: State.UNSURE,
+        retrying: State.UNSURE,
+        stuck: State.STUCK,
+        delivered: State.DELIVERED,
+        alive: State.RETRYING,
+    }
+    assert (await row(ledger, entry, retrying)).next_at is None
+    backlogs = await ledger.backlogs()
+    assert (backlogs[retrying].count, backlogs[retrying].retrying) == (1, 0)
+    assert (backlogs[alive].count, backlogs[alive].retrying) == (1, 1)
+    assert (await ledger.instance()).unsure_until == noted
+    assert await ledger.keeping.doubt(epoch, until=noted) == 0
+    found = {each.notificatie: each.deliveries for each in await waiting(ledger)}
+    assert not found.get(entry.id)
+    assert [each.key.abonnement for each in found[later.id]] == [new], "what came since is brought on"
+    # What RabbitMQ had all the same ends it.
+    await told(pending, State.DELIVERED, noted + 2)
+    assert (await row(ledger, entry, pending)).state is State.DELIVERED
+
+
+ONE, OTHER = UUID(int=1), UUID(int=2)
+
+
+@pytest.mark.parametrize(
+    ("instance", "noted", "older"),
+    [
+        (Instance(ONE, 10, 0, 10), None, False),
+        (Instance(ONE, 10, 5, 50), NotedLedger(ONE, 5, 50), False),
+        (Instance(ONE, 10, 5, 50), NotedLedger(ONE, 6, 60), True),
+        (Instance(ONE, 10, 7, 70), NotedLedger(ONE, 6, 60), False),  # the registry is the older one
+        (Instance(ONE, 61, 0, 61), NotedLedger(OTHER, 6, 60), False),  # made anew, after one was lost
+        (Instance(ONE, 10, 9, 90), NotedLedger(OTHER, 6, 60), True),  # from before the one in use was made
+    ],
+)
+def test_whether_a_ledger_is_older_than_was_noted(
+    instance: Instance, noted: NotedLedger | None, older: bool
+) -> None:
+    assert older_than_noted(instance, noted) is older

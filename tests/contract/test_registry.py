@@ -28,6 +28,7 @@ from store.registry import (
     DeclaredKind,
     KanalenVersion,
     LastFailure,
+    NotedLedger,
     Registry,
     Retrying,
 )
@@ -794,3 +795,14 @@ async def test_a_cancelled_call_leaves_the_registry_usable(registry: Registry) -
     last = await registry.add_kanaal(a_kanaal("last"))
     changes = await whole(registry)
     assert changes.number == last.change == len(changes.kanalen)
+
+
+async def test_the_ledger_that_is_in_use_is_noted(registry: Registry) -> None:
+    ledger, other = uuid4(), uuid4()
+    assert await registry.noted_ledger() is None
+    for noted in (NotedLedger(ledger, 3, 1000), NotedLedger(ledger, 4, 900), NotedLedger(other, 1, 800)):
+        await registry.note_ledger(noted)
+        assert await registry.noted_ledger() == noted
+    await registry.note_ledger(NotedLedger(other, 0, 2000))
+    assert await registry.noted_ledger() == NotedLedger(other, 1, 800)
+    assert await registry.change_number() == 0

@@ -1,0 +1,5 @@
+"""Copies of the ledger: which ledger this is, whether an older one was put back, backup and restore.
+
+instance.py   which ledger this is, and whether it is older than what the registry noted of it; the table
+copying.py    a copy of a ledger's file, looked at; and what a copy gets before it is used as the ledger
+"""
