@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger.explaining import Clock
 from nrc.cli import ids, reading
 from nrc.cli.reaching import carry_out, there_is_a_registry
 from nrc.cli.showing import Column, as_json, json_option, moment, note, table, wide_option
@@ -21,8 +22,8 @@ _MOST_WITH_PART = 1_000_000  # acts that are looked at for an abonnement of whic
 _COLUMNS = (
     Column("WHEN"),
     Column("WHO", least=6),
-    Column("ACT", least=12, folds=True),
-    Column("FACTS", least=20, folds=True),
+    Column("ACT", least=12),
+    Column("FACTS", least=20),
     Column("COMMAND", wide=True),
     Column("HOST", wide=True),
 )
@@ -75,7 +76,9 @@ def audit_trail(
     if json_:
         as_json(list(map(_facts, shown)))
     else:
-        table(_COLUMNS, (_row(each, wide=wide) for each in shown), empty="nothing was noted", wide=wide)
+        clock = Clock(times.now())
+        rows = (_row(each, clock, wide=wide) for each in shown)
+        table(_COLUMNS, rows, empty="nothing was noted", wide=wide)
     if len(found) > limit:
         note(f"there are more than these {limit}: --limit, --since and --until show others")
 
@@ -100,17 +103,18 @@ def _abonnementen(act: Act) -> Sequence[str]:
     return [*([one] if isinstance(one, str) else []), *(map(str, more) if isinstance(more, list) else [])]
 
 
-def _row(act: Act, *, wide: bool) -> Sequence[object]:
+def _row(act: Act, clock: Clock, *, wide: bool) -> Sequence[object]:
+    when = clock.bare(round(act.at * 1000), "%H:%M:%S")
     who = f"{act.sudo_user} (as {act.user})" if act.sudo_user else act.user
     facts = "  ".join(f"{name}: {_text(value, wide=wide)}" for name, value in act.facts.items())
-    return moment(act.at), who, act.act, facts, act.command, act.host
+    return when, who, act.act, facts, act.command, act.host
 
 
 def _text(value: object, *, wide: bool) -> str:
     if isinstance(value, list):
         return ", ".join(_text(each, wide=wide) for each in value) or "none"
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if wide else ids.short(text)
+    return text if wide else ids.short(text).removeprefix("notificaties.")
 
 
 def _facts(act: Act) -> Mapping[str, object]:
