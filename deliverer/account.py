@@ -34,6 +34,15 @@ Look = Callable[[Key], Awaitable[values.Delivery | None]]
 Then = Callable[[], None] | None
 
 
+class _Hand:
+    """A delivery in hand, or an outcome that is not stored. By identity: to hash a Key costs microseconds."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+
+
 class Account:
     """The deliveries of one deliverer process, for the ledger.
 
@@ -46,7 +55,7 @@ class Account:
         self._look = look
         self._process = process
         self._counts = counts
-        self._hands: Counter[Key] = Counter()
+        self._hands: set[_Hand] = set()
         self._look_again = 0.0
         self._has_stopped = False
 
@@ -58,11 +67,12 @@ class Account:
     @contextmanager
     def in_hand(self, key: Key) -> Iterator[None]:
         """This process has it, as long as the context is open and until its outcome is stored."""
-        self._hands[key] += 1
+        hand = _Hand(key)
+        self._hands.add(hand)
         try:
             yield
         finally:
-            self._release(key)
+            self._hands.discard(hand)
 
     def delivered(self, key: Key, history: History, *, status: int, ms: float, then: Then = None) -> None:
         """Its callback answered 2xx after `ms` milliseconds. then: called when that is stored or given up."""
@@ -145,7 +155,7 @@ class Account:
         self._writer.note(Heartbeat(self._process, all_flushed=not self.is_away, stopped=True))
 
     def _heartbeat(self) -> Heartbeat:
-        hands = frozenset(self._hands)
+        hands = frozenset(hand.key for hand in self._hands)
         if len(hands) > MOST_KEYS:
             hands = frozenset(Key(EVERYTHING, uuid) for uuid in {key.abonnement for key in hands})
         # What is not stored yet is in `hands`, so that all else is.
@@ -171,20 +181,14 @@ class Account:
         self._note(key, outcome)
 
     def _note(self, key: Key, event: Outcome | Probe, then: Then = None) -> None:
-        self._hands[key] += 1
-        self._writer.note(event, then=partial(self._stored, key, then))
+        hand = _Hand(key)
+        self._hands.add(hand)
+        self._writer.note(event, then=partial(self._stored, hand, then))
 
-    def _stored(self, key: Key, then: Then) -> None:
-        self._release(key)
+    def _stored(self, hand: _Hand, then: Then) -> None:
+        self._hands.discard(hand)
         if then is not None:
             then()
-
-    def _release(self, key: Key) -> None:
-        left = self._hands[key] - 1
-        if left:
-            self._hands[key] = left
-        else:
-            del self._hands[key]
 
 
 SETTLED = frozenset({State.DELIVERED, State.REMOVED, State.NOT_WANTED})
