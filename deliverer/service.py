@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from time import monotonic
 from uuid import uuid4
 
 from aio_pika.abc import AbstractConnection
@@ -49,6 +50,7 @@ that waits may be sent to its callback without being acknowledged."""
 
 LAST_NOTES = 0.5  # seconds to write what operators may want to know
 LAST_COMMITS = 1.0  # seconds, at most, for what is to be written to the ledger still
+LEAST_FOR_COMMITS = 0.25  # seconds, also when no time is left
 
 PREFETCH = 2
 """Times NRC_DELIVERER_PREFETCH: what RabbitMQ sends without an acknowledgement. As many as are attempted at
@@ -143,6 +145,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("heartbeats", account.run())
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
+        began = monotonic()
         # No request starts any more; what waits for its turn goes back.
         slow_start.close()
         slots.close()
@@ -151,7 +154,9 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             link.abort()
             publisher.link.abort()
         account.stopped()
-        await asyncio.gather(_write_last(notes), writer.close(within=LAST_COMMITS))
+        left = settings.stop_timeout - (monotonic() - began)
+        within = min(max(LEAST_FOR_COMMITS, left), LAST_COMMITS)
+        await asyncio.gather(_write_last(notes), writer.close(within=within))
         if acknowledging.late:
             counts["acknowledged late"] = acknowledging.late
         log.info("stopped", **counts)

@@ -258,7 +258,8 @@ class Strays:
         """It is dropped, since the abonnement that it was for is not there any more."""
         reason = FailedAttempt(datetime.now(UTC), ABONNEMENT_REMOVED, None, "its abonnement was removed")
         history = read_history(stray.message.headers).ended(reason)
-        self._endings.undeliverable(stray.message.message_id or "", uuid, history)
+        if stray.message.message_id:
+            self._endings.undeliverable(stray.message.message_id, uuid, history)
 
     async def _publish(self, stray: Stray, *, exchange: str, key: str) -> None:
         message = stray.message

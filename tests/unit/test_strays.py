@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from router import names
+from router.endings import Untold
+from router.history import History
 from router.renewals import EXPLAINED_FOR, GRACE, Renewals
-from router.strays import Stray, Verdict, judge, read
+from router.strays import Stray, Strays, Verdict, judge, read
 from schemas.abonnement import Abonnement
 from store.opening import open_registry
 from store.registry import DeclaredKind, Registry
@@ -91,6 +94,42 @@ async def test_what_nothing_explains_is_of_all_that_match_and_are_not_known_to_b
     assert judge(a_stray(a="3"), EVERY, renewals) == Verdict(known=True)
     clock.now += EXPLAINED_FOR
     assert judge(a_stray(a="3"), EVERY, renewals).suspects == {ALL.uuid}
+
+
+class Told(Untold):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, UUID, History]] = []
+
+    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
+        self.ended.append((message_id, abonnement, history))
+
+
+@pytest.mark.parametrize("id_", ["0192d3a4-0000-7000-8000-000000000001", ""])
+async def test_what_its_removed_abonnement_does_not_get_any_more_is_told(
+    renewals: Renewals, id_: str
+) -> None:
+    told, acked = Told(), []
+    catalogue: Any = SimpleNamespace(abonnementen={})
+    nothing: Any = None
+    strays = Strays(catalogue=catalogue, renewals=renewals, publisher=nothing, endings=told, apply=nothing)
+
+    async def ack() -> None:
+        acked.append(id_)
+
+    message = a_message(
+        b'{"kanaal": "zaken"}', key=names.abonnement_queue(ONE.uuid), headers={"nrc-round": 2}
+    )
+    message.message_id, message.ack = id_, ack
+    assert await strays._settle(read(message))
+    assert acked == [id_]
+    if not id_:
+        assert told.ended == [], "the ledger does not know it"
+        return
+    ((ended, abonnement, history),) = told.ended
+    assert (ended, abonnement, history.round) == (id_, ONE.uuid, 2)
+    assert [each.kind for each in history.failures] == ["abonnement_removed"]
 
 
 async def test_what_nobody_wants(renewals: Renewals) -> None:
