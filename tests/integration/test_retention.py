@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from aio_pika import DeliveryMode, Message
 from aiormq.abc import DeliveredMessage
 
 from deliverer.client import Failure, FailureClass
+from ledger.ids import id_of_message
+from ledger.opening import ledger_of
+from ledger.values import Key, State
 from router import names
 from router.catalogue import Catalogue
 from router.endings import Untold
@@ -172,6 +176,15 @@ async def test_it_happens_by_itself(vhost: str, tmp_path: Path) -> None:
             return await ids_in(router, names.UNDELIVERABLE) == ["old", "older"]
 
         await eventually(moved_too, every=0.1)
+        async with ledger_of(router.settings) as ledger:
+            for id_ in ("old", "older"):
+                key = Key(id_of_message(id_), abonnement.uuid)
+                await eventually(partial(ledger.delivery, key))
+                found = await ledger.delivery(key)
+                assert found is not None
+                assert (found.state, found.attempts) == (State.UNDELIVERABLE, 0)
+                (why,) = await ledger.attempts(key)
+                assert (why.number, why.kind) == (0, "retention")
 
 
 async def test_over_the_budget_the_oldest_go_and_what_fits_stays_in_order(
