@@ -7,7 +7,7 @@ Moments are compared by the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -31,6 +31,47 @@ class Unsent:
 
     notificatie: UUID
     deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the deliverers that live have in hand, and until when all that they did is written.
+
+    now: when this was read. heard: the least `flushed_until` of those that live; `now` while none does.
+    """
+
+    now: int
+    heard: int
+    keys: frozenset[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A deliverer that wrote a heartbeat at this moment. hands: how many deliveries it named."""
+
+    name: str
+    at: int
+    flushed_until: int
+    hands: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the ledger as a whole has. now: by the database's clock. returning, stuck, unsure: deliveries.
+
+    open: deliveries that are to come, and bytes of them. unrouted: notificaties. size: bytes in use.
+    """
+
+    now: int
+    open: tuple[int, int]
+    unrouted: int
+    returning: int
+    stuck: int
+    unsure: int
+    size: int
+    lease: Lease | None
+    processes: tuple[Process, ...]
 
 
 class KeeperLedger(Protocol):
@@ -70,10 +111,35 @@ class KeeperLedger(Protocol):
     async def unrouted_count(self) -> int:
         """How many notificaties are unrouted."""
 
-    async def give_back(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Delivery]:
+    async def hands(self, *, live: float) -> Hands:
+        """What deliverers have in hand that wrote a heartbeat in the last `live` seconds."""
+
+    async def with_open(self) -> Sequence[UUID]:
+        """The abonnementen that have anything open."""
+
+    async def first_attempts(self, *, ended: float) -> Mapping[UUID, int]:
+        """Of each abonnement the greatest `since` of what had its first attempt over `ended` seconds ago.
+
+        To the minute, and later rather than earlier. What is of no use any more is removed.
+        """
+
+    async def suspects(
+        self, abonnement: UUID, *, before: int, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """Of one abonnement what is PENDING or RETRYING with a `since` before this moment, the oldest first.
+
+        Without what is unrouted. before: milliseconds since 1970.
+        """
+
+    async def facts(self) -> Facts:
+        """What there is, for people."""
+
+    async def give_back(
+        self, epoch: int, rows: Sequence[Delivery], *, judged: bool = False
+    ) -> Sequence[Delivery]:
         """Make these RETURNING in their next round; returns those that were still as given, as they are now.
 
-        `since` is the moment of this. Counted per minute.
+        `since` is the moment of this. judged: it counts in `given`. Counted per minute.
         """
 
     async def give_back_again(

@@ -6,26 +6,29 @@ keeper read it, so that an outcome that came meanwhile stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.account import Lease, Unsent
+from ledger.account import Facts, Hands, Lease, Process, Unsent
 from ledger.copies import instance
 from ledger.copies.instance import Instance
 from ledger.names import Texts, number_of
-from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, unpack_keys
+from ledger.reading import SKEW
+from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, least_id, unpack_keys
 from ledger.values import Delivery, Key, State, is_in_hand
-from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE
+from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from schemas.errors import LeaseLost
 from store.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 
 _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
+_RETRYING = STATES[State.RETRYING]
 _STUCK, _UNDELIVERABLE = STATES[State.STUCK], STATES[State.UNDELIVERABLE]
+_UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
 # Whether a delivery of an unrouted notificatie waits for its give-back.
 _WAITS = (
     "d.state = 0 AND d.round = 0 AND d.attempts = 0 AND NOT EXISTS (SELECT 1 FROM attempt a "
@@ -86,14 +89,111 @@ class SqliteKeeping:
 
     async def unrouted_count(self) -> int:
         """As `KeeperLedger.unrouted_count`."""
-        select = "SELECT count(*) FROM unrouted WHERE open = 1"
-        return int(await self._file.read(lambda db: db.execute(select).fetchone()[0]))
+        return int(await self._file.read(lambda db: db.execute(_UNROUTED_COUNT).fetchone()[0]))
 
-    async def give_back(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Delivery]:
+    async def hands(self, *, live: float) -> Hands:
+        """As `KeeperLedger.hands`."""
+
+        def work(db: Database) -> Hands:
+            now = self._now
+            since = now - _ms(live)
+            select = "SELECT min(flushed_until) FROM process WHERE at >= ? AND stopped = 0"
+            (heard,) = db.execute(select, [since]).fetchone()
+            return Hands(now, now if heard is None else heard, _hands(db, since=since))
+
+        return await self._file.read(work)
+
+    async def with_open(self) -> Sequence[UUID]:
+        """As `KeeperLedger.with_open`."""
+
+        def work(db: Database) -> list[UUID]:
+            found = db.execute("SELECT abonnement FROM backlog WHERE n > 0").fetchall()
+            return [self._texts.abonnement(db, number) for (number,) in found]
+
+        return await self._file.read(work)
+
+    async def first_attempts(self, *, ended: float) -> Mapping[UUID, int]:
+        """As `KeeperLedger.first_attempts`."""
+
+        def work(db: Database) -> dict[UUID, int]:
+            last = (self._now - _ms(ended)) // MINUTE - 1
+            select = "SELECT abonnement, max(since) FROM first_attempt WHERE minute <= ? GROUP BY abonnement"
+            found = db.execute(select, [last]).fetchall()
+            db.conn.executemany(
+                "DELETE FROM first_attempt WHERE abonnement = ? AND minute <= ? AND since < ?",
+                [(number, last, since) for number, since in found],
+            )
+            return {self._texts.abonnement(db, number): since for number, since in found}
+
+        return await self._file.write(work)
+
+    async def suspects(
+        self, abonnement: UUID, *, before: int, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """As `KeeperLedger.suspects`."""
+
+        def work(db: Database) -> list[Delivery]:
+            number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+            if number is None:
+                return []
+            # What went into its queue by then was received by then; the index is by that.
+            select = (
+                "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "
+                "AND (id, replay) > (?, ?) AND id < ? AND state IN (?, ?) AND since < ? AND NOT EXISTS "
+                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY id, replay LIMIT ?"
+            )
+            place = (b"", 0) if after is None else (after.notificatie.bytes, after.replay)
+            last = least_id(before + SKEW)
+            rows = db.execute(select, [number, *place, last, _PENDING, _RETRYING, before, limit]).fetchall()
+            return [delivery_of(Row._make(row), abonnement) for row in rows]
+
+        return await self._file.read(work)
+
+    async def facts(self) -> Facts:
+        """As `KeeperLedger.facts`."""
+
+        def work(db: Database) -> Facts:
+            def count(state: State) -> int:
+                select = "SELECT count(*) FROM delivery WHERE state = ? AND state NOT IN (0, 7)"
+                return int(db.execute(select, [STATES[state]]).fetchone()[0])
+
+            total = "SELECT coalesce(sum(n), 0), coalesce(sum(bytes), 0) FROM backlog"
+            lease = db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
+            processes = db.execute("SELECT * FROM process ORDER BY name")
+            return Facts(
+                now=self._now,
+                open=tuple(db.execute(total).fetchone()),
+                unrouted=int(db.execute(_UNROUTED_COUNT).fetchone()[0]),
+                returning=count(State.RETURNING),
+                stuck=count(State.STUCK),
+                unsure=count(State.UNSURE),
+                size=bytes_used(db),
+                lease=None if lease is None else Lease(*lease),
+                processes=tuple(
+                    Process(name, at, until, len(list(unpack_keys(hands))), bool(stopped))
+                    for name, at, until, hands, stopped in processes.fetchall()
+                ),
+            )
+
+        return await self._file.read(work)
+
+    async def give_back(
+        self, epoch: int, rows: Sequence[Delivery], *, judged: bool = False
+    ) -> Sequence[Delivery]:
         """As `KeeperLedger.give_back`."""
 
         def change(row: Row, now: int) -> Row:
-            return row._replace(open=1, state=_RETURNING, round=row.round + 1, since=now, last_at=now)
+            due = row.next_at if row.next_at is not None and row.next_at > now else None
+            return row._replace(
+                open=1,
+                state=_RETURNING,
+                round=row.round + 1,
+                since=now,
+                last_at=now,
+                next_at=due,
+                given=row.given + judged,
+                doubt=0,
+            )
 
         return await self._change(epoch, rows, change)
 
@@ -121,7 +221,11 @@ class SqliteKeeping:
 
     async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
         """As `KeeperLedger.given_back`."""
-        await self._change(epoch, rows, lambda row, now: row._replace(state=_PENDING, since=now))
+
+        def change(row: Row, now: int) -> Row:
+            return row._replace(state=_PENDING, since=max(now, row.next_at or 0))
+
+        await self._change(epoch, rows, change)
 
     async def end(self, epoch: int, rows: Sequence[Delivery], *, stuck: bool) -> Sequence[Key]:
         """As `KeeperLedger.end`."""

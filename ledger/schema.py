@@ -102,10 +102,23 @@ def _instance(db: Database) -> None:
     make_instance(db, now=int(time.time() * 1000))
 
 
+def _judging(db: Database) -> None:
+    # first_attempt: of what had its first attempt in this minute, the greatest `since`. gap: `done` once what
+    # it covers was given back.
+    db.executescript(
+        """
+        CREATE TABLE first_attempt (abonnement INTEGER NOT NULL, minute INTEGER NOT NULL,
+            since INTEGER NOT NULL, PRIMARY KEY (abonnement, minute)) WITHOUT ROWID;
+        ALTER TABLE gap ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+        """
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
     "0003_instance": _instance,
+    "0004_judging": _judging,
 }
 
 

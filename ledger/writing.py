@@ -14,6 +14,7 @@ from sqlite_utils import Database
 from ledger.names import Names
 from ledger.rows import (
     PLACES,
+    STATES,
     Counter,
     Hashes,
     Row,
@@ -26,7 +27,7 @@ from ledger.rows import (
     pack_keys,
     pending_row,
 )
-from ledger.values import Entry, Event, Heartbeat, Outcome, Probe, Unrouted
+from ledger.values import Entry, Event, Heartbeat, Outcome, Probe, State, Unrouted
 from schemas.errors import LedgerFull
 
 AT_ONCE = 500  # values of one IN (…)
@@ -47,6 +48,10 @@ _UPDATE_DELIVERY = (
 ADD_MINUTE = (
     "INSERT INTO minute VALUES (?, ?, ?, ?) ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n"
 )
+_ADD_FIRST = (
+    "INSERT INTO first_attempt VALUES (?, ?, ?) ON CONFLICT (abonnement, minute) "
+    "DO UPDATE SET since = max(since, excluded.since)"
+)
 ADD_BACKLOG = (
     "INSERT INTO backlog VALUES (?, ?, ?, ?, ?) ON CONFLICT (abonnement) DO UPDATE SET n = n + excluded.n, "
     "bytes = bytes + excluded.bytes, retrying = retrying + excluded.retrying, stuck = stuck + excluded.stuck"
@@ -55,6 +60,7 @@ ADD_BACKLOG = (
 DeliveryKey = tuple[bytes, int, int]
 
 _KEYS_AT_ONCE = 100
+_PENDING = STATES[State.PENDING]
 _MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
 
 
@@ -132,6 +138,7 @@ class _Changes:
         self._before: dict[DeliveryKey, Row | None] = {}
         self._after: dict[DeliveryKey, Row] = {}
         self._minutes: dict[tuple[int, int, int], int] = {}
+        self._firsts: dict[int, int] = {}
 
     def count(self, at: int, what: int, who: int) -> None:
         """One more of this in the minute of this moment."""
@@ -176,6 +183,9 @@ class _Changes:
             new = new._replace(size=self._size(key[0]))
         elif key_of_row(new) <= key_of_row(old):
             return
+        elif old.state == _PENDING and new.attempts > old.attempts == 0 and new.round == old.round:
+            # `since` of before: that of a retry lies after the attempt that it follows.
+            self._firsts[key[1]] = max(self._firsts.get(key[1], 0), old.since)
         self._after[key] = new
         self.count(outcome.at, _STATE + new.state, key[1])
 
@@ -223,6 +233,8 @@ class _Changes:
         if updates:
             many(_UPDATE_DELIVERY, updates)
         many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items() if any(by)])
+        minute = self._now // MINUTE
+        many(_ADD_FIRST, [(abonnement, minute, since) for abonnement, since in self._firsts.items()])
         if self._minutes:
             many(ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
 

@@ -62,11 +62,14 @@ class Giving:
         self.stopping = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
-    async def give(self, ledger: Ledger, rows: Sequence[Delivery], *, why: str, full: set[UUID]) -> int:
+    async def give(
+        self, ledger: Ledger, rows: Sequence[Delivery], *, why: str, full: set[UUID], judged: bool = False
+    ) -> int:
         """Give back those of these that are still so, and whose queue has room now; returns how many.
 
         full: abonnementen that get nothing; those whose queue has no room are added, so that what comes
-        later does not go before what could not. Raises LeaseLost, LedgerError, or BrokerUnavailable.
+        later does not go before what could not. judged: each counts in `given`.
+        Raises LeaseLost, LedgerError, or BrokerUnavailable.
         """
         given, left = 0, list(rows)
         while left and not self.stopping.is_set():
@@ -78,7 +81,8 @@ class Giving:
             piece = [row for row in piece if self._has_room(row.key.abonnement, full)]
             if piece:
                 epoch = await self._lease.keep(ledger.keeping)
-                await self._publish(ledger, epoch, await ledger.keeping.give_back(epoch, piece), why=why)
+                given_back = await ledger.keeping.give_back(epoch, piece, judged=judged)
+                await self._publish(ledger, epoch, given_back, why=why)
                 given += len(piece)
         return given
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
@@ -15,7 +16,7 @@ MOST_READY = 1000
 """Messages that are ready in a queue, above which nothing is given back into it."""
 LOOK_AGAIN = 1.0  # seconds after which a queue is looked at again
 REST = 10.0  # seconds in which a queue that did not take a message is left alone
-LOOK_TIMEOUT = 5.0  # seconds
+LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 
 
 class Room:
@@ -29,24 +30,36 @@ class Room:
         self._until: dict[UUID, float] = {}  # monotonic
         self._doubted: set[UUID] = set()
 
-    async def look(self, abonnementen: set[UUID]) -> None:
-        """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""
+    async def ready(self, abonnementen: Iterable[UUID]) -> dict[UUID, int | None]:
+        """How many messages are ready in each queue now; None where it is missing.
+
+        Raises BrokerUnavailable.
+        """
         connection = self._publisher.link.connection
         if connection is None or not self._publisher.ready:
+            raise BrokerUnavailable(self._publisher.why_not)
+        queues = {uuid: abonnement_queue(uuid) for uuid in abonnementen}
+        try:
+            async with asyncio.timeout(LOOK_TIMEOUT + len(queues) * LOOK_TIME):
+                found = await depths(connection, queues.values())
+        except TimeoutError:
+            raise BrokerUnavailable("RabbitMQ did not answer in time") from None
+        return {
+            uuid: None if (depth := found[queue]) is None else depth.messages
+            for uuid, queue in queues.items()
+        }
+
+    async def look(self, abonnementen: set[UUID]) -> None:
+        """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""
+        if not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)
         now = monotonic()
         asked = [uuid for uuid in abonnementen if self._until.get(uuid, 0.0) <= now]
         if not asked:
             return
-        try:
-            async with asyncio.timeout(LOOK_TIMEOUT):
-                found = await depths(connection, map(abonnement_queue, asked))
-        except TimeoutError:
-            raise BrokerUnavailable(f"RabbitMQ did not answer within {LOOK_TIMEOUT:g} s") from None
-        for uuid in asked:
-            depth = found[abonnement_queue(uuid)]
+        for uuid, ready in (await self.ready(asked)).items():
             most = 1 if uuid in self._doubted else self._most
-            self._left[uuid] = 0 if depth is None else max(most - depth.messages, 0)
+            self._left[uuid] = 0 if ready is None else max(most - ready, 0)
             self._until[uuid] = now + LOOK_AGAIN
 
     def take(self, abonnement: UUID) -> bool:

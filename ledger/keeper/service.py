@@ -11,8 +11,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from ledger.keeper.giving import AGAIN, Giving
+from ledger.keeper.judging import PATIENCE, Patience
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
-from ledger.keeper.marking import EVERY, Marking
+from ledger.keeper.lost import AFTER_AWAY, EVERY, Lost
+from ledger.keeper.marking import EVERY as MARK_EVERY
+from ledger.keeper.marking import Marking
 from ledger.keeper.room import MOST_READY, REST, Room
 from ledger.keeper.unrouted import SETTLED, Unrouted
 from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
@@ -41,7 +44,10 @@ class Limits:
     rest: float = REST
     most_ready: int = MOST_READY
     settled: float = SETTLED
-    mark: float = EVERY
+    mark: float = MARK_EVERY
+    looks: float = EVERY
+    after_away: float = AFTER_AWAY
+    patience: Patience = PATIENCE
     pause: float = PAUSE
     longest_pause: float = LONGEST_PAUSE
 
@@ -60,10 +66,11 @@ async def serve(
         ledger = await opened.enter_async_context(ReopenedLedger(lambda: ledger_of(settings)))
         publisher = Publisher(settings.amqp_url, name="ledger", mandatory=True)
         lease = Lease(seconds=limits.lease, renewal=limits.renewal)
+        room = Room(publisher, most=limits.most_ready, rest=limits.rest)
         giving = Giving(
             publisher=publisher,
             lease=lease,
-            room=Room(publisher, most=limits.most_ready, rest=limits.rest),
+            room=room,
             kanalen=lambda: catalogue.kanalen,
             again=limits.again,
         )
@@ -74,6 +81,16 @@ async def serve(
             giving=giving,
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
             unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            lost=Lost(
+                giving=giving,
+                lease=lease,
+                room=room,
+                publisher=publisher,
+                catalogue=catalogue,
+                every=limits.looks,
+                after_away=limits.after_away,
+                patience=limits.patience,
+            ),
             pause=limits.pause,
             longest_pause=limits.longest_pause,
         )

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.lost import Lost
 from ledger.keeper.marking import Marking
 from ledger.keeper.unrouted import Unrouted
 from ledger.reopening import ReopenedLedger
@@ -36,6 +37,7 @@ class Work:
         giving: Giving,
         marking: Marking,
         unrouted: Unrouted,
+        lost: Lost,
         pause: float = PAUSE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
@@ -45,6 +47,7 @@ class Work:
         self._giving = giving
         self._marking = marking
         self._unrouted = unrouted
+        self._lost = lost
         self._first_pause = pause
         self._longest_pause = longest_pause
         self._failures = Occasional(every=REPORT_INTERVAL)
@@ -87,6 +90,7 @@ class Work:
             epoch = await self._lease.take(self._ledger.ledger.keeping)
         except LedgerError as error:
             self._lease.lost()
+            self._lost.forget()
             self._fault = str(error)
             self._tell(error)
             return False
@@ -95,6 +99,8 @@ class Work:
 
     async def _try_pass(self) -> int:
         """One pass; how much it moved."""
+        if self._publisher.link.blocked:
+            self._lost.alarm()
         if not await self._try_lease():
             return 0
         try:
@@ -102,9 +108,12 @@ class Work:
             await self._marking.look(ledger)
             if not self._publisher.ready:
                 return 0
-            return await self._giving.give_again(ledger) + await self._unrouted.bring_on(ledger)
+            moved = await self._giving.give_again(ledger)
+            moved += await self._unrouted.bring_on(ledger)
+            return moved + await self._lost.give_back(ledger)
         except LeaseLost as error:
             self._lease.lost()
+            self._lost.forget()
             log.warning("this keeper stopped working", reason=str(error))
         except (NrcError, *AMQP_ERRORS) as error:
             self._tell(error)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.account import Unsent
+from ledger.account import Hands, Process, Unsent
 from ledger.copies.instance import Instance, older_than_noted
 from ledger.ledger import Ledger
 from ledger.sqlite import SqliteLedger
@@ -347,3 +347,138 @@ def test_whether_a_ledger_is_older_than_was_noted(
     instance: Instance, noted: NotedLedger | None, older: bool
 ) -> None:
     assert older_than_noted(instance, noted) is older
+
+
+# What is judged
+
+
+async def test_the_hands_of_those_that_live(ledger: Ledger, clock: Clock) -> None:
+    keys = [Key(uuid4(), uuid4()) for _ in range(4)]
+    now = round(clock.now * 1000)
+    assert await ledger.keeping.hands(live=LIVE) == Hands(now, now, frozenset())
+    await ledger.write([Heartbeat("dead", all_flushed=True, hands=frozenset({keys[0]}))])
+    clock.now += 10
+    await ledger.write([Heartbeat("one", all_flushed=True, hands=frozenset({keys[1]}))])
+    clock.now += 4
+    await ledger.write(
+        [
+            Heartbeat("other", all_flushed=True, hands=frozenset({keys[2]})),
+            Heartbeat("gone", all_flushed=True, hands=frozenset({keys[3]}), stopped=True),
+        ]
+    )
+    clock.now += 2
+    found = await ledger.keeping.hands(live=LIVE)
+    assert found == Hands(now + 16_000, now + 10_000, frozenset({keys[1], keys[2]}))
+    # One that lives, and has outcomes that are not written.
+    await ledger.write([Heartbeat("one", all_flushed=False)])
+    assert (await ledger.keeping.hands(live=LIVE)).heard == now + 10_000
+
+
+async def test_the_since_of_what_had_its_first_attempt(ledger: Ledger, clock: Clock) -> None:
+    abonnement, other = uuid4(), uuid4()
+    fault = Attempt(AT, 1, "status", "status 500")
+    entries = []
+    for _ in range(3):
+        entries.append(an_entry(abonnement, other))
+        await ledger.write([entries[-1]])
+        clock.now += 100
+    begun = [round(clock.now * 1000) - 300_000 + 100_000 * number for number in range(3)]
+
+    def outcome(number: int, state: State = State.DELIVERED, attempts: int = 1) -> Outcome:
+        failed = state is State.RETRYING
+        key = Key(entries[number].id, abonnement)
+        return Outcome(
+            key,
+            state,
+            round=0,
+            attempts=attempts,
+            at=AT,
+            wait=50_000 if failed else None,
+            failed=fault if failed else None,
+        )
+
+    async def firsts() -> dict[UUID, int]:
+        return dict(await ledger.keeping.first_attempts(ended=300))
+
+    await ledger.write([outcome(0)])
+    assert await firsts() == {}
+    clock.now += 420
+    assert await firsts() == {abonnement: begun[0]}
+    # Failed: it counts by when it went in, not by when its retry does.
+    await ledger.write([outcome(1, State.RETRYING)])
+    clock.now += 420
+    assert await firsts() == {abonnement: begun[1]}
+    # A second attempt says nothing of the order.
+    await ledger.write([outcome(1, attempts=2)])
+    clock.now += 420
+    assert await firsts() == {abonnement: begun[1]}
+
+
+async def test_suspects_are_open_and_went_in_before(ledger: Ledger, clock: Clock) -> None:
+    abonnement = uuid4()
+    entries = []
+    for _ in range(6):
+        entries.append(an_entry(abonnement, at=round(clock.now * 1000)))
+        await ledger.write([entries[-1]])
+        clock.now += 1
+    before = round(clock.now * 1000)
+    await ledger.write([an_entry(abonnement, at=before)])
+    delivered, unrouted, stuck, retried, waits, pending = entries
+    fault = Attempt(AT, 1, "status", "status 500")
+    await ledger.write(
+        [
+            Outcome(Key(delivered.id, abonnement), State.DELIVERED, round=0, attempts=1, at=AT),
+            Unrouted(unrouted.id),
+            Outcome(Key(stuck.id, abonnement), State.STUCK, round=0, attempts=0, at=AT),
+            Outcome(
+                Key(waits.id, abonnement), State.RETRYING, round=0, attempts=1, at=AT, wait=9, failed=fault
+            ),
+        ]
+    )
+    clock.now -= 100
+    await ledger.write(
+        [
+            Outcome(
+                Key(retried.id, abonnement), State.RETRYING, round=0, attempts=1, at=AT, wait=9, failed=fault
+            )
+        ]
+    )
+    found = await ledger.keeping.suspects(abonnement, before=before, limit=9)
+    assert [row.key.notificatie for row in found] == [retried.id, pending.id]
+    (rest,) = await ledger.keeping.suspects(abonnement, before=before, limit=9, after=found[0].key)
+    assert rest == found[1]
+    assert await ledger.keeping.with_open() == [abonnement]
+
+
+async def test_what_is_judged_counts_and_keeps_its_due(ledger: Ledger, clock: Clock) -> None:
+    abonnement = uuid4()
+    entry = an_entry(abonnement)
+    fault = Attempt(AT, 1, "status", "status 500")
+    failed = Outcome(
+        Key(entry.id, abonnement), State.RETRYING, round=0, attempts=1, at=AT, wait=60, failed=fault
+    )
+    await ledger.write([entry, failed])
+    epoch = await an_epoch(ledger)
+    due = round(clock.now * 1000) + 60_000
+    (given,) = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)], judged=True)
+    assert (given.given, given.attempts, given.next_at) == (1, 1, due)
+    await ledger.keeping.given_back(epoch, [given])
+    assert (await row(ledger, entry, abonnement)).since == due
+    clock.now += 61
+    (given,) = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)])
+    assert (given.given, given.next_at) == (1, None)
+
+
+async def test_what_there_is_for_people(ledger: Ledger, clock: Clock) -> None:
+    entry = an_entry(uuid4(), uuid4())
+    await ledger.write([entry, Unrouted(entry.id), Heartbeat("d", all_flushed=True)])
+    epoch = await an_epoch(ledger)
+    (one, _) = (await ledger.deliveries([entry.id]))[entry.id]
+    await ledger.keeping.give_back(epoch, [one])
+    facts = await ledger.keeping.facts()
+    assert facts.now == round(clock.now * 1000)
+    assert facts.open == (2, 2 * len(entry.body))
+    assert (facts.unrouted, facts.returning, facts.stuck, facts.unsure) == (1, 1, 0, 0)
+    assert facts.size > 0
+    assert facts.lease == await ledger.keeping.lease()
+    assert facts.processes == (Process("d", facts.now, facts.now, 0, False),)

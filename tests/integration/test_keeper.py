@@ -18,16 +18,20 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+import structlog
+from aio_pika import Message
 from aio_pika.abc import AbstractIncomingMessage
 
 from ledger.ids import new_id
+from ledger.keeper.judging import Patience
 from ledger.keeper.service import Limits, serve
 from ledger.ledger import Ledger
 from ledger.opening import ledger_of
-from ledger.values import Delivery, Entry, Key, Outcome, State, Unrouted
+from ledger.values import Delivery, Entry, Heartbeat, Key, Outcome, State, Unrouted
 from router import names
 from router.history import read_history
 from schemas.abonnement import Abonnement
+from schemas.abonnement import State as Registered
 from schemas.kanaal import Kanaal
 from store.opening import open_registry
 from tests.eventually import eventually
@@ -35,6 +39,7 @@ from tests.integration.conftest import Running, running
 from tests.make import a_kanaal, an_abonnement
 from tests.stallable import stallable
 
+PATIENCE = Patience(ahead=1000, apart=500, pauses=(500, 600, 700))
 SHORT = Limits(lease=2.0, renewal=0.3, again=2.0, rest=0.5, settled=0.3, pause=0.1, longest_pause=0.3)
 
 
@@ -224,13 +229,59 @@ async def _none_returning(kept: Kept, entries: list[Entry]) -> bool:
     return all(row.state is State.PENDING for rows in found.values() for row in rows)
 
 
+# What RabbitMQ lost
+
+
+def looking(kept: Kept) -> AbstractAsyncContextManager[None]:
+    """A keeper that does not wait for long until something is lost."""
+    return kept.keeper(looks=0.2, after_away=0.1, patience=PATIENCE)
+
+
+async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kept: Kept) -> None:
+    one = await kept.subscribe()
+    entry = await kept.accept(one, mark=False)
+    got: list[int] = []
+
+    async def purged() -> bool:
+        """It was never there, and whatever comes is taken away without an outcome."""
+        got.extend(read_history(message.headers).round for message in await kept.taken(one))
+        return await _is(kept, entry, one, (State.STUCK, 3))
+
+    with structlog.testing.capture_logs() as lines:
+        async with looking(kept):
+            await eventually(purged, within=30, every=0.2)
+    assert got == [1, 2, 3]
+    assert (await kept.row(entry, one)).given == 3
+    assert [line["why"] for line in lines if line["event"] == "given back"] == ["empty"] * 3
+    assert any(line["event"] == "given back three times and lost again" for line in lines)
+
+
+async def test_what_is_held_or_in_hand_or_still_there_is_not_lost(kept: Kept) -> None:
+    held, busy, full, lost = [await kept.subscribe() for _ in range(4)]
+    await kept.router.registry.set_state(held.uuid, Registered.SUSPENDED, "by a test")
+    entry = await kept.accept(held, busy, full, lost, mark=False)
+    async with kept.router.connection.channel() as channel:
+        await channel.default_exchange.publish(Message(b"{}"), names.abonnement_queue(full.uuid))
+
+    async def beat_until() -> bool:
+        in_hand = frozenset({Key(entry.id, busy.uuid)})
+        await kept.ledger.write([Heartbeat("d", all_flushed=True, hands=in_hand)])
+        await kept.taken(lost)
+        return await _is(kept, entry, lost, (State.PENDING, 2))
+
+    async with looking(kept):
+        await eventually(beat_until, within=30)
+    states = await kept.states(entry)
+    assert {states[each.uuid] for each in (held, busy, full)} == {(State.PENDING, 0)}
+
+
 # Several keepers, as processes
 
 
 @asynccontextmanager
 async def process(kept: Kept, **changes: float) -> AsyncIterator[Process]:
     """A keeper as a process of its own, at work or waiting."""
-    times = {name: getattr(SHORT, name) for name in Limits.__slots__} | changes
+    times = {name: getattr(SHORT, name) for name in Limits.__slots__ if name != "patience"} | changes
     started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.keeper_process", json.dumps(times),
         cwd=Path(__file__).parents[2],
