@@ -26,6 +26,7 @@ from router.history import History, write_headers
 from router.undeliverable import look
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application, Scope
+from store.registry import ActSearch
 from tests.broker import Broker
 from tests.callback_server import status
 from tests.command import Ran, nrc_process
@@ -51,11 +52,15 @@ async def nrc(
     )
 
 
-def acts(router: Running) -> list[tuple[str, str, str]]:
+async def acts(router: Running) -> list[tuple[str, str, str]]:
     """(act, notificatie, abonnement) of what operators did with undeliverable ones."""
     told = (router.settings.state_dir / "operator.log").read_text().splitlines()
     lines = [orjson.loads(line) for line in told]
-    return [(line["event"], line["notificatie"], line.get("abonnement", "")) for line in lines]
+    noted = await router.registry.acts(ActSearch(), limit=100)
+    rows = [(each.act, each.facts["notificatie"], each.facts.get("abonnement", "")) for each in noted]
+    in_file = [(line["event"], line["notificatie"], line.get("abonnement", "")) for line in lines]
+    assert rows[::-1] == in_file
+    return in_file
 
 
 async def subscribe(router: Running, *, client_id: str = "test") -> Abonnement:
@@ -205,6 +210,8 @@ async def test_what_waits_is_removed_or_kept_only_as_was_said(router: Running, c
         left = await everything(router)
         taken = orjson.loads((router.settings.state_dir / "operator.log").read_text().splitlines()[-1])
         assert (taken["event"], taken["abonnement"]) == ("what waited was taken away", str(abonnement.uuid))
+        (noted,) = await router.registry.acts(ActSearch(what="what waited"), limit=1)
+        assert noted.facts == {key: taken[key] for key in ("abonnement", "removed", "undeliverable")}
         assert (taken["removed"], taken["undeliverable"]) == ((0, 3) if choice == "--keep" else (3, 0))
         if choice == "--keep":
             first = [(f"id-{number}", abonnement.uuid) for number in range(3)]
@@ -445,7 +452,7 @@ async def test_resend_is_a_new_message_for_the_one_abonnement(router: Running) -
     assert await everything(router) == []
     again = [("id-1", one), ("id-0", other), ("id-1", other), ("id-2", other), ("id-0", one), ("id-2", one)]
     # Which of one command comes first is RabbitMQ's: what a look put back may stand in another order.
-    assert sorted(acts(router)) == sorted(
+    assert sorted(await acts(router)) == sorted(
         ("notificatie sent again", id_, str(each.uuid)) for id_, each in again
     )
 
@@ -548,7 +555,7 @@ async def test_remove_takes_out_what_was_chosen_and_asks_first(router: Running) 
     assert ran.json() == {"removed": [{"id": "id-1", "abonnement": str(other)}], "missing": ["id-7"]}
     assert await everything(router) == [("id-0", other), ("id-2", other)]
     gone = [*((f"id-{number}", one) for number in range(3)), ("id-1", other)]
-    assert sorted(acts(router)) == sorted(
+    assert sorted(await acts(router)) == sorted(
         ("undeliverable notificatie removed", id_, str(each)) for id_, each in gone
     )
 
