@@ -27,7 +27,7 @@ class Played:
         monkeypatch.setattr(Link, "_hold", self.hold)
         monkeypatch.setattr(Link, "_drop", self.drop)
 
-    async def connect(self, url: str, *, name: str) -> tuple[Any, Any]:
+    async def connect(self, url: str, *, name: str, diverts: bool) -> tuple[Any, Any]:
         if self.lives[0] is None:
             self.lives.pop(0)
             raise BrokerUnavailable("refused")
