@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ledger.copies.instance import Instance
-from ledger.values import Delivery, Key
+from ledger.values import Delivery, Key, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,19 @@ class Facts:
     processes: tuple[Process, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which RabbitMQ may have lost what it had of this. done: what it covers was given back."""
+
+    nr: int
+    scope: Scope
+    of: str
+    opened: int
+    closed: int | None
+    why: str
+    done: bool
+
+
 class KeeperLedger(Protocol):
     """The part of a ledger that one keeper works with."""
 
@@ -130,6 +143,22 @@ class KeeperLedger(Protocol):
 
         Without what is unrouted. before: milliseconds since 1970.
         """
+
+    async def gaps(self, *, done: bool) -> Sequence[Gap]:
+        """The gaps that are not done, the oldest first; done: all of them."""
+
+    async def in_gap(
+        self, gap: Gap, abonnement: UUID, *, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """Of one abonnement what a closed gap covers, the oldest first.
+
+        What is PENDING or RETRYING, and went where it is before the gap was closed: what was given back since
+        is not covered again, however many gaps there are. Of a kanaal only what was accepted in the gap,
+        from a minute before it. Without what is unrouted.
+        """
+
+    async def end_gap(self, epoch: int, nr: int) -> None:
+        """All that it covers was given back."""
 
     async def facts(self) -> Facts:
         """What there is, for people."""

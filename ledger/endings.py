@@ -14,12 +14,17 @@ from uuid import UUID
 from ledger.ids import id_of_message
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
-from ledger.values import Attempt, Key, Outcome, State
+from ledger.values import Attempt, GapClosed, GapOpened, Key, Outcome, Scope, State
 from ledger.writer import Writer
 from router.history import History
+from runtime.log import logger
 from runtime.settings import Settings
+from schemas.errors import LedgerError
 
+GAP_WITHIN = 5.0  # seconds in which a gap is written, before the queue is made again without
 LAST_COMMITS = 1.0  # seconds, at most, for what is to be written still when the process ends
+
+log = logger(__name__)
 
 
 class LedgerEndings:
@@ -49,6 +54,20 @@ class LedgerEndings:
     def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
         """It is not attempted any more. history: of its message; its last failure says why."""
         self._writer.note(undeliverable(message_id, abonnement, history))
+
+    async def queue_lost(self, abonnement: UUID, why: str) -> None:
+        """A gap, in the ledger when this returns. While that is away the queue does not wait for ever."""
+        gap = GapOpened(Scope.ABONNEMENT, str(abonnement), why)
+        try:
+            await self._writer.add(gap, within=GAP_WITHIN)
+        except LedgerError as error:
+            log.warning("gap not written yet", abonnement=str(abonnement), reason=str(error))
+            self._writer.note(gap)
+
+    def queue_stands(self, abonnement: UUID | None) -> None:
+        """Its gap is closed, or those of all."""
+        closed = GapClosed() if abonnement is None else GapClosed(Scope.ABONNEMENT, str(abonnement))
+        self._writer.note(closed)
 
 
 def undeliverable(message_id: str, abonnement: UUID, history: History) -> Outcome:

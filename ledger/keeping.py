@@ -12,13 +12,13 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.account import Facts, Hands, Lease, Process, Unsent
+from ledger.account import Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.copies import instance
 from ledger.copies.instance import Instance
 from ledger.names import Texts, number_of
 from ledger.reading import SKEW
 from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, least_id, unpack_keys
-from ledger.values import Delivery, Key, State, is_in_hand
+from ledger.values import Delivery, Key, Scope, State, is_in_hand
 from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from schemas.errors import LeaseLost
 from store.sqlite_file import SqliteFile
@@ -28,6 +28,7 @@ T = TypeVar("T")
 _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
 _RETRYING = STATES[State.RETRYING]
 _STUCK, _UNDELIVERABLE = STATES[State.STUCK], STATES[State.UNDELIVERABLE]
+BEFORE_GAP = 60_000  # milliseconds before a gap from which on it may have begun
 _UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
 # Whether a delivery of an unrouted notificatie waits for its give-back.
 _WAITS = (
@@ -148,6 +149,54 @@ class SqliteKeeping:
             return [delivery_of(Row._make(row), abonnement) for row in rows]
 
         return await self._file.read(work)
+
+    async def gaps(self, *, done: bool) -> Sequence[Gap]:
+        """As `KeeperLedger.gaps`."""
+        select = (
+            "SELECT nr, kind, scope, opened, closed, detail, done FROM gap WHERE ? OR done = 0 ORDER BY nr"
+        )
+        rows = await self._file.read(lambda db: db.execute(select, [done]).fetchall())
+        return [
+            Gap(nr, Scope(kind), of, opened, closed, why, bool(is_done))
+            for nr, kind, of, opened, closed, why, is_done in rows
+        ]
+
+    async def in_gap(
+        self, gap: Gap, abonnement: UUID, *, limit: int, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """As `KeeperLedger.in_gap`."""
+
+        def work(db: Database) -> list[Delivery]:
+            number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+            if number is None or gap.closed is None:
+                return []
+            place = (b"", 0) if after is None else (after.notificatie.bytes, after.replay)
+            accepted, of = "", []
+            if gap.scope is Scope.KANAAL:
+                accepted = (
+                    "AND EXISTS (SELECT 1 FROM notificatie m WHERE m.id = d.id AND m.kanaal = ? "
+                    "AND m.received BETWEEN ? AND ?) "
+                )
+                kanaal = number_of(db, Kind.KANAAL, gap.of)
+                of = [kanaal, gap.opened - BEFORE_GAP, gap.closed]
+            # `since` of a retry lies ahead of its failure.
+            select = (
+                "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "  # noqa: S608
+                "AND (id, replay) > (?, ?) AND id < ? AND ((state = ? AND since <= ?) OR (state = ? AND "
+                f"last_at <= ?)) {accepted}AND NOT EXISTS "
+                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY id, replay LIMIT ?"
+            )
+            last = least_id(gap.closed + SKEW)
+            state = [_PENDING, gap.closed, _RETRYING, gap.closed]
+            rows = db.execute(select, [number, *place, last, *state, *of, limit]).fetchall()
+            return [delivery_of(Row._make(row), abonnement) for row in rows]
+
+        return await self._file.read(work)
+
+    async def end_gap(self, epoch: int, nr: int) -> None:
+        """As `KeeperLedger.end_gap`."""
+        update = "UPDATE gap SET done = 1 WHERE nr = ?"
+        await self._guarded(epoch, lambda db, _: db.execute(update, [nr]).rowcount)
 
     async def facts(self) -> Facts:
         """As `KeeperLedger.facts`."""

@@ -168,7 +168,39 @@ def is_in_hand(key: Key, hands: frozenset[Key]) -> bool:
     return key in hands or replace(key, notificatie=EVERYTHING, replay=ORIGINAL) in hands
 
 
-Event = Entry | Unrouted | Outcome | Probe | Heartbeat
+class Scope(StrEnum):
+    """Of what a gap is."""
+
+    EVERYTHING = "everything"
+    KANAAL = "kanaal"
+    ABONNEMENT = "abonnement"
+
+
+OPERATOR = "operator"
+"""`why` of a gap that an operator opened; only an operator closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GapOpened:
+    """From now RabbitMQ may have lost what it had of this; written before anything is repaired.
+
+    of: the naam of a kanaal, or the UUID of an abonnement; "" of everything. No-op while such a gap is open.
+    """
+
+    scope: Scope
+    of: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapClosed:
+    """From now RabbitMQ keeps it again. scope None: all gaps but those of operators."""
+
+    scope: Scope | None = None
+    of: str = ""
+
+
+Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed
 
 
 @dataclass(frozen=True, slots=True)

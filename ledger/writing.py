@@ -27,7 +27,18 @@ from ledger.rows import (
     pack_keys,
     pending_row,
 )
-from ledger.values import Entry, Event, Heartbeat, Outcome, Probe, State, Unrouted
+from ledger.values import (
+    OPERATOR,
+    Entry,
+    Event,
+    GapClosed,
+    GapOpened,
+    Heartbeat,
+    Outcome,
+    Probe,
+    State,
+    Unrouted,
+)
 from schemas.errors import LedgerFull
 
 AT_ONCE = 500  # values of one IN (…)
@@ -79,6 +90,10 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
             attempts.append(attempt_row(event.key, abonnement, 0, event.failed))
         elif isinstance(event, Unrouted):
             db.execute("INSERT OR IGNORE INTO unrouted VALUES (?, 1, ?)", [event.id.bytes, now])
+        elif isinstance(event, GapOpened):
+            _open_gap(db, event, now=now)
+        elif isinstance(event, GapClosed):
+            _close_gap(db, event, now=now)
         else:
             _heartbeat(db, event, now=now)
     changes = _Changes(db, now=now)
@@ -286,6 +301,23 @@ def bytes_used(db: Database) -> int:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return (pages - free) * size
+
+
+def _open_gap(db: Database, gap: GapOpened, *, now: int) -> None:
+    db.execute(
+        "INSERT INTO gap (kind, scope, opened, closed, detail) SELECT ?, ?, ?, NULL, ? WHERE NOT EXISTS "
+        "(SELECT 1 FROM gap WHERE kind = ? AND scope = ? AND closed IS NULL)",
+        [gap.scope, gap.of, now, gap.why, gap.scope, gap.of],
+    )
+
+
+def _close_gap(db: Database, gap: GapClosed, *, now: int) -> None:
+    if gap.scope is None:
+        update = "UPDATE gap SET closed = ? WHERE closed IS NULL AND detail != ?"
+        db.execute(update, [now, OPERATOR])
+    else:
+        update = "UPDATE gap SET closed = ? WHERE closed IS NULL AND kind = ? AND scope = ?"
+        db.execute(update, [now, gap.scope, gap.of])
 
 
 def _heartbeat(db: Database, beat: Heartbeat, *, now: int) -> None:

@@ -20,6 +20,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from router import names, resting
 from router.catalogue import Catalogue
+from router.endings import Endings
 from router.presence import Thing, missing
 from router.refusals import Refusals
 from router.renewals import Renewals
@@ -70,6 +71,7 @@ class Declarer:
         catalogue: Catalogue,
         renewals: Renewals,
         empty: Callable[[UUID], Awaitable[int]],
+        endings: Endings,
         at_once: int = 8,
     ) -> None:
         self._connection = connection
@@ -77,6 +79,7 @@ class Declarer:
         self._catalogue = catalogue
         self._renewals = renewals
         self._empty = empty
+        self._endings = endings
         # A request and reconcile may want the same abonnement at once. Each has its own: a new queue rests
         # while its lock is held.
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -241,7 +244,8 @@ class Declarer:
         known = {(thing.kind, thing.key) for thing in before if thing.orphan_since is None}
         if not keys <= known:
             await self._registry.note_declared(asked)
-        await self._declare_ways(abonnement, topology)
+        noted = (DeclaredKind.QUEUE, topology.queue.name) in known
+        await self._declare_ways(abonnement, topology, noted=noted)
         former = [thing for thing in before if (thing.kind, thing.key) not in keys]
         await self._unbind(former)
         await self._registry.forget_declared(former)
@@ -257,8 +261,13 @@ class Declarer:
         ]
         await self._registry.note_declared(asked)
 
-    async def _declare_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
-        """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray."""
+    async def _declare_ways(
+        self, abonnement: Abonnement, topology: AbonnementTopology, *, noted: bool = True
+    ) -> None:
+        """From the queue outwards: a message that gets into the exchange finds the queue, or is a stray.
+
+        noted: it was noted before that there is such a queue.
+        """
         exchange, queue = _own(abonnement.uuid)
         # In this order: a queue that goes in between is noticed at the next look.
         seen, self._seen_missing = self._seen_missing, self._seen_missing - {exchange, queue}
@@ -272,6 +281,8 @@ class Declarer:
         if new and strays_come:
             log.warning("queue was missing", abonnement=str(abonnement.uuid))
             await self._renewals.open(abonnement, note=True)
+        if lost := bool(new) and (strays_come or noted):
+            await self._endings.queue_lost(abonnement.uuid, "queue was missing")
         try:
             await self._make([topology.queue], new=new)
         except BrokerUnfit as error:
@@ -287,6 +298,8 @@ class Declarer:
             for binding in topology.straight:
                 await _bind(channel, binding)
         self._renewals.stands(abonnement.uuid)
+        if lost:
+            self._endings.queue_stands(abonnement.uuid)
 
     async def _renew_ways(self, abonnement: Abonnement, topology: AbonnementTopology) -> None:
         async with self._lock(abonnement.uuid):

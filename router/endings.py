@@ -1,4 +1,5 @@
-"""Who is told when a notificatie leaves the queue of an abonnement otherwise than by being delivered.
+"""Who is told when a notificatie leaves the queue of an abonnement otherwise than by being delivered, or is
+lost with the queue.
 
 The ledger, which this package knows nothing of: `nrc` gives the router `ledger.endings.LedgerEndings`.
 """
@@ -36,6 +37,12 @@ class Endings(Protocol):
     def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
         """It is not attempted any more. history: of its message; its last failure says why."""
 
+    async def queue_lost(self, abonnement: UUID, why: str) -> None:
+        """What its queue held is gone. Before it is made again; durable when this returns, or in memory."""
+
+    def queue_stands(self, abonnement: UUID | None) -> None:
+        """The queue of this abonnement stands again, with its bindings; None: those of all."""
+
 
 class Untold:
     """Tells nobody."""
@@ -55,6 +62,10 @@ class Untold:
     async def close(self) -> None: ...
 
     def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None: ...
+
+    async def queue_lost(self, abonnement: UUID, why: str) -> None: ...
+
+    def queue_stands(self, abonnement: UUID | None) -> None: ...
 
 
 EndingsOf = Callable[[Settings], Endings]

@@ -184,6 +184,7 @@ class Router:
             catalogue=self._catalogue,
             renewals=renewals,
             empty=self._retention.empty,
+            endings=self._endings,
         )
         work = Work(
             declarer=declarer,
@@ -192,6 +193,7 @@ class Router:
             fixed=self._fixed,
             outbox=self.outbox,
             gone=self._gone,
+            endings=self._endings,
         )
         channel = connection.channel()
         await channel.initialize()

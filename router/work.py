@@ -15,6 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.declarer import Declarer, Removed
+from router.endings import Endings
 from router.presence import Thing
 from router.reconcile import Reconcile
 from router.topology import FixedTopology, of_abonnement, of_kanaal
@@ -52,11 +53,13 @@ class Work:
         fixed: FixedTopology,
         outbox: Outbox,
         gone: set[UUID],
+        endings: Endings,
     ) -> None:
         self._declarer = declarer
         self._catalogue = catalogue
         self._outbox = outbox
         self._gone = gone
+        self._endings = endings
         self._reconcile = Reconcile(declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed)
         self._registry = registry
         self._one_reconcile = asyncio.Lock()
@@ -227,6 +230,8 @@ class Work:
                 # Of those that are not noted any more nothing is left to remove.
                 noted = {thing.owner for thing in await self._registry.declared()}
                 self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
+        if not dry_run and not self._declarer.under_way and not self._declarer.refusals.now:
+            self._endings.queue_stands(None)
         if lines and not dry_run:
             await self._announce()  # a kanaal may have another exchange
         if lines:

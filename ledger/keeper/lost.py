@@ -92,9 +92,13 @@ class Lost:
         hands = await keeping.hands(live=LIVE)
         if monotonic() < self._not_before or hands.now - hands.heard > LIVE * 1000:
             return 0
+        # What an open gap covers is given back when it is closed.
+        gaps = {gap.of for gap in await keeping.gaps(done=False) if gap.closed is None}
+        if "" in gaps:
+            return 0
         firsts = await keeping.first_attempts(ended=ENDED)
         given = 0
-        for uuid in uuids:
+        for uuid in (each for each in uuids if str(each) not in gaps):
             given += await self._give_back(ledger, uuid, first=firsts.get(uuid), hands=hands)
         return given
 

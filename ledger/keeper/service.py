@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ledger.keeper.gaps import Gaps
 from ledger.keeper.giving import AGAIN, Giving
 from ledger.keeper.judging import PATIENCE, Patience
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
@@ -81,6 +82,7 @@ async def serve(
             giving=giving,
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
             unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            gaps=Gaps(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
             lost=Lost(
                 giving=giving,
                 lease=lease,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from ledger.keeper.gaps import Gaps
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper.lost import Lost
@@ -38,6 +39,7 @@ class Work:
         marking: Marking,
         unrouted: Unrouted,
         lost: Lost,
+        gaps: Gaps,
         pause: float = PAUSE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
@@ -48,6 +50,7 @@ class Work:
         self._marking = marking
         self._unrouted = unrouted
         self._lost = lost
+        self._gaps = gaps
         self._first_pause = pause
         self._longest_pause = longest_pause
         self._failures = Occasional(every=REPORT_INTERVAL)
@@ -110,6 +113,7 @@ class Work:
                 return 0
             moved = await self._giving.give_again(ledger)
             moved += await self._unrouted.bring_on(ledger)
+            moved += await self._gaps.give_back(ledger)
             return moved + await self._lost.give_back(ledger)
         except LeaseLost as error:
             self._lease.lost()

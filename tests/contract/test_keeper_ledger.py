@@ -9,19 +9,23 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.account import Hands, Process, Unsent
+from ledger.account import Gap, Hands, Process, Unsent
 from ledger.copies.instance import Instance, older_than_noted
 from ledger.ledger import Ledger
 from ledger.sqlite import SqliteLedger
 from ledger.values import (
     EVERYTHING,
+    OPERATOR,
     Attempt,
     Delivery,
     Entry,
+    GapClosed,
+    GapOpened,
     Heartbeat,
     Key,
     Outcome,
     Probe,
+    Scope,
     State,
     Unrouted,
 )
@@ -482,3 +486,63 @@ async def test_what_there_is_for_people(ledger: Ledger, clock: Clock) -> None:
     assert facts.size > 0
     assert facts.lease == await ledger.keeping.lease()
     assert facts.processes == (Process("d", facts.now, facts.now, 0, False),)
+
+
+# Gaps
+
+
+async def test_a_gap_is_opened_once_and_closed(ledger: Ledger, clock: Clock) -> None:
+    uuid = str(uuid4())
+    now = round(clock.now * 1000)
+    mine = GapOpened(Scope.ABONNEMENT, uuid, "queue was missing")
+    await ledger.write([mine, mine, GapOpened(Scope.EVERYTHING, "", OPERATOR)])
+    clock.now += 1
+    await ledger.write([mine])
+    of_uuid = Gap(1, Scope.ABONNEMENT, uuid, now, None, "queue was missing", False)
+    of_all = Gap(2, Scope.EVERYTHING, "", now, None, OPERATOR, False)
+    assert await ledger.keeping.gaps(done=False) == [of_uuid, of_all]
+    # The router closes its own; of an operator's it knows nothing.
+    await ledger.write([GapClosed()])
+    of_uuid = replace(of_uuid, closed=now + 1000)
+    assert await ledger.keeping.gaps(done=False) == [of_uuid, of_all]
+    await ledger.write([mine])
+    await ledger.write([GapClosed(Scope.ABONNEMENT, uuid), GapClosed(Scope.EVERYTHING)])
+    found = await ledger.keeping.gaps(done=False)
+    assert [(gap.nr, gap.closed) for gap in found] == [(1, now + 1000), (2, now + 1000), (3, now + 1000)]
+    await ledger.keeping.end_gap(await an_epoch(ledger), 1)
+    assert [gap.nr for gap in await ledger.keeping.gaps(done=False)] == [2, 3]
+    assert [gap.nr for gap in await ledger.keeping.gaps(done=True)] == [1, 2, 3]
+
+
+async def test_a_gap_covers_what_went_in_before_it_was_closed_and_each_once(
+    ledger: Ledger, clock: Clock
+) -> None:
+    abonnement = uuid4()
+    fault = Attempt(AT, 1, "status", "status 500")
+    waits, delivered, failed, unrouted = (an_entry(abonnement) for _ in range(4))
+    other = an_entry(abonnement, kanaal="documenten")
+    await ledger.write([waits, delivered, failed, unrouted, other, Unrouted(unrouted.id)])
+    of_failed = Outcome(
+        Key(failed.id, abonnement), State.RETRYING, round=0, attempts=1, at=AT, wait=9999, failed=fault
+    )
+    done = Outcome(Key(delivered.id, abonnement), State.DELIVERED, round=0, attempts=1, at=AT)
+    await ledger.write([of_failed, done])
+    clock.now += 1
+    scopes = [(Scope.ABONNEMENT, str(abonnement)), (Scope.EVERYTHING, ""), (Scope.KANAAL, "documenten")]
+    await ledger.write([GapOpened(*scope, "test") for scope in scopes])
+    await ledger.write([GapClosed()])
+    clock.now += 1
+    await ledger.write([an_entry(abonnement, at=round(clock.now * 1000))])
+    mine, everything, kanaal = await ledger.keeping.gaps(done=False)
+
+    async def covered(gap: Gap) -> set[UUID]:
+        return {each.key.notificatie for each in await ledger.keeping.in_gap(gap, abonnement, limit=9)}
+
+    assert await covered(mine) == await covered(everything) == {waits.id, failed.id, other.id}
+    assert await covered(kanaal) == {other.id}
+    epoch = await an_epoch(ledger)
+    rows = await ledger.keeping.in_gap(mine, abonnement, limit=9)
+    given = await ledger.keeping.give_back(epoch, rows)
+    await ledger.keeping.given_back(epoch, given)
+    assert len(given) == 3
+    assert await covered(mine) == await covered(everything) == await covered(kanaal) == set()

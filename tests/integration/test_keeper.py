@@ -27,7 +27,7 @@ from ledger.keeper.judging import Patience
 from ledger.keeper.service import Limits, serve
 from ledger.ledger import Ledger
 from ledger.opening import ledger_of
-from ledger.values import Delivery, Entry, Heartbeat, Key, Outcome, State, Unrouted
+from ledger.values import Delivery, Entry, Heartbeat, Key, Outcome, Scope, State, Unrouted
 from router import names
 from router.history import read_history
 from schemas.abonnement import Abonnement
@@ -273,6 +273,40 @@ async def test_what_is_held_or_in_hand_or_still_there_is_not_lost(kept: Kept) ->
         await eventually(beat_until, within=30)
     states = await kept.states(entry)
     assert {states[each.uuid] for each in (held, busy, full)} == {(State.PENDING, 0)}
+
+
+async def test_what_was_in_a_queue_that_somebody_deleted_comes_back_once(kept: Kept) -> None:
+    """Held ones too; what was delivered, or came after, does not."""
+    one, held = await kept.subscribe(), await kept.subscribe()
+    await kept.router.registry.set_state(held.uuid, Registered.SUSPENDED, "by a test")
+    entries = [await kept.accept(one, held, mark=False) for _ in range(5)]
+    delivered = Outcome(Key(entries[0].id, one.uuid), State.DELIVERED, round=0, attempts=1, at=1)
+    await kept.ledger.write([delivered])
+    for _ in range(2):
+        async with kept.router.connection.channel() as channel:
+            for each in (one, held):
+                await channel.queue_delete(names.abonnement_queue(each.uuid))
+        for each in (one, held):
+            await kept.router.client.apply_abonnement(each.uuid)
+    later = await kept.accept(one, held, mark=False)
+    gaps = await kept.ledger.keeping.gaps(done=False)
+    assert {(gap.scope, gap.of) for gap in gaps} == {
+        (Scope.ABONNEMENT, str(each.uuid)) for each in (one, held)
+    }
+
+    async def all_done() -> bool:
+        return not await kept.ledger.keeping.gaps(done=False)
+
+    with structlog.testing.capture_logs() as lines:
+        async with kept.keeper():
+            await eventually(all_done, within=20)
+    assert {line["why"] for line in lines if line["event"] == "given back"} == {"gap"}
+    ids = sorted(str(entry.id) for entry in entries)
+    assert [message.message_id for message in await kept.taken(held)] == ids
+    assert sorted(str(message.message_id) for message in await kept.taken(one)) == sorted(
+        str(entry.id) for entry in entries[1:]
+    )
+    assert set((await kept.states(later)).values()) == {(State.PENDING, 0)}
 
 
 # Several keepers, as processes

@@ -1,0 +1,89 @@
+"""Gives back what a gap covers: what RabbitMQ lost with a queue, or at a time that an operator tells.
+
+A gap is opened before anything is repaired, and closed when that is done. Its deliveries are given back some
+seconds later, when what came to the queue all the same has been delivered; held ones too.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.account import Gap
+from ledger.keeper.giving import Giving
+from ledger.keeper.lease import Lease
+from ledger.ledger import Ledger
+from ledger.values import Scope, is_in_hand
+from router.catalogue import Catalogue
+from runtime.log import logger
+from schemas.abonnement import State
+
+SETTLED = 10.0
+"""Seconds after a gap was closed; what was on its way to the queue has come by then."""
+LIVE = 15.0
+"""Seconds without a heartbeat after which a deliverer counts as dead."""
+PAGE = 200  # rows that are given back together
+
+log = logger(__name__)
+
+
+class Gaps:
+    """One pass after the other over the gaps that are not done. Times are in seconds."""
+
+    def __init__(
+        self, *, giving: Giving, lease: Lease, catalogue: Catalogue, settled: float = SETTLED
+    ) -> None:
+        self._giving = giving
+        self._lease = lease
+        self._catalogue = catalogue
+        self._settled = settled
+
+    async def give_back(self, ledger: Ledger) -> int:
+        """Give back what closed gaps cover; returns how many.
+
+        Raises LeaseLost, LedgerError, BrokerUnavailable, or RegistryError.
+        """
+        gaps = await ledger.keeping.gaps(done=False)
+        closed = [gap for gap in gaps if gap.closed is not None]
+        if not closed:
+            return 0
+        await self._catalogue.refresh()
+        now = (await ledger.keeping.hands(live=LIVE)).now
+        given = 0
+        for gap in closed:
+            if self._giving.stopping.is_set():
+                break
+            if gap.closed is not None and gap.closed + self._settled * 1000 <= now:
+                given += await self._give_back(ledger, gap)
+        return given
+
+    async def _give_back(self, ledger: Ledger, gap: Gap) -> int:
+        full: set[UUID] = set()
+        given = left = 0
+        for uuid in await self._covered(ledger, gap):
+            after = None
+            while uuid not in full and not self._giving.stopping.is_set():
+                rows = await ledger.keeping.in_gap(gap, uuid, limit=PAGE, after=after)
+                if not rows:
+                    break
+                after = rows[-1].key
+                hands = (await ledger.keeping.hands(live=LIVE)).keys
+                lost = [row for row in rows if not is_in_hand(row.key, hands)]
+                given += await self._giving.give(ledger, lost, why="gap", full=full)
+                left += len(rows) - len(lost)
+        epoch = await self._lease.keep(ledger.keeping)
+        # What had no room, or was in the hands of a deliverer, has its turn in the next pass.
+        if not full and not left and not self._giving.stopping.is_set():
+            await ledger.keeping.end_gap(epoch, gap.nr)
+            log.info("gap is done", gap=gap.nr, scope=gap.scope, of=gap.of, why=gap.why, given_back=given)
+        return given
+
+    async def _covered(self, ledger: Ledger, gap: Gap) -> list[UUID]:
+        """The abonnementen of which something may be lost. Of a kanaal not held ones: their queues stand."""
+        known = self._catalogue.abonnementen
+        if gap.scope is Scope.ABONNEMENT:
+            uuid = UUID(gap.of)
+            return [uuid] if uuid in known else []
+        there = [uuid for uuid in await ledger.keeping.with_open() if uuid in known]
+        if gap.scope is Scope.EVERYTHING:
+            return there
+        return [uuid for uuid in there if known[uuid].state is State.ACTIVE]
