@@ -47,9 +47,11 @@ _COMMANDS = {
         "gateway": "Run a gateway: the HTTP API.",
         "router": "Run a router: it keeps RabbitMQ as the registry says.",
         "deliverer": "Run a deliverer: it POSTs to the callbacks.",
-        "ledger": "Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.",
         "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
         "version": "Print the version.",
+    },
+    "ledger": {
+        "ledger": "Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.",
     },
     "application": {
         "application": "Applications: the clients of the API, their secrets and what they may do.",

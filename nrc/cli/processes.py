@@ -46,30 +46,19 @@ def demo() -> None:
 @click.command()
 def gateway() -> None:
     """Run a gateway: the HTTP API."""
-    _run("gateway")
+    run("gateway")
 
 
 @click.command()
 def router() -> None:
     """Run a router: it keeps RabbitMQ as the registry says."""
-    _run("router")
+    run("router")
 
 
 @click.command()
 def deliverer() -> None:
     """Run a deliverer: it POSTs to the callbacks. Run as many as you like."""
-    _run("deliverer")
-
-
-@click.group(invoke_without_command=True)
-@click.pass_context
-def ledger(context: click.Context) -> None:
-    """Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.
-
-    Several may run, one works. While none runs everything else goes on.
-    """
-    if context.invoked_subcommand is None:
-        _run("ledger")
+    run("deliverer")
 
 
 @click.command()
@@ -78,7 +67,8 @@ def version() -> None:
     click.echo(installed_version("nrc"))
 
 
-def _run(name: str) -> None:
+def run(name: str) -> None:
+    """Run a process of this kind, and end with its exit code."""
     from nrc.processes import run_process
 
     code = run_process(name, load_settings())
