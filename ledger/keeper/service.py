@@ -97,7 +97,9 @@ async def serve(
             longest_pause=limits.longest_pause,
         )
         await catalogue.load()
-        await opened.enter_async_context(serve_health(settings.health_listen, keeper.not_ready))
+        await opened.enter_async_context(
+            serve_health(settings.health_listen, keeper.not_ready, warnings=keeper.warnings)
+        )
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())

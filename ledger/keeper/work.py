@@ -53,6 +53,7 @@ class Work:
         self._gaps = gaps
         self._first_pause = pause
         self._longest_pause = longest_pause
+        self._stuck = 0
         self._failures = Occasional(every=REPORT_INTERVAL)
         self._fault = "the ledger was not opened yet"
 
@@ -61,6 +62,12 @@ class Work:
         ledger = [f"ledger: {self._fault}"] if self._fault else []
         broker = [f"broker: {self._publisher.why_not}"] if self._publisher.why_not else []
         return ledger + broker
+
+    def warnings(self) -> list[str]:
+        """What does not keep it from working and must not stay so, a line each."""
+        if not self._stuck:
+            return []
+        return [f"stuck: {self._stuck} deliveries were given back three times and lost again"]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; what is under way then ends, and another keeper may work at once."""
@@ -114,7 +121,9 @@ class Work:
             moved = await self._giving.give_again(ledger)
             moved += await self._unrouted.bring_on(ledger)
             moved += await self._gaps.give_back(ledger)
-            return moved + await self._lost.give_back(ledger)
+            moved += await self._lost.give_back(ledger)
+            self._stuck = sum(each.stuck for each in (await ledger.backlogs()).values())
+            return moved
         except LeaseLost as error:
             self._lease.lost()
             self._lost.forget()
