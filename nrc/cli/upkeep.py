@@ -109,13 +109,15 @@ async def _part(name: str, ask: Callable[[], Awaitable[str]]) -> _Part:
 
 async def _process(root: str) -> str:
     status, body = await asyncio.to_thread(_get, f"{root}/health/ready")
-    if status == 200:
-        return root
+    ready = status == 200
     try:
-        lines = orjson.loads(body)["notReady"]
+        lines = orjson.loads(body)["warnings" if ready else "notReady"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         lines = []
-    raise _NotReady("; ".join(map(str, lines)) or f"{root}/health/ready answered {status}")
+    said = map(str, lines)
+    if ready:
+        return "; ".join([root, *said])
+    raise _NotReady("; ".join(said) or f"{root}/health/ready answered {status}")
 
 
 def _get(url: str) -> tuple[int, bytes]:
