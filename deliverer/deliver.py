@@ -130,7 +130,7 @@ class Deliverer:
             fresh = await self.look()
             started = perf_counter()
             abonnement = self._active(delivery)
-            if abonnement is not None and wants(abonnement, delivery.body):
+            if abonnement is not None and is_wanted(delivery, abonnement):
                 overtaken = await self.overtaken(delivery)
                 if not overtaken:
                     answer = await self.send(delivery, abonnement)
@@ -303,6 +303,11 @@ def _id_of(message_id: str | None) -> str:
     if message_id.isascii() and message_id.isprintable() and message_id == message_id.strip():
         return message_id
     return str(uuid5(NAMESPACE_OID, message_id))  # the same at each attempt
+
+
+def is_wanted(delivery: Delivery, abonnement: Abonnement) -> bool:
+    """Whether it is for this abonnement. A replay is: whoever sends one decides for whom it is."""
+    return bool(delivery.key.replay) or wants(abonnement, delivery.body)
 
 
 def wants(abonnement: Abonnement, body: bytes) -> bool:

@@ -22,7 +22,7 @@ from deliverer.account import Account
 from deliverer.breaker import FIRST_PROBE, is_due
 from deliverer.client import Failure, FailureClass, Response
 from deliverer.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
-from deliverer.deliver import Deliverer, facts_of, host_of, prepare, wants, why_of
+from deliverer.deliver import Deliverer, facts_of, host_of, is_wanted, prepare, why_of
 from deliverer.hold import Holder
 from deliverer.notes import Notes
 from deliverer.settle import Delivery, Origin, Settle
@@ -175,7 +175,7 @@ class Prober:
             await self._settle.hold(delivery)
             return _Probed.NOTHING
         abonnement = held
-        if not wants(abonnement, delivery.body):
+        if not is_wanted(delivery, abonnement):
             await self._deliverer.drop(delivery, abonnement, fresh=fresh)
             return _Probed.SKIPPED
         if await self._deliverer.overtaken(delivery):

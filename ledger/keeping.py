@@ -309,9 +309,7 @@ class SqliteKeeping:
         """What `work` does, by the one that has the lease. Raises LeaseLost."""
 
         def transaction(db: Database) -> T:
-            row = db.execute("SELECT holder, epoch FROM keeper").fetchone()
-            if row is None or row[1] != epoch:
-                raise LeaseLost(f"the lease is {row[0]}'s now" if row else "nobody has the lease")
+            check_epoch(db, epoch)
             return work(db, self._now)
 
         return await self._file.write(transaction)
@@ -347,6 +345,13 @@ class SqliteKeeping:
 
     def _delivery(self, db: Database, row: Row) -> Delivery:
         return delivery_of(row, self._texts.abonnement(db, row.abonnement))
+
+
+def check_epoch(db: Database, epoch: int) -> None:
+    """Raise LeaseLost when another keeper has had the lease since this epoch."""
+    row = db.execute("SELECT holder, epoch FROM keeper").fetchone()
+    if row is None or row[1] != epoch:
+        raise LeaseLost(f"the lease is {row[0]}'s now" if row else "nobody has the lease")
 
 
 def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:

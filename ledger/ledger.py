@@ -14,6 +14,7 @@ from uuid import UUID
 
 from ledger.account import KeeperLedger
 from ledger.copies.instance import Instance
+from ledger.operating.replays import ReplayLedger
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 
 
@@ -23,6 +24,10 @@ class Ledger(Protocol):
     @property
     def keeping(self) -> KeeperLedger:
         """What the keeper works with."""
+
+    @property
+    def replays(self) -> ReplayLedger:
+        """Notificaties of the past that go to an abonnement again."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -73,6 +78,12 @@ class Ledger(Protocol):
         self, *, abonnement: UUID | None = None, limit: int, after: Key | None = None
     ) -> Sequence[Delivery]:
         """What is undeliverable, the oldest first."""
+
+    async def undeliverable_count(self) -> int:
+        """How many deliveries are undeliverable."""
+
+    async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
+        """Deliveries of notificaties with an id from `first` to `last`, by id: also where it has no entry."""
 
     def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
         """All that is open of one abonnement, the oldest first, read in pages."""

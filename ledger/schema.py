@@ -114,11 +114,24 @@ def _judging(db: Database) -> None:
     )
 
 
+def _replays(db: Database) -> None:
+    # nr: `replay` of the deliveries that it makes. progress: as of operating.replays.Progress. search: JSON.
+    db.executescript(
+        """
+        CREATE TABLE replay (nr INTEGER PRIMARY KEY AUTOINCREMENT, made INTEGER NOT NULL, ended INTEGER,
+            progress TEXT NOT NULL, abonnement TEXT NOT NULL, search TEXT NOT NULL, reason TEXT NOT NULL,
+            rate REAL NOT NULL, unmatched INTEGER NOT NULL, total INTEGER NOT NULL,
+            sent INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0, last BLOB);
+        """
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
     "0003_instance": _instance,
     "0004_judging": _judging,
+    "0005_replays": _replays,
 }
 
 

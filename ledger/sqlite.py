@@ -20,6 +20,8 @@ from ledger import reading, shedding, writing
 from ledger.copies.instance import Instance, instance_of, make_restored
 from ledger.keeping import SqliteKeeping
 from ledger.names import Known, Names, Texts
+from ledger.operating import finding
+from ledger.operating.replaying import SqliteReplays
 from ledger.rows import Hashes
 from ledger.schema import contents, hash_key
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
@@ -36,6 +38,7 @@ class SqliteLedger:
 
     vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
     for tests. clock: the database's clock, in Unix seconds. Times are in seconds. keeping: the keeper's part.
+    replays: what was sent of the past.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class SqliteLedger:
         self._texts = Texts()
         self._hashes = Hashes(b"")
         self.keeping = SqliteKeeping(self._file, clock=clock, texts=self._texts)
+        self.replays = SqliteReplays(self._file, clock=clock)
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()
@@ -128,6 +132,14 @@ class SqliteLedger:
             )
 
         return await self._file.read(work)
+
+    async def undeliverable_count(self) -> int:
+        return await self._file.read(finding.undeliverable_count)
+
+    async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
+        return await self._file.read(
+            lambda db: finding.deliveries_between(db, first, last, limit=limit, texts=self._texts)
+        )
 
     async def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
         last: Delivery | None = None

@@ -148,7 +148,12 @@ def place_headers(history: History) -> dict[str, int]:
 def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str | int]:
     """The headers of a message that is sent again: those that stay, its next round, no attempts."""
     again = read_history(headers).sent_again()
-    return {**kept_headers(headers), RESENT_AT: _text(at), **place_headers(again)}
+    return {**kept_headers(headers), **resent_header(at), **place_headers(again)}
+
+
+def resent_header(at: datetime) -> dict[str, str]:
+    """The header that says when a message was sent again."""
+    return {RESENT_AT: _text(at)}
 
 
 def in_queue_since(headers: Mapping[str, Any], accepted_at: datetime | None) -> datetime | None:

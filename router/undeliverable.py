@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -144,11 +144,13 @@ async def resend(
     *,
     wanted: Callable[[Undeliverable], bool],
     tell: Callable[[Resent], None],
+    overtaken: Callable[[Undeliverable], Awaitable[bool]] | None = None,
 ) -> None:
     """Send each that is `wanted` again, to the one abonnement that it did not reach.
 
-    publisher: a mandatory one. tell: called with what became of each. A message leaves `nrc.undeliverable`
-    when RabbitMQ has confirmed the new one: a stop in between leaves both. Raises BrokerUnavailable.
+    publisher: a mandatory one. tell: called with what became of each. overtaken: whether one was sent again
+    since, or settled: it is taken out and not told of. A message leaves `nrc.undeliverable` when RabbitMQ has
+    confirmed the new one: a stop in between leaves both. Raises BrokerUnavailable.
     """
     sent: set[tuple[str, UUID | None]] = set()
     standing: dict[str, bool] = {}
@@ -160,6 +162,8 @@ async def resend(
         if key in sent:
             return False
         sent.add(key)
+        if overtaken is not None and await overtaken(item):
+            return True
         problem = await _send(connection, publisher, item, standing)
         tell(Resent(item, problem))
         return not problem
@@ -172,11 +176,17 @@ async def remove(
     *,
     wanted: Callable[[Undeliverable], bool],
     tell: Callable[[Undeliverable], None],
+    overtaken: Callable[[Undeliverable], Awaitable[bool]] | None = None,
 ) -> None:
-    """Take each that is `wanted` out for good. tell: called with each. Raises BrokerUnavailable."""
+    """Take each that is `wanted` out for good. tell: called with each. Raises BrokerUnavailable.
+
+    overtaken: as of `resend`.
+    """
 
     async def out(message: DeliveredMessage) -> bool:
-        tell(read(message))
+        item = read(message)
+        if overtaken is None or not await overtaken(item):
+            tell(item)
         return True
 
     await _walk(connection, lambda message: wanted(read(message)), remove=out)

@@ -17,6 +17,7 @@ from ledger.keeper.lease import RENEWAL, SECONDS, Lease
 from ledger.keeper.lost import AFTER_AWAY, EVERY, Lost
 from ledger.keeper.marking import EVERY as MARK_EVERY
 from ledger.keeper.marking import Marking
+from ledger.keeper.replays import Replays
 from ledger.keeper.room import MOST_READY, REST, Room
 from ledger.keeper.unrouted import SETTLED, Unrouted
 from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
@@ -93,6 +94,7 @@ async def serve(
                 after_away=limits.after_away,
                 patience=limits.patience,
             ),
+            replays=Replays(lease=lease, catalogue=catalogue),
             pause=limits.pause,
             longest_pause=limits.longest_pause,
         )

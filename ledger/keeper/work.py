@@ -13,6 +13,7 @@ from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper.lost import Lost
 from ledger.keeper.marking import Marking
+from ledger.keeper.replays import Replays
 from ledger.keeper.unrouted import Unrouted
 from ledger.reopening import ReopenedLedger
 from router.publishing import Publisher
@@ -40,6 +41,7 @@ class Work:
         unrouted: Unrouted,
         lost: Lost,
         gaps: Gaps,
+        replays: Replays,
         pause: float = PAUSE,
         longest_pause: float = LONGEST_PAUSE,
     ) -> None:
@@ -51,6 +53,7 @@ class Work:
         self._unrouted = unrouted
         self._lost = lost
         self._gaps = gaps
+        self._replays = replays
         self._first_pause = pause
         self._longest_pause = longest_pause
         self._stuck = 0
@@ -118,7 +121,8 @@ class Work:
             await self._marking.look(ledger)
             if not self._publisher.ready:
                 return 0
-            moved = await self._giving.give_again(ledger)
+            moved = await self._replays.go_on(ledger)
+            moved += await self._giving.give_again(ledger)
             moved += await self._unrouted.bring_on(ledger)
             moved += await self._gaps.give_back(ledger)
             moved += await self._lost.give_back(ledger)

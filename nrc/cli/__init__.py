@@ -76,6 +76,10 @@ _COMMANDS = {
         "undeliverable": "Notificaties that could not be delivered after every attempt; they stay until "
         "resent or removed.",
     },
+    "again.retry": {"retry": "Deliveries that wait for their next attempt: send them now, or drop them."},
+    "again.resend": {
+        "resend": "Send a notificatie to an abonnement once more, also one that was delivered.",
+    },
     "upkeep": {
         "reconcile": "Compare RabbitMQ with the registry, and repair it.",
         "health": "Say whether gateway, broker, router and registry are ready.",

@@ -35,8 +35,10 @@ def abonnement() -> None:
 def list_(client: str | None, wide: bool, json_: bool) -> None:
     """List the abonnementen: state, what waits for each, last error; --wide also the next probe.
 
-    WAITING: notificaties in its queue. RETRY: those between two attempts, which are not in it. REMARK: no
-    kanalen, so that nothing reaches it; or the same callback and filters as another, so that all comes twice.
+    By the ledger, also while RabbitMQ is away. WAITING: notificaties in its queue or in the hands of a
+    deliverer. RETRY: those between two attempts, which are not in it. OLDEST and SIZE: of all these. REMARK:
+    no kanalen, so that nothing reaches it; or the same callback and filters as another, so that all comes
+    twice; or how many are stuck.
     """
     found = [
         each for each in carry_out(conditions(load_settings())) if client in (None, each.abonnement.client_id)
@@ -57,6 +59,7 @@ COLUMNS = (
     Column("WAITING"),
     Column("RETRY"),
     Column("OLDEST", spare=True),
+    Column("SIZE", wide=True),
     Column("LAST ERROR", least=8),
     Column("NEXT PROBE", wide=True),
     Column("KANALEN", wide=True),
@@ -72,14 +75,15 @@ def _by_application(each: Condition) -> tuple[str, str, UUID]:
 
 def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
     abonnement = each.abonnement
-    oldest = each.oldest.timestamp() if each.oldest else None
+    oldest = each.oldest
     return [
         abonnement.uuid if wide else ids.short(abonnement.uuid),
         abonnement.client_id,
         each.state if wide else each.state_in_short(now),
         "?" if each.waiting is None else each.waiting,
-        each.retrying.count if each.retrying else "",
+        each.retrying or "",
         "" if oldest is None else moment(oldest) if wide else age(now - oldest),
+        each.size or "",
         each.last_error,
         each.next_probe,
         ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
@@ -105,7 +109,8 @@ def show(uuid: str, json_: bool) -> None:
         "callbackUrl": shown.callback_url,
         "state": found.state,
         "waiting": "" if found.waiting is None else str(found.waiting),
-        "oldest": moment(found.oldest.timestamp()) if found.oldest else "",
+        "oldest": moment(found.oldest) if found.oldest else "",
+        "bytes": str(found.size) if found.size else "",
         "retrying": _between_attempts(found),
         "last error": found.last_error,
         "next probe": found.next_probe,
@@ -131,8 +136,8 @@ def remove(uuids: tuple[str, ...], yes: bool, keep: bool) -> None:
 
 
 def _between_attempts(found: Condition) -> str:
-    retrying = found.retrying
-    return f"{retrying.count}, the first until {moment(retrying.next_due)}" if retrying else ""
+    first = f", the first until {moment(found.next_retry)}" if found.next_retry else ""
+    return f"{found.retrying}{first}" if found.retrying else ""
 
 
 async def _all_known(settings: Settings, typed: tuple[str, ...]) -> list[UUID]:

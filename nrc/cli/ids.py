@@ -45,6 +45,12 @@ def bounds(part: str) -> tuple[int, int]:
     return int(digits[:_OF_TIME].ljust(_OF_TIME, "0"), 16), int(digits[:_OF_TIME].ljust(_OF_TIME, "f"), 16)
 
 
+def between(part: str) -> tuple[UUID, UUID]:
+    """(first, last) UUID that begins so. part: as `uuid` gives it."""
+    digits = part.replace("-", "")
+    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+
+
 def uuid(text: str) -> str:
     """A UUID or its first characters, in the one form in which UUIDs are shown. A click type."""
     try:

@@ -11,6 +11,7 @@ import click
 
 from nrc.cli import audit
 from nrc.cli.asking import ask
+from nrc.cli.condition import in_queue, ledger_backlogs
 from nrc.cli.reaching import carry_out, opened_link, opened_registry
 from nrc.cli.showing import note
 from router import names
@@ -96,17 +97,20 @@ async def remove_queues(
 
 
 async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> tuple[int | None, int]:
-    """How many wait in the queues of these, None when RabbitMQ can't be asked; how many between attempts."""
+    """How many wait in the queues of these, None when nobody can say; how many between attempts."""
     from router.depth import depths
 
-    async with opened_registry(settings) as opened:
-        counts = await opened.registry.retrying()
-    retrying = sum(counts[uuid].count for uuid in uuids if uuid in counts)
+    backlogs = await ledger_backlogs(settings)
+    known = [backlogs[uuid] for uuid in uuids if backlogs is not None and uuid in backlogs]
+    retrying = sum(each.retrying for each in known)
     try:
         async with opened_link(settings) as link:
             assert link.connection is not None  # noqa: S101 - opened
             found = await depths(link.connection, map(names.abonnement_queue, uuids))
     except BrokerUnavailable as error:
+        if backlogs is not None:
+            return sum(map(in_queue, known)), retrying
         note(f"what waits for them is not known: {error}")
         return None, retrying
-    return sum(depth.messages for depth in found.values() if depth is not None), retrying
+    ready = sum(depth.messages for depth in found.values() if depth is not None)
+    return max(ready, sum(map(in_queue, known))), retrying

@@ -1,36 +1,44 @@
-"""`nrc undeliverable …`: what could not be delivered, sending it once more, and removing it."""
+"""`nrc undeliverable …`: what could not be delivered, sending it once more, and removing it.
+
+By the rows of the ledger, also while RabbitMQ is away. What only RabbitMQ has in `nrc.undeliverable` (put
+there by an older version, or by hand) is listed with --rabbitmq, and sent and removed like the rest.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from ledger.endings import removed, sent_again
 from nrc.cli import audit, ids
 from nrc.cli.accounting import outcomes_of, tell_ledger
+from nrc.cli.again.opened import opened_publisher
 from nrc.cli.asking import ask
 from nrc.cli.finding import Found, Place, find
-from nrc.cli.reaching import broker_urls, carry_out, opened_link
+from nrc.cli.listing_undeliverable import listed
+from nrc.cli.reaching import carry_out, opened_link, opened_registry
+from nrc.cli.rows import Rows, opened_rows
 from nrc.cli.selecting import Selection, look_at, select
 from nrc.cli.showing import Column, as_json, json_option, note, printable, table, wide_option
+from nrc.cli.undelivered import body_of, facts_of, in_words, key_facts, moment_of, row_of, since
 from nrc.exits import Exit
-from router.history import UNDELIVERABLE_AT, FailedAttempt, read_history
-from router.publishing import Publisher
+from router.history import read_history
 from router.undeliverable import Resent, Undeliverable, remove, resend
-from runtime.lifecycle import Tasks
 from runtime.settings import Settings, load_settings
-from schemas.errors import Conflict, UsageError
+from schemas.errors import BrokerUnavailable, Conflict, NrcError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ledger.operating.sending import Sent
+    from ledger.values import Delivery
+    from schemas.kanaal import Kanaal
     from store.registry import Act
 
-READY_TIMEOUT = 5.0
+ROWS_AT_ONCE = 500  # in one transaction
 
 
 @click.group()
@@ -41,19 +49,17 @@ def undeliverable() -> None:
 @undeliverable.command("list")
 @click.option("--abonnement", type=ids.uuid, metavar="UUID", help="Only those for this abonnement.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
+@click.option("--rabbitmq", is_flag=True, help="Those that only RabbitMQ has, in nrc.undeliverable.")
 @wide_option
 @json_option
-def list_(abonnement: str | None, limit: int, wide: bool, json_: bool) -> None:
+def list_(abonnement: str | None, limit: int, rabbitmq: bool, wide: bool, json_: bool) -> None:
     """List them, oldest first. They stay where they are."""
-    settings = load_settings()
-    chosen = carry_out(select(settings, (), abonnement))
-    at_most = sys.maxsize if abonnement else limit + 1
-    found = carry_out(look_at(settings, wanted=chosen.has, limit=limit + 1, at_most=at_most))
+    found = carry_out(listed(load_settings(), abonnement, limit=limit + 1, rabbitmq=rabbitmq))
     if len(found) > limit:
         note(f"there are more than {limit}: --limit")
         del found[limit:]
     if json_:
-        as_json([_facts(item) for item in found])
+        as_json([facts_of(item) for item in found])
         return
     table(
         [
@@ -64,24 +70,10 @@ def list_(abonnement: str | None, limit: int, wide: bool, json_: bool) -> None:
             Column("LAST FAILURE", least=12),
             Column("SINCE"),
         ],
-        (_row(item, wide=wide) for item in found),
+        (row_of(item, wide=wide) for item in found),
         empty="nothing is undeliverable",
         wide=wide,
     )
-
-
-def _row(item: Undeliverable, *, wide: bool) -> list[object]:
-    history = read_history(item.headers)
-    last = _in_words(history.failures[-1]) if history.failures else ""
-    since = _since(item) or ""
-    return [
-        item.message_id if wide else ids.short(item.message_id),
-        (item.abonnement if wide else ids.short(item.abonnement)) if item.abonnement else "unknown",
-        _body(item).get("kanaal", ""),
-        history.attempts,
-        last if wide else last[:60],
-        since if wide else _to_the_second(since),
-    ]
 
 
 @undeliverable.command()
@@ -97,7 +89,8 @@ def show(id_: str, json_: bool) -> None:
     if not found:
         raise Conflict(
             f"there is no undeliverable notificatie {id_}, nor one that waits. It was delivered, was not "
-            "wanted, or is just now on its way to a callback: the deliverers' log says which."
+            "wanted, was removed, or is just now on its way to a callback: `nrc trace` or the deliverers' "
+            "log says which."
         )
     if json_:
         as_json([_facts_of_found(each) for each in found])
@@ -108,10 +101,10 @@ def show(id_: str, json_: bool) -> None:
         click.echo(f"abonnement: {item.abonnement or 'unknown'}")
         click.echo(f"where:      {printable(each.where)}")
         if each.place is Place.UNDELIVERABLE:
-            click.echo(f"since:      {_since(item) or 'unknown'}")
+            click.echo(f"since:      {since(item) or 'unknown'}")
         click.echo(f"attempts:   {history.attempts}")
         for failure in history.failures:
-            click.echo(f"  {_moment(failure.at)}  {_in_words(failure)}")
+            click.echo(f"  {moment_of(failure.at)}  {in_words(failure)}")
         for line in item.body.decode(errors="replace").splitlines():
             click.echo(printable(line))
 
@@ -119,12 +112,56 @@ def show(id_: str, json_: bool) -> None:
 def _facts_of_found(each: Found) -> dict[str, object]:
     item = each.message
     return {
-        **_facts(item),
+        **facts_of(item),
         "where": each.place,
         "state": each.abonnement.state if each.abonnement else None,
         "nextAttempt": each.next_attempt,
-        "notificatie": _body(item) or item.body.decode(errors="replace") or None,
+        "notificatie": body_of(item) or item.body.decode(errors="replace") or None,
     }
+
+
+@dataclass
+class _Done:
+    """What became of each that a command was about. act: what the audit log calls it."""
+
+    settings: Settings
+    act: str
+    done: list[Undeliverable] = field(default_factory=list)
+    problems: list[Resent] = field(default_factory=list)
+    later: int = 0
+    acts: list[Act] = field(default_factory=list)
+
+    def note(self, item: Undeliverable) -> None:
+        """It was done to this one."""
+        self.done.append(item)
+        act = audit.append(self.settings, self.act, notificatie=item.message_id, abonnement=item.abonnement)
+        self.acts.append(act)
+
+    def sent(self, sent: Sent) -> None:
+        """A row was sent again, or not."""
+        key = sent.delivery.key
+        item = Undeliverable(str(key.notificatie), key.abonnement, {}, b"", None)
+        self.later += sent.later
+        self.resent(Resent(item, "" if sent.later else sent.problem))
+
+    def resent(self, resent: Resent) -> None:
+        """A message was sent again, or not."""
+        item = resent.item
+        if resent.problem:
+            told = {(each.item.message_id, each.item.abonnement) for each in self.problems}
+            if (item.message_id, item.abonnement) not in told:  # as a row, and as a message
+                self.problems.append(resent)
+        else:
+            self.note(item)
+
+    def keep(self) -> None:
+        """Put what was noted into the registry too; to be called whatever happened."""
+        carry_out(audit.keep(self.settings, self.acts))
+
+    @property
+    def ids(self) -> list[str]:
+        """Of all that it was about."""
+        return [item.message_id for item in [*self.done, *(each.item for each in self.problems)]]
 
 
 @undeliverable.command("resend")
@@ -139,37 +176,28 @@ def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None
     ID and UUID: whole, or their first characters.
     """
     settings = load_settings()
-    chosen = _which(settings, typed, abonnement)
-    done: list[Resent] = []
-    acts: list[Act] = []
-
-    def tell(resent: Resent) -> None:
-        done.append(resent)
-        if not resent.problem:
-            acts.append(_append(settings, "notificatie sent again", resent.item))
-
+    _something_is_meant(typed, abonnement)
+    done = _Done(settings, "notificatie sent again")
     try:
-        carry_out(_resend(settings, wanted=chosen.has, tell=tell))
+        chosen = carry_out(_resend(settings, typed, abonnement, done))
     finally:
-        carry_out(audit.keep(settings, acts))
-    missing = sorted(chosen.ids - {resent.item.message_id for resent in done})
-    problems = [resent for resent in done if resent.problem]
+        done.keep()
+    missing = chosen.missing(done.ids)
     if json_:
         as_json(
             {
-                "resent": [_key(resent.item) for resent in done if not resent.problem],
-                "failed": [{**_key(resent.item), "reason": resent.problem} for resent in problems],
+                "resent": [key_facts(item) for item in done.done],
+                "failed": [{**key_facts(each.item), "reason": each.problem} for each in done.problems],
                 "missing": missing,
             }
         )
     else:
-        click.echo(f"{len(done) - len(problems)} sent again")
-    for resent in problems:
-        note(f"{printable(resent.item.message_id)}: {resent.problem}")
-    for id_ in missing:
-        note(f"{printable(id_)}: is not there")
-    if problems or missing:
-        sys.exit(Exit.FAILED)
+        click.echo(f"{len(done.done)} sent again")
+    if done.later:
+        note(f"{done.later} of these are sent by the keeper (`nrc ledger`) when RabbitMQ takes them")
+    for each in done.problems:
+        note(f"{printable(each.item.message_id)}: {each.problem}")
+    _end(missing, failed=bool(done.problems))
 
 
 @undeliverable.command("remove")
@@ -185,145 +213,135 @@ def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bo
     ID and UUID: whole, or their first characters.
     """
     settings = load_settings()
-    chosen = _which(settings, typed, abonnement)
-    if not yes:
-        found = carry_out(look_at(settings, wanted=chosen.has))
-        if found:
-            ask(f"remove {len(found)} for good?", otherwise=f"{len(found)} go for good: --yes removes them")
-    done: list[Undeliverable] = []
-    acts: list[Act] = []
-
-    def tell(item: Undeliverable) -> None:
-        done.append(item)
-        acts.append(_append(settings, "undeliverable notificatie removed", item))
-        if not json_:
-            click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
-
+    _something_is_meant(typed, abonnement)
+    if not yes and (count := carry_out(_count(settings, typed, abonnement))):
+        ask(f"remove {count} for good?", otherwise=f"{count} go for good: --yes removes them")
+    done = _Done(settings, "undeliverable notificatie removed")
     try:
-        carry_out(_remove(settings, wanted=chosen.has, tell=tell))
+        chosen = carry_out(_remove(settings, typed, abonnement, done, tell=not json_))
     finally:
-        carry_out(audit.keep(settings, acts))
-    missing = sorted(chosen.ids - {item.message_id for item in done})
+        done.keep()
+    missing = chosen.missing(done.ids)
     if json_:
-        as_json({"removed": [_key(item) for item in done], "missing": missing})
-    elif not done:
+        as_json({"removed": [key_facts(item) for item in done.done], "missing": missing})
+    elif not done.done:
         click.echo("nothing removed")
+    _end(missing)
+
+
+def _something_is_meant(typed: tuple[str, ...], abonnement: str | None) -> None:
+    """Raise UsageError for all of everyone, which nobody means."""
+    if not typed and abonnement is None:
+        raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
+
+
+def _end(missing: list[str], *, failed: bool = False) -> None:
     for id_ in missing:
         note(f"{printable(id_)}: is not there")
-    if missing:
+    if failed or missing:
         sys.exit(Exit.FAILED)
 
 
-def _which(settings: Settings, typed: tuple[str, ...], abonnement: str | None) -> Selection:
-    """What to send again or remove. Raises UsageError for all of everyone, which nobody means."""
-    if not typed and abonnement is None:
-        raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
-    return carry_out(select(settings, typed, abonnement))
-
-
 async def _resend(
-    settings: Settings, *, wanted: Callable[[Undeliverable], bool], tell: Callable[[Resent], None]
-) -> None:
-    publisher = Publisher(broker_urls(settings), name="command", mandatory=True)
+    settings: Settings, typed: tuple[str, ...], abonnement: str | None, done: _Done
+) -> Selection:
+    """First the rows, by the ledger's bodies; then what only RabbitMQ has, and the copies of those rows."""
+    from ledger.operating.sending import Sending
+
     sent: list[Undeliverable] = []
 
-    def tell_and_note(resent: Resent) -> None:
-        tell(resent)
+    def tell(resent: Resent) -> None:
+        done.resent(resent)
         if not resent.problem:
             sent.append(resent.item)
 
+    async with opened_rows(settings) as rows:
+        chosen = await select(settings, rows, typed, abonnement)
+        try:
+            async with opened_publisher(settings) as publisher, opened_link(settings) as link:
+                assert link.connection is not None  # noqa: S101 - opened
+                if rows is not None and chosen.rows:
+                    able = [row for row in chosen.rows if await _has_body(rows, row)]
+                    sending = Sending(rows.ledger, publisher, kanalen=await _kanalen(settings))
+                    await sending.send(able, anew=True, tell=done.sent)
+                await resend(
+                    link.connection,
+                    publisher,
+                    wanted=chosen.has,
+                    overtaken=None if rows is None else rows.overtaken,
+                    tell=tell,
+                )
+        finally:
+            # Broken off, what was sent until then is told too.
+            await tell_ledger(settings, outcomes_of(sent, sent_again))
+    return chosen
+
+
+async def _has_body(rows: Rows, row: Delivery) -> bool:
+    """Whether the ledger can send it; else RabbitMQ's copy has to be."""
+    notificatie = await rows.ledger.notificatie(row.key.notificatie)
+    return notificatie is not None and notificatie.body is not None
+
+
+async def _kanalen(settings: Settings) -> Mapping[str, Kanaal]:
     try:
-        async with Tasks() as tasks, opened_link(settings) as link:
-            assert link.connection is not None  # noqa: S101 - opened
-            tasks.start("publishing", publisher.run())
-            await publisher.wait_ready(READY_TIMEOUT)
-            await resend(link.connection, publisher, wanted=wanted, tell=tell_and_note)
-    finally:
-        # Broken off, what was sent until then is told too.
-        await tell_ledger(settings, outcomes_of(sent, sent_again))
+        async with opened_registry(settings) as opened:
+            return opened.catalogue.kanalen
+    except NrcError:  # only the headers of its kenmerken are made by these
+        return {}
+
+
+async def _count(settings: Settings, typed: tuple[str, ...], abonnement: str | None) -> int:
+    """How many would be removed."""
+    async with opened_rows(settings) as rows:
+        chosen = await select(settings, rows, typed, abonnement)
+        known = {(str(row.key.notificatie), row.key.abonnement) for row in chosen.rows}
+        try:
+            items = await look_at(settings, wanted=chosen.has)
+        except BrokerUnavailable as error:
+            if rows is None:
+                raise
+            note(f"only what the ledger has is counted: {error}")
+            return len(known)
+        if rows is not None:
+            items = [item for item in items if not await rows.overtaken(item)]
+        return len(known | {(item.message_id, item.abonnement) for item in items})
 
 
 async def _remove(
-    settings: Settings,
-    *,
-    wanted: Callable[[Undeliverable], bool],
-    tell: Callable[[Undeliverable], None],
-) -> None:
+    settings: Settings, typed: tuple[str, ...], abonnement: str | None, done: _Done, *, tell: bool
+) -> Selection:
+    """First the rows, then what RabbitMQ has: their copies, and what only it has."""
+    from ledger.operating import sending
+
     gone: list[Undeliverable] = []
 
-    def tell_and_note(item: Undeliverable) -> None:
-        tell(item)
+    def note_(item: Undeliverable) -> None:
+        done.note(item)
+        if tell:
+            click.echo(f"{printable(item.message_id)} removed (abonnement {item.abonnement or 'unknown'})")
+
+    def out(item: Undeliverable) -> None:
         gone.append(item)
+        note_(item)
 
-    try:
-        async with opened_link(settings) as link:
-            assert link.connection is not None  # noqa: S101 - opened
-            await remove(link.connection, wanted=wanted, tell=tell_and_note)
-    finally:
-        await tell_ledger(settings, outcomes_of(gone, removed))
-
-
-def _append(settings: Settings, act: str, item: Undeliverable) -> Act:
-    return audit.append(settings, act, notificatie=item.message_id, abonnement=item.abonnement)
-
-
-def _key(item: Undeliverable) -> dict[str, object]:
-    return {"id": item.message_id, "abonnement": str(item.abonnement) if item.abonnement else None}
-
-
-def _facts(item: Undeliverable) -> dict[str, object]:
-    history = read_history(item.headers)
-    return {
-        **_key(item),
-        "kanaal": _body(item).get("kanaal"),
-        "acceptedAt": _moment(item.accepted_at) if item.accepted_at else None,
-        "undeliverableAt": _since(item),
-        "attempts": history.attempts,
-        "failures": [
-            {
-                "at": _moment(failure.at),
-                "class": failure.kind,
-                "status": failure.status,
-                "detail": failure.detail,
-            }
-            for failure in history.failures
-        ],
-    }
-
-
-def _body(item: Undeliverable) -> dict[str, Any]:
-    """The notificatie; {} when it can't be read."""
-    with suppress(orjson.JSONDecodeError):
-        value = orjson.loads(item.body)
-        if isinstance(value, dict):
-            return value
-    return {}
-
-
-def _since(item: Undeliverable) -> str | None:
-    if isinstance(value := item.headers.get(UNDELIVERABLE_AT), str):
-        return value
-    # Out of a wait queue, when the queue of its abonnement was gone: RabbitMQ notes when.
-    deaths = item.headers.get("x-death")
-    found = (
-        (each.get("time") for each in deaths if isinstance(each, dict)) if isinstance(deaths, list) else ()
-    )
-    times = [_moment(each) for each in found if isinstance(each, datetime)]
-    return max(times, default=None)
-
-
-def _to_the_second(text: str) -> str:
-    with suppress(ValueError):
-        return _moment(datetime.fromisoformat(text))
-    return text
-
-
-def _moment(moment: datetime) -> str:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _in_words(failure: FailedAttempt) -> str:
-    status = f" {failure.status}" if failure.status is not None else ""
-    detail = f": {failure.detail}" if failure.detail else ""
-    return printable(f"{failure.kind}{status}{detail}")
+    async with opened_rows(settings) as rows:
+        chosen = await select(settings, rows, typed, abonnement)
+        for start in range(0, len(chosen.rows), ROWS_AT_ONCE):
+            assert rows is not None  # noqa: S101 - they are its
+            piece = chosen.rows[start : start + ROWS_AT_ONCE]
+            await rows.ledger.write([sending.removed(row) for row in piece])
+            for row in piece:
+                note_(Undeliverable(str(row.key.notificatie), row.key.abonnement, {}, b"", None))
+        try:
+            async with opened_link(settings) as link:
+                assert link.connection is not None  # noqa: S101 - opened
+                overtaken = None if rows is None else rows.overtaken
+                await remove(link.connection, wanted=chosen.has, tell=out, overtaken=overtaken)
+        except BrokerUnavailable as error:
+            if not chosen.rows:
+                raise
+            note(f"only what the ledger has was removed: {error}")
+        finally:
+            await tell_ledger(settings, outcomes_of(gone, removed))
+    return chosen

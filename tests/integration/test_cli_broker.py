@@ -20,6 +20,8 @@ from aio_pika.abc import AbstractIncomingMessage
 
 import gateway.service
 from deliverer.client import Failure, FailureClass
+from ledger.opening import ledger_of
+from ledger.values import Key
 from router import names
 from router.depth import depths
 from router.history import History, write_headers
@@ -364,7 +366,7 @@ async def test_what_comes_back_from_waiting_to_no_queue_has_its_moment(router: R
         return await everything(router) == [("id-1", abonnement)]
 
     await eventually(there)
-    (shown,) = (await nrc(router, "undeliverable", "list", "--json")).json()
+    (shown,) = (await nrc(router, "undeliverable", "list", "--rabbitmq", "--json")).json()
     assert began <= datetime.fromisoformat(shown["undeliverableAt"]).timestamp() <= time.time()
     assert (
         f"since:      {shown['undeliverableAt']}\n"
@@ -389,7 +391,7 @@ async def test_undeliverable_list_leaves_all_in_its_place(router: Running) -> No
         await lay_out(router, f"id-{number}", abonnementen[number % 2])
     before = await everything(router)
     assert [message_id for message_id, _ in before] == [f"id-{number}" for number in range(6)]
-    listed = await nrc(router, "undeliverable", "list", "--json")
+    listed = await nrc(router, "undeliverable", "list", "--rabbitmq", "--json")
     assert listed.json()[0] == {
         "id": "id-0",
         "abonnement": str(abonnementen[0]),
@@ -406,7 +408,9 @@ async def test_undeliverable_list_leaves_all_in_its_place(router: Running) -> No
             }
         ],
     }
-    one = await nrc(router, "undeliverable", "list", "--abonnement", str(abonnementen[1]), "--limit", "2")
+    one = await nrc(
+        router, "undeliverable", "list", "--rabbitmq", "--abonnement", str(abonnementen[1]), "--limit", "2"
+    )
     assert [line.split()[0] for line in one.out.splitlines()] == ["ID", "id-1", "id-3"]
     assert "more than 2" in one.err
     shown = await nrc(router, "undeliverable", "show", "id-4")
@@ -487,12 +491,12 @@ async def test_resend_of_what_rabbitmq_itself_put_there(router: Running) -> None
     again = await take(router, queue)
     assert (again.message_id, "x-death" in again.headers) == ("dropped", False)
     assert await everything(router) == [("orphan", removed.uuid), ("unknown", None)]
-    listed = await nrc(router, "undeliverable", "list")
+    listed = await nrc(router, "undeliverable", "list", "--rabbitmq")
     assert [line.split()[:2] for line in listed.out.splitlines()[1:]] == [
         ["orphan", str(removed.uuid)[:8]],
         ["unknown", "unknown"],
     ]
-    listed = await nrc(router, "undeliverable", "list", "--wide")
+    listed = await nrc(router, "undeliverable", "list", "--rabbitmq", "--wide")
     assert listed.out.splitlines()[1].split()[:2] == ["orphan", str(removed.uuid)]
 
 
@@ -505,7 +509,7 @@ async def test_the_first_characters_of_ids_will_do(router: Running) -> None:
             await lay_out(router, id_, abonnement)
     before = await everything(router)
 
-    listed = (await nrc(router, "undeliverable", "list", "--abonnement", "5f3a2b1c")).out
+    listed = (await nrc(router, "undeliverable", "list", "--rabbitmq", "--abonnement", "5f3a2b1c")).out
     assert [line.split()[:2] for line in listed.splitlines()[1:]] == [
         ["aaaa0000", "5f3a2b1c"],
         ["aaaa1111", "5f3a2b1c"],
@@ -642,12 +646,17 @@ async def test_what_waits_through_the_ladder_is_due_at_its_end(router: Running) 
         await eventually(lambda: len(stage.ids_at("/busy")) == 1)
         answered = time.time()
 
-        async def noted() -> bool:
-            return bool(await router.registry.retrying())
+        async with ledger_of(router.settings) as ledger:
 
-        await eventually(noted)
-        assert abs((await router.registry.retrying())[abonnement.uuid].next_due - answered - 45) < 5
-        assert (await router.registry.between_attempts(number))[0].attempts == 1
+            async def noted() -> bool:
+                return any(each.retrying for each in (await ledger.backlogs()).values())
+
+            await eventually(noted)
+            row = await ledger.delivery(Key(UUID(number), abonnement.uuid))
+        assert row is not None
+        assert row.next_at is not None
+        assert abs(row.next_at / 1000 - answered - 45) < 5
+        assert row.attempts == 1
 
 
 async def test_a_notificatie_is_found_in_the_queues_where_it_waits(router: Running) -> None:

@@ -57,7 +57,7 @@ async def state_of(ledger: Ledger, id_: str, abonnement: Abonnement) -> State | 
 
 
 async def accept(
-    spine: Delivering, ledger: Ledger, abonnement: Abonnement, *, catalogue: int = 1, **kenmerken: str
+    spine: Delivering, ledger: Ledger, *abonnementen: Abonnement, catalogue: int = 1, **kenmerken: str
 ) -> str:
     """Publish a notificatie and write its entry, as the gateway does; its id."""
     id_ = uuid4()
@@ -75,7 +75,7 @@ async def accept(
         kenmerken=kenmerken,
         body=body,
         catalogue=catalogue,
-        matched=(abonnement.uuid,),
+        matched=tuple(each.uuid for each in abonnementen),
     )
     await ledger.write([entry])
     await spine.publisher.publish(

@@ -400,7 +400,7 @@ async def test_it_can_be_shown_and_sent_again(
         shown = await nrc(router, "undeliverable", "show", "old")
         assert "retention: held longer than NRC_HOLD_RETENTION (3600 s)" in shown.out
         assert "attempts:   0" in shown.out
-        assert "retention: held longer" in (await nrc(router, "undeliverable", "list")).out
+        assert "retention: held longer" in (await nrc(router, "undeliverable", "list", "--rabbitmq")).out
         assert (await nrc(router, "undeliverable", "resend", "old")).code == 0
         monkeypatch.setattr("router.hold_limits.FINENESS", 10**9)
         await here.enforce()

@@ -41,7 +41,8 @@ def test_all_commands_are_there() -> None:
         "application add", "application list", "application remove", "application rotate",
         "token", "kanaal list", "kanaal add",
         "abonnement list", "abonnement show", "abonnement remove", "abonnement resume",
-        "publish", "queues", "undeliverable list", "undeliverable show", "undeliverable resend",
+        "publish", "queues", "resend", "retry drop", "retry now",
+        "undeliverable list", "undeliverable show", "undeliverable resend",
         "reconcile", "health", "settings", "version",
     }  # fmt: skip
 

@@ -14,9 +14,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from ledger.ids import new_id
+from ledger.opening import open_ledger
+from ledger.values import Attempt, Key, Outcome
+from ledger.values import State as Delivery
 from schemas.abonnement import Abonnement, Hold, State
 from store.opening import open_registry
-from store.registry import BetweenAttempts, Changes, LastFailure
+from store.registry import Changes, LastFailure
 from tests.command import make_registry, nrc
 from tests.make import a_kanaal, an_abonnement
 
@@ -266,8 +270,11 @@ def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
         "nextProbe": None,
         "waiting": None,
         "oldest": None,
+        "bytes": None,
         "retrying": 0,
         "nextRetry": None,
+        "stuck": 0,
+        "countedBy": None,
         "lastError": None,
         "sameAs": None,
         "kanalen": [
@@ -409,23 +416,39 @@ def test_abonnement_remove_asks_nobody_who_is_not_there(tmp_path: Path, kept: Ab
     assert len(look(tmp_path).abonnementen) == 1
 
 
-def test_what_is_between_attempts_is_known_without_rabbitmq(tmp_path: Path, kept: Abonnement) -> None:
-    due = time.time() + 600
+def test_what_waits_is_known_without_rabbitmq(tmp_path: Path, kept: Abonnement) -> None:
+    retried, pending, ended = new_id(), new_id(), new_id()
 
     async def work() -> None:
-        async with open_registry(tmp_path / "registry.db") as registry:
-            await registry.note_between_attempts([BetweenAttempts("een-id", kept.uuid, 2, due)])
+        async with open_ledger(tmp_path / "ledger.db") as ledger:
+            failed = Attempt(1_700_000_000_000, 1, "http_status", "answered 500", 500, 12.0)
+            await ledger.write(
+                [
+                    Outcome(Key(retried, kept.uuid), Delivery.RETRYING, 0, 2, failed.at, wait=600),
+                    Outcome(Key(pending, kept.uuid), Delivery.PENDING, 0, 0, failed.at),
+                    Outcome(Key(ended, kept.uuid), Delivery.UNDELIVERABLE, 0, 1, failed.at, failed=failed),
+                ]
+            )
 
     asyncio.run(work())
     (listed,) = nrc(tmp_path, "abonnement", "list", "--json").json()
-    assert (listed["waiting"], listed["retrying"]) == (None, 1)
-    shown = nrc(tmp_path, "undeliverable", "show", "een-id", "--json")
-    assert "only what is between attempts was looked at: no RabbitMQ" in shown.err
+    assert (listed["waiting"], listed["retrying"], listed["countedBy"]) == (1, 1, "ledger")
+    assert listed["nextRetry"] is not None
+    shown = nrc(tmp_path, "undeliverable", "show", str(retried), "--json")
     (found,) = shown.json()
-    assert (found["id"], found["abonnement"], found["attempts"]) == ("een-id", str(kept.uuid), 2)
+    assert (found["id"], found["abonnement"], found["attempts"]) == (str(retried), str(kept.uuid), 2)
     assert (found["where"], found["state"]) == ("between attempts", "suspended")
+    (found,) = nrc(tmp_path, "undeliverable", "show", str(pending), "--json").json()
+    assert found["where"] == "queue"
+    (found,) = nrc(tmp_path, "undeliverable", "list", "--abonnement", str(kept.uuid)[:8], "--json").json()
+    assert found["id"] == str(ended)
+    assert [each["detail"] for each in found["failures"]] == ["answered 500"]
     unknown = nrc(tmp_path, "undeliverable", "show", "ander-id")
     assert (unknown.code, unknown.out) == (3, ""), "it may be in RabbitMQ"
+    gone = nrc(tmp_path, "undeliverable", "remove", str(ended), "--yes")
+    assert (gone.code, gone.out) == (0, f"{ended} removed (abonnement {kept.uuid})\n")
+    assert "only what the ledger has was removed" in gone.err
+    assert nrc(tmp_path, "undeliverable", "list", "--json").json() == []
 
 
 @pytest.mark.parametrize("command", ["show", "remove", "resume", "suspend", "probe"])
@@ -452,8 +475,13 @@ def several(folder: Path, *uuids: str) -> None:
             await registry.note_failures(
                 {UUID(uuid): LastFailure(1e9, "http_status: " + "geen antwoord " * 9)}
             )
-            await registry.note_between_attempts(
-                BetweenAttempts(str(number), UUID(uuids[0]), 1, time.time() + 600) for number in range(120)
+        at = 1_700_000_000_000
+        async with open_ledger(folder / "ledger.db") as ledger:
+            await ledger.write(
+                [
+                    Outcome(Key(new_id(), UUID(uuids[0])), Delivery.RETRYING, 0, 1, at, wait=600)
+                    for _ in range(120)
+                ]
             )
 
     asyncio.run(work())
@@ -519,7 +547,7 @@ def test_rows_fit_a_narrow_terminal_and_ids_are_whole(
     assert [line.split()[0] for line in narrow[1:]] == ids
     assert max(map(len, narrow)) <= 80
     assert all("…" in line for line in narrow[1:])
-    assert group != "abonnement" or narrow[1].split()[3:5] == ["?", "120"]
+    assert group != "abonnement" or narrow[1].split()[3:5] == ["0", "120"]
     wide = nrc(tmp_path, group, "list", "--wide").out
     assert max(map(len, wide.splitlines())) > 80
     assert "…" not in wide

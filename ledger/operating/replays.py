@@ -1,0 +1,95 @@
+"""A replay: notificaties of the past that go to one abonnement again; and what a store keeps of it.
+
+Its deliveries are rows of their own (`Key.replay` is its number), so what became of the originals stands. A
+replay of one notificatie is carried out by the command that makes it, all others by the keeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from ledger.values import Search
+
+FIRST_ROUND = 1
+"""The round of a replay when it is first sent: from 1 on a deliverer looks at the row before each attempt."""
+
+
+class Progress(StrEnum):
+    """How a replay stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    DONE = "done"
+
+
+UNFINISHED = frozenset({Progress.RUNNING, Progress.PAUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay sends to whom. abonnement: that gets it. search: which notificaties.
+
+    unmatched: also those that the filters of the abonnement do not match. rate: deliveries in a second.
+    total: how many notificaties `search` found when it was made. reason: of who made it.
+    """
+
+    abonnement: UUID
+    search: Search
+    reason: str
+    rate: float
+    total: int
+    unmatched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay, and how far it is.
+
+    made, ended: milliseconds since 1970. sent: how many deliveries it made. skipped: notificaties that the
+    abonnement's filters do not match, or whose body is gone. last: the notificatie that it came to.
+    """
+
+    number: int
+    plan: Plan
+    made: int
+    progress: Progress
+    sent: int = 0
+    skipped: int = 0
+    last: UUID | None = None
+    ended: int | None = None
+
+
+class ReplayLedger(Protocol):
+    """The part of a ledger that keeps replays."""
+
+    async def make(self, plan: Plan, *, progress: Progress = Progress.RUNNING) -> Replay:
+        """A new replay, with a number that no other has had."""
+
+    async def replay(self, number: int) -> Replay | None:
+        """One replay."""
+
+    async def replays(self, *, limit: int, unfinished: bool = False) -> Sequence[Replay]:
+        """The newest first. unfinished: only those that run or are paused."""
+
+    async def change(self, number: int, progress: Progress) -> bool:
+        """Let it run, pause or stop. False when it has ended already.
+
+        Of one that stops, what was not published yet is not: those deliveries are REMOVED.
+        """
+
+    async def unpublished(self, number: int) -> int:
+        """How many of its deliveries are to be published still."""
+
+    async def advance(
+        self, epoch: int, number: int, *, sends: Sequence[UUID], skipped: int, last: UUID | None
+    ) -> int | None:
+        """Make a RETURNING delivery of each of `sends`, to be published at once, and note how far it is.
+
+        last: None when there is no more, so that it is DONE. Returns how many were made; None, and nothing is
+        changed, when it does not run any more. Raises LeaseLost, as the keeper's other methods.
+        """

@@ -1,0 +1,161 @@
+"""Sends deliveries again at the word of an operator, each into the queue of its one abonnement.
+
+Committed as RETURNING in its next round first, and published after that. So the copy that RabbitMQ still has
+(in a wait queue, or undeliverable) is overtaken: a deliverer looks at the row before it attempts that one,
+and drops it. What RabbitMQ did not confirm stays RETURNING, and the keeper publishes it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from ledger.keeper.message import message_of
+from ledger.ledger import Ledger
+from ledger.operating.replays import FIRST_ROUND
+from ledger.values import Attempt, Delivery, Key, Notificatie, Outcome, State
+from router.depth import depths
+from router.history import resent_header
+from router.names import abonnement_queue
+from router.publishing import Publisher
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
+from schemas.kanaal import Kanaal
+
+AT_ONCE = 100
+"""Deliveries in one transaction, and published at the same time."""
+TOO_LARGE = "too_large"
+"""Why it was not sent again, in the place of a class of failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one that was to be sent. problem: why RabbitMQ has it not; "" when it has.
+
+    later: RabbitMQ did not confirm it, and the keeper sends it.
+    """
+
+    delivery: Delivery
+    problem: str = ""
+    later: bool = False
+
+
+class Sending:
+    """Sends again through `publisher`, a mandatory one that its owner runs. kanalen: by naam."""
+
+    def __init__(self, ledger: Ledger, publisher: Publisher, *, kanalen: Mapping[str, Kanaal]) -> None:
+        self._ledger = ledger
+        self._publisher = publisher
+        self._kanalen = kanalen
+        self._standing: dict[UUID, bool] = {}
+
+    async def send(self, rows: Sequence[Delivery], *, anew: bool, tell: Callable[[Sent], None]) -> None:
+        """Send these in their next round. anew: with as many attempts as a new one, else with those it has.
+
+        tell: called with each. One that was settled since it was read is left alone. Raises LedgerError, and
+        BrokerUnavailable when RabbitMQ is away; what was told of stands, of the others nothing was changed.
+        """
+        for start in range(0, len(rows), AT_ONCE):
+            wanted = [
+                replace(row, round=row.round + 1, attempts=0 if anew else row.attempts, next_at=None)
+                for row in rows[start : start + AT_ONCE]
+            ]
+            for sent in await self._send(wanted, anew=anew):
+                tell(sent)
+
+    async def replay(self, notificatie: UUID, abonnement: UUID, *, number: int) -> Sent:
+        """Send it to this abonnement as a delivery of its own. Raises as `send`."""
+        key = Key(notificatie, abonnement, number)
+        row = Delivery(key, State.RETURNING, round=FIRST_ROUND, attempts=0, since=0, last_at=0)
+        (sent,) = await self._send([row], anew=True)
+        return sent
+
+    async def _send(self, wanted: Sequence[Delivery], *, anew: bool) -> list[Sent]:
+        """wanted: as they are to be sent."""
+        await self._look({row.key.abonnement for row in wanted})
+        bodies = {id_: await self._ledger.notificatie(id_) for id_ in {row.key.notificatie for row in wanted}}
+        problems = {row.key: self._why_not(row, bodies) for row in wanted}
+        able = [row for row in wanted if not problems[row.key]]
+        await self._ledger.write([_outcome(row, State.RETURNING) for row in able])
+        now = {row.key: await self._ledger.delivery(row.key) or row for row in wanted}
+        meant = [row for row in able if _is_still(now[row.key], row)]
+        done = dict(
+            zip((row.key for row in meant), await self._publish(meant, bodies, anew=anew), strict=True)
+        )
+        for row in able:
+            if row not in meant:
+                problems[row.key] = f"it is {now[row.key].state} meanwhile"
+        return [done.get(row.key) or Sent(now[row.key], problems[row.key]) for row in wanted]
+
+    async def _publish(
+        self, rows: Sequence[Delivery], bodies: Mapping[UUID, Notificatie | None], *, anew: bool
+    ) -> list[Sent]:
+        publishes = (self._publish_one(row, bodies[row.key.notificatie], anew=anew) for row in rows)
+        sent = list(await asyncio.gather(*publishes))
+        await self._ledger.write(
+            [
+                _too_large(each) if each.problem else _outcome(each.delivery, State.PENDING)
+                for each in sent
+                if not each.later
+            ]
+        )
+        return sent
+
+    async def _publish_one(self, row: Delivery, notificatie: Notificatie | None, *, anew: bool) -> Sent:
+        assert notificatie is not None  # noqa: S101 - `_why_not`
+        message = message_of(row, notificatie, self._kanalen.get(notificatie.kanaal))
+        if anew:
+            # From when on it is held, should its abonnement be: not from when it was accepted.
+            message = replace(message, headers={**message.headers, **resent_header(datetime.now(UTC))})
+        try:
+            await self._publisher.publish(message)
+        except MessageTooLarge as error:
+            return Sent(row, str(error))
+        except BrokerError as error:
+            return Sent(row, str(error), later=True)
+        return Sent(row)
+
+    def _why_not(self, row: Delivery, bodies: Mapping[UUID, Notificatie | None]) -> str:
+        notificatie = bodies[row.key.notificatie]
+        if notificatie is None:
+            return "the ledger does not have the notificatie"
+        if notificatie.body is None:
+            return "the ledger does not have its body any more"
+        if not self._standing[row.key.abonnement]:
+            return f"abonnement {row.key.abonnement} has no queue (any more)"
+        return ""
+
+    async def _look(self, abonnementen: Iterable[UUID]) -> None:
+        """Whether the queues of these stand."""
+        connection = self._publisher.link.connection
+        if connection is None or not self._publisher.ready:
+            raise BrokerUnavailable(self._publisher.why_not)
+        asked = [uuid for uuid in abonnementen if uuid not in self._standing]
+        found = await depths(connection, map(abonnement_queue, asked)) if asked else {}
+        self._standing |= {uuid: found[abonnement_queue(uuid)] is not None for uuid in asked}
+
+
+def removed(row: Delivery) -> Outcome:
+    """The outcome of a delivery that an operator takes out for good."""
+    return _outcome(row, State.REMOVED)
+
+
+def _is_still(now: Delivery, wanted: Delivery) -> bool:
+    return now.state is State.RETURNING and now.round == wanted.round
+
+
+def _too_large(sent: Sent) -> Outcome:
+    """It cannot be sent, and is not tried again."""
+    failed = Attempt(_now(), 0, TOO_LARGE, sent.problem)
+    return replace(_outcome(sent.delivery, State.UNDELIVERABLE), failed=failed)
+
+
+def _outcome(row: Delivery, state: State) -> Outcome:
+    return Outcome(key=row.key, state=state, round=row.round, attempts=row.attempts, at=_now())
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

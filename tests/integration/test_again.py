@@ -1,0 +1,217 @@
+"""`nrc retry` and `nrc resend` on a real RabbitMQ, with a real ledger and a deliverer that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import orjson
+import pytest
+
+from ledger.ids import new_id
+from ledger.ledger import Ledger
+from ledger.opening import ledger_of
+from ledger.values import Delivery, Key, State
+from router import names
+from schemas.abonnement import Abonnement
+from schemas.abonnement import State as Condition
+from tests.callback_server import status
+from tests.command import Ran
+from tests.eventually import eventually
+from tests.integration.conftest import Running
+from tests.integration.delivering import Delivering, delivering, group
+from tests.integration.test_cli_broker import lay_out, nrc
+from tests.integration.test_outcomes import accept
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+LONG = "8,600"
+"""A retry schedule of which the second wait outlasts every test."""
+
+
+@pytest.fixture
+async def spine(router: Running) -> AsyncIterator[Delivering]:
+    async with delivering(router) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ledger(router: Running) -> AsyncIterator[Ledger]:
+    async with ledger_of(router.settings) as opened:
+        yield opened
+
+
+async def row(ledger: Ledger, id_: str, abonnement: Abonnement, replay: int = 0) -> Delivery:
+    found = await ledger.delivery(Key(UUID(id_), abonnement.uuid, replay))
+    assert found is not None
+    return found
+
+
+async def is_(ledger: Ledger, id_: str, abonnement: Abonnement, state: State, replay: int = 0) -> bool:
+    found = await ledger.delivery(Key(UUID(id_), abonnement.uuid, replay))
+    return found is not None and found.state is state
+
+
+async def audited(router: Running) -> list[str]:
+    lines = (router.settings.state_dir / "operator.log").read_text().splitlines()
+    return [orjson.loads(line)["event"] for line in lines]
+
+
+async def test_a_retry_is_sent_now_and_the_copy_that_waits_never_comes(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500), status(204))
+    async with spine.deliverer(retry_schedule=LONG):
+        id_ = await accept(spine, ledger, abonnement)
+        await eventually(lambda: is_(ledger, id_, abonnement, State.RETRYING))
+        ran = await nrc(spine.router, "retry", "now", id_, "--json")
+        assert ran.code == 0, ran.err
+        assert ran.json()["sent"] == [{"id": id_, "abonnement": str(abonnement.uuid), "replay": 0}]
+        await eventually(lambda: is_(ledger, id_, abonnement, State.DELIVERED))
+        found = await row(ledger, id_, abonnement)
+        assert (found.round, found.attempts) == (1, 2)
+        # The first copy comes out of its wait queue after 8 s, and a deliverer drops it.
+        await eventually(lambda: _waits(spine, 0), within=40)
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+    assert spine.ids_at("/a") == [id_, id_]
+    assert await audited(spine.router) == ["retry sent now"]
+
+
+async def _waits(spine: Delivering, count: int) -> bool:
+    return await spine.depth(names.wait_queue(8)) == count
+
+
+async def test_a_dropped_retry_is_not_delivered(spine: Delivering, ledger: Ledger) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500), status(204))
+    async with spine.deliverer(retry_schedule=LONG):
+        id_ = await accept(spine, ledger, abonnement)
+        await eventually(lambda: is_(ledger, id_, abonnement, State.RETRYING))
+        asked = await nrc(spine.router, "retry", "drop", id_)
+        assert asked.code == 2
+        assert "--yes" in asked.err
+        ran = await nrc(spine.router, "retry", "drop", id_, "--yes")
+        assert (ran.code, ran.out) == (0, "1 dropped\n"), ran.err
+        again = await nrc(spine.router, "retry", "drop", id_, "--yes")
+        assert again.code == 1
+        assert "it is removed" in again.err
+        await eventually(lambda: _waits(spine, 0), within=40)
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+    assert spine.ids_at("/a") == [id_]
+    assert await is_(ledger, id_, abonnement, State.REMOVED)
+    assert await audited(spine.router) == ["retry dropped"]
+
+
+async def test_every_retry_of_an_abonnement_is_sent_now(spine: Delivering, ledger: Ledger) -> None:
+    mine, other = await spine.subscribe("/a"), await spine.subscribe("/b")
+    spine.callback.script("/a", *[status(500)] * 3, status(204))
+    spine.callback.script("/b", status(500))
+    async with spine.deliverer(retry_schedule="600"):
+        ids = [await accept(spine, ledger, mine, other) for _ in range(3)]
+        for id_ in ids:
+            await eventually(lambda id_=id_: is_(ledger, id_, mine, State.RETRYING))  # type: ignore[misc]
+            await eventually(lambda id_=id_: is_(ledger, id_, other, State.RETRYING))  # type: ignore[misc]
+        ran = await nrc(spine.router, "retry", "now", "--abonnement", str(mine.uuid)[:8], "--yes")
+        assert (ran.code, ran.out) == (0, "3 sent now\n"), ran.err
+        for id_ in ids:
+            await eventually(lambda id_=id_: is_(ledger, id_, mine, State.DELIVERED))  # type: ignore[misc]
+    assert len(spine.ids_at("/b")) == 3
+
+
+async def test_what_was_delivered_is_sent_once_more_as_a_delivery_of_its_own(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    async with spine.deliverer():
+        id_ = await accept(spine, ledger, abonnement)
+        await eventually(lambda: is_(ledger, id_, abonnement, State.DELIVERED))
+        ran = await nrc(spine.router, "resend", id_, "--abonnement", str(abonnement.uuid), "--json")
+        assert ran.code == 0, ran.err
+        (sent,) = ran.json()["sent"]
+        await eventually(lambda: is_(ledger, id_, abonnement, State.DELIVERED, sent["replay"]))
+    assert spine.ids_at("/a") == [id_, id_]
+    assert await audited(spine.router) == ["notificatie sent once more"]
+    traced = await nrc(spine.router, "trace", id_)
+    assert f"replay {sent['replay']}" in traced.out
+
+
+async def test_it_goes_to_one_made_later_and_unmatched_only_when_asked(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    first = await spine.subscribe("/a")
+    id_ = await accept(spine, ledger, first, zaaktype="1")
+    later = await spine.subscribe("/later", filters={"zaaktype": "2"})
+    async with spine.deliverer():
+        await eventually(lambda: is_(ledger, id_, first, State.DELIVERED))
+        asked = ["resend", id_, "--abonnement", str(later.uuid)]
+        refused = await nrc(spine.router, *asked)
+        assert refused.code == 1
+        assert "--unmatched" in refused.err
+        assert (await nrc(spine.router, *asked, "--unmatched")).code == 0
+        await eventually(lambda: spine.ids_at("/later") == [id_])
+        await spine.change(later, kanalen=(group(spine.kanaal.naam, zaaktype="1"),))
+        assert (await nrc(spine.router, *asked)).code == 0
+        await eventually(lambda: spine.ids_at("/later") == [id_, id_])
+
+
+async def test_what_cannot_be_sent_is_told(spine: Delivering, ledger: Ledger) -> None:
+    abonnement = await spine.subscribe("/a")
+    await spine.set_state(abonnement, Condition.SUSPENDED)
+    id_ = await accept(spine, ledger, abonnement)
+    refused = [
+        (("retry", "now", id_), "it is in the queue of its abonnement", 1),
+        (("retry", "now", "01234567"), "the ledger does not have it", 1),
+        (("retry", "now"), "which?", 2),
+        (("resend", id_, "--abonnement", str(abonnement.uuid)), "still to be delivered", 1),
+        (("resend", "01234567", "--abonnement", str(abonnement.uuid)), "has no notificatie", 1),
+    ]
+    for arguments, why, code in refused:
+        ran: Ran = await nrc(spine.router, *arguments)
+        assert (ran.code, why in ran.err) == (code, True), ran.err
+
+
+async def test_undeliverable_rows_are_sent_again_and_the_copies_of_rabbitmq_are_taken_out(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", *[status(500)] * 4, status(204))
+    async with spine.deliverer(retry_schedule="1"):
+        ids = [await accept(spine, ledger, abonnement) for _ in range(2)]
+        for id_ in ids:
+            await eventually(lambda id_=id_: is_(ledger, id_, abonnement, State.UNDELIVERABLE))  # type: ignore[misc]
+        assert await spine.depth(names.UNDELIVERABLE) == 2
+        listed = (await nrc(spine.router, "undeliverable", "list", "--json")).json()
+        assert [(each["id"], each["attempts"], len(each["failures"])) for each in listed] == [
+            (id_, 2, 2) for id_ in sorted(ids)
+        ]
+        (only_there,) = [(await nrc(spine.router, "undeliverable", "list", "--rabbitmq", "--json")).json()]
+        assert only_there == []
+        ran = await nrc(spine.router, "undeliverable", "resend", ids[0], "--json")
+        assert ran.json()["resent"] == [{"id": ids[0], "abonnement": str(abonnement.uuid)}], ran.err
+        await eventually(lambda: is_(ledger, ids[0], abonnement, State.DELIVERED))
+        found = await row(ledger, ids[0], abonnement)
+        assert (found.round, found.attempts) == (1, 1)
+        gone = await nrc(spine.router, "undeliverable", "remove", ids[1], "--yes")
+        assert gone.code == 0, gone.err
+        assert await is_(ledger, ids[1], abonnement, State.REMOVED)
+        assert await spine.depth(names.UNDELIVERABLE) == 0
+    assert spine.ids_at("/a").count(ids[0]) == 3
+    assert await audited(spine.router) == ["notificatie sent again", "undeliverable notificatie removed"]
+
+
+async def test_what_only_rabbitmq_has_is_told_listed_and_sent_again(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    id_ = str(new_id())
+    await lay_out(spine.router, id_, abonnement.uuid)
+    listed = await nrc(spine.router, "undeliverable", "list", "--json")
+    assert listed.json() == []
+    assert "has 1 messages, and the ledger knows of 0: --rabbitmq lists" in listed.err
+    (other,) = (await nrc(spine.router, "undeliverable", "list", "--rabbitmq", "--json")).json()
+    assert other["id"] == id_
+    async with spine.deliverer():
+        assert (await nrc(spine.router, "undeliverable", "resend", id_)).code == 0
+        await eventually(lambda: is_(ledger, id_, abonnement, State.DELIVERED))
+    assert (await row(ledger, id_, abonnement)).round == 1
