@@ -189,6 +189,29 @@ class Settings(BaseSettings):
         unit="bytes",
         ge=0,
     )
+    ledger_bodies: int = setting(
+        7 * 24 * 3600,
+        "How long the ledger keeps a notificatie's body after its last delivery was settled. What waits "
+        "keeps its body, for 30 days at most. Without it a notificatie cannot be sent again.",
+        unit="s",
+        ge=0,
+    )
+    ledger_rows: int = setting(
+        30 * 24 * 3600,
+        "How long the ledger keeps what became of a notificatie after its last delivery was settled.",
+        unit="s",
+        ge=0,
+    )
+    ledger_counts: int = setting(
+        395 * 24 * 3600, "How long the ledger keeps its counts per minute.", unit="s", ge=0
+    )
+    ledger_budget: int = setting(
+        10 * 1024**3,
+        "How large the ledger may become. Above it bodies of what is settled go first, then its rows; "
+        "when all of it is still needed, it accepts nothing more.",
+        unit="bytes",
+        ge=1024**2,
+    )
     jwt_expiry: int = setting(3600, "Age (from iat) above which a token is refused.", unit="s", gt=0)
     time_leeway: int = setting(
         5, "How far an aanmaakdatum or a token's nbf may lie ahead.", unit="s", ge=0, le=3600

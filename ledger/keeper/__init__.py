@@ -13,5 +13,6 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     replays.py    replays that operators asked for: their next deliveries, at the rate of each
     giving.py     a give-back: committed as RETURNING, then published to one queue, at a bounded rate
     room.py       how much the queue of an abonnement may get now
+    shedding.py   what goes out of the ledger
     message.py    a delivery as a message in RabbitMQ
 """

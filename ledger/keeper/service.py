@@ -19,6 +19,8 @@ from ledger.keeper.marking import EVERY as MARK_EVERY
 from ledger.keeper.marking import Marking
 from ledger.keeper.replays import Replays
 from ledger.keeper.room import MOST_READY, REST, Room
+from ledger.keeper.shedding import EVERY as SHED_EVERY
+from ledger.keeper.shedding import Shedding
 from ledger.keeper.unrouted import SETTLED, Unrouted
 from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
 from ledger.opening import ledger_of
@@ -50,6 +52,7 @@ class Limits:
     looks: float = EVERY
     after_away: float = AFTER_AWAY
     patience: Patience = PATIENCE
+    shed: float = SHED_EVERY
     pause: float = PAUSE
     longest_pause: float = LONGEST_PAUSE
 
@@ -99,12 +102,18 @@ async def serve(
             longest_pause=limits.longest_pause,
         )
         await catalogue.load()
+        shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
+
+        def warnings() -> list[str]:
+            return keeper.warnings() + shedding.warnings()
+
         await opened.enter_async_context(
-            serve_health(settings.health_listen, keeper.not_ready, warnings=keeper.warnings)
+            serve_health(settings.health_listen, keeper.not_ready, warnings=warnings)
         )
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
+        tasks.start("shedding", shedding.run())
         keeping = tasks.start("keeping", keeper.run(stop))
         ready()
         await tasks.run_until(stop)

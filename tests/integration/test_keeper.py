@@ -10,7 +10,7 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -307,6 +307,22 @@ async def test_what_was_in_a_queue_that_somebody_deleted_comes_back_once(kept: K
         str(entry.id) for entry in entries[1:]
     )
     assert set((await kept.states(later)).values()) == {(State.PENDING, 0)}
+
+
+async def test_what_is_settled_goes_out_of_the_ledger(kept: Kept) -> None:
+    one = await kept.subscribe()
+    old, waits = await kept.accept(one, mark=False), await kept.accept(one, mark=False)
+    await kept.ledger.write([Outcome(Key(old.id, one.uuid), State.DELIVERED, round=0, attempts=1, at=1)])
+    settings = kept.router.settings.model_copy(update={"ledger_bodies": 0, "ledger_rows": 0})
+
+    async def is_gone() -> bool:
+        return await kept.ledger.notificatie(old.id) is None
+
+    async with running(serve, settings, limits=replace(SHORT, shed=0.1)):
+        await eventually(is_gone)
+    left = await kept.ledger.notificatie(waits.id)
+    assert left is not None
+    assert left.body == waits.body
 
 
 # Several keepers, as processes

@@ -1,0 +1,66 @@
+"""Has the ledger remove what is past its time, and what does not fit in its budget, every few minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from ledger.keeper.lease import Lease
+from ledger.reopening import ReopenedLedger
+from runtime.log import Occasional, logger
+from runtime.settings import Settings
+from schemas.errors import LedgerError
+
+EVERY = 60.0
+"""Seconds between two looks at what may go."""
+REPORT_INTERVAL = 600.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+class Shedding:
+    """What goes out of the ledger, while this keeper works. every: seconds."""
+
+    def __init__(
+        self, settings: Settings, *, ledger: ReopenedLedger, lease: Lease, every: float = EVERY
+    ) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._lease = lease
+        self._every = every
+        self._full = Occasional(every=REPORT_INTERVAL)
+        self._failures = Occasional(every=REPORT_INTERVAL)
+        self._size = 0
+
+    def warnings(self) -> list[str]:
+        """A line when the ledger is full."""
+        if not self._size:
+            return []
+        budget = self._settings.ledger_budget
+        return [f"ledger: full: {self._size} bytes of {budget}, and all of it is still needed"]
+
+    async def run(self) -> None:
+        """Until cancelled. In small transactions, beside who writes."""
+        while True:
+            if self._lease.held:
+                try:
+                    await self._shed()
+                except LedgerError as error:
+                    if times := self._failures.due():
+                        log.warning("nothing could be shed from the ledger", reason=str(error), times=times)
+            await asyncio.sleep(self._every)
+
+    async def _shed(self) -> None:
+        settings = self._settings
+        shed = await self._ledger.ledger.shed(
+            now=int(time.time() * 1000),
+            bodies_for=settings.ledger_bodies,
+            rows_for=settings.ledger_rows,
+            counts_for=settings.ledger_counts,
+            budget=settings.ledger_budget,
+        )
+        self._size = shed.size if shed.full else 0
+        if shed.bodies or shed.rows:
+            log.info("shed", bodies=shed.bodies, rows=shed.rows, counts=shed.counts, bytes=shed.size)
+        if shed.full and (times := self._full.due()):
+            log.error("the ledger is full", bytes=shed.size, budget=settings.ledger_budget, times=times)
