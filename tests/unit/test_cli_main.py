@@ -134,6 +134,7 @@ def test_completion_works(tmp_path: Path) -> None:
             "_NRC_COMPLETE": "bash_complete",
             "COMP_WORDS": "nrc application grant zac pub",
             "COMP_CWORD": "4",
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # not what was installed some time ago
         },
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
