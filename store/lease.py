@@ -35,6 +35,23 @@ def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float, error
             )
 
 
+def shown_before_reboot(db: Database, *, boot: str, now: float) -> float | None:
+    """When this host last showed itself before it was rebooted (Unix seconds); None when it did not.
+
+    Told by its name: it is the same, and the boot id is another. A host of the same name that still runs
+    looks the same, but for showing itself again within RENEWAL. None as well when a host of another name has
+    the file too.
+    """
+    held = [
+        row
+        for row in db.query("SELECT host, at FROM lease WHERE boot != ?", [boot])
+        if abs(now - row["at"]) < AGE
+    ]
+    if not held or any(row["host"] != socket.gethostname() for row in held):
+        return None
+    return float(max(row["at"] for row in held))
+
+
 def renew(db: Database, *, holder: str, boot: str, now: float) -> None:
     """Show that `holder` (one open file) on host `boot` has the file open; drop what has run out."""
     db.execute("DELETE FROM lease WHERE abs(? - at) >= ?", [now, AGE])

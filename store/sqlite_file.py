@@ -25,11 +25,13 @@ from sqlite_utils import Database
 from runtime.log import logger
 from store.durable import make_folder, sync_folder
 from store.faults import Faults, told
-from store.lease import RENEWAL, refuse_other_hosts, release, renew
+from store.lease import AGE, RENEWAL, refuse_other_hosts, release, renew, shown_before_reboot
 from store.steps import steps_done
 from store.upgrade import scrub
 
 BUSY_TIMEOUT = 5.0
+AGAIN = 1.0
+"""Seconds between two tries to get a lease that runs out."""
 LAST_WAIT = 0.3
 """Seconds for which a process that stops waits for the lock."""
 
@@ -91,6 +93,7 @@ class SqliteFile:
     async def __aenter__(self) -> Self:
         try:
             await self._writer.run(self._open_writer)
+            await self._start_when_free()
             for reader in self._readers:
                 await reader.run(reader.open)
         except BaseException:
@@ -151,11 +154,32 @@ class SqliteFile:
         """Leave nothing in the file of what was overwritten or removed, as far as other processes let us."""
         await self._writer.run(lambda: scrub(self._writer.db, self._file))
 
+    async def _start_when_free(self) -> None:
+        """`_start`, once this host's own lease of before a reboot has run out. Raises as `_start` does."""
+        shown = None
+        while True:
+            try:
+                return await self._writer.run(self._start)
+            except self._contents.faults.in_use:
+                before, shown = shown, await self._writer.run(self._shown_before_reboot)
+                if shown is None or before not in (None, shown):
+                    raise
+                if before is None:
+                    log.warning(
+                        "waiting for the lease of before the reboot", file=str(self._file), at_most_s=AGE
+                    )
+            await asyncio.sleep(AGAIN)
+
     def _open_writer(self) -> None:
         _create(self._file)
         self._writer.open()
         deadline = time.monotonic() + self._writer.busy_timeout
         _use_wal(self._writer.db, self._file, deadline=deadline, faults=self._contents.faults)
+
+    def _shown_before_reboot(self) -> float | None:
+        return shown_before_reboot(self._writer.db, boot=self._boot, now=time.time())
+
+    def _start(self) -> None:
         with _immediate(self._writer.db) as db:
             done = self._contents.migrate(db, self._file)
             self._steps = steps_done(db)

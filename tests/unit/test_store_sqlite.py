@@ -212,8 +212,9 @@ async def test_many_threads_open_a_fresh_file_at_once(file: Path) -> None:
 # One host
 
 
-async def test_another_host_stops_with_one_line(file: Path) -> None:
+async def test_another_host_stops_with_one_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with SqliteRegistry(file, boot="here"), SqliteRegistry(file, boot="here") as second:
+        monkeypatch.setattr("socket.gethostname", lambda: "another")
         with pytest.raises(RegistryInUse, match="in use on host") as refused:
             await SqliteRegistry(file, boot="elsewhere").__aenter__()
         assert "\n" not in str(refused.value)
@@ -225,6 +226,28 @@ async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) ->
         pass
     async with SqliteRegistry(file, boot="elsewhere") as registry:
         await registry.add_kanaal(a_kanaal())
+
+
+async def test_a_host_waits_for_the_lease_that_it_had_before_a_reboot(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("store.sqlite_file.AGAIN", 0.01)
+    async with SqliteRegistry(file, boot="first"):
+        rows = ask(file, "SELECT boot, host, at FROM lease")
+    ask(file, "INSERT INTO lease VALUES ('killed', ?, ?, ?)", *rows[0])  # as a cut of the power leaves it
+    opening = asyncio.create_task(SqliteRegistry(file, boot="second").__aenter__())
+    await eventually(lambda: "waiting for the lease" in capsys.readouterr().out)
+    ask(file, "UPDATE lease SET at = at - 31")
+    await (await opening).__aexit__(None, None, None)
+
+
+async def test_a_host_of_the_same_name_that_still_runs_is_not_waited_for(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.sqlite_file.AGAIN", 0.01)
+    async with SqliteRegistry(file, boot="here", renewal=0.05):
+        with pytest.raises(RegistryInUse, match="in use on host"):
+            await SqliteRegistry(file, boot="elsewhere").__aenter__()
 
 
 def refused_elsewhere(db: Database, now: float) -> None:
