@@ -1,12 +1,13 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos fuzz audit release docs constraints
+.PHONY: help setup run test lint bench chaos power fuzz audit release docs constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES := 10
+CUTS := 24
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
@@ -33,7 +34,11 @@ bench: setup ## Measure latency and throughput on this machine
 
 chaos: setup ## Do every fault under load and write the loss certificate; half an hour
 	@tools/install-packages faketime
-	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json
+	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json \
+		--power docs/power-cuts.json
+
+power: setup ## Cut the power under load, for the loss certificate; twenty minutes, as root on Linux (CUTS=)
+	$(BIN)/python -m tests.chaos.power --cuts $(CUTS) --json docs/power-cuts.json
 
 fuzz: setup ## Send what nobody foresaw to the running product, other examples each time; ten minutes (MINUTES=)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)

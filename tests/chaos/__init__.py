@@ -30,6 +30,8 @@ Scenarios with the same `make`, another way to make a system (behind proxies: sc
 nodes: scenarios/nodes.py), share that system. `unfit` says why a scenario cannot run here; it is then shown
 as not run. `parts` are abonnementen that get a row of their own.
 
+`power/` cuts the power of all of it, on a disk of its own: `python -m tests.chaos.power`.
+
 Tools: `proxy` (cut, refuse, stall connections), `cluster` (three nodes), `clock` (jumps), `disk` (locks,
 files that do not grow, modes, RabbitMQ's disk alarm).
 

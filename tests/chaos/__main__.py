@@ -150,6 +150,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="scenarios with one of these in their name")
     parser.add_argument("--out", type=Path, help="write the certificate as Markdown")
     parser.add_argument("--json", type=Path, help="write it as JSON")
+    parser.add_argument("--power", type=Path, help="show what tests.chaos.power wrote to this file")
     parser.add_argument("--share", type=float, default=None, help="of the load; 1 is the full form")
     parser.add_argument("--keep", action="store_true", help="leave the folders with logs")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
@@ -164,6 +165,7 @@ def main() -> int:
         for scenario in chosen or SCENARIOS:
             print(f"{scenario.name}: {scenario.text}")
         return 0 if options.list else 2
+    power = orjson.loads(options.power.read_bytes()) if options.power else None
     share = options.share or (SHORT_SHARE if options.short else 1.0)
     began = time.monotonic()
     runner = Runner(share=share, keep=options.keep)
@@ -174,7 +176,7 @@ def main() -> int:
         rabbitmq=runner.rabbitmq,
         seconds=time.monotonic() - began,
     )
-    page = markdown(results, circumstances)
+    page = markdown(results, circumstances, power=power)
     if options.out:
         write(options.out, page)
     if options.json:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.account import Account, total
+from tests.chaos.power.report import section
 from tests.chaos.run import Result
 
 _PACKAGES = ("nrc", "aio-pika", "aiormq", "aiohttp", "uvloop")
@@ -53,12 +54,18 @@ jumps; when abonnementen change meanwhile; when callbacks are away, wrong or slo
 in RabbitMQ is deleted, replaced, refused or under a policy of somebody else. Each as it is told under
 *What was done*, and no more than that.
 
-**What it does not cover.** A power cut or a crash of the host: a process that is killed leaves to the
-operating system what it wrote, and a host does not. A disk that is lost, or says that it has written what
+**What it does not cover.** {power} A disk that is lost, or says that it has written what
 it has not. A network that splits a cluster of RabbitMQ; more than one of its nodes away at once. Two
 faults at the same moment, but for those that a scenario names. What a queue held that is deleted is gone,
 and counted as *apart*.
 """
+
+NO_CUTS = """\
+A power cut or a crash of the host: a process that is killed leaves to the operating system what it wrote,
+and a host does not."""
+CUTS = """\
+A power cut or a crash of the host on another disk than the one under *Power cuts*, which says what was done
+there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,10 @@ def _memory() -> str:
     return f"{pages / 2**30:.0f} GiB"
 
 
-def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
-    """The page."""
+def markdown(
+    results: Sequence[Result], circumstances: Circumstances, *, power: Mapping[str, Any] | None = None
+) -> str:
+    """The page. power: what `python -m tests.chaos.power --json` wrote."""
     whole = total(result.account for result in results)
     left_out = sum(bool(result.not_run) for result in results)
     verdict = (
@@ -98,6 +107,8 @@ def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
     )
     if left_out:
         verdict += f" Not run: {left_out}."
+    if power and not power["holds"]:
+        verdict += " **Power cuts: the certificate does not hold.**"
     if not all(result.ok for result in results):
         failed = ", ".join(result.scenario.name for result in results if not result.ok)
         verdict += f" **The certificate does not hold: {failed}.**"
@@ -106,12 +117,13 @@ def markdown(results: Sequence[Result], circumstances: Circumstances) -> str:
         "Real processes, a real RabbitMQ, a publisher and a consumer that count; every fault under load. "
         "Made by `make chaos`; not written by hand.",
         verdict,
-        COVERED.strip(),
+        COVERED.strip().replace("{power}", CUTS if power else NO_CUTS),
         "\n".join(["| | |", "|---|---|", *(f"| {k} | {v} |" for k, v in circumstances.facts().items())]),
         "## Scenarios",
         _table(results, whole),
         "## What was done",
         "\n".join(["| Scenario | |", "|---|---|", *(_told(result) for result in results)]),
+        *([section(power)] if power else []),
         DEFINITIONS.strip(),
     ]
     problems = [

@@ -50,6 +50,40 @@ def test_a_part_has_a_row_and_is_not_counted_twice(results: list[Result]) -> Non
     assert as_json(results, CIRCUMSTANCES)["scenarios"][0]["parts"]["a-slow-one"]["delivered"] == 50
 
 
+POWER = {
+    "command": "make power",
+    "kinds": {"under load": 20},
+    "cuts": 20,
+    "accepted": 9000,
+    "to_deliver": 15000,
+    "open_at_cuts": 700,
+    "delivered": 15000,
+    "lost": 0,
+    "duplicated": 12,
+    "duplicates_bound": 2000,
+    "own_retries": 3,
+    "longest_start": 21.5,
+    "longest_delay": 30.1,
+    "holds": True,
+    "problems": [],
+}
+
+
+def test_power_cuts_are_shown_with_the_disk_that_is_assumed(results: list[Result]) -> None:
+    without = markdown(results, CIRCUMSTANCES)
+    assert "**What it does not cover.** A power cut or a crash of the host: a process" in without
+    assert "## Power cuts" not in without
+    page = markdown(results, CIRCUMSTANCES, power=POWER)
+    assert "**The disk that is assumed.**" in page
+    assert "| 20 | 9,000 | 15,000 | 700 | 15,000 | **0** | 12 (2,000) | 3 | 21.5 | 30.1 |" in page
+    assert "does not hold" not in page
+    lost = markdown(
+        results, CIRCUMSTANCES, power={**POWER, "lost": 2, "holds": False, "problems": ["lost 2"]}
+    )
+    assert "**Power cuts: the certificate does not hold.**" in lost
+    assert "* lost 2" in lost
+
+
 def test_the_published_page_and_its_json_say_the_same() -> None:
     docs = Path(__file__).parents[2] / "docs"
     page = (docs / "loss-certificate.md").read_text()
