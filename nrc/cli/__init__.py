@@ -80,6 +80,9 @@ _COMMANDS = {
     "again.resend": {
         "resend": "Send a notificatie to an abonnement once more, also one that was delivered.",
     },
+    "again.replay": {
+        "replay": "Notificaties of the past to one abonnement again, as deliveries of their own."
+    },
     "upkeep": {
         "reconcile": "Compare RabbitMQ with the registry, and repair it.",
         "health": "Say whether gateway, broker, router and registry are ready.",

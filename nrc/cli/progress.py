@@ -1,4 +1,4 @@
-"""The bar that shows how far `nrc publish` is. Loaded only when something is published."""
+"""The bar that shows how far a command is. Loaded only where one is shown."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 
-def progress_bar(*, shown: bool) -> Progress:
+def progress_bar(title: str, *, shown: bool) -> Progress:
     """A bar on standard error, of which nothing is left at the end."""
     return Progress(
-        TextColumn("publishing"),
+        TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),

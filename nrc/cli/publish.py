@@ -178,7 +178,9 @@ class _Report:
         self._started = 0.0
         self._on_terminal = sys.stderr.isatty()
         # Ids that appear on the same terminal would tear the bar apart.
-        self.progress = progress_bar(shown=self._on_terminal and not (ids and sys.stdout.isatty()))
+        self.progress = progress_bar(
+            "publishing", shown=self._on_terminal and not (ids and sys.stdout.isatty())
+        )
         self._task = self.progress.add_task("", total=total)
 
     def start(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from deliverer.deliver import prepare
 from deliverer.settle import Origin
+from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE, ledger_of
 from ledger.rows import unpack_keys
@@ -60,7 +61,7 @@ async def accept(
     spine: Delivering, ledger: Ledger, *abonnementen: Abonnement, catalogue: int = 1, **kenmerken: str
 ) -> str:
     """Publish a notificatie and write its entry, as the gateway does; its id."""
-    id_ = uuid4()
+    id_ = new_id()
     body = orjson.dumps({"kanaal": spine.kanaal.naam, "kenmerken": kenmerken})
     notificatie = Notificatie(spine.kanaal.naam, "zaak", "create", kenmerken, body)
     entry = Entry(

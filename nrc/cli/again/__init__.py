@@ -6,4 +6,5 @@ telling.py   what became of each, for people and scripts
 retry.py     `nrc retry`: what waits between two attempts, sent now or dropped
 resend.py    `nrc resend`: one notificatie to one abonnement, once more
 replay.py    `nrc replay`: what was sent in the past, to one abonnement, by the keeper
+watching.py  a bar that shows how far a replay is
 """

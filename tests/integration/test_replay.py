@@ -1,0 +1,120 @@
+"""`nrc replay`: the keeper sends what came in the past to one abonnement, paused, stopped, and restarted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+import pytest
+
+from ledger.keeper.service import serve
+from ledger.ledger import Ledger
+from ledger.opening import ledger_of
+from ledger.operating.replays import Plan, Progress, Replay
+from ledger.values import Search, State
+from tests.eventually import eventually
+from tests.integration.conftest import Running, running
+from tests.integration.delivering import Delivering, delivering
+from tests.integration.test_cli_broker import nrc
+from tests.integration.test_keeper import SHORT
+from tests.integration.test_outcomes import accept
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@pytest.fixture
+async def spine(router: Running) -> AsyncIterator[Delivering]:
+    async with delivering(router) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ledger(router: Running) -> AsyncIterator[Ledger]:
+    async with ledger_of(router.settings) as opened:
+        yield opened
+
+
+def keeper(router: Running) -> AbstractAsyncContextManager[None]:
+    return running(serve, router.settings, limits=SHORT)
+
+
+async def replay(ledger: Ledger, number: int) -> Replay:
+    found = await ledger.replays.replay(number)
+    assert found is not None
+    return found
+
+
+async def has_sent(ledger: Ledger, number: int, count: int) -> bool:
+    return (await replay(ledger, number)).sent >= count
+
+
+async def test_what_a_removed_abonnement_had_goes_to_one_made_later(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    old = await spine.subscribe("/old")
+    async with spine.deliverer():
+        ids = sorted([await accept(spine, ledger, old, zaaktype=str(each % 2)) for each in range(6)])
+        await eventually(lambda: len(spine.ids_at("/old")) == 6)
+        await spine.remove(old)
+        new = await spine.subscribe("/new", filters={"zaaktype": "1"})
+        asked = ["replay", "start", "--to", str(new.uuid)[:8], "--reason", "theirs was away"]
+        assert (await nrc(spine.router, *asked)).code == 2
+        begun = [*asked, "--of", str(old.uuid)]
+        refused = await nrc(spine.router, *begun)
+        assert refused.code == 2
+        assert "6 notificaties; of the first 6 it would send 3" in refused.err
+        ran = await nrc(spine.router, *begun, "--yes", "--json")
+        assert ran.code == 0, ran.err
+        assert "no keeper works now" in ran.err
+        number: int = ran.json()["number"]
+        async with keeper(spine.router):
+            await eventually(lambda: len(spine.ids_at("/new")) == 3)
+            await eventually(lambda: _is(ledger, number, Progress.DONE))
+        done = await replay(ledger, number)
+        assert (done.sent, done.skipped) == (3, 3)
+        every = [*begun, "--unmatched", "--yes", "--json"]
+        number = (await nrc(spine.router, *every)).json()["number"]
+        async with keeper(spine.router):
+            await eventually(lambda: len(spine.ids_at("/new")) == 9)
+    assert set(spine.ids_at("/new")) == set(ids), "the same webhook-id"
+    listed = (await nrc(spine.router, "replay", "list", "--json")).json()
+    assert [(each["state"], each["sent"]) for each in listed] == [("done", 6), ("done", 3)]
+    acts = (await nrc(spine.router, "audit-trail", "--json")).json()
+    assert acts[0]["act"] == "replay begun"
+
+
+async def _is(ledger: Ledger, number: int, progress: Progress) -> bool:
+    return (await replay(ledger, number)).progress is progress
+
+
+async def test_it_is_paused_goes_on_with_another_keeper_and_is_stopped(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    async with spine.deliverer():
+        ids = sorted([await accept(spine, ledger, abonnement) for _ in range(12)])
+        await eventually(lambda: len(spine.ids_at("/a")) == 12)
+        plan = Plan(abonnement.uuid, Search(kanaal=spine.kanaal.naam), "a test", rate=1, total=12)
+        number = (await ledger.replays.make(plan)).number
+        async with keeper(spine.router):
+            await eventually(lambda: has_sent(ledger, number, 1))
+            assert (await nrc(spine.router, "replay", "pause", str(number))).code == 0
+        paused = await replay(ledger, number)
+        assert (paused.progress, paused.sent < 12) == (Progress.PAUSED, True)
+        assert (await nrc(spine.router, "replay", "resume", str(number))).code == 0
+        async with keeper(spine.router):
+            await eventually(lambda: has_sent(ledger, number, paused.sent + 1))
+            stopped = await nrc(spine.router, "replay", "stop", str(number))
+            assert stopped.out == f"replay {number} stopped\n"
+            again = await nrc(spine.router, "replay", "resume", str(number))
+            assert (again.code, "stopped already" in again.err) == (1, True)
+            end = await replay(ledger, number)
+            await eventually(lambda: len(spine.ids_at("/a")) >= 12 + paused.sent)
+        shown = (await nrc(spine.router, "replay", "show", str(number), "--json")).json()
+        assert (shown["state"], shown["sent"]) == ("stopped", end.sent)
+        assert end.sent < 12
+    rows = await ledger.deliveries(list(map(UUID, ids)))
+    replayed = [row for each in rows.values() for row in each if row.key.replay == number]
+    assert len(replayed) == end.sent
+    assert {row.state for row in replayed} <= {State.DELIVERED, State.REMOVED}
