@@ -103,16 +103,26 @@ def _page(html: str) -> Handler:
     return answer
 
 
+_WORKS = "Werkt: neemt notificaties aan"
+_LATER = "Werkt gedeeltelijk: neemt notificaties aan, en bezorgt ze zodra RabbitMQ er weer is"
+_NOTHING = "Storing: neemt nu geen notificaties aan"
+_STATUSES = (_WORKS, _LATER, _NOTHING)
+
+
 def _first_page(environment: Environment) -> Handler:
     """Always 200: it tells a person how this gateway is; /health/ready tells a machine, with the reasons."""
     template = environment.get_template("begin.html")
     facts = {"info": document()["info"], "version": version("nrc"), "root": "./"}
-    bodies = {ready: template.render(ready=ready, **facts).encode() for ready in (True, False)}
+    bodies = {status: template.render(status=status, **facts).encode() for status in _STATUSES}
     headers = {**_HEADERS, "Content-Type": _HTML, "Cache-Control": "no-store"}
 
     async def answer(request: web.Request) -> web.Response:
-        ready = not await not_ready(request.app[GATEWAY])
-        return web.Response(body=bodies[ready], headers=headers)
+        gateway = request.app[GATEWAY]
+        if await not_ready(gateway):
+            return web.Response(body=bodies[_NOTHING], headers=headers)
+        _, away = gateway.accepting.away()
+        late = any(line.startswith("broker") for line in away)
+        return web.Response(body=bodies[_LATER if late else _WORKS], headers=headers)
 
     return answer
 
