@@ -160,6 +160,9 @@ class KeeperLedger(Protocol):
     async def end_gap(self, epoch: int, nr: int) -> None:
         """All that it covers was given back."""
 
+    async def add_rows(self, epoch: int, abonnement: UUID, notificaties: Sequence[UUID]) -> int:
+        """A PENDING delivery to this abonnement of each of these that has none; returns how many."""
+
     async def facts(self) -> Facts:
         """What there is, for people."""
 

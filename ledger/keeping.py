@@ -15,9 +15,19 @@ from sqlite_utils import Database
 from ledger.account import Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.copies import instance
 from ledger.copies.instance import Instance
-from ledger.names import Texts, number_of
+from ledger.names import Known, Names, Texts, number_of
 from ledger.reading import SKEW
-from ledger.rows import STATES, Counter, Kind, Row, count_open, delivery_of, least_id, unpack_keys
+from ledger.rows import (
+    STATES,
+    Counter,
+    Kind,
+    Row,
+    count_open,
+    delivery_of,
+    least_id,
+    pending_row,
+    unpack_keys,
+)
 from ledger.values import Delivery, Key, Scope, State, is_in_hand
 from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from schemas.errors import LeaseLost
@@ -197,6 +207,30 @@ class SqliteKeeping:
         """As `KeeperLedger.end_gap`."""
         update = "UPDATE gap SET done = 1 WHERE nr = ?"
         await self._guarded(epoch, lambda db, _: db.execute(update, [nr]).rowcount)
+
+    async def add_rows(self, epoch: int, abonnement: UUID, notificaties: Sequence[UUID]) -> int:
+        """As `KeeperLedger.add_rows`."""
+
+        def work(db: Database, now: int) -> int:
+            names = Names(db, Known())
+            number, added = names.abonnement(abonnement), 0
+            for id_ in notificaties:
+                select = "SELECT received, size FROM notificatie WHERE id = ?"
+                found = db.execute(select, [id_.bytes]).fetchone()
+                if found is None:
+                    continue
+                received, size = found
+                row = pending_row(id_.bytes, number, received=received, size=size, now=now)
+                marks = _marks(row)
+                if db.execute(f"INSERT OR IGNORE INTO delivery VALUES ({marks})", [*row]).rowcount:  # noqa: S608
+                    added += 1
+                    backlog = [0, 0, 0, 0]
+                    count_open(row, backlog, 1)
+                    db.execute(ADD_BACKLOG, [number, *backlog])
+                    db.execute(ADD_MINUTE, [received // MINUTE, Counter.MATCHED, number, 1])
+            return added
+
+        return await self._guarded(epoch, work) if notificaties else 0
 
     async def facts(self) -> Facts:
         """As `KeeperLedger.facts`."""

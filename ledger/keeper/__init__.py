@@ -7,6 +7,7 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     lease.py      whether this keeper is the one that works
     marking.py    whether an older copy of the ledger was put back
     work.py       one pass over all that may have to be given back, again and again
+    changes.py    what a gateway's older copy of the registry left out
     gaps.py       what was lost with a queue, or at a time that an operator tells
     lost.py       what RabbitMQ lost; judging.py how that is known
     unrouted.py   what a gateway accepted without RabbitMQ

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ledger.keeper.changes import LOOK_AGAIN, ChangedKanalen
 from ledger.keeper.gaps import Gaps
 from ledger.keeper.giving import AGAIN, Giving
 from ledger.keeper.judging import PATIENCE, Patience
@@ -53,6 +54,7 @@ class Limits:
     after_away: float = AFTER_AWAY
     patience: Patience = PATIENCE
     shed: float = SHED_EVERY
+    look_again: float = LOOK_AGAIN
     pause: float = PAUSE
     longest_pause: float = LONGEST_PAUSE
 
@@ -86,6 +88,9 @@ async def serve(
             giving=giving,
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
             unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            changed=ChangedKanalen(
+                registry=registry, catalogue=catalogue, lease=lease, again=limits.look_again
+            ),
             gaps=Gaps(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
             lost=Lost(
                 giving=giving,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from ledger.keeper.changes import ChangedKanalen
 from ledger.keeper.gaps import Gaps
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
@@ -41,6 +42,7 @@ class Work:
         unrouted: Unrouted,
         lost: Lost,
         gaps: Gaps,
+        changed: ChangedKanalen,
         replays: Replays,
         pause: float = PAUSE,
         longest_pause: float = LONGEST_PAUSE,
@@ -53,6 +55,7 @@ class Work:
         self._unrouted = unrouted
         self._lost = lost
         self._gaps = gaps
+        self._changed = changed
         self._replays = replays
         self._first_pause = pause
         self._longest_pause = longest_pause
@@ -119,6 +122,7 @@ class Work:
         try:
             ledger = self._ledger.ledger
             await self._marking.look(ledger)
+            await self._changed.add_rows(ledger)
             if not self._publisher.ready:
                 return 0
             moved = await self._replays.go_on(ledger)

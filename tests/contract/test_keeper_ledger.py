@@ -546,3 +546,16 @@ async def test_a_gap_covers_what_went_in_before_it_was_closed_and_each_once(
     await ledger.keeping.given_back(epoch, given)
     assert len(given) == 3
     assert await covered(mine) == await covered(everything) == await covered(kanaal) == set()
+
+
+async def test_a_row_is_added_where_there_is_none(ledger: Ledger) -> None:
+    had, new = uuid4(), uuid4()
+    entry, other = an_entry(had), an_entry()
+    await ledger.write([entry, other])
+    epoch = await an_epoch(ledger)
+    assert await ledger.keeping.add_rows(epoch, had, [entry.id]) == 0
+    assert await ledger.keeping.add_rows(epoch, new, [entry.id, other.id, uuid4()]) == 2
+    assert await ledger.keeping.add_rows(epoch, new, [entry.id, other.id]) == 0
+    added = await row(ledger, entry, new)
+    assert (added.state, added.round, added.attempts, added.size) == (State.PENDING, 0, 0, len(entry.body))
+    assert (await ledger.backlogs())[new].count == 2

@@ -62,7 +62,7 @@ class Kept:
         await self.router.client.apply_abonnement(added.uuid)
         return added
 
-    async def accept(self, *matched: Abonnement, mark: bool = True) -> Entry:
+    async def accept(self, *matched: Abonnement, mark: bool = True, **changes: Any) -> Entry:
         """A notificatie that a gateway accepted without RabbitMQ."""
         kenmerken = {"zaaktype": "Z1"}
         body = orjson.dumps({"kanaal": self.kanaal.naam, "number": str(uuid4()), "kenmerken": kenmerken})
@@ -78,10 +78,11 @@ class Kept:
             resource_url="https://zaken.example.nl/1",
             kenmerken=kenmerken,
             body=body,
-            catalogue=1,
+            catalogue=1_000_000,
             matched=tuple(each.uuid for each in matched),
             hops=2,
         )
+        entry = replace(entry, **changes)
         await self.ledger.write([entry, Unrouted(id_)] if mark else [entry])
         return entry
 
@@ -323,6 +324,23 @@ async def test_what_is_settled_goes_out_of_the_ledger(kept: Kept) -> None:
     left = await kept.ledger.notificatie(waits.id)
     assert left is not None
     assert left.body == waits.body
+
+
+async def test_what_an_older_copy_of_the_registry_left_out_gets_a_row(kept: Kept) -> None:
+    async with kept.keeper(look_again=1.0):
+        before = await kept.accept(mark=False, catalogue=1)
+        await asyncio.sleep(2.1)  # longer than clocks may differ
+        one = await kept.subscribe()
+        other_kanaal = await kept.accept(mark=False, catalogue=1, kanaal="documenten")
+        missed = await kept.accept(mark=False, catalogue=1)
+        newer = await kept.accept(mark=False, catalogue=one.kanalen_change)
+        await eventually(lambda: _has_row(kept, missed, one), within=20)
+    for each in (before, other_kanaal, newer):
+        assert await kept.states(each) == {}
+
+
+async def _has_row(kept: Kept, entry: Entry, abonnement: Abonnement) -> bool:
+    return (await kept.states(entry)) == {abonnement.uuid: (State.PENDING, 0)}
 
 
 # Several keepers, as processes

@@ -1,0 +1,110 @@
+"""Adds what a gateway's older copy of the registry left out: it matched before it heard of a change.
+
+After each change of an abonnement's kanalen, at once and a minute later, what was accepted since then and
+matched with an older catalogue is matched again. RabbitMQ may have routed it all the same; without a row
+nobody would know when that gets lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import monotonic, time
+from uuid import UUID
+
+import orjson
+
+from ledger.keeper.lease import Lease
+from ledger.ledger import Ledger
+from ledger.values import Notificatie, Search
+from router.catalogue import Catalogue
+from router.filters import matches
+from runtime.log import logger
+from schemas.errors import ParseError
+from schemas.jsontext import read_json
+from store.registry import Changes, Registry
+
+LOOK_AGAIN = 60.0
+"""Seconds after a change at which it is looked at once more; a copy is older than that nowhere."""
+SKEW = 2000  # milliseconds by which the clocks of gateway and registry may differ
+OLD = 600.0
+"""Seconds since a change after which it is not looked at any more: a keeper that begins hears of all."""
+PAGE = 500  # notificaties that are looked at together
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class _Look:
+    """A change of these kanalen that is looked at from `due` on (monotonic). last: not once more."""
+
+    change: int
+    due: float
+    last: bool = False
+
+
+class ChangedKanalen:
+    """The looks that are still to come. again: seconds."""
+
+    def __init__(
+        self, *, registry: Registry, catalogue: Catalogue, lease: Lease, again: float = LOOK_AGAIN
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._lease = lease
+        self._again = again
+        self._looks: dict[UUID, _Look] = {}
+        catalogue.subscribe(self._remember)
+
+    def _remember(self, changes: Changes) -> None:
+        for each in changes.abonnementen:
+            look = self._looks.get(each.uuid)
+            if look is None or look.change < each.kanalen_change:
+                self._looks[each.uuid] = _Look(each.kanalen_change, monotonic())
+
+    async def add_rows(self, ledger: Ledger) -> int:
+        """Look at what is due; returns how many rows were added. Raises LeaseLost and what stores raise."""
+        added = 0
+        for uuid, look in [each for each in self._looks.items() if each[1].due <= monotonic()]:
+            if look.last:
+                del self._looks[uuid]
+            else:
+                look.due, look.last = monotonic() + self._again, True
+            await self._lease.keep(ledger.keeping)
+            added += await self._look(ledger, uuid, look.change)
+        return added
+
+    async def _look(self, ledger: Ledger, uuid: UUID, change: int) -> int:
+        abonnement = self._catalogue.abonnementen.get(uuid)
+        versions = await self._registry.kanalen_versions(uuid)
+        since = next((each.valid_from for each in versions if each.change == change), None)
+        if abonnement is None or since is None or time() - since > OLD:
+            return 0
+        kanalen = {group.naam for group in abonnement.kanalen}
+        added, after = 0, None
+        search = Search(after=round(since * 1000) - SKEW, before=round((since + self._again) * 1000))
+        while page := await ledger.search(search, limit=PAGE, after=after, oldest_first=True):
+            after = page[-1].id
+            missed = []
+            for each in page:
+                if each.catalogue >= change or each.kanaal not in kanalen:
+                    continue
+                whole = await ledger.notificatie(each.id)
+                if whole is not None and matches(abonnement, each.kanaal, _kenmerken(whole)):
+                    missed.append(each.id)
+            if missed:
+                epoch = await self._lease.keep(ledger.keeping)
+                added += await ledger.keeping.add_rows(epoch, uuid, missed)
+        if added:
+            log.info("rows added", abonnement=str(uuid), count=added, change=change)
+        return added
+
+
+def _kenmerken(notificatie: Notificatie) -> dict[str, str]:
+    try:
+        data = orjson.loads(notificatie.body or b"{}")
+    except orjson.JSONDecodeError:
+        try:
+            data = read_json(notificatie.body or b"{}")
+        except ParseError:
+            return {}
+    return dict(data.get("kenmerken", {}))
