@@ -77,7 +77,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         counts = Counter[str]()
         account = Account(writer, partial(_row_of, ledger), process=_name(), counts=counts)
         acknowledging = Acknowledging()
-        settle = Settle(publisher, router, notes, account=account, acknowledging=acknowledging)
+        settle = Settle(publisher, router, account=account, acknowledging=acknowledging)
         breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
         holder = Holder(
             registry=registry,

@@ -21,7 +21,6 @@ from aiormq.abc import AbstractChannel
 from deliverer.account import Account
 from deliverer.acknowledging import Acknowledging
 from deliverer.decide import Retry, Undeliverable, ways_to_wait
-from deliverer.notes import Notes
 from ledger.values import Key
 from router import names
 from router.history import DUE, History, built_anew
@@ -31,7 +30,6 @@ from router.topology import RUNGS
 from runtime.amqp import AMQP_ERRORS
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
-from store.registry import BetweenAttempts
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
 KEEP_TRYING = 600.0  # seconds; RabbitMQ closes the channel of a message that is held for 30 minutes
@@ -117,14 +115,12 @@ class Settle:
         self,
         publisher: Publisher,
         router: RouterClient,
-        notes: Notes,
         *,
         account: Account,
         acknowledging: Acknowledging,
     ) -> None:
         self._publisher = publisher
         self._router = router
-        self._notes = notes
         self._account = account
         self._acknowledging = acknowledging
         self._closing = asyncio.Event()
@@ -180,16 +176,7 @@ class Settle:
 
         if (sent := await self._move(delivery, ways)) is None:
             return None
-        due = _due(sent, now=time.time())
-        self._notes.waits(
-            BetweenAttempts(
-                notificatie=delivery.notificatie,
-                abonnement=delivery.abonnement,
-                attempts=retry.history.attempts,
-                due=due,
-            )
-        )
-        return due
+        return _due(sent, now=time.time())
 
     async def undeliverable(self, delivery: Delivery, verdict: Undeliverable, *, ms: float) -> None:
         """It is in the undeliverable, with its history, and acknowledged. ms: that its last attempt took."""

@@ -88,27 +88,6 @@ class LastFailure:
 
 
 @dataclass(frozen=True, slots=True)
-class BetweenAttempts:
-    """A notificatie in a wait queue, where nobody can see it.
-
-    attempts: done. due: when it goes back to its abonnement's queue (Unix seconds).
-    """
-
-    notificatie: str
-    abonnement: UUID
-    attempts: int
-    due: float
-
-
-@dataclass(frozen=True, slots=True)
-class Retrying:
-    """How many notificaties of an abonnement are between attempts. next_due: Unix seconds, of the first."""
-
-    count: int
-    next_due: float
-
-
-@dataclass(frozen=True, slots=True)
 class KanalenVersion:
     """The kanalen and filters that an abonnement had from valid_from until valid_until (Unix seconds).
 
@@ -253,18 +232,6 @@ class Registry(Protocol):
 
     async def last_failures(self) -> Mapping[UUID, LastFailure]:
         """The last failed attempt of each abonnement that had one."""
-
-    async def note_between_attempts(self, waiting: Iterable[BetweenAttempts]) -> None:
-        """Note each of these; it counts until it is due, and no longer. Not a change.
-
-        It takes the place of what was noted of the same notificatie and abonnement.
-        """
-
-    async def between_attempts(self, notificatie: str) -> tuple[BetweenAttempts, ...]:
-        """Those that are not due yet, of the notificaties whose ids begin so; the next due first."""
-
-    async def retrying(self) -> Mapping[UUID, Retrying]:
-        """How many are not due yet, of each abonnement that has any."""
 
     async def remove_abonnement(self, uuid: UUID) -> bool:
         """Remove it; False when it was gone already. Its last version of kanalen ends."""

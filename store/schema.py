@@ -159,6 +159,11 @@ def _ledger(db: Database, _: Vault) -> None:
     )
 
 
+def _no_between_attempts(db: Database, _: Vault) -> None:
+    # The ledger has it.
+    db.execute("DROP TABLE between_attempts")
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -172,6 +177,7 @@ STEPS: dict[str, Step] = {
     "0008_kanalen_versions": _kanalen_versions,
     "0009_acts": _acts,
     "0010_ledger": _ledger,
+    "0011_no_between_attempts": _no_between_attempts,
 }
 
 

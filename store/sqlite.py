@@ -27,13 +27,11 @@ from store.lease import RENEWAL, boot_id
 from store.registry import (
     Act,
     ActSearch,
-    BetweenAttempts,
     Changes,
     Declared,
     KanalenVersion,
     LastFailure,
     NotedLedger,
-    Retrying,
     Secrets,
 )
 from store.rows import (
@@ -55,7 +53,6 @@ from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
 TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read anew
-PAST_AT_ONCE = 10_000  # rows of `between_attempts` that go with one write, and as many as it brings
 
 
 class SqliteRegistry:
@@ -238,45 +235,6 @@ class SqliteRegistry:
         def work(db: Database) -> Mapping[UUID, LastFailure]:
             rows = db.query("SELECT * FROM failure")
             return {UUID(row["uuid"]): LastFailure(row["at"], row["detail"]) for row in rows}
-
-        return await self._file.read(work)
-
-    async def note_between_attempts(self, waiting: Iterable[BetweenAttempts]) -> None:
-        rows = [(one.notificatie, str(one.abonnement), one.attempts, one.due) for one in waiting]
-
-        def work(db: Database) -> None:
-            # A few at once, the rest the next time: while hundreds of thousands go, nobody else can write.
-            db.execute(
-                "DELETE FROM between_attempts WHERE (notificatie, abonnement) IN "
-                "(SELECT notificatie, abonnement FROM between_attempts WHERE due <= ? LIMIT ?)",
-                [self._clock(), PAST_AT_ONCE + len(rows)],
-            )
-            db.conn.executemany("INSERT OR REPLACE INTO between_attempts VALUES (?, ?, ?, ?)", rows)
-
-        if rows:
-            await self._file.write(work)
-
-    async def between_attempts(self, notificatie: str) -> tuple[BetweenAttempts, ...]:
-        # In a range of its primary key: to look at every row could take seconds.
-        select = (
-            "SELECT * FROM between_attempts WHERE notificatie >= ? AND notificatie <= ? || char(0x10ffff) "
-            "AND due > ? ORDER BY due"
-        )
-
-        def work(db: Database) -> tuple[BetweenAttempts, ...]:
-            rows = db.execute(select, [notificatie, notificatie, self._clock()])
-            return tuple(BetweenAttempts(id_, UUID(uuid), done, due) for id_, uuid, done, due in rows)
-
-        return await self._file.read(work)
-
-    async def retrying(self) -> Mapping[UUID, Retrying]:
-        select = (
-            "SELECT abonnement, count(*), min(due) FROM between_attempts WHERE due > ? GROUP BY abonnement"
-        )
-
-        def work(db: Database) -> Mapping[UUID, Retrying]:
-            rows = db.execute(select, [self._clock()])
-            return {UUID(uuid): Retrying(count, due) for uuid, count, due in rows}
 
         return await self._file.read(work)
 

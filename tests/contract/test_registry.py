@@ -22,7 +22,6 @@ from store.opening import open_registry
 from store.registry import (
     Act,
     ActSearch,
-    BetweenAttempts,
     Changes,
     Declared,
     DeclaredKind,
@@ -30,7 +29,6 @@ from store.registry import (
     LastFailure,
     NotedLedger,
     Registry,
-    Retrying,
 )
 
 WORKER = Path(__file__).with_name("registry_worker.py")
@@ -389,27 +387,6 @@ async def test_the_last_failures_are_no_change_and_go_with_their_abonnement(regi
     await registry.remove_abonnement(second.uuid)
     await registry.note_failures({first.uuid: LastFailure(4.0, "dns_error")})
     assert await registry.last_failures() == {first.uuid: LastFailure(4.0, "dns_error")}
-
-
-async def test_what_is_between_attempts_counts_until_it_is_due(registry: Registry) -> None:
-    now = time.time()
-    mine, other = uuid4(), uuid4()
-    first = BetweenAttempts("aaaa-1", mine, 1, now + 600)
-    second = BetweenAttempts("aaaa-2", mine, 2, now + 60)
-    third = BetweenAttempts("aaaa-1", other, 3, now + 6000)
-    await registry.note_between_attempts([first, second, third, BetweenAttempts("due", mine, 1, now - 1)])
-    await registry.note_between_attempts([])
-    assert await registry.retrying() == {mine: Retrying(2, second.due), other: Retrying(1, third.due)}
-    assert await registry.between_attempts("aaaa") == (second, first, third)
-    assert await registry.between_attempts("aaaa-1") == (first, third)
-    for unknown in ("due", "aaa_", "%", "aaaa-11"):
-        assert await registry.between_attempts(unknown) == ()
-    assert await registry.change_number() == 0
-
-    again = replace(first, attempts=2, due=now + 1200)
-    await registry.note_between_attempts([again, replace(second, due=now - 1)])
-    assert await registry.between_attempts("aaaa") == (again, third), "one of each, and not what is due"
-    assert await registry.retrying() == {mine: Retrying(1, again.due), other: Retrying(1, third.due)}
 
 
 async def test_remove_abonnement(registry: Registry) -> None:

@@ -21,7 +21,7 @@ from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNe
 from schemas.kanaal import Kanaal
 from store import kanalen_versions, lease, schema
 from store.faults import told
-from store.registry import Act, ActSearch, BetweenAttempts
+from store.registry import Act, ActSearch
 from store.secrets import Vault
 from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
 from store.sqlite_file import SqliteFile
@@ -547,21 +547,6 @@ def test_every_fault_says_what_to_do(code: int | None, advice: str) -> None:
     assert advice in str(raised)
     assert "/srv/registry.db" in str(raised)
     assert "\n" not in str(raised)
-
-
-async def test_what_is_past_goes_a_few_at_a_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All at once, after a night without a deliverer, would keep everyone else from writing for seconds."""
-    monkeypatch.setattr("store.sqlite.PAST_AT_ONCE", 3)
-    abonnement, now = uuid4(), 1000.0
-    async with SqliteRegistry(file, clock=lambda: now) as registry:
-        past = [BetweenAttempts(str(number), abonnement, 1, 1001) for number in range(20)]
-        await registry.note_between_attempts(past)
-        now = 2000.0
-        left: list[tuple[object, ...]] = []
-        for number in range(6):
-            await registry.note_between_attempts([BetweenAttempts(f"new-{number}", abonnement, 1, 3000)])
-            left += ask(file, "SELECT count(*) - ? FROM between_attempts", number + 1)
-    assert left == [(16,), (12,), (8,), (4,), (0,), (0,)]
 
 
 @pytest.mark.parametrize(
