@@ -91,6 +91,12 @@ class Account:
         """It is in a wait queue after the last attempt of `history`. wait: seconds until the next."""
         self._ended(key, State.RETRYING, history, wait=wait, ms=ms)
 
+    def rested(self, key: Key, history: History, *, wait: float) -> None:
+        """It is in a wait queue without an attempt, and goes to the end of its queue after `wait` seconds."""
+        state = State.RETRYING if history.attempts else State.PENDING
+        outcome = Outcome(key, state, round=history.round, attempts=history.attempts, at=_now(), wait=wait)
+        self._note(key, outcome)
+
     def undeliverable(self, key: Key, history: History, *, ms: float | None) -> None:
         """It is in the undeliverable after the last attempt of `history`."""
         self._ended(key, State.UNDELIVERABLE, history, wait=None, ms=ms)

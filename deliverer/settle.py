@@ -159,7 +159,10 @@ class Settle:
 
     async def rest(self, delivery: Delivery) -> None:
         """Send it through a short wait queue to the end of the row, its attempt not counted."""
-        await self._wait(delivery, Retry(delivery.history.waiting_until(None), step=REST))
+        if (
+            due := await self._wait(delivery, Retry(delivery.history.waiting_until(None), step=REST))
+        ) is not None:
+            self._account.rested(delivery.key, delivery.history, wait=max(0.0, due - time.time()))
 
     async def retry(self, delivery: Delivery, retry: Retry, *, ms: float) -> None:
         """It is in a wait queue after an attempt that took `ms` milliseconds, and acknowledged."""

@@ -182,15 +182,9 @@ def pending_row(id_: bytes, abonnement: int, *, received: int, size: int, now: i
 def outcome_row(outcome: Outcome, abonnement: int, *, old: Row | None, now: int) -> Row:
     """The row that an outcome makes of `old`, when it holds; what it does not tell stays as it was."""
     state = STATES[outcome.state]
-    next_at = None
-    if state == _RETRYING:
-        next_at = now + round((outcome.wait or 0) * 1000)
-    if next_at is not None:
-        since = next_at
-    elif old is None or state in _OPEN_NUMBERS:
-        since = now
-    else:
-        since = old.since
+    later = now + round((outcome.wait or 0) * 1000)
+    next_at = later if state == _RETRYING else None
+    since = later if old is None or state in _OPEN_NUMBERS else old.since
     delivered = state == _DELIVERED
     return Row(
         outcome.key.notificatie.bytes,

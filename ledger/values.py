@@ -120,11 +120,12 @@ class Attempt:
 class Outcome:
     """What became of one delivery at a moment; merged by `merge_key`.
 
-    attempts: done in all. wait: seconds until the next attempt may be made (of RETRYING; the store makes
-    `next_at` and `since` of it by the database's clock). failed: the attempt that it is the outcome of, when
-    that failed. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the change
-    number at which the kanalen of its abonnement last changed: a notificatie that was matched by these must
-    have been wanted, so its row stays open, in doubt; one that has no row is not kept. None: it is final.
+    attempts: done in all. wait: seconds until the next attempt may be made; the store makes `since` of it
+    by the database's clock, and of RETRYING `next_at` too. failed: the attempt that it is the outcome of,
+    when that failed. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the
+    change number at which the kanalen of its abonnement last changed: a notificatie that was matched by
+    these must have been wanted, so its row stays open, in doubt; one that has no row is not kept. None:
+    it is final.
     """
 
     key: Key

@@ -190,6 +190,20 @@ async def test_a_retry_is_due_by_the_databases_clock(ledger: Ledger) -> None:
     assert (await delivery(ledger, entry, abonnement)).next_at is None
 
 
+async def test_what_goes_to_the_end_of_its_queue_went_into_it_later(ledger: Ledger) -> None:
+    """Else what is behind it would seem to have overtaken it (E1)."""
+    abonnement = uuid4()
+    entry = an_entry(abonnement)
+    await ledger.write([entry])
+    before = await delivery(ledger, entry, abonnement)
+    for at in (1, 2):
+        rested = an_outcome(entry, abonnement, State.PENDING, attempts=0, at=AT + at, wait=100.0 * at)
+        await ledger.write([rested])
+        after = await delivery(ledger, entry, abonnement)
+        assert (after.state, after.attempts, after.next_at) == (State.PENDING, 0, None)
+        assert after.since >= before.since + 100_000 * at
+
+
 async def test_attempts_and_probes_are_kept_once_the_oldest_first(ledger: Ledger) -> None:
     abonnement = uuid4()
     entry = an_entry(abonnement)

@@ -15,7 +15,7 @@ import pytest
 
 from deliverer.deliver import prepare
 from deliverer.settle import Origin
-from ledger.ids import new_id
+from ledger.ids import new_id, received_of
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE, ledger_of
 from ledger.rows import unpack_keys
@@ -170,6 +170,10 @@ async def test_what_is_held_and_probed_keeps_its_state(spine: Delivering, ledger
     assert states.count(State.PENDING) == 1  # that which was held
     counted = [await row(ledger, id_, abonnement) for id_ in ids]
     assert sum(each.attempts for each in counted if each) == 9
+    (pending,) = (each for each in counted if each and each.state is State.PENDING)
+    received = received_of(pending.key.notificatie)
+    assert received is not None
+    assert pending.since >= received + 2000, "it went to the end of its queue, through the wait queue of 2 s"
 
 
 async def _probed(ledger: Ledger, ids: list[str], abonnement: Abonnement) -> bool:
