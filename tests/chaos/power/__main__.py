@@ -42,7 +42,8 @@ async def cut(given: argparse.Namespace, folder: Path) -> Outcome:
     mount.mkdir()
     async with consumer() as callbacks:
         ordered = [] if given.posix else ["rabbitmq"]
-        with disk(mount, ordered_below=ordered, seed=given.seed, latency=given.latency / 1000) as made:
+        latency = given.latency / 1000
+        with disk(mount, ordered_below=ordered, seed=given.seed, latency=latency, lies=given.lies) as made:
             log = folder / "nrc.log"
             say(f"seed {given.seed}; log: {log}")
             run = Cuts(made, callbacks, rate=given.rate, seed=given.seed, log=log, say=say)
@@ -61,6 +62,9 @@ def main() -> int:
     parser.add_argument("--latency", type=float, default=3.0, help="milliseconds that a sync takes")
     parser.add_argument(
         "--posix", action="store_true", help="RabbitMQ has no journal either: it loses all that it has"
+    )
+    parser.add_argument(
+        "--lies", action="store_true", help="the disk syncs nothing: a check that losses are found"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write what came of it")
@@ -81,7 +85,7 @@ def main() -> int:
     print(f"Posts: {outcome.posts}. Delivered again, by the number of cuts before: {again}.")
     for problem in [*outcome.account.problems, *map("did not start: {}".format, outcome.failed_starts)]:
         print(f"! {problem}")
-    for each in outcome.explained:
+    for each in outcome.traced:
         print(each)
     if given.json:
         write(given.json, orjson.dumps(told, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -73,7 +73,7 @@ class Outcome:
     duplicates_by_cut: Counter[int]
     failed_starts: list[str]
     seconds: float
-    explained: list[str] = field(default_factory=list)
+    traced: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -134,8 +134,8 @@ class Cuts:
                     await self._one(kind, loss)
                     self._say(f"[{number}/{len(kinds)}] {told(self._cuts[-1])}")
                 await asyncio.sleep(2)
-            except DidNotStart as error:
-                self._problems.append(f"did not start after cut {len(self._cuts)}: {error}")
+            except (DidNotStart, RuntimeError) as error:
+                self._problems.append(f"broke off after cut {len(self._cuts)}: {error}")
             finally:
                 await self._publisher.stop()
             return await self._account(time.monotonic() - began)
@@ -266,7 +266,7 @@ class Cuts:
         posts = self._posts()
         for name in BEHAVIOURS:
             await self._consumer.behave(f"/{KEY}/{name}", "status")
-        missing = await self._come(posts, within=SETTLE)
+        missing = await self._come(posts, within=CATCH_UP if self._problems else SETTLE)
         await asyncio.sleep(5)  # for what comes twice
         arrivals = await self._consumer.take(KEY)
         bound = DELIVERERS * PREFETCH * len(self._subscriptions)
@@ -296,7 +296,7 @@ class Cuts:
             again,
             self._machine.failed_starts,
             seconds,
-            [await self._machine.nrc("explain", each) for each in lost],
+            [await self._machine.nrc("trace", each) for each in lost],
         )
 
 

@@ -91,9 +91,15 @@ def disk(
     loss: Loss = Loss.FORGET,
     seed: int = 0,
     latency: float = 0.0,
+    lies: bool = False,
 ) -> Iterator[Disk]:
-    """An empty disk on this folder, which must be there. latency: seconds that each sync takes."""
+    """An empty disk on this folder, which must be there. latency: seconds that each sync takes.
+
+    lies: syncs do nothing, so that whoever relies on them is caught.
+    """
     words = [str(folder), "--loss", loss.value, "--seed", str(seed), "--latency", str(latency)]
+    if lies:
+        words.append("--lies")
     for name in ordered_below:
         words += ["--ordered-below", name]
     process = subprocess.Popen(

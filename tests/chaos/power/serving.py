@@ -53,12 +53,16 @@ def detach(folder: Path, descriptor: int) -> None:
 
 
 class Server:
-    """One disk. latency: seconds that a sync takes; only then is anything durable, and answered."""
+    """One disk. latency: seconds that a sync takes; only then is anything durable, and answered.
 
-    def __init__(self, folder: Path, files: Files, *, latency: float) -> None:
+    lies: it says that it has synced, and has not, but for sync(2).
+    """
+
+    def __init__(self, folder: Path, files: Files, *, latency: float, lies: bool) -> None:
         self._folder = folder
         self._files = files
         self._latency = latency
+        self._lies = lies
         self._descriptor = attach(folder)
         self._buffer = bytearray(wire.MAX_WRITE + PAGE)
         self._listings: dict[int, list[tuple[bytes, Inode]]] = {}
@@ -140,7 +144,8 @@ class Server:
             self._reply(unique, answer)
 
     def _sync(self, unique: int, node: int, only_data: bool) -> None:
-        self._files.fsync(node, only_data=only_data)
+        if not self._lies:
+            self._files.fsync(node, only_data=only_data)
         self._counts["syncs"] += 1
         self._reply(unique, b"")
 
@@ -201,7 +206,8 @@ class Server:
         _, offset, size, _, _, flags, _ = wire.WRITE_IN.unpack_from(body)
         start = wire.WRITE_IN.size
         self._counts["writes"] += 1
-        self._files.write(node, offset, body[start : start + size], sync=bool(flags & os.O_DSYNC))
+        sync = bool(flags & os.O_DSYNC) and not self._lies
+        self._files.write(node, offset, body[start : start + size], sync=sync)
         return wire.WRITE_OUT.pack(size, 0)
 
     def _set(self, node: int, body: memoryview) -> bytes:
@@ -278,9 +284,10 @@ def main() -> None:
     parser.add_argument("--loss", type=Loss, default=Loss.FORGET)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--lies", action="store_true")
     given = parser.parse_args()
     files = Files(ordered_below=map(os.fsencode, given.ordered_below), loss=given.loss, seed=given.seed)
-    server = Server(given.folder, files, latency=given.latency)
+    server = Server(given.folder, files, latency=given.latency, lies=given.lies)
     print('{"ok":null}', flush=True)
     server.serve()
 

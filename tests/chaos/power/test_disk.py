@@ -139,6 +139,16 @@ def test_a_link_is_another_name_of_the_same_file(mounted: Disk) -> None:
 
 
 @needs_fuse
+def test_a_disk_that_lies_keeps_nothing_that_was_synced(tmp_path: Path) -> None:
+    with disk(tmp_path, lies=True) as lying:
+        file = write(tmp_path / "file", b"content", flags=os.O_SYNC)
+        sync(file)
+        sync(tmp_path)
+        lying.cut()
+        assert not file.exists()
+
+
+@needs_fuse
 @pytest.mark.parametrize("flags", [os.O_SYNC, os.O_DSYNC])
 def test_a_synchronous_write_is_durable(mounted: Disk, flags: int) -> None:
     file = write(mounted.folder / "journal" / "file", b"content", flags=flags)
