@@ -13,6 +13,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
                    names.py what is there by number, writing.py, reading.py and shedding.py the SQL
     account.py     what the keeper asks of a store beside that; keeping.py its SQL
     keeper/        the keeper: what it gives back, and when
+    operating/     what operators have done with deliveries: sent again, sent now, replayed, removed
     copies/        which ledger this is; copies of it, for backup and restore
     explaining/    what became of a notificatie, in words
 """

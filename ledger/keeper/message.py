@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from ledger.values import Delivery, Notificatie
-from router.history import HOPS, History, built_anew
+from router.history import HOPS, History, built_anew, resent_header
 from router.publishing import Outgoing
 from router.routing import header_name, header_value
 from schemas.errors import ParseError
@@ -30,6 +30,9 @@ def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | No
     kept = _kenmerken(notificatie.body, kanaal) if kanaal is not None else {}
     if notificatie.hops:
         kept[HOPS] = str(notificatie.hops)
+    if delivery.key.replay:
+        # Else a queue that is held would let go at once of what was accepted long ago.
+        kept |= resent_header(datetime.fromtimestamp(delivery.since / 1000, UTC))
     return built_anew(
         DEFAULT_EXCHANGE,
         abonnement=delivery.key.abonnement,
