@@ -18,6 +18,8 @@ from ledger.keeper.lease import RENEWAL, SECONDS, Lease
 from ledger.keeper.lost import AFTER_AWAY, EVERY, Lost
 from ledger.keeper.marking import EVERY as MARK_EVERY
 from ledger.keeper.marking import Marking
+from ledger.keeper.removed import SETTLED as REMOVED_SETTLED
+from ledger.keeper.removed import Removed
 from ledger.keeper.replays import Replays
 from ledger.keeper.room import MOST_READY, REST, Room
 from ledger.keeper.shedding import EVERY as SHED_EVERY
@@ -49,6 +51,7 @@ class Limits:
     rest: float = REST
     most_ready: int = MOST_READY
     settled: float = SETTLED
+    removed: float = REMOVED_SETTLED
     mark: float = MARK_EVERY
     looks: float = EVERY
     after_away: float = AFTER_AWAY
@@ -81,13 +84,17 @@ async def serve(
             kanalen=lambda: catalogue.kanalen,
             again=limits.again,
         )
+        removed = Removed(catalogue, settled=limits.removed)
         keeper = Work(
             ledger=ledger,
             publisher=publisher,
             lease=lease,
             giving=giving,
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
-            unrouted=Unrouted(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            removed=removed,
+            unrouted=Unrouted(
+                giving=giving, lease=lease, catalogue=catalogue, removed=removed, settled=limits.settled
+            ),
             changed=ChangedKanalen(
                 registry=registry, catalogue=catalogue, lease=lease, again=limits.look_again
             ),

@@ -13,18 +13,15 @@ from uuid import UUID
 from ledger.account import Unsent
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.removed import Removed
 from ledger.ledger import Ledger
 from router.catalogue import Catalogue
-from runtime.log import logger
-from store.registry import Changes
 
 SETTLED = 10.0
 """Seconds after the mark, when no confirm can come any more: a publish is given up after 4."""
 LIVE = 15.0
 """Seconds without a heartbeat after which a deliverer has nothing in hand any more."""
 PAGE = 200  # notificaties that are looked at together
-
-log = logger(__name__)
 
 
 class Unrouted:
@@ -36,6 +33,7 @@ class Unrouted:
         giving: Giving,
         lease: Lease,
         catalogue: Catalogue,
+        removed: Removed,
         settled: float = SETTLED,
         live: float = LIVE,
     ) -> None:
@@ -44,11 +42,7 @@ class Unrouted:
         self._catalogue = catalogue
         self._settled = settled
         self._live = live
-        self._removed: set[UUID] = set()
-        catalogue.subscribe(self._remember_removed)
-
-    def _remember_removed(self, changes: Changes) -> None:
-        self._removed |= changes.gone_abonnementen
+        self._removed = removed
 
     async def bring_on(self, ledger: Ledger) -> int:
         """Give back what may go, and clear the mark of those of which all has gone; returns how many did.
@@ -74,10 +68,8 @@ class Unrouted:
         known = self._catalogue.abonnementen
         here = [row for row in rows if row.key.abonnement in known]
         moved = await self._giving.give(ledger, here, why="unrouted", full=full)
+        moved += await self._removed.end_these(
+            ledger, [row for row in rows if row.key.abonnement in self._removed]
+        )
         epoch = await self._lease.keep(ledger.keeping)
-        # By its removal only: a registry that was put back from a copy may not know it.
-        if gone := [row for row in rows if row.key.abonnement in self._removed - known.keys()]:
-            ended = await ledger.keeping.end(epoch, gone, stuck=False)
-            log.info("undeliverable: the abonnement was removed", count=len(ended))
-            moved += len(ended)
         return moved + await ledger.keeping.routed(epoch, [unsent.notificatie for unsent in page])

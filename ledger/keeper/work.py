@@ -14,6 +14,7 @@ from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper.lost import Lost
 from ledger.keeper.marking import Marking
+from ledger.keeper.removed import Removed
 from ledger.keeper.replays import Replays
 from ledger.keeper.unrouted import Unrouted
 from ledger.reopening import ReopenedLedger
@@ -39,6 +40,7 @@ class Work:
         lease: Lease,
         giving: Giving,
         marking: Marking,
+        removed: Removed,
         unrouted: Unrouted,
         lost: Lost,
         gaps: Gaps,
@@ -52,6 +54,7 @@ class Work:
         self._lease = lease
         self._giving = giving
         self._marking = marking
+        self._removed = removed
         self._unrouted = unrouted
         self._lost = lost
         self._gaps = gaps
@@ -123,9 +126,10 @@ class Work:
             ledger = self._ledger.ledger
             await self._marking.look(ledger)
             await self._changed.add_rows(ledger)
+            moved = await self._removed.end(ledger)
             if not self._publisher.ready:
-                return 0
-            moved = await self._replays.go_on(ledger)
+                return moved
+            moved += await self._replays.go_on(ledger)
             moved += await self._giving.give_again(ledger)
             moved += await self._unrouted.bring_on(ledger)
             moved += await self._gaps.give_back(ledger)

@@ -40,7 +40,9 @@ from tests.make import a_kanaal, an_abonnement
 from tests.stallable import stallable
 
 PATIENCE = Patience(ahead=1000, apart=500, pauses=(500, 600, 700))
-SHORT = Limits(lease=2.0, renewal=0.3, again=2.0, rest=0.5, settled=0.3, pause=0.1, longest_pause=0.3)
+SHORT = Limits(
+    lease=2.0, renewal=0.3, again=2.0, rest=0.5, settled=0.3, removed=0.3, pause=0.1, longest_pause=0.3
+)
 
 
 @dataclass
@@ -200,6 +202,29 @@ async def test_of_an_abonnement_that_was_removed_it_is_undeliverable(kept: Kept)
         # The registry never removed this one: it may have been put back from an older copy.
         await eventually(lambda: _unrouted_is(kept, 1))
     assert set((await kept.states(unknown)).values()) == {(State.PENDING, 0)}
+
+
+async def test_what_no_queue_had_when_its_abonnement_was_removed_ends_too(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    waiting, retrying, delivered = [await kept.accept(one, other, mark=False) for _ in range(3)]
+    at = waiting.received
+    await kept.ledger.write(
+        [
+            Outcome(Key(retrying.id, one.uuid), State.RETRYING, round=0, attempts=2, at=at, wait=600.0),
+            Outcome(Key(delivered.id, one.uuid), State.DELIVERED, round=0, attempts=1, at=at),
+        ]
+    )
+    unknown = await kept.accept(an_abonnement(), mark=False)
+    async with kept.keeper():
+        assert await kept.router.registry.remove_abonnement(one.uuid)
+        await eventually(lambda: _is(kept, retrying, one, (State.UNDELIVERABLE, 0)))
+        await eventually(lambda: _is(kept, waiting, one, (State.UNDELIVERABLE, 0)))
+    attempts = await kept.ledger.attempts(Key(retrying.id, one.uuid))
+    assert [(each.kind, each.number) for each in attempts] == [("abonnement_removed", 0)]
+    assert await _is(kept, delivered, one, (State.DELIVERED, 0))
+    assert await _is(kept, waiting, other, (State.PENDING, 0))
+    assert set((await kept.states(unknown)).values()) == {(State.PENDING, 0)}
+    assert one.uuid not in await kept.ledger.backlogs()
 
 
 async def _unrouted_is(kept: Kept, count: int) -> bool:

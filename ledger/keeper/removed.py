@@ -1,0 +1,85 @@
+"""What is open of an abonnement that was removed: it ends as undeliverable.
+
+The router moves what waits in the queue and tells the ledger. Here is what it cannot tell of: what no queue
+had at that moment (between two attempts, accepted without RabbitMQ), or went with a queue that was deleted.
+By a tombstone only: a registry that was put back from an older copy may not know an abonnement that there is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from time import monotonic, time
+from uuid import UUID
+
+from ledger.ledger import Ledger
+from ledger.values import Attempt, Delivery, Outcome, State
+from router.catalogue import Catalogue
+from router.endings import ABONNEMENT_REMOVED
+from runtime.log import logger
+from store.registry import Changes
+
+SETTLED = 60.0
+"""Seconds from when a removal is heard of; what deliverers had in hand then has its outcome by now."""
+AT_ONCE = 500  # deliveries that end in one transaction
+
+log = logger(__name__)
+
+
+class Removed:
+    """The abonnementen that were removed, and one pass after the other over what is open of them.
+
+    settled: seconds, as SETTLED.
+    """
+
+    def __init__(self, catalogue: Catalogue, *, settled: float = SETTLED) -> None:
+        self._catalogue = catalogue
+        self._settled = settled
+        self._since: dict[UUID, float] = {}
+        catalogue.subscribe(self._remember)
+
+    def __contains__(self, uuid: UUID) -> bool:
+        """Whether it was removed, and not put back since."""
+        return uuid in self._since and uuid not in self._catalogue.abonnementen
+
+    def _remember(self, changes: Changes) -> None:
+        now = monotonic()
+        for uuid in changes.gone_abonnementen:
+            self._since.setdefault(uuid, now)
+
+    async def end(self, ledger: Ledger) -> int:
+        """End what is open of those that were removed a while ago; returns how many. Raises LedgerError."""
+        before = monotonic() - self._settled
+        ended = 0
+        for uuid in await ledger.keeping.with_open():
+            if uuid in self and self._since[uuid] <= before:
+                rows = [row async for row in ledger.open_of(uuid)]
+                for start in range(0, len(rows), AT_ONCE):
+                    ended += await self.end_these(ledger, rows[start : start + AT_ONCE])
+        return ended
+
+    async def end_these(self, ledger: Ledger, rows: Iterable[Delivery]) -> int:
+        """End these open deliveries of removed abonnementen; returns how many. Raises LedgerError.
+
+        An outcome that a deliverer still tells holds over it, when it was delivered.
+        """
+        now = int(time() * 1000)
+        outcomes = [_undeliverable(row, at=now) for row in rows]
+        if not outcomes:
+            return 0
+        await ledger.write(outcomes)
+        for abonnement, count in Counter(each.key.abonnement for each in outcomes).items():
+            log.info("undeliverable: the abonnement was removed", abonnement=str(abonnement), count=count)
+        return len(outcomes)
+
+
+def _undeliverable(row: Delivery, *, at: int) -> Outcome:
+    reason = Attempt(at, 0, ABONNEMENT_REMOVED, "its abonnement was removed")
+    return Outcome(
+        key=row.key,
+        state=State.UNDELIVERABLE,
+        round=row.round,
+        attempts=row.attempts,
+        at=at,
+        failed=reason,
+    )
