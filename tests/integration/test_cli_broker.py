@@ -520,7 +520,10 @@ async def test_the_first_characters_of_ids_will_do(router: Running) -> None:
         (["show", "aaaa"], f"notificatie aaaa may be any of these: {first}, {second}"),
         (["resend", "aaaa"], f"notificatie aaaa may be any of these: {first}, {second}"),
         (["remove", "--yes", "--abonnement", "5f3a"], f"abonnement 5f3a may be any of these: {one}, {other}"),
-        (["list", "--abonnement", "5f3a"], f"abonnement 5f3a may be any of these: {one}, {other}"),
+        (
+            ["list", "--rabbitmq", "--abonnement", "5f3a"],
+            f"abonnement 5f3a may be any of these: {one}, {other}",
+        ),
     ):
         ran = await nrc(router, "undeliverable", *arguments)
         assert (ran.code, ran.out, ran.err.splitlines()[-1]) == (2, "", f"nrc: {said}")
