@@ -54,7 +54,10 @@ async def test_what_a_removed_abonnement_had_goes_to_one_made_later(
 ) -> None:
     old = await spine.subscribe("/old")
     async with spine.deliverer():
-        ids = sorted([await accept(spine, ledger, old, zaaktype=str(each % 2)) for each in range(6)])
+        # Matched by a newer catalogue than any: the keeper adds no rows for the abonnement that is made next.
+        ids = sorted(
+            [await accept(spine, ledger, old, catalogue=10**6, zaaktype=str(each % 2)) for each in range(6)]
+        )
         await eventually(lambda: len(spine.ids_at("/old")) == 6)
         await spine.remove(old)
         new = await spine.subscribe("/new", filters={"zaaktype": "1"})
