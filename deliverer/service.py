@@ -49,6 +49,7 @@ LONGEST_REST = 15.0
 that waits may be sent to its callback without being acknowledged."""
 
 LAST_NOTES = 0.5  # seconds to write what operators may want to know
+LEDGER_OPENS = 2.0  # seconds, at most, that consuming waits for the ledger
 LAST_COMMITS = 1.0  # seconds, at most, for what is to be written to the ledger still
 LEAST_FOR_COMMITS = 0.25  # seconds, also when no time is left
 
@@ -138,9 +139,10 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
+        tasks.start("the ledger", writer.run())
+        await writer.first_look(within=LEDGER_OPENS)  # the first message may be one that the ledger ended
         tasks.start("consuming", link.run(session))
         tasks.start("noting attempts", notes.run())
-        tasks.start("the ledger", writer.run())
         tasks.start("acknowledging", acknowledging.run())
         tasks.start("heartbeats", account.run())
         tasks.start("reporting ready", report_ready())

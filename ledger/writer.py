@@ -104,7 +104,7 @@ class Writer:
         self._idle.set()
         self._began = 0.0
         self._pause = 0.0  # seconds before the next try; 0 while the ledger can be written
-        self._looked = False
+        self._looked = asyncio.Event()
         self._fault = LedgerError("not opened yet")
         self._failures = Occasional(every=REPORT_INTERVAL)
         self._unexpected = Occasional(every=REPORT_INTERVAL)
@@ -114,7 +114,13 @@ class Writer:
     @property
     def why_not(self) -> str:
         """Why the ledger cannot be written, in a line; "" when it can."""
-        return str(self._fault) if self._pause or not self._looked else ""
+        return str(self._fault) if self._pause or not self._looked.is_set() else ""
+
+    async def first_look(self, *, within: float) -> None:
+        """Return when it is known whether the ledger can be written, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._looked.wait()
 
     @property
     def waiting(self) -> int:
@@ -289,7 +295,7 @@ class Writer:
 
     def _works(self, error: LedgerError, *, works: bool) -> None:
         """Whether any of it was written, or why not."""
-        self._looked = True
+        self._looked.set()
         if works:
             if self._pause:
                 log.info("the ledger is written again", waiting=len(self._noted))
