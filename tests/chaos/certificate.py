@@ -63,9 +63,7 @@ and counted as *apart*.
 NO_CUTS = """\
 A power cut or a crash of the host: a process that is killed leaves to the operating system what it wrote,
 and a host does not."""
-CUTS = """\
-A power cut or a crash of the host on another disk than the one under *Power cuts*, which says what was done
-there."""
+CUTS = "A power cut or a crash of the host, on another disk than *Power cuts* assumes."
 
 
 @dataclass(frozen=True, slots=True)
