@@ -24,8 +24,10 @@ from schemas.errors import BrokerError, MessageTooLarge
 from schemas.kanaal import Kanaal
 
 PER_SECOND = 200
-"""Deliveries that are given back in a second, at most."""
-AT_ONCE = 50
+"""Deliveries that are given back in a second, at most, where that they are lost is a judgement."""
+KNOWN_PER_SECOND = 2000
+"""The same of those of which it is known that RabbitMQ does not have them."""
+AT_ONCE = 100
 """Of these in one transaction, and under way at the same time."""
 AGAIN = 60.0
 """Seconds after which one that RabbitMQ did not confirm is published again."""
@@ -48,13 +50,15 @@ class Giving:
         room: Room,
         kanalen: Callable[[], Mapping[str, Kanaal]],
         per_second: float = PER_SECOND,
+        known_per_second: float = KNOWN_PER_SECOND,
         again: float = AGAIN,
     ) -> None:
         self._publisher = publisher
         self._lease = lease
         self._room = room
         self._kanalen = kanalen
-        self._per_second = per_second
+        self._judged_per_second = per_second
+        self._known_per_second = known_per_second
         self._again = again
         self._next = 0.0  # monotonic time before which nothing more is given back
         self._refusals = Occasional(every=REPORT_INTERVAL)
@@ -82,7 +86,8 @@ class Giving:
             if piece:
                 epoch = await self._lease.keep(ledger.keeping)
                 given_back = await ledger.keeping.give_back(epoch, piece, judged=judged)
-                await self._publish(ledger, epoch, given_back, why=why)
+                rate = self._judged_per_second if judged else self._known_per_second
+                await self._publish(ledger, epoch, given_back, why=why, rate=rate)
                 given += len(piece)
         return given
 
@@ -105,13 +110,14 @@ class Giving:
             if not rows:
                 break
             await self._room.look({row.key.abonnement for row in rows})
-            await self._publish(
-                ledger, epoch, [row for row in rows if self._room.take(row.key.abonnement)], why="again"
-            )
+            rows = [row for row in rows if self._room.take(row.key.abonnement)]
+            await self._publish(ledger, epoch, rows, why="again", rate=self._judged_per_second)
             given += len(rows)
         return given
 
-    async def _publish(self, ledger: Ledger, epoch: int, rows: Sequence[Delivery], *, why: str) -> None:
+    async def _publish(
+        self, ledger: Ledger, epoch: int, rows: Sequence[Delivery], *, why: str, rate: float
+    ) -> None:
         if not rows:
             return
         notificaties = {id_: await ledger.notificatie(id_) for id_ in {row.key.notificatie for row in rows}}
@@ -120,7 +126,7 @@ class Giving:
             await ledger.keeping.end(epoch, lost, stuck=True)
             log.error("cannot be given back: its body is gone", count=len(lost), first=_named(lost[0]))
         rows = [row for row in rows if row not in lost]
-        await self._wait_for_turn(len(rows))
+        await self._wait_for_turn(len(rows), rate=rate)
         self._lease.check()
         # Begun in this order, and so in this order in each queue.
         publishes = (self._publish_one(row, notificaties[row.key.notificatie]) for row in rows)
@@ -155,12 +161,12 @@ class Giving:
         self._room.took(row.key.abonnement)
         return True
 
-    async def _wait_for_turn(self, count: int) -> None:
-        """Return when this many may go out, at `per_second`."""
+    async def _wait_for_turn(self, count: int, *, rate: float) -> None:
+        """Return when this many may go out, at so many a second."""
         now = monotonic()
         if (wait := self._next - now) > 0:
             await asyncio.sleep(wait)
-        self._next = max(now, self._next) + count / self._per_second
+        self._next = max(now, self._next) + count / rate
 
 
 def _has_body(notificatie: Notificatie | None) -> bool:

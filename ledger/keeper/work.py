@@ -84,8 +84,9 @@ class Work:
         pause = self._first_pause
         while not stop.is_set():
             moved = await self._try_pass()
+            # A queue that was full takes more in a moment.
             pause = self._first_pause if moved else min(2 * pause, self._longest_pause)
-            await self._rest(pause, stop)
+            await self._rest(pause / 4 if moved else pause, stop)
         with suppress(LedgerError):
             await self._lease.release(self._ledger.ledger.keeping)
 

@@ -10,11 +10,12 @@ import asyncio
 import shutil
 import signal
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from uuid import UUID
 
 import aiohttp
 
+from ledger.opening import LEDGER_FILE
+from ledger.rows import STATES
+from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen
 from tests.chaos import load
@@ -45,6 +49,18 @@ SETTINGS: Mapping[str, str] = {
     "NRC_LOG_FORMAT": "json",
     "NRC_LOG_LEVEL": "info",
 }
+
+
+_GIVEN_BACK = """SELECT EXISTS (SELECT 1 FROM unrouted WHERE open = 1)
+    OR EXISTS (SELECT 1 FROM delivery WHERE open = 1 AND state = ?)"""
+
+
+def _is_given_back(ledger: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True, timeout=1)) as db:
+            return bool(db.execute(_GIVEN_BACK, [STATES[State.RETURNING]]).fetchone()[0])
+    except sqlite3.Error:  # not there yet, locked or damaged by the scenario
+        return False
 
 
 @dataclass(slots=True)
@@ -90,6 +106,10 @@ class System:
 
     def _of_kind(self, kind: str) -> list[str]:
         return [name for name, process in self.processes.items() if process.kind == kind]
+
+    async def keeper_has_work(self) -> bool:
+        """Whether something is on its way from the ledger into RabbitMQ."""
+        return await asyncio.to_thread(_is_given_back, self.folder / LEDGER_FILE)
 
     # -- one process
 
