@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ledger.copies.instance import TABLE, make_instance
-from schemas.errors import LedgerError, LedgerFull, SecretsUnreadable
+from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
 from store.faults import Faults
 from store.secrets import Vault, key_of, place
 from store.sqlite_file import Contents
@@ -25,7 +25,7 @@ CACHE = 32_000  # kB: the pages of the indexes that a transaction of some hundre
 FAULTS = Faults(
     name="ledger",
     error=LedgerError,
-    in_use=LedgerError,
+    in_use=LedgerInUse,
     too_new=LedgerError,
     taken=LedgerError,
     full=LedgerFull,

@@ -70,6 +70,10 @@ class LedgerError(NrcError):
     """The ledger cannot be read or written."""
 
 
+class LedgerInUse(LedgerError):
+    """The SQLite ledger is in use on another host."""
+
+
 class LedgerFull(LedgerError):
     """The ledger is over its budget, or its disk is full, and all that it keeps is still needed."""
 

@@ -9,20 +9,30 @@ from runtime.settings import Settings
 from store.registry import Registry
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite import SqliteRegistry
+from store.sqlite_file import BUSY_TIMEOUT
 
 
-def open_registry(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path | None = None) -> Registry:
+def open_registry(
+    file: Path,
+    *,
+    secret_keys: Sequence[str] = (),
+    keys_file: Path | None = None,
+    patience: float = BUSY_TIMEOUT,
+) -> Registry:
     """The registry in `file`; open it with `async with`.
 
     Its secrets are encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys beside it).
+    patience: seconds for which a write waits for others.
     """
-    return SqliteRegistry(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
+    vault = Vault(secret_keys, keys_file or file.with_name(KEYS_FILE))
+    return SqliteRegistry(file, vault=vault, busy_timeout=patience)
 
 
-def registry_of(settings: Settings) -> Registry:
-    """The registry of these settings; open it with `async with`."""
+def registry_of(settings: Settings, *, patience: float = BUSY_TIMEOUT) -> Registry:
+    """The registry of these settings; open it with `async with`. patience: as of `open_registry`."""
     return open_registry(
         settings.registry_file,
         secret_keys=settings.secret_keys,
         keys_file=settings.state_dir / KEYS_FILE,
+        patience=patience,
     )

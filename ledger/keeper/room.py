@@ -14,7 +14,7 @@ from schemas.errors import BrokerUnavailable
 
 MOST_READY = 1000
 """Messages that are ready in a queue, above which nothing is given back into it."""
-LOOK_AGAIN = 0.25  # seconds after which a queue is looked at again
+LOOK_AGAIN = 1.0  # seconds after which a queue is looked at again
 REST = 10.0  # seconds in which a queue that did not take a message is left alone
 LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 

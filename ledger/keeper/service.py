@@ -36,6 +36,7 @@ from runtime.log import logger
 from runtime.settings import Settings
 from store.opening import registry_of
 
+REGISTRY_PATIENCE = 0.5  # seconds; the next pass tries again, and a stop must not wait for a lock
 LAST = 2.0  # seconds of NRC_STOP_TIMEOUT that closing gets
 
 log = logger(__name__)
@@ -71,7 +72,7 @@ async def serve(
 ) -> None:
     """Keep the ledger until `stop`. Raises NrcError for what prevents it from working at all."""
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(registry_of(settings))
+        registry = await opened.enter_async_context(registry_of(settings, patience=REGISTRY_PATIENCE))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         ledger = await opened.enter_async_context(ReopenedLedger(lambda: ledger_of(settings)))
         publisher = Publisher(settings.amqp_url, name="ledger", mandatory=True)
