@@ -11,7 +11,6 @@ from time import monotonic, perf_counter
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
-import orjson
 from aiormq.abc import DeliveredMessage
 
 from deliverer.account import Account, is_again
@@ -41,7 +40,7 @@ from router.history import HOPS, kept_headers, read_history, read_hops
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
-from schemas.jsontext import read_json
+from schemas.notificatie import read_accepted
 from schemas.urls import read_url
 
 REPORT_INTERVAL = 30.0  # seconds
@@ -317,17 +316,10 @@ def wants(abonnement: Abonnement, body: bytes) -> bool:
     through the gateway, and is let through: to drop it could be to lose it.
     """
     try:
-        data = _read(body)
+        data = read_accepted(body)
         return matches(abonnement, data["kanaal"], data.get("kenmerken", {}))
     except (ParseError, KeyError, TypeError, AttributeError):
         return True
-
-
-def _read(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return read_json(body)  # slower, and takes what the gateway takes: half surrogates, deeper nesting
 
 
 @lru_cache(maxsize=4096)

@@ -11,16 +11,13 @@ from dataclasses import dataclass
 from time import monotonic, time
 from uuid import UUID
 
-import orjson
-
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
-from ledger.values import Notificatie, Search
+from ledger.values import Search
 from router.catalogue import Catalogue
 from router.filters import matches
 from runtime.log import logger
-from schemas.errors import ParseError
-from schemas.jsontext import read_json
+from schemas.notificatie import kenmerken_of
 from store.registry import Changes, Registry
 
 LOOK_AGAIN = 60.0
@@ -89,7 +86,9 @@ class ChangedKanalen:
                 if each.catalogue >= change or each.kanaal not in kanalen:
                     continue
                 whole = await ledger.notificatie(each.id)
-                if whole is not None and matches(abonnement, each.kanaal, _kenmerken(whole)):
+                if whole is not None and matches(
+                    abonnement, each.kanaal, kenmerken_of(whole.body or b"{}") or {}
+                ):
                     missed.append(each.id)
             if missed:
                 epoch = await self._lease.keep(ledger.keeping)
@@ -97,14 +96,3 @@ class ChangedKanalen:
         if added:
             log.info("rows added", abonnement=str(uuid), count=added, change=change)
         return added
-
-
-def _kenmerken(notificatie: Notificatie) -> dict[str, str]:
-    try:
-        data = orjson.loads(notificatie.body or b"{}")
-    except orjson.JSONDecodeError:
-        try:
-            data = read_json(notificatie.body or b"{}")
-        except ParseError:
-            return {}
-    return dict(data.get("kenmerken", {}))

@@ -6,18 +6,14 @@ As the gateway published it, and with what has become of it since (router/histor
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
-
-import orjson
 
 from ledger.values import Delivery, Notificatie
 from router.history import HOPS, History, built_anew, resent_header
 from router.publishing import Outgoing
 from router.routing import header_name, header_value
-from schemas.errors import ParseError
 from schemas.fields import normalise
-from schemas.jsontext import read_json
 from schemas.kanaal import Kanaal
+from schemas.notificatie import kenmerken_of
 
 DEFAULT_EXCHANGE = ""
 """Leads to the queue by its name. One that is missing is told so (Unroutable), while `nrc.return` would hand
@@ -51,16 +47,5 @@ def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | No
 
 def _kenmerken(body: bytes, kanaal: Kanaal) -> dict[str, str]:
     """The headers of its kenmerken, as router/routing.py:route makes them."""
-    try:
-        kenmerken = _read(body).get("kenmerken", {})
-        values = {normalise(name): value for name, value in kenmerken.items() if isinstance(value, str)}
-    except (ParseError, AttributeError):
-        return {}
+    values = {normalise(name): value for name, value in (kenmerken_of(body) or {}).items()}
     return {header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values}
-
-
-def _read(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return read_json(body)

@@ -18,8 +18,7 @@ from router.catalogue import Catalogue
 from router.filters import matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.errors import ParseError
-from schemas.jsontext import read_json
+from schemas.notificatie import kenmerken_of
 
 MOST = 1000  # replays that are looked at
 PAGE = 200  # notificaties that are looked at together
@@ -118,15 +117,10 @@ async def is_to_be_sent(ledger: Ledger, id_: UUID, abonnement: Abonnement, *, un
     rows = (await ledger.deliveries([id_])).get(id_, ())
     if any(row.is_open and row.key.abonnement == abonnement.uuid for row in rows):
         return False
-    return unmatched or _wants(abonnement, whole.body)
-
-
-def _wants(abonnement: Abonnement, body: bytes) -> bool:
-    try:
-        data = read_json(body)
-        return matches(abonnement, data["kanaal"], data.get("kenmerken", {}))
-    except (ParseError, KeyError, TypeError, AttributeError):
-        return False
+    if unmatched:
+        return True
+    kenmerken = kenmerken_of(whole.body)
+    return kenmerken is not None and matches(abonnement, whole.kanaal, kenmerken)
 
 
 def _facts(replay: Replay) -> dict[str, object]:

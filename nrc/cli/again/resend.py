@@ -14,9 +14,10 @@ from nrc.cli.again.opened import opened_sending
 from nrc.cli.again.telling import Told
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import json_option
-from nrc.cli.tracing.account import Account, kenmerken_of, opened_account
+from nrc.cli.tracing.account import Account, opened_account
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict
+from schemas.notificatie import kenmerken_of
 
 if TYPE_CHECKING:
     from ledger.values import Notificatie

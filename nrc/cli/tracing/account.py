@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
 import click
@@ -16,8 +16,8 @@ from ledger.values import Delivery, Key, Notificatie, Search, State
 from nrc.cli import ids
 from nrc.cli.reaching import opened_registry
 from nrc.cli.tracing import times
-from schemas.errors import ParseError, UsageError
-from schemas.jsontext import read_json
+from schemas.errors import UsageError
+from schemas.notificatie import kenmerken_of
 
 if TYPE_CHECKING:
     from ledger.ledger import Ledger
@@ -189,15 +189,6 @@ def _of_versions(versions: Sequence[KanalenVersion]) -> _OfVersions:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def kenmerken_of(body: bytes) -> dict[str, str] | None:
-    """The kenmerken of a notificatie that was accepted; None when it can't be read."""
-    try:
-        data: Any = read_json(body)
-        return {str(name): str(value) for name, value in data.get("kenmerken", {}).items()}
-    except (ParseError, AttributeError):
-        return None
 
 
 @asynccontextmanager
