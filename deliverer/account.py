@@ -136,7 +136,7 @@ class Account:
             return False
         except LedgerError:
             return False
-        if row is None or (row.state not in SETTLED and row.round <= history.round):
+        if row is None or not row.overtakes(history.round):
             return False
         self._counts["settled before"] += 1
         log.debug(
@@ -195,10 +195,6 @@ class Account:
         self._hands.discard(hand)
         if then is not None:
             then()
-
-
-SETTLED = frozenset({State.DELIVERED, State.REMOVED, State.NOT_WANTED})
-"""States after which nothing more is sent, whatever RabbitMQ still has."""
 
 
 def is_again(history: History, *, redelivered: bool) -> bool:

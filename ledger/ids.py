@@ -6,6 +6,7 @@ import os
 import time
 from uuid import NAMESPACE_OID, UUID, uuid5
 
+SKEW = 600_000  # milliseconds by which an id and `received` may differ
 _MILLISECONDS_AT = 80  # bits from the right
 
 

@@ -15,8 +15,8 @@ from sqlite_utils import Database
 from ledger.account import Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.copies import instance
 from ledger.copies.instance import Instance
+from ledger.ids import SKEW
 from ledger.names import Known, Names, Texts, number_of
-from ledger.reading import SKEW
 from ledger.rows import (
     STATES,
     Counter,

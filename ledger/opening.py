@@ -22,10 +22,15 @@ def open_ledger(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path 
     return SqliteLedger(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
 
 
+def ledger_file(settings: Settings) -> Path:
+    """Where the ledger of these settings is: beside their registry."""
+    return settings.registry_file.with_name(LEDGER_FILE)
+
+
 def ledger_of(settings: Settings) -> Ledger:
-    """The ledger of these settings, beside their registry; open it with `async with`."""
+    """The ledger of these settings; open it with `async with`."""
     return open_ledger(
-        settings.registry_file.with_name(LEDGER_FILE),
+        ledger_file(settings),
         secret_keys=settings.secret_keys,
         keys_file=settings.state_dir / KEYS_FILE,
     )

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.ids import received_of
+from ledger.ids import SKEW, received_of
 from ledger.names import Texts, number_of
 from ledger.rows import (
     COMMON,
@@ -34,7 +34,6 @@ from ledger.rows import (
 from ledger.values import OPEN, Attempt, Backlog, Delivery, Key, Notificatie, Search, State
 
 PAGE = 500  # rows of `open_of` in one snapshot
-SKEW = 600_000  # milliseconds by which `received` and an id may differ
 _AT_ONCE = 500  # ids of one IN (…)
 _RARE = 1000  # terms are counted up to here, to find the one to begin with
 

@@ -43,6 +43,8 @@ class State(StrEnum):
 
 OPEN = frozenset({State.PENDING, State.RETURNING, State.RETRYING, State.UNSURE, State.STUCK})
 """States of which a delivery is still to come; all others are settled."""
+FINAL = frozenset({State.DELIVERED, State.REMOVED, State.NOT_WANTED})
+"""States after which nothing more is sent, whatever RabbitMQ still has."""
 
 _ORDER = {state: number for number, state in enumerate(State)}
 _ABSORBING = {State.DELIVERED: 1, State.REMOVED: 2}
@@ -148,6 +150,10 @@ class Probe:
     failed: Attempt
 
 
+LIVE = 15.0
+"""Seconds without a heartbeat after which a deliverer counts as dead, and has nothing in hand any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """A deliverer lives. process: its name, unique among those that run.
@@ -247,6 +253,10 @@ class Delivery:
     def is_open(self) -> bool:
         """Whether it is still to be delivered."""
         return self.state in OPEN
+
+    def overtakes(self, round_: int) -> bool:
+        """Whether a message of this round is not to be sent: it is settled, or a newer one is on its way."""
+        return self.state in FINAL or self.round > round_
 
 
 @dataclass(frozen=True, slots=True)

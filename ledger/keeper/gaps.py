@@ -12,15 +12,13 @@ from ledger.account import Gap
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
-from ledger.values import Scope, is_in_hand
+from ledger.values import LIVE, Scope, is_in_hand
 from router.catalogue import Catalogue
 from runtime.log import logger
 from schemas.abonnement import State
 
 SETTLED = 10.0
 """Seconds after a gap was closed; what was on its way to the queue has come by then."""
-LIVE = 15.0
-"""Seconds without a heartbeat after which a deliverer counts as dead."""
 PAGE = 200  # rows that are given back together
 
 log = logger(__name__)

@@ -17,7 +17,7 @@ from ledger.keeper.judging import ENDED, PATIENCE, Look, Patience, Verdict, is_u
 from ledger.keeper.lease import Lease
 from ledger.keeper.room import Room
 from ledger.ledger import Ledger
-from ledger.values import Delivery, Key
+from ledger.values import LIVE, Delivery, Key
 from router.catalogue import Catalogue
 from router.publishing import Publisher
 from runtime.log import logger
@@ -29,8 +29,6 @@ AFTER_ALARM = 300.0
 """Seconds after an alarm in which nothing is taken for lost: messages are held back everywhere."""
 AFTER_AWAY = 60.0
 """Seconds after the ledger was away, or this keeper began: outcomes may wait to be written."""
-LIVE = 15.0
-"""Seconds without a heartbeat after which a deliverer counts as dead."""
 MOST_LOOKS = 200  # of a queue that are remembered
 PAGE = 500  # rows that are judged together
 

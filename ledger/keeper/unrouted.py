@@ -15,12 +15,11 @@ from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper.removed import Removed
 from ledger.ledger import Ledger
+from ledger.values import LIVE
 from router.catalogue import Catalogue
 
 SETTLED = 10.0
 """Seconds after the mark, when no confirm can come any more: a publish is given up after 4."""
-LIVE = 15.0
-"""Seconds without a heartbeat after which a deliverer has nothing in hand any more."""
 PAGE = 200  # notificaties that are looked at together
 
 

@@ -30,11 +30,11 @@ def outcomes_of(items: Sequence[Undeliverable], outcome_of: OutcomeOf) -> list[O
 
 async def tell_ledger(settings: Settings, outcomes: Sequence[Outcome]) -> None:
     """Write these to the ledger, if there is one; a note on standard error where that fails."""
-    from ledger.opening import LEDGER_FILE, ledger_of
+    from ledger.opening import ledger_file, ledger_of
 
     written = 0
     try:
-        if not outcomes or not settings.registry_file.with_name(LEDGER_FILE).exists():
+        if not outcomes or not ledger_file(settings).exists():
             return
         async with ledger_of(settings) as ledger:
             for start in range(0, len(outcomes), AT_ONCE):

@@ -27,7 +27,7 @@ import click
 
 from ledger.copies.copying import copy_ledger, look_at
 from ledger.copies.instance import Instance
-from ledger.opening import LEDGER_FILE, open_ledger
+from ledger.opening import LEDGER_FILE, ledger_file, open_ledger
 from nrc.cli import audit
 from nrc.cli.reaching import carry_out, there_is_a_registry
 from nrc.cli.settings import known_settings, shown
@@ -102,7 +102,7 @@ def restore(folder: Path, without_ledger: bool) -> None:
 async def _backup(settings: Settings, folder: Path) -> dict[str, Any]:
     there_is_a_registry(settings)
     with _new_folder(folder):
-        if (ledger := _ledger_file(settings)).exists():
+        if (ledger := ledger_file(settings)).exists():
             copy_ledger(ledger, folder / LEDGER)
         copy_registry(settings.registry_file, folder / REGISTRY)
         keys = settings.state_dir / KEYS_FILE
@@ -129,7 +129,7 @@ async def _restore(settings: Settings, folder: Path, *, with_ledger: bool) -> di
     with only_up(settings.state_dir), shared_lock(settings.state_dir) as lock:
         await wait_for_leftovers(lock, within=0, note=note)
         registry, keys = settings.registry_file, settings.state_dir / KEYS_FILE
-        ledger = _ledger_file(settings) if with_ledger and LEDGER in about["files"] else None
+        ledger = ledger_file(settings) if with_ledger and LEDGER in about["files"] else None
         put = [] if settings.secret_keys or KEYS_FILE not in about["files"] else [(folder / KEYS_FILE, keys)]
         put.append((folder / REGISTRY, registry))
         databases = [registry, *([ledger] if ledger else [])]
@@ -196,10 +196,6 @@ def _unlink(files: Iterable[Path]) -> None:
     for file in files:
         for end in ("", "-wal", "-shm", "-journal"):
             file.with_name(file.name + end).unlink(missing_ok=True)
-
-
-def _ledger_file(settings: Settings) -> Path:
-    return settings.registry_file.with_name(LEDGER_FILE)
 
 
 @contextmanager

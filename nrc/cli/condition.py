@@ -132,10 +132,10 @@ async def conditions(settings: Settings) -> list[Condition]:
 
 async def ledger_backlogs(settings: Settings) -> Mapping[UUID, Backlog] | None:
     """What is open of each abonnement; None where there is no ledger, or (with a note) none to be read."""
-    from ledger.opening import LEDGER_FILE, ledger_of
+    from ledger.opening import ledger_file, ledger_of
 
     try:
-        if not settings.registry_file.with_name(LEDGER_FILE).exists():
+        if not ledger_file(settings).exists():
             return None
         async with ledger_of(settings) as ledger:
             return await ledger.backlogs()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import click
 
+from ledger.values import LIVE
 from nrc.cli import audit, ids
 from nrc.cli.processes import run
-from nrc.cli.reaching import carry_out, opened_registry
+from nrc.cli.reaching import carry_out, opened_ledger, opened_registry
 from nrc.cli.showing import Column, age, as_json, json_option, moment, note, table
 from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from ledger.ledger import Ledger
 
 T = TypeVar("T")
-
-LIVE = 15.0  # seconds without a heartbeat after which a deliverer counts as dead
 
 
 @click.group(invoke_without_command=True)
@@ -42,9 +39,11 @@ def ledger(context: click.Context) -> None:
 @json_option
 def status(json_: bool) -> None:
     """Show which keeper works, what waits, and what has to be looked at."""
+    from ledger.opening import ledger_file
+
     settings = load_settings()
     facts, gaps = carry_out(_with_ledger(settings, _look))
-    file = str(_file(settings))
+    file = str(ledger_file(settings).absolute())
     if json_:
         as_json(_as_facts(facts, gaps, file))
         return
@@ -172,24 +171,8 @@ async def _look(opened: Ledger) -> tuple[Facts, list[Gap]]:
 
 
 async def _with_ledger(settings: Settings, work: Callable[[Ledger], Awaitable[T]]) -> T:
-    async with _opened(settings) as opened:
+    async with opened_ledger(settings) as opened:
         return await work(opened)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Ledger]:
-    from ledger.opening import ledger_of
-
-    if not (file := _file(settings)).exists():
-        raise UsageError(f"there is no ledger {file} yet: the first gateway that starts makes it")
-    async with ledger_of(settings) as opened:
-        yield opened
-
-
-def _file(settings: Settings) -> Path:
-    from ledger.opening import LEDGER_FILE
-
-    return settings.registry_file.with_name(LEDGER_FILE).absolute()
 
 
 def _keeper(facts: Facts) -> str:

@@ -18,6 +18,7 @@ from nrc.cli.showing import note
 from schemas.errors import BrokerError, BrokerUnavailable, UsageError
 
 if TYPE_CHECKING:
+    from ledger.ledger import Ledger
     from router.catalogue import Catalogue
     from router.requests import RouterClient
     from runtime.amqp import Link
@@ -71,6 +72,17 @@ async def opened_registry(settings: Settings, *, new: bool | None = None) -> Asy
             # Perhaps that of another system than was meant.
             note(f"this registry is empty: {file}")
         yield OpenRegistry(registry, catalogue)
+
+
+@asynccontextmanager
+async def opened_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """The ledger of these settings. Raises LedgerError, and UsageError where there is none."""
+    from ledger.opening import ledger_file, ledger_of
+
+    if not (file := ledger_file(settings)).exists():
+        raise UsageError(f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it")
+    async with ledger_of(settings) as ledger:
+        yield ledger
 
 
 def there_is_a_registry(settings: Settings, *, may_make: bool = False) -> None:

@@ -75,12 +75,8 @@ class Rows:
         """Whether a message that RabbitMQ has as undeliverable is not so any more, by the ledger."""
         if item.abonnement is None:
             return False
-        history = read_history(item.headers)
         row = await self.ledger.delivery(key_of(item))
-        if row is None:
-            return False
-        settled = row.state in (State.DELIVERED, State.REMOVED, State.NOT_WANTED)
-        return settled or row.round > history.round
+        return row is not None and row.overtakes(read_history(item.headers).round)
 
 
 def key_of(item: Undeliverable) -> Key:
@@ -92,12 +88,12 @@ def key_of(item: Undeliverable) -> Key:
 @asynccontextmanager
 async def opened_rows(settings: Settings) -> AsyncIterator[Rows | None]:
     """The ledger; None where there is none, and, with a note, when it can't be read."""
-    from ledger.opening import LEDGER_FILE, ledger_of
+    from ledger.opening import ledger_file, ledger_of
 
     async with AsyncExitStack() as opened:
         rows = None
         try:
-            if settings.registry_file.with_name(LEDGER_FILE).exists():
+            if ledger_file(settings).exists():
                 rows = Rows(await opened.enter_async_context(ledger_of(settings)))
         except (LedgerError, OSError) as error:
             note(f"only RabbitMQ was asked, since the ledger cannot be read: {error}")

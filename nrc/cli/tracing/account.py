@@ -12,9 +12,10 @@ from uuid import UUID
 import click
 
 from ledger.explaining import Case, Clock, Explanation, Former, Place, explain
+from ledger.ids import SKEW
 from ledger.values import Delivery, Key, Notificatie, Search, State
 from nrc.cli import ids
-from nrc.cli.reaching import opened_registry
+from nrc.cli.reaching import opened_ledger, opened_registry
 from nrc.cli.tracing import times
 from schemas.errors import UsageError
 from schemas.notificatie import kenmerken_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_IN_ROW = 100_000  # of an abonnement, gone through to find a delivery's place
 _MOST_ALIKE = 20_000  # notificaties of the time that the first characters of an id tell
-_SKEW = 600_000  # milliseconds that an id and `received` may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Account:
         if ids.is_whole(typed):
             return await self.ledger.notificatie(UUID(typed))
         first, last = ids.bounds(typed)
-        search = Search(after=first - _SKEW, before=last + _SKEW)
+        search = Search(after=first - SKEW, before=last + SKEW)
         near = await self.ledger.search(search, limit=_MOST_ALIKE, oldest_first=True)
         found = {str(each.id): each for each in near}
         if len(near) == _MOST_ALIKE:
@@ -194,15 +194,7 @@ def _ms(seconds: float) -> int:
 @asynccontextmanager
 async def opened_account(settings: Settings) -> AsyncIterator[Account]:
     """The ledger and the registry of these settings. Raises LedgerError, RegistryError and UsageError."""
-    from ledger.opening import LEDGER_FILE, ledger_of
-
-    file = settings.registry_file.with_name(LEDGER_FILE)
-    async with opened_registry(settings) as opened:
-        if not file.exists():
-            raise UsageError(
-                f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it"
-            )
-        async with ledger_of(settings) as ledger:
-            yield Account(
-                ledger, opened.registry, opened.catalogue, most_attempts=1 + len(settings.retry_schedule)
-            )
+    async with opened_registry(settings) as opened, opened_ledger(settings) as ledger:
+        yield Account(
+            ledger, opened.registry, opened.catalogue, most_attempts=1 + len(settings.retry_schedule)
+        )
