@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from uuid import UUID
 
@@ -81,3 +81,15 @@ def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
         more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
         raise UsageError(f"{what} {typed} may be any of these: {', '.join(listed)}{more}")
     return next(iter(found), None)
+
+
+def some_are_meant(typed: Sequence[str], abonnement: str | None, *, see: str) -> None:
+    """Raise UsageError for all of everyone, which nobody means. see: where ids are shown, for the fault."""
+    if not typed and abonnement is None:
+        raise UsageError(f"which? Give IDs ({see}), or --abonnement UUID for all of its")
+
+
+of_abonnement = click.option(
+    "--abonnement", type=uuid, metavar="UUID", help="Only (without ID: all) those for this one."
+)
+"""The option of a command about deliveries of ids, or all of an abonnement."""

@@ -28,7 +28,7 @@ from nrc.exits import Exit
 from router.history import read_history
 from router.undeliverable import Resent, Undeliverable, remove, resend
 from runtime.settings import Settings, load_settings
-from schemas.errors import BrokerUnavailable, Conflict, NrcError, UsageError
+from schemas.errors import BrokerUnavailable, Conflict, NrcError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,9 +166,7 @@ class _Done:
 
 @undeliverable.command("resend")
 @click.argument("typed", metavar="[ID]...", nargs=-1)
-@click.option(
-    "--abonnement", type=ids.uuid, metavar="UUID", help="Only (without ID: all) those for this one."
-)
+@ids.of_abonnement
 @json_option
 def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None:
     """Deliver notificaties again, with as many attempts as a new one. Exit code 1 when any could not be.
@@ -176,7 +174,7 @@ def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None
     ID and UUID: whole, or their first characters.
     """
     settings = load_settings()
-    _something_is_meant(typed, abonnement)
+    ids.some_are_meant(typed, abonnement, see="`nrc undeliverable list`")
     done = _Done(settings, "notificatie sent again")
     try:
         chosen = carry_out(_resend(settings, typed, abonnement, done))
@@ -202,9 +200,7 @@ def resend_(typed: tuple[str, ...], abonnement: str | None, json_: bool) -> None
 
 @undeliverable.command("remove")
 @click.argument("typed", metavar="[ID]...", nargs=-1)
-@click.option(
-    "--abonnement", type=ids.uuid, metavar="UUID", help="Only (without ID: all) those for this one."
-)
+@ids.of_abonnement
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) -> None:
@@ -213,7 +209,7 @@ def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bo
     ID and UUID: whole, or their first characters.
     """
     settings = load_settings()
-    _something_is_meant(typed, abonnement)
+    ids.some_are_meant(typed, abonnement, see="`nrc undeliverable list`")
     if not yes and (count := carry_out(_count(settings, typed, abonnement))):
         ask(f"remove {count} for good?", otherwise=f"{count} go for good: --yes removes them")
     done = _Done(settings, "undeliverable notificatie removed")
@@ -227,12 +223,6 @@ def remove_(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bo
     elif not done.done:
         click.echo("nothing removed")
     _end(missing)
-
-
-def _something_is_meant(typed: tuple[str, ...], abonnement: str | None) -> None:
-    """Raise UsageError for all of everyone, which nobody means."""
-    if not typed and abonnement is None:
-        raise UsageError("which? Give IDs (`nrc undeliverable list`), or --abonnement UUID for all of its")
 
 
 def _end(missing: list[str], *, failed: bool = False) -> None:

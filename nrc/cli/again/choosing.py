@@ -9,7 +9,7 @@ from uuid import UUID
 from ledger.values import Delivery, Search, State
 from nrc.cli import ids
 from nrc.cli.tracing.account import Account
-from schemas.errors import Conflict, UsageError
+from schemas.errors import Conflict
 
 MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin alike
 PAGE = 500  # notificaties that are looked at together
@@ -101,9 +101,3 @@ def abonnement_meant(account: Account, typed: str, others: Collection[UUID]) -> 
             "removed is named by its whole UUID."
         )
     return UUID(found or typed)
-
-
-def which_is_meant(typed: Sequence[str], abonnement: str | None) -> None:
-    """Raise UsageError for all of everyone, which nobody means."""
-    if not typed and abonnement is None:
-        raise UsageError("which? Give IDs (`nrc trace` shows them), or --abonnement UUID for all of its")

@@ -17,9 +17,8 @@ from nrc.cli.again.watching import watch
 from nrc.cli.asking import ask
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import Column, as_json, json_option, note, printable, table, wide_option
-from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Account, opened_account
-from nrc.cli.tracing.listing import kenmerk
+from nrc.cli.tracing.searching import what_options, when_options
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 
@@ -45,19 +44,7 @@ def replay() -> None:
     type=ids.uuid,
     help="Only what was for this abonnement, also one that was removed.",
 )
-@click.option("--kanaal", metavar="NAAM", help="Only those on this kanaal.")
-@click.option(
-    "--kenmerk",
-    "kenmerken",
-    metavar="NAAM=WAARDE",
-    type=kenmerk,
-    multiple=True,
-    help="Only those with exactly this value; may be given several times, and all count.",
-)
-@click.option("--resource", metavar="TEXT", help="Only those of this resource, such as status.")
-@click.option("--actie", metavar="TEXT", help="Only those with this actie, such as create.")
-@click.option("--client", metavar="ID", help="Only those that this application sent.")
-@click.option("--object", "object_", metavar="URL|UUID", help="Only those of this object or resource.")
+@what_options
 @click.option(
     "--state",
     "states",
@@ -65,8 +52,7 @@ def replay() -> None:
     multiple=True,
     help="Only those with a delivery in this state; with --of, of that one. Several: any of them.",
 )
-@click.option("--after", metavar="TIME", type=times.moment, help="Only those that came then or later.")
-@click.option("--before", metavar="TIME", type=times.moment, help="Only those that came earlier.")
+@when_options
 @click.option("--unmatched", is_flag=True, help="Also those that the abonnement does not ask for now.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; it stands beside the replay.")
 @click.option(
@@ -79,17 +65,10 @@ def replay() -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def start(
+    search: Search,
     to: str,
     of: str | None,
-    kanaal: str | None,
-    kenmerken: tuple[tuple[str, str], ...],
-    resource: str | None,
-    actie: str | None,
-    client: str | None,
-    object_: str | None,
     states: tuple[str, ...],
-    after: int | None,
-    before: int | None,
     unmatched: bool,
     reason: str,
     rate: float,
@@ -102,17 +81,7 @@ def start(
     Only what the abonnement asks for now, and nothing that is still to be delivered to it. TIME: 01:46,
     '28-10 01:46', 2025-10-28T01:46, or 2h (ago).
     """
-    search = Search(
-        text=object_,
-        kanaal=kanaal,
-        actie=actie,
-        resource=resource,
-        client=client,
-        kenmerken=dict(kenmerken),
-        states=frozenset(map(State, states)),
-        after=after,
-        before=before,
-    )
+    search = replace(search, states=frozenset(map(State, states)))
     if search == Search() and of is None:
         raise UsageError("which notificaties? Give --of, --kanaal, --after or another of its options")
     settings = load_settings()

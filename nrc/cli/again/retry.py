@@ -8,7 +8,7 @@ import click
 
 from ledger.values import Delivery, State
 from nrc.cli import ids
-from nrc.cli.again.choosing import Chosen, choose, which_is_meant
+from nrc.cli.again.choosing import Chosen, choose
 from nrc.cli.again.opened import opened_sending
 from nrc.cli.again.telling import Told
 from nrc.cli.asking import ask
@@ -22,10 +22,6 @@ DROPPED = WAITING | {State.RETURNING}
 """Of these a deliverer looks at the row before it attempts what RabbitMQ still has of them."""
 AT_ONCE = 500  # rows in one transaction
 
-abonnement_option = click.option(
-    "--abonnement", type=ids.uuid, metavar="UUID", help="Only (without ID: all) those for this one."
-)
-
 
 @click.group()
 def retry() -> None:
@@ -34,7 +30,7 @@ def retry() -> None:
 
 @retry.command()
 @click.argument("typed", metavar="[ID]...", type=ids.uuid, nargs=-1)
-@abonnement_option
+@ids.of_abonnement
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def now(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) -> None:
@@ -59,7 +55,7 @@ def now(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) 
 
 @retry.command()
 @click.argument("typed", metavar="[ID]...", type=ids.uuid, nargs=-1)
-@abonnement_option
+@ids.of_abonnement
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) -> None:
@@ -86,7 +82,7 @@ def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool)
 
 
 def _choose(settings: Settings, typed: Sequence[str], abonnement: str | None, states: Set[State]) -> Chosen:
-    which_is_meant(typed, abonnement)
+    ids.some_are_meant(typed, abonnement, see="`nrc trace` shows them")
 
     async def look() -> Chosen:
         async with opened_account(settings) as account:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import click
@@ -14,22 +15,14 @@ from nrc.cli import ids
 from nrc.cli.abonnement import meant
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import Column, as_json, json_option, note, table, wide_option
-from nrc.cli.tracing import times
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.facts import facts_of
+from nrc.cli.tracing.searching import what_options, when_options
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict
 
 ALL_OPEN = "open"
 STATES = [ALL_OPEN, *(state.value for state in State)]
-
-
-def kenmerk(text: str) -> tuple[str, str]:
-    """A kenmerk and its value, `NAAM=WAARDE`. A click type."""
-    name, separator, value = text.partition("=")
-    if not separator or not name.strip():
-        raise click.BadParameter(f"{text!r} is no NAAM=WAARDE.")
-    return name.strip(), value
 
 
 @click.group()
@@ -38,19 +31,7 @@ def notificaties() -> None:
 
 
 @notificaties.command("list")
-@click.option("--kanaal", metavar="NAAM", help="Only those on this kanaal.")
-@click.option(
-    "--kenmerk",
-    "kenmerken",
-    metavar="NAAM=WAARDE",
-    type=kenmerk,
-    multiple=True,
-    help="Only those with exactly this value; may be given several times, and all count.",
-)
-@click.option("--resource", metavar="TEXT", help="Only those of this resource, such as status.")
-@click.option("--actie", metavar="TEXT", help="Only those with this actie, such as create.")
-@click.option("--client", metavar="ID", help="Only those that this application sent.")
-@click.option("--object", "object_", metavar="URL|UUID", help="Only those of this object or resource.")
+@what_options
 @click.option("--abonnement", metavar="UUID", type=ids.uuid, help="Only those that were for this abonnement.")
 @click.option(
     "--state",
@@ -59,8 +40,7 @@ def notificaties() -> None:
     multiple=True,
     help="Only those with a delivery in this state; with --abonnement, of that one. Several: any of them.",
 )
-@click.option("--after", metavar="TIME", type=times.moment, help="Only those that came then or later.")
-@click.option("--before", metavar="TIME", type=times.moment, help="Only those that came earlier.")
+@when_options
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many at most."
 )
@@ -68,16 +48,9 @@ def notificaties() -> None:
 @wide_option
 @json_option
 def list_(
-    kanaal: str | None,
-    kenmerken: tuple[tuple[str, str], ...],
-    resource: str | None,
-    actie: str | None,
-    client: str | None,
-    object_: str | None,
+    search: Search,
     abonnement: str | None,
     states: tuple[str, ...],
-    after: int | None,
-    before: int | None,
     limit: int,
     oldest_first: bool,
     wide: bool,
@@ -89,17 +62,7 @@ def list_(
     with --abonnement only those to that one.
     """
     wanted = {State(state) for state in states if state != ALL_OPEN} | (OPEN if ALL_OPEN in states else set())
-    search = Search(
-        text=object_,
-        kanaal=kanaal,
-        actie=actie,
-        resource=resource,
-        client=client,
-        kenmerken=dict(kenmerken),
-        states=frozenset(wanted),
-        after=after,
-        before=before,
-    )
+    search = replace(search, states=frozenset(wanted))
     looked = _look(load_settings(), search, abonnement, limit=limit, oldest_first=oldest_first)
     found, deliveries, clock, empty = carry_out(looked)
     if json_:
@@ -126,8 +89,6 @@ async def _look(
     settings: Settings, search: Search, abonnement: str | None, *, limit: int, oldest_first: bool
 ) -> tuple[Sequence[Notificatie], Mapping[UUID, Sequence[Delivery]], Clock, str]:
     """One more than `limit` when there are more; and what to say when there are none."""
-    from dataclasses import replace
-
     async with opened_account(settings) as account:
         if abonnement is not None:
             search = replace(search, abonnement=_abonnement(abonnement, account.catalogue.abonnementen))

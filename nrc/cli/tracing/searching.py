@@ -1,0 +1,65 @@
+"""The options by which a command asks for notificaties, and the search that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+
+import click
+
+from ledger.values import Search
+from nrc.cli.tracing import times
+
+Command = Callable[..., None]
+
+
+def kenmerk(text: str) -> tuple[str, str]:
+    """A kenmerk and its value, `NAAM=WAARDE`. A click type."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.strip():
+        raise click.BadParameter(f"{text!r} is no NAAM=WAARDE.")
+    return name.strip(), value
+
+
+_WHAT = (
+    click.option("--kanaal", metavar="NAAM", help="Only those on this kanaal."),
+    click.option(
+        "--kenmerk",
+        "kenmerken",
+        metavar="NAAM=WAARDE",
+        type=kenmerk,
+        multiple=True,
+        help="Only those with exactly this value; may be given several times, and all count.",
+    ),
+    click.option("--resource", metavar="TEXT", help="Only those of this resource, such as status."),
+    click.option("--actie", metavar="TEXT", help="Only those with this actie, such as create."),
+    click.option("--client", metavar="ID", help="Only those that this application sent."),
+    click.option("--object", "text", metavar="URL|UUID", help="Only those of this object or resource."),
+)
+_WHEN = (
+    click.option("--after", metavar="TIME", type=times.moment, help="Only those that came then or later."),
+    click.option("--before", metavar="TIME", type=times.moment, help="Only those that came earlier."),
+)
+_PLAIN = ("text", "kanaal", "resource", "actie", "client", "after", "before")
+
+
+def what_options(command: Command) -> Command:
+    """The options for what is asked for; the command gets these, and those of `when_options`, as `search`."""
+
+    @wraps(command)
+    def with_search(*, kenmerken: tuple[tuple[str, str], ...], **given: object) -> None:
+        search: Mapping[str, object] = {name: given.pop(name) for name in _PLAIN}
+        command(search=Search(kenmerken=dict(kenmerken), **search), **given)  # type: ignore[arg-type]
+
+    return _with(_WHAT, with_search)
+
+
+def when_options(command: Command) -> Command:
+    """The options for when it came: below `what_options`, and in the help where they stand."""
+    return _with(_WHEN, command)
+
+
+def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command
