@@ -124,6 +124,9 @@ class KeeperLedger(Protocol):
     async def unrouted_count(self) -> int:
         """How many notificaties are unrouted."""
 
+    async def stuck_count(self) -> int:
+        """How many deliveries are STUCK; cheap enough for every pass."""
+
     async def hands(self, *, live: float) -> Hands:
         """What deliverers have in hand that wrote a heartbeat in the last `live` seconds."""
 

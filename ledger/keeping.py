@@ -102,6 +102,11 @@ class SqliteKeeping:
         """As `KeeperLedger.unrouted_count`."""
         return int(await self._file.read(lambda db: db.execute(_UNROUTED_COUNT).fetchone()[0]))
 
+    async def stuck_count(self) -> int:
+        """As `KeeperLedger.stuck_count`."""
+        select = "SELECT coalesce(sum(stuck), 0) FROM backlog"
+        return int(await self._file.read(lambda db: db.execute(select).fetchone()[0]))
+
     async def hands(self, *, live: float) -> Hands:
         """As `KeeperLedger.hands`."""
 
@@ -221,12 +226,8 @@ class SqliteKeeping:
                     continue
                 received, size = found
                 row = pending_row(id_.bytes, number, received=received, size=size, now=now)
-                marks = _marks(row)
-                if db.execute(f"INSERT OR IGNORE INTO delivery VALUES ({marks})", [*row]).rowcount:  # noqa: S608
+                if insert_row(db, row):
                     added += 1
-                    backlog = [0, 0, 0, 0]
-                    count_open(row, backlog, 1)
-                    db.execute(ADD_BACKLOG, [number, *backlog])
                     db.execute(ADD_MINUTE, [received // MINUTE, Counter.MATCHED, number, 1])
             return added
 
@@ -360,7 +361,7 @@ class SqliteKeeping:
                 if old is None or self._delivery(db, old) != given:
                     continue
                 new = change(old, now)
-                _write(db, old, new, now=now)
+                change_row(db, old, new, now=now)
                 changed.append(self._delivery(db, new))
             return changed
 
@@ -406,7 +407,18 @@ def _hands(db: Database, *, since: int) -> frozenset[Key]:
     return frozenset(key for (packed,) in rows.fetchall() for key in unpack_keys(packed))
 
 
-def _write(db: Database, old: Row, new: Row, *, now: int) -> None:
+def insert_row(db: Database, row: Row) -> bool:
+    """Write a new row, and what is open of its abonnement; False, and nothing is done, when there is one."""
+    insert = f"INSERT OR IGNORE INTO delivery VALUES ({_marks(row)})"  # noqa: S608
+    is_new = db.execute(insert, [*row]).rowcount > 0
+    if is_new:
+        backlog = [0, 0, 0, 0]
+        count_open(row, backlog, 1)
+        db.execute(ADD_BACKLOG, [row.abonnement, *backlog])
+    return is_new
+
+
+def change_row(db: Database, old: Row, new: Row, *, now: int) -> None:
     """Write a changed row and what is counted of it."""
     db.execute(
         "UPDATE delivery SET open = ?, state = ?, round = ?, since = ?, last_at = ?, next_at = ?, given = ?, "

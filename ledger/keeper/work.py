@@ -135,7 +135,7 @@ class Work:
             moved += await self._unrouted.bring_on(ledger)
             moved += await self._gaps.give_back(ledger)
             moved += await self._lost.give_back(ledger)
-            self._stuck = sum(each.stuck for each in (await ledger.backlogs()).values())
+            self._stuck = await ledger.keeping.stuck_count()
             return moved
         except LeaseLost as error:
             self._lease.lost()

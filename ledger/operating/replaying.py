@@ -9,21 +9,17 @@ from uuid import UUID
 import orjson
 from sqlite_utils import Database
 
-from ledger.keeping import check_epoch
+from ledger.keeping import change_row, check_epoch, insert_row
 from ledger.names import Known, Names
 from ledger.operating.replays import FIRST_ROUND, UNFINISHED, Plan, Progress, Replay
-from ledger.rows import STATES, Counter, Row
+from ledger.rows import STATES, Counter, Row, pending_row
 from ledger.values import Search, State
-from ledger.writing import ADD_BACKLOG, ADD_MINUTE, MINUTE
+from ledger.writing import ADD_MINUTE, MINUTE
 from store.sqlite_file import SqliteFile
 
 _RETURNING, _REMOVED = STATES[State.RETURNING], STATES[State.REMOVED]
 _COLUMNS = (
     "nr, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last"
-)
-_ADD = (
-    "INSERT OR IGNORE INTO delivery SELECT ?, ?, ?, 1, ?, ?, 0, 0, ?, NULL, size, 0, 0, NULL, NULL "
-    "FROM notificatie WHERE id = ?"
 )
 # By the index of uncommon states: there are few that are RETURNING.
 _UNPUBLISHED = (
@@ -128,29 +124,21 @@ class SqliteReplays:
 
 def _add(db: Database, ids: Sequence[UUID], abonnement: int, number: int, *, now: int) -> int:
     """Deliveries with `since` 0, so that the keeper publishes them at once; returns how many are new."""
-    made = size = 0
+    made = 0
     for id_ in ids:
-        values = [id_.bytes, abonnement, number, _RETURNING, FIRST_ROUND, now, id_.bytes]
-        if db.execute(_ADD, values).rowcount:
-            made += 1
-            (bytes_,) = db.execute("SELECT size FROM notificatie WHERE id = ?", [id_.bytes]).fetchone()
-            size += bytes_
+        found = db.execute("SELECT size FROM notificatie WHERE id = ?", [id_.bytes]).fetchone()
+        if found is not None:
+            row = pending_row(id_.bytes, abonnement, received=now, size=found[0], now=0)
+            made += insert_row(db, row._replace(replay=number, state=_RETURNING, round=FIRST_ROUND))
     if made:
         db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + _RETURNING, abonnement, made])
-        db.execute(ADD_BACKLOG, [abonnement, made, size, 0, 0])
     return made
 
 
 def _remove_unpublished(db: Database, number: int, *, now: int) -> None:
     rows = [Row._make(row) for row in db.execute(f"SELECT * {_UNPUBLISHED}", [_RETURNING, number]).fetchall()]
     for row in rows:
-        db.execute(
-            "UPDATE delivery SET open = 0, state = ?, last_at = ?, next_at = NULL "
-            "WHERE id = ? AND abonnement = ? AND replay = ?",
-            [_REMOVED, now, *row[:3]],
-        )
-        db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + _REMOVED, row.abonnement, 1])
-        db.execute(ADD_BACKLOG, [row.abonnement, -1, -row.size, 0, 0])
+        change_row(db, row, row._replace(open=0, state=_REMOVED, last_at=now, next_at=None), now=now)
 
 
 def _replay_of(row: tuple[Any, ...]) -> Replay:
