@@ -159,19 +159,17 @@ class Settle:
 
     async def rest(self, delivery: Delivery) -> None:
         """Send it through a short wait queue to the end of the row, its attempt not counted."""
-        if (
-            due := await self._wait(delivery, Retry(delivery.history.waiting_until(None), step=REST))
-        ) is not None:
-            self._account.rested(delivery.key, delivery.history, wait=max(0.0, due - time.time()))
+        retry = Retry(delivery.history.waiting_until(None), step=REST)
+        if (wait := await self._wait(delivery, retry)) is not None:
+            self._account.rested(delivery.key, delivery.history, wait=wait)
 
     async def retry(self, delivery: Delivery, retry: Retry, *, ms: float) -> None:
         """It is in a wait queue after an attempt that took `ms` milliseconds, and acknowledged."""
-        if (due := await self._wait(delivery, retry)) is not None:
-            wait = max(0.0, due - time.time())
+        if (wait := await self._wait(delivery, retry)) is not None:
             self._account.retrying(delivery.key, retry.history, wait=wait, ms=ms)
 
     async def _wait(self, delivery: Delivery, retry: Retry) -> float | None:
-        """When its waiting ends (Unix seconds); None when it was given back in the end."""
+        """The seconds until its waiting ends; None when it was given back in the end."""
 
         def ways() -> Iterable[Outgoing]:
             for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
@@ -179,7 +177,7 @@ class Settle:
 
         if (sent := await self._move(delivery, ways)) is None:
             return None
-        return _due(sent, now=time.time())
+        return _seconds_of(sent, now=time.time())
 
     async def undeliverable(self, delivery: Delivery, verdict: Undeliverable, *, ms: float) -> None:
         """It is in the undeliverable, with its history, and acknowledged. ms: that its last attempt took."""
@@ -287,7 +285,7 @@ class Settle:
             self._missing.clear()
 
 
-def _due(waiting: Outgoing, *, now: float) -> float:
-    """When a message that was just put into a wait queue is done with all of its waiting (Unix seconds)."""
+def _seconds_of(waiting: Outgoing, *, now: float) -> float:
+    """How long a message that was just put into a wait queue waits in all. now: Unix seconds."""
     due = waiting.headers.get(DUE)
-    return due / 1000 if isinstance(due, int) else now + (names.wait_seconds(waiting.exchange) or 0)
+    return max(0.0, due / 1000 - now) if isinstance(due, int) else names.wait_seconds(waiting.exchange) or 0
