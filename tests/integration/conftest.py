@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from ledger.endings import LedgerEndings
+from ledger.ledger import Ledger
+from ledger.opening import ledger_of
 from router.requests import RouterClient
 from router.service import serve
 from runtime.amqp import Link
 from runtime.settings import Settings, load_settings
 from store.opening import open_registry
 from store.registry import Registry
+
+if TYPE_CHECKING:
+    from tests.integration.delivering import Delivering
 
 
 @dataclass
@@ -121,3 +126,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     file.write_text(file.read_text() + Path(str(file) + ".crt").read_text())
     return file
+
+
+@pytest.fixture
+async def spine(router: Running) -> AsyncIterator[Delivering]:
+    """A callback and a publisher beside the router."""
+    from tests.integration.delivering import delivering
+
+    async with delivering(router) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def ledger(router: Running) -> AsyncIterator[Ledger]:
+    """The ledger of the system that the router is of."""
+    async with ledger_of(router.settings) as opened:
+        yield opened

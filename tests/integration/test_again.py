@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import orjson
@@ -10,7 +9,6 @@ import pytest
 
 from ledger.ids import new_id
 from ledger.ledger import Ledger
-from ledger.opening import ledger_of
 from ledger.values import Delivery, Key, State
 from router import names
 from schemas.abonnement import Abonnement
@@ -19,7 +17,7 @@ from tests.callback_server import status
 from tests.command import Ran
 from tests.eventually import eventually
 from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, delivering, group
+from tests.integration.delivering import Delivering, group
 from tests.integration.test_cli_broker import lay_out, nrc
 from tests.integration.test_outcomes import accept
 
@@ -27,18 +25,6 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 LONG = "8,600"
 """A retry schedule of which the second wait outlasts every test."""
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def ledger(router: Running) -> AsyncIterator[Ledger]:
-    async with ledger_of(router.settings) as opened:
-        yield opened
 
 
 async def row(ledger: Ledger, id_: str, abonnement: Abonnement, replay: int = 0) -> Delivery:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -34,16 +33,9 @@ from tests.callback_server import (
     when,
 )
 from tests.eventually import eventually
-from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, delivering, group
+from tests.integration.delivering import Delivering, group
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
 
 
 async def test_every_header_and_the_bytes_that_were_sent(spine: Delivering) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,12 +32,6 @@ from tests.integration.conftest import Running, open_link, running, settings_for
 from tests.integration.delivering import Delivering, delivering
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
 
 
 async def start_process(spine: Delivering, **settings: object) -> Process:

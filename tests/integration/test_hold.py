@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -16,17 +15,10 @@ from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when
 from tests.eventually import eventually
-from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, delivering
+from tests.integration.delivering import Delivering
 from tests.open_files import no_more_files
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
 
 
 async def kept(spine: Delivering, abonnement: Abonnement) -> Abonnement:

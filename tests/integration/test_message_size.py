@@ -23,8 +23,7 @@ from tests.chaos.disk import disk_alarm
 from tests.contract.api import a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage
 from tests.eventually import eventually
-from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, delivering
+from tests.integration.delivering import Delivering
 from tests.integration.test_publishing import publishing
 
 LIMIT = 20_000  # bytes
@@ -51,12 +50,6 @@ async def stage(broker: Broker, tmp_path: Any) -> AsyncIterator[Stage]:
     async with open_stage(url, tmp_path) as stage:
         yield stage
     await broker.remove_vhost(url)
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
 
 
 async def depth(stage: Stage, queue: str) -> int:

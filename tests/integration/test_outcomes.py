@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -17,7 +16,7 @@ from deliverer.deliver import prepare
 from deliverer.settle import Origin
 from ledger.ids import new_id, received_of
 from ledger.ledger import Ledger
-from ledger.opening import LEDGER_FILE, ledger_of
+from ledger.opening import LEDGER_FILE
 from ledger.rows import unpack_keys
 from ledger.values import Delivery, Entry, Key, Outcome, State
 from router import names
@@ -28,24 +27,11 @@ from schemas.abonnement import State as Condition
 from schemas.notificatie import Notificatie
 from tests.callback_server import status, when
 from tests.eventually import eventually
-from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, delivering, group
+from tests.integration.delivering import Delivering, group
 from tests.integration.test_cli_broker import nrc
 from tests.integration.test_delivery_workers import start_process
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def ledger(router: Running) -> AsyncIterator[Ledger]:
-    async with ledger_of(router.settings) as opened:
-        yield opened
 
 
 async def row(ledger: Ledger, id_: str, abonnement: Abonnement, replay: int = 0) -> Delivery | None:

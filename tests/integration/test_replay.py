@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
@@ -10,29 +9,16 @@ import pytest
 
 from ledger.keeper.service import serve
 from ledger.ledger import Ledger
-from ledger.opening import ledger_of
 from ledger.operating.replays import Plan, Progress, Replay
 from ledger.values import Search, State
 from tests.eventually import eventually
 from tests.integration.conftest import Running, running
-from tests.integration.delivering import Delivering, delivering
+from tests.integration.delivering import Delivering
 from tests.integration.test_cli_broker import nrc
 from tests.integration.test_keeper import SHORT
 from tests.integration.test_outcomes import accept
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@pytest.fixture
-async def spine(router: Running) -> AsyncIterator[Delivering]:
-    async with delivering(router) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def ledger(router: Running) -> AsyncIterator[Ledger]:
-    async with ledger_of(router.settings) as opened:
-        yield opened
 
 
 def keeper(router: Running) -> AbstractAsyncContextManager[None]:

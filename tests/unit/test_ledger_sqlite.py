@@ -20,6 +20,7 @@ from ledger.values import Entry, Search
 from runtime.settings import Settings
 from schemas.errors import LedgerError, LedgerFull
 from store.secrets import Vault, key_id
+from tests.sqlite_file import ask, content, damage
 
 AT = 1_760_000_000_000
 ZAAK = "https://zaken.example.nl/zaken/"
@@ -45,24 +46,6 @@ def an_entry(name: str = "1", *, size: int = 100) -> Entry:
         catalogue=1,
         matched=(uuid4(),),
     )
-
-
-def ask(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    finally:
-        connection.close()
-
-
-def content(file: Path) -> bytes:
-    return file.read_bytes()
-
-
-def damage(file: Path) -> None:
-    with file.open("r+b") as damaged:
-        damaged.seek(4096)
-        damaged.write(b"\xff" * (file.stat().st_size - 4096))
 
 
 async def hits(ledger: SqliteLedger, text: str) -> int:

@@ -20,6 +20,7 @@ from store.opening import open_registry
 from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
 from store.upgrade import copy_name
+from tests.sqlite_file import ask
 
 WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
 PLAIN = Path(__file__).with_name("registry_0003.sql")
@@ -32,14 +33,6 @@ KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "registry.db"
-
-
-def ask(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    finally:
-        connection.close()
 
 
 def on_disk(file: Path) -> bytes:

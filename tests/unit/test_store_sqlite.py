@@ -26,6 +26,7 @@ from store.secrets import Vault
 from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
 from store.sqlite_file import SqliteFile
 from tests.eventually import eventually
+from tests.sqlite_file import ask, content, damage
 
 WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
 DAY = 24 * 3600.0
@@ -42,24 +43,6 @@ def a_kanaal(naam: str = "zaken") -> Kanaal:
 
 def a_vault(file: Path) -> Vault:
     return Vault((), file.with_name("secret.keys"))
-
-
-def ask(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        return connection.execute(sql, parameters).fetchall()
-    finally:
-        connection.close()
-
-
-def content(file: Path) -> bytes:
-    return file.read_bytes()
-
-
-def damage(file: Path) -> None:
-    with file.open("r+b") as damaged:
-        damaged.seek(4096)
-        damaged.write(b"\xff" * (file.stat().st_size - 4096))
 
 
 def move(file: Path) -> None:

@@ -26,6 +26,7 @@ from store.opening import open_registry
 from store.registry import Changes, KanalenVersion
 from store.secrets import Vault
 from store.upgrade import copy_name
+from tests.sqlite_file import ask, content
 from tests.unit.upgrade_worker import NEXT_STEP
 
 WORKER = Path(__file__).with_name("upgrade_worker.py")
@@ -53,18 +54,6 @@ def made_by(file: Path, steps: list[str]) -> None:
     db.execute("UPDATE counter SET change = 1")
     connection.commit()
     connection.close()
-
-
-def ask(file: Path, sql: str) -> list[tuple[object, ...]]:
-    connection = sqlite3.connect(file, isolation_level=None)
-    try:
-        return connection.execute(sql).fetchall()
-    finally:
-        connection.close()
-
-
-def content(file: Path) -> bytes:
-    return file.read_bytes()
 
 
 def steps_of(file: Path) -> list[object]:
