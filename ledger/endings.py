@@ -57,17 +57,27 @@ class LedgerEndings:
 
     async def queue_lost(self, abonnement: UUID, why: str) -> None:
         """A gap, in the ledger when this returns. While that is away the queue does not wait for ever."""
-        gap = GapOpened(Scope.ABONNEMENT, str(abonnement), why)
-        try:
-            await self._writer.add(gap, within=GAP_WITHIN)
-        except LedgerError as error:
-            log.warning("gap not written yet", abonnement=str(abonnement), reason=str(error))
-            self._writer.note(gap)
+        await self._open(GapOpened(Scope.ABONNEMENT, str(abonnement), why))
 
     def queue_stands(self, abonnement: UUID | None) -> None:
         """Its gap is closed, or those of all."""
         closed = GapClosed() if abonnement is None else GapClosed(Scope.ABONNEMENT, str(abonnement))
         self._writer.note(closed)
+
+    async def exchange_lost(self, kanaal: str, why: str) -> None:
+        """As `queue_lost`, of what came for the kanaal."""
+        await self._open(GapOpened(Scope.KANAAL, kanaal, why))
+
+    def exchange_stands(self, kanaal: str) -> None:
+        """Its gap is closed."""
+        self._writer.note(GapClosed(Scope.KANAAL, kanaal))
+
+    async def _open(self, gap: GapOpened) -> None:
+        try:
+            await self._writer.add(gap, within=GAP_WITHIN)
+        except LedgerError as error:
+            log.warning("gap not written yet", scope=gap.scope, of=gap.of, reason=str(error))
+            self._writer.note(gap)
 
 
 def undeliverable(message_id: str, abonnement: UUID, history: History) -> Outcome:

@@ -41,7 +41,13 @@ class Endings(Protocol):
         """What its queue held is gone. Before it is made again; durable when this returns, or in memory."""
 
     def queue_stands(self, abonnement: UUID | None) -> None:
-        """The queue of this abonnement stands again, with its bindings; None: those of all."""
+        """The queue of this abonnement stands again, with its bindings; None: all that is wanted stands."""
+
+    async def exchange_lost(self, kanaal: str, why: str) -> None:
+        """What came for this kanaal may have gone nowhere. Before its exchange is made again."""
+
+    def exchange_stands(self, kanaal: str) -> None:
+        """The exchange of this kanaal stands again, with all bindings."""
 
 
 class Untold:
@@ -66,6 +72,10 @@ class Untold:
     async def queue_lost(self, abonnement: UUID, why: str) -> None: ...
 
     def queue_stands(self, abonnement: UUID | None) -> None: ...
+
+    async def exchange_lost(self, kanaal: str, why: str) -> None: ...
+
+    def exchange_stands(self, kanaal: str) -> None: ...
 
 
 EndingsOf = Callable[[Settings], Endings]
