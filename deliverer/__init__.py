@@ -1,7 +1,11 @@
 """From an abonnement's queue to its callback, and to wait queues or the undeliverable when that fails.
 
-The path of one notificatie is `deliver` (prepare, check, send, classify, decide, settle), on one screen.
-`decide` decides and does no I/O, `settle` is the only place that acknowledges, `consumers` keeps the
-queues consumed, `client` speaks HTTP, `account` tells the ledger what became of each, and `acknowledging`
-acknowledges what was delivered once the ledger knows. Declares nothing in RabbitMQ.
+    service.py   the process: what it opens, in which order, and how it stops
+    consuming/   the queues that are consumed, their channels, and how many messages each may send at once
+    attempting/  one message: prepare, check, send, decide, settle
+    http/        the request to a callback: connections, addresses that are refused, answers
+    holding/     callbacks that do not work: the circuit breaker, the hold, probes, the slow start afterwards
+    outcomes/    what became of each delivery, for the ledger and for operators
+
+A message is acknowledged in attempting/settle.py only. Declares nothing in RabbitMQ.
 """

@@ -17,19 +17,19 @@ from uuid import uuid4
 
 from aio_pika.abc import AbstractConnection
 
-from deliverer.account import Account
-from deliverer.acknowledging import Acknowledging
-from deliverer.breaker import Breaker
-from deliverer.budget import Budget
-from deliverer.client import CallbackClient
-from deliverer.consumers import Consumers
-from deliverer.deliver import Deliverer
-from deliverer.hold import Holder
-from deliverer.notes import Notes
-from deliverer.probe import Prober
-from deliverer.settle import Settle
-from deliverer.slots import Slots
-from deliverer.slow_start import SlowStart
+from deliverer.attempting.concurrency import Slots
+from deliverer.attempting.deliver import Deliverer
+from deliverer.attempting.settle import Settle
+from deliverer.consuming.consumers import Consumers
+from deliverer.consuming.prefetch import Budget
+from deliverer.holding.breaker import Breaker
+from deliverer.holding.hold import Holder
+from deliverer.holding.probe import Prober
+from deliverer.holding.slow_start import SlowStart
+from deliverer.http.client import CallbackClient
+from deliverer.outcomes.account import Account
+from deliverer.outcomes.acknowledging import Acknowledging
+from deliverer.outcomes.last_failures import LastFailures
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.values import Delivery, Key
@@ -72,7 +72,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         # consuming one must be, acknowledgements and all.
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
-        notes = Notes(registry)
+        last_failures = LastFailures(registry)
         ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
         writer = Writer(ledger)
         counts = Counter[str]()
@@ -97,7 +97,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             breaker=breaker,
             slow_start=slow_start,
             holder=holder,
-            notes=notes,
+            last_failures=last_failures,
             account=account,
             counts=counts,
             schedule=settings.retry_schedule,
@@ -110,7 +110,12 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             budget=Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch),
         )
         prober = Prober(
-            holder=holder, deliverer=deliverer, slots=slots, settle=settle, notes=notes, account=account
+            holder=holder,
+            deliverer=deliverer,
+            slots=slots,
+            settle=settle,
+            last_failures=last_failures,
+            account=account,
         )
         link = Link(settings.amqp_url, name="deliverer", longest_rest=LONGEST_REST)
 
@@ -142,7 +147,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         tasks.start("the ledger", writer.run())
         await writer.first_look(within=LEDGER_OPENS)  # the first message may be one that the ledger ended
         tasks.start("consuming", link.run(session))
-        tasks.start("noting attempts", notes.run())
+        tasks.start("noting attempts", last_failures.run())
         tasks.start("acknowledging", acknowledging.run())
         tasks.start("heartbeats", account.run())
         tasks.start("reporting ready", report_ready())
@@ -158,16 +163,16 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         account.stopped()
         left = settings.stop_timeout - (monotonic() - began)
         within = min(max(LEAST_FOR_COMMITS, left), LAST_COMMITS)
-        await asyncio.gather(_write_last(notes), writer.close(within=within))
+        await asyncio.gather(_write_last(last_failures), writer.close(within=within))
         if acknowledging.late:
             counts["acknowledged late"] = acknowledging.late
         log.info("stopped", **counts)
 
 
-async def _write_last(notes: Notes) -> None:
+async def _write_last(last_failures: LastFailures) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(LAST_NOTES):
-            await notes.write()
+            await last_failures.write()
 
 
 async def _row_of(ledger: ReopenedLedger, key: Key) -> Delivery | None:

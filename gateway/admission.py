@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from deliverer.slots import Slots
+from deliverer.attempting.concurrency import Slots
 from schemas.errors import Overloaded, Throttled
 
 RETRY_AFTER = 1  # seconds

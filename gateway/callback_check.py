@@ -8,8 +8,8 @@ from __future__ import annotations
 import orjson
 from yarl import URL
 
-from deliverer.client import CallbackClient, Failure, FailureClass, Response
-from deliverer.guard import Rule
+from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
+from deliverer.http.guard import Rule
 from runtime.settings import Settings
 from schemas.errors import InvalidParam, Overloaded
 from schemas.fields import NON_FIELD

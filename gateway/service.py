@@ -12,7 +12,7 @@ from time import monotonic
 from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
-from deliverer.client import CallbackClient
+from deliverer.http.client import CallbackClient
 from gateway.app import build_app
 from gateway.leaving import say_goodbye
 from gateway.protocol import listen, stop_listening

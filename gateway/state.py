@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from deliverer.client import CallbackClient
+from deliverer.http.client import CallbackClient
 from gateway.accepting import Accepting
 from gateway.admission import Changes, Publishes
 from gateway.aside import Aside

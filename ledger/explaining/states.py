@@ -122,7 +122,7 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
     return Reason(Code.SUSPENDED, text, {"why": why} | _row_facts(case))
 
 
-_GONE = "callback answered 410 (gone)"  # deliverer/decide.py
+_GONE = "callback answered 410 (gone)"  # deliverer/attempting/decide.py
 
 
 def _suspended_because(reason: str, reader: Reader) -> str:

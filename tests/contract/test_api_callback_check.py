@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deliverer.client import CallbackClient
-from deliverer.guard import Policy
+from deliverer.http.client import CallbackClient
+from deliverer.http.guard import Policy
 from gateway.callback_check import callback_faults, documentation_faults
 from runtime.settings import load_settings
 from schemas.errors import Overloaded

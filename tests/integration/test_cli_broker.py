@@ -19,7 +19,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 import gateway.service
-from deliverer.client import Failure, FailureClass
+from deliverer.http.client import Failure, FailureClass
 from ledger.opening import ledger_of
 from ledger.values import Key
 from router import names

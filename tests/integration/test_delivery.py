@@ -302,7 +302,7 @@ async def test_a_callback_that_takes_a_few_at_a_time_gets_them_all(
     spine: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All at once, most would use up their attempts on its 429."""
-    monkeypatch.setattr("deliverer.deliver.PAUSE", 0.1)
+    monkeypatch.setattr("deliverer.attempting.deliver.PAUSE", 0.1)
     moments: Counter[int] = Counter()
     taken: set[str | None] = set()
 
@@ -327,7 +327,7 @@ async def test_what_waits_too_long_for_its_turn_comes_back_later(
     spine: Delivering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After 30 minutes RabbitMQ would close the channel, with all that others have in hand on it."""
-    monkeypatch.setattr("deliverer.deliver.LONGEST_TURN", 0.2)
+    monkeypatch.setattr("deliverer.attempting.deliver.LONGEST_TURN", 0.2)
     await spine.subscribe("/a")
     spine.callback.script("/a", status(429, headers={"Retry-After": "8"}), status(204))
 
@@ -513,7 +513,7 @@ def no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     async def follow_none(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("deliverer.consumers.follow_changes", follow_none)
+    monkeypatch.setattr("deliverer.consuming.consumers.follow_changes", follow_none)
 
 
 @pytest.mark.usefixtures("no_hints")

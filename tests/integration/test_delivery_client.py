@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from deliverer import answers, connector, resolving
-from deliverer import client as client_module
-from deliverer.client import CallbackClient, Failure, FailureClass, Response
-from deliverer.guard import Policy
+from deliverer.http import client as client_module
+from deliverer.http import connector, resolver, responses
+from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
+from deliverer.http.guard import Policy
 from tests.callback_server import (
     CallbackServer,
     close,
@@ -393,7 +393,7 @@ async def test_heeds_how_long_a_server_keeps_a_connection(
     for _ in range(3):
         await post(client, callback.url("/long"))
     assert callback.connections == 3
-    monkeypatch.setattr(answers, "KEEP_ALIVE_MARGIN", 5.0)
+    monkeypatch.setattr(responses, "KEEP_ALIVE_MARGIN", 5.0)
     await post(client, callback.url("/long"))
     await post(client, callback.url("/long"))
     assert callback.connections == 4
@@ -742,7 +742,7 @@ async def test_a_lookup_that_cannot_start_gives_its_place_back(
     url = callback.url().replace("127.0.0.1", "localhost")
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
-        for _ in range(resolving.MAX_LOOKUPS + 1):
+        for _ in range(resolver.MAX_LOOKUPS + 1):
             assert await kind_of(client, url) is FailureClass.SHORTAGE
     assert await post(client, url) == Response(204)
 
@@ -756,7 +756,7 @@ async def test_a_lookup_that_fails_as_nobody_foresaw_gives_its_place_back(
     url = callback.url().replace("127.0.0.1", "localhost")
     with monkeypatch.context() as patched:
         patched.setattr(socket, "getaddrinfo", broken)
-        for _ in range(resolving.MAX_LOOKUPS + 1):
+        for _ in range(resolver.MAX_LOOKUPS + 1):
             assert await kind_of(client, url) is FailureClass.DNS_ERROR
     assert await post(client, url) == Response(204)
 

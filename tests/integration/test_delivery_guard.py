@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from deliverer import connector
-from deliverer.client import CallbackClient, Failure, FailureClass, Response
-from deliverer.guard import Policy, Rule
-from deliverer.resolving import Resolver
+from deliverer.http import connector
+from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
+from deliverer.http.guard import Policy, Rule
+from deliverer.http.resolver import Resolver
 from runtime.settings import load_settings
 from runtime.trust import trusting
 from tests.callback_server import CallbackServer, close

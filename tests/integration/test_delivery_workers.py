@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from deliverer.budget import Budget
+from deliverer.consuming.prefetch import Budget
 from deliverer.service import PREFETCH
 from router import names
 from router.history import read_history
@@ -367,8 +367,8 @@ async def test_bodies_in_hand_are_bounded_and_every_abonnement_gets_its_own(
             return kept
 
     monkeypatch.setattr("deliverer.service.Budget", Watched)
-    monkeypatch.setattr("deliverer.consumers.WIDEN_LOOK", 0.1)
-    monkeypatch.setattr("deliverer.budget.STEP", 0.5)
+    monkeypatch.setattr("deliverer.consuming.consumers.WIDEN_LOOK", 0.1)
+    monkeypatch.setattr("deliverer.consuming.prefetch.STEP", 0.5)
     size, each = 100_000, 30
     answered = asyncio.Event()
     abonnementen = {path: await spine.subscribe(path) for path in ("/a", "/b", "/c", "/d")}

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from deliverer.settle import REST
+from deliverer.attempting.settle import REST
 from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when

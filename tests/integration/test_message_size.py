@@ -154,8 +154,8 @@ async def _has_alarm(control: ErlangControl) -> bool:
 async def test_a_failed_attempt_over_the_limit_stays_ours(
     spine: Delivering, limit: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deliverer.settle.PAUSES", (0.2,))
-    monkeypatch.setattr("deliverer.settle.KEEP_TRYING", 1.0)
+    monkeypatch.setattr("deliverer.attempting.settle.PAUSES", (0.2,))
+    monkeypatch.setattr("deliverer.attempting.settle.KEEP_TRYING", 1.0)
     abonnement = await spine.subscribe("/a")
     large = await spine.publish(body=b'{"kanaal":"zaken","x":"%s"}' % (b"x" * LIMIT))
     spine.callback.script("/a", status(500), status(500), status(204))

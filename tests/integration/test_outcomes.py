@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from deliverer.deliver import prepare
-from deliverer.settle import Origin
+from deliverer.attempting.deliver import prepare
+from deliverer.attempting.settle import Origin
 from ledger.ids import new_id, received_of
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE
@@ -268,7 +268,7 @@ async def test_a_killed_deliverer_leaves_nothing_that_neither_rabbitmq_nor_the_l
 async def test_what_is_in_hand_stands_in_the_heartbeat_until_it_stops(
     spine: Delivering, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deliverer.account.BEAT", 0.2)
+    monkeypatch.setattr("deliverer.outcomes.account.BEAT", 0.2)
     file = spine.router.settings.registry_file.with_name(LEDGER_FILE)
 
     def hands() -> tuple[set[Key], bool]:

@@ -16,7 +16,7 @@ import pytest
 from aio_pika import DeliveryMode, Message
 from aiormq.abc import DeliveredMessage
 
-from deliverer.client import Failure, FailureClass
+from deliverer.http.client import Failure, FailureClass
 from ledger.ids import id_of_message
 from ledger.opening import ledger_of
 from ledger.values import Key, State

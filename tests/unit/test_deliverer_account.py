@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from deliverer import account as module
-from deliverer.account import Account, is_again
-from deliverer.client import Failure, FailureClass
+from deliverer.http.client import Failure, FailureClass
+from deliverer.outcomes import account as module
+from deliverer.outcomes.account import Account, is_again
 from ledger.ids import new_id
 from ledger.values import (
     EVERYTHING,

@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 
-from deliverer.acknowledging import LATEST, Acknowledging
+from deliverer.outcomes.acknowledging import LATEST, Acknowledging
 from tests.eventually import eventually
 
 
@@ -70,7 +70,7 @@ async def test_what_waits_for_too_long_is_acknowledged_and_others_do_not_wait_un
 async def test_a_connection_that_takes_nothing_loses_no_acknowledgement(
     acknowledging: Acknowledging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deliverer.acknowledging.ACK_TIMEOUT", 0.05)
+    monkeypatch.setattr("deliverer.outcomes.acknowledging.ACK_TIMEOUT", 0.05)
     origin = Origin()
     origin.takes.clear()
     for tag in range(3):

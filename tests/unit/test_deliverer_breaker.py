@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from deliverer.breaker import (
+from deliverer.attempting.decide import MAX_RETRY_AFTER
+from deliverer.holding.breaker import (
     DIFFERENT,
     IN_A_ROW,
     IN_A_ROW_AFTER_HOLD,
@@ -16,8 +17,7 @@ from deliverer.breaker import (
     is_due,
     pause_before,
 )
-from deliverer.client import Failure, FailureClass
-from deliverer.decide import MAX_RETRY_AFTER
+from deliverer.http.client import Failure, FailureClass
 
 ANSWERED = Failure(FailureClass.HTTP_STATUS, "answered 500", 500)
 TOO_MANY = Failure(FailureClass.HTTP_STATUS, "answered 429", 429)

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from deliverer.budget import STEP, Budget
+from deliverer.consuming.prefetch import STEP, Budget
 
 MIB = 1024 * 1024
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverer.client import Failure, FailureClass, Response
-from deliverer.decide import (
+from deliverer.attempting.decide import (
     MAX_RETRY_AFTER,
     Decision,
     Delivered,
@@ -25,6 +24,7 @@ from deliverer.decide import (
     until,
     ways_to_wait,
 )
+from deliverer.http.client import Failure, FailureClass, Response
 from router.history import History
 from router.topology import RUNGS
 

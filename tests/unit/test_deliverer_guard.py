@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from deliverer.guard import Policy, Rule, other_spelling, refusal
+from deliverer.http.guard import Policy, Rule, other_spelling, refusal
 from runtime.settings import load_settings
 
 OPEN = Policy(

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deliverer.client import Failure, FailureClass
-from deliverer.notes import Notes
+from deliverer.http.client import Failure, FailureClass
+from deliverer.outcomes.last_failures import LastFailures
 from store.sqlite import SqliteRegistry
 from tests.make import an_abonnement
 
 
 async def test_what_could_not_be_written_is_written_later(tmp_path: Path) -> None:
     registry = SqliteRegistry(tmp_path / "registry.db")
-    notes = Notes(registry)
+    last_failures = LastFailures(registry)
     one, other = an_abonnement(), an_abonnement()
-    notes.failed(one.uuid, Failure(FailureClass.TIMEOUT, "the first"))
-    notes.failed(other.uuid, Failure(FailureClass.TIMEOUT, "the first"))
-    assert not await notes.write(), "the registry is not open"
-    notes.failed(one.uuid, Failure(FailureClass.TIMEOUT, "the second"))
+    last_failures.failed(one.uuid, Failure(FailureClass.TIMEOUT, "the first"))
+    last_failures.failed(other.uuid, Failure(FailureClass.TIMEOUT, "the first"))
+    assert not await last_failures.write(), "the registry is not open"
+    last_failures.failed(one.uuid, Failure(FailureClass.TIMEOUT, "the second"))
     async with registry:
         for each in (one, other):
             await registry.add_abonnement(each)
-        assert await notes.write()
+        assert await last_failures.write()
         found = await registry.last_failures()
     assert [found[each.uuid].detail for each in (one, other)] == [
         "timeout: the second",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverer.slots import Slots
+from deliverer.attempting.concurrency import Slots
 
 
 async def settle() -> None:

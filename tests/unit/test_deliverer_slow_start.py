@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from deliverer.slow_start import Gate, SlowStart
+from deliverer.holding.slow_start import Gate, SlowStart
 from tests.eventually import eventually
 
 ONE, OTHER = uuid4(), uuid4()
@@ -141,7 +141,7 @@ async def test_one_that_is_narrowed_pauses_and_grows_by_one() -> None:
 
 
 async def test_no_pause_is_longer_than_those_that_wait_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deliverer.slow_start.LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr("deliverer.holding.slow_start.LONGEST_PAUSE", 0.02)
     slow_start = SlowStart(8)
     slow_start.narrow(ONE, pause=3600)
     crowd = Crowd(slow_start, 2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deliverer.client import Failure, FailureClass
+from deliverer.http.client import Failure, FailureClass
 from router.history import (
     ATTEMPTS,
     DUE,

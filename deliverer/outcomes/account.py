@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from time import monotonic
 
-from deliverer.client import Failure
+from deliverer.http.client import Failure
 from ledger import values
 from ledger.values import EVERYTHING, Attempt, Heartbeat, Key, Outcome, Probe, State
 from ledger.writer import Writer

@@ -18,9 +18,9 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import AMQPChannelError
 
-from deliverer.budget import Budget
-from deliverer.deliver import prepare
-from deliverer.settle import Delivery, Origin
+from deliverer.attempting.deliver import prepare
+from deliverer.attempting.settle import Delivery, Origin
+from deliverer.consuming.prefetch import Budget
 from router import names
 from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.log import logger

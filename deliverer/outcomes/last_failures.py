@@ -10,7 +10,7 @@ import asyncio
 import time
 from uuid import UUID
 
-from deliverer.client import Failure
+from deliverer.http.client import Failure
 from runtime.log import logger
 from schemas.errors import RegistryError
 from store.registry import LastFailure, Registry
@@ -21,7 +21,7 @@ WRITE_AGAIN = 5.0  # seconds after one that failed
 log = logger(__name__)
 
 
-class Notes:
+class LastFailures:
     """`failed` as often as one likes; `run` writes."""
 
     def __init__(self, registry: Registry) -> None:

@@ -18,15 +18,15 @@ from uuid import UUID
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
-from deliverer.account import Account
-from deliverer.breaker import FIRST_PROBE, is_due
-from deliverer.client import Failure, FailureClass, Response
-from deliverer.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
-from deliverer.deliver import Deliverer, facts_of, host_of, is_wanted, prepare, why_of
-from deliverer.hold import Holder
-from deliverer.notes import Notes
-from deliverer.settle import Delivery, Origin, Settle
-from deliverer.slots import Slots
+from deliverer.attempting.concurrency import Slots
+from deliverer.attempting.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
+from deliverer.attempting.deliver import Deliverer, facts_of, host_of, is_wanted, prepare, why_of
+from deliverer.attempting.settle import Delivery, Origin, Settle
+from deliverer.holding.breaker import FIRST_PROBE, is_due
+from deliverer.holding.hold import Holder
+from deliverer.http.client import Failure, FailureClass, Response
+from deliverer.outcomes.account import Account
+from deliverer.outcomes.last_failures import LastFailures
 from router import names
 from router.depth import depths
 from runtime.amqp import AMQP_ERRORS, describe, open_channel
@@ -65,14 +65,14 @@ class Prober:
         deliverer: Deliverer,
         slots: Slots,
         settle: Settle,
-        notes: Notes,
+        last_failures: LastFailures,
         account: Account,
     ) -> None:
         self._holder = holder
         self._deliverer = deliverer
         self._slots = slots
         self._settle = settle
-        self._notes = notes
+        self._last_failures = last_failures
         self._account = account
         self._probing: dict[UUID, asyncio.Task[None]] = {}
         self._empty: dict[UUID, tuple[float, float]] = {}
@@ -211,7 +211,7 @@ class Prober:
             await self._deliverer.put_off(delivery, failure)
             await self._holder.not_probed(abonnement)
             return
-        self._notes.failed(abonnement.uuid, failure)
+        self._last_failures.failed(abonnement.uuid, failure)
         if failure.kind is FailureClass.LOOP:
             verdict = Undeliverable(delivery.history.after(failure, at=datetime.now(UTC)))
             await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)}, ms=ms)

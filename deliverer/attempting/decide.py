@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from deliverer.client import Failure, FailureClass, Response
+from deliverer.http.client import Failure, FailureClass, Response
 from router.history import History
 from router.topology import RUNGS
 

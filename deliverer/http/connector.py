@@ -18,9 +18,9 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import BadHttpMessage
 
-from deliverer.answers import Answer
-from deliverer.guard import AddressRefused, Policy, refusal
-from deliverer.resolving import Resolver
+from deliverer.http.guard import AddressRefused, Policy, refusal
+from deliverer.http.resolver import Resolver
+from deliverer.http.responses import Answer
 
 MAX_IDLE = 256  # connections kept open without a request
 DNS_CACHE = 10  # seconds

@@ -13,10 +13,8 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from aiormq.abc import DeliveredMessage
 
-from deliverer.account import Account, is_again
-from deliverer.breaker import Breaker
-from deliverer.client import CallbackClient, Failure, Response
-from deliverer.decide import (
+from deliverer.attempting.concurrency import Slots
+from deliverer.attempting.decide import (
     TOO_MANY,
     Decision,
     PutOff,
@@ -28,11 +26,13 @@ from deliverer.decide import (
     decide,
     next_rung,
 )
-from deliverer.hold import Holder
-from deliverer.notes import Notes
-from deliverer.settle import Delivery, Origin, Settle
-from deliverer.slots import Slots
-from deliverer.slow_start import SlowStart
+from deliverer.attempting.settle import Delivery, Origin, Settle
+from deliverer.holding.breaker import Breaker
+from deliverer.holding.hold import Holder
+from deliverer.holding.slow_start import SlowStart
+from deliverer.http.client import CallbackClient, Failure, Response
+from deliverer.outcomes.account import Account, is_again
+from deliverer.outcomes.last_failures import LastFailures
 from ledger.ids import id_of_message
 from ledger.values import Key
 from router.filters import matches
@@ -69,7 +69,7 @@ class Deliverer:
         breaker: Breaker,
         slow_start: SlowStart,
         holder: Holder,
-        notes: Notes,
+        last_failures: LastFailures,
         account: Account,
         counts: Counter[str],
         schedule: Sequence[int],
@@ -83,7 +83,7 @@ class Deliverer:
         self._breaker = breaker
         self._slow_start = slow_start
         self._holder = holder
-        self._notes = notes
+        self._last_failures = last_failures
         self._account = account
         self._schedule = schedule
         self._timeout = timeout
@@ -205,7 +205,7 @@ class Deliverer:
             await self.put_off(delivery, failure)
             return False
         self.counts[str(failure.kind)] += 1
-        self._notes.failed(abonnement.uuid, failure)
+        self._last_failures.failed(abonnement.uuid, failure)
         if failure.status == TOO_MANY:
             asked = asked_wait(answer, now=datetime.now(UTC))
             self._slow_start.narrow(abonnement.uuid, pause=asked or PAUSE)

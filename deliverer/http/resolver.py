@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from deliverer.guard import AddressRefused, Policy, Refusal, refusal
+from deliverer.http.guard import AddressRefused, Policy, Refusal, refusal
 from runtime.open_files import none_left
 
 MAX_LOOKUPS = 100  # at once; each is a thread while it lasts

@@ -12,8 +12,7 @@ from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
 
-from deliverer.budget import Budget
-from deliverer.channels import (
+from deliverer.consuming.channels import (
     CAPACITY,
     Consumer,
     ConsumeRefused,
@@ -21,6 +20,7 @@ from deliverer.channels import (
     Deliver,
     QueueMissing,
 )
+from deliverer.consuming.prefetch import Budget
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.readiness import topology_stands

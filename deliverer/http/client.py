@@ -35,8 +35,8 @@ from aiohttp import (
 )
 from yarl import URL
 
-from deliverer.connector import AnsweredUnasked, Connector, UsedConnectionBroke, new_connection
-from deliverer.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
+from deliverer.http.connector import AnsweredUnasked, Connector, UsedConnectionBroke, new_connection
+from deliverer.http.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
 from router.history import HOPS
 from runtime.open_files import is_shortage
 from runtime.settings import Settings

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from deliverer.client import Failure, FailureClass
-from deliverer.decide import MAX_RETRY_AFTER, TOO_MANY
+from deliverer.attempting.decide import MAX_RETRY_AFTER, TOO_MANY
+from deliverer.http.client import Failure, FailureClass
 
 IN_A_ROW = 10  # failures with no success in between; a 429 or a loop is none
 DIFFERENT = 3  # notificaties, at least, that these were of

@@ -16,9 +16,9 @@ import time
 from collections.abc import Mapping
 from uuid import UUID
 
-from deliverer.breaker import Breaker, pause_before
-from deliverer.client import Failure
-from deliverer.slow_start import SlowStart
+from deliverer.holding.breaker import Breaker, pause_before
+from deliverer.holding.slow_start import SlowStart
+from deliverer.http.client import Failure
 from router.catalogue import Catalogue
 from router.requests import RouterClient
 from runtime.log import logger

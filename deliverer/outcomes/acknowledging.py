@@ -20,7 +20,7 @@ ACK_TIMEOUT = 5.0  # seconds for which a connection may take nothing, after whic
 
 
 class Origin(Protocol):
-    """The channel of a message: `deliverer.settle.Origin`."""
+    """The channel of a message: `deliverer.attempting.settle.Origin`."""
 
     def ack_later(self, tag: int) -> None:
         """The message is done with."""

@@ -18,9 +18,9 @@ from uuid import UUID
 
 from aiormq.abc import AbstractChannel
 
-from deliverer.account import Account
-from deliverer.acknowledging import Acknowledging
-from deliverer.decide import Retry, Undeliverable, ways_to_wait
+from deliverer.attempting.decide import Retry, Undeliverable, ways_to_wait
+from deliverer.outcomes.account import Account
+from deliverer.outcomes.acknowledging import Acknowledging
 from ledger.values import Key
 from router import names
 from router.history import DUE, History, built_anew

@@ -1,0 +1,8 @@
+"""HTTP to callbacks, for deliveries and for the callback check of a gateway.
+
+client.py     one POST: its status, or why there is none
+connector.py  the connections: to which addresses, and which are used again
+resolver.py   host names to addresses
+guard.py      addresses to which nothing is sent; no I/O
+responses.py  where a response begins and ends, and how large its header may be; no I/O
+"""
