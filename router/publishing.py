@@ -22,8 +22,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.readiness import topology_stands
 from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
-from runtime.confirms import ConfirmChannel, Outcome
-from runtime.frames import HeadersTooLong
+from runtime.amqp.confirms import ConfirmChannel, Outcome
+from runtime.amqp.frames import HeadersTooLong
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 

@@ -16,7 +16,7 @@ from aiormq.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreco
 from yarl import URL
 
 from runtime.amqp import AMQP_ERRORS, Link
-from runtime.confirms import ConfirmChannel, Outcome
+from runtime.amqp.confirms import ConfirmChannel, Outcome
 from schemas.errors import BrokerUnavailable
 from tests.broker import Broker
 from tests.chaos.proxy import Proxy
@@ -359,7 +359,7 @@ async def test_a_connection_with_nothing_but_confirms_is_kept(
     vhost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client library gives up a connection on which it sees no frames, here after 6 s."""
-    monkeypatch.setattr("runtime.amqp.HEARTBEAT", 1)
+    monkeypatch.setattr("runtime.amqp.connection.HEARTBEAT", 1)
     async with open_setting(vhost) as setting:
         await setting.queue("x", "k")
         channel = await setting.channel("x")

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from aio_pika.abc import AbstractConnection
 
-from runtime import amqp
-from runtime.amqp import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Link
+from runtime.amqp import FIRST_PAUSE, LONGEST_PAUSE, STEADY, Link, connection
 from schemas.errors import BrokerUnavailable
 
 
@@ -20,10 +19,10 @@ class Played:
         self.lives = lives
         self.pauses: list[float] = []
         self.now = 0.0
-        monkeypatch.setattr(amqp, "_connect", self.connect)
-        monkeypatch.setattr(amqp.random, "uniform", lambda low, high: 1.0)
-        monkeypatch.setattr(amqp.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(amqp.asyncio, "sleep", self.sleep)
+        monkeypatch.setattr(connection, "_connect", self.connect)
+        monkeypatch.setattr(connection.random, "uniform", lambda low, high: 1.0)
+        monkeypatch.setattr(connection.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(connection.asyncio, "sleep", self.sleep)
         monkeypatch.setattr(Link, "_hold", self.hold)
         monkeypatch.setattr(Link, "_drop", self.drop)
 

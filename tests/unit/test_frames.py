@@ -12,9 +12,9 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 from pamqp.heartbeat import Heartbeat
 
-from runtime import frames
-from runtime.confirms import DivertingReader
-from runtime.frames import HeadersTooLong, PublishEncoder
+from runtime.amqp import frames
+from runtime.amqp.confirms import DivertingReader
+from runtime.amqp.frames import HeadersTooLong, PublishEncoder
 
 AT = datetime(2026, 1, 31, 1, 46, 3, 412_000, tzinfo=UTC)
 HEADERS: list[dict[str, Any]] = [

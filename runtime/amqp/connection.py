@@ -29,7 +29,7 @@ from aiormq.exceptions import (
 )
 from yarl import URL
 
-from runtime.confirms import ConfirmChannel, DivertingReader
+from runtime.amqp.confirms import ConfirmChannel, DivertingReader
 from runtime.lifecycle import cancelled
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable

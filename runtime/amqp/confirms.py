@@ -2,8 +2,8 @@
 
 It writes whole publishes straight to the connection's socket and counts delivery tags itself. The connection
 remains the client library's (handshake, heartbeats, close); `DivertingReader` takes the frames of these
-channels out of what it reads. Reconnects nothing and retries nothing: `runtime/amqp.py:Link` does the one,
-`router/publishing.py` the other.
+channels out of what it reads. Reconnects nothing and retries nothing: `runtime/amqp/connection.py:Link` does
+the one, `router/publishing.py` the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pamqp.base import Frame
 from pamqp.common import FieldValue
 from pamqp.header import ContentHeader
 
-from runtime import frames
+from runtime.amqp import frames
 from schemas.errors import BrokerUnavailable
 
 ALIVE_INTERVAL = 1.0  # seconds between two heartbeats that stand for frames the client library does not see
@@ -115,7 +115,7 @@ class _Turn:
 
 
 class ConfirmChannel:
-    """A channel for one exchange. Made by `runtime/amqp.py:Link.confirm_channel`, then `opened`.
+    """A channel for one exchange. Made by `runtime/amqp/connection.py:Link.confirm_channel`, then `opened`.
 
     on_end: called once when the channel is no more: closed by either side, or its connection lost.
     """
