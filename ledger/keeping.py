@@ -31,7 +31,7 @@ from ledger.rows import (
 from ledger.values import Delivery, Key, Scope, State, is_in_hand
 from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from schemas.errors import LeaseLost
-from store.sqlite_file import SqliteFile
+from store.files.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The SQLite ledger's tables, as named steps that only go forward (see store/schema.py for how).
+"""The SQLite ledger's tables, as named steps that only go forward (see store/sqlite/schema.py for how).
 
 A notificatie is a row of `notificatie`, its body one of `body`, each of its kenmerken one of `term`, each
 abonnement that it is for one of `delivery`. Ids are 16 bytes, moments milliseconds since 1970.
@@ -15,10 +15,10 @@ from sqlite_utils import Database
 
 from ledger.copies.instance import TABLE, make_instance
 from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
-from store.faults import Faults
+from store.files.faults import Faults
+from store.files.schema_steps import apply_steps
+from store.files.sqlite_file import Contents
 from store.secrets import Vault, key_of, place
-from store.sqlite_file import Contents
-from store.steps import apply_steps
 
 READERS = 3
 CACHE = 32_000  # kB: the pages of the indexes that a transaction of some hundreds of notificaties touches

@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from ledger.rows import SPILL, first_n, least_id, unpack_terms
 from ledger.values import Shed
 from ledger.writing import MINUTE, bytes_used
-from store.sqlite_file import SqliteFile
+from store.files.sqlite_file import SqliteFile
 
 PIECE = 200
 """Notificaties in one transaction."""

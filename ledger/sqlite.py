@@ -1,6 +1,6 @@
 """The ledger in a SQLite file: which work runs in which transaction.
 
-The file, its threads and its faults are store/sqlite_file.py's; writing is ledger/writing.py's, reading
+The file, its threads and its faults are store/files/sqlite_file.py's; writing is ledger/writing.py's, reading
 ledger/reading.py's, and what goes away ledger/shedding.py's.
 """
 
@@ -25,9 +25,9 @@ from ledger.operating.replaying import SqliteReplays
 from ledger.rows import Hashes
 from ledger.schema import contents, hash_key
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
-from store.lease import RENEWAL, boot_id
+from store.files.host_lease import RENEWAL, boot_id
+from store.files.sqlite_file import SqliteFile
 from store.secrets import KEYS_FILE, Vault
-from store.sqlite_file import SqliteFile
 
 LOCK_TIMEOUT = 1.0
 """Seconds for which a write waits for another process's; who writes tries again, and must be able to stop."""

@@ -17,7 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from schemas.errors import BrokerUnavailable
-from store.durable import keep, make_folder
+from store.files.durable import keep, make_folder
 
 # Below the ports that Linux and macOS hand out by themselves, so that seldom anybody takes ours.
 _PORTS = range(21000, 32000)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import UsageError
-from store.durable import make_folder
+from store.files.durable import make_folder
 
 
 @contextmanager

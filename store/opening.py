@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.settings import Settings
+from store.files.sqlite_file import BUSY_TIMEOUT
 from store.registry import Registry
 from store.secrets import KEYS_FILE, Vault
-from store.sqlite import SqliteRegistry
-from store.sqlite_file import BUSY_TIMEOUT
+from store.sqlite.registry import SqliteRegistry
 
 
 def open_registry(

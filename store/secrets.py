@@ -1,7 +1,7 @@
 """Secrets at rest: the keys, the file they may be in, and the form of an encrypted value.
 
 An encrypted value names its key and is bound to its place, so that it is of no use in another row or column.
-Knows no SQL (store/sealed.py does). Never logs or raises a key or a value.
+Knows no SQL (store/sqlite/encrypted_columns.py does). Never logs or raises a key or a value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 
 from runtime.log import logger
 from schemas.errors import SecretsUnreadable
-from store.durable import keep, make_folder
+from store.files.durable import keep, make_folder
 
 KEYS_FILE = "secret.keys"
 MARK = "nrc1."

@@ -13,9 +13,9 @@ from sqlite_utils import Database
 
 from ledger.schema import FAULTS, STEPS, hash_key
 from schemas.errors import LedgerError
-from store.backup import copy_file
-from store.faults import told
+from store.files.faults import told
 from store.secrets import Vault, key_of
+from store.sqlite.backup import copy_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from ledger.operating.replays import FIRST_ROUND, UNFINISHED, Plan, Progress, Re
 from ledger.rows import STATES, Counter, Row, pending_row
 from ledger.values import Search, State
 from ledger.writing import ADD_MINUTE, MINUTE
-from store.sqlite_file import SqliteFile
+from store.files.sqlite_file import SqliteFile
 
 _RETURNING, _REMOVED = STATES[State.RETURNING], STATES[State.REMOVED]
 _COLUMNS = (

@@ -35,10 +35,10 @@ from nrc.cli.showing import moment, note
 from nrc.state_lock import only_up, shared_lock, wait_for_leftovers
 from runtime.settings import Settings, env_name, load_settings, origins
 from schemas.errors import LedgerError, RegistryError, SecretsUnreadable, UsageError
-from store.backup import copy_registry
-from store.durable import keep, make_folder, sync_folder
+from store.files.durable import keep, make_folder, sync_folder
 from store.opening import open_registry, registry_of
 from store.secrets import KEYS_FILE
+from store.sqlite.backup import copy_registry
 
 REGISTRY, LEDGER, ABOUT = "registry.db", LEDGER_FILE, "backup.json"
 _OPEN = "open deliveries"

@@ -19,7 +19,7 @@ from router import names
 from router.publishing import Outgoing
 from schemas.abonnement import State
 from schemas.errors import RegistryError
-from store.sqlite import SqliteRegistry
+from store.sqlite.registry import SqliteRegistry
 from tests.callback_server import (
     CallbackServer,
     Received,

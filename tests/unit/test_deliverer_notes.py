@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deliverer.http.client import Failure, FailureClass
 from deliverer.outcomes.last_failures import LastFailures
-from store.sqlite import SqliteRegistry
+from store.sqlite.registry import SqliteRegistry
 from tests.make import an_abonnement
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nrc.private_node import prepare_node
-from store import durable
-from store.durable import keep, make_folder
+from store.files import durable
+from store.files.durable import keep, make_folder
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from cryptography.fernet import Fernet
 from schemas.abonnement import Abonnement
 from schemas.application import Application
 from schemas.errors import RegistryError, SecretsUnreadable
+from store.files.upgrade import copy_name
 from store.opening import open_registry
 from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
-from store.upgrade import copy_name
 from tests.sqlite_file import ask
 
 WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"

@@ -19,12 +19,13 @@ from schemas.abonnement import Abonnement, FilterGroup
 from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
-from store import kanalen_versions, lease, schema
-from store.faults import told
+from store.files import host_lease
+from store.files.faults import told
+from store.files.sqlite_file import SqliteFile
 from store.registry import Act, ActSearch
 from store.secrets import Vault
-from store.sqlite import TOMBSTONE_AGE, SqliteRegistry
-from store.sqlite_file import SqliteFile
+from store.sqlite import kanalen_versions, schema
+from store.sqlite.registry import TOMBSTONE_AGE, SqliteRegistry
 from tests.eventually import eventually
 from tests.sqlite_file import ask, content, damage
 
@@ -86,7 +87,7 @@ async def test_a_failed_write_leaves_nothing(file: Path) -> None:
 
     async with (
         SqliteRegistry(file) as registry,
-        SqliteFile(file, schema.contents(a_vault(file)), boot=lease.boot_id()) as opened,
+        SqliteFile(file, schema.contents(a_vault(file)), boot=host_lease.boot_id()) as opened,
     ):
         with pytest.raises(Conflict, match="half way"):
             await opened.write(half)
@@ -214,7 +215,7 @@ async def test_a_host_that_stopped_cleanly_need_not_be_waited_for(file: Path) ->
 async def test_a_host_waits_for_the_lease_that_it_had_before_a_reboot(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("store.sqlite_file.AGAIN", 0.01)
+    monkeypatch.setattr("store.files.sqlite_file.AGAIN", 0.01)
     async with SqliteRegistry(file, boot="first"):
         rows = ask(file, "SELECT boot, host, at FROM lease")
     ask(file, "INSERT INTO lease VALUES ('killed', ?, ?, ?)", *rows[0])  # as a cut of the power leaves it
@@ -227,14 +228,14 @@ async def test_a_host_waits_for_the_lease_that_it_had_before_a_reboot(
 async def test_a_host_of_the_same_name_that_still_runs_is_not_waited_for(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.sqlite_file.AGAIN", 0.01)
+    monkeypatch.setattr("store.files.sqlite_file.AGAIN", 0.01)
     async with SqliteRegistry(file, boot="here", renewal=0.05):
         with pytest.raises(RegistryInUse, match="in use on host"):
             await SqliteRegistry(file, boot="elsewhere").__aenter__()
 
 
 def refused_elsewhere(db: Database, now: float) -> None:
-    lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now, error=RegistryInUse)
+    host_lease.refuse_other_hosts(db, Path("registry.db"), boot="elsewhere", now=now, error=RegistryInUse)
 
 
 @pytest.mark.parametrize("age, refused", [(29.0, True), (31.0, False), (-29.0, True), (-1e7, False)])
@@ -242,14 +243,14 @@ def test_a_lease_runs_out(age: float, refused: bool, file: Path) -> None:
     with closing(Database(memory=True)) as db:
         schema.migrate(db, Path("registry.db"), a_vault(file))
         now = 1_700_000_000.0
-        lease.renew(db, holder="a", boot="here", now=now - age)
-        lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now, error=RegistryInUse)
+        host_lease.renew(db, holder="a", boot="here", now=now - age)
+        host_lease.refuse_other_hosts(db, Path("registry.db"), boot="here", now=now, error=RegistryInUse)
         if refused:
             with pytest.raises(RegistryInUse):
                 refused_elsewhere(db, now)
         else:
             refused_elsewhere(db, now)
-            lease.renew(db, holder="b", boot="elsewhere", now=now)
+            host_lease.renew(db, holder="b", boot="elsewhere", now=now)
             assert [row["holder"] for row in db.table("lease").rows] == ["b"]
 
 
@@ -273,7 +274,7 @@ async def test_a_host_that_was_paused_writes_no_more_when_another_took_over(file
 
 
 def test_the_boot_id_is_the_kernels() -> None:
-    assert lease.boot_id() == lease.boot_id() != ""
+    assert host_lease.boot_id() == host_lease.boot_id() != ""
 
 
 # Tombstones
@@ -378,7 +379,7 @@ async def test_a_clock_that_was_set_back(file: Path) -> None:
 
 async def test_so_many_tombstones_are_kept_and_no_more(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a client that makes and removes abonnementen all day makes every start slower."""
-    monkeypatch.setattr("store.sqlite.TOMBSTONES", 3)
+    monkeypatch.setattr("store.sqlite.registry.TOMBSTONES", 3)
     async with SqliteRegistry(file) as registry:
         kanalen = [await registry.add_kanaal(a_kanaal(f"kanaal-{number}")) for number in range(6)]
         numbers = []
@@ -454,7 +455,7 @@ from pathlib import Path
 from uuid import uuid4
 from schemas.errors import RegistryError
 from schemas.kanaal import Kanaal
-from store.sqlite import SqliteRegistry
+from store.sqlite.registry import SqliteRegistry
 
 async def main():
     async with SqliteRegistry(Path(sys.argv[1])) as registry:

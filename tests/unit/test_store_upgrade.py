@@ -21,11 +21,11 @@ from schemas.abonnement import FilterGroup
 from schemas.application import Application
 from schemas.errors import RegistryTooNew
 from schemas.kanaal import Kanaal
-from store import schema
+from store.files.upgrade import copy_name
 from store.opening import open_registry
 from store.registry import Changes, KanalenVersion
 from store.secrets import Vault
-from store.upgrade import copy_name
+from store.sqlite import schema
 from tests.sqlite_file import ask, content
 from tests.unit.upgrade_worker import NEXT_STEP
 

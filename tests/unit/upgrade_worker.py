@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from sqlite_utils import Database
 
 from schemas.errors import RegistryError
-from store import schema
 from store.opening import open_registry
 from store.secrets import Vault
+from store.sqlite import schema
 
 NEXT_STEP = "9999_of_the_next_version"
 PAYLOAD = 4_000_000  # bytes: more than SQLite keeps in memory, so half of it is in the file's log

@@ -23,11 +23,11 @@ from uuid import uuid4
 from sqlite_utils import Database
 
 from runtime.log import logger
-from store.durable import make_folder, sync_folder
-from store.faults import Faults, told
-from store.lease import AGE, RENEWAL, refuse_other_hosts, release, renew, shown_before_reboot
-from store.steps import steps_done
-from store.upgrade import scrub
+from store.files.durable import make_folder, sync_folder
+from store.files.faults import Faults, told
+from store.files.host_lease import AGE, RENEWAL, refuse_other_hosts, release, renew, shown_before_reboot
+from store.files.schema_steps import steps_done
+from store.files.upgrade import scrub
 
 BUSY_TIMEOUT = 5.0
 AGAIN = 1.0
@@ -63,7 +63,7 @@ class SqliteFile:
     """Transactions on one file: `read` sees one snapshot, `write` is on disk when it returns.
 
     Any number of processes of one host may have the file open. Raises the errors of `contents` only.
-    boot: what tells this host from others (`store.lease.boot_id`). Times are in seconds.
+    boot: what tells this host from others (`store.files.host_lease.boot_id`). Times are in seconds.
     """
 
     def __init__(

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from store.durable import sync_folder
-from store.faults import Faults, told
-from store.schema import FAULTS
+from store.files.durable import sync_folder
+from store.files.faults import Faults, told
+from store.sqlite.schema import FAULTS
 
 
 def copy_registry(file: Path, copy: Path) -> None:

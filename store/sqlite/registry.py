@@ -1,7 +1,7 @@
 """The registry in a SQLite file: the SQL of every method of `store.registry.Registry`.
 
 Each write takes the next change number in its own transaction. The file, its threads and its faults are
-store/sqlite_file.py's; the form of a row is store/rows.py's.
+store/files/sqlite_file.py's; the form of a row is store/sqlite/rows.py's.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
-from store.acts import acts_found, append_acts
-from store.kanalen_versions import begin_version, end_versions, versions_of
-from store.lease import RENEWAL, boot_id
+from store.files.host_lease import RENEWAL, boot_id
+from store.files.sqlite_file import BUSY_TIMEOUT, SqliteFile
 from store.registry import (
     Act,
     ActSearch,
@@ -34,7 +33,11 @@ from store.registry import (
     NotedLedger,
     Secrets,
 )
-from store.rows import (
+from store.secrets import KEYS_FILE, Vault
+from store.sqlite.acts import acts_found, append_acts
+from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
+from store.sqlite.kanalen_versions import begin_version, end_versions, versions_of
+from store.sqlite.rows import (
     Row,
     abonnement_of,
     abonnement_row,
@@ -46,10 +49,7 @@ from store.rows import (
     kanaal_of,
     kanaal_row,
 )
-from store.schema import contents
-from store.sealed import keys_in_use, seal_again, unreadable
-from store.secrets import KEYS_FILE, Vault
-from store.sqlite_file import BUSY_TIMEOUT, SqliteFile
+from store.sqlite.schema import contents
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
 TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read anew

@@ -1,4 +1,4 @@
-"""What surrounds the steps of store/schema.py: the copy of the file before them, and no traces after."""
+"""What surrounds the steps of a schema: the copy of the file before them, and no traces of secrets after."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlite_utils import Database
 
 from runtime.log import logger
 from schemas.errors import RegistryError
-from store.durable import sync_folder
+from store.files.durable import sync_folder
 
 log = logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The registry's values as table rows and back. Knows the columns of store/schema.py and no SQL.
+"""The registry's values as table rows and back. Knows the columns of store/sqlite/schema.py and no SQL.
 
 Secrets are encrypted in rows, and plain everywhere above.
 """

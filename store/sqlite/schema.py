@@ -15,13 +15,13 @@ from sqlite_utils import Database
 
 from runtime.log import logger
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
-from store.acts import TABLE as ACTS_TABLE
-from store.faults import Faults
-from store.sealed import keys_in_use, seal_plain
+from store.files.faults import Faults
+from store.files.schema_steps import apply_steps
+from store.files.sqlite_file import Contents
+from store.files.upgrade import copy_name, keep_copy, scrub
 from store.secrets import Vault
-from store.sqlite_file import Contents
-from store.steps import apply_steps
-from store.upgrade import copy_name, keep_copy, scrub
+from store.sqlite.acts import TABLE as ACTS_TABLE
+from store.sqlite.encrypted_columns import keys_in_use, seal_plain
 
 Step = Callable[[Database, Vault], None]
 

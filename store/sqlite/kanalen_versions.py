@@ -1,7 +1,7 @@
 """The table `kanalen_version`: which kanalen and filters an abonnement had, and when.
 
 A version is open (valid_until NULL) while its abonnement has these kanalen. All functions run in the caller's
-transaction: that of the change which they record. The form of a row is store/rows.py's.
+transaction: that of the change which they record. The form of a row is store/sqlite/rows.py's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from store.registry import KanalenVersion
-from store.rows import Row, kanalen_version_of
+from store.sqlite.rows import Row, kanalen_version_of
 
 KEPT = 30 * 24 * 3600.0  # seconds after the end of a version
 MOST = 10_000  # versions that ended, of all abonnementen together
