@@ -1,14 +1,13 @@
-"""The HTTP API of the standard, and its pages.
+"""The HTTP API of the standard, and its pages. Declares nothing in RabbitMQ: it asks the router.
 
-`app` lists every route. `publish` is the hot path: POST /notificaties on one screen. `kanalen` and
-`abonnementen` are the other endpoints, `pages` and `openapi` what people and generators read, `health` what
-a load balancer asks.
-
-What they share: `state` (the parts of a running gateway, and who may go on), `tokens` (who calls),
-`requests` (Accept, query, body, the root URL), `aside` (what would hold up the event loop), `checks` (fields
-that depend on other kanalen), `callback_check` (addresses that must answer), `repairs` (exchanges that were
-deleted), `answers` and `problems` (what goes back; the one place that maps exceptions). `protocol`
-below all that is the HTTP connection; `service` starts and stops it.
-
-Declares nothing in RabbitMQ: it asks the router.
+service.py    the process: what it opens, in which order, and how it stops
+app.py        every route
+state.py      the parts of a running gateway that all handlers share
+tokens.py     who calls, and with which scopes
+accepting.py  in which homes a notificatie must be before its 201
+latest.py     what each exchange got last; repairs.py what becomes of one that was deleted
+health.py     whether this gateway can do its work, for a load balancer
+api/          the handlers: POST /notificaties, kanalen, abonnementen
+http/         connections, limits, requests, responses and problems
+documents/    the OpenAPI document, and the pages for people
 """

@@ -5,12 +5,13 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import abonnementen, health, kanalen
-from gateway.answers import API_VERSION, VERSION_HEADER, json_answer
-from gateway.pages import add_pages
-from gateway.problems import answer_for
-from gateway.publish import create_notificatie
-from gateway.requests import ClientGone, must_accept_json, read_query, root_is_https, root_url
+from gateway import health
+from gateway.api import abonnementen, kanalen
+from gateway.api.publish import create_notificatie
+from gateway.documents.pages import add_pages
+from gateway.http.problems import answer_for
+from gateway.http.requests import ClientGone, must_accept_json, read_query, root_is_https, root_url
+from gateway.http.responses import API_VERSION, VERSION_HEADER, json_answer
 from gateway.state import API_ROOT, GATEWAY, Gateway
 from runtime.response_headers import make_safe
 

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from gateway.answers import json_answer
+from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
 from schemas.errors import RegistryError
 

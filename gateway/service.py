@@ -14,8 +14,8 @@ from aiohttp import web
 
 from deliverer.http.client import CallbackClient
 from gateway.app import build_app
-from gateway.leaving import say_goodbye
-from gateway.protocol import listen, stop_listening
+from gateway.http.draining import say_goodbye
+from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
@@ -75,7 +75,7 @@ async def serve(
         async def session(connection: AbstractConnection) -> None:
             await follow_changes(connection, catalogue)
 
-        opened.callback(gateway.aside.close)
+        opened.callback(gateway.large_bodies.close)
         opened.callback(gateway.repairs.close)
         opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())

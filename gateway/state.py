@@ -9,13 +9,13 @@ from aiohttp import web
 
 from deliverer.http.client import CallbackClient
 from gateway.accepting import Accepting
-from gateway.admission import Changes, Publishes
-from gateway.aside import Aside
-from gateway.connections import Connections, most_connections
-from gateway.held import MOST, Held
+from gateway.http.admission import Changes, Publishes
+from gateway.http.connections import Connections, most_connections
+from gateway.http.large_bodies import LargeBodies
+from gateway.http.requests import root_url
+from gateway.http.slow_clients import MOST, SlowClients
 from gateway.latest import Latest
 from gateway.repairs import Repairs
-from gateway.requests import root_url
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
 from ledger.writer import Writer
 from router.catalogue import Catalogue
@@ -56,8 +56,8 @@ class Gateway:
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
     connections: Connections = field(init=False)
-    held: Held = field(init=False)
-    aside: Aside = field(init=False, default_factory=Aside)
+    slow_clients: SlowClients = field(init=False)
+    large_bodies: LargeBodies = field(init=False, default_factory=LargeBodies)
     stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Gateway:
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )
-        self.held = Held(max(MOST, 4 * self.settings.max_body))
+        self.slow_clients = SlowClients(max(MOST, 4 * self.settings.max_body))
         self.connections = Connections(most_connections(self.settings.gateway_max_connections))
 
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:

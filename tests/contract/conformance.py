@@ -19,8 +19,8 @@ from uuid import UUID
 
 from jsonschema import Draft4Validator, FormatChecker
 
-from gateway.explanations import ERRORS
-from gateway.openapi import document
+from gateway.documents.error_texts import ERRORS
+from gateway.documents.openapi import document
 
 PROBLEM = "application/problem+json"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")

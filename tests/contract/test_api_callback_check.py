@@ -11,7 +11,7 @@ import pytest
 
 from deliverer.http.client import CallbackClient
 from deliverer.http.guard import Policy
-from gateway.callback_check import callback_faults, documentation_faults
+from gateway.api.callback_check import callback_faults, documentation_faults
 from runtime.settings import load_settings
 from schemas.errors import Overloaded
 from tests.callback_server import Received, Script, close, hang, raw, reset

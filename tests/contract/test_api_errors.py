@@ -12,8 +12,8 @@ from unittest.mock import patch
 
 import pytest
 
-import gateway.kanalen
-import gateway.requests
+import gateway.api.kanalen
+import gateway.http.requests
 from tests.contract.api import Api, a_naam, abonnement_of, message, raw
 from tests.contract.conftest import Stage
 from tests.tokens import token
@@ -211,7 +211,7 @@ async def test_the_connection_goes_on_after_a_refusal(api: Api) -> None:
 
 
 async def test_a_body_that_does_not_come(api: Api) -> None:
-    with patch.object(gateway.requests, "BODY_TIMEOUT", 0.2):
+    with patch.object(gateway.http.requests, "BODY_TIMEOUT", 0.2):
         answer = await raw(api.root, POST + b"Content-Length: 10\r\n\r\n{")
     assert answer.outcome == (400, "parse_error")
 
@@ -240,7 +240,7 @@ async def test_a_client_that_goes_away(
 
 async def test_a_fault_of_ours(api: Api) -> None:
     await a_kanaal(api)
-    with patch.object(gateway.kanalen, "as_json", side_effect=ZeroDivisionError("geheim")):
+    with patch.object(gateway.api.kanalen, "as_json", side_effect=ZeroDivisionError("geheim")):
         answer = await api.get("/kanaal")
     assert answer.outcome == (500, "error")
     assert "geheim" not in answer.body.decode()

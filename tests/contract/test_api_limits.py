@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from gateway import abonnementen, admission, kanalen, protocol, publish
-from gateway.aside import Aside
+from gateway.api import abonnementen, kanalen, publish
+from gateway.http import admission, protocol
+from gateway.http.large_bodies import LargeBodies
 from schemas.abonnement import MAX_GROUPS
 from schemas.application import Application, Scope
 from schemas.errors import MAX_FAULTS
@@ -128,17 +129,17 @@ async def test_a_kanaal_that_is_removed_while_a_large_body_is_read(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The body was sound when it was looked at, and RabbitMQ takes it."""
-    read = Aside.__call__
+    read = LargeBodies.__call__
     async with with_kanaal(stage) as (api, naam):
         (kanaal,) = (await api.get(f"/kanaal?naam={naam}")).json
 
-        async def read_then_removed(self: Aside, size: int, work: Callable[[], Any]) -> Any:
+        async def read_then_removed(self: LargeBodies, size: int, work: Callable[[], Any]) -> Any:
             found = await read(self, size, work)
             assert await stage.registry.remove_kanaal(UUID(kanaal["url"].rpartition("/")[2]))
             assert (await api.get(f"/kanaal?naam={naam}")).json == []
             return found
 
-        monkeypatch.setattr(Aside, "__call__", read_then_removed)
+        monkeypatch.setattr(LargeBodies, "__call__", read_then_removed)
         answer = await api.post("/notificaties", message(naam, eigen="x" * LARGE))
         assert answer.status == 201
 

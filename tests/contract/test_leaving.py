@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-import gateway.leaving
+import gateway.http.draining
 import gateway.service
-from gateway.connections import Connections
-from gateway.held import Held
-from gateway.protocol import listen, stop_listening
+from gateway.http.connections import Connections
+from gateway.http.protocol import listen, stop_listening
+from gateway.http.slow_clients import SlowClients
 from tests.contract.api import free_socket
 from tests.contract.conftest import Stage
 
@@ -53,7 +53,7 @@ async def test_connections_that_are_open_when_it_stops(stage: Stage, monkeypatch
     assert b"\r\nconnection: close\r\n" in await answer(reader)
     assert await reader.read() == b""
 
-    monkeypatch.setattr(gateway.leaving, "QUIET", 0.0)
+    monkeypatch.setattr(gateway.http.draining, "QUIET", 0.0)
     assert await asyncio.wait_for(answer(quiet), 10) == b""
     await asyncio.wait_for(serving, 10)
     # Whoever comes now waits for the next one that listens on the shared socket.
@@ -74,7 +74,7 @@ async def test_what_the_kernel_had_accepted_is_served_too(stage: Stage) -> None:
 
     settings = stage.settings.model_copy(update={"gateway_listen": ("127.0.0.1", 0)})
     stopping: Any = SimpleNamespace(
-        settings=settings, stopping=True, connections=Connections(10), held=Held()
+        settings=settings, stopping=True, connections=Connections(10), slow_clients=SlowClients()
     )
     server = web.Server(handler)
     listening = await listen(server, stopping, sock=None)

@@ -15,8 +15,8 @@ import orjson
 import pytest
 import yaml
 
-from gateway.explanations import ERRORS, FIELD_CODES, TOKEN_CODES
-from gateway.openapi import PATHS, document
+from gateway.documents.error_texts import ERRORS, FIELD_CODES, TOKEN_CODES
+from gateway.documents.openapi import PATHS, document
 from ledger.opening import LEDGER_FILE
 from schemas.application import Scope
 from schemas.errors import Problem
@@ -25,7 +25,7 @@ from tests.contract.conftest import Stage
 from tests.eventually import eventually
 
 SOURCES = [
-    file for package in ("schemas", "gateway") for file in (Path(__file__).parents[2] / package).glob("*.py")
+    file for package in ("schemas", "gateway") for file in (Path(__file__).parents[2] / package).rglob("*.py")
 ]
 PAGES = [
     "/",

@@ -15,7 +15,7 @@ from uuid import uuid4
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from gateway.explanations import TOKEN_CODES
+from gateway.documents.error_texts import TOKEN_CODES
 from schemas.jsontext import read_json
 from tests.callback_server import Received, status
 from tests.callback_server import Wire as Line

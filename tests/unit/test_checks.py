@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.abonnementen import remarkable
-from gateway.checks import group_faults
+from gateway.api.abonnementen import remarkable
+from gateway.api.checks import group_faults
 from tests.make import a_kanaal, an_abonnement
 
 

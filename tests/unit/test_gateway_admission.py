@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from gateway import admission
-from gateway.admission import BODIES, CHANGES, IN_TURN, Changes, Publishes
+from gateway.http import admission
+from gateway.http.admission import BODIES, CHANGES, IN_TURN, Changes, Publishes
 from schemas.errors import Overloaded, Throttled
 
 

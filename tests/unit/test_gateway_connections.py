@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from gateway.connections import KEPT_FREE, Connections, most_connections
+from gateway.http.connections import KEPT_FREE, Connections, most_connections
 
 
 class Line:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.held import SMALL, Held
+from gateway.http.slow_clients import SMALL, SlowClients
 
 MOST = 10 * SMALL
 
@@ -25,7 +25,7 @@ class Client:
 
 
 def test_a_little_is_not_counted() -> None:
-    held = Held(MOST)
+    held = SlowClients(MOST)
     clients = [Client(SMALL) for _ in range(100)]
     for client in clients:
         held.moved(client)
@@ -34,7 +34,7 @@ def test_a_little_is_not_counted() -> None:
 
 
 def test_the_one_that_moved_nothing_for_longest_makes_room() -> None:
-    held = Held(MOST)
+    held = SlowClients(MOST)
     clients = [Client(4 * SMALL) for _ in range(3)]
     held.moved(clients[0])
     held.moved(clients[1])
@@ -45,7 +45,7 @@ def test_the_one_that_moved_nothing_for_longest_makes_room() -> None:
 
 
 def test_who_has_read_meanwhile_is_not_cut() -> None:
-    held = Held(MOST)
+    held = SlowClients(MOST)
     clients = [Client(4 * SMALL) for _ in range(3)]
     held.moved(clients[0])
     held.moved(clients[1])
@@ -56,7 +56,7 @@ def test_who_has_read_meanwhile_is_not_cut() -> None:
 
 
 def test_one_alone_is_never_cut() -> None:
-    held, client = Held(MOST), Client(20 * SMALL)
+    held, client = SlowClients(MOST), Client(20 * SMALL)
     held.moved(client)
     assert not client.is_cut
     held.forget(client)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from gateway.connections import Connections
-from gateway.protocol import listen as gateway_listen
+from gateway.http.connections import Connections
+from gateway.http.protocol import listen as gateway_listen
 from runtime.health import serve_health
 from runtime.listening import bind, listen
 from runtime.settings import Listen, load_settings

@@ -11,8 +11,8 @@ import structlog
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from gateway.problems import answer_for, problem_answer, problem_of
-from gateway.requests import CALLBACK_URL
+from gateway.http.problems import answer_for, problem_answer, problem_of
+from gateway.http.requests import CALLBACK_URL
 from router.publishing import ExchangeMissing
 from schemas import errors
 from schemas.errors import InvalidParam, Problem, ValidationError

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from gateway.requests import accepts_json, must_accept_json, read_query, root_url
+from gateway.http.requests import accepts_json, must_accept_json, read_query, root_url
 from runtime.settings import load_settings
 from schemas.errors import NotAcceptable, ValidationError
 

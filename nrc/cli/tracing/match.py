@@ -121,7 +121,7 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
 
 def _checked(settings: Settings, catalogue: Catalogue, body: bytes) -> tuple[str, dict[str, str]]:
     """The kanaal and kenmerken, after the checks of POST /notificaties. Raises Problem."""
-    from gateway.checks import message_faults
+    from gateway.api.checks import message_faults
     from schemas.notificatie import read_notificatie
 
     if len(body) > settings.max_body:

@@ -12,10 +12,10 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.answers import json_answer, json_list
-from gateway.callback_check import documentation_faults
-from gateway.checks import new_naam_faults, same_naam_faults, taken
-from gateway.requests import must_accept_json, read_body, read_query
+from gateway.api.callback_check import documentation_faults
+from gateway.api.checks import new_naam_faults, same_naam_faults, taken
+from gateway.http.requests import must_accept_json, read_body, read_query
+from gateway.http.responses import json_answer, json_list
 from gateway.state import GATEWAY, Gateway
 from runtime.log import logger
 from schemas.application import Scope
@@ -58,7 +58,7 @@ async def create_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked = await gateway.aside(len(body), lambda: _parse_new(body, gateway.catalogue.kanalen))
+        asked = await gateway.large_bodies(len(body), lambda: _parse_new(body, gateway.catalogue.kanalen))
         await _check_documentation(gateway, asked.documentatie_link)
         kanaal = await _add(gateway, asked, client_id=client.client_id)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
@@ -76,7 +76,7 @@ async def update_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         partial = request.method == "PATCH"
-        asked = await gateway.aside(len(body), lambda: _parse_change(body, kanaal, partial=partial))
+        asked = await gateway.large_bodies(len(body), lambda: _parse_change(body, kanaal, partial=partial))
         link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
         filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
         await _check_documentation(gateway, link or "")

@@ -1,7 +1,7 @@
 """Whether a callbackUrl is the place where this API takes notificaties, whichever way it is written.
 
 For mistakes: what is delivered there comes in again, and goes round. A name that nobody here knows as ours is
-not seen; what it leads to ends by `nrc-hops` (gateway/publish.py). Looks nothing up.
+not seen; what it leads to ends by `nrc-hops` (gateway/api/publish.py). Looks nothing up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from gateway.requests import asked_root, own_root
+from gateway.http.requests import asked_root, own_root
 from gateway.state import API_ROOT
 from runtime.settings import Settings
 from schemas.errors import InvalidParam

@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.answers import json_answer, json_list
-from gateway.callback_check import callback_faults
-from gateway.checks import group_faults, scheme_faults
-from gateway.own_address import own_address_faults
-from gateway.requests import CALLBACK_URL, must_accept_json, read_body, read_query
+from gateway.api.callback_check import callback_faults
+from gateway.api.checks import group_faults, scheme_faults
+from gateway.api.own_address import own_address_faults
+from gateway.http.requests import CALLBACK_URL, must_accept_json, read_body, read_query
+from gateway.http.responses import json_answer, json_list
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
 from runtime.log import logger
@@ -83,7 +83,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked = await gateway.aside(len(body), lambda: _parse(gateway, request, body))
+        asked = await gateway.large_bodies(len(body), lambda: _parse(gateway, request, body))
         await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
     every, collection = gateway.catalogue.every_abonnement(), gateway.url(request, "abonnement")
@@ -93,7 +93,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
         location = {"Location": answer["url"]}
         return remarkable(abonnement, every), json_answer(answer, status=201, headers=location)
 
-    marks, response = await gateway.aside(_size(abonnement), look_back)
+    marks, response = await gateway.large_bodies(_size(abonnement), look_back)
     log.info("abonnement added", abonnement=str(abonnement.uuid), client=client.client_id, **marks)
     return response
 
@@ -112,7 +112,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
     read_query(request)
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
-        asked = await gateway.aside(
+        asked = await gateway.large_bodies(
             len(body) + _size(abonnement), lambda: _parse(gateway, request, body, stored=abonnement)
         )
         checked = _wants_check(abonnement, asked)
@@ -166,7 +166,7 @@ def _size(abonnement: Abonnement) -> int:
 
 async def _answer(gateway: Gateway, request: web.Request, abonnement: Abonnement) -> web.Response:
     collection = gateway.url(request, "abonnement")
-    return await gateway.aside(_size(abonnement), lambda: json_answer(as_json(abonnement, collection)))
+    return await gateway.large_bodies(_size(abonnement), lambda: json_answer(as_json(abonnement, collection)))
 
 
 def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from schemas.jsontext import LARGE
 R = TypeVar("R")
 
 
-class Aside:
+class LargeBodies:
     """The worker thread; it starts with the first large body."""
 
     def __init__(self) -> None:

@@ -11,8 +11,8 @@ from uuid import uuid4
 import orjson
 from aiohttp import web
 
-from gateway.answers import API_VERSION, VERSION_HEADER
-from gateway.requests import who_asks
+from gateway.http.requests import who_asks
+from gateway.http.responses import API_VERSION, VERSION_HEADER
 from router.history import HOPS
 from runtime.log import Occasional, logger
 from schemas.errors import (

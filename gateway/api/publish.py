@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from gateway.accepting import entry_of
-from gateway.answers import json_answer
-from gateway.checks import message_faults
+from gateway.api.checks import message_faults
+from gateway.http.requests import announced_size, hops_of, must_accept_json, read_body, read_query
+from gateway.http.responses import json_answer
 from gateway.latest import Accepted
-from gateway.requests import announced_size, hops_of, must_accept_json, read_body, read_query
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
 from router.filters import names_fit
@@ -84,10 +84,10 @@ async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaa
                 return (kanaal, replace(notificatie, kenmerken=kept)), [], []
         return None, faults, message_faults(data, kanalen)
 
-    sound, faults, of_kanaal = await gateway.aside(len(body), look)
+    sound, faults, of_kanaal = await gateway.large_bodies(len(body), look)
     if sound is None and (of_kanaal or not faults):
         await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
-        sound, faults, of_kanaal = await gateway.aside(len(body), look)
+        sound, faults, of_kanaal = await gateway.large_bodies(len(body), look)
     if sound is None:
         raise ValidationError(faults + of_kanaal)
     return sound

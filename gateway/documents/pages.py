@@ -20,9 +20,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
-from gateway.explanations import ERRORS, SCOPES
+from gateway.documents.error_texts import ERRORS, SCOPES
+from gateway.documents.openapi import add_document, document
 from gateway.health import not_ready
-from gateway.openapi import add_document, document
 from gateway.state import API_ROOT, GATEWAY
 from runtime.settings import Settings
 from schemas.errors import NotFound
@@ -30,7 +30,7 @@ from schemas.errors import NotFound
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
-_OURS = Path(str(files("gateway"))) / "templates"
+_OURS = Path(str(files("gateway.documents"))) / "templates"
 _SWAGGER = Path(str(swagger_ui_path))
 
 # What may be fetched from .../assets/, where it is, and its type: nothing is looked up by a name from a URL.

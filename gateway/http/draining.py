@@ -1,8 +1,8 @@
-"""How a gateway that stops takes leave of its clients, so that none of them sees an error.
+"""Draining: how a gateway that stops ends its open connections, so that no client sees an error.
 
 A client that keeps its connection open may send at the very moment at which we close it, and then knows
 nothing of what became of its request. So one that is in use is not closed: its next answer says
-`Connection: close` (gateway/protocol.py). Only one that has been quiet is closed unasked.
+`Connection: close` (gateway/http/protocol.py). Only one that has been quiet is closed unasked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from gateway.protocol import Protocol
+from gateway.http.protocol import Protocol
 
 QUIET = 2.0  # seconds without a byte after which a connection between two requests counts as not in use
 LOOK_AGAIN = 0.02  # seconds

@@ -21,9 +21,9 @@ from aiohttp.http_writer import HttpVersion10, HttpVersion11
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import _ErrInfo
 
-from gateway.held import SMALL
-from gateway.problems import answer_for
-from gateway.requests import root_is_https, root_url, who_asks
+from gateway.http.problems import answer_for
+from gateway.http.requests import root_is_https, root_url, who_asks
+from gateway.http.slow_clients import SMALL
 from gateway.state import Gateway
 from runtime.listening import BACKLOG, start_listening
 from runtime.log import logger
@@ -71,7 +71,7 @@ class Protocol(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._gateway.connections.remove(self)
         self._drop_bodies()
-        self._gateway.held.forget(self)
+        self._gateway.slow_clients.forget(self)
         super().connection_lost(exc)
 
     @property
@@ -119,12 +119,12 @@ class Protocol(web.RequestHandler):
     def pause_writing(self) -> None:
         """As the library; the client takes less than it is given."""
         super().pause_writing()
-        self._gateway.held.moved(self)
+        self._gateway.slow_clients.moved(self)
 
     def resume_writing(self) -> None:
         """As the library; the client has taken something, and gets time for what follows."""
         super().resume_writing()
-        self._gateway.held.moved(self)
+        self._gateway.slow_clients.moved(self)
         if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(self._loop.time() + ANSWER_TIMEOUT)
 
@@ -145,7 +145,7 @@ class Protocol(web.RequestHandler):
                 # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
                 self._messages[at] = _unreadable("not HTTP/1")
         if data:  # else it is the library, which looks again at what had come
-            self._gateway.held.moved(self)
+            self._gateway.slow_clients.moved(self)
 
     def _refuse(self, why: str) -> None:
         """Answer what came in as what cannot be parsed."""

@@ -1,6 +1,6 @@
 """The OAS document that this API publishes, and its four addresses.
 
-Owns gateway/openapi.yaml as it goes out: to anyone, from any origin, without a token, whatever the query.
+Owns openapi.yaml beside it as it goes out: to anyone, from any origin, without a token, whatever the query.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import yaml
 from aiohttp import web
 from yarl import URL
 
-from gateway.requests import root_url
+from gateway.http.requests import root_url
 from gateway.state import API_ROOT
 from runtime.settings import Settings
 
@@ -41,7 +41,7 @@ _PREFLIGHT = {
 @cache
 def yaml_text() -> str:
     """The document as it is written, for a server without a prefix."""
-    return files("gateway").joinpath("openapi.yaml").read_text(encoding="utf-8")
+    return files("gateway.documents").joinpath("openapi.yaml").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=16)
@@ -49,7 +49,7 @@ def document(prefix: str = "") -> dict[str, Any]:
     """The document as a value. prefix: what a proxy puts before /api/v1, e.g. `/notificaties`."""
     content = yaml.safe_load(_as_yaml(prefix))
     if not isinstance(content, dict):
-        raise TypeError("gateway/openapi.yaml is no mapping")
+        raise TypeError("gateway/documents/openapi.yaml is no mapping")
     return content
 
 

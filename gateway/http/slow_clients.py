@@ -30,7 +30,7 @@ class Connection(Protocol):
         """Close it at once, with what is held for it."""
 
 
-class Held:
+class SlowClients:
     """The connections for which more is held than a little, first the one that moved longest ago."""
 
     def __init__(self, most: int = MOST) -> None:
