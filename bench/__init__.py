@@ -1,1 +1,7 @@
-"""Benchmarks of whole processes: `make bench`, or `python -m bench --help`. Never part of the tests."""
+"""Benchmarks of whole processes: `make bench`, or `python -m bench --help`. Never part of the tests.
+
+system.py      the product as an operator runs it, for one benchmark
+load/          publishers, consumers, and a gateway whose event loop is watched
+measurements/  a module per question
+plot.py        the plot of a memory run as SVG
+"""

@@ -13,15 +13,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.bodies import bodies
-from bench.lag import lag
-from bench.ledger import ledger
-from bench.matching import matching
-from bench.memory import memory
-from bench.neighbour import neighbour
-from bench.refused import refused
+from bench.measurements.bodies import bodies
+from bench.measurements.lag import lag
+from bench.measurements.ledger import ledger
+from bench.measurements.matching import matching
+from bench.measurements.memory import memory
+from bench.measurements.noisy_neighbour import neighbour
+from bench.measurements.queue_walk import walking
+from bench.measurements.refused_bodies import refused
 from bench.system import arrivals, consumer, publish, system
-from bench.walk import walking
 
 ZAKEN = {"naam": "zaken", "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"]}
 MATCHING = {"bronorganisatie": "224557609"}

@@ -145,17 +145,17 @@ def system(**settings: str) -> Iterator[System]:
 def consumer(kind: str = "note") -> Iterator[str]:
     """A callback in a process of its own, for as long as the context is open; its root URL.
 
-    kind: one of those in bench/consumer.py.
+    kind: one of those in bench/load/consumer.py.
     """
     port = free_port()
-    with _listening(port, "bench.consumer", str(port), kind) as url:
+    with _listening(port, "bench.load.consumer", str(port), kind) as url:
         yield url
 
 
 @contextlib.contextmanager
 def counter(port: int) -> Iterator[str]:
     """The same for a callback that only counts, and costs little."""
-    with _listening(port, "bench.flood", "consume", str(port)) as url:
+    with _listening(port, "bench.load.flood", "consume", str(port)) as url:
         yield url
 
 
@@ -174,10 +174,10 @@ def _listening(port: int, *module: str) -> Iterator[str]:
 
 
 def publish(running: System, *, count: int, concurrency: int, rate: float = 0, kanaal: str = "zaken") -> Any:
-    """Publish from a process of its own; what bench.publisher prints."""
+    """Publish from a process of its own; what bench.load.publisher prints."""
     words = ["--url", running.root, "--count", str(count), "--concurrency", str(concurrency)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.publisher", *words, "--rate", str(rate), "--kanaal", kanaal],
+        [sys.executable, "-m", "bench.load.publisher", *words, "--rate", str(rate), "--kanaal", kanaal],
         env={**os.environ, "BENCH_AUTHORIZATION": running.authorization},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -188,7 +188,7 @@ def flood(running: System, *, count: int, concurrency: int = 64) -> dict[str, in
     """Publish the same so many times, at little cost to the machine; how many answers had each status."""
     words = ["publish", "--url", running.root, "--count", str(count), "--concurrency", str(concurrency)]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.flood", *words],
+        [sys.executable, "-m", "bench.load.flood", *words],
         env={**os.environ, "BENCH_AUTHORIZATION": running.authorization},
         capture_output=True, text=True, check=True,
     )  # fmt: skip

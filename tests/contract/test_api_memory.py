@@ -16,7 +16,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from bench.memory import resident
+from bench.measurements.memory import resident
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.kanaal import Kanaal
 from store.opening import open_registry

@@ -1,6 +1,6 @@
-"""A gateway whose event loop is watched. Run as `python -m bench.ticking`, with the settings of any gateway.
+"""A gateway whose event loop is watched. Run as `python -m bench.load.watched_gateway`.
 
-To each line on stdin it answers one on stdout: by how many milliseconds the event loop was late at most since
+Its settings are those of any gateway. To each line on stdin it answers one on stdout: by how many milliseconds the event loop was late at most since
 the line before. The first one it writes unasked, when it is ready.
 """
 

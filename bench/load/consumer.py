@@ -1,4 +1,4 @@
-"""A callback. Run as `python -m bench.consumer PORT [note|hang]`.
+"""A callback. Run as `python -m bench.load.consumer PORT [note|hang]`.
 
 note: when each notificatie first arrived. hang: it never answers.
 """

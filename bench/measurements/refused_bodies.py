@@ -8,8 +8,8 @@ from collections import Counter
 
 import uvloop
 
-from bench.memory import resident
-from bench.publisher import message
+from bench.load.publisher import message
+from bench.measurements.memory import resident
 from bench.system import System, system
 
 SIZE = 1_000_000  # bytes of each body

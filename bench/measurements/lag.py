@@ -1,7 +1,7 @@
 """How long does one large request hold up a gateway for everyone else? In milliseconds, for each kind.
 
 While it is under way, another connection asks for /health/live again and again: the longest that it waits for
-an answer. Beside that, how late the gateway's event loop was with a timer (bench/ticking.py).
+an answer. Beside that, how late the gateway's event loop was with a timer (bench/load/watched_gateway.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 
-from bench.publisher import message
+from bench.load.publisher import message
 from bench.system import System, consumer, free_port, system
 
 SETTLE = 0.5  # seconds after a request in which what is left of it may still come
@@ -95,7 +95,7 @@ class Watched:
         """One for as long as the context is open."""
         port = free_port()
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.ticking"],
+            [sys.executable, "-m", "bench.load.watched_gateway"],
             env={**running.environment, "NRC_GATEWAY_LISTEN": f"127.0.0.1:{port}"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip

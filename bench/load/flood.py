@@ -1,8 +1,8 @@
 """Publisher and consumer that cost next to nothing themselves: for runs of a million on a small machine.
 
-`python -m bench.flood publish --url URL --count N` prints how many answers of each status it got;
-`python -m bench.flood consume PORT` answers every POST with 204, and GET /count with how many there were.
-They speak just enough HTTP/1.1 for our own gateway and deliverer.
+`python -m bench.load.flood publish --url URL --count N` prints how many answers of each status it got;
+`python -m bench.load.flood consume PORT` answers every POST with 204, and GET /count with how many there
+were. They speak just enough HTTP/1.1 for our own gateway and deliverer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.publisher import message
+from bench.load.publisher import message
 
 
 class Messages(asyncio.Protocol):

@@ -8,8 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.error import HTTPError
 
-from bench.memory import resident
-from bench.publisher import message
+from bench.load.publisher import message
+from bench.measurements.memory import resident
 from bench.system import System, consumer, system
 
 AT_ONCE = 16  # abonnementen made

@@ -1,0 +1,11 @@
+"""A module per question that a benchmark answers.
+
+lag.py              how long a large request holds up a gateway for others
+noisy_neighbour.py  whether a dead callback slows down another abonnement
+memory.py           whether memory stays flat
+bodies.py           the memory of bodies in a deliverer when no callback answers
+refused_bodies.py   the memory of bodies that a gateway refuses
+ledger.py           what the ledger costs, and how fast it is asked
+matching.py         how long it takes to find the abonnementen that match
+queue_walk.py       what it costs to look through a long queue
+"""
