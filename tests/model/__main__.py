@@ -10,7 +10,7 @@ import sys
 
 from tests.model.machine import search
 from tests.model.rules import SWITCHES, Rules
-from tests.model.world import Violated
+from tests.model.system.world import Violated
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ independent  what is ready is attempted within a minute, with and without a ledg
 final        in the end all is delivered, or visibly undeliverable, stuck or unsure
 duplicates   no more deliveries than give-backs and faults account for
 
-Where it happens (keeper.py, deliverer.py) the model raises also:
+Where it happens (system/keeper.py, system/deliverer.py) the model raises also:
 
 groundless   what is not lost is given back, without a fault after which nobody can know
 limit        E1 and E2 give back one delivery more than three times
@@ -20,10 +20,10 @@ again        a retry or a give-back is sent though its row says that it is over
 from __future__ import annotations
 
 from ledger.values import State
-from tests.model.broker import Key, Message, keys
-from tests.model.merge import SWEPT
 from tests.model.rules import RETRIES
-from tests.model.world import Promise, Violated, World
+from tests.model.system.broker import Key, Message, keys
+from tests.model.system.merge import SWEPT
+from tests.model.system.world import Promise, Violated, World
 
 
 def current(world: World) -> list[tuple[Key, Promise]]:

@@ -6,9 +6,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from tests.model.gateway import FATES
 from tests.model.model import Model
 from tests.model.rules import Rules
+from tests.model.system.gateway import FATES
 
 TWO = st.integers(0, 1)
 AB = st.sampled_from("ABC")

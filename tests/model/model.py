@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 
 from ledger.values import State
-from tests.model.broker import Key, keys
 from tests.model.checks import check_always, check_final, check_independent, check_prompt
-from tests.model.deliverer import Deliverer, Hand
-from tests.model.gateway import Gateway
-from tests.model.keeper import Keeper
-from tests.model.ledger import Gap, Ledger
-from tests.model.merge import SWEPT
-from tests.model.repair import Repair
 from tests.model.rules import BEAT, COPY, Rules
-from tests.model.world import World
+from tests.model.system.broker import Key, keys
+from tests.model.system.deliverer import Deliverer, Hand
+from tests.model.system.gateway import Gateway
+from tests.model.system.keeper import Keeper
+from tests.model.system.ledger import Gap, Ledger
+from tests.model.system.merge import SWEPT
+from tests.model.system.router import Repair
+from tests.model.system.world import World
 
 
 class Model:

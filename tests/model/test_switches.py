@@ -10,7 +10,7 @@ from tests.model.machine import search
 from tests.model.model import Model
 from tests.model.rules import SWITCHES, Rules
 from tests.model.schedules import VIOLATES
-from tests.model.world import Violated
+from tests.model.system.world import Violated
 
 SOON_FOUND = (
     "entry_not_through_rabbitmq",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.model.ledger import Away, Gap
-from tests.model.world import World
+from tests.model.system.ledger import Away, Gap
+from tests.model.system.world import World
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ledger import values
 from ledger.values import State
-from tests.model.broker import Message
+from tests.model.system.broker import Message
 
 SWEPT = frozenset({State.RETURNING, State.PENDING, State.RETRYING})
 """What the keeper looks after; unsure and stuck are an operator's."""

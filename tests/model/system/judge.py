@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tests.model.broker import Key
-from tests.model.merge import Row
 from tests.model.rules import BACKOFF, DEAD, E1_AGO, E1_AHEAD, E2_APART, SETTLE
-from tests.model.world import World
+from tests.model.system.broker import Key
+from tests.model.system.merge import Row
+from tests.model.system.world import World
 
 
 @dataclass

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ledger.values import State
-from tests.model.broker import Key, Message
-from tests.model.ledger import Away
-from tests.model.merge import Row, row_of
 from tests.model.rules import ACKNOWLEDGE, RETRIES
-from tests.model.world import Copy, Violated, World
+from tests.model.system.broker import Key, Message
+from tests.model.system.ledger import Away
+from tests.model.system.merge import Row, row_of
+from tests.model.system.world import Copy, Violated, World
 
 PREFETCH = 2
 OVER = frozenset({State.DELIVERED, State.REMOVED})

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ledger.values import State
-from tests.model.broker import Entry, Key
-from tests.model.merge import SWEPT, Row, merge
 from tests.model.rules import Rules
+from tests.model.system.broker import Entry, Key
+from tests.model.system.merge import SWEPT, Row, merge
 
 
 class Away(Exception):

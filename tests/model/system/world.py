@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ledger.values import State
-from tests.model.broker import Broker, Key, Queue
-from tests.model.ledger import Ledger
-from tests.model.merge import SWEPT
 from tests.model.rules import Rules
+from tests.model.system.broker import Broker, Key, Queue
+from tests.model.system.ledger import Ledger
+from tests.model.system.merge import SWEPT
 
 UNENDED = SWEPT | {State.UNSURE, State.NOT_WANTED}
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ledger.values import State
-from tests.model.broker import Entry, Key, Message
-from tests.model.judge import Looks, in_hands, is_due, is_lost
-from tests.model.ledger import Gap
-from tests.model.merge import SWEPT, Row, row_of
 from tests.model.rules import LATE, LEASE, LOOK_AGAIN, REPUBLISH
-from tests.model.world import Abonnement, Copy, Violated, World
+from tests.model.system.broker import Entry, Key, Message
+from tests.model.system.judge import Looks, in_hands, is_due, is_lost
+from tests.model.system.ledger import Gap
+from tests.model.system.merge import SWEPT, Row, row_of
+from tests.model.system.world import Abonnement, Copy, Violated, World
 
 
 @dataclass

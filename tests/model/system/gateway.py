@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tests.model.broker import Entry, Message
-from tests.model.ledger import Away
 from tests.model.rules import LATE
-from tests.model.world import Copy, Promise, World
+from tests.model.system.broker import Entry, Message
+from tests.model.system.ledger import Away
+from tests.model.system.world import Copy, Promise, World
 
 FATES = ("now", "late", "unconfirmed", "never")
 """Of a publish: taken and confirmed; taken within 10 s, no confirm; taken, no confirm; never taken."""
