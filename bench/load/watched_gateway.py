@@ -1,7 +1,8 @@
 """A gateway whose event loop is watched. Run as `python -m bench.load.watched_gateway`.
 
-Its settings are those of any gateway. To each line on stdin it answers one on stdout: by how many ms the event
-loop was late at most since the line before. The first one it writes unasked, when it is ready.
+Its settings are those of any gateway. To each line on stdin it answers one on stdout: by how many
+milliseconds the event loop was late at most since the line before. The first one it writes unasked, when it
+is ready.
 """
 
 from __future__ import annotations

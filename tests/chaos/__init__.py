@@ -4,9 +4,14 @@
     python -m tests.chaos --short               # part of `make test`
     python -m tests.chaos --only "router"       # scenarios with that in their name; --keep leaves the logs
 
-`system` starts RabbitMQ, router, gateways and deliverers and signals each; `publisher` posts and notes every
-answer; `consumer` (a process, with `callbacks` as our end of it) notes every request; `run` is one scenario
-from the first abonnement to the account; `account` decides what was lost; `certificate` writes it down.
+    system.py       RabbitMQ (broker.py) and all processes (process.py): starts and signals each
+    clients/        the publisher that notes every answer, the consumer that notes every request, the load
+    faults/         tools that make faults
+    scenarios/      every scenario
+    run.py          one scenario from the first abonnement to the account
+    account.py      decides what was lost
+    certificate.py  writes it down
+    power/          the same with cuts of the power, on a disk of its own: `python -m tests.chaos.power`
 
 To add a scenario, in a module of `scenarios/`:
 
@@ -26,17 +31,12 @@ needs settings, a command in front of a process, or a system in a state of its o
 Another address of RabbitMQ for one process: `run.system.processes[name].env["NRC_AMQP_URL"]`, before it is
 started.
 
-Scenarios with the same `make`, another way to make a system (behind proxies: scenarios/network.py; on three
-nodes: scenarios/nodes.py), share that system. `unfit` says why a scenario cannot run here; it is then shown
-as not run. `parts` are abonnementen that get a row of their own.
+Scenarios with the same `make`, another way to make a system (behind proxies: scenarios/rabbitmq/network.py;
+on three nodes: scenarios/rabbitmq/nodes.py), share that system. `unfit` says why a scenario cannot run here;
+it is then shown as not run. `parts` are abonnementen that get a row of their own.
 
-`power/` cuts the power of all of it, on a disk of its own: `python -m tests.chaos.power`.
-
-Tools: `proxy` (cut, refuse, stall connections), `cluster` (three nodes), `clock` (jumps), `disk` (locks,
-files that do not grow, modes, RabbitMQ's disk alarm).
-
-To add a way in which a callback misbehaves: a function under `@behaviour` in `behaviours.py`. A scenario sets
-it with `await run.consumer.behave(run.path("everything"), "status", code=500)`, and back with
+To add a way in which a callback misbehaves: a function under `@behaviour` in `clients/behaviours.py`. A
+scenario sets it with `await run.consumer.behave(run.path("everything"), "status", code=500)`, and back with
 `behave(path, "status")`. A callback that can be down alone gets a port of its own: `await
 run.consumer.open("other")`, `await run.subscribe("more", load.DOCUMENTS, port="other")`, `await
 run.consumer.down("other")`.

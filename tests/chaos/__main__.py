@@ -21,8 +21,8 @@ import orjson
 import uvloop
 
 from tests.chaos.account import Account
-from tests.chaos.callbacks import Consumer, consumer
 from tests.chaos.certificate import Circumstances, as_json, markdown, write
+from tests.chaos.clients.consumer_process import Consumer, consumer
 from tests.chaos.run import Make, Result, Run, Scenario
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.system import System, system

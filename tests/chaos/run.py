@@ -15,10 +15,10 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from router import names
-from tests.chaos import load
 from tests.chaos.account import Accepted, Account, Excuse, Pair, Repeats, Subscription, account
-from tests.chaos.callbacks import MAIN, Consumer
-from tests.chaos.publisher import Publisher
+from tests.chaos.clients import load
+from tests.chaos.clients.consumer_process import MAIN, Consumer
+from tests.chaos.clients.publisher import Publisher
 from tests.chaos.system import PREFETCH, SCHEDULE, System
 
 QUIET = max(SCHEDULE) + 4.0

@@ -28,11 +28,11 @@ from ledger.rows import STATES
 from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen
-from tests.chaos import load
 from tests.chaos.account import Repeats
 from tests.chaos.broker import Broker
+from tests.chaos.clients import load
+from tests.chaos.faults.proxy import Proxy
 from tests.chaos.process import ROOT, Process
-from tests.chaos.proxy import Proxy
 from tests.tokens import token
 
 CLIENT, SECRET = "chaos", "a-secret-of-the-chaos-tests-0123456789"

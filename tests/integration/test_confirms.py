@@ -19,7 +19,7 @@ from runtime.amqp import AMQP_ERRORS, Link
 from runtime.amqp.confirms import ConfirmChannel, Outcome
 from schemas.errors import BrokerUnavailable
 from tests.broker import Broker
-from tests.chaos.proxy import Proxy
+from tests.chaos.faults.proxy import Proxy
 from tests.eventually import eventually
 
 AT = datetime(2026, 1, 31, 1, 46, 3, tzinfo=UTC)

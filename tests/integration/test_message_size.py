@@ -19,7 +19,7 @@ from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, MessageTooLarge
 from tests.broker import Broker, ErlangControl
 from tests.callback_server import status
-from tests.chaos.disk import disk_alarm
+from tests.chaos.faults.files import disk_alarm
 from tests.contract.api import a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage
 from tests.eventually import eventually

@@ -22,7 +22,7 @@ from runtime.lifecycle import Tasks
 from schemas.abonnement import Abonnement
 from schemas.errors import BrokerError, BrokerUnavailable, Unroutable
 from tests.broker import Broker
-from tests.chaos.proxy import Proxy
+from tests.chaos.faults.proxy import Proxy
 from tests.eventually import eventually
 from tests.integration.conftest import Running
 from tests.integration.delivering import delivering

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos import load
 from tests.chaos.account import Accepted, Account, Arrival, Excuse, Repeats, Subscription, account, total
+from tests.chaos.clients import load
 
 
 def post(number: int) -> Accepted:

@@ -17,8 +17,8 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from tests.chaos.callbacks import consumer
 from tests.chaos.certificate import write
+from tests.chaos.clients.consumer_process import consumer
 from tests.chaos.power.cuts import KINDS, Cuts, Outcome
 from tests.chaos.power.disk import disk, unusable
 from tests.chaos.power.model import Loss

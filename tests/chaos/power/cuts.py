@@ -20,13 +20,13 @@ from typing import Any
 
 import aiohttp
 
-from tests.chaos import load
 from tests.chaos.account import Accepted, Account, Repeats, Subscription, account
-from tests.chaos.callbacks import Consumer
+from tests.chaos.clients import load
+from tests.chaos.clients.consumer_process import Consumer
+from tests.chaos.clients.publisher import Connection, NoAnswer, Publisher
 from tests.chaos.power.disk import Disk
 from tests.chaos.power.machine import DidNotStart, Machine
 from tests.chaos.power.model import Loss
-from tests.chaos.publisher import Connection, NoAnswer, Publisher
 from tests.chaos.system import CLIENT, PREFETCH, SECRET, SETTINGS
 from tests.tokens import token
 

@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import (
-    broker,
-    callbacks,
-    changes,
-    clocks,
-    files,
-    frozen,
-    neighbours,
-    network,
-    nodes,
-    policies,
-    processes,
-    topology,
-)
+from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, neighbours, processes
+from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,

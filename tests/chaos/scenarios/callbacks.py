@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.chaos import load
+from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import System, system
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos import clock
+from tests.chaos.faults import clock
 from tests.chaos.run import Run, Scenario
 
 FILE = "clock"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos import load
-from tests.chaos.disk import as_nobody_special, disk_alarm, locked, no_file_grows
+from tests.chaos.clients import load
+from tests.chaos.faults.files import as_nobody_special, disk_alarm, locked, no_file_grows
 from tests.chaos.run import Run, Scenario
 
 CANNOT_GO_ON = (1, 3)

@@ -9,11 +9,11 @@ from functools import partial
 from itertools import count
 
 from router import names
-from tests.chaos import load
-from tests.chaos.publisher import CONNECTIONS, Publisher
+from tests.chaos.clients import load
+from tests.chaos.clients.publisher import CONNECTIONS, Publisher
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios.callbacks import FEW, ODD
-from tests.chaos.scenarios.topology import HALF_FAIL, MATCHES
+from tests.chaos.scenarios.rabbitmq.topology import HALF_FAIL, MATCHES
 from tests.chaos.system import PREFETCH
 from tests.eventually import eventually
 

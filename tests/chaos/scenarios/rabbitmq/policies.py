@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from router import names
-from tests.chaos import load
+from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios.callbacks import short_schedule
 

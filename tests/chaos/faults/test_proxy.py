@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.chaos.proxy import Proxy
+from tests.chaos.faults.proxy import Proxy
 from tests.eventually import eventually
 
 

@@ -6,7 +6,7 @@ import time
 from functools import partial
 
 from router import names
-from tests.chaos.publisher import CONNECTIONS
+from tests.chaos.clients.publisher import CONNECTIONS
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import PREFETCH
 from tests.eventually import eventually

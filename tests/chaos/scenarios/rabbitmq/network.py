@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from tests.chaos.broker import Broker
-from tests.chaos.proxy import Proxy
+from tests.chaos.faults.proxy import Proxy
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import System, system
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker import Broker, ErlangControl
-from tests.chaos.disk import as_nobody_special, disk_alarm, locked, no_file_grows
+from tests.chaos.faults.files import as_nobody_special, disk_alarm, locked, no_file_grows
 from tests.eventually import eventually
 
 

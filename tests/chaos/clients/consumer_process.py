@@ -14,7 +14,7 @@ import orjson
 
 from tests.chaos.account import Arrival
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MAIN = "main"
 """The port that every consumer has."""
 
@@ -50,7 +50,7 @@ class Consumer:
         return f"{scheme}://127.0.0.1:{number}{path}"
 
     async def behave(self, path: str, name: str, /, **arguments: Any) -> None:
-        """Answer on this path by that behaviour (tests/chaos/behaviours.py) from now on."""
+        """Answer on this path by that behaviour (tests/chaos/clients/behaviours.py) from now on."""
         await self._ask("behave", path=path, name=name, arguments=arguments)
 
     async def down(self, port: str = MAIN) -> None:
@@ -84,7 +84,7 @@ class Consumer:
 async def consumer() -> AsyncIterator[Consumer]:
     """A consumer with one port, for as long as the context is open."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.chaos.consumer"),
+        *(sys.executable, "-m", "tests.chaos.clients.consumer"),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=asyncio.subprocess.PIPE,

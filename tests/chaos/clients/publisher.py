@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
 
-from tests.chaos import load
 from tests.chaos.account import Accepted
+from tests.chaos.clients import load
 
 CONNECTIONS = 32
 """And so the most POSTs at once."""

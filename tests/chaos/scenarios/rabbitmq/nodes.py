@@ -9,7 +9,7 @@ from pathlib import Path
 
 from router import names
 from tests.chaos.broker import Broker
-from tests.chaos.cluster import Cluster, cluster
+from tests.chaos.faults.cluster import Cluster, cluster
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import System, system
 from tests.eventually import eventually

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.chaos import load
+from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import PREFETCH
 

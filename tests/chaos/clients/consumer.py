@@ -1,8 +1,8 @@
-"""The counting consumer: callbacks in a process of its own. Run as `python -m tests.chaos.consumer`.
+"""The counting consumer: callbacks in a process of its own. Run as `python -m tests.chaos.clients.consumer`.
 
 Notes every request (which notificatie, on which path, when, and whether it was answered with a 2xx) and
 answers as it was told to for the path. Takes commands as JSON lines on standard input and answers each with a
-JSON line on standard output; tests/chaos/callbacks.py is the other end.
+JSON line on standard output; tests/chaos/clients/consumer_process.py is the other end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 import uvloop
 
-from tests.chaos.behaviours import Behaving, Request, Wire, named
-from tests.chaos.load import number_of
+from tests.chaos.clients.behaviours import Behaving, Request, Wire, named
+from tests.chaos.clients.load import number_of
 
 BACKLOG = 1024
 

@@ -18,7 +18,7 @@ from runtime.amqp import AMQP_ERRORS, Link, connect
 from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, BrokerUnavailable
 from store.opening import open_registry
-from tests.chaos.cluster import Cluster, cluster
+from tests.chaos.faults.cluster import Cluster, cluster
 from tests.eventually import eventually
 from tests.integration.conftest import open_link, running, settings_for
 from tests.make import a_kanaal, an_abonnement
