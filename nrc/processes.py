@@ -20,7 +20,7 @@ from typing import Any
 import uvloop
 
 from nrc.exits import Exit, exit_code
-from nrc.private_broker import find_running
+from nrc.rabbitmq.private_broker import find_running
 from nrc.state_lock import loopback_is_open
 from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger

@@ -26,9 +26,9 @@ from typing import Protocol
 import aiohttp
 from yarl import URL
 
-from nrc import private_node
-from nrc.private_broker import PrivateBroker
-from nrc.private_node import server_script
+from nrc.rabbitmq import private_node
+from nrc.rabbitmq.private_broker import PrivateBroker
+from nrc.rabbitmq.private_node import server_script
 
 if _script := os.environ.get("NRC_TEST_RABBITMQ_SERVER"):
     private_node._SCRIPTS = (_script,)

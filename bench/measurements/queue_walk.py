@@ -16,7 +16,7 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 
-from nrc.private_broker import PrivateBroker
+from nrc.rabbitmq.private_broker import PrivateBroker
 from router.depth import Depth, depths
 from router.hold_limits import Survey
 from router.topology import of_abonnement

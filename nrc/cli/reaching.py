@@ -110,7 +110,7 @@ def broker_urls(settings: Settings) -> tuple[str, ...]:
     """NRC_AMQP_URL, or else the private broker of a running `nrc up`. Raises BrokerUnavailable."""
     if settings.amqp_url:
         return settings.amqp_url
-    from nrc.private_broker import find_running
+    from nrc.rabbitmq.private_broker import find_running
 
     url = find_running(settings.state_dir)
     if url is None:

@@ -17,7 +17,7 @@ import orjson
 from nrc.cli.reaching import carry_out, gateway_root, local_root, opened_link, opened_registry
 from nrc.cli.showing import Column, as_json, json_option, table
 from nrc.exits import Exit
-from nrc.shield import SET_POLICY
+from nrc.rabbitmq.shield_policy import SET_POLICY
 from router import names
 from runtime.settings import Settings, load_settings
 from schemas.errors import BrokerUnavailable, NrcError

@@ -18,7 +18,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from nrc.private_broker import PrivateBroker
+from nrc.rabbitmq.private_broker import PrivateBroker
 from router import names
 from router.undeliverable import whose
 from runtime.amqp import connect

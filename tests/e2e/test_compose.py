@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from nrc.private_node import free_port
-from nrc.shield import SET_POLICY
+from nrc.rabbitmq.private_node import free_port
+from nrc.rabbitmq.shield_policy import SET_POLICY
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 

@@ -27,7 +27,7 @@ import pytest
 from multidict import CIMultiDict
 
 from gateway.tokens import verify
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from runtime.settings import Settings
 from schemas.application import Application, Scope
 from schemas.errors import PermissionDenied

@@ -6,7 +6,7 @@ import asyncio
 import re
 from pathlib import Path
 
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
 from tests.stallable import stallable

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from tests.e2e.running import NRC, environment, nrc, running
 
 README = Path(__file__).parents[2] / "README.md"

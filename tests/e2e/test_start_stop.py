@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from tests.e2e.running import NRC, Running, environment, nrc, running
 
 PROCESSES = ("gateway", "router", "deliverer", "ledger")

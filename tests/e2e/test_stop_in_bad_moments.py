@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from nrc.private_broker import live_pids
-from nrc.private_node import free_port, node_folder
 from nrc.processes import LAST_RESORT
+from nrc.rabbitmq.private_broker import live_pids
+from nrc.rabbitmq.private_node import free_port, node_folder
 from nrc.up import GRACE
 from schemas.application import Application, Scope
 from tests.callback_server import hang

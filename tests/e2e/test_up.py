@@ -16,8 +16,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from nrc.private_broker import PrivateBroker, live_pids
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_broker import PrivateBroker, live_pids
+from nrc.rabbitmq.private_node import free_port
 from store.opening import open_registry
 from tests.callback_server import CallbackServer
 from tests.e2e.running import NRC, Running, environment, nrc, running

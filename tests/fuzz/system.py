@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from store.opening import open_registry
 from tests.callback_server import CallbackServer
 from tests.chaos.process import Process

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from nrc.private_node import free_port
+from nrc.rabbitmq.private_node import free_port
 from router.service import serve
 from runtime.amqp import connect
 from runtime.settings import load_settings

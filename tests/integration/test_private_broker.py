@@ -17,8 +17,8 @@ import aio_pika
 import pytest
 from structlog.testing import capture_logs
 
-from nrc.private_broker import PrivateBroker, find_running, live_pids
-from nrc.private_node import (
+from nrc.rabbitmq.private_broker import PrivateBroker, find_running, live_pids
+from nrc.rabbitmq.private_node import (
     control_script,
     free_port,
     load_node,
@@ -232,7 +232,7 @@ async def test_a_rabbitmqctl_that_cannot_run_is_a_line_in_the_log(
 ) -> None:
     script = folder / "rabbitmqctl"
     script.touch(mode=0o600)
-    monkeypatch.setattr("nrc.private_broker.control_script", lambda: script)
+    monkeypatch.setattr("nrc.rabbitmq.private_broker.control_script", lambda: script)
     with capture_logs() as lines:
         await put(await node.start(), b"it works all the same")
     (line,) = (line for line in lines if line["event"] == "policy that keeps others off is not set")

@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from structlog.testing import capture_logs
 from yarl import URL
 
-from nrc.private_node import Node
+from nrc.rabbitmq.private_node import Node
 from router import names
 from router.history import read_history
 from router.presence import Thing, missing

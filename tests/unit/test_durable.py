@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nrc.private_node import prepare_node
+from nrc.rabbitmq.private_node import prepare_node
 from store.files import durable
 from store.files.durable import keep, make_folder
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from nrc import broker_choice, private_node
-from nrc.broker_choice import choose_broker
 from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
-from nrc.container_broker import Container, ContainerBroker, load_container
-from nrc.container_broker import find_running as find_container
 from nrc.gateway_address import gateway_root
-from nrc.private_broker import PrivateBroker
-from nrc.private_node import load_node, marker, node_folder, prepare_node, server_script
-from nrc.shield import SET_POLICY
+from nrc.rabbitmq import choice, private_node
+from nrc.rabbitmq.choice import choose_broker
+from nrc.rabbitmq.container import Container, ContainerBroker, load_container
+from nrc.rabbitmq.container import find_running as find_container
+from nrc.rabbitmq.private_broker import PrivateBroker
+from nrc.rabbitmq.private_node import load_node, marker, node_folder, prepare_node, server_script
+from nrc.rabbitmq.shield_policy import SET_POLICY
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
 from nrc.up import exempt_hosts, labels, loopback_open
 from runtime.settings import load_settings
@@ -107,7 +107,7 @@ def test_webhook_site_is_exempt_under_up_only_unless_it_is_told() -> None:
 
 
 async def test_no_broker_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_choice, "server_script", lambda: None)
+    monkeypatch.setattr(choice, "server_script", lambda: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match=r"NRC_AMQP_URL.*apt-get install.*Docker"):
         await choose_broker(tmp_path)
@@ -190,7 +190,7 @@ async def test_a_container_gets_the_policy_that_keeps_others_off(
     async def takes_connections(_: str) -> bool:
         return True
 
-    monkeypatch.setattr("nrc.container_broker.takes_connections", takes_connections)
+    monkeypatch.setattr("nrc.rabbitmq.container.takes_connections", takes_connections)
     broker = ContainerBroker(tmp_path / "state")
     (tmp_path / "state").mkdir()
     await broker.start()

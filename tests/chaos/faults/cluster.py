@@ -21,8 +21,8 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from nrc.private_broker import PrivateBroker
-from nrc.private_node import prepare_node, write_secret
+from nrc.rabbitmq.private_broker import PrivateBroker
+from nrc.rabbitmq.private_node import prepare_node, write_secret
 from tests.broker import ErlangControl
 
 # One node after the other: two that join at once wait for each other's tables.

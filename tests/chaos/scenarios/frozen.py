@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nrc.private_broker import live_pids
+from nrc.rabbitmq.private_broker import live_pids
 from tests.chaos.process import hanging
 from tests.chaos.run import Run, Scenario
 

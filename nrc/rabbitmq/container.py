@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from nrc.broker_ready import takes_connections
-from nrc.private_node import free_port, marker, port_is_free, write_secret
-from nrc.shield import SET_POLICY
+from nrc.rabbitmq.private_node import free_port, marker, port_is_free, write_secret
+from nrc.rabbitmq.readiness import takes_connections
+from nrc.rabbitmq.shield_policy import SET_POLICY
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
 

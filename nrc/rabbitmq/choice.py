@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from nrc.container_broker import ContainerBroker, docker_answers
-from nrc.private_broker import PrivateBroker
-from nrc.private_node import server_script
+from nrc.rabbitmq.container import ContainerBroker, docker_answers
+from nrc.rabbitmq.private_broker import PrivateBroker
+from nrc.rabbitmq.private_node import server_script
 from schemas.errors import UsageError
 
 NO_BROKER = (

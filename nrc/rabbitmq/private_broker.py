@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nrc import container_broker
-from nrc.broker_ready import PasswordRefused, takes_connections
-from nrc.private_node import (
+from nrc.rabbitmq import container
+from nrc.rabbitmq.private_node import (
     Node,
     control_script,
     load_node,
@@ -30,7 +29,8 @@ from nrc.private_node import (
     prepare_node,
     server_script,
 )
-from nrc.shield import SET_POLICY
+from nrc.rabbitmq.readiness import PasswordRefused, takes_connections
+from nrc.rabbitmq.shield_policy import SET_POLICY
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
 
@@ -54,7 +54,7 @@ def find_running(state_dir: Path) -> str | None:
     node = load_node(folder)
     if node is not None and live_pids(folder):
         return node.url
-    return container_broker.find_running(state_dir)
+    return container.find_running(state_dir)
 
 
 def live_pids(folder: Path) -> tuple[int, ...]:
