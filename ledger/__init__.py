@@ -3,17 +3,17 @@
 A durable account outside RabbitMQ. Gateways and deliverers write it; `nrc ledger`, the keeper, gives back to
 RabbitMQ what RabbitMQ lost; commands and pages read it.
 
-    values.py      what is written and read, and which of two accounts of one delivery holds
-    ledger.py      what a store guarantees: the protocol
-    writer.py      group commits, in gateways and deliverers
-    reopening.py   a ledger that may be away when its process starts
-    ids.py         the ids of notificaties
-    opening.py     which store the settings name
-    sqlite.py      the store in a SQLite file: schema.py its tables, rows.py their rows and how two merge,
-                   names.py what is there by number, writing.py, reading.py and shedding.py the SQL
-    account.py     what the keeper asks of a store beside that; keeping.py its SQL
-    keeper/        the keeper: what it gives back, and when
-    operating/     what operators have done with deliveries: sent again, sent now, replayed, removed
-    copies/        which ledger this is; copies of it, for backup and restore
-    explaining/    what became of a notificatie, in words
+    values.py         what is written and read, and which of two accounts of one delivery holds
+    ledger.py         what a store guarantees: the protocol
+    keeper_ledger.py  what a store guarantees to the keeper: lease, gaps, what is to be given back
+    opening.py        which store the settings name
+    sqlite/           the store in a SQLite file
+    writer.py         group commits, in gateways and deliverers
+    reopening.py      a ledger that may be away when its process starts
+    endings.py        tells the ledger of what leaves a queue undelivered
+    ids.py            the ids of notificaties
+    keeper/           the keeper: what it gives back, and when
+    operating/        what operators have done with deliveries: sent again, sent now, replayed, removed
+    copies/           which ledger this is; copies of it, for backup and restore
+    explaining/       what became of a notificatie, in words
 """

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from ledger.account import KeeperLedger
 from ledger.copies.instance import Instance
+from ledger.keeper_ledger import KeeperLedger
 from ledger.operating.replays import ReplayLedger
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 

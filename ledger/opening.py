@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ledger.ledger import Ledger
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
 from runtime.settings import Settings
 from store.secrets import KEYS_FILE, Vault
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
-from ledger.rows import last_segment
+from ledger.sqlite.rows import last_segment
 from ledger.values import Entry, Key, Outcome, Search, State
 
 AT_ONCE = 200  # notificaties, and outcomes, in a transaction of which the cost is told

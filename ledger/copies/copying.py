@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from ledger.schema import FAULTS, STEPS, hash_key
+from ledger.sqlite.schema import FAULTS, STEPS, hash_key
 from schemas.errors import LedgerError
 from store.files.faults import told
 from store.secrets import Vault, key_of

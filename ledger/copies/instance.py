@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlite_utils import Database
 
-from ledger.rows import STATES, Counter
+from ledger.sqlite.rows import STATES, Counter
 from ledger.values import State
 from store.registry import NotedLedger
 

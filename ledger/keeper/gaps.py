@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.account import Gap
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper_ledger import Gap
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Scope, is_in_hand
 from router.catalogue import Catalogue

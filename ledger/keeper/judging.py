@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ledger.account import Hands
+from ledger.keeper_ledger import Hands
 from ledger.values import Delivery, is_in_hand
 
 ENDED = 300.0

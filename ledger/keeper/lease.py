@@ -7,7 +7,7 @@ import socket
 from time import monotonic
 from uuid import uuid4
 
-from ledger.account import KeeperLedger
+from ledger.keeper_ledger import KeeperLedger
 from runtime.log import logger
 from schemas.errors import LeaseLost
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from time import monotonic
 from uuid import UUID
 
-from ledger.account import Hands
 from ledger.keeper.giving import Giving
 from ledger.keeper.judging import ENDED, PATIENCE, Look, Patience, Verdict, is_used_up, judge
 from ledger.keeper.lease import Lease
 from ledger.keeper.room import Room
+from ledger.keeper_ledger import Hands
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Delivery, Key
 from router.catalogue import Catalogue

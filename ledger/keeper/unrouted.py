@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from ledger.account import Unsent
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper.removed import Removed
+from ledger.keeper_ledger import Unsent
 from ledger.ledger import Ledger
 from ledger.values import LIVE
 from router.catalogue import Catalogue

@@ -18,7 +18,7 @@ from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from ledger.account import Facts, Gap
+    from ledger.keeper_ledger import Facts, Gap
     from ledger.ledger import Ledger
 
 T = TypeVar("T")

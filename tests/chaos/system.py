@@ -24,7 +24,7 @@ from uuid import UUID
 import aiohttp
 
 from ledger.opening import LEDGER_FILE
-from ledger.rows import STATES
+from ledger.sqlite.rows import STATES
 from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen

@@ -1,4 +1,4 @@
-"""What a ledger store does for the keeper (ledger/account.py), with a database's clock of the test's own."""
+"""What a ledger store does for the keeper (ledger/keeper_ledger.py), with a database's clock of its own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.account import Gap, Hands, Process, Unsent
 from ledger.copies.instance import Instance, older_than_noted
+from ledger.keeper_ledger import Gap, Hands, Process, Unsent
 from ledger.ledger import Ledger
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import (
     EVERYTHING,
     OPERATOR,

@@ -11,7 +11,7 @@ import pytest
 
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND, Plan, Progress
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Key, Outcome, Search, State
 from schemas.errors import LeaseLost
 from tests.contract.test_keeper_ledger import an_epoch

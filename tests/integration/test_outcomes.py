@@ -17,7 +17,7 @@ from deliverer.attempting.settle import Origin
 from ledger.ids import new_id, received_of
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE
-from ledger.rows import unpack_keys
+from ledger.sqlite.rows import unpack_keys
 from ledger.values import Delivery, Entry, Key, Outcome, State
 from router import names
 from router.publishing import Outgoing

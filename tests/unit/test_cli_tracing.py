@@ -15,7 +15,7 @@ import pytest
 
 from ledger.explaining.dutch import AMSTERDAM
 from ledger.ids import new_id
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Attempt, Entry, Event, Key, Outcome, Probe, State
 from nrc.cli import ids, showing
 from nrc.cli.tracing import account, explain, laid_out, times

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from ledger.account import Hands
 from ledger.keeper.judging import PATIENCE, Look, Verdict, is_used_up, judge
+from ledger.keeper_ledger import Hands
 from ledger.values import EVERYTHING, Delivery, Key, State
 
 S = 1_000_000  # when it went into its queue, in seconds

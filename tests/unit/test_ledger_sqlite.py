@@ -14,8 +14,8 @@ from cryptography.fernet import Fernet
 
 from ledger.ids import new_id
 from ledger.opening import ledger_of
-from ledger.schema import STEPS
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
+from ledger.sqlite.schema import STEPS
 from ledger.values import Entry, Search
 from runtime.settings import Settings
 from schemas.errors import LedgerError, LedgerFull
@@ -179,7 +179,7 @@ async def test_a_disk_that_takes_no_more(file: Path) -> None:
     script = """
 import asyncio, resource, sys
 from pathlib import Path
-from ledger.sqlite import SqliteLedger
+from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Search
 from schemas.errors import LedgerError
 from tests.unit.test_ledger_sqlite import an_entry

@@ -1,7 +1,7 @@
 """The ledger's values as table rows and back, and how two accounts of a delivery become one. Pure: no SQL.
 
-Knows the columns of ledger/schema.py. What is done for every notificatie and every delivery works on plain
-tuples in the order of the columns: a value class costs more than its row does in SQLite.
+Knows the columns of ledger/sqlite/schema.py. What is done for every notificatie and every delivery works on
+plain tuples in the order of the columns: a value class costs more than its row does in SQLite.
 """
 
 from __future__ import annotations

@@ -9,12 +9,12 @@ from uuid import UUID
 import orjson
 from sqlite_utils import Database
 
-from ledger.keeping import change_row, check_epoch, insert_row
-from ledger.names import Known, Names
 from ledger.operating.replays import FIRST_ROUND, UNFINISHED, Plan, Progress, Replay
-from ledger.rows import STATES, Counter, Row, pending_row
+from ledger.sqlite.keeper import change_row, check_epoch, insert_row
+from ledger.sqlite.numbers import Known, Names
+from ledger.sqlite.rows import STATES, Counter, Row, pending_row
+from ledger.sqlite.writing import ADD_MINUTE, MINUTE
 from ledger.values import Search, State
-from ledger.writing import ADD_MINUTE, MINUTE
 from store.files.sqlite_file import SqliteFile
 
 _RETURNING, _REMOVED = STATES[State.RETURNING], STATES[State.REMOVED]

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.names import Names
-from ledger.rows import (
+from ledger.sqlite.numbers import Names
+from ledger.sqlite.rows import (
     PLACES,
     STATES,
     Counter,

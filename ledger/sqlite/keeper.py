@@ -1,4 +1,4 @@
-"""The keeper's lease and what it gives back, in the SQLite ledger: the SQL of ledger/account.py.
+"""The keeper's lease and what it gives back, in the SQLite ledger: the SQL of ledger/keeper_ledger.py.
 
 Every change is one transaction that looks at the lease first. A row changes only when it is still as the
 keeper read it, so that an outcome that came meanwhile stands.
@@ -12,12 +12,12 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.account import Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.copies import instance
 from ledger.copies.instance import Instance
 from ledger.ids import SKEW
-from ledger.names import Known, Names, Texts, number_of
-from ledger.rows import (
+from ledger.keeper_ledger import Facts, Gap, Hands, Lease, Process, Unsent
+from ledger.sqlite.numbers import Known, Names, Texts, number_of
+from ledger.sqlite.rows import (
     STATES,
     Counter,
     Kind,
@@ -28,8 +28,8 @@ from ledger.rows import (
     pending_row,
     unpack_keys,
 )
+from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from ledger.values import Delivery, Key, Scope, State, is_in_hand
-from ledger.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
 from schemas.errors import LeaseLost
 from store.files.sqlite_file import SqliteFile
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.rows import SPILL, first_n, least_id, unpack_terms
+from ledger.sqlite.rows import SPILL, first_n, least_id, unpack_terms
+from ledger.sqlite.writing import MINUTE, bytes_used
 from ledger.values import Shed
-from ledger.writing import MINUTE, bytes_used
 from store.files.sqlite_file import SqliteFile
 
 PIECE = 200

@@ -16,8 +16,8 @@ from uuid import UUID
 from sqlite_utils import Database
 
 from ledger.ids import SKEW, received_of
-from ledger.names import Texts, number_of
-from ledger.rows import (
+from ledger.sqlite.numbers import Texts, number_of
+from ledger.sqlite.rows import (
     COMMON,
     NOTIFICATIE_COLUMNS,
     SPILL,

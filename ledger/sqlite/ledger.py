@@ -1,7 +1,7 @@
 """The ledger in a SQLite file: which work runs in which transaction.
 
-The file, its threads and its faults are store/files/sqlite_file.py's; writing is ledger/writing.py's, reading
-ledger/reading.py's, and what goes away ledger/shedding.py's.
+The file, its threads and its faults are store/files/sqlite_file.py; the SQL is in the modules beside this
+one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger import reading, shedding, writing
 from ledger.copies.instance import Instance, instance_of, make_restored
-from ledger.keeping import SqliteKeeping
-from ledger.names import Known, Names, Texts
-from ledger.operating import finding
-from ledger.operating.replaying import SqliteReplays
-from ledger.rows import Hashes
-from ledger.schema import contents, hash_key
+from ledger.sqlite import finding, reading, shedding, writing
+from ledger.sqlite.keeper import SqliteKeeping
+from ledger.sqlite.numbers import Known, Names, Texts
+from ledger.sqlite.replays import SqliteReplays
+from ledger.sqlite.rows import Hashes
+from ledger.sqlite.schema import contents, hash_key
 from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
 from store.files.host_lease import RENEWAL, boot_id
 from store.files.sqlite_file import SqliteFile

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.names import Texts
-from ledger.rows import STATES, Row, delivery_of
+from ledger.sqlite.numbers import Texts
+from ledger.sqlite.rows import STATES, Row, delivery_of
 from ledger.values import Delivery, State
 
 

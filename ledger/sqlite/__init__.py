@@ -1,0 +1,13 @@
+"""The ledger in a SQLite file.
+
+ledger.py    which work runs in which transaction
+schema.py    the tables, as steps that only go forward
+rows.py      values as rows and back, and how two accounts of a delivery become one
+numbers.py   clients, kanalen and abonnementen by number, so that rows are small
+writing.py   the SQL of what gateways and deliverers write
+reading.py   the SQL of searches, and by which index
+keeper.py    the SQL of the lease and of what is given back
+replays.py   the SQL of replays
+finding.py   the SQL of finding deliveries by what an operator has of them
+shedding.py  what is removed, by age and by the budget
+"""
