@@ -41,8 +41,8 @@ class Ledger(Protocol):
     async def make_restored(self, *, detail: str) -> Instance:
         """Begin a system with this copy of a ledger, which nobody uses yet.
 
-        It is a ledger of its own from then on. A gap over everything (kind `restored`) is open, so that what
-        is open is brought out. detail: which copy it is, for people.
+        It is a ledger of its own from then on. A gap over everything is open, so that what is open is brought
+        out. detail: which copy it is, for people.
         """
 
     async def write(self, events: Sequence[Event]) -> None:

@@ -13,13 +13,8 @@ from uuid import UUID, uuid4
 from sqlite_utils import Database
 
 from ledger.sqlite.rows import STATES, Counter
-from ledger.values import State
+from ledger.values import Scope, State
 from store.registry import NotedLedger
-
-EVERYTHING = "everything"
-"""`scope` of a gap that is about all that is open."""
-RESTORED = "restored"
-"""`kind` of the gap that `nrc restore` opens: RabbitMQ has nothing of what was open in the backup."""
 
 # One row. made, marked, unsure_until: milliseconds, by the database's clock.
 TABLE = """
@@ -114,7 +109,8 @@ def make_restored(db: Database, *, detail: str, now: int) -> Instance:
     """Make a copy the ledger of a system that begins with it: RabbitMQ has nothing of what is open in it.
 
     A ledger of its own, so that one that is put back in its place is told from it. A gap over everything
-    brings out what is open. Nobody works with it yet. detail: a line for people.
+    brings out what is open: the router closes it once all stands. Nobody works with it yet. detail: a line
+    for people.
     """
     unsure_until = instance_of(db).unsure_until
     make_instance(db, now=now)
@@ -122,5 +118,5 @@ def make_restored(db: Database, *, detail: str, now: int) -> Instance:
     db.execute("DELETE FROM process")
     db.execute("UPDATE keeper SET until = 0")
     gap = "INSERT INTO gap (kind, scope, opened, closed, detail) VALUES (?, ?, ?, NULL, ?)"
-    db.execute(gap, [RESTORED, EVERYTHING, now, detail])
+    db.execute(gap, [Scope.EVERYTHING, "", now, detail])
     return instance_of(db)
