@@ -15,6 +15,9 @@ from uuid import UUID
 from ledger.copies.instance import Instance
 from ledger.values import Delivery, Key, Scope
 
+BEFORE_GAP = 60_000
+"""Milliseconds before a gap was opened from which on it may have begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -156,15 +159,18 @@ class KeeperLedger(Protocol):
         """Of one abonnement what a closed gap covers, the oldest first.
 
         What is PENDING or RETRYING, and went where it is before the gap was closed: what was given back since
-        is not covered again, however many gaps there are. Of a kanaal only what was accepted in the gap,
-        from a minute before it. Without what is unrouted.
+        is not covered again, however many gaps there are. Of a kanaal what was accepted in the gap, from a
+        minute before it, and of which nothing is known since. Without what is unrouted.
         """
 
     async def end_gap(self, epoch: int, nr: int) -> None:
         """All that it covers was given back."""
 
     async def add_rows(self, epoch: int, abonnement: UUID, notificaties: Sequence[UUID]) -> int:
-        """A PENDING delivery to this abonnement of each of these that has none; returns how many."""
+        """A PENDING delivery to this abonnement of each of these that has none; returns how many.
+
+        In its queue since it was received. UNSURE where what was received then is (`Instance.unsure_until`).
+        """
 
     async def facts(self) -> Facts:
         """What there is, for people."""

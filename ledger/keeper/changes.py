@@ -2,7 +2,7 @@
 
 After each change of an abonnement's kanalen, at once and a minute later, what was accepted since then and
 matched with an older catalogue is matched again. RabbitMQ may have routed it all the same; without a row
-nobody would know when that gets lost.
+nobody would know when that gets lost. So does a gap of a queue (gaps.py), for what came in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ledger.values import Search
 from router.catalogue import Catalogue
 from router.filters import matches
 from runtime.log import logger
+from schemas.abonnement import Abonnement
 from schemas.notificatie import kenmerken_of
 from store.registry import Changes, Registry
 
@@ -62,37 +63,60 @@ class ChangedKanalen:
         """Look at what is due; returns how many rows were added. Raises LeaseLost and what stores raise."""
         added = 0
         for uuid, look in [each for each in self._looks.items() if each[1].due <= monotonic()]:
-            if look.last:
-                del self._looks[uuid]
-            else:
-                look.due, look.last = monotonic() + self._again, True
+            # Once more after a look that failed, too: what waited for the ledger meanwhile comes then.
+            was_last, look.last = look.last, False
             await self._lease.keep(ledger.keeping)
             added += await self._look(ledger, uuid, look.change)
+            if was_last and self._looks.get(uuid) is look:
+                del self._looks[uuid]
+            look.due, look.last = monotonic() + self._again, True
         return added
 
     async def _look(self, ledger: Ledger, uuid: UUID, change: int) -> int:
         abonnement = self._catalogue.abonnementen.get(uuid)
-        versions = await self._registry.kanalen_versions(uuid)
-        since = next((each.valid_from for each in versions if each.change == change), None)
-        if abonnement is None or since is None or time() - since > OLD:
+        since = await kanalen_since(self._registry, uuid, change)
+        if abonnement is None or since is None or time() * 1000 - since > OLD * 1000:
             return 0
-        kanalen = {group.naam for group in abonnement.kanalen}
-        added, after = 0, None
-        search = Search(after=round(since * 1000) - SKEW, before=round((since + self._again) * 1000))
-        while page := await ledger.search(search, limit=PAGE, after=after, oldest_first=True):
-            after = page[-1].id
+        return await add_missed(
+            ledger,
+            self._lease,
+            abonnement,
+            change=change,
+            after=since - SKEW,
+            before=since + round(self._again * 1000),
+        )
+
+
+async def kanalen_since(registry: Registry, abonnement: UUID, change: int) -> int | None:
+    """From when on (milliseconds) it has the kanalen of this change; None when that is not known."""
+    versions = await registry.kanalen_versions(abonnement)
+    return next((round(each.valid_from * 1000) for each in versions if each.change == change), None)
+
+
+async def add_missed(
+    ledger: Ledger, lease: Lease, abonnement: Abonnement, *, change: int, after: int, before: int
+) -> int:
+    """Add a row for each notificatie that matches the abonnement and was matched before it changed.
+
+    Those received from `after` to `before`, by the plain predicate. change: of its kanalen; what was matched
+    with a catalogue that has it has its rows. Returns how many had none.
+    """
+    added = 0
+    for naam in {group.naam for group in abonnement.kanalen}:
+        search = Search(kanaal=naam, after=after, before=before)
+        last = None
+        while page := await ledger.search(search, limit=PAGE, after=last, oldest_first=True):
+            last = page[-1].id
             missed = []
             for each in page:
-                if each.catalogue >= change or each.kanaal not in kanalen:
+                if each.catalogue >= change:
                     continue
                 whole = await ledger.notificatie(each.id)
-                if whole is not None and matches(
-                    abonnement, each.kanaal, kenmerken_of(whole.body or b"{}") or {}
-                ):
+                if whole is not None and matches(abonnement, naam, kenmerken_of(whole.body or b"{}") or {}):
                     missed.append(each.id)
             if missed:
-                epoch = await self._lease.keep(ledger.keeping)
-                added += await ledger.keeping.add_rows(epoch, uuid, missed)
-        if added:
-            log.info("rows added", abonnement=str(uuid), count=added, change=change)
-        return added
+                epoch = await lease.keep(ledger.keeping)
+                added += await ledger.keeping.add_rows(epoch, abonnement.uuid, missed)
+    if added:
+        log.info("rows added", abonnement=str(abonnement.uuid), count=added, change=change)
+    return added

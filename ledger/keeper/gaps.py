@@ -1,21 +1,28 @@
-"""Gives back what a gap covers: what RabbitMQ lost with a queue, or at a time that an operator tells.
+"""Gives back what a gap covers: what RabbitMQ lost with a queue or an exchange, or when an operator says so.
 
 A gap is opened before anything is repaired, and closed when that is done. Its deliveries are given back some
-seconds later, when what came to the queue all the same has been delivered; held ones too.
+seconds later, when what came to the queue all the same has been delivered.
+
+Of a queue: all that is open, held or not, and what came in the gap and has no row, since a gateway matched it
+with an older copy of the registry. Of a kanaal's exchange: what was accepted in the gap for active
+abonnementen, and of which nothing is known. What came for a held one waits in its queue or was lost; E1 and
+E2 (lost.py) find that out once it is released.
 """
 
 from __future__ import annotations
 
 from uuid import UUID
 
+from ledger.keeper.changes import SKEW, add_missed, kanalen_since
 from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper_ledger import Gap
+from ledger.keeper_ledger import BEFORE_GAP, Gap
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Scope, is_in_hand
 from router.catalogue import Catalogue
 from runtime.log import logger
 from schemas.abonnement import State
+from store.registry import Registry
 
 SETTLED = 10.0
 """Seconds after a gap was closed; what was on its way to the queue has come by then."""
@@ -28,9 +35,16 @@ class Gaps:
     """One pass after the other over the gaps that are not done. Times are in seconds."""
 
     def __init__(
-        self, *, giving: Giving, lease: Lease, catalogue: Catalogue, settled: float = SETTLED
+        self,
+        *,
+        giving: Giving,
+        registry: Registry,
+        lease: Lease,
+        catalogue: Catalogue,
+        settled: float = SETTLED,
     ) -> None:
         self._giving = giving
+        self._registry = registry
         self._lease = lease
         self._catalogue = catalogue
         self._settled = settled
@@ -58,6 +72,8 @@ class Gaps:
         full: set[UUID] = set()
         given = left = 0
         for uuid in await self._covered(ledger, gap):
+            if gap.scope is Scope.ABONNEMENT:
+                await self._add_missed(ledger, gap, uuid)
             after = None
             while uuid not in full and not self._giving.stopping.is_set():
                 rows = await ledger.keeping.in_gap(gap, uuid, limit=PAGE, after=after)
@@ -74,6 +90,17 @@ class Gaps:
             await ledger.keeping.end_gap(epoch, gap.nr)
             log.info("gap is done", gap=gap.nr, scope=gap.scope, of=gap.of, why=gap.why, given_back=given)
         return given
+
+    async def _add_missed(self, ledger: Ledger, gap: Gap, uuid: UUID) -> None:
+        """Have rows of all that its queue may have got in the gap. Not of before it had these kanalen."""
+        abonnement = self._catalogue.abonnementen[uuid]
+        change = abonnement.kanalen_change
+        since = await kanalen_since(self._registry, uuid, change)
+        if since is not None and gap.closed is not None:
+            after = max(since - SKEW, gap.opened - BEFORE_GAP)
+            await add_missed(
+                ledger, self._lease, abonnement, change=change, after=after, before=gap.closed + 1
+            )
 
     async def _covered(self, ledger: Ledger, gap: Gap) -> list[UUID]:
         """The abonnementen of which something may be lost. Of a kanaal not held ones: their queues stand."""

@@ -14,19 +14,18 @@ from enum import StrEnum
 from ledger.keeper_ledger import Hands
 from ledger.values import Delivery, is_in_hand
 
-ENDED = 300.0
-"""Seconds since the first attempt of what overtook it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long it takes until something is taken for lost.
 
-    ahead: how much later what overtook it went into the queue, at least. apart: between two looks at which a
-    queue was empty, at least. pauses: from when it went into its queue to its first, second … give-back.
+    ahead: how much later what overtook it went into the queue, at least; ended: since that had its first
+    attempt. apart: between two looks at which a queue was empty, at least. pauses: from when it went into its
+    queue to its first, second … give-back.
     """
 
     ahead: int = 60_000
+    ended: int = 300_000
     apart: int = 60_000
     pauses: tuple[int, ...] = (120_000, 480_000, 1_920_000)
 
@@ -60,7 +59,7 @@ def judge(
 ) -> Verdict:
     """Whether the message of an open delivery is lost, and it is time to give it back.
 
-    first: the greatest `since` of what had its first attempt over ENDED ago. looks: those at its queue, in
+    first: the greatest `since` of what had its first attempt over `ended` ago. looks: those at its queue, in
     their order, without one in between that saw something.
     """
     pauses = patience.pauses

@@ -12,7 +12,7 @@ from time import monotonic
 from uuid import UUID
 
 from ledger.keeper.giving import Giving
-from ledger.keeper.judging import ENDED, PATIENCE, Look, Patience, Verdict, is_used_up, judge
+from ledger.keeper.judging import PATIENCE, Look, Patience, Verdict, is_used_up, judge
 from ledger.keeper.lease import Lease
 from ledger.keeper.room import Room
 from ledger.keeper_ledger import Hands
@@ -94,7 +94,7 @@ class Lost:
         gaps = {gap.of for gap in await keeping.gaps(done=False) if gap.closed is None}
         if "" in gaps:
             return 0
-        firsts = await keeping.first_attempts(ended=ENDED)
+        firsts = await keeping.first_attempts(ended=self._patience.ended / 1000)
         given = 0
         for uuid in (each for each in uuids if str(each) not in gaps):
             given += await self._give_back(ledger, uuid, first=firsts.get(uuid), hands=hands)

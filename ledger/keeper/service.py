@@ -99,7 +99,9 @@ async def serve(
             changed=ChangedKanalen(
                 registry=registry, catalogue=catalogue, lease=lease, again=limits.look_again
             ),
-            gaps=Gaps(giving=giving, lease=lease, catalogue=catalogue, settled=limits.settled),
+            gaps=Gaps(
+                giving=giving, registry=registry, lease=lease, catalogue=catalogue, settled=limits.settled
+            ),
             lost=Lost(
                 giving=giving,
                 lease=lease,

@@ -15,7 +15,7 @@ from sqlite_utils import Database
 from ledger.copies import instance
 from ledger.copies.instance import Instance
 from ledger.ids import SKEW
-from ledger.keeper_ledger import Facts, Gap, Hands, Lease, Process, Unsent
+from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.sqlite.numbers import Known, Names, Texts, number_of
 from ledger.sqlite.rows import (
     STATES,
@@ -38,9 +38,9 @@ T = TypeVar("T")
 _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
 _RETRYING = STATES[State.RETRYING]
 _STUCK, _UNDELIVERABLE = STATES[State.STUCK], STATES[State.UNDELIVERABLE]
-BEFORE_GAP = 60_000  # milliseconds before a gap from which on it may have begun
+_UNSURE = STATES[State.UNSURE]
 _UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
-# Whether a delivery of an unrouted notificatie waits for its give-back.
+# Whether nothing is known of a delivery since its notificatie was accepted.
 _WAITS = (
     "d.state = 0 AND d.round = 0 AND d.attempts = 0 AND NOT EXISTS (SELECT 1 FROM attempt a "
     "WHERE a.id = d.id AND a.abonnement = d.abonnement AND a.replay = d.replay)"
@@ -186,24 +186,16 @@ class SqliteKeeping:
             if number is None or gap.closed is None:
                 return []
             place = (b"", 0) if after is None else (after.notificatie.bytes, after.replay)
-            accepted, of = "", []
             if gap.scope is Scope.KANAAL:
-                accepted = (
-                    "AND EXISTS (SELECT 1 FROM notificatie m WHERE m.id = d.id AND m.kanaal = ? "
-                    "AND m.received BETWEEN ? AND ?) "
-                )
-                kanaal = number_of(db, Kind.KANAAL, gap.of)
-                of = [kanaal, gap.opened - BEFORE_GAP, gap.closed]
-            # `since` of a retry lies ahead of its failure.
+                place = max(place, (least_id(gap.opened - BEFORE_GAP - SKEW), 0))
+            covered, of = _covered_by(db, gap, closed=gap.closed)
             select = (
                 "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "  # noqa: S608
-                "AND (id, replay) > (?, ?) AND id < ? AND ((state = ? AND since <= ?) OR (state = ? AND "
-                f"last_at <= ?)) {accepted}AND NOT EXISTS "
+                f"AND (id, replay) > (?, ?) AND id < ? AND {covered} AND NOT EXISTS "
                 "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY id, replay LIMIT ?"
             )
             last = least_id(gap.closed + SKEW)
-            state = [_PENDING, gap.closed, _RETRYING, gap.closed]
-            rows = db.execute(select, [number, *place, last, *state, *of, limit]).fetchall()
+            rows = db.execute(select, [number, *place, last, *of, limit]).fetchall()
             return [delivery_of(Row._make(row), abonnement) for row in rows]
 
         return await self._file.read(work)
@@ -216,16 +208,19 @@ class SqliteKeeping:
     async def add_rows(self, epoch: int, abonnement: UUID, notificaties: Sequence[UUID]) -> int:
         """As `KeeperLedger.add_rows`."""
 
-        def work(db: Database, now: int) -> int:
+        def work(db: Database, _: int) -> int:
             names = Names(db, Known())
             number, added = names.abonnement(abonnement), 0
+            unsure_until = instance.instance_of(db).unsure_until
             for id_ in notificaties:
                 select = "SELECT received, size FROM notificatie WHERE id = ?"
                 found = db.execute(select, [id_.bytes]).fetchone()
                 if found is None:
                     continue
                 received, size = found
-                row = pending_row(id_.bytes, number, received=received, size=size, now=now)
+                row = pending_row(id_.bytes, number, received=received, size=size, now=received)
+                if received <= unsure_until:  # as the rows that this ledger had then
+                    row = row._replace(state=_UNSURE)
                 if insert_row(db, row):
                     added += 1
                     db.execute(ADD_MINUTE, [received // MINUTE, Counter.MATCHED, number, 1])
@@ -399,6 +394,19 @@ def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
         epoch += 1
     db.execute("INSERT OR REPLACE INTO keeper VALUES (1, ?, ?, ?)", [holder, epoch, now + ms])
     return int(epoch)
+
+
+def _covered_by(db: Database, gap: Gap, *, closed: int) -> tuple[str, list[Any]]:
+    """What is so of a delivery `d` that may have been lost by a closed gap, as SQL with its parameters."""
+    if gap.scope is not Scope.KANAAL:
+        # `since` of a retry lies ahead of its failure.
+        went_in = "((d.state = ? AND d.since <= ?) OR (d.state = ? AND d.last_at <= ?))"
+        return went_in, [_PENDING, closed, _RETRYING, closed]
+    # By the exchange comes only what is accepted; a retry and a give-back go to the queue by another one.
+    accepted = "EXISTS (SELECT 1 FROM notificatie m WHERE m.id = d.id AND m.kanaal = ? "
+    accepted += "AND m.received BETWEEN ? AND ?)"
+    kanaal = number_of(db, Kind.KANAAL, gap.of)
+    return f"{_WAITS} AND {accepted}", [kanaal, gap.opened - BEFORE_GAP, closed]
 
 
 def _hands(db: Database, *, since: int) -> frozenset[Key]:

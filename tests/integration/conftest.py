@@ -25,6 +25,7 @@ from store.registry import Registry
 
 if TYPE_CHECKING:
     from tests.integration.delivering import Delivering
+    from tests.integration.keeping import Kept
 
 
 @dataclass
@@ -142,3 +143,14 @@ async def ledger(router: Running) -> AsyncIterator[Ledger]:
     """The ledger of the system that the router is of."""
     async with ledger_of(router.settings) as opened:
         yield opened
+
+
+@pytest.fixture
+async def kept(router: Running, ledger: Ledger) -> Kept:
+    """A ledger that a test fills as gateways do, and a kanaal."""
+    from tests.integration.keeping import Kept
+    from tests.make import a_kanaal
+
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "zaaktype"))
+    await router.client.apply_kanaal(kanaal.naam)
+    return Kept(router, ledger, kanaal)

@@ -9,107 +9,26 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
-import orjson
-import pytest
 import structlog
 from aio_pika import Message
-from aio_pika.abc import AbstractIncomingMessage
 
-from ledger.ids import new_id
-from ledger.keeper.judging import Patience
 from ledger.keeper.service import Limits, serve
-from ledger.ledger import Ledger
-from ledger.opening import ledger_of
-from ledger.values import Delivery, Entry, Heartbeat, Key, Outcome, Scope, State, Unrouted
+from ledger.values import Entry, Heartbeat, Key, Outcome, Scope, State
 from router import names
 from router.history import read_history
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
-from schemas.kanaal import Kanaal
 from store.opening import open_registry
 from tests.eventually import eventually
-from tests.integration.conftest import Running, running
-from tests.make import a_kanaal, an_abonnement
+from tests.integration.conftest import running
+from tests.integration.keeping import SHORT, Kept
+from tests.make import an_abonnement
 from tests.stallable import stallable
-
-PATIENCE = Patience(ahead=1000, apart=500, pauses=(500, 600, 700))
-SHORT = Limits(
-    lease=2.0, renewal=0.3, again=2.0, rest=0.5, settled=0.3, removed=0.3, pause=0.1, longest_pause=0.3
-)
-
-
-@dataclass
-class Kept:
-    """A router, a kanaal, and a ledger that a test fills as gateways do."""
-
-    router: Running
-    ledger: Ledger
-    kanaal: Kanaal
-
-    def keeper(self, **changes: Any) -> AbstractAsyncContextManager[None]:
-        """A keeper in this process."""
-        limits = Limits(**{**{name: getattr(SHORT, name) for name in Limits.__slots__}, **changes})
-        return running(serve, self.router.settings, limits=limits)
-
-    async def subscribe(self) -> Abonnement:
-        """An abonnement on the kanaal, with its queue."""
-        added = await self.router.registry.add_abonnement(an_abonnement((self.kanaal.naam, {})))
-        await self.router.client.apply_abonnement(added.uuid)
-        return added
-
-    async def accept(self, *matched: Abonnement, mark: bool = True, **changes: Any) -> Entry:
-        """A notificatie that a gateway accepted without RabbitMQ."""
-        kenmerken = {"zaaktype": "Z1"}
-        body = orjson.dumps({"kanaal": self.kanaal.naam, "number": str(uuid4()), "kenmerken": kenmerken})
-        id_ = new_id()
-        entry = Entry(
-            id=id_,
-            received=id_.int >> 80,
-            client="test",
-            kanaal=self.kanaal.naam,
-            resource="zaak",
-            actie="create",
-            hoofd_object="https://zaken.example.nl/1",
-            resource_url="https://zaken.example.nl/1",
-            kenmerken=kenmerken,
-            body=body,
-            catalogue=1_000_000,
-            matched=tuple(each.uuid for each in matched),
-            hops=2,
-        )
-        entry = replace(entry, **changes)
-        await self.ledger.write([entry, Unrouted(id_)] if mark else [entry])
-        return entry
-
-    async def row(self, entry: Entry, abonnement: Abonnement) -> Delivery:
-        found = await self.ledger.delivery(Key(entry.id, abonnement.uuid))
-        assert found is not None
-        return found
-
-    async def taken(self, abonnement: Abonnement) -> list[AbstractIncomingMessage]:
-        return await self.router.taken(names.abonnement_queue(abonnement.uuid))
-
-    async def all_routed(self) -> bool:
-        return await self.ledger.keeping.unrouted_count() == 0
-
-    async def states(self, entry: Entry) -> dict[UUID, tuple[State, int]]:
-        rows = (await self.ledger.deliveries([entry.id]))[entry.id]
-        return {row.key.abonnement: (row.state, row.round) for row in rows}
-
-
-@pytest.fixture
-async def kept(router: Running) -> AsyncIterator[Kept]:
-    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "zaaktype"))
-    await router.client.apply_kanaal(kanaal.naam)
-    async with ledger_of(router.settings) as ledger:
-        yield Kept(router, ledger, kanaal)
 
 
 async def test_what_was_accepted_without_rabbitmq_goes_to_each_queue_oldest_first(kept: Kept) -> None:
@@ -258,11 +177,6 @@ async def _none_returning(kept: Kept, entries: list[Entry]) -> bool:
 # What RabbitMQ lost
 
 
-def looking(kept: Kept) -> AbstractAsyncContextManager[None]:
-    """A keeper that does not wait for long until something is lost."""
-    return kept.keeper(looks=0.2, after_away=0.1, patience=PATIENCE)
-
-
 async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kept: Kept) -> None:
     one = await kept.subscribe()
     entry = await kept.accept(one, mark=False)
@@ -274,7 +188,7 @@ async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kep
         return await _is(kept, entry, one, (State.STUCK, 3))
 
     with structlog.testing.capture_logs() as lines:
-        async with looking(kept):
+        async with kept.looking():
             await eventually(purged, within=30, every=0.2)
     assert got == [1, 2, 3]
     assert (await kept.row(entry, one)).given == 3
@@ -295,7 +209,7 @@ async def test_what_is_held_or_in_hand_or_still_there_is_not_lost(kept: Kept) ->
         await kept.taken(lost)
         return await _is(kept, entry, lost, (State.PENDING, 2))
 
-    async with looking(kept):
+    async with kept.looking():
         await eventually(beat_until, within=30)
     states = await kept.states(entry)
     assert {states[each.uuid] for each in (held, busy, full)} == {(State.PENDING, 0)}

@@ -14,8 +14,8 @@ from ledger.values import Search, State
 from tests.eventually import eventually
 from tests.integration.conftest import Running, running
 from tests.integration.delivering import Delivering
+from tests.integration.keeping import SHORT
 from tests.integration.test_cli_broker import nrc
-from tests.integration.test_keeper import SHORT
 from tests.integration.test_outcomes import accept
 
 pytestmark = pytest.mark.usefixtures("broker")

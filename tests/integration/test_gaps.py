@@ -1,0 +1,203 @@
+"""What a gap covers comes back: of a queue, of a kanaal's exchange, of a ledger that was restored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+import structlog
+from aio_pika import Message
+
+from ledger.endings import LedgerEndings
+from ledger.ids import new_id
+from ledger.keeper.service import serve
+from ledger.ledger import Ledger
+from ledger.values import Entry, Key, Outcome, Scope, State
+from router import names
+from schemas.abonnement import Abonnement
+from schemas.abonnement import State as Registered
+from tests.callback_server import status
+from tests.eventually import eventually
+from tests.integration.conftest import running
+from tests.integration.delivering import Delivering
+from tests.integration.keeping import PATIENCE, SHORT, Kept
+from tests.integration.test_outcomes import accept
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+
+@asynccontextmanager
+async def endings(kept: Kept) -> AsyncIterator[LedgerEndings]:
+    """What a router tells the ledger by."""
+    async with LedgerEndings(kept.router.settings) as opened:
+        task = asyncio.create_task(opened.run())
+        try:
+            yield opened
+            await opened.close()
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def all_done(kept: Kept) -> bool:
+    gaps = await kept.ledger.keeping.gaps(done=True)
+    return bool(gaps) and all(gap.done for gap in gaps)
+
+
+async def ids_in(kept: Kept, abonnement: Abonnement) -> list[str]:
+    return sorted(str(message.message_id) for message in await kept.taken(abonnement))
+
+
+def ids_of(entries: list[Entry]) -> list[str]:
+    return sorted(str(entry.id) for entry in entries)
+
+
+async def lose_exchange(kept: Kept, *matched: Abonnement, count: int) -> list[Entry]:
+    """What gateways accepted while the exchange of the kanaal was deleted, until it was made again."""
+    naam = kept.kanaal.naam
+    async with kept.router.connection.channel() as channel:
+        await channel.exchange_delete(names.kanaal_exchange(naam))
+    entries = [await kept.accept(*matched, mark=False) for _ in range(count)]
+    async with endings(kept) as router:
+        await router.exchange_lost(naam, "exchange was missing")
+        await kept.router.client.apply_kanaal(naam)
+        for each in matched:
+            await kept.router.client.apply_abonnement(each.uuid)
+        router.exchange_stands(naam)
+    return entries
+
+
+async def accepted_after(kept: Kept, *matched: Abonnement) -> Entry:
+    """What is accepted once the gap is closed."""
+    (gap,) = await kept.ledger.keeping.gaps(done=True)
+    assert gap.closed is not None
+    await asyncio.sleep(0.01)
+    return await kept.accept(*matched, mark=False)
+
+
+async def test_what_came_while_the_exchange_of_a_kanaal_was_missing_comes_back(kept: Kept) -> None:
+    one, other = await kept.subscribe(), await kept.subscribe()
+    long_ago = round(time.time() * 1000) - 61_000
+    before = await kept.accept(one, other, mark=False, id=new_id(at=long_ago / 1000), received=long_ago)
+    elsewhere = await kept.accept(one, other, mark=False, kanaal="documenten")
+    entries = await lose_exchange(kept, one, other, count=5)
+    got_it = Outcome(Key(entries[0].id, one.uuid), State.DELIVERED, round=0, attempts=1, at=long_ago)
+    await kept.ledger.write([got_it])
+    (gap,) = await kept.ledger.keeping.gaps(done=False)
+    assert (gap.scope, gap.of) == (Scope.KANAAL, kept.kanaal.naam)
+    after = await accepted_after(kept, one, other)
+    with structlog.testing.capture_logs() as lines:
+        async with kept.keeper():
+            await eventually(lambda: all_done(kept), within=20)
+    assert {line["why"] for line in lines if line["event"] == "given back"} == {"gap"}
+    assert await ids_in(kept, one) == ids_of(entries[1:])
+    assert await ids_in(kept, other) == ids_of(entries)
+    for each in (before, elsewhere, after):
+        assert set((await kept.states(each)).values()) == {(State.PENDING, 0)}
+
+
+async def test_what_came_then_for_a_held_one_is_judged_once_it_is_released(kept: Kept) -> None:
+    one = await kept.subscribe()
+    await kept.router.registry.set_state(one.uuid, Registered.SUSPENDED, "by a test")
+    there = await kept.accept(one, mark=False)
+    async with kept.router.connection.channel() as channel:
+        message = Message(there.body, message_id=str(there.id))
+        await channel.default_exchange.publish(message, names.abonnement_queue(one.uuid))
+    entries = await lose_exchange(kept, one, count=3)
+    async with kept.looking():
+        await eventually(lambda: all_done(kept), within=20)
+        await asyncio.sleep(2)  # longer than E1 and E2 take
+        for each in (there, *entries):
+            assert set((await kept.states(each)).values()) == {(State.PENDING, 0)}
+        await kept.router.registry.set_state(one.uuid, Registered.ACTIVE, "")
+        assert await ids_in(kept, one) == [str(there.id)]
+        got_it = Outcome(Key(there.id, one.uuid), State.DELIVERED, round=0, attempts=1, at=there.received)
+        await kept.ledger.write([got_it])
+        came: list[str] = []
+
+        async def all_came() -> bool:
+            came.extend(await ids_in(kept, one))
+            return {*came} == {*ids_of(entries)}
+
+        await eventually(all_came, within=20)
+
+
+async def test_what_came_in_a_gap_of_a_queue_and_has_no_row_comes_too(kept: Kept) -> None:
+    """A gateway with an older copy of the registry did not match it."""
+    long_ago = round(time.time() * 1000) - 5000
+    unknown = await kept.accept(
+        mark=False, catalogue=1, id=new_id(at=long_ago / 1000), received=long_ago
+    )  # before there was the abonnement
+    one = await kept.subscribe()
+    await asyncio.sleep(0.1)  # longer than a change is followed, below
+    missed = [await kept.accept(mark=False, catalogue=one.kanalen_change - 1) for _ in range(3)]
+    newer = await kept.accept(mark=False, catalogue=one.kanalen_change)
+    elsewhere = await kept.accept(mark=False, catalogue=1, kanaal="documenten")
+    async with kept.router.connection.channel() as channel:
+        await channel.queue_delete(names.abonnement_queue(one.uuid))
+    await kept.router.client.apply_abonnement(one.uuid)
+    async with kept.keeper(look_again=0.05):
+        await eventually(lambda: all_done(kept), within=20)
+    assert await ids_in(kept, one) == ids_of(missed)
+    for each in (unknown, newer, elsewhere):
+        assert await kept.states(each) == {}
+
+
+async def test_what_is_open_in_a_ledger_that_was_restored_is_brought_out(kept: Kept) -> None:
+    one = await kept.subscribe()
+    entries = [await kept.accept(one, mark=False) for _ in range(3)]
+    await kept.ledger.make_restored(detail="restored from a backup")
+    async with kept.keeper():
+        await kept.router.client.reconcile()
+        await eventually(lambda: all_done(kept), within=20)
+    assert await ids_in(kept, one) == ids_of(entries)
+
+
+NEVER = 10**9
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_retry_whose_wait_queue_was_deleted_is_made(
+    spine: Delivering, ledger: Ledger, busy: bool
+) -> None:
+    """busy: its abonnement's queue never seems empty, and what comes later is delivered."""
+    abonnement = await spine.subscribe("/a")
+    spine.callback.script("/a", status(500), status(204))
+    # `ended` is to the minute: this way the present one counts.
+    patience = replace(PATIENCE, apart=NEVER, ended=-60_000) if busy else replace(PATIENCE, ahead=NEVER)
+    limits = replace(SHORT, looks=0.2, after_away=0.1, patience=patience)
+    later: list[str] = []
+
+    async def is_delivered() -> bool:
+        if busy:
+            later.append(await accept(spine, ledger, abonnement))
+        row = await ledger.delivery(key)
+        return row is not None and row.state is State.DELIVERED
+
+    with structlog.testing.capture_logs() as lines:
+        async with (
+            spine.deliverer(retry_schedule="2,600"),
+            running(serve, spine.router.settings, limits=limits),
+        ):
+            key = Key(UUID(await accept(spine, ledger, abonnement)), abonnement.uuid)
+            await eventually(lambda: spine_depth_is(spine, 1))
+            async with spine.router.connection.channel() as channel:
+                await channel.queue_delete(names.wait_queue(2))
+            await eventually(is_delivered, within=30, every=0.2)
+    given = {line["why"] for line in lines if line["event"] == "given back"}
+    assert given == {"overtaken" if busy else "empty"}
+    row = await ledger.delivery(key)
+    assert row is not None
+    assert (row.attempts, row.round) == (2, 1)
+    ids = spine.ids_at("/a")
+    assert ids.count(str(key.notificatie)) == 2
+    assert all(ids.count(id_) <= 1 for id_ in later)
+
+
+async def spine_depth_is(spine: Delivering, count: int) -> bool:
+    return await spine.depth(names.wait_queue(2)) == count
