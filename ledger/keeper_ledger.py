@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ledger.copies.instance import Instance
-from ledger.values import Delivery, Key, Scope
+from ledger.values import Cause, Delivery, Key, Scope
 
 BEFORE_GAP = 60_000
 """Milliseconds before a gap was opened from which on it may have begun."""
@@ -176,11 +176,18 @@ class KeeperLedger(Protocol):
         """What there is, for people."""
 
     async def give_back(
-        self, epoch: int, rows: Sequence[Delivery], *, judged: bool = False
+        self,
+        epoch: int,
+        rows: Sequence[Delivery],
+        *,
+        cause: Cause,
+        caused: int | None = None,
+        judged: bool = False,
     ) -> Sequence[Delivery]:
         """Make these RETURNING in their next round; returns those that were still as given, as they are now.
 
-        `since` is the moment of this. judged: it counts in `given`. Counted per minute.
+        `since` is the moment of this. cause, and when that was (None: now): kept among the attempts. judged:
+        it counts in `given`. Counted per minute.
         """
 
     async def give_back_again(
@@ -194,8 +201,8 @@ class KeeperLedger(Protocol):
     async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
         """RabbitMQ has these: those that are still RETURNING in that round are PENDING, since now."""
 
-    async def end(self, epoch: int, rows: Sequence[Delivery], *, stuck: bool) -> Sequence[Key]:
-        """Those of these that are still as given are STUCK, or else UNDELIVERABLE. Returns which."""
+    async def end(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Key]:
+        """Those of these that are still as given are STUCK. Returns which."""
 
     async def routed(self, epoch: int, notificaties: Sequence[UUID]) -> int:
         """These are unrouted no more, but for those of which a delivery still waits for its give-back.

@@ -15,7 +15,7 @@ from uuid import UUID
 from ledger.copies.instance import Instance
 from ledger.keeper_ledger import KeeperLedger
 from ledger.operating.replays import ReplayLedger
-from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
+from ledger.values import Attempt, Backlog, Delivery, Event, Incomplete, Key, Notificatie, Search, Shed
 
 
 class Ledger(Protocol):
@@ -69,7 +69,10 @@ class Ledger(Protocol):
         """One delivery; what a deliverer looks at before an attempt that is not the first."""
 
     async def attempts(self, key: Key) -> Sequence[Attempt]:
-        """Its failed attempts and probes, the oldest first."""
+        """Its failed attempts and probes, and when it was given back (kind RETURNED), the oldest first."""
+
+    async def incomplete(self) -> Sequence[Incomplete]:
+        """When it may lack notificaties that were accepted, the oldest first."""
 
     async def backlogs(self) -> Mapping[UUID, Backlog]:
         """What is open of each abonnement that has anything open."""

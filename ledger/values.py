@@ -106,8 +106,8 @@ class Key:
 class Attempt:
     """An attempt or a probe that failed, or why there was none.
 
-    number: 1 and up; 0 of a probe, and where none was made. kind: the class of failure. status: of the
-    answer. ms: how long it took. detail: a line for people.
+    number: 1 and up; 0 of a probe, and where none was made. kind: the class of failure, or RETURNED. status:
+    of the answer. ms: how long it took. detail: a line for people; of RETURNED its Cause.
     """
 
     at: int
@@ -118,16 +118,42 @@ class Attempt:
     ms: float | None = None
 
 
+class Cause(StrEnum):
+    """Why a delivery was put into its queue again."""
+
+    QUEUE = "queue"
+    """Its queue was deleted."""
+    EXCHANGE = "exchange"
+    """The exchange of its kanaal was deleted."""
+    RABBITMQ = "rabbitmq"
+    """RabbitMQ lost all that it had."""
+    OVERTAKEN = "overtaken"
+    EMPTY = "empty"
+    """E1 and E2 (keeper/judging.py)."""
+    UNROUTED = "unrouted"
+    """It was accepted without RabbitMQ, so this may be the first time."""
+    OPERATOR = "operator"
+
+
+RETURNED = "returned"
+"""`kind` of what stands among the attempts of a delivery each time that it was put into its queue again."""
+
+
+def returned(at: int, cause: Cause) -> Attempt:
+    """What stands among the attempts. at: when what led to it happened."""
+    return Attempt(at, 0, RETURNED, cause.value)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one delivery at a moment; merged by `merge_key`.
 
     attempts: done in all. wait: seconds until the next attempt may be made; the store makes `since` of it
     by the database's clock, and of RETRYING `next_at` too. failed: the attempt that it is the outcome of,
-    when that failed. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the
-    change number at which the kanalen of its abonnement last changed: a notificatie that was matched by
-    these must have been wanted, so its row stays open, in doubt; one that has no row is not kept. None:
-    it is final.
+    when that failed; of RETURNING why. status, ms: of the answer, when it was delivered. kanalen_change: of
+    NOT_WANTED, the change number at which the kanalen of its abonnement last changed: a notificatie that was
+    matched by these must have been wanted, so its row stays open, in doubt; one that has no row is not kept.
+    None: it is final.
     """
 
     key: Key
@@ -207,7 +233,20 @@ class GapClosed:
     of: str = ""
 
 
-Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A time in which the ledger may lack notificaties that were accepted.
+
+    since: None when it has nothing of before. until: None when it still is so. count: how many may be
+    lacking; None when that is not known.
+    """
+
+    since: int | None
+    until: int | None = None
+    count: int | None = None
+
+
+Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed | Incomplete
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A commit begins when the last one has ended, and at least APART after that one began; what comes meanwhile
 goes into the next. When the ledger cannot be written, who waits hears it, and what nobody waits for is kept
-in memory, bounded. An event that the ledger does not take is set apart from those that it does.
+in memory, bounded. An event that the ledger does not take is set apart from those that it does. Of the
+entries that were given up the ledger hears how many there were, and of when.
 
 Knows nothing of what the events mean, and of no database.
 """
@@ -16,7 +17,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
-from ledger.values import Entry, Event, Heartbeat
+from ledger.values import Entry, Event, Heartbeat, Incomplete
 from runtime.log import Occasional, logger
 from schemas.errors import LedgerError, LedgerFull
 
@@ -29,6 +30,7 @@ MOST_NOTED_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds before the next try, while the ledger cannot be written
 SLOW = 0.2  # seconds; a commit that fails after that fails by the database, and not by what it writes
 TRIES = 3  # of an event that fails alone while others are written
+LACKING_APART = 60.0  # seconds between two notes in the ledger of what it lacks
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
 
 _OVERHEAD = 500  # bytes of memory that an event takes beside its body, about
@@ -110,6 +112,8 @@ class Writer:
         self._unexpected = Occasional(every=REPORT_INTERVAL)
         self._losses = Occasional(every=REPORT_INTERVAL)
         self.lost: Counter[str] = Counter()
+        self._lacking: Incomplete | None = None
+        self._lacking_told = 0.0  # monotonic
 
     @property
     def why_not(self) -> str:
@@ -231,6 +235,8 @@ class Writer:
     def _lose(self, writing: Writing, reason: str) -> None:
         for event in writing.events:
             self.lost[type(event).__name__] += 1
+            if isinstance(event, Entry):
+                self._lacking = _also_lacking(event, self._lacking)
         if writing.then is not None:
             writing.then()
         if times := self._losses.due():
@@ -301,6 +307,9 @@ class Writer:
                 log.info("the ledger is written again", waiting=len(self._noted))
             self._pause = 0.0
             self._failures = Occasional(every=REPORT_INTERVAL)
+            if self._lacking is not None and monotonic() >= self._lacking_told + LACKING_APART:
+                lacking, self._lacking, self._lacking_told = self._lacking, None, monotonic()
+                self.note(lacking)
             return
         self._fault = error
         self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -330,6 +339,14 @@ class Writer:
             self._waited_for[writing] = None
         else:
             writing.fail(error)
+
+
+def _also_lacking(entry: Entry, lacking: Incomplete | None) -> Incomplete:
+    """What the ledger lacks, with this entry."""
+    at = entry.received
+    if lacking is None:
+        return Incomplete(at, at, 1)
+    return Incomplete(min(at, lacking.since or at), max(at, lacking.until or at), (lacking.count or 0) + 1)
 
 
 def _has_entry(writing: Writing) -> bool:

@@ -11,33 +11,30 @@ The one source of these sentences, for commands, logs and pages. With each go a 
 
 from ledger.explaining.case import (
     Case,
-    Cause,
     Code,
     Explanation,
     Former,
-    Incomplete,
     Place,
     Returned,
 )
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Fit, FitCode, Reader, Reason, fit
-from ledger.explaining.telling import explain, unknown
+from ledger.explaining.telling import explain, not_complete, unknown
 
 __all__ = [
     "Case",
-    "Cause",
     "Clock",
     "Code",
     "Explanation",
     "Fit",
     "FitCode",
     "Former",
-    "Incomplete",
     "Place",
     "Reader",
     "Reason",
     "Returned",
     "explain",
     "fit",
+    "not_complete",
     "unknown",
 ]

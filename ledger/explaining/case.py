@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Fit, Reason
-from ledger.values import Attempt, Delivery, Notificatie
+from ledger.values import Attempt, Cause, Delivery, Incomplete, Notificatie
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.kanaal import Kanaal
 
@@ -40,18 +40,6 @@ class Code(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Cause(StrEnum):
-    """Why a delivery was put into its queue again."""
-
-    QUEUE = "queue"
-    EXCHANGE = "exchange"
-    CONNECTION = "connection"
-    RABBITMQ = "rabbitmq"
-    OVERTAKEN = "overtaken"
-    EMPTY = "empty"
-    OPERATOR = "operator"
-
-
 @dataclass(frozen=True, slots=True)
 class Returned:
     """A delivery was put into its queue again. at: when what led to it happened."""
@@ -75,18 +63,6 @@ class Place:
 
     waiting: int
     number: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Incomplete:
-    """A time in which the ledger may lack something. until: None when it still is so.
-
-    count: how many notificaties may be lacking; None when that is not known.
-    """
-
-    since: int
-    until: int | None = None
-    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ledger.explaining.case import Case, Cause, Code
+from ledger.explaining.case import Case, Code
 from ledger.explaining.dutch import failure, held_because, milliseconds, number, times
 from ledger.explaining.fitting import Reader, Reason
-from ledger.values import ORIGINAL, Attempt, Delivery, State
+from ledger.values import ORIGINAL, Attempt, Cause, Delivery, State
 from schemas import abonnement as abonnementen
 
 _NOT_SURE = {
     Cause.QUEUE: "is de wachtrij opnieuw gemaakt",
     Cause.EXCHANGE: "is de exchange van het kanaal opnieuw gemaakt",
-    Cause.CONNECTION: "was de verbinding met RabbitMQ verbroken",
-    Cause.RABBITMQ: "is RabbitMQ opnieuw gestart",
+    Cause.RABBITMQ: "was RabbitMQ kwijt wat erin wachtte",
 }
 _LOST = {
     Cause.OVERTAKEN: "waren latere notificaties al afgeleverd en deze niet",
@@ -29,7 +28,7 @@ def of_delivery(case: Case, delivery: Delivery, reader: Reader) -> Iterator[Reas
         text = f"Dit is herhaling {delivery.key.replay}: de notificatie is op verzoek nog eens gezonden."
         yield Reason(Code.REPLAYED, text, {"replay": delivery.key.replay})
     if delivery.round and delivery.state is State.DELIVERED:
-        yield _sent_again(case, delivery)
+        yield from _sent_again(case, delivery)
 
 
 def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
@@ -65,9 +64,9 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.RETRYING:
             return Reason(Code.RETRYING, _retrying(case, delivery), facts | _last(case))
         case State.RETURNING:
-            text = (
-                "Nog niet afgeleverd: RabbitMQ was de notificatie kwijt; zij gaat opnieuw naar de wachtrij."
-            )
+            asked = bool(case.returned) and case.returned[-1].cause is Cause.OPERATOR
+            why = "de beheerder vroeg om herhaling" if asked else "RabbitMQ was de notificatie kwijt"
+            text = f"Nog niet afgeleverd: {why}; zij gaat opnieuw naar de wachtrij."
             return Reason(Code.RETURNING, text, facts | {"round": delivery.round})
         case State.STUCK:
             text = (
@@ -198,24 +197,39 @@ def _went_with_its_abonnement(case: Case, delivery: Delivery) -> bool:
     return case.abonnement is None and delivery.attempts < (case.most_attempts or 1)
 
 
-def _sent_again(case: Case, delivery: Delivery) -> Reason:
-    """Why it came more than once into its queue."""
+def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
+    """Why it came more than once into its queue; nothing when it did not."""
     last = case.returned[-1] if case.returned else None
     facts: dict[str, object] = {"round": delivery.round}
-    often = times(delivery.round + 1).capitalize()
+    # The first round of a replay is 1, and RabbitMQ may never have had what was accepted without it.
+    first = delivery.key.replay != ORIGINAL
+    unrouted = [each for each in case.returned if each.cause is Cause.UNROUTED]
+    sent = delivery.round + 1 - first - len(unrouted)
+    if sent <= 1:
+        if unrouted:
+            at = unrouted[-1].at
+            when = case.clock.at(at)
+            text = f"Aangenomen terwijl RabbitMQ niet bevestigde; {when} naar de wachtrij gezonden."
+            facts |= {"cause": Cause.UNROUTED.value, "causeAt": case.clock.utc(at)}
+            yield Reason(Code.SENT_AGAIN, text, facts)
+        return
+    often = times(sent).capitalize()
     begin = f"{often} gezonden (zelfde webhook-id): "
     unsure = "niet zeker was dat de eerste was aangekomen"
     if last is None:
-        return Reason(Code.SENT_AGAIN, f"{begin}{unsure}.", facts)
+        yield Reason(Code.SENT_AGAIN, f"{begin}{unsure}.", facts)
+        return
     facts |= {"cause": last.cause.value, "causeAt": case.clock.utc(last.at)}
     when = case.clock.at(last.at)
     if last.cause is Cause.OPERATOR:
         text = f"{begin}{when} heeft de beheerder om herhaling gevraagd."
     elif (lost := _LOST.get(last.cause)) is not None:
         text = f"{often} in de wachtrij gezet (zelfde webhook-id): {when} {lost}."
+    elif (lost := _NOT_SURE.get(last.cause)) is not None:
+        text = f"{begin}{when} {lost}, en {unsure}."
     else:
-        text = f"{begin}{when} {_NOT_SURE[last.cause]}, en {unsure}."
-    return Reason(Code.SENT_AGAIN, text, facts)
+        text = f"{begin}{unsure}."
+    yield Reason(Code.SENT_AGAIN, text, facts)
 
 
 def _of_seconds(seconds: float) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.explaining.case import Case, Code, Explanation, Former, Incomplete
+from ledger.explaining.case import Case, Code, Explanation, Former
 from ledger.explaining.dutch import Clock, listed, number
 from ledger.explaining.fitting import Fit, Reader, Reason, fit
 from ledger.explaining.states import of_delivery
-from ledger.values import State
+from ledger.values import Incomplete, State
 from schemas.abonnement import FilterGroup
 
 
@@ -47,7 +47,7 @@ def unknown(
     else:
         text = f"Onbekend: hier is geen notificatie met {by} aangenomen sinds {clock.bare(oldest)}"
     if incomplete:
-        text += f"; {_gaps(clock, incomplete)}"
+        text += f"; {not_complete(clock, incomplete)}"
     facts = {
         "oldest": clock.utc(oldest),
         "incomplete": [
@@ -58,13 +58,14 @@ def unknown(
     return Reason(Code.UNKNOWN, f"{text}.", facts)
 
 
-def _gaps(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
+def not_complete(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
     """`van 01:40 tot 01:44 is het grootboek niet volledig (12)`."""
     closed = []
     for each in incomplete:
         count = "" if each.count is None else f" ({number(each.count)})"
         until = "nu" if each.until is None else clock.bare(each.until)
-        closed.append((f"van {clock.bare(each.since)} tot {until}", count))
+        since = "" if each.since is None else f"van {clock.bare(each.since)} "
+        closed.append((f"{since}tot {until}", count))
     if len(closed) == 1:
         return f"{closed[0][0]} is het grootboek niet volledig{closed[0][1]}"
     return f"{listed([when + count for when, count in closed])} is het grootboek niet volledig"
@@ -141,7 +142,7 @@ def _without_delivery(case: Case, fits: Fit | None, *, forgotten: bool) -> Reaso
         return fits.reason
     text = f"{fits.reason.text} Toch is voor dit abonnement geen aflevering genoteerd"
     if case.incomplete:
-        text += f"; {_gaps(case.clock, case.incomplete)}"
+        text += f"; {not_complete(case.clock, case.incomplete)}"
     return Reason(Code.NOT_RECORDED, f"{text}.", fits.reason.facts)
 
 

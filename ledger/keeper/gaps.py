@@ -18,7 +18,7 @@ from ledger.keeper.giving import Giving
 from ledger.keeper.lease import Lease
 from ledger.keeper_ledger import BEFORE_GAP, Gap
 from ledger.ledger import Ledger
-from ledger.values import LIVE, Scope, is_in_hand
+from ledger.values import LIVE, Cause, Scope, is_in_hand
 from router.catalogue import Catalogue
 from runtime.log import logger
 from schemas.abonnement import State
@@ -27,6 +27,7 @@ from store.registry import Registry
 SETTLED = 10.0
 """Seconds after a gap was closed; what was on its way to the queue has come by then."""
 PAGE = 200  # rows that are given back together
+_CAUSES = {Scope.ABONNEMENT: Cause.QUEUE, Scope.KANAAL: Cause.EXCHANGE, Scope.EVERYTHING: Cause.RABBITMQ}
 
 log = logger(__name__)
 
@@ -82,7 +83,9 @@ class Gaps:
                 after = rows[-1].key
                 hands = (await ledger.keeping.hands(live=LIVE)).keys
                 lost = [row for row in rows if not is_in_hand(row.key, hands)]
-                given += await self._giving.give(ledger, lost, why="gap", full=full)
+                given += await self._giving.give(
+                    ledger, lost, cause=_CAUSES[gap.scope], caused=gap.closed, full=full
+                )
                 left += len(rows) - len(lost)
         epoch = await self._lease.keep(ledger.keeping)
         # What had no room, or was in the hands of a deliverer, has its turn in the next pass.

@@ -17,7 +17,7 @@ from ledger.keeper.lease import Lease
 from ledger.keeper.message import message_of
 from ledger.keeper.room import Room
 from ledger.ledger import Ledger
-from ledger.values import Delivery, Notificatie
+from ledger.values import Cause, Delivery, Notificatie
 from router.publishing import Publisher
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, MessageTooLarge
@@ -67,12 +67,19 @@ class Giving:
         self.counts: Counter[str] = Counter()
 
     async def give(
-        self, ledger: Ledger, rows: Sequence[Delivery], *, why: str, full: set[UUID], judged: bool = False
+        self,
+        ledger: Ledger,
+        rows: Sequence[Delivery],
+        *,
+        cause: Cause,
+        full: set[UUID],
+        caused: int | None = None,
+        judged: bool = False,
     ) -> int:
         """Give back those of these that are still so, and whose queue has room now; returns how many.
 
         full: abonnementen that get nothing; those whose queue has no room are added, so that what comes
-        later does not go before what could not. judged: each counts in `given`.
+        later does not go before what could not. caused: when that was. judged: each counts in `given`.
         Raises LeaseLost, LedgerError, or BrokerUnavailable.
         """
         given, left = 0, list(rows)
@@ -85,9 +92,11 @@ class Giving:
             piece = [row for row in piece if self._has_room(row.key.abonnement, full)]
             if piece:
                 epoch = await self._lease.keep(ledger.keeping)
-                given_back = await ledger.keeping.give_back(epoch, piece, judged=judged)
+                given_back = await ledger.keeping.give_back(
+                    epoch, piece, cause=cause, caused=caused, judged=judged
+                )
                 rate = self._judged_per_second if judged else self._known_per_second
-                await self._publish(ledger, epoch, given_back, why=why, rate=rate)
+                await self._publish(ledger, epoch, given_back, why=cause, rate=rate)
                 given += len(piece)
         return given
 
@@ -123,7 +132,7 @@ class Giving:
         notificaties = {id_: await ledger.notificatie(id_) for id_ in {row.key.notificatie for row in rows}}
         lost = [row for row in rows if not _has_body(notificaties[row.key.notificatie])]
         if lost:
-            await ledger.keeping.end(epoch, lost, stuck=True)
+            await ledger.keeping.end(epoch, lost)
             log.error("cannot be given back: its body is gone", count=len(lost), first=_named(lost[0]))
         rows = [row for row in rows if row not in lost]
         await self._wait_for_turn(len(rows), rate=rate)

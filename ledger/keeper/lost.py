@@ -17,7 +17,7 @@ from ledger.keeper.lease import Lease
 from ledger.keeper.room import Room
 from ledger.keeper_ledger import Hands
 from ledger.ledger import Ledger
-from ledger.values import LIVE, Delivery, Key
+from ledger.values import LIVE, Cause, Delivery, Key
 from router.catalogue import Catalogue
 from router.publishing import Publisher
 from runtime.log import logger
@@ -132,14 +132,15 @@ class Lost:
             for verdict, rows in found.items():
                 await self._end([row for row in rows if is_used_up(row, self._patience)], ledger)
                 lost = [row for row in rows if not is_used_up(row, self._patience)]
-                given += await self._giving.give(ledger, lost, why=verdict, full=full, judged=True)
+                cause = Cause(verdict.value)
+                given += await self._giving.give(ledger, lost, cause=cause, full=full, judged=True)
         return given
 
     async def _end(self, rows: list[Delivery], ledger: Ledger) -> None:
         if not rows:
             return
         epoch = await self._lease.keep(ledger.keeping)
-        ended = await ledger.keeping.end(epoch, rows, stuck=True)
+        ended = await ledger.keeping.end(epoch, rows)
         for abonnement, count in Counter(key.abonnement for key in ended).items():
             log.error(
                 "given back three times and lost again",

@@ -15,7 +15,7 @@ from ledger.keeper.lease import Lease
 from ledger.keeper.removed import Removed
 from ledger.keeper_ledger import Unsent
 from ledger.ledger import Ledger
-from ledger.values import LIVE
+from ledger.values import LIVE, Cause
 from router.catalogue import Catalogue
 
 SETTLED = 10.0
@@ -66,7 +66,7 @@ class Unrouted:
         rows = [row for unsent in page for row in unsent.deliveries]
         known = self._catalogue.abonnementen
         here = [row for row in rows if row.key.abonnement in known]
-        moved = await self._giving.give(ledger, here, why="unrouted", full=full)
+        moved = await self._giving.give(ledger, here, cause=Cause.UNROUTED, full=full)
         moved += await self._removed.end_these(
             ledger, [row for row in rows if row.key.abonnement in self._removed]
         )

@@ -17,7 +17,7 @@ from uuid import UUID
 from ledger.keeper.message import message_of
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND
-from ledger.values import Attempt, Delivery, Key, Notificatie, Outcome, State
+from ledger.values import Attempt, Cause, Delivery, Key, Notificatie, Outcome, State, returned
 from router.depth import depths
 from router.history import resent_header
 from router.names import abonnement_queue
@@ -79,7 +79,7 @@ class Sending:
         bodies = {id_: await self._ledger.notificatie(id_) for id_ in {row.key.notificatie for row in wanted}}
         problems = {row.key: self._why_not(row, bodies) for row in wanted}
         able = [row for row in wanted if not problems[row.key]]
-        await self._ledger.write([_outcome(row, State.RETURNING) for row in able])
+        await self._ledger.write([returning(row) for row in able])
         now = {row.key: await self._ledger.delivery(row.key) or row for row in wanted}
         meant = [row for row in able if _is_still(now[row.key], row)]
         done = dict(
@@ -141,6 +141,14 @@ class Sending:
 def removed(row: Delivery) -> Outcome:
     """The outcome of a delivery that an operator takes out for good."""
     return _outcome(row, State.REMOVED)
+
+
+def returning(row: Delivery) -> Outcome:
+    """The outcome of a delivery that goes to its queue in this round, since an operator asked for it."""
+    outcome = _outcome(row, State.RETURNING)
+    if row.key.replay and row.round == FIRST_ROUND:
+        return outcome  # for the first time
+    return replace(outcome, failed=returned(outcome.at, Cause.OPERATOR))
 
 
 def _is_still(now: Delivery, wanted: Delivery) -> bool:

@@ -22,14 +22,15 @@ from ledger.sqlite.rows import (
     Counter,
     Kind,
     Row,
+    attempt_row,
     count_open,
     delivery_of,
     least_id,
     pending_row,
     unpack_keys,
 )
-from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, MINUTE, bytes_used
-from ledger.values import Delivery, Key, Scope, State, is_in_hand
+from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, INSERT_ATTEMPT, MINUTE, bytes_used
+from ledger.values import Cause, Delivery, Key, Scope, State, is_in_hand, returned
 from schemas.errors import LeaseLost
 from store.files.sqlite_file import SqliteFile
 
@@ -37,8 +38,7 @@ T = TypeVar("T")
 
 _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
 _RETRYING = STATES[State.RETRYING]
-_STUCK, _UNDELIVERABLE = STATES[State.STUCK], STATES[State.UNDELIVERABLE]
-_UNSURE = STATES[State.UNSURE]
+_STUCK, _UNSURE = STATES[State.STUCK], STATES[State.UNSURE]
 _UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
 # Whether nothing is known of a delivery since its notificatie was accepted.
 _WAITS = (
@@ -257,7 +257,13 @@ class SqliteKeeping:
         return await self._file.read(work)
 
     async def give_back(
-        self, epoch: int, rows: Sequence[Delivery], *, judged: bool = False
+        self,
+        epoch: int,
+        rows: Sequence[Delivery],
+        *,
+        cause: Cause,
+        caused: int | None = None,
+        judged: bool = False,
     ) -> Sequence[Delivery]:
         """As `KeeperLedger.give_back`."""
 
@@ -274,7 +280,16 @@ class SqliteKeeping:
                 doubt=0,
             )
 
-        return await self._change(epoch, rows, change)
+        def work(db: Database, now: int) -> list[Delivery]:
+            given_back = self._changed(db, rows, change, now=now)
+            why = returned(now if caused is None else caused, cause)
+            for each in given_back:
+                number = number_of(db, Kind.ABONNEMENT, str(each.key.abonnement))
+                assert number is not None  # noqa: S101 - it has a row
+                db.execute(INSERT_ATTEMPT, attempt_row(each.key, number, each.round, why))
+            return given_back
+
+        return await self._guarded(epoch, work) if rows else []
 
     async def give_back_again(
         self, epoch: int, *, after: float, limit: int, but: frozenset[UUID] = frozenset()
@@ -306,12 +321,11 @@ class SqliteKeeping:
 
         await self._change(epoch, rows, change)
 
-    async def end(self, epoch: int, rows: Sequence[Delivery], *, stuck: bool) -> Sequence[Key]:
+    async def end(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Key]:
         """As `KeeperLedger.end`."""
 
         def change(row: Row, now: int) -> Row:
-            state = _STUCK if stuck else _UNDELIVERABLE
-            return row._replace(open=int(stuck), state=state, last_at=now, next_at=None)
+            return row._replace(open=1, state=_STUCK, last_at=now, next_at=None)
 
         return [each.key for each in await self._change(epoch, rows, change)]
 
@@ -347,20 +361,24 @@ class SqliteKeeping:
     async def _change(
         self, epoch: int, rows: Sequence[Delivery], change: Callable[[Row, int], Row]
     ) -> list[Delivery]:
+        """As `_changed`, by the one that has the lease. Raises LeaseLost."""
+        if not rows:
+            return []
+        return await self._guarded(epoch, lambda db, now: self._changed(db, rows, change, now=now))
+
+    def _changed(
+        self, db: Database, rows: Sequence[Delivery], change: Callable[[Row, int], Row], *, now: int
+    ) -> list[Delivery]:
         """Change those that are still as given; returns them as they are now."""
-
-        def work(db: Database, now: int) -> list[Delivery]:
-            changed = []
-            for given in rows:
-                old = self._row(db, given.key)
-                if old is None or self._delivery(db, old) != given:
-                    continue
-                new = change(old, now)
-                change_row(db, old, new, now=now)
-                changed.append(self._delivery(db, new))
-            return changed
-
-        return await self._guarded(epoch, work) if rows else []
+        changed = []
+        for given in rows:
+            old = self._row(db, given.key)
+            if old is None or self._delivery(db, old) != given:
+                continue
+            new = change(old, now)
+            change_row(db, old, new, now=now)
+            changed.append(self._delivery(db, new))
+        return changed
 
     def _row(self, db: Database, key: Key) -> Row | None:
         number = number_of(db, Kind.ABONNEMENT, str(key.abonnement))

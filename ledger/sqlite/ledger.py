@@ -23,7 +23,7 @@ from ledger.sqlite.numbers import Known, Names, Texts
 from ledger.sqlite.replays import SqliteReplays
 from ledger.sqlite.rows import Hashes
 from ledger.sqlite.schema import contents, hash_key
-from ledger.values import Attempt, Backlog, Delivery, Event, Key, Notificatie, Search, Shed
+from ledger.values import Attempt, Backlog, Delivery, Event, Incomplete, Key, Notificatie, Search, Shed
 from store.files.host_lease import RENEWAL, boot_id
 from store.files.sqlite_file import SqliteFile
 from store.secrets import KEYS_FILE, Vault
@@ -118,6 +118,9 @@ class SqliteLedger:
 
     async def attempts(self, key: Key) -> Sequence[Attempt]:
         return await self._file.read(lambda db: reading.attempts(db, key))
+
+    async def incomplete(self) -> Sequence[Incomplete]:
+        return await self._file.read(reading.incomplete)
 
     async def backlogs(self) -> Mapping[UUID, Backlog]:
         return await self._file.read(lambda db: reading.backlogs(db, self._texts))

@@ -31,7 +31,7 @@ from ledger.sqlite.rows import (
     least_id,
     notificatie_of,
 )
-from ledger.values import OPEN, Attempt, Backlog, Delivery, Key, Notificatie, Search, State
+from ledger.values import OPEN, Attempt, Backlog, Delivery, Incomplete, Key, Notificatie, Search, State
 
 PAGE = 500  # rows of `open_of` in one snapshot
 _AT_ONCE = 500  # ids of one IN (…)
@@ -157,6 +157,12 @@ def undeliverable(
         "ORDER BY id, abonnement, replay LIMIT ?"
     )
     return [_delivery(db, row, texts) for row in db.execute(select, [*parameters, limit])]
+
+
+def incomplete(db: Database) -> list[Incomplete]:
+    """When the ledger lacks something."""
+    rows = db.execute("SELECT since, until, n FROM incomplete ORDER BY since, until")
+    return [Incomplete(since or None, until, count) for since, until, count in rows]
 
 
 def open_page(db: Database, abonnement: UUID, after: Delivery | None) -> list[Delivery]:

@@ -126,12 +126,23 @@ def _replays(db: Database) -> None:
     )
 
 
+def _incomplete(db: Database) -> None:
+    # since: 0 when nothing of before is there. n: how many notificaties may be lacking, when that is known.
+    db.executescript(
+        """
+        CREATE TABLE incomplete (since INTEGER NOT NULL, until INTEGER NOT NULL, n INTEGER,
+            PRIMARY KEY (since, until)) WITHOUT ROWID;
+        """
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
     "0003_instance": _instance,
     "0004_judging": _judging,
     "0005_replays": _replays,
+    "0006_incomplete": _incomplete,
 }
 
 

@@ -34,6 +34,7 @@ from ledger.values import (
     GapClosed,
     GapOpened,
     Heartbeat,
+    Incomplete,
     Outcome,
     Probe,
     State,
@@ -51,7 +52,7 @@ _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combine
 )
 _INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_DELIVERY = (
     "UPDATE delivery SET open = ?, state = ?, round = ?, attempts = ?, since = ?, last_at = ?, next_at = ?, "
     "size = ?, given = ?, doubt = ?, status = ?, us = ? WHERE id = ? AND abonnement = ? AND replay = ?"
@@ -94,6 +95,10 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
             _open_gap(db, event, now=now)
         elif isinstance(event, GapClosed):
             _close_gap(db, event, now=now)
+        elif isinstance(event, Incomplete):
+            insert = "INSERT OR IGNORE INTO incomplete VALUES (?, ?, ?)"
+            until = now if event.until is None else event.until
+            db.execute(insert, [event.since or 0, until, event.count])
         else:
             _heartbeat(db, event, now=now)
     changes = _Changes(db, now=now)
@@ -110,7 +115,7 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
     for key, outcome in keyed:
         changes.merge(key, outcome)
     if attempts:
-        db.conn.executemany(_INSERT_ATTEMPT, attempts)
+        db.conn.executemany(INSERT_ATTEMPT, attempts)
     changes.write()
 
 

@@ -16,7 +16,9 @@ from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import (
     EVERYTHING,
     OPERATOR,
+    RETURNED,
     Attempt,
+    Cause,
     Delivery,
     Entry,
     GapClosed,
@@ -115,22 +117,22 @@ async def test_without_the_lease_nothing_changes(ledger: Ledger) -> None:
     before = await row(ledger, entry, abonnement)
     keeping = ledger.keeping
     with pytest.raises(LeaseLost, match="nobody"):
-        await keeping.give_back(1, [before])
+        await keeping.give_back(1, [before], cause=Cause.QUEUE)
     old = await an_epoch(ledger)
     await keeping.release_lease("test")
     new = await keeping.take_lease("other", seconds=15)
     for change in (
-        keeping.give_back(old, [before]),
+        keeping.give_back(old, [before], cause=Cause.QUEUE),
         keeping.give_back_again(old, after=0, limit=9),
         keeping.given_back(old, [before]),
-        keeping.end(old, [before], stuck=True),
+        keeping.end(old, [before]),
         keeping.routed(old, [entry.id]),
     ):
         with pytest.raises(LeaseLost, match="other"):
             await change
     assert await row(ledger, entry, abonnement) == before
     assert new is not None
-    assert len(await keeping.give_back(new, [before])) == 1
+    assert len(await keeping.give_back(new, [before], cause=Cause.QUEUE)) == 1
 
 
 # Unrouted
@@ -178,7 +180,7 @@ async def test_of_what_something_is_known_nothing_is_given_back(ledger: Ledger, 
     await ledger.write([Heartbeat("d", all_flushed=True, hands=frozenset({Key(entry.id, in_hand)}))])
 
     epoch = await an_epoch(ledger)
-    (given,) = await ledger.keeping.give_back(epoch, found.deliveries)
+    (given,) = await ledger.keeping.give_back(epoch, found.deliveries, cause=Cause.QUEUE)
     assert (given.state, given.round, given.attempts, given.since) == (
         State.RETURNING,
         1,
@@ -216,8 +218,8 @@ async def test_what_changed_since_it_was_read_is_left_alone(ledger: Ledger) -> N
     delivered = Outcome(Key(entry.id, abonnement), State.DELIVERED, round=0, attempts=1, at=AT)
     await ledger.write([delivered])
     epoch = await an_epoch(ledger)
-    assert await ledger.keeping.give_back(epoch, [before]) == []
-    assert await ledger.keeping.end(epoch, [before], stuck=True) == []
+    assert await ledger.keeping.give_back(epoch, [before], cause=Cause.QUEUE) == []
+    assert await ledger.keeping.end(epoch, [before]) == []
     assert (await row(ledger, entry, abonnement)).state is State.DELIVERED
 
 
@@ -232,7 +234,7 @@ async def test_what_is_confirmed_is_pending_and_what_is_not_is_told_again(
     await ledger.write([entry])
     epoch = await an_epoch(ledger)
     rows = [await row(ledger, entry, each) for each in abonnementen]
-    confirmed, not_, late = await ledger.keeping.give_back(epoch, rows)
+    confirmed, not_, late = await ledger.keeping.give_back(epoch, rows, cause=Cause.QUEUE)
     await ledger.write([Outcome(late.key, State.DELIVERED, round=1, attempts=1, at=AT)])
     clock.now += 2
     await ledger.keeping.given_back(epoch, [confirmed, late])
@@ -259,15 +261,27 @@ async def test_a_give_back_is_open_still_and_stuck_is_counted(ledger: Ledger) ->
     entry, abonnement = an_entry(one := uuid4()), one
     await ledger.write([entry])
     epoch = await an_epoch(ledger)
-    given = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)])
+    given = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)], cause=Cause.QUEUE)
     backlog = (await ledger.backlogs())[abonnement]
     assert (backlog.count, backlog.size, backlog.stuck) == (1, len(entry.body), 0)
-    assert await ledger.keeping.end(epoch, given, stuck=True) == [given[0].key]
+    assert await ledger.keeping.end(epoch, given) == [given[0].key]
     backlog = (await ledger.backlogs())[abonnement]
     assert (backlog.count, backlog.stuck) == (1, 1)
-    assert await ledger.keeping.end(epoch, [await row(ledger, entry, abonnement)], stuck=False)
-    assert await ledger.backlogs() == {}
-    assert [each.key for each in await ledger.undeliverable(limit=9)] == [given[0].key]
+
+
+async def test_why_it_was_given_back_stands_among_its_attempts(ledger: Ledger, clock: Clock) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    await ledger.write([entry])
+    epoch = await an_epoch(ledger)
+    now = round(clock.now * 1000)
+    before = await row(ledger, entry, abonnement)
+    (given,) = await ledger.keeping.give_back(epoch, [before], cause=Cause.QUEUE, caused=now - 9000)
+    assert await ledger.keeping.give_back(epoch, [before], cause=Cause.EMPTY) == [], "it changed meanwhile"
+    assert len(await ledger.keeping.give_back(epoch, [given], cause=Cause.OVERTAKEN)) == 1
+    assert await ledger.attempts(Key(entry.id, abonnement)) == (
+        Attempt(now - 9000, 0, RETURNED, "queue"),
+        Attempt(now, 0, RETURNED, "overtaken"),
+    )
 
 
 # Which ledger it is
@@ -464,12 +478,15 @@ async def test_what_is_judged_counts_and_keeps_its_due(ledger: Ledger, clock: Cl
     await ledger.write([entry, failed])
     epoch = await an_epoch(ledger)
     due = round(clock.now * 1000) + 60_000
-    (given,) = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)], judged=True)
+    before = await row(ledger, entry, abonnement)
+    (given,) = await ledger.keeping.give_back(epoch, [before], cause=Cause.EMPTY, judged=True)
     assert (given.given, given.attempts, given.next_at) == (1, 1, due)
     await ledger.keeping.given_back(epoch, [given])
     assert (await row(ledger, entry, abonnement)).since == due
     clock.now += 61
-    (given,) = await ledger.keeping.give_back(epoch, [await row(ledger, entry, abonnement)])
+    (given,) = await ledger.keeping.give_back(
+        epoch, [await row(ledger, entry, abonnement)], cause=Cause.QUEUE
+    )
     assert (given.given, given.next_at) == (1, None)
 
 
@@ -478,7 +495,7 @@ async def test_what_there_is_for_people(ledger: Ledger, clock: Clock) -> None:
     await ledger.write([entry, Unrouted(entry.id), Heartbeat("d", all_flushed=True)])
     epoch = await an_epoch(ledger)
     (one, _) = (await ledger.deliveries([entry.id]))[entry.id]
-    await ledger.keeping.give_back(epoch, [one])
+    await ledger.keeping.give_back(epoch, [one], cause=Cause.QUEUE)
     facts = await ledger.keeping.facts()
     assert facts.now == round(clock.now * 1000)
     assert facts.open == (2, 2 * len(entry.body))
@@ -541,7 +558,7 @@ async def test_a_gap_covers_what_went_in_before_it_was_closed_and_each_once(
     assert await covered(mine) == await covered(everything) == {waits.id, failed.id, other.id}
     epoch = await an_epoch(ledger)
     rows = await ledger.keeping.in_gap(mine, abonnement, limit=9)
-    given = await ledger.keeping.give_back(epoch, rows)
+    given = await ledger.keeping.give_back(epoch, rows, cause=Cause.QUEUE)
     await ledger.keeping.given_back(epoch, given)
     assert len(given) == 3
     assert await covered(mine) == await covered(everything) == set()
@@ -586,7 +603,7 @@ async def test_a_gap_of_a_kanaal_covers_what_came_in_it_and_nothing_is_known_of(
     (last,) = await ledger.keeping.in_gap(gap, abonnement, limit=9, after=rows[1].key)
     assert last == rows[2]
     epoch = await an_epoch(ledger)
-    await ledger.keeping.given_back(epoch, await ledger.keeping.give_back(epoch, rows))
+    await ledger.keeping.given_back(epoch, await ledger.keeping.give_back(epoch, rows, cause=Cause.QUEUE))
     assert await ledger.keeping.in_gap(gap, abonnement, limit=9) == []
 
 

@@ -23,6 +23,7 @@ from ledger.values import (
     Entry,
     Event,
     Heartbeat,
+    Incomplete,
     Key,
     Notificatie,
     Outcome,
@@ -688,3 +689,10 @@ async def test_a_ledger_that_is_not_open_says_so(address: Path) -> None:
     ledger = open_ledger(address)
     with pytest.raises(LedgerError, match="not open"):
         await ledger.write([an_entry()])
+
+
+async def test_when_it_lacks_something(ledger: Ledger) -> None:
+    some, before = Incomplete(AT, AT + 9, 12), Incomplete(None, AT - 5)
+    await ledger.write([some, before])
+    await ledger.write([some])
+    assert await ledger.incomplete() == [before, some]

@@ -94,7 +94,7 @@ async def test_what_came_while_the_exchange_of_a_kanaal_was_missing_comes_back(k
     with structlog.testing.capture_logs() as lines:
         async with kept.keeper():
             await eventually(lambda: all_done(kept), within=20)
-    assert {line["why"] for line in lines if line["event"] == "given back"} == {"gap"}
+    assert {line["why"] for line in lines if line["event"] == "given back"} == {"exchange"}
     assert await ids_in(kept, one) == ids_of(entries[1:])
     assert await ids_in(kept, other) == ids_of(entries)
     for each in (before, elsewhere, after):

@@ -18,7 +18,7 @@ import structlog
 from aio_pika import Message
 
 from ledger.keeper.service import Limits, serve
-from ledger.values import Entry, Heartbeat, Key, Outcome, Scope, State
+from ledger.values import Cause, Entry, Heartbeat, Key, Outcome, Scope, State
 from router import names
 from router.history import read_history
 from schemas.abonnement import Abonnement
@@ -240,7 +240,7 @@ async def test_what_was_in_a_queue_that_somebody_deleted_comes_back_once(kept: K
     with structlog.testing.capture_logs() as lines:
         async with kept.keeper():
             await eventually(all_done, within=20)
-    assert {line["why"] for line in lines if line["event"] == "given back"} == {"gap"}
+    assert {line["why"] for line in lines if line["event"] == "given back"} == {"queue"}
     ids = sorted(str(entry.id) for entry in entries)
     assert [message.message_id for message in await kept.taken(held)] == ids
     assert sorted(str(message.message_id) for message in await kept.taken(one)) == sorted(
@@ -372,7 +372,7 @@ async def test_what_a_killed_keeper_committed_and_did_not_publish_is_published(k
     keeping = kept.ledger.keeping
     epoch = await keeping.take_lease("killed", seconds=0.1)
     assert epoch is not None
-    await keeping.give_back(epoch, [await kept.row(entry, one)])
+    await keeping.give_back(epoch, [await kept.row(entry, one)], cause=Cause.QUEUE)
     async with kept.keeper(again=1.0):
         await eventually(kept.all_routed)
         await eventually(lambda: _is(kept, entry, one, (State.PENDING, 1)))

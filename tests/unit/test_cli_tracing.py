@@ -16,7 +16,7 @@ import pytest
 from ledger.explaining.dutch import AMSTERDAM
 from ledger.ids import new_id
 from ledger.sqlite.ledger import SqliteLedger
-from ledger.values import Attempt, Entry, Event, Key, Outcome, Probe, State
+from ledger.values import Attempt, Cause, Entry, Event, Incomplete, Key, Outcome, Probe, State
 from nrc.cli import ids, showing
 from nrc.cli.tracing import account, explain, laid_out, times
 from schemas import abonnement as abonnementen
@@ -227,6 +227,39 @@ def test_an_object_that_is_not_there(folder: Path) -> None:
         "aangenomen; de "
         "dichtstbijzijnde kwam om 01:46.\n"
     )
+
+
+def test_an_object_that_may_be_lacking(folder: Path) -> None:
+    keep(folder, Incomplete(at("01:40"), at("01:44"), 12))
+    ran = nrc(folder, "trace", "none")
+    assert ran.err.endswith(" sinds 28-10 12:00; van 01:40 tot 01:44 is het grootboek niet volledig (12).\n")
+    ran = nrc(folder, "trace", ZAAK, "--at", "01:40")
+    assert ran.err.endswith(" kwam om 01:46; van 01:40 tot 01:44 is het grootboek niet volledig (12).\n")
+    assert "niet volledig" not in nrc(folder, "trace", ZAAK, "--at", "01:10").err
+
+
+def test_why_it_was_sent_twice(folder: Path) -> None:
+    twice = an_entry(at("01:45"), 5, ZAC, zaak="https://zaken.example.nl/api/v1/zaken/twice")
+
+    async def give_back() -> None:
+        async with SqliteLedger(folder / "ledger.db", clock=lambda: at("01:46") / 1000) as ledger:
+            epoch = await ledger.keeping.take_lease("test", seconds=60)
+            row = await ledger.delivery(Key(twice.id, ZAC))
+            assert (epoch, row) != (None, None)
+            await ledger.keeping.give_back(epoch, [row], cause=Cause.QUEUE, caused=at("01:45:50"))
+
+    keep(folder, twice)
+    asyncio.run(give_back())
+    keep(folder, Outcome(Key(twice.id, ZAC), State.DELIVERED, 1, 1, at("01:46:03"), status=204))
+    ran = nrc(folder, "trace", twice.hoofd_object)
+    assert ran.out.splitlines()[3:] == [
+        "    Afgeleverd om 01:46:03,000 bij poging 1 (status 204). Tweemaal gezonden (zelfde webhook-id): om "
+        "01:45 is de wachtrij opnieuw gemaakt, en niet zeker was dat de eerste was aangekomen."
+    ]
+    (found,) = nrc(folder, "trace", twice.hoofd_object, "--json").json()
+    (delivery,) = found["deliveries"]
+    assert delivery["failures"] == []
+    assert delivery["explanation"]["reasons"][1]["cause"] == "queue"
 
 
 @pytest.mark.parametrize("command", ["trace x", f"explain x --abonnement {ZAC}", "notificaties list"])

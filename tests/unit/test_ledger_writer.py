@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from ledger import writer as module
 from ledger.ids import new_id
-from ledger.values import Entry, Event, Heartbeat, Unrouted
+from ledger.values import Entry, Event, Heartbeat, Incomplete, Unrouted
 from ledger.writer import Writer
 from schemas.errors import LedgerError, LedgerFull
 from tests.eventually import eventually
@@ -215,6 +216,20 @@ async def test_what_is_noted_is_bounded_and_what_is_over_is_counted() -> None:
         for _ in range(3):
             writer.note(an_entry(bytes(2000)))
         assert writer.lost == {"Entry": 1}
+
+
+async def test_of_the_entries_that_were_given_up_the_ledger_hears_once_it_can_be_written() -> None:
+    store = Store()
+    store.broken = True
+    async with writing(store, most_noted=1) as writer:
+        for at in (1000, 1003, 1001, 1002):
+            writer.note(replace(an_entry(), received=at))
+        writer.note(an_event())
+        assert writer.lost == {"Entry": 3, "Unrouted": 1}
+        store.broken = False
+        await eventually(lambda: not writer.waiting and not writer.why_not)
+    lacking = [event for commit in store.commits for event in commit if isinstance(event, Incomplete)]
+    assert lacking == [Incomplete(1001, 1003, 3)]
 
 
 async def test_what_nobody_waits_for_any_more_is_written_or_not_as_was_asked() -> None:

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import click
 
-from ledger.explaining import Case, Clock, Explanation, Former, Place, explain
+from ledger.explaining import Case, Clock, Explanation, Former, Place, Returned, explain
 from ledger.ids import SKEW
-from ledger.values import Delivery, Key, Notificatie, Search, State
+from ledger.values import RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
 from nrc.cli import ids
 from nrc.cli.reaching import opened_ledger, opened_registry
 from nrc.cli.tracing import times
@@ -54,11 +54,23 @@ class Account:
         self._versions: dict[UUID, Sequence[KanalenVersion]] = {}
         self.clock = Clock(times.now())
         self._most_attempts = most_attempts
+        self._incomplete: Sequence[Incomplete] | None = None
 
     async def oldest(self) -> int | None:
         """When the oldest notificatie of the ledger was accepted; None when it is empty."""
         first = await self.ledger.search(Search(), limit=1, oldest_first=True)
         return first[0].received if first else None
+
+    async def incomplete(self, *, after: int | None = None, before: int | None = None) -> list[Incomplete]:
+        """When the ledger may lack something, of the time between these (milliseconds; None: from ever)."""
+        if self._incomplete is None:
+            self._incomplete = await self.ledger.incomplete()
+        return [
+            each
+            for each in self._incomplete
+            if (before is None or each.since is None or each.since <= before)
+            and (after is None or each.until is None or after <= each.until)
+        ]
 
     async def meant(self, typed: str) -> Notificatie | None:
         """The notificatie with this id, whole or its first characters; None when there is none.
@@ -117,7 +129,8 @@ class Account:
         places: Mapping[Key, Place],
     ) -> Told:
         known = self.catalogue.abonnementen.get(abonnement)
-        attempts = await self.ledger.attempts(delivery.key) if delivery is not None else ()
+        noted = await self.ledger.attempts(delivery.key) if delivery is not None else ()
+        attempts = [each for each in noted if each.kind != RETURNED]
         if abonnement not in self._versions:
             self._versions[abonnement] = await self._registry.kanalen_versions(abonnement)
         case = Case(
@@ -129,6 +142,8 @@ class Account:
             delivery=delivery,
             attempts=attempts,
             most_attempts=self._most_attempts,
+            returned=[Returned(each.at, Cause(each.detail)) for each in noted if each.kind == RETURNED],
+            incomplete=await self.incomplete(after=notificatie.received, before=notificatie.received),
             place=None if delivery is None else places.get(delivery.key),
             **_of_versions(self._versions[abonnement]),
         )

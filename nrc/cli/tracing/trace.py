@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from ledger.explaining import Clock, Reason, unknown
+from ledger.explaining import Clock, Reason, not_complete, unknown
 from ledger.values import Notificatie, Search
 from nrc.cli.reaching import carry_out
 from nrc.cli.showing import as_json, json_option, note, wide_option
@@ -100,12 +100,19 @@ async def asked_for(
 async def what_is_missing(account: Account, what: str, *, at: int | None) -> Reason:
     """What there is to tell of an object that was not found (then)."""
     by = "dit hoofdObject of deze resource" if is_http_url(what) else "dit UUID of id"
+    clock = account.clock
     if at is not None and (others := await asked_for(account, what, limit=1000)):
         nearest = min(others, key=lambda each: abs(each.received - at))
-        clock = account.clock
         text = (
             f"Binnen 5 minuten van {clock.bare(at)} is hier geen notificatie met {by} aangenomen; de "
-            f"dichtstbijzijnde kwam {clock.at(nearest.received)}."
+            f"dichtstbijzijnde kwam {clock.at(nearest.received)}"
         )
-        return Reason("not_at_that_time", text, {"nearest": clock.utc(nearest.received)})
-    return unknown(account.clock, oldest=await account.oldest(), by=by)
+        if incomplete := await account.incomplete(after=at - NEAR, before=at + NEAR):
+            text += f"; {not_complete(clock, incomplete)}"
+        return Reason("not_at_that_time", f"{text}.", {"nearest": clock.utc(nearest.received)})
+    oldest = await account.oldest()
+    if at is None:
+        incomplete = await account.incomplete(after=oldest)
+    else:
+        incomplete = await account.incomplete(after=at - NEAR, before=at + NEAR)
+    return unknown(clock, oldest=oldest, incomplete=incomplete, by=by)
