@@ -139,6 +139,10 @@ RETURNED = "returned"
 """`kind` of what stands among the attempts of a delivery each time that it was put into its queue again."""
 
 
+TAKEN_AS_DELIVERED = "taken_as_delivered"
+"""`kind` of what stands among the attempts when an operator said that an UNSURE one was delivered."""
+
+
 def returned(at: int, cause: Cause) -> Attempt:
     """What stands among the attempts. at: when what led to it happened."""
     return Attempt(at, 0, RETURNED, cause.value)

@@ -25,6 +25,7 @@ class Code(StrEnum):
     RETURNING = "returning"
     STUCK = "stuck"
     UNSURE = "unsure"
+    TAKEN_AS_DELIVERED = "taken_as_delivered"
     UNDELIVERABLE = "undeliverable"
     REMOVED = "removed"
     NOT_WANTED = "not_wanted"

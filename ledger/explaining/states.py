@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ledger.explaining.case import Case, Code
 from ledger.explaining.dutch import failure, held_because, milliseconds, number, times
 from ledger.explaining.fitting import Reader, Reason
-from ledger.values import ORIGINAL, Attempt, Cause, Delivery, State
+from ledger.values import ORIGINAL, TAKEN_AS_DELIVERED, Attempt, Cause, Delivery, State
 from schemas import abonnement as abonnementen
 
 _NOT_SURE = {
@@ -40,6 +40,10 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         "nextAt": clock.utc(delivery.next_at),
     }
     match delivery.state:
+        case State.DELIVERED if _taken(case, delivery):
+            text = f"Als afgeleverd aangemerkt {clock.at(delivery.last_at)}, door de beheerder: "
+            text += "niet zeker was of de notificatie was afgeleverd."
+            return Reason(Code.TAKEN_AS_DELIVERED, text, facts)
         case State.DELIVERED:
             return Reason(
                 Code.DELIVERED,
@@ -87,6 +91,11 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.REMOVED:
             text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder verwijderd."
             return Reason(Code.REMOVED, text, facts)
+
+
+def _taken(case: Case, delivery: Delivery) -> bool:
+    """Whether it is delivered by the word of an operator only."""
+    return any(each.kind == TAKEN_AS_DELIVERED and each.at == delivery.last_at for each in case.attempts)
 
 
 def _answer(delivery: Delivery) -> str:

@@ -11,6 +11,7 @@ import click
 
 from ledger.values import LIVE
 from nrc.cli import audit, ids
+from nrc.cli.ledger_audit import ledger_audit
 from nrc.cli.processes import run
 from nrc.cli.reaching import carry_out, opened_ledger, opened_registry
 from nrc.cli.showing import Column, age, as_json, json_option, moment, note, table
@@ -54,7 +55,7 @@ def status(json_: bool) -> None:
         ("unrouted", f"{facts.unrouted} notificaties" + (" (not in RabbitMQ yet)" if facts.unrouted else "")),
         ("returning", f"{facts.returning} deliveries"),
         ("stuck", f"{facts.stuck} deliveries" + (" (look at them)" if facts.stuck else "")),
-        ("unsure", f"{facts.unsure} deliveries"),
+        ("unsure", f"{facts.unsure} deliveries" + (" (`nrc ledger audit`)" if facts.unsure else "")),
         ("gaps", f"{sum(not gap.done for gap in gaps)} not given back yet"),
         ("file", f"{file}, {_megabytes(facts.size)} in use"),
     ]
@@ -66,6 +67,9 @@ def status(json_: bool) -> None:
                 ("deliverer", f"{each.name}: {alive}, heard of {age(since)} ago, {each.hands} in hand")
             )
     table([Column("WHAT"), Column("IS", least=20, folds=True)], rows, empty="")
+
+
+ledger.add_command(ledger_audit)
 
 
 @ledger.group(invoke_without_command=True)

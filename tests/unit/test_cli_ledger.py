@@ -1,16 +1,29 @@
-"""`nrc ledger status` and `nrc ledger gaps`, on a ledger and a registry."""
+"""`nrc ledger status`, `gaps` and `audit`, on a ledger and a registry."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
+from ledger.explaining import Clock
 from ledger.opening import LEDGER_FILE, open_ledger
-from ledger.values import Event, GapClosed, GapOpened, Heartbeat, Scope, Unrouted
+from ledger.values import (
+    Delivery,
+    Entry,
+    Event,
+    GapClosed,
+    GapOpened,
+    Heartbeat,
+    Scope,
+    State,
+    Unrouted,
+)
+from nrc.cli import ids
 from store.opening import open_registry
 from tests.command import make_registry, nrc
-from tests.contract.test_ledger import an_entry
+from tests.contract.test_ledger import AT, an_entry
 from tests.make import a_kanaal, an_abonnement
 
 
@@ -90,3 +103,95 @@ def test_an_operator_opens_a_gap_and_closes_it(tmp_path: Path) -> None:
     assert (mine["of"], mine["closed"] is None, mine["done"]) == (str(uuid), False, False)
     acts = nrc(tmp_path, "audit-trail", "--json").json()
     assert sorted(act["act"] for act in acts if "gap" in act["act"]) == ["gap closed"] + ["gap opened"] * 3
+
+
+# What is unsure
+
+
+def unsure(folder: Path) -> tuple[UUID, UUID, list[Entry]]:
+    """Two of an abonnement and one of an abonnement that is gone, of an older copy; one is of since."""
+    there, gone = subscribe(folder), UUID(int=0xABC << 116)
+    entries = [an_entry(there), an_entry(there, at=AT + 60_000), an_entry(gone, at=AT + 1), an_entry(there)]
+
+    async def doubt() -> None:
+        async with open_ledger(folder / LEDGER_FILE) as opened:
+            epoch = await opened.keeping.take_lease("test", seconds=0)
+            assert epoch is not None
+            assert await opened.keeping.doubt(epoch, until=AT + 60_000) == 3
+            await opened.write([entries[3]])
+
+    fill(folder, *entries[:3])
+    asyncio.run(doubt())
+    return there, gone, entries
+
+
+def rows(folder: Path, entries: Sequence[Entry]) -> list[Delivery]:
+    async def read() -> list[Delivery]:
+        async with open_ledger(folder / LEDGER_FILE) as opened:
+            found = await opened.deliveries([each.id for each in entries])
+            return [row for each in entries for row in found[each.id]]
+
+    return asyncio.run(read())
+
+
+def test_what_is_unsure_is_shown(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    fill(tmp_path)
+    ran = nrc(tmp_path, "ledger", "audit")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.endswith("nothing is unsure\n")
+    there, gone, entries = unsure(tmp_path)
+    assert "3 deliveries (`nrc ledger audit`)" in nrc(tmp_path, "ledger", "status").out
+    ran = nrc(tmp_path, "ledger", "audit")
+    assert ran.code == 0
+    told = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines()[1:]}
+    assert told[ids.short(there)][:2] == ["test", "2"]
+    assert told[ids.short(gone)][:2] == ["(removed)", "1"]
+    assert ids.short(entries[0].id) in told[ids.short(there)]
+    assert "3 may have been delivered, or not, what was accepted until 2025-" in ran.err
+    facts = nrc(tmp_path, "ledger", "audit", "--json").json()
+    assert facts["unsure"] == 3
+    of_there = next(each for each in facts["abonnementen"] if each["abonnement"] == str(there))
+    assert of_there == {
+        "abonnement": str(there),
+        "clientId": "test",
+        "unsure": 2,
+        "oldest": Clock.utc(AT),
+        "newest": Clock.utc(AT + 60_000),
+        "sample": [str(entries[0].id), str(entries[1].id)],
+    }
+
+
+def test_what_is_unsure_is_sent_again_or_taken_as_delivered(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    there, gone, entries = unsure(tmp_path)
+    ran = nrc(tmp_path, "ledger", "audit", "resend")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "nrc: 3 are unsure: --yes decides on them\n"
+    assert nrc(tmp_path, "ledger", "audit", "resend", "--abonnement", "ffff0000", "--yes").code == 1
+    since = Clock.utc(AT + 60_000)
+    assert since is not None
+    ran = nrc(tmp_path, "ledger", "audit", "resend", "--since", since, "--yes", "--json")
+    assert (ran.code, ran.json()) == (0, {"resent": 1})
+    assert "no keeper works" in ran.err
+    ran = nrc(tmp_path, "ledger", "audit", "delivered", "--abonnement", str(gone)[:8], "--yes")
+    assert (ran.code, ran.out) == (0, "1 are taken as delivered\n")
+    first, later, of_gone, new = rows(tmp_path, entries)
+    assert (first.state, first.round) == (State.UNSURE, 0)
+    assert (later.state, later.round) == (State.RETURNING, 1)
+    assert of_gone.state is State.DELIVERED
+    assert (new.state, new.round) == (State.PENDING, 0)
+    ran = nrc(tmp_path, "trace", str(entries[2].id))
+    assert "Als afgeleverd aangemerkt" in ran.out
+    ran = nrc(tmp_path, "ledger", "audit", "resend", "--abonnement", str(there), "--yes")
+    assert (ran.code, ran.out) == (0, "1 are sent again\n")
+    ran = nrc(tmp_path, "ledger", "audit", "resend", "--yes")
+    assert (ran.code, ran.out) == (0, "0 are sent again\n")
+    acts = nrc(tmp_path, "audit-trail", "--json").json()
+    assert [(each["act"], each["facts"].get("count")) for each in acts] == [
+        ("unsure given back", 1),
+        ("unsure taken as delivered", 1),
+        ("unsure given back", 1),
+    ]
+    assert acts[0]["facts"]["abonnement"] == str(there)
+    assert acts[2]["facts"]["since"] == since
