@@ -1,7 +1,7 @@
 """The AMQP 0-9-1 frames of a publish, and of what RabbitMQ answers to it, written and read by hand. Pure.
 
 A publish is a method frame, a header frame and as many body frames as `frame_max` asks for. They are made as
-one piece of bytes, the same that pamqp makes (tests/unit/test_frames.py compares them), for less.
+one piece of bytes, the same that pamqp makes (tests/unit/runtime/test_frames.py compares them), for less.
 """
 
 from __future__ import annotations

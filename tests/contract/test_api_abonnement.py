@@ -1,4 +1,4 @@
-"""STANDARD: Fields and names check of an abonnement, over HTTP. Single fields: tests/unit/test_fields.py."""
+"""STANDARD: Fields and names check of an abonnement, over HTTP. Single fields: tests/unit/schemas/."""
 
 from __future__ import annotations
 

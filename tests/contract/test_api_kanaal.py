@@ -1,4 +1,4 @@
-"""STANDARD: Paths and Fields of a kanaal, over HTTP. Rules of single fields: tests/unit/test_fields.py."""
+"""STANDARD: Paths and Fields of a kanaal, over HTTP. Single fields: tests/unit/schemas/."""
 
 from __future__ import annotations
 

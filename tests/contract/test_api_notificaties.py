@@ -1,4 +1,4 @@
-"""STANDARD: POST /notificaties, over HTTP and into RabbitMQ. Single fields: tests/unit/test_fields.py."""
+"""STANDARD: POST /notificaties, over HTTP and into RabbitMQ. Single fields: tests/unit/schemas/."""
 
 from __future__ import annotations
 

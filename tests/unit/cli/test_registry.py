@@ -70,7 +70,7 @@ def test_what_output_that_goes_nowhere_does_not_stop(tmp_path: Path, kept: Abonn
         os.close(output)
         output = os.open("/dev/full", os.O_WRONLY)
     command = [sys.executable, "-u", "-m", "nrc", "abonnement", "suspend", str(kept.uuid), str(other.uuid)]
-    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
     ran = subprocess.run(
         command, env=env, cwd=tmp_path, stdout=output, stderr=subprocess.PIPE, text=True, check=False
     )
@@ -407,7 +407,7 @@ def test_abonnement_remove_asks_at_a_terminal(
 @pytest.mark.parametrize("stdin", ["</dev/null", "<&-"])
 def test_abonnement_remove_asks_nobody_who_is_not_there(tmp_path: Path, kept: Abonnement, stdin: str) -> None:
     command = f"exec '{sys.executable}' -m nrc abonnement remove {kept.uuid} {stdin}"
-    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {"NRC_STATE_DIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[3])}
     ran = subprocess.run(
         ["/bin/sh", "-c", command], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -29,7 +29,7 @@ from store.sqlite.registry import TOMBSTONE_AGE, SqliteRegistry
 from tests.eventually import eventually
 from tests.sqlite_file import ask, content, damage
 
-WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
+WORKER = Path(__file__).parents[2] / "contract" / "registry_worker.py"
 DAY = 24 * 3600.0
 
 
@@ -477,7 +477,7 @@ asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, str(file),
-        cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[3], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

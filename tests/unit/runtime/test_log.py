@@ -32,7 +32,7 @@ print("went on")
 def _log_to(stderr: int, form: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", LOGGING % form],
-        stdout=subprocess.PIPE, stderr=stderr, cwd=Path(__file__).parents[2], check=False,
+        stdout=subprocess.PIPE, stderr=stderr, cwd=Path(__file__).parents[3], check=False,
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ except ValueError:
 def test_no_value_is_long_and_none_is_a_fault(form: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", EXTREMES % form],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True,
+        capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True,
     )  # fmt: skip
     assert done.stdout == ""
     assert len(done.stderr) < 60_000, "three values and two tracebacks"

@@ -182,7 +182,7 @@ from pathlib import Path
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Search
 from schemas.errors import LedgerError
-from tests.unit.test_ledger_sqlite import an_entry
+from tests.unit.ledger.test_sqlite import an_entry
 
 async def main():
     async with SqliteLedger(Path(sys.argv[1])) as ledger:
@@ -205,7 +205,7 @@ asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, str(file),
-        cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[3], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

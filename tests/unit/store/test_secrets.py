@@ -22,7 +22,7 @@ from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
 from tests.sqlite_file import ask
 
-WORKER = Path(__file__).parents[1] / "contract" / "registry_worker.py"
+WORKER = Path(__file__).parents[2] / "contract" / "registry_worker.py"
 PLAIN = Path(__file__).with_name("registry_0003.sql")
 """A registry of before secrets were encrypted, as that program made it."""
 
@@ -177,7 +177,7 @@ async def test_four_processes_that_start_at_once_make_one_key(tmp_path: Path) ->
             "vault = Vault((), Path(sys.argv[1])); sys.stdin.read(); vault.open(())\n"
             "print('made', vault.key_ids)",
             str(keys),
-            cwd=Path(__file__).parents[2], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            cwd=Path(__file__).parents[3], stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         )
         for _ in range(4)
     ]  # fmt: skip
@@ -414,7 +414,7 @@ asyncio.run(main())
 """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, str(plain),
-        cwd=Path(__file__).parents[2], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[3], stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await process.communicate()
     assert (process.returncode, errors) == (0, b"")

@@ -11,7 +11,7 @@ from runtime.settings import Settings, env_name, load_settings, origins
 from schemas.errors import SettingsError
 from tests.command import nrc
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 
 
 def faults(**values: str) -> tuple[str, ...]:
