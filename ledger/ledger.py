@@ -1,4 +1,4 @@
-"""What a store of the ledger guarantees, whatever database is behind it (tests/contract/test_ledger.py).
+"""What a store of the ledger guarantees, whatever database is behind it (tests/contract/stores/).
 
 All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
 return: on disk, not in a cache of the operating system. They raise LedgerError and nothing of the database's

@@ -1,4 +1,4 @@
-"""What a registry store guarantees, whatever database is behind it (tests/contract/test_registry.py).
+"""What a registry store guarantees, whatever database is behind it (tests/contract/stores/test_registry.py).
 
 All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
 return. They raise RegistryError (or its subclasses) and nothing of the database's own.

@@ -1,7 +1,7 @@
 """What each class and code of error means and what to do about it, in Dutch: the texts of /ref/fouten/.
 
 Owns no status, title or class name: those are of schemas/errors.py. A text between backticks is code.
-tests/contract/test_pages.py fails for a class or code without an explanation.
+tests/contract/documents/test_pages.py fails for a class or code without an explanation.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tests.broker import Broker
 from tests.callback_server import CallbackServer
 from tests.contract.api import Api, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage
-from tests.contract.test_api_homes import id_of
+from tests.contract.publishing.test_api_homes import id_of
 from tests.eventually import eventually
 from tests.integration.conftest import open_link, running
 

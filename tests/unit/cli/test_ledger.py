@@ -23,7 +23,7 @@ from ledger.values import (
 from nrc.cli import ids
 from store.opening import open_registry
 from tests.command import make_registry, nrc
-from tests.contract.test_ledger import AT, an_entry
+from tests.contract.stores.test_ledger import AT, an_entry
 from tests.make import a_kanaal, an_abonnement
 
 

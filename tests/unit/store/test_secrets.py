@@ -22,7 +22,7 @@ from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
 from tests.sqlite_file import ask
 
-WORKER = Path(__file__).parents[2] / "contract" / "registry_worker.py"
+WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py"
 PLAIN = Path(__file__).with_name("registry_0003.sql")
 """A registry of before secrets were encrypted, as that program made it."""
 

@@ -29,7 +29,7 @@ from store.sqlite.registry import TOMBSTONE_AGE, SqliteRegistry
 from tests.eventually import eventually
 from tests.sqlite_file import ask, content, damage
 
-WORKER = Path(__file__).parents[2] / "contract" / "registry_worker.py"
+WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py"
 DAY = 24 * 3600.0
 
 

@@ -85,7 +85,7 @@ async def _process(folder: Path, url: str) -> AsyncIterator[GatewayProcess]:
                 "NRC_STATE_DIR": str(folder),
                 "NRC_GATEWAY_LISTEN": f"127.0.0.1:{port}",
             },
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             stdout=written,
             stderr=written,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from tests.contract.api import Api, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage
 from tests.eventually import eventually
 
-KANALEN = Path(__file__).parents[2].parent / "shared" / "data" / "kanalen.json"
+KANALEN = Path(__file__).parents[3].parent / "shared" / "data" / "kanalen.json"
 
 
 class Listening:

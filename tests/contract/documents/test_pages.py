@@ -25,7 +25,7 @@ from tests.contract.conftest import Stage
 from tests.eventually import eventually
 
 SOURCES = [
-    file for package in ("schemas", "gateway") for file in (Path(__file__).parents[2] / package).rglob("*.py")
+    file for package in ("schemas", "gateway") for file in (Path(__file__).parents[3] / package).rglob("*.py")
 ]
 PAGES = [
     "/",

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from ledger.opening import open_ledger
 from ledger.values import Entry, Key, Outcome, State

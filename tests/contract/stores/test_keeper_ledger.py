@@ -33,7 +33,7 @@ from ledger.values import (
 )
 from schemas.errors import LeaseLost
 from store.registry import NotedLedger
-from tests.contract.test_ledger import AT, an_entry
+from tests.contract.stores.test_ledger import AT, an_entry
 
 LIVE = 15.0
 

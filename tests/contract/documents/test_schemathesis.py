@@ -48,8 +48,8 @@ async def test_no_answer_breaks_the_document(vhost: str, tmp_path: Path) -> None
             cwd=tmp_path,
             env={
                 **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[2]),
-                "SCHEMATHESIS_HOOKS": "tests.contract.schemathesis_hooks",
+                "PYTHONPATH": str(Path(__file__).parents[3]),
+                "SCHEMATHESIS_HOOKS": "tests.contract.documents.schemathesis_hooks",
                 "NRC_TEST_KANAAL": kanaal.json["url"].rpartition("/")[2],
                 "NRC_TEST_ABONNEMENT": abonnement.json["url"].rpartition("/")[2],
             },

@@ -14,8 +14,8 @@ from ledger.operating.replays import FIRST_ROUND, Plan, Progress
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Key, Outcome, Search, State
 from schemas.errors import LeaseLost
-from tests.contract.test_keeper_ledger import an_epoch
-from tests.contract.test_ledger import AT, an_entry
+from tests.contract.stores.test_keeper_ledger import an_epoch
+from tests.contract.stores.test_ledger import AT, an_entry
 
 A, B = uuid4(), uuid4()
 PLAN = Plan(

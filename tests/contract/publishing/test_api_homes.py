@@ -26,11 +26,11 @@ from router.names import abonnement_queue, kanaal_exchange
 from tests.broker import Broker
 from tests.contract.api import Answer, Api, abonnement_of, free_socket, message
 from tests.contract.conftest import Stage, open_stage
-from tests.contract.test_api_broker import UNAVAILABLE, a_kanaal, health
+from tests.contract.publishing.test_api_broker import UNAVAILABLE, a_kanaal, health
 from tests.eventually import eventually
 from tests.stallable import stallable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from runtime.log import configure_logging
 from schemas.errors import Conflict
