@@ -65,7 +65,10 @@ def add_pages(app: web.Application, settings: Settings) -> None:
 def _environment() -> Environment:
     """What the templates are rendered with."""
     environment = Environment(
-        loader=PackageLoader("gateway.documents"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("gateway.documents"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.filters["prose"] = _prose
     environment.globals["problems"] = tuple(ERRORS)
