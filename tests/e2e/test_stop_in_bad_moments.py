@@ -24,7 +24,7 @@ from tests.callback_server import hang
 from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
 from tests.integration.conftest import Running as Router
-from tests.integration.delivering import delivering
+from tests.integration.deliverer.delivering import delivering
 from tests.stallable import stallable
 
 PROCESSES = ("gateway", "router", "deliverer", "ledger")

@@ -24,8 +24,8 @@ from store.opening import open_registry
 from store.registry import Registry
 
 if TYPE_CHECKING:
-    from tests.integration.delivering import Delivering
-    from tests.integration.keeping import Kept
+    from tests.integration.deliverer.delivering import Delivering
+    from tests.integration.ledger.keeping import Kept
 
 
 @dataclass
@@ -132,7 +132,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def spine(router: Running) -> AsyncIterator[Delivering]:
     """A callback and a publisher beside the router."""
-    from tests.integration.delivering import delivering
+    from tests.integration.deliverer.delivering import delivering
 
     async with delivering(router) as opened:
         yield opened
@@ -148,7 +148,7 @@ async def ledger(router: Running) -> AsyncIterator[Ledger]:
 @pytest.fixture
 async def kept(router: Running, ledger: Ledger) -> Kept:
     """A ledger that a test fills as gateways do, and a kanaal."""
-    from tests.integration.keeping import Kept
+    from tests.integration.ledger.keeping import Kept
     from tests.make import a_kanaal
 
     kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "zaaktype"))

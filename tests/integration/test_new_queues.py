@@ -25,7 +25,7 @@ from store.registry import DeclaredKind
 from tests.broker import Broker
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running_router, settings_for
-from tests.integration.delivering import delivering
+from tests.integration.deliverer.delivering import delivering
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ from tests.callback_server import status
 from tests.command import Ran, nrc_process
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running_router
-from tests.integration.delivering import delivering
+from tests.integration.deliverer.delivering import delivering
 from tests.make import a_kanaal, an_abonnement
 
 pytestmark = pytest.mark.usefixtures("broker")

@@ -12,11 +12,11 @@ from ledger.ledger import Ledger
 from ledger.operating.replays import Plan, Progress, Replay
 from ledger.values import Search, State
 from tests.eventually import eventually
+from tests.integration.cli.test_cli_broker import nrc
 from tests.integration.conftest import Running, running
-from tests.integration.delivering import Delivering
-from tests.integration.keeping import SHORT
-from tests.integration.test_cli_broker import nrc
-from tests.integration.test_outcomes import accept
+from tests.integration.deliverer.delivering import Delivering
+from tests.integration.deliverer.test_outcomes import accept
+from tests.integration.ledger.keeping import SHORT
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -105,7 +105,7 @@ async def test_ids_go_to_standard_output_also_beside_a_bar(tmp_path: Path) -> No
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "nrc", "publish", "-", "--token", "t", "--url", fake.root, "--ids"),
             cwd=tmp_path,
-            env={"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm"},
+            env={"PYTHONPATH": str(Path(__file__).parents[3]), "TERM": "xterm"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=its_end,

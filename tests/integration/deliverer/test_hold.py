@@ -15,7 +15,7 @@ from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when
 from tests.eventually import eventually
-from tests.integration.delivering import Delivering
+from tests.integration.deliverer.delivering import Delivering
 from tests.open_files import no_more_files
 
 pytestmark = pytest.mark.usefixtures("broker")

@@ -29,7 +29,7 @@ from tests.broker import Broker
 from tests.callback_server import hang, status, when
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, settings_for
-from tests.integration.delivering import Delivering, delivering
+from tests.integration.deliverer.delivering import Delivering, delivering
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -38,8 +38,8 @@ async def start_process(spine: Delivering, **settings: object) -> Process:
     """A deliverer in a process of its own, ready."""
     own = {f"NRC_{name.upper()}": str(value) for name, value in settings.items()}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.deliverer_process",
-        cwd=Path(__file__).parents[2],
+        sys.executable, "-m", "tests.integration.deliverer.deliverer_process",
+        cwd=Path(__file__).parents[3],
         env={
             "PATH": os.environ["PATH"],
             "NRC_AMQP_URL": spine.router.settings.amqp_url[0],

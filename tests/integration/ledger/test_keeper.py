@@ -26,7 +26,7 @@ from schemas.abonnement import State as Registered
 from store.opening import open_registry
 from tests.eventually import eventually
 from tests.integration.conftest import running
-from tests.integration.keeping import SHORT, Kept
+from tests.integration.ledger.keeping import SHORT, Kept
 from tests.make import an_abonnement
 from tests.stallable import stallable
 
@@ -290,11 +290,11 @@ async def process(kept: Kept, **changes: float) -> AsyncIterator[Process]:
     """A keeper as a process of its own, at work or waiting."""
     times = {name: getattr(SHORT, name) for name in Limits.__slots__ if name != "patience"} | changes
     started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.keeper_process", json.dumps(times),
-        cwd=Path(__file__).parents[2],
+        sys.executable, "-m", "tests.integration.ledger.keeper_process", json.dumps(times),
+        cwd=Path(__file__).parents[3],
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": str(Path(__file__).parents[3]),
             "NRC_AMQP_URL": kept.router.settings.amqp_url[0],
             "NRC_STATE_DIR": str(kept.router.settings.state_dir),
         },

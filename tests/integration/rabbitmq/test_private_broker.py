@@ -341,7 +341,7 @@ async def test_a_fresh_node_has_every_feature_flag(mortal_broker: Broker) -> Non
 AS_ORDINARY_USER = """
 import asyncio, os, sys
 from pathlib import Path
-from tests.integration.test_private_broker import PrivateBroker, put, take
+from tests.integration.rabbitmq.test_private_broker import PrivateBroker, put, take
 import aio_pika, aiormq, concurrent.futures.thread, encodings.idna
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 os.environ.pop("HOME", None)

@@ -33,7 +33,7 @@ from tests.callback_server import (
     when,
 )
 from tests.eventually import eventually
-from tests.integration.delivering import Delivering, group
+from tests.integration.deliverer.delivering import Delivering, group
 
 pytestmark = pytest.mark.usefixtures("broker")
 

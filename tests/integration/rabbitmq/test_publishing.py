@@ -25,7 +25,7 @@ from tests.broker import Broker
 from tests.chaos.faults.proxy import Proxy
 from tests.eventually import eventually
 from tests.integration.conftest import Running
-from tests.integration.delivering import delivering
+from tests.integration.deliverer.delivering import delivering
 
 
 @asynccontextmanager

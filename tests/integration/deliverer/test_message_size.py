@@ -23,8 +23,8 @@ from tests.chaos.faults.files import disk_alarm
 from tests.contract.api import a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage
 from tests.eventually import eventually
-from tests.integration.delivering import Delivering
-from tests.integration.test_publishing import publishing
+from tests.integration.deliverer.delivering import Delivering
+from tests.integration.rabbitmq.test_publishing import publishing
 
 LIMIT = 20_000  # bytes
 

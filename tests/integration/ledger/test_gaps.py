@@ -24,9 +24,9 @@ from schemas.abonnement import State as Registered
 from tests.callback_server import status
 from tests.eventually import eventually
 from tests.integration.conftest import running
-from tests.integration.delivering import Delivering
-from tests.integration.keeping import PATIENCE, SHORT, Kept
-from tests.integration.test_outcomes import accept
+from tests.integration.deliverer.delivering import Delivering
+from tests.integration.deliverer.test_outcomes import accept
+from tests.integration.ledger.keeping import PATIENCE, SHORT, Kept
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -16,10 +16,10 @@ from schemas.abonnement import State as Condition
 from tests.callback_server import status
 from tests.command import Ran
 from tests.eventually import eventually
+from tests.integration.cli.test_cli_broker import lay_out, nrc
 from tests.integration.conftest import Running
-from tests.integration.delivering import Delivering, group
-from tests.integration.test_cli_broker import lay_out, nrc
-from tests.integration.test_outcomes import accept
+from tests.integration.deliverer.delivering import Delivering, group
+from tests.integration.deliverer.test_outcomes import accept
 
 pytestmark = pytest.mark.usefixtures("broker")
 

@@ -27,9 +27,9 @@ from schemas.abonnement import State as Condition
 from schemas.notificatie import Notificatie
 from tests.callback_server import status, when
 from tests.eventually import eventually
-from tests.integration.delivering import Delivering, group
-from tests.integration.test_cli_broker import nrc
-from tests.integration.test_delivery_workers import start_process
+from tests.integration.cli.test_cli_broker import nrc
+from tests.integration.deliverer.delivering import Delivering, group
+from tests.integration.deliverer.test_delivery_workers import start_process
 
 pytestmark = pytest.mark.usefixtures("broker")
 
