@@ -2,4 +2,5 @@
 
 instance.py   which ledger this is, and whether it is older than what the registry noted of it; the table
 copying.py    a copy of a ledger's file, looked at; and what a copy gets before it is used as the ledger
+salvaging.py  what can still be read of a ledger that is damaged
 """

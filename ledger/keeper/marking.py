@@ -2,6 +2,7 @@
 
 First the ledger, then the registry: a mark that was noted is in the ledger, so a ledger without it is older.
 What changed after the last mark is not seen: an older copy that was made since then passes for the ledger.
+A ledger that was made after the note took the place of a lost one, and says so itself from then on.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from time import monotonic
 from ledger.copies.instance import older_than_noted
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
+from ledger.values import Incomplete
 from runtime.log import logger
 from store.registry import Registry
 
@@ -52,6 +54,10 @@ class Marking:
                 noted_ledger=str(noted.instance),
                 noted_mark=noted.mark,
             )
+        elif noted is not None and noted.instance != instance.id:
+            # It was made after the note: the one before is lost.
+            await ledger.write([Incomplete(None, instance.made)])
+            log.warning("the ledger is a new one", ledger=str(instance.id), noted_ledger=str(noted.instance))
         above = noted.mark if noted is not None and noted.instance == instance.id else 0
         marked = await ledger.keeping.mark(epoch, above=above)
         await self._registry.note_ledger(marked.noted())

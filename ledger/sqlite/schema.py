@@ -29,6 +29,7 @@ FAULTS = Faults(
     too_new=LedgerError,
     taken=LedgerError,
     full=LedgerFull,
+    damaged="it is damaged; stop every process, and have `nrc ledger rebuild` make a new one",
 )
 
 _KEY = "key of the hashes"

@@ -12,6 +12,7 @@ import click
 from ledger.values import LIVE
 from nrc.cli import audit, ids
 from nrc.cli.ledger_audit import ledger_audit
+from nrc.cli.ledger_rebuild import ledger_rebuild
 from nrc.cli.processes import run
 from nrc.cli.reaching import carry_out, opened_ledger, opened_registry
 from nrc.cli.showing import Column, age, as_json, json_option, moment, note, table
@@ -70,6 +71,7 @@ def status(json_: bool) -> None:
 
 
 ledger.add_command(ledger_audit)
+ledger.add_command(ledger_rebuild)
 
 
 @ledger.group(invoke_without_command=True)

@@ -27,7 +27,8 @@ class Faults:
     """How the faults of a file are told. name: of what is in it.
 
     error: raised for every fault, or a subclass of it: in_use when another host has the file, too_new when a
-    newer program wrote it, taken when a unique value is there already, full when its disk is full.
+    newer program wrote it, taken when a unique value is there already, full when its disk is full. damaged:
+    what to do about a file that is no database (any more); None: as of any file.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Faults:
     too_new: type[NrcError]
     taken: type[NrcError]
     full: type[NrcError]
+    damaged: str | None = None
 
 
 def told(faults: Faults, file: Path, error: sqlite3.Error | OSError) -> NrcError:
@@ -50,5 +52,7 @@ def told(faults: Faults, file: Path, error: sqlite3.Error | OSError) -> NrcError
     if primary == sqlite3.SQLITE_CONSTRAINT:
         return faults.taken(f"that is taken already ({error}).")
     advice = _ADVICE.get(primary) if primary is not None else None
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        advice = faults.damaged or advice
     kind = faults.full if primary == sqlite3.SQLITE_FULL else faults.error
     return kind(f"{what}: {advice} ({error})." if advice else f"{what}: {error}.")

@@ -15,7 +15,7 @@ from ledger.keeper.lease import Lease
 from ledger.keeper.marking import Marking
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
-from ledger.values import Delivery, Entry, Key, State
+from ledger.values import Delivery, Entry, Incomplete, Key, State
 from schemas.errors import LeaseLost
 from store.opening import open_registry
 from store.registry import Registry
@@ -102,5 +102,8 @@ async def test_a_ledger_that_was_lost_has_nothing_unsure(tmp_path: Path, registr
         await (await a_keeper(ledger, registry)).look(ledger)
     async with open_ledger(tmp_path / "another.db") as ledger:
         await ledger.write([entry := an_entry(uuid4())])
-        assert await (await a_keeper(ledger, registry)).look(ledger) == 0
+        keeper = await a_keeper(ledger, registry)
+        assert await keeper.look(ledger) == 0 == await keeper.look(ledger)
         assert await the_state(ledger, entry) is State.PENDING
+        made = (await ledger.instance()).made
+        assert await ledger.incomplete() == [Incomplete(None, made)], "it knows nothing of before"
