@@ -13,18 +13,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
-from sqlite_utils import Database
-
+from ledger.sqlite.looking import opened_to_read, seal_of
 from ledger.sqlite.rows import STATES, Kind, Row, attempt_of, delivery_of
-from ledger.sqlite.schema import FAULTS, hash_key
+from ledger.sqlite.schema import FAULTS
 from ledger.values import OPEN, ORIGINAL, Delivery, Entry, Event, Outcome, Probe, State, Unrouted
-from schemas.errors import ParseError, SecretsUnreadable
+from schemas.errors import ParseError
 from schemas.notificatie import kenmerken_of, read_accepted
 from store.files.faults import told
-from store.secrets import Vault, key_of
+from store.secrets import Vault
 
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _WANTED = ", ".join(str(STATES[state]) for state in sorted({*OPEN, State.UNDELIVERABLE}))
@@ -59,27 +57,21 @@ def what_is_wrong(file: Path, vault: Vault) -> str:
     Raises LedgerError for what passes: it is locked, or cannot be reached.
     """
     try:
-        with closing(_opened(file)) as connection:
+        with closing(opened_to_read(file)) as connection:
             (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if fault != "ok":
                 return f"it is damaged: {fault}"
-            db = Database(connection, execute_plugins=False)
-            if db.table("secret").exists():
-                (sealed,) = db.execute("SELECT value FROM secret").fetchone()
-                vault.open({key_of(sealed)})
-                hash_key(db, vault)
     except sqlite3.Error as error:
-        if _is_damage(error):
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             return f"it is damaged: {error}"
         raise told(FAULTS, file, error) from error
-    except SecretsUnreadable as error:
-        return f"its key cannot be read: {error}"
-    return ""
+    seal = seal_of(file, vault)
+    return "" if seal is None else seal.fault
 
 
 def salvage(file: Path, salvaged: Salvaged) -> Iterator[list[Event]]:
     """The events of one notificatie after the other; counts them in `salvaged`."""
-    with closing(_opened(file)) as db:
+    with closing(opened_to_read(file)) as db:
         try:
             names = {(kind, nr): text for kind, nr, text in db.execute("SELECT kind, nr, text FROM name")}
         except sqlite3.Error:
@@ -91,14 +83,6 @@ def salvage(file: Path, salvaged: Salvaged) -> Iterator[list[Event]]:
                 yield _events(db, id_, names, salvaged, unrouted=id_ in unrouted)
             except (sqlite3.Error, LookupError, ValueError, TypeError, AttributeError, ParseError):
                 salvaged.unread += 1
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=1.0)
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def _ids(db: sqlite3.Connection, of: str, salvaged: Salvaged) -> set[bytes]:

@@ -2,6 +2,7 @@
 
 ledger.py    which work runs in which transaction
 schema.py    the tables, as steps that only go forward
+looking.py   a file that is looked at, and not opened
 rows.py      values as rows and back, and how two accounts of a delivery become one
 numbers.py   clients, kanalen and abonnementen by number, so that rows are small
 writing.py   the SQL of what gateways and deliverers write

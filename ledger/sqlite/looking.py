@@ -1,0 +1,50 @@
+"""A ledger's file, looked at without being opened as the ledger: nothing in it is changed or made."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlite_utils import Database
+
+from ledger.sqlite.schema import FAULTS, hash_key
+from schemas.errors import LedgerError, SecretsUnreadable
+from store.files.faults import told
+from store.secrets import Vault, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How the key of a ledger's hashes is encrypted: under which key of the vault. fault: "" when well."""
+
+    key: str
+    fault: str = ""
+
+
+def opened_to_read(file: Path) -> sqlite3.Connection:
+    """A connection that only reads. Raises sqlite3.Error."""
+    return sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=1.0)
+
+
+def seal_of(file: Path, vault: Vault) -> Seal | None:
+    """How its key is encrypted; None when it has none yet. Raises LedgerError when it cannot be looked at."""
+    try:
+        with closing(opened_to_read(file)) as connection:
+            db = Database(connection, execute_plugins=False)
+            if not db.table("secret").exists():
+                return None
+            found = db.execute("SELECT value FROM secret").fetchone()
+            if found is None:
+                return None
+            name = key_of(found[0])
+            try:
+                vault.open({name})
+                hash_key(db, vault)
+            except (SecretsUnreadable, LedgerError) as error:
+                return Seal(name, f"the key of the ledger's hashes cannot be read: {error}")
+            return Seal(name)
+    except sqlite3.Error as error:
+        raise told(FAULTS, file, error) from error
