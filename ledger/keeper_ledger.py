@@ -183,11 +183,12 @@ class KeeperLedger(Protocol):
         cause: Cause,
         caused: int | None = None,
         judged: bool = False,
+        ahead: float = 0.0,
     ) -> Sequence[Delivery]:
         """Make these RETURNING in their next round; returns those that were still as given, as they are now.
 
-        `since` is the moment of this. cause, and when that was (None: now): kept among the attempts. judged:
-        it counts in `given`. Counted per minute.
+        `since` is the moment of this, or so many seconds `ahead` of it, for `give_back_again`. cause, and when
+        that was (None: now): kept among the attempts. judged: it counts in `given`. Counted per minute.
         """
 
     async def give_back_again(

@@ -48,8 +48,9 @@ class Ledger(Protocol):
     async def write(self, events: Sequence[Event]) -> None:
         """Keep all of these in one transaction, or none. In any order, and again: `merge_key` decides.
 
-        An Entry makes a PENDING delivery for each abonnement in `matched`. An Outcome of a notificatie that
-        is not in the ledger (accepted by an older version, or its entry not written yet) is kept too.
+        An Entry makes a PENDING delivery for each abonnement in `matched`; of one that is there already,
+        for those that have none. An Outcome of a notificatie that is not in the ledger (accepted by an older
+        version, or its entry not written yet) is kept too.
         Counts per minute are of rows that really changed. Of nothing: whether it could write at all.
         Raises LedgerFull when an entry would go over the budget, and nothing can be shed.
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,6 +17,16 @@ EVERYTHING = UUID(int=0)
 
 ORIGINAL = 0
 """`replay` of a delivery that was not replayed; replays count from 1."""
+
+UNKNOWN = UUID(int=0)
+"""The abonnement of what RabbitMQ handed over as undeliverable, and nothing on it says for whom it was."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def ms_of(moment: datetime) -> int:
+    """Milliseconds since 1970, rounded down: the same of a moment and of what is written of it."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 class State(StrEnum):
@@ -45,6 +56,20 @@ OPEN = frozenset({State.PENDING, State.RETURNING, State.RETRYING, State.UNSURE, 
 """States of which a delivery is still to come; all others are settled."""
 FINAL = frozenset({State.DELIVERED, State.REMOVED, State.NOT_WANTED})
 """States after which nothing more is sent, whatever RabbitMQ still has."""
+
+
+class WhyEnded(StrEnum):
+    """Why no attempt is made any more, in the place of a class of failure (`Attempt.kind`)."""
+
+    RETENTION = "retention"
+    BUDGET = "budget"
+    ABONNEMENT_REMOVED = "abonnement_removed"
+    TOO_LARGE = "too_large"
+    UNKNOWN_ABONNEMENT = "unknown_abonnement"
+
+
+REASONS: frozenset[str] = frozenset(WhyEnded)
+
 
 _ORDER = {state: number for number, state in enumerate(State)}
 _ABSORBING = {State.DELIVERED: 1, State.REMOVED: 2}
@@ -298,8 +323,12 @@ class Delivery:
         return self.state in OPEN
 
     def overtakes(self, round_: int) -> bool:
-        """Whether a message of this round is not to be sent: it is settled, or a newer one is on its way."""
-        return self.state in FINAL or self.round > round_
+        """Whether a message of this round is not to be sent: it is settled, or a newer one is on its way.
+
+        What is undeliverable is sent again in a newer round only.
+        """
+        ended = self.state is State.UNDELIVERABLE and self.round >= round_
+        return ended or self.state in FINAL or self.round > round_
 
 
 @dataclass(frozen=True, slots=True)

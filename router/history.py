@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -113,6 +114,21 @@ class History:
         return History(round=self.round + 1, replay=self.replay)
 
 
+def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
+    """Whose a message is: by our header; else its key (out of a wait queue), or the queue that dropped it."""
+    with suppress(ValueError):
+        return UUID(str(headers.get(ABONNEMENT_HEADER)))
+    for name in (routing_key, headers.get("x-first-death-queue")):
+        if isinstance(name, str) and (uuid := names.abonnement_of(name)) is not None:
+            return uuid
+    return None
+
+
+def read_verdict(headers: Mapping[str, Any]) -> datetime | None:
+    """When we gave a message up, as undeliverable; None when somebody else did, such as a policy."""
+    return _moment(headers.get(UNDELIVERABLE_AT))
+
+
 def read_history(headers: Mapping[str, Any]) -> History:
     """The history that a message carries; of headers that make no sense, nothing is taken over."""
     return History(
@@ -159,7 +175,7 @@ def resent_header(at: datetime) -> dict[str, str]:
 def in_queue_since(headers: Mapping[str, Any], accepted_at: datetime | None) -> datetime | None:
     """When a message was accepted, or was sent again since; None when nothing says so."""
     resent_at = _moment(headers.get(RESENT_AT))
-    accepted_at = accepted_at and _aware(accepted_at)
+    accepted_at = accepted_at and aware(accepted_at)
     return max(resent_at, accepted_at) if resent_at and accepted_at else resent_at or accepted_at
 
 
@@ -243,10 +259,11 @@ def _failed_attempt(item: Any) -> FailedAttempt | None:
 
 def _moment(value: Any) -> datetime | None:
     try:
-        return _aware(datetime.fromisoformat(value)) if isinstance(value, str) else None
+        return aware(datetime.fromisoformat(value)) if isinstance(value, str) else None
     except ValueError:
         return None
 
 
-def _aware(moment: datetime) -> datetime:
+def aware(moment: datetime) -> datetime:
+    """A moment with its zone: what the client library gives without one is UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -29,7 +29,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import canary, names
 from router.depth import depths
-from router.history import resent_headers
+from router.history import resent_headers, whose
 from router.names import ABONNEMENT_HEADER
 from router.publishing import CONFIRM_TIMEOUT, Outgoing, Publisher
 from router.walk import Look, Remove, reach, walk
@@ -70,16 +70,6 @@ def read(message: DeliveredMessage) -> Undeliverable:
         body=message.body,
         accepted_at=properties.timestamp,
     )
-
-
-def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
-    """Whose a message is: by our header; else its key (out of a wait queue), or who dropped it."""
-    with suppress(ValueError):
-        return UUID(str(headers.get(ABONNEMENT_HEADER)))
-    for name in (routing_key, headers.get("x-first-death-queue")):
-        if isinstance(name, str) and (uuid := names.abonnement_of(name)) is not None:
-            return uuid
-    return None
 
 
 async def look(

@@ -181,11 +181,10 @@ class Settle:
 
     async def undeliverable(self, delivery: Delivery, verdict: Undeliverable, *, ms: float) -> None:
         """It is in the undeliverable, with its history, and acknowledged. ms: that its last attempt took."""
-        outgoing = self._outgoing(
-            delivery, names.UNDELIVERABLE, verdict.history, undeliverable_at=datetime.now(UTC)
-        )
+        at = datetime.now(UTC)
+        outgoing = self._outgoing(delivery, names.UNDELIVERABLE, verdict.history, undeliverable_at=at)
         if await self._move(delivery, lambda: [outgoing]) is not None:
-            self._account.undeliverable(delivery.key, verdict.history, ms=ms)
+            self._account.undeliverable(delivery.key, verdict.history, at=at, ms=ms)
 
     async def close(self) -> None:
         """Whoever still tries to publish gives its message back instead."""

@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from time import monotonic
 
 from deliverer.http.client import Failure
 from ledger import values
-from ledger.values import EVERYTHING, Attempt, Heartbeat, Key, Outcome, Probe, State
+from ledger.values import EVERYTHING, Attempt, Heartbeat, Key, Outcome, Probe, State, ms_of
 from ledger.writer import Writer
 from router.history import History
 from runtime.log import logger
@@ -97,9 +98,9 @@ class Account:
         outcome = Outcome(key, state, round=history.round, attempts=history.attempts, at=_now(), wait=wait)
         self._note(key, outcome)
 
-    def undeliverable(self, key: Key, history: History, *, ms: float | None) -> None:
-        """It is in the undeliverable after the last attempt of `history`."""
-        self._ended(key, State.UNDELIVERABLE, history, wait=None, ms=ms)
+    def undeliverable(self, key: Key, history: History, *, at: datetime, ms: float | None) -> None:
+        """It is in the undeliverable after the last attempt of `history`. at: as its message says."""
+        self._ended(key, State.UNDELIVERABLE, history, at=ms_of(at), wait=None, ms=ms)
 
     def not_wanted(self, key: Key, history: History, *, kanalen_change: int) -> None:
         """Its abonnement does not want it. kanalen_change: when what that wants last changed.
@@ -168,19 +169,26 @@ class Account:
         return Heartbeat(self._process, all_flushed=True, hands=hands)
 
     def _ended(
-        self, key: Key, state: State, history: History, *, wait: float | None, ms: float | None
+        self,
+        key: Key,
+        state: State,
+        history: History,
+        *,
+        wait: float | None,
+        ms: float | None,
+        at: int | None = None,
     ) -> None:
         last = history.failures[-1] if history.failures else None
         failed = None
         if last is not None:
-            at = int(last.at.timestamp() * 1000)
-            failed = Attempt(at, history.attempts, last.kind, last.detail, last.status, ms)
+            number = history.attempts
+            failed = Attempt(ms_of(last.at), number, last.kind, last.detail, last.status, ms)
         outcome = Outcome(
             key=key,
             state=state,
             round=history.round,
             attempts=history.attempts,
-            at=_now(),
+            at=_now() if at is None else at,
             wait=wait,
             failed=failed,
         )

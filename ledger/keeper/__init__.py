@@ -11,6 +11,8 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     gaps.py       what was lost with a queue, or at a time that an operator tells
     lost.py       what RabbitMQ lost; judging.py how that is known
     unrouted.py   what a gateway accepted without RabbitMQ
+    dead_letters.py  what RabbitMQ hands over as undeliverable; letter.py a message of RabbitMQ for the ledger
+    ending.py     how a delivery ends as undeliverable without an attempt
     removed.py    what is open of an abonnement that was removed
     replays.py    replays that operators asked for: their next deliveries, at the rate of each
     giving.py     a give-back: committed as RETURNING, then published to one queue, at a bounded rate

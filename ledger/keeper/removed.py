@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from time import monotonic, time
+from time import monotonic
 from uuid import UUID
 
+from ledger.keeper.ending import end
 from ledger.ledger import Ledger
-from ledger.values import Attempt, Delivery, Outcome, State
+from ledger.values import Delivery, WhyEnded
 from router.catalogue import Catalogue
-from router.endings import ABONNEMENT_REMOVED
 from runtime.log import logger
 from store.registry import Changes
 
 SETTLED = 60.0
 """Seconds from when a removal is heard of; what deliverers had in hand then has its outcome by now."""
-AT_ONCE = 500  # deliveries that end in one transaction
 
 log = logger(__name__)
 
@@ -53,33 +52,13 @@ class Removed:
         ended = 0
         for uuid in await ledger.keeping.with_open():
             if uuid in self and self._since[uuid] <= before:
-                rows = [row async for row in ledger.open_of(uuid)]
-                for start in range(0, len(rows), AT_ONCE):
-                    ended += await self.end_these(ledger, rows[start : start + AT_ONCE])
+                ended += await self.end_these(ledger, [row async for row in ledger.open_of(uuid)])
         return ended
 
     async def end_these(self, ledger: Ledger, rows: Iterable[Delivery]) -> int:
-        """End these open deliveries of removed abonnementen; returns how many. Raises LedgerError.
-
-        An outcome that a deliverer still tells holds over it, when it was delivered.
-        """
-        now = int(time() * 1000)
-        outcomes = [_undeliverable(row, at=now) for row in rows]
-        if not outcomes:
-            return 0
-        await ledger.write(outcomes)
-        for abonnement, count in Counter(each.key.abonnement for each in outcomes).items():
+        """End these open deliveries of removed abonnementen; returns how many. Raises LedgerError."""
+        ended = list(rows)
+        await end(ledger, ended, WhyEnded.ABONNEMENT_REMOVED, "its abonnement was removed")
+        for abonnement, count in Counter(row.key.abonnement for row in ended).items():
             log.info("undeliverable: the abonnement was removed", abonnement=str(abonnement), count=count)
-        return len(outcomes)
-
-
-def _undeliverable(row: Delivery, *, at: int) -> Outcome:
-    reason = Attempt(at, 0, ABONNEMENT_REMOVED, "its abonnement was removed")
-    return Outcome(
-        key=row.key,
-        state=State.UNDELIVERABLE,
-        round=row.round,
-        attempts=row.attempts,
-        at=at,
-        failed=reason,
-    )
+        return len(ended)

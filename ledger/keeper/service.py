@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from ledger.keeper.changes import LOOK_AGAIN, ChangedKanalen
+from ledger.keeper.dead_letters import DeadLetters
 from ledger.keeper.gaps import Gaps
 from ledger.keeper.giving import AGAIN, Giving
 from ledger.keeper.judging import PATIENCE, Patience
@@ -116,6 +117,15 @@ async def serve(
             pause=limits.pause,
             longest_pause=limits.longest_pause,
         )
+        dead_letters = DeadLetters(
+            settings.amqp_url,
+            ledger=ledger,
+            lease=lease,
+            catalogue=catalogue,
+            removed=removed,
+            patience=limits.patience,
+            again=limits.again,
+        )
         await catalogue.load()
         shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
 
@@ -129,8 +139,9 @@ async def serve(
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
         tasks.start("shedding", shedding.run())
+        tasks.start("dead letters", dead_letters.run())
         keeping = tasks.start("keeping", keeper.run(stop))
         ready()
         await tasks.run_until(stop)
         await asyncio.wait({keeping}, timeout=max(settings.stop_timeout - LAST, settings.stop_timeout / 2))
-    log.info("stopped", **giving.counts)
+    log.info("stopped", dead_letters=dead_letters.count, **giving.counts)

@@ -17,7 +17,17 @@ from uuid import UUID
 from ledger.keeper.message import message_of
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND
-from ledger.values import Attempt, Cause, Delivery, Key, Notificatie, Outcome, State, returned
+from ledger.values import (
+    Attempt,
+    Cause,
+    Delivery,
+    Key,
+    Notificatie,
+    Outcome,
+    State,
+    WhyEnded,
+    returned,
+)
 from router.depth import depths
 from router.history import resent_header
 from router.names import abonnement_queue
@@ -27,8 +37,6 @@ from schemas.kanaal import Kanaal
 
 AT_ONCE = 100
 """Deliveries in one transaction, and published at the same time."""
-TOO_LARGE = "too_large"
-"""Why it was not sent again, in the place of a class of failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def _is_still(now: Delivery, wanted: Delivery) -> bool:
 
 def _too_large(sent: Sent) -> Outcome:
     """It cannot be sent, and is not tried again."""
-    failed = Attempt(_now(), 0, TOO_LARGE, sent.problem)
+    failed = Attempt(_now(), 0, WhyEnded.TOO_LARGE, sent.problem)
     return replace(_outcome(sent.delivery, State.UNDELIVERABLE), failed=failed)
 
 

@@ -264,6 +264,7 @@ class SqliteKeeping:
         cause: Cause,
         caused: int | None = None,
         judged: bool = False,
+        ahead: float = 0.0,
     ) -> Sequence[Delivery]:
         """As `KeeperLedger.give_back`."""
 
@@ -273,7 +274,7 @@ class SqliteKeeping:
                 open=1,
                 state=_RETURNING,
                 round=row.round + 1,
-                since=now,
+                since=now + _ms(ahead),
                 last_at=now,
                 next_at=due,
                 given=row.given + judged,

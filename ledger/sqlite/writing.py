@@ -11,12 +11,13 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.sqlite.numbers import Names
+from ledger.sqlite.numbers import Names, number_of
 from ledger.sqlite.rows import (
     PLACES,
     STATES,
     Counter,
     Hashes,
+    Kind,
     Row,
     attempt_row,
     count_open,
@@ -52,7 +53,11 @@ _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combine
 )
 _INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_ATTEMPT = "INSERT OR IGNORE INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_ATTEMPT = (  # a message tells all of an attempt but how long it took
+    "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id, abonnement, replay, at, round, number, kind) "
+    "DO UPDATE SET us = excluded.us WHERE us IS NULL"
+)
 _UPDATE_DELIVERY = (
     "UPDATE delivery SET open = ?, state = ?, round = ?, attempts = ?, since = ?, last_at = ?, next_at = ?, "
     "size = ?, given = ?, doubt = ?, status = ?, us = ? WHERE id = ? AND abonnement = ? AND replay = ?"
@@ -122,9 +127,12 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
 def _write_entries(
     db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names, hashes: Hashes
 ) -> None:
-    """The rows of those that are not in the ledger yet."""
+    """The rows of those that are not in the ledger yet; of the others those that are missing."""
+    again = {}
     for (known,) in _in_pieces(db, "SELECT id FROM notificatie WHERE id IN (%s)", list(entries)):
-        del entries[known]
+        again[known] = entries.pop(known)
+    if again:
+        _complete(db, again, changes, names=names)
     if not entries:
         return
     _check_budget(db)
@@ -149,6 +157,23 @@ def _write_entries(
     many("INSERT INTO term VALUES (?, ?)", terms)
 
 
+def _complete(db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names) -> None:
+    """What these have beside what is there: an entry that the keeper made of one message is for one.
+
+    That of the gateway may be written later, and knows for whom else it is, and whose.
+    """
+    for row in _in_pieces(db, "SELECT * FROM delivery WHERE id IN (%s)", list(entries)):
+        changes.known(Row._make(row), size=len(entries[row[0]].body))
+    update = "UPDATE notificatie SET client = ?, catalogue = ? WHERE id = ? AND client = ?"
+    for id_, entry in entries.items():
+        for abonnement in {names.abonnement(each) for each in entry.matched}:
+            if not changes.has((id_, abonnement, 0)):
+                changes.pending(id_, abonnement, entry)
+        nobody = number_of(db, Kind.CLIENT, "")
+        if entry.client and nobody is not None:
+            db.execute(update, [names.client(entry.client), entry.catalogue, id_, nobody])
+
+
 class _Changes:
     """The deliveries that a transaction changes, and what is counted for that."""
 
@@ -170,6 +195,10 @@ class _Changes:
         key = row[:3]
         self._before[key] = row
         self._after[key] = row._replace(size=size)
+
+    def has(self, key: DeliveryKey) -> bool:
+        """Whether this delivery is there; of those that were looked up."""
+        return key in self._after
 
     def pending(self, id_: bytes, abonnement: int, entry: Entry) -> None:
         """An entry is for this abonnement."""

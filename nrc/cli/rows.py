@@ -11,7 +11,7 @@ from uuid import UUID
 import click
 
 from ledger.ids import id_of_message
-from ledger.values import OPEN, Attempt, Delivery, Key, State
+from ledger.values import FINAL, OPEN, REASONS, Attempt, Delivery, Key, State
 from nrc.cli import ids
 from nrc.cli.showing import note
 from router.history import FailedAttempt, History, read_history, write_headers
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 PAGE = 500
 MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin alike
-REASONS = frozenset({"retention", "budget", "abonnement_removed", "too_large"})
-"""Why no attempt was made any more: shown with the attempts that were."""
 FOUND = OPEN | {State.UNDELIVERABLE}
 
 
@@ -76,7 +74,7 @@ class Rows:
         if item.abonnement is None:
             return False
         row = await self.ledger.delivery(key_of(item))
-        return row is not None and row.overtakes(read_history(item.headers).round)
+        return row is not None and (row.state in FINAL or row.round > read_history(item.headers).round)
 
 
 def key_of(item: Undeliverable) -> Key:

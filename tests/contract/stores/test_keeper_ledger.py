@@ -257,6 +257,18 @@ async def test_what_is_confirmed_is_pending_and_what_is_not_is_told_again(
     assert await again() == [not_.key]
 
 
+async def test_a_give_back_may_be_published_later(ledger: Ledger, clock: Clock) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    await ledger.write([entry])
+    epoch = await an_epoch(ledger)
+    before = await row(ledger, entry, abonnement)
+    (given,) = await ledger.keeping.give_back(epoch, [before], judged=True, ahead=100.0)
+    assert (given.state, given.given, given.last_at) == (State.RETURNING, 1, round(clock.now * 1000))
+    for seconds, count in ((159.0, 0), (2.0, 1)):
+        clock.now += seconds
+        assert len(await ledger.keeping.give_back_again(epoch, after=60, limit=9)) == count
+
+
 async def test_a_give_back_is_open_still_and_stuck_is_counted(ledger: Ledger) -> None:
     entry, abonnement = an_entry(one := uuid4()), one
     await ledger.write([entry])

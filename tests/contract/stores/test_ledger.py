@@ -155,6 +155,40 @@ async def test_an_entry_for_nobody_and_one_written_again(ledger: Ledger) -> None
     assert (await ledger.backlogs())[abonnement].count == 1
 
 
+async def test_an_entry_that_is_written_later_adds_what_one_message_did_not_tell(ledger: Ledger) -> None:
+    """The keeper makes an entry of one message; the gateway's knows for whom else it is, and whose."""
+    one, other = uuid4(), uuid4()
+    entry = an_entry(one, other)
+    made = replace(entry, client="", catalogue=9, matched=(one,))
+    await ledger.write([made, an_outcome(entry, one, State.UNDELIVERABLE)])
+    before = await ledger.delivery(Key(entry.id, one))
+    for _ in range(2):
+        await ledger.write([entry])
+        found = (await ledger.deliveries([entry.id]))[entry.id]
+        assert {row.key.abonnement: (row.state, row.size) for row in found} == {
+            one: (State.UNDELIVERABLE, len(entry.body)),
+            other: (State.PENDING, len(entry.body)),
+        }
+    assert await ledger.delivery(Key(entry.id, one)) == before
+    assert (await ledger.backlogs())[other].count == 1
+    notificatie = await ledger.notificatie(entry.id)
+    assert notificatie is not None
+    assert (notificatie.client, notificatie.catalogue) == ("zac", 7)
+    await ledger.write([replace(entry, client="another")])
+    notificatie = await ledger.notificatie(entry.id)
+    assert notificatie is not None
+    assert notificatie.client == "zac"
+
+
+async def test_an_attempt_that_is_told_twice_is_there_once_with_how_long_it_took(ledger: Ledger) -> None:
+    entry = an_entry(abonnement := uuid4())
+    attempt = Attempt(AT + 10, 1, "timeout", "no answer")
+    failed = an_outcome(entry, abonnement, State.UNDELIVERABLE, failed=attempt)
+    for each in (failed, replace(failed, failed=replace(attempt, ms=12.5)), failed):
+        await ledger.write([entry, each])
+    assert await ledger.attempts(failed.key) == (replace(attempt, ms=12.5),)
+
+
 async def test_many_of_one_moment(ledger: Ledger) -> None:
     """More than there are places in the index for ten milliseconds."""
     entries = [an_entry() for _ in range(2500)]

@@ -15,9 +15,10 @@ import pytest
 from deliverer.attempting.deliver import prepare
 from deliverer.attempting.settle import Origin
 from ledger.ids import new_id, received_of
+from ledger.keeper.service import serve as keep
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE
-from ledger.sqlite.rows import unpack_keys
+from ledger.sqlite.rows import STATES, Counter, unpack_keys
 from ledger.values import Delivery, Entry, Key, Outcome, State
 from router import names
 from router.publishing import Outgoing
@@ -28,8 +29,10 @@ from schemas.notificatie import Notificatie
 from tests.callback_server import status, when
 from tests.eventually import eventually
 from tests.integration.cli.test_cli_broker import nrc
+from tests.integration.conftest import running
 from tests.integration.deliverer.delivering import Delivering, group
 from tests.integration.deliverer.test_delivery_workers import start_process
+from tests.integration.ledger.keeping import SHORT
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -144,6 +147,35 @@ async def test_what_has_no_attempt_left_is_undeliverable_in_the_ledger(
     assert found.attempts == 2
 
 
+async def test_deliverer_and_keeper_tell_what_is_undeliverable_as_one(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    """Whichever is first: each attempt is there once, and it is counted once."""
+    spine.callback.script("/a", status(500))
+    every = [await spine.subscribe("/a", filters={"zaaktype": str(number)}) for number in range(5)]
+    keys = []
+    async with running(keep, spine.router.settings, limits=SHORT), spine.deliverer(retry_schedule="1"):
+        for _ in range(4):  # of each; more would hold the abonnement
+            for number, abonnement in enumerate(every):
+                id_ = await accept(spine, ledger, abonnement, zaaktype=str(number))
+                keys.append(Key(UUID(id_), abonnement.uuid))
+                await asyncio.sleep(0.02)
+        await eventually(lambda: _count_is(ledger, len(keys)))
+    assert await spine.depth(names.UNDELIVERABLE) == 0
+    for key in keys:
+        attempts = await ledger.attempts(key)
+        assert [(each.number, each.ms is not None) for each in attempts] == [(1, True), (2, True)]
+    file = spine.router.settings.registry_file.with_name(LEDGER_FILE)
+    with closing(sqlite3.connect(file)) as db:
+        what = Counter.STATE + STATES[State.UNDELIVERABLE]
+        (count,) = db.execute("SELECT sum(n) FROM minute WHERE what = ?", [what]).fetchone()
+    assert count == len(keys)
+
+
+async def _count_is(ledger: Ledger, count: int) -> bool:
+    return await ledger.undeliverable_count() == count
+
+
 async def test_what_is_held_and_probed_keeps_its_state(spine: Delivering, ledger: Ledger) -> None:
     abonnement = await spine.subscribe("/a")
     spine.callback.script("/a", status(500))
@@ -204,6 +236,24 @@ async def test_what_is_settled_is_not_attempted_again(
         await eventually(lambda: spine.ids_at("/a") == [fresh])
         await eventually(lambda: spine.depth_is(abonnement, 0))
     assert await state_of(ledger, id_, abonnement) is state
+
+
+async def test_what_ended_as_undeliverable_is_sent_in_a_newer_round_only(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    """As when it was held for too long, and a deliverer had it in hand or gave it back."""
+    abonnement = await spine.subscribe("/a")
+    ended, again = str(uuid4()), str(uuid4())
+    for id_ in (ended, again):
+        key = Key(UUID(id_), abonnement.uuid)
+        await ledger.write([Outcome(key, State.UNDELIVERABLE, round=1, attempts=0, at=1)])
+    await give_back(spine, ended, abonnement, round_=1)
+    await give_back(spine, again, abonnement, round_=2)
+    async with spine.deliverer():
+        await eventually(lambda: _is(ledger, again, abonnement, State.DELIVERED))
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+    assert spine.ids_at("/a") == [again]
+    assert await state_of(ledger, ended, abonnement) is State.UNDELIVERABLE
 
 
 async def test_of_two_rounds_the_newer_one_is_sent_and_each_replay_is_its_own(

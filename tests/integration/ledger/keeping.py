@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -88,3 +96,43 @@ class Kept:
     async def states(self, entry: Entry) -> dict[UUID, tuple[State, int]]:
         rows = (await self.ledger.deliveries([entry.id]))[entry.id]
         return {row.key.abonnement: (row.state, row.round) for row in rows}
+
+    async def is_(self, entry: Entry, abonnement: Abonnement, expected: tuple[State, int]) -> bool:
+        """Whether its delivery is in this state and round."""
+        return (await self.states(entry)).get(abonnement.uuid) == expected
+
+
+@asynccontextmanager
+async def process(kept: Kept, **changes: float) -> AsyncIterator[Process]:
+    """A keeper as a process of its own, at work or waiting."""
+    times = {name: getattr(SHORT, name) for name in Limits.__slots__ if name != "patience"} | changes
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.integration.ledger.keeper_process", json.dumps(times),
+        cwd=Path(__file__).parents[3],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(Path(__file__).parents[3]),
+            "NRC_AMQP_URL": kept.router.settings.amqp_url[0],
+            "NRC_STATE_DIR": str(kept.router.settings.state_dir),
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert started.stdout
+    try:
+        assert await asyncio.wait_for(started.stdout.readline(), 30) == b"ready\n"
+        yield started
+    finally:
+        if started.returncode is None:
+            started.send_signal(signal.SIGCONT)
+            started.send_signal(signal.SIGKILL)
+        await started.wait()
+        started._transport.close()  # type: ignore[attr-defined]
+
+
+async def holder(kept: Kept) -> tuple[str, int]:
+    lease = await kept.ledger.keeping.lease()
+    return ("", 0) if lease is None else (lease.holder.split()[1], lease.epoch)
+
+
+async def works(kept: Kept, which: Process) -> bool:
+    return (await holder(kept))[0] == str(which.pid)

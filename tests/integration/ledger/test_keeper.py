@@ -26,7 +26,7 @@ from schemas.abonnement import State as Registered
 from store.opening import open_registry
 from tests.eventually import eventually
 from tests.integration.conftest import running
-from tests.integration.ledger.keeping import SHORT, Kept
+from tests.integration.ledger.keeping import SHORT, Kept, holder, process, works
 from tests.make import an_abonnement
 from tests.stallable import stallable
 
@@ -75,7 +75,7 @@ async def test_a_queue_that_is_missing_gets_its_own_once_it_stands(kept: Kept) -
         await channel.queue_delete(names.abonnement_queue(one.uuid))
     entry = await kept.accept(one, other)
     async with kept.keeper():
-        await eventually(lambda: _is(kept, entry, other, (State.PENDING, 1)))
+        await eventually(lambda: kept.is_(entry, other, (State.PENDING, 1)))
         assert (await kept.states(entry))[one.uuid] == (State.PENDING, 0)
         assert not await kept.all_routed()
         await kept.router.client.apply_abonnement(one.uuid)
@@ -85,17 +85,13 @@ async def test_a_queue_that_is_missing_gets_its_own_once_it_stands(kept: Kept) -
     assert await kept.router.taken(names.UNDELIVERABLE) == []
 
 
-async def _is(kept: Kept, entry: Entry, abonnement: Abonnement, expected: tuple[State, int]) -> bool:
-    return (await kept.states(entry))[abonnement.uuid] == expected
-
-
 async def test_a_full_queue_gets_no_more_until_it_is_emptier(kept: Kept) -> None:
     full, other = await kept.subscribe(), await kept.subscribe()
     entries = [await kept.accept(full) for _ in range(11)]
     entries.append(await kept.accept(full, other))
     got: list[str | None] = []
     async with kept.keeper(most_ready=5):
-        await eventually(lambda: _is(kept, entries[-1], other, (State.PENDING, 1)))
+        await eventually(lambda: kept.is_(entries[-1], other, (State.PENDING, 1)))
         for most in (5, 5, 2):
             await eventually(partial(_ready, kept, full, most))
             got += [message.message_id for message in await kept.taken(full)]
@@ -116,8 +112,8 @@ async def test_of_an_abonnement_that_was_removed_it_is_undeliverable(kept: Kept)
     assert await kept.router.registry.remove_abonnement(one.uuid)
     await kept.router.client.apply_abonnement(one.uuid)
     async with kept.keeper():
-        await eventually(lambda: _is(kept, entry, one, (State.UNDELIVERABLE, 0)))
-        await eventually(lambda: _is(kept, entry, other, (State.PENDING, 1)))
+        await eventually(lambda: kept.is_(entry, one, (State.UNDELIVERABLE, 0)))
+        await eventually(lambda: kept.is_(entry, other, (State.PENDING, 1)))
         # The registry never removed this one: it may have been put back from an older copy.
         await eventually(lambda: _unrouted_is(kept, 1))
     assert set((await kept.states(unknown)).values()) == {(State.PENDING, 0)}
@@ -136,12 +132,12 @@ async def test_what_no_queue_had_when_its_abonnement_was_removed_ends_too(kept: 
     unknown = await kept.accept(an_abonnement(), mark=False)
     async with kept.keeper():
         assert await kept.router.registry.remove_abonnement(one.uuid)
-        await eventually(lambda: _is(kept, retrying, one, (State.UNDELIVERABLE, 0)))
-        await eventually(lambda: _is(kept, waiting, one, (State.UNDELIVERABLE, 0)))
+        await eventually(lambda: kept.is_(retrying, one, (State.UNDELIVERABLE, 0)))
+        await eventually(lambda: kept.is_(waiting, one, (State.UNDELIVERABLE, 0)))
     attempts = await kept.ledger.attempts(Key(retrying.id, one.uuid))
     assert [(each.kind, each.number) for each in attempts] == [("abonnement_removed", 0)]
-    assert await _is(kept, delivered, one, (State.DELIVERED, 0))
-    assert await _is(kept, waiting, other, (State.PENDING, 0))
+    assert await kept.is_(delivered, one, (State.DELIVERED, 0))
+    assert await kept.is_(waiting, other, (State.PENDING, 0))
     assert set((await kept.states(unknown)).values()) == {(State.PENDING, 0)}
     assert one.uuid not in await kept.ledger.backlogs()
 
@@ -160,7 +156,7 @@ async def test_without_rabbitmq_a_keeper_waits_and_what_is_not_confirmed_is_sent
             flowing.clear()
             more = [await kept.accept(one) for _ in range(30)]
             # RabbitMQ gives no confirms; it is noticed with the first few.
-            await eventually(lambda: _is(kept, more[0], one, (State.RETURNING, 1)))
+            await eventually(lambda: kept.is_(more[0], one, (State.RETURNING, 1)))
             flowing.set()
             await eventually(kept.all_routed, within=40)
             await eventually(lambda: _none_returning(kept, more), within=40)
@@ -185,7 +181,7 @@ async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kep
     async def purged() -> bool:
         """It was never there, and whatever comes is taken away without an outcome."""
         got.extend(read_history(message.headers).round for message in await kept.taken(one))
-        return await _is(kept, entry, one, (State.STUCK, 3))
+        return await kept.is_(entry, one, (State.STUCK, 3))
 
     with structlog.testing.capture_logs() as lines:
         async with kept.looking():
@@ -207,7 +203,7 @@ async def test_what_is_held_or_in_hand_or_still_there_is_not_lost(kept: Kept) ->
         in_hand = frozenset({Key(entry.id, busy.uuid)})
         await kept.ledger.write([Heartbeat("d", all_flushed=True, hands=in_hand)])
         await kept.taken(lost)
-        return await _is(kept, entry, lost, (State.PENDING, 2))
+        return await kept.is_(entry, lost, (State.PENDING, 2))
 
     async with kept.looking():
         await eventually(beat_until, within=30)
@@ -285,42 +281,6 @@ async def _has_row(kept: Kept, entry: Entry, abonnement: Abonnement) -> bool:
 # Several keepers, as processes
 
 
-@asynccontextmanager
-async def process(kept: Kept, **changes: float) -> AsyncIterator[Process]:
-    """A keeper as a process of its own, at work or waiting."""
-    times = {name: getattr(SHORT, name) for name in Limits.__slots__ if name != "patience"} | changes
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.ledger.keeper_process", json.dumps(times),
-        cwd=Path(__file__).parents[3],
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(Path(__file__).parents[3]),
-            "NRC_AMQP_URL": kept.router.settings.amqp_url[0],
-            "NRC_STATE_DIR": str(kept.router.settings.state_dir),
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert started.stdout
-    try:
-        assert await asyncio.wait_for(started.stdout.readline(), 30) == b"ready\n"
-        yield started
-    finally:
-        if started.returncode is None:
-            started.send_signal(signal.SIGCONT)
-            started.send_signal(signal.SIGKILL)
-        await started.wait()
-        started._transport.close()  # type: ignore[attr-defined]
-
-
-async def holder(kept: Kept) -> tuple[str, int]:
-    lease = await kept.ledger.keeping.lease()
-    return ("", 0) if lease is None else (lease.holder.split()[1], lease.epoch)
-
-
-async def works(kept: Kept, which: Process) -> bool:
-    return (await holder(kept))[0] == str(which.pid)
-
-
 async def test_of_two_keepers_one_works_and_the_other_takes_over(kept: Kept) -> None:
     one = await kept.subscribe()
     sent = []
@@ -375,7 +335,7 @@ async def test_what_a_killed_keeper_committed_and_did_not_publish_is_published(k
     await keeping.give_back(epoch, [await kept.row(entry, one)], cause=Cause.QUEUE)
     async with kept.keeper(again=1.0):
         await eventually(kept.all_routed)
-        await eventually(lambda: _is(kept, entry, one, (State.PENDING, 1)))
+        await eventually(lambda: kept.is_(entry, one, (State.PENDING, 1)))
         (message,) = await kept.taken(one)
         assert read_history(message.headers).round == 1
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.ids import new_id, received_of
-from ledger.values import OPEN, State, merge_key
+from ledger.values import OPEN, Delivery, Key, State, merge_key, ms_of
 
 
 def test_an_id_has_the_moment_of_acceptance() -> None:
@@ -65,3 +67,29 @@ def test_a_next_attempt_or_round_goes_over_the_one_before() -> None:
         State.RETURNING, round_=1, attempts=0, at=0
     )
     assert OPEN.isdisjoint({State.DELIVERED, State.REMOVED, State.UNDELIVERABLE, State.NOT_WANTED})
+
+
+@pytest.mark.parametrize(
+    ("state", "round_", "overtakes"),
+    [
+        (State.PENDING, 1, False),
+        (State.RETRYING, 2, False),
+        (State.RETRYING, 0, True),
+        (State.DELIVERED, 3, True),
+        (State.REMOVED, 3, True),
+        (State.NOT_WANTED, 3, True),
+        (State.UNDELIVERABLE, 0, True),
+        (State.UNDELIVERABLE, 1, True),
+        (State.UNDELIVERABLE, 2, False),
+    ],
+)
+def test_which_message_a_row_of_round_1_overtakes(state: State, round_: int, overtakes: bool) -> None:
+    row = Delivery(Key(new_id(), uuid4()), state, round=1, attempts=0, since=0, last_at=0)
+    assert row.overtakes(round_) is overtakes
+
+
+def test_a_moment_and_what_is_written_of_it_are_the_same_millisecond() -> None:
+    for microsecond in range(0, 1_000_000, 997):
+        moment = datetime(2026, 3, 1, 10, 0, 0, microsecond, tzinfo=UTC)
+        written = datetime.fromisoformat(moment.isoformat(timespec="milliseconds"))
+        assert ms_of(written) == ms_of(moment)

@@ -1,0 +1,141 @@
+"""A message of RabbitMQ as what the ledger keeps of it: the reverse of message.py. Pure.
+
+For a message that the ledger may not know: of an older version, put in by hand, or of a gateway that died
+before it wrote its entry. Takes anything that can be in a queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+from aiormq.abc import DeliveredMessage
+
+from ledger.ids import id_of_message, received_of
+from ledger.values import REASONS, UNKNOWN, Attempt, Entry, Event, Key, Outcome, State, ms_of
+from router.history import FailedAttempt, History, aware, read_history, read_hops, read_verdict, whose
+from schemas.errors import ParseError
+from schemas.notificatie import kenmerken_of, read_accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message, read. Times are milliseconds since 1970.
+
+    key: of its delivery; the abonnement is UNKNOWN when nothing on it says which. received: when it was
+    accepted. verdict: when we gave it up; None of what RabbitMQ or somebody else put there.
+    """
+
+    key: Key
+    history: History
+    body: bytes
+    received: int
+    hops: int
+    verdict: int | None
+
+
+def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: int) -> Letter:
+    """What there is to know of a message; the same each time. owner: of the queue that it is in.
+
+    now: milliseconds since 1970, of one that nothing tells the age of.
+    """
+    properties = message.header.properties
+    headers = properties.headers or {}
+    history = read_history(headers)
+    abonnement = owner or whose(headers, message.routing_key or "") or UNKNOWN
+    # One without an id was put in by hand; a copy of it with the same bytes is the same.
+    id_ = id_of_message(properties.message_id or blake2b(message.body, digest_size=16).hexdigest())
+    stamped = ms_of(aware(properties.timestamp)) if properties.timestamp else now
+    verdict = read_verdict(headers)
+    return Letter(
+        key=Key(id_, abonnement, history.replay),
+        history=history,
+        body=message.body,
+        received=received_of(id_) or stamped,
+        hops=read_hops(headers),
+        verdict=None if verdict is None else ms_of(verdict),
+    )
+
+
+def entry_of(letter: Letter, *, catalogue: int) -> Entry:
+    """Its entry, for its one abonnement: for whom else it was is not known.
+
+    client: "". catalogue: the newest, so that nothing matches it again for others.
+    """
+    try:
+        found = read_accepted(letter.body)
+    except ParseError:
+        found = None
+    data: dict[str, Any] = found if isinstance(found, dict) else {}
+
+    def text(name: str) -> str:
+        value = data.get(name)
+        return _storable(value) if isinstance(value, str) else ""
+
+    kenmerken = kenmerken_of(letter.body) or {}
+    return Entry(
+        id=letter.key.notificatie,
+        received=letter.received,
+        client="",
+        kanaal=text("kanaal"),
+        resource=text("resource"),
+        actie=text("actie"),
+        hoofd_object=text("hoofdObject"),
+        resource_url=text("resourceUrl"),
+        kenmerken={_storable(name): _storable(value) for name, value in kenmerken.items()},
+        body=letter.body,
+        catalogue=catalogue,
+        matched=() if letter.key.replay else (letter.key.abonnement,),
+        hops=letter.hops,
+    )
+
+
+def history_of(letter: Letter) -> list[Event]:
+    """Its failed attempts, as the deliverers told them or would have."""
+    history = letter.history
+    number = history.attempts - len(_made(history))
+    return [
+        Outcome(
+            key=letter.key,
+            state=State.RETRYING,
+            round=history.round,
+            attempts=max(number + place, 1),
+            at=ms_of(each.at),
+            failed=_attempt(each, max(number + place, 1)),
+        )
+        for place, each in enumerate(_made(history), 1)
+    ]
+
+
+def ended(letter: Letter, *, at: int, reason: Attempt | None = None) -> Outcome:
+    """That it is undeliverable. reason: by default what its message says last."""
+    history = letter.history
+    if reason is None and history.failures:
+        last = history.failures[-1]
+        reason = _attempt(last, 0 if last.kind in REASONS else max(history.attempts, 1))
+    return _outcome(letter, State.UNDELIVERABLE, at=at, failed=reason)
+
+
+def pending(letter: Letter, *, at: int) -> Outcome:
+    """That it is still to be delivered, in the round that its message is of."""
+    return _outcome(letter, State.PENDING, at=at)
+
+
+def _outcome(letter: Letter, state: State, *, at: int, failed: Attempt | None = None) -> Outcome:
+    history = letter.history
+    return Outcome(letter.key, state, history.round, history.attempts, at, failed=failed)
+
+
+def _made(history: History) -> tuple[FailedAttempt, ...]:
+    return tuple(each for each in history.failures if each.kind not in REASONS)
+
+
+def _attempt(failed: FailedAttempt, number: int) -> Attempt:
+    return Attempt(ms_of(failed.at), number, _storable(failed.kind), _storable(failed.detail), failed.status)
+
+
+def _storable(text: str) -> str:
+    """A text without half surrogates, which no database takes."""
+    return text.encode(errors="replace").decode()
