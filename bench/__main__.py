@@ -1,6 +1,6 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused, walk,
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
 matching, lag, ledger.
 """
 
@@ -19,7 +19,6 @@ from bench.measurements.ledger import ledger
 from bench.measurements.matching import matching
 from bench.measurements.memory import memory
 from bench.measurements.noisy_neighbour import neighbour
-from bench.measurements.queue_walk import walking
 from bench.measurements.refused_bodies import refused
 from bench.system import arrivals, consumer, publish, system
 
@@ -105,7 +104,6 @@ BENCHMARKS = {
     "memory": memory,
     "bodies": bodies,
     "refused": refused,
-    "walk": walking,
     "ledger": ledger,
     "matching": matching,
     "lag": lag,
@@ -121,7 +119,7 @@ def main() -> None:
     parser.add_argument("--filters", type=int, default=5000)
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
     parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
-    parser.add_argument("--backlog", type=int, default=100_000, help="memory and walk: messages that wait")
+    parser.add_argument("--backlog", type=int, default=100_000, help="memory: messages that wait")
     parser.add_argument(
         "--abonnementen", type=int, default=1, help="memory, bodies: to which each is delivered"
     )

@@ -102,6 +102,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             counts=counts,
             schedule=settings.retry_schedule,
             timeout=settings.callback_timeout,
+            retention=settings.hold_retention,
         )
         consumers = Consumers(
             catalogue=catalogue,

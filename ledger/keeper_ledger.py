@@ -150,6 +150,15 @@ class KeeperLedger(Protocol):
         Without what is unrouted. before: milliseconds since 1970.
         """
 
+    async def waiting(
+        self, abonnement: UUID, *, limit: int, before: int | None = None, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """What waits in the queue of one abonnement, the oldest first: PENDING, or RETRYING and due.
+
+        Without what is unrouted. before: only what was accepted, or sent again as a new one, before this
+        moment, in milliseconds since 1970.
+        """
+
     async def gaps(self, *, done: bool) -> Sequence[Gap]:
         """The gaps that are not done, the oldest first; done: all of them."""
 
@@ -187,8 +196,8 @@ class KeeperLedger(Protocol):
     ) -> Sequence[Delivery]:
         """Make these RETURNING in their next round; returns those that were still as given, as they are now.
 
-        `since` is the moment of this, or so many seconds `ahead` of it, for `give_back_again`. cause, and when
-        that was (None: now): kept among the attempts. judged: it counts in `given`. Counted per minute.
+        `since` is the moment of this, or so many seconds `ahead` of it, for `give_back_again`. cause, and
+        when that was (None: now): kept among the attempts. judged: it counts in `given`. Counted per minute.
         """
 
     async def give_back_again(

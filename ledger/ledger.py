@@ -98,7 +98,8 @@ class Ledger(Protocol):
         """Remove what is past its time, and what does not fit; in small transactions, beside who writes.
 
         now: milliseconds since 1970. Bodies `bodies_for` seconds after the last delivery was settled, rows
-        after `rows_for`, counts after `counts_for`. What is open keeps its rows, and its body for 30 days.
+        after `rows_for`, counts after `counts_for`. What is open keeps its rows, and its body for 30 days;
+        what is undeliverable keeps both.
         While more than `budget` bytes are in use, in this order and the oldest first: bodies of what is
         settled, rows of what is settled. From then on `write` raises LedgerFull for entries while nothing
         more can be shed, or when the ledger is a tenth over this budget.

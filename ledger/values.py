@@ -155,6 +155,8 @@ class Cause(StrEnum):
     OVERTAKEN = "overtaken"
     EMPTY = "empty"
     """E1 and E2 (keeper/judging.py)."""
+    DROPPED = "dropped"
+    """RabbitMQ handed it over as undeliverable, and no deliverer had given it up."""
     UNROUTED = "unrouted"
     """It was accepted without RabbitMQ, so this may be the first time."""
     OPERATOR = "operator"
@@ -182,7 +184,7 @@ class Outcome:
     when that failed; of RETURNING why. status, ms: of the answer, when it was delivered. kanalen_change: of
     NOT_WANTED, the change number at which the kanalen of its abonnement last changed: a notificatie that was
     matched by these must have been wanted, so its row stays open, in doubt; one that has no row is not kept.
-    None: it is final.
+    None: it is final. anew: it is sent again as a new one, and waits from now on.
     """
 
     key: Key
@@ -195,6 +197,7 @@ class Outcome:
     status: int | None = None
     ms: float | None = None
     kanalen_change: int | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +304,8 @@ class Delivery:
 
     since: when it last went into its queue, by the database's clock. last_at: of the last outcome. next_at:
     when a retry is due, else None. size: bytes of the body. given: how often it was given back by E1 or E2.
-    status, ms: of the answer, when it was delivered.
+    status, ms: of the answer, when it was delivered. again_at: when it was last sent again as a new one, or
+    replayed: it has waited since then, and not since it was accepted; by the database's clock.
     """
 
     key: Key
@@ -316,6 +320,7 @@ class Delivery:
     doubt: bool = False
     status: int | None = None
     ms: float | None = None
+    again_at: int | None = None
 
     @property
     def is_open(self) -> bool:

@@ -36,7 +36,7 @@ from deliverer.outcomes.last_failures import LastFailures
 from ledger.ids import id_of_message
 from ledger.values import Key
 from router.filters import matches
-from router.history import HOPS, kept_headers, read_history, read_hops
+from router.history import HOPS, in_queue_since, kept_headers, read_history, read_hops
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
@@ -55,7 +55,7 @@ class Deliverer:
     """Brings messages to their end. counts: how many came to which, since the process started.
 
     refresh: returns when a look at the registry that began after the call is in `abonnementen`; raises
-    RegistryError. Whoever asks at the same moment shares one look.
+    RegistryError. Whoever asks at the same moment shares one look. timeout, retention: seconds.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Deliverer:
         counts: Counter[str],
         schedule: Sequence[int],
         timeout: float,
+        retention: float,
     ) -> None:
         self._abonnementen = abonnementen
         self._refresh = refresh
@@ -87,6 +88,7 @@ class Deliverer:
         self._account = account
         self._schedule = schedule
         self._timeout = timeout
+        self._retention = retention
         self._shortages = Occasional(every=REPORT_INTERVAL)
         self.counts = counts
 
@@ -156,8 +158,16 @@ class Deliverer:
         return True
 
     async def overtaken(self, delivery: Delivery) -> bool:
-        """Whether no attempt is to be made with it, as the ledger says; it is only asked about one again."""
-        return delivery.again and await self._account.overtaken(delivery.key, delivery.history)
+        """Whether no attempt is to be made with it, as the ledger says.
+
+        That is asked only about one that was attempted or settled before, or may have been held for too long.
+        """
+        may_be = delivery.again or self._was_held_too_long(delivery)
+        return may_be and await self._account.overtaken(delivery.key, delivery.history)
+
+    def _was_held_too_long(self, delivery: Delivery) -> bool:
+        since = in_queue_since(delivery.kept, delivery.timestamp)
+        return since is not None and (datetime.now(UTC) - since).total_seconds() > self._retention
 
     async def drop(self, delivery: Delivery, abonnement: Abonnement, *, fresh: bool) -> None:
         """Acknowledge what is not wanted (any more); after a failed look it comes back in a while instead."""

@@ -18,6 +18,7 @@ _NOT_SURE = {
 _LOST = {
     Cause.OVERTAKEN: "waren latere notificaties al afgeleverd en deze niet",
     Cause.EMPTY: "was de wachtrij leeg en deze niet afgeleverd",
+    Cause.DROPPED: "liet RabbitMQ het bericht vallen",
 }
 
 
@@ -192,6 +193,10 @@ def _undeliverable(case: Case, delivery: Delivery) -> str:
             return begin + "voor dit abonnement wachtte meer dan de beheerder toestaat; dit was de oudste."
         case "abonnement_removed":
             return begin + "het abonnement is verwijderd."
+        case "unknown_abonnement":
+            return begin + "op het bericht staat niet voor welk abonnement het is."
+        case "too_large":
+            return begin + "RabbitMQ neemt een bericht van deze grootte niet meer aan."
     if _went_with_its_abonnement(case, delivery):
         return begin + "het abonnement is verwijderd."
     if not delivery.attempts:

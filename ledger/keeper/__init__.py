@@ -12,6 +12,7 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     lost.py       what RabbitMQ lost; judging.py how that is known
     unrouted.py   what a gateway accepted without RabbitMQ
     dead_letters.py  what RabbitMQ hands over as undeliverable; letter.py a message of RabbitMQ for the ledger
+    retention.py  what waits for too long, or too much of it; trimming.py takes that from the front of a queue
     ending.py     how a delivery ends as undeliverable without an attempt
     removed.py    what is open of an abonnement that was removed
     replays.py    replays that operators asked for: their next deliveries, at the rate of each

@@ -28,7 +28,7 @@ from ledger.keeper.letter import Letter, ended, entry_of, history_of, pending, r
 from ledger.keeper.removed import Removed
 from ledger.ledger import Ledger
 from ledger.reopening import ReopenedLedger
-from ledger.values import UNKNOWN, Attempt, Delivery, Event, State, WhyEnded
+from ledger.values import UNKNOWN, Attempt, Cause, Delivery, Event, State, WhyEnded
 from router import names
 from router.catalogue import Catalogue
 from router.filters import matches
@@ -61,12 +61,13 @@ class _Taken:
 class DeadLetters:
     """The dead letters that one keeper takes while it works. Times are in seconds.
 
+    link: not one that publishes, since RabbitMQ reads no acknowledgements from that under an alarm.
     again: after how long `KeeperLedger.give_back_again` takes up what is RETURNING.
     """
 
     def __init__(
         self,
-        urls: Sequence[str],
+        link: Link,
         *,
         ledger: ReopenedLedger,
         lease: Lease,
@@ -75,9 +76,7 @@ class DeadLetters:
         patience: Patience = PATIENCE,
         again: float = AGAIN,
     ) -> None:
-        self._link = Link(
-            urls, name="ledger"
-        )  # not the publishing one: an alarm would stop its acknowledging
+        self._link = link
         self._ledger = ledger
         self._lease = lease
         self._catalogue = catalogue
@@ -199,7 +198,7 @@ class DeadLetters:
         await self._removed.end_these(ledger, gone)
         used_up = [row for row in rows if row not in gone and is_used_up(row, self._patience)]
         if used_up:
-            await ledger.keeping.end(await self._lease.keep(ledger.keeping), used_up, stuck=True)
+            await ledger.keeping.end(await self._lease.keep(ledger.keeping), used_up)
             log.error(
                 "dropped by RabbitMQ again and again",
                 count=len(used_up),
@@ -211,7 +210,9 @@ class DeadLetters:
             # At once, and then not before what drops it may have been mended.
             pause = self._patience.pauses[given - 1] / 1000 if given else 0.0
             epoch = await self._lease.keep(ledger.keeping)
-            await ledger.keeping.give_back(epoch, some, judged=True, ahead=pause - self._again)
+            await ledger.keeping.give_back(
+                epoch, some, cause=Cause.DROPPED, judged=True, ahead=pause - self._again
+            )
             log.warning(
                 "dropped by RabbitMQ, to be given back",
                 count=len(some),

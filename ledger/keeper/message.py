@@ -26,9 +26,9 @@ def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | No
     kept = _kenmerken(notificatie.body, kanaal) if kanaal is not None else {}
     if notificatie.hops:
         kept[HOPS] = str(notificatie.hops)
-    if delivery.key.replay:
-        # Else a queue that is held would let go at once of what was accepted long ago.
-        kept |= resent_header(datetime.fromtimestamp(delivery.since / 1000, UTC))
+    if delivery.again_at is not None:
+        # From when on it waits, and not from when it was accepted.
+        kept |= resent_header(datetime.fromtimestamp(delivery.again_at / 1000, UTC))
     return built_anew(
         DEFAULT_EXCHANGE,
         abonnement=delivery.key.abonnement,

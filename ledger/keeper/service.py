@@ -22,15 +22,18 @@ from ledger.keeper.marking import Marking
 from ledger.keeper.removed import SETTLED as REMOVED_SETTLED
 from ledger.keeper.removed import Removed
 from ledger.keeper.replays import Replays
+from ledger.keeper.retention import Retention
 from ledger.keeper.room import MOST_READY, REST, Room
 from ledger.keeper.shedding import EVERY as SHED_EVERY
 from ledger.keeper.shedding import Shedding
+from ledger.keeper.trimming import Trimming
 from ledger.keeper.unrouted import SETTLED, Unrouted
 from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from router.catalogue import Catalogue
 from router.publishing import Publisher
+from runtime.amqp import Link
 from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
@@ -60,6 +63,7 @@ class Limits:
     patience: Patience = PATIENCE
     shed: float = SHED_EVERY
     look_again: float = LOOK_AGAIN
+    retention: float | None = None
     pause: float = PAUSE
     longest_pause: float = LONGEST_PAUSE
 
@@ -117,14 +121,23 @@ async def serve(
             pause=limits.pause,
             longest_pause=limits.longest_pause,
         )
+        link = Link(settings.amqp_url, name="ledger")
         dead_letters = DeadLetters(
-            settings.amqp_url,
+            link,
             ledger=ledger,
             lease=lease,
             catalogue=catalogue,
             removed=removed,
             patience=limits.patience,
             again=limits.again,
+        )
+        retention = Retention(
+            settings,
+            ledger=ledger,
+            lease=lease,
+            catalogue=catalogue,
+            trimming=Trimming(link, lease=lease, catalogue=catalogue),
+            interval=limits.retention,
         )
         await catalogue.load()
         shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
@@ -140,6 +153,7 @@ async def serve(
         tasks.start("publishing", publisher.run())
         tasks.start("shedding", shedding.run())
         tasks.start("dead letters", dead_letters.run())
+        tasks.start("retention", retention.run())
         keeping = tasks.start("keeping", keeper.run(stop))
         ready()
         await tasks.run_until(stop)

@@ -87,7 +87,7 @@ class Sending:
         bodies = {id_: await self._ledger.notificatie(id_) for id_ in {row.key.notificatie for row in wanted}}
         problems = {row.key: self._why_not(row, bodies) for row in wanted}
         able = [row for row in wanted if not problems[row.key]]
-        await self._ledger.write([returning(row) for row in able])
+        await self._ledger.write([replace(returning(row), anew=anew) for row in able])
         now = {row.key: await self._ledger.delivery(row.key) or row for row in wanted}
         meant = [row for row in able if _is_still(now[row.key], row)]
         done = dict(

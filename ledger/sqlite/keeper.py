@@ -39,6 +39,7 @@ T = TypeVar("T")
 _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
 _RETRYING = STATES[State.RETRYING]
 _STUCK, _UNSURE = STATES[State.STUCK], STATES[State.UNSURE]
+_BEYOND, _ALWAYS = bytes([255]) * 17, 2**62  # greater than every id, and than every moment
 _UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
 # Whether nothing is known of a delivery since its notificatie was accepted.
 _WAITS = (
@@ -162,6 +163,38 @@ class SqliteKeeping:
             last = least_id(before + SKEW)
             rows = db.execute(select, [number, *place, last, _PENDING, _RETRYING, before, limit]).fetchall()
             return [delivery_of(Row._make(row), abonnement) for row in rows]
+
+        return await self._file.read(work)
+
+    async def waiting(
+        self, abonnement: UUID, *, limit: int, before: int | None = None, after: Key | None = None
+    ) -> Sequence[Delivery]:
+        """As `KeeperLedger.waiting`."""
+        # An id of a gateway tells the moment of acceptance, and none of these may lie ahead; others don't.
+        ranges = [(b"", _BEYOND)]
+        if before is not None:
+            ranges = [(b"", least_id(before + SKEW)), (least_id(self._now + SKEW), _BEYOND)]
+
+        def work(db: Database) -> list[Delivery]:
+            number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+            if number is None:
+                return []
+            now = self._now
+            select = (
+                "SELECT d.* FROM delivery d INDEXED BY delivery_abonnement LEFT JOIN notificatie m "
+                "ON m.id = d.id WHERE d.abonnement = ? AND d.open = 1 AND (d.id, d.replay) > (?, ?) "
+                "AND d.id >= ? AND d.id < ? AND (d.state = ? OR (d.state = ? AND d.next_at <= ?)) "
+                "AND coalesce(d.again_at, m.received, d.since) < ? AND NOT EXISTS "
+                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY d.id, d.replay LIMIT ?"
+            )
+            place = (b"", -1) if after is None else (after.notificatie.bytes, after.replay)
+            moment = _ALWAYS if before is None else before
+            found: list[Delivery] = []
+            for first, last in ranges:
+                asked = [number, *place, first, last, _PENDING, _RETRYING, now, moment, limit - len(found)]
+                rows = db.execute(select, asked).fetchall()
+                found += [delivery_of(Row._make(row), abonnement) for row in rows]
+            return found
 
         return await self._file.read(work)
 

@@ -129,7 +129,8 @@ def _add(db: Database, ids: Sequence[UUID], abonnement: int, number: int, *, now
         found = db.execute("SELECT size FROM notificatie WHERE id = ?", [id_.bytes]).fetchone()
         if found is not None:
             row = pending_row(id_.bytes, abonnement, received=now, size=found[0], now=0)
-            made += insert_row(db, row._replace(replay=number, state=_RETURNING, round=FIRST_ROUND))
+            again = row._replace(replay=number, state=_RETURNING, round=FIRST_ROUND, again_at=now)
+            made += insert_row(db, again)
     if made:
         db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + _RETURNING, abonnement, made])
     return made

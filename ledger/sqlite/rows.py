@@ -83,6 +83,7 @@ class Row(NamedTuple):
     doubt: int
     status: int | None
     us: int | None
+    again_at: int | None
 
 
 _as_row = tuple.__new__  # what Row(…) does, without naming each field
@@ -175,7 +176,7 @@ def notificatie_row(
 
 def pending_row(id_: bytes, abonnement: int, *, received: int, size: int, now: int) -> Row:
     """The row of a delivery that an entry makes."""
-    row = (id_, abonnement, 0, 1, _PENDING, 0, 0, now, received, None, size, 0, 0, None, None)
+    row = (id_, abonnement, 0, 1, _PENDING, 0, 0, now, received, None, size, 0, 0, None, None, None)
     return _as_row(Row, row)
 
 
@@ -202,6 +203,7 @@ def outcome_row(outcome: Outcome, abonnement: int, *, old: Row | None, now: int)
         old.doubt if old else 0,
         outcome.status if delivered else None,
         _microseconds(outcome.ms) if delivered else None,
+        now if outcome.anew else old.again_at if old else None,
     )
 
 
@@ -264,6 +266,7 @@ def delivery_of(row: Row, abonnement: UUID) -> Delivery:
         doubt=bool(row.doubt),
         status=row.status,
         ms=_milliseconds(row.us),
+        again_at=row.again_at,
     )
 
 

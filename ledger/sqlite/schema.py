@@ -137,6 +137,11 @@ def _incomplete(db: Database) -> None:
     )
 
 
+def _sent_again(db: Database) -> None:
+    # again_at: of what was sent again as a new one, or replayed, when; NULL of all else.
+    db.executescript("ALTER TABLE delivery ADD COLUMN again_at INTEGER;")
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -144,6 +149,7 @@ STEPS = {
     "0004_judging": _judging,
     "0005_replays": _replays,
     "0006_incomplete": _incomplete,
+    "0007_sent_again": _sent_again,
 }
 
 

@@ -1,6 +1,7 @@
 """What goes out of the ledger: by age, and in which order when it is over its budget.
 
-Bodies before rows, what is settled only, the oldest first. In small transactions, so that who writes waits
+Bodies before rows, what is settled only, the oldest first. What is undeliverable is not: it stays until it is
+sent again or removed. In small transactions, so that who writes waits
 for one of them at most: what may go is looked up in a snapshot, and looked at again when it is removed.
 """
 
@@ -13,9 +14,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.sqlite.rows import SPILL, first_n, least_id, unpack_terms
+from ledger.sqlite.rows import SPILL, STATES, first_n, least_id, unpack_terms
 from ledger.sqlite.writing import MINUTE, bytes_used
-from ledger.values import Shed
+from ledger.values import Shed, State
 from store.files.sqlite_file import SqliteFile
 
 PIECE = 200
@@ -24,13 +25,16 @@ PIECE_OVER_BUDGET = 25  # of which none should go that would have fitted
 BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body goes, also of what is open still
 PROCESS_AGE = 24 * 3600  # seconds after which a process that shows itself no more is forgotten
 
+_UNDELIVERABLE = STATES[State.UNDELIVERABLE]
+_IS_KEPT = f"(d.open = 1 OR d.state = {_UNDELIVERABLE} OR d.last_at > :settled)"
 _IS_SETTLED = (
-    "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND (d.open = 1 OR d.last_at > :settled)) "
+    f"NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND {_IS_KEPT}) "  # noqa: S608
     "AND NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = m.id AND u.open = 1)"
 )
 _BODIES = (
     "SELECT m.n FROM body b CROSS JOIN notificatie m ON m.n = b.n WHERE b.n > :place AND b.n < :before "  # noqa: S608
-    f"AND (m.received <= :last OR (m.received <= :settled AND {_IS_SETTLED})) ORDER BY b.n LIMIT :piece"
+    f"AND ((m.received <= :last AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND d.state = "
+    f"{_UNDELIVERABLE})) OR (m.received <= :settled AND {_IS_SETTLED})) ORDER BY b.n LIMIT :piece"
 )
 _ROWS = (
     "SELECT m.n, m.id, m.terms FROM notificatie m WHERE m.n > :place AND m.n < :before "  # noqa: S608
@@ -38,9 +42,9 @@ _ROWS = (
 )
 # Outcomes and attempts of what never had an entry here.
 _ORPHANS = (
-    "SELECT DISTINCT x.id FROM {table} x WHERE x.id > :place AND x.id < :before "
+    "SELECT DISTINCT x.id FROM %s x WHERE x.id > :place AND x.id < :before "  # noqa: S608
     "AND NOT EXISTS (SELECT 1 FROM notificatie m WHERE m.id = x.id) "
-    "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = x.id AND (d.open = 1 OR d.last_at > :settled)) "
+    f"AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = x.id AND {_IS_KEPT}) "
     "ORDER BY x.id LIMIT :piece"
 )
 
@@ -134,7 +138,7 @@ def _remove_deliveries(db: Database, ids: Rows) -> None:
 
 _BODY = _Kind(_BODIES, _remove_bodies)
 _ROW = _Kind(_ROWS, _remove_rows)
-_ORPHAN = tuple(_Kind(_ORPHANS.format(table=table), _remove_deliveries) for table in ("delivery", "attempt"))
+_ORPHAN = tuple(_Kind(_ORPHANS % table, _remove_deliveries) for table in ("delivery", "attempt"))
 
 
 def _remove_counts(db: Database, before: int) -> int:

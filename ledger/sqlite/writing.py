@@ -52,7 +52,7 @@ _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combine
     "ON d.id = i AND d.abonnement = a AND d.replay = r"
 )
 _INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 INSERT_ATTEMPT = (  # a message tells all of an attempt but how long it took
     "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id, abonnement, replay, at, round, number, kind) "
@@ -60,7 +60,8 @@ INSERT_ATTEMPT = (  # a message tells all of an attempt but how long it took
 )
 _UPDATE_DELIVERY = (
     "UPDATE delivery SET open = ?, state = ?, round = ?, attempts = ?, since = ?, last_at = ?, next_at = ?, "
-    "size = ?, given = ?, doubt = ?, status = ?, us = ? WHERE id = ? AND abonnement = ? AND replay = ?"
+    "size = ?, given = ?, doubt = ?, status = ?, us = ?, again_at = ? "
+    "WHERE id = ? AND abonnement = ? AND replay = ?"
 )
 ADD_MINUTE = (
     "INSERT INTO minute VALUES (?, ?, ?, ?) ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n"

@@ -257,12 +257,61 @@ async def test_what_is_confirmed_is_pending_and_what_is_not_is_told_again(
     assert await again() == [not_.key]
 
 
+async def test_what_waits_in_a_queue_the_oldest_first(ledger: Ledger, clock: Clock) -> None:
+    one = uuid4()
+    pending, unrouted, retrying, due, stuck, ended = entries = [
+        an_entry(one, at=AT + number) for number in range(6)
+    ]
+    other_id = replace(an_entry(one, at=AT + 6), id=uuid4())
+    await ledger.write([*entries, other_id, an_entry(uuid4()), Unrouted(unrouted.id)])
+    await ledger.write(
+        [
+            Outcome(Key(retrying.id, one), State.RETRYING, round=0, attempts=1, at=AT, wait=60.0),
+            Outcome(Key(due.id, one), State.RETRYING, round=0, attempts=1, at=AT, wait=5.0),
+            Outcome(Key(stuck.id, one), State.STUCK, round=0, attempts=0, at=AT),
+            Outcome(Key(ended.id, one), State.UNDELIVERABLE, round=0, attempts=0, at=AT),
+        ]
+    )
+    clock.now += 10
+    keeping = ledger.keeping
+    expected = [pending.id, due.id, other_id.id]
+    for limit in (1, 2, 9):
+        found: list[Delivery] = []
+        while page := await keeping.waiting(one, limit=limit, after=found[-1].key if found else None):
+            assert len(page) <= limit
+            found += page
+        assert [each.key.notificatie for each in found] == expected
+    assert await keeping.waiting(uuid4(), limit=9) == []
+
+
+async def test_what_waits_since_before_a_moment(ledger: Ledger, clock: Clock) -> None:
+    one = uuid4()
+    old, other_id, again, young = entries = [an_entry(one, at=AT + number) for number in range(4)]
+    other_id = replace(other_id, id=uuid4())
+    entries[1] = other_id
+    await ledger.write(entries)
+    clock.now += 3600
+    sent = Outcome(Key(again.id, one), State.RETURNING, round=1, attempts=0, at=AT + 9, anew=True)
+    await ledger.write([sent, replace(sent, state=State.PENDING, anew=False)])
+    for before, expected in (
+        (AT, set()),
+        (AT + 3, {old.id, other_id.id}),
+        (AT + 4, {old.id, other_id.id, young.id}),
+        (AT + 3_600_001, {old.id, other_id.id, young.id, again.id}),
+    ):
+        found = await ledger.keeping.waiting(one, limit=9, before=before)
+        assert {each.key.notificatie for each in found} == expected, before
+    row_ = await row(ledger, again, one)
+    assert row_.again_at == AT + 3_600_000
+    assert (await row(ledger, old, one)).again_at is None
+
+
 async def test_a_give_back_may_be_published_later(ledger: Ledger, clock: Clock) -> None:
     entry, abonnement = an_entry(one := uuid4()), one
     await ledger.write([entry])
     epoch = await an_epoch(ledger)
     before = await row(ledger, entry, abonnement)
-    (given,) = await ledger.keeping.give_back(epoch, [before], judged=True, ahead=100.0)
+    (given,) = await ledger.keeping.give_back(epoch, [before], cause=Cause.DROPPED, judged=True, ahead=100.0)
     assert (given.state, given.given, given.last_at) == (State.RETURNING, 1, round(clock.now * 1000))
     for seconds, count in ((159.0, 0), (2.0, 1)):
         clock.now += seconds

@@ -583,7 +583,7 @@ async def test_bodies_and_then_rows_go_after_the_last_was_settled(ledger: Ledger
         [
             an_outcome(settled, abonnement),
             an_outcome(late, abonnement),
-            an_outcome(late, other, State.UNDELIVERABLE, at=AT + 3 * DAY * 1000, failed=failed),
+            an_outcome(late, other, State.NOT_WANTED, at=AT + 3 * DAY * 1000, failed=failed),
             an_outcome(waits, abonnement),
             Unrouted(untold.id),
         ]
@@ -608,6 +608,24 @@ async def test_bodies_and_then_rows_go_after_the_last_was_settled(ledger: Ledger
     assert (await ledger.backlogs())[other].count == 1
     assert [each.key.notificatie for each in await all_open(ledger, other)] == [waits.id]
     assert (await shed(ledger, days=401)).counts > 0
+
+
+async def test_what_is_undeliverable_stays_until_it_is_sent_again_or_removed(ledger: Ledger) -> None:
+    abonnement, other = uuid4(), uuid4()
+    entries = [an_entry(abonnement, other, body=b"x" * 20_000) for _ in range(30)]
+    lonely = an_entry()  # of an older version: it has no entry
+    await ledger.write([*entries, an_outcome(lonely, abonnement, State.UNDELIVERABLE)])
+    await ledger.write([an_outcome(entry, other) for entry in entries])
+    await ledger.write([an_outcome(entry, abonnement, State.UNDELIVERABLE) for entry in entries])
+    made = await shed(ledger, days=300, budget=MIB // 4)
+    assert (made.full, made.bodies, made.rows) == (True, 0, 0)
+    assert all(await bodies(ledger, entries))
+    assert await ledger.undeliverable_count() == 31
+    await ledger.write([an_outcome(each, abonnement, State.REMOVED) for each in [entries[0], lonely]])
+    await ledger.write([an_outcome(entries[1], abonnement)])
+    assert (await shed(ledger, days=300)).rows == 2
+    assert await ledger.delivery(Key(lonely.id, abonnement)) is None
+    assert await bodies(ledger, entries) == [None, None] + [True] * 28
 
 
 async def test_outcomes_that_never_had_an_entry_go_too(ledger: Ledger) -> None:

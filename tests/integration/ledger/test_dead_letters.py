@@ -20,7 +20,7 @@ from ledger.values import UNKNOWN, Key, Outcome, State
 from router import names
 from router.history import HOPS, History, read_history, write_headers
 from schemas.abonnement import Abonnement
-from tests.chaos.disk import locked
+from tests.chaos.faults.files import locked
 from tests.eventually import eventually
 from tests.integration.ledger.keeping import PATIENCE, Kept, process, works
 from tests.make import an_abonnement
@@ -231,7 +231,11 @@ async def test_what_was_dropped_after_attempts_goes_on_with_these(kept: Kept) ->
     assert message.body == body
     history = read_history(message.headers)
     assert (history.attempts, history.round) == (3, 3)
-    assert len(await kept.ledger.attempts(Key(id_, one.uuid))) == 3
+    attempts = await kept.ledger.attempts(Key(id_, one.uuid))
+    assert [(each.number, each.kind) for each in attempts] == [
+        *((number, "http_status") for number in (1, 2, 3)),
+        (0, "returned"),
+    ]
 
 
 async def _has(kept: Kept, abonnement: Abonnement, count: int) -> bool:

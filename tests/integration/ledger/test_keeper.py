@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +12,7 @@ from pathlib import Path
 import structlog
 from aio_pika import Message
 
-from ledger.keeper.service import Limits, serve
+from ledger.keeper.service import serve
 from ledger.values import Cause, Entry, Heartbeat, Key, Outcome, Scope, State
 from router import names
 from router.history import read_history

@@ -503,6 +503,11 @@ def test_undeliverable(
         ),
         (
             1,
+            (Returned(at("01:55"), Cause.DROPPED),),
+            "Tweemaal in de wachtrij gezet (zelfde webhook-id): om 01:55 liet RabbitMQ het bericht vallen.",
+        ),
+        (
+            1,
             (Returned(at("01:55"), Cause.UNROUTED),),
             "Aangenomen terwijl RabbitMQ niet bevestigde; om 01:55 naar de wachtrij gezonden.",
         ),

@@ -1,0 +1,243 @@
+"""Takes from the front of a queue what has ended in the ledger: it fills a disk, and would be delivered.
+
+A few messages are taken at a time, and acknowledged while their row has ended; with the first that has not it
+ends, and what is in hand is given back in its order. RabbitMQ keeps the order of at most 32 messages that
+come with one nack and were given out to one consumer; and it gives out first what was given back, in the
+order of that. So where what stays was given back before, all that was is taken, and given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic, time
+from uuid import UUID
+
+from aio_pika.abc import AbstractConnection
+from aiormq.abc import AbstractChannel, DeliveredMessage, FieldValue
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from ledger.keeper.lease import Lease
+from ledger.keeper.letter import Letter, ended, entry_of, history_of, read_letter
+from ledger.ledger import Ledger
+from ledger.values import Attempt, WhyEnded, ms_of
+from router.catalogue import Catalogue
+from router.depth import depths
+from router.history import in_queue_since
+from router.names import abonnement_queue
+from runtime.amqp import AMQP_ERRORS, Link, describe, open_channel
+from runtime.log import Occasional, logger
+from schemas.errors import BrokerError, BrokerUnavailable
+
+AT_ONCE = 10_000  # messages of one queue, before another has its turn
+IN_ONE_NACK = 32  # messages in the hands of one consumer
+MOST_RETURNED = 10_000  # messages in hand; of more that were given back before, the order changes
+NONE_LEFT = 0.1  # seconds without a message, after which it is asked whether there are more
+ANSWER_TIMEOUT = 10.0  # seconds
+AFTER_OTHERS: dict[str, FieldValue] = {"x-priority": -1}
+"""Whoever delivers to a callback comes first."""
+DEPTHS_TIMEOUT, DEPTHS_TIME = 5.0, 0.02  # seconds: for all, and for each queue
+LOOK_AGAIN = 6 * 3600.0
+"""Seconds until a queue that has more than the ledger knows is looked at again: RabbitMQ counts each look."""
+REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
+UNKNOWN_TOO_OLD = "held longer than NRC_HOLD_RETENTION, and not known to the ledger until then"
+
+log = logger(__name__)
+
+
+class Trimming:
+    """The trimming that one keeper does while it works. link: connected by its owner."""
+
+    def __init__(
+        self, link: Link, *, lease: Lease, catalogue: Catalogue, look_again: float = LOOK_AGAIN
+    ) -> None:
+        self._link = link
+        self._lease = lease
+        self._catalogue = catalogue
+        self._look_again = look_again
+        self._due: set[UUID] = set()
+        self._not_before: dict[UUID, float] = {}  # monotonic
+        self._failures = Occasional(every=REPORT_INTERVAL)
+
+    def forget(self) -> None:
+        """Another keeper may have ended what is in any queue."""
+        self._not_before.clear()
+
+    async def trim(
+        self,
+        ledger: Ledger,
+        abonnementen: Sequence[UUID],
+        *,
+        ended: Collection[UUID],
+        open_: Mapping[UUID, int],
+        before: int,
+    ) -> None:
+        """Trim the queues of those for which something `ended`, and of others that seem to need it.
+
+        That is: those that have more messages than the ledger has open (`open_`), and each queue once, as
+        the keeper before may have died in the middle. before: what was accepted before this (milliseconds
+        since 1970) and is not known to the ledger goes too. Raises LedgerError.
+        """
+        self._due |= set(ended)
+        connection = self._link.connection
+        if connection is None:
+            return
+        try:
+            ready = await _ready(connection, abonnementen)
+        except BrokerUnavailable as error:
+            self._tell(error)
+            return
+        now = monotonic()
+        for uuid, count in ready.items():
+            is_first = uuid not in self._not_before
+            may_look = is_first or (now >= self._not_before[uuid] and count > open_.get(uuid, 0))
+            if not count or not (uuid in self._due or may_look):
+                self._due.discard(uuid)
+                continue
+            if not self._lease.held:
+                return
+            self._due.add(uuid)
+            try:
+                is_done = await self._trim(ledger, connection, uuid, before=before)
+            except (BrokerError, *AMQP_ERRORS) as error:
+                # Of this queue alone, such as one without a leader; if not, the next one fails too.
+                self._tell(error, uuid)
+                continue
+            if is_done:
+                self._due.discard(uuid)
+                self._not_before[uuid] = monotonic() + self._look_again
+
+    async def _trim(self, ledger: Ledger, connection: AbstractConnection, uuid: UUID, *, before: int) -> bool:
+        """Whether the first that is left has not ended."""
+        trimmed = 0
+        channel = await open_channel(connection)
+        hands = _Hands(channel, uuid)
+        try:
+            while trimmed < AT_ONCE and self._lease.held:
+                taken = await hands.take()
+                gone = 0
+                while gone < len(taken) and not hands.kept:
+                    if not await self._has_ended(ledger, uuid, taken[gone], before=before):
+                        break
+                    gone += 1
+                await hands.remove(gone)
+                trimmed += gone
+                hands.kept += len(taken) - gone
+                if len(taken) < IN_ONE_NACK or (hands.kept and not taken[-1].redelivered):
+                    return True
+                if hands.kept >= MOST_RETURNED:
+                    return True
+            return False
+        except ChannelNotFoundEntity:  # removed meanwhile
+            return True
+        finally:
+            with suppress(*AMQP_ERRORS):
+                await hands.give_back()
+            with suppress(*AMQP_ERRORS):
+                await channel.close()
+            if trimmed:
+                log.info("front of a queue trimmed", abonnement=str(uuid), count=trimmed)
+
+    async def _has_ended(self, ledger: Ledger, uuid: UUID, message: DeliveredMessage, *, before: int) -> bool:
+        """Whether it is not to be delivered. One that is too old and not known is ended now."""
+        letter = read_letter(message, owner=uuid, now=int(time() * 1000))
+        row = await ledger.delivery(letter.key)
+        if row is not None:
+            return row.overtakes(letter.history.round)
+        properties = message.header.properties
+        since = in_queue_since(properties.headers or {}, properties.timestamp)
+        if since is None or ms_of(since) >= before:
+            return False
+        await self._end(ledger, letter)
+        return True
+
+    async def _end(self, ledger: Ledger, letter: Letter) -> None:
+        now = int(time() * 1000)
+        reason = Attempt(now, 0, WhyEnded.RETENTION, UNKNOWN_TOO_OLD)
+        await ledger.write(
+            [
+                entry_of(letter, catalogue=self._catalogue.number),
+                *history_of(letter),
+                ended(letter, at=now, reason=reason),
+            ]
+        )
+
+    def _tell(self, error: Exception, uuid: UUID | None = None) -> None:
+        if times := self._failures.due():
+            reason = str(error) if isinstance(error, BrokerError) else describe(error)
+            log.warning("queue not trimmed", abonnement=str(uuid or ""), reason=reason, times=times)
+
+
+async def _ready(connection: AbstractConnection, abonnementen: Sequence[UUID]) -> dict[UUID, int]:
+    """How many messages are ready for each. Raises BrokerUnavailable."""
+    queues = {abonnement_queue(uuid): uuid for uuid in abonnementen}
+    try:
+        async with asyncio.timeout(DEPTHS_TIMEOUT + len(queues) * DEPTHS_TIME):
+            found = await depths(connection, queues)
+    except TimeoutError:
+        raise BrokerUnavailable("RabbitMQ did not answer in time") from None
+    return {uuid: depth.messages if (depth := found[queue]) else 0 for queue, uuid in queues.items()}
+
+
+class _Hands:
+    """What is taken of one queue, on a channel of its own. kept: how many of it stay."""
+
+    def __init__(self, channel: AbstractChannel, uuid: UUID) -> None:
+        self._channel = channel
+        self._queue = abonnement_queue(uuid)
+        self._consumers: list[tuple[str, list[DeliveredMessage]]] = []
+        self.kept = 0
+
+    async def take(self) -> list[DeliveredMessage]:
+        """The next IN_ONE_NACK messages, or all that there are. Raises AMQP_ERRORS."""
+        taken: list[DeliveredMessage] = []
+        changed = asyncio.Event()
+
+        async def on_message(message: DeliveredMessage) -> None:
+            taken.append(message)
+            changed.set()
+
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            await self._channel.basic_qos(prefetch_count=IN_ONE_NACK)
+            answer = await self._channel.basic_consume(self._queue, on_message, arguments=AFTER_OTHERS)
+        self._consumers.append((answer.consumer_tag or "", taken))
+        while len(taken) < IN_ONE_NACK:
+            changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(NONE_LEFT):
+                    await changed.wait()
+                    continue
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                declared = await self._channel.queue_declare(self._queue, passive=True)
+            if not declared.message_count:
+                await self._cancel()  # else it would get what comes from now on
+                break
+        return taken
+
+    async def remove(self, count: int) -> None:
+        """Acknowledge the first so many of those that were taken last. Raises AMQP_ERRORS."""
+        if count:
+            await self._cancel()  # else it would get as many more
+            tag, taken = self._consumers[-1]
+            await self._channel.basic_ack(taken[count - 1].delivery_tag or 0, multiple=True, wait=False)
+            self._consumers[-1] = (tag, taken[count:])
+
+    async def _cancel(self) -> None:
+        """The last one gets no more; all that was done on the channel before has been applied."""
+        tag, taken = self._consumers[-1]
+        if tag:
+            self._consumers[-1] = ("", taken)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                await self._channel.basic_cancel(tag)
+
+    async def give_back(self) -> None:
+        """All that was not removed is at the front of the queue again, in its order. Raises AMQP_ERRORS."""
+        for tag, taken in self._consumers:
+            if tag:
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    await self._channel.basic_cancel(tag)
+            if taken:
+                await self._channel.basic_nack(
+                    taken[-1].delivery_tag or 0, multiple=True, requeue=True, wait=False
+                )
