@@ -18,7 +18,7 @@ import structlog
 from click.testing import CliRunner
 
 from nrc.cli import main
-from nrc.cli.lazy import LazyCommand
+from nrc.cli.lazy_commands import LazyCommand
 from store.opening import open_registry
 
 

@@ -1,16 +1,28 @@
-"""The command line: one module per group of commands, put together here.
+"""The command line. Commands talk to the registry, RabbitMQ and the gateway as any process does.
 
-Commands talk to the registry, RabbitMQ and the gateway as any process does, so they work beside those that
-run. Results go to standard output, notes and faults to standard error.
+Here they are put together; each is loaded only when it is asked for (lazy_commands.py). Results go to
+standard output, notes and faults to standard error.
+
+    processes.py    `nrc up` and each process
+    registry/       kanalen, abonnementen, applications, tokens, the keys of secrets
+    publishing/     `nrc publish`
+    tracing/        what became of notificaties, and whom one would reach
+    redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
+    undeliverable/  `nrc undeliverable`
+    ledger/         `nrc ledger`
+    operating/      queues, reconcile, health, backup, settings, the audit trail
+    connecting.py   how a command reaches the registry, RabbitMQ and processes
+    faults.py       how a command ends when it fails
+    terminal/       what is printed, asked and read on a terminal
 """
 
 from __future__ import annotations
 
 import click
 
-from nrc.cli.failing import Commands
-from nrc.cli.lazy import LazyCommand
-from nrc.cli.streams import open_standard_streams
+from nrc.cli.faults import Commands
+from nrc.cli.lazy_commands import LazyCommand
+from nrc.cli.terminal.streams import open_standard_streams
 
 __all__ = ["main"]
 
@@ -50,16 +62,16 @@ _COMMANDS = {
         "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
         "version": "Print the version.",
     },
-    "ledger": {
+    "ledger.commands": {
         "ledger": "Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.",
     },
-    "application": {
+    "registry.application": {
         "application": "Applications: the clients of the API, their secrets and what they may do.",
     },
-    "token": {"token": "Print an Authorization header for application CLIENT_ID."},
-    "kanaal": {"kanaal": "Kanalen: what sources publish on."},
-    "abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
-    "publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
+    "registry.token": {"token": "Print an Authorization header for application CLIENT_ID."},
+    "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},
+    "registry.abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
+    "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
     "tracing.trace": {
         "trace": "Show every notificatie of an object, to whom each went, and what became of it there.",
     },
@@ -71,37 +83,39 @@ _COMMANDS = {
         "match": "Say whom the notificatie in FILE (- is standard input) would reach, and why not "
         "the others.",
     },
-    "queues": {"queues": "Show each queue: the messages that are ready in it, and its consumers."},
-    "undeliverable": {
+    "operating.queues": {"queues": "Show each queue: the messages that are ready in it, and its consumers."},
+    "undeliverable.commands": {
         "undeliverable": "Notificaties that could not be delivered after every attempt; they stay until "
         "resent or removed.",
     },
-    "again.retry": {"retry": "Deliveries that wait for their next attempt: send them now, or drop them."},
-    "again.resend": {
+    "redelivery.retry": {
+        "retry": "Deliveries that wait for their next attempt: send them now, or drop them."
+    },
+    "redelivery.resend": {
         "resend": "Send a notificatie to an abonnement once more, also one that was delivered.",
     },
-    "again.replay": {
+    "redelivery.replay": {
         "replay": "Notificaties of the past to one abonnement again, as deliveries of their own."
     },
-    "upkeep": {
+    "operating.upkeep": {
         "reconcile": "Compare RabbitMQ with the registry, and repair it.",
         "health": "Say whether gateway, broker, router and registry are ready.",
     },
-    "secret_keys": {
+    "registry.secret_keys": {
         "secrets": "Secrets in the registry: whether they can be read, and with which key they "
         "are encrypted.",
     },
-    "audit_trail": {
+    "operating.audit_trail": {
         "audit-trail": "List what operators did with `nrc`, the newest first: who, what, on which thing, "
         "and when.",
     },
-    "backup": {
+    "operating.backup": {
         "backup": "Copy registry, ledger and keys to FOLDER, which must be new or empty; also while "
         "everything runs.",
         "restore": "Put back what `nrc backup` copied to FOLDER, while nothing runs and where "
         "no registry is.",
     },
-    "settings": {"settings": "Show every setting: its value and where it came from."},
+    "operating.settings": {"settings": "Show every setting: its value and where it came from."},
 }
 
 for _module, _named in _COMMANDS.items():

@@ -35,7 +35,7 @@ def up(demo: bool) -> None:
 @click.command()
 def demo() -> None:
     """Show the main job on what runs: kanaal, abonnement, notificatie, callback."""
-    from nrc.cli.reaching import there_is_a_registry
+    from nrc.cli.connecting import there_is_a_registry
     from nrc.demo import run_demo
 
     settings = load_settings()

@@ -14,7 +14,7 @@ import click
 import pytest
 
 from nrc.cli import main
-from nrc.cli.lazy import LazyCommand
+from nrc.cli.lazy_commands import LazyCommand
 from nrc.exits import Exit, GatewayUnreachable, exit_code
 from schemas.errors import (
     BrokerUnavailable,

@@ -14,8 +14,8 @@ import click
 from ledger.explaining import Case, Clock, Explanation, Former, Place, Returned, explain
 from ledger.ids import SKEW
 from ledger.values import RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
-from nrc.cli import ids
-from nrc.cli.reaching import opened_ledger, opened_registry
+from nrc.cli.connecting import opened_ledger, opened_registry
+from nrc.cli.terminal import ids
 from nrc.cli.tracing import times
 from schemas.errors import UsageError
 from schemas.notificatie import kenmerken_of

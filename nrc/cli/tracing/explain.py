@@ -10,13 +10,13 @@ import click
 
 from ledger.explaining import Clock, Reason
 from ledger.values import Notificatie
-from nrc.cli import ids
-from nrc.cli.reaching import carry_out
-from nrc.cli.showing import as_json, json_option, wide_option
+from nrc.cli.connecting import carry_out
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.output import as_json, json_option, wide_option
 from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Account, Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
-from nrc.cli.tracing.laid_out import sentences, show_notificatie, show_told
+from nrc.cli.tracing.layout import sentences, show_notificatie, show_told
 from nrc.cli.tracing.trace import asked_for, what_is_missing
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings

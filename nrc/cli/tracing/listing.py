@@ -11,13 +11,13 @@ import click
 
 from ledger.explaining import Clock
 from ledger.values import OPEN, Delivery, Notificatie, Search, State
-from nrc.cli import ids
-from nrc.cli.abonnement import meant
-from nrc.cli.reaching import carry_out
-from nrc.cli.showing import Column, as_json, json_option, note, table, wide_option
+from nrc.cli.connecting import carry_out
+from nrc.cli.registry.abonnement import meant
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.output import Column, as_json, json_option, note, table, wide_option
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.facts import facts_of
-from nrc.cli.tracing.searching import what_options, when_options
+from nrc.cli.tracing.search_options import what_options, when_options
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict
 

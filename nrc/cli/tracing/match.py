@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from nrc.cli import ids
-from nrc.cli.abonnement import meant
-from nrc.cli.reaching import carry_out, opened_registry
-from nrc.cli.showing import as_json, json_option, note, printable, wide_option
-from nrc.cli.tracing.laid_out import head, heads, sentences
+from nrc.cli.connecting import carry_out, opened_registry
+from nrc.cli.registry.abonnement import meant
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.output import as_json, json_option, note, printable, wide_option
+from nrc.cli.tracing.layout import head, heads, sentences
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement

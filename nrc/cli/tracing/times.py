@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import click
 
 from ledger.explaining.dutch import AMSTERDAM
-from nrc.cli import reading
+from nrc.cli.terminal import parameters
 
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
 _DAY = re.compile(r"(\d{1,2})-(\d{1,2})(?:-(\d{4}))?(?:[ T](.+))?")
@@ -36,7 +36,7 @@ def _moment(text: str, current: float) -> int:
         found = None
     if found is None:
         try:
-            return round((current - reading.duration(text)) * 1000)
+            return round((current - parameters.duration(text)) * 1000)
         except click.BadParameter:
             raise click.BadParameter(
                 f"{text!r} is no moment such as 01:46, '28-10 01:46', 2025-10-28T01:46 or 2h (ago)."

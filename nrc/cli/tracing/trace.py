@@ -11,12 +11,12 @@ import click
 
 from ledger.explaining import Clock, Reason, not_complete, unknown
 from ledger.values import Notificatie, Search
-from nrc.cli.reaching import carry_out
-from nrc.cli.showing import as_json, json_option, note, wide_option
+from nrc.cli.connecting import carry_out
+from nrc.cli.terminal.output import as_json, json_option, note, wide_option
 from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Account, Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
-from nrc.cli.tracing.laid_out import sentences, show_notificatie, show_told
+from nrc.cli.tracing.layout import sentences, show_notificatie, show_told
 from nrc.exits import Exit
 from runtime.settings import Settings, load_settings
 from schemas.fields import is_http_url

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import pytest
 
-from nrc.cli import audit
+from nrc.cli.operating import audit
 from runtime.settings import load_settings
 from schemas.abonnement import Hold
 from store.opening import open_registry

@@ -20,7 +20,7 @@ from ledger.values import (
     State,
     Unrouted,
 )
-from nrc.cli import ids
+from nrc.cli.terminal import ids
 from store.opening import open_registry
 from tests.command import make_registry, nrc
 from tests.contract.stores.test_ledger import AT, an_entry

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from nrc.cli.tracing import laid_out
+from nrc.cli.tracing import layout
 from schemas.abonnement import Abonnement, State
 from store.opening import open_registry
 from tests.command import make_registry, nrc
@@ -94,7 +94,7 @@ def test_from_a_file_for_one_abonnement(tmp_path: Path, kept: list[Abonnement]) 
 
 @pytest.mark.usefixtures("kept")
 def test_it_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laid_out, "terminal_width", lambda: 80)
+    monkeypatch.setattr(layout, "terminal_width", lambda: 80)
     lines = nrc(tmp_path, "match", "-", stdin=body()).out.splitlines()
     assert max(map(len, lines)) <= 80
     assert all(line.startswith(("yes  abc", "no   abc", "     ")) for line in lines)

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import pytest
 
-from nrc.cli.notificaties import Item, Items, read_items
-from nrc.cli.publish import address
-from nrc.cli.reading import duration
-from nrc.cli.sending import explain, retry_after
-from nrc.cli.showing import printable
+from nrc.cli.publishing.notificatie_files import Item, Items, read_items
+from nrc.cli.publishing.publish import address
+from nrc.cli.publishing.sender import explain, retry_after
+from nrc.cli.terminal.output import printable
+from nrc.cli.terminal.parameters import duration
 from runtime.settings import load_settings
 from schemas.errors import UsageError
 

@@ -395,7 +395,7 @@ def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
 def test_abonnement_remove_asks_at_a_terminal(
     tmp_path: Path, kept: Abonnement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nrc.cli.asking.at_terminal", lambda: True)
+    monkeypatch.setattr("nrc.cli.terminal.confirmation.at_terminal", lambda: True)
     asked = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), stdin=b"n\n")
     assert asked.code == 1
     assert "Remove them for good?" in asked.err
@@ -539,7 +539,7 @@ def test_rows_fit_a_narrow_terminal_and_ids_are_whole(
         *kenmerken,
     )
     several(tmp_path, ONE, NEAR, FAR)
-    monkeypatch.setattr("nrc.cli.showing.terminal_width", lambda: 80)
+    monkeypatch.setattr("nrc.cli.terminal.output.terminal_width", lambda: 80)
     ids = {"application": [name], "kanaal": ["z" * 40], "abonnement": [ONE[:8], NEAR[:8], FAR[:8]]}[group]
 
     narrow = nrc(tmp_path, group, "list").out.splitlines()

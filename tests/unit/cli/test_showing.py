@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nrc.cli import abonnement, ids, showing
-from nrc.cli.showing import Column, table
+from nrc.cli.registry import abonnement
+from nrc.cli.terminal import ids, output
+from nrc.cli.terminal.output import Column, table
 from schemas.errors import UsageError
 
 COLUMNS = [Column("ID"), Column("NAME", least=5), Column("MORE", wide=True), Column("WHY", least=6)]
@@ -19,7 +20,7 @@ def shown(
     *,
     wide: bool = False,
 ) -> list[str]:
-    monkeypatch.setattr(showing, "terminal_width", lambda: room)
+    monkeypatch.setattr(output, "terminal_width", lambda: room)
     table(COLUMNS, ROWS, empty="", wide=wide)
     return capsys.readouterr().out.splitlines()
 
@@ -57,7 +58,7 @@ def test_nothing_is_cut_for_another_program(
 def test_a_column_without_a_cell_is_left_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(showing, "terminal_width", lambda: None)
+    monkeypatch.setattr(output, "terminal_width", lambda: None)
     table([Column("A"), Column("B")], [["1", ""]], empty="")
     table([Column("A"), Column("B")], [["1", ""]], empty="", wide=True)
     assert capsys.readouterr().out.splitlines() == ["A", "1", "A  B", "1"]
@@ -66,7 +67,7 @@ def test_a_column_without_a_cell_is_left_out(
 def test_what_folds_is_told_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(showing, "terminal_width", lambda: 24)
+    monkeypatch.setattr(output, "terminal_width", lambda: 24)
     table(
         [Column("PART"), Column("WHY", least=8, folds=True)],
         [["broker", "no way to /a/path/in/one/piece"]],
@@ -83,7 +84,7 @@ def test_what_folds_is_told_whole(
 def test_what_is_spare_is_left_out_where_it_does_not_fit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, room: int, first: str
 ) -> None:
-    monkeypatch.setattr(showing, "terminal_width", lambda: room)
+    monkeypatch.setattr(output, "terminal_width", lambda: room)
     columns = [Column("ID"), Column("OLD", spare=True), Column("CALLBACK", least=4)]
     table(columns, [["1f", "20d", "http://somewhere"]], empty="")
     header, row = capsys.readouterr().out.splitlines()
@@ -93,7 +94,7 @@ def test_what_is_spare_is_left_out_where_it_does_not_fit(
 def test_the_fullest_list_of_abonnementen_fits_80_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(showing, "terminal_width", lambda: 80)
+    monkeypatch.setattr(output, "terminal_width", lambda: 80)
     row = {"UUID": "9d3f2b64", "STATE": "suspended", "WAITING": "1234567", "RETRY": "12345", "OLDEST": "400d"}
     table(abonnement.COLUMNS, [[row.get(column.name, "x" * 40) for column in abonnement.COLUMNS]], empty="")
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
@@ -137,7 +138,7 @@ def test_several_that_begin_so_are_named() -> None:
     [(-5, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7200, "2h"), (86400 * 400, "400d")],
 )
 def test_age(seconds: float, shown: str) -> None:
-    assert showing.age(seconds) == shown
+    assert output.age(seconds) == shown
 
 
 def test_what_is_no_uuid_is_shown_whole() -> None:

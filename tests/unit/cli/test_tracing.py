@@ -17,8 +17,8 @@ from ledger.explaining.dutch import AMSTERDAM
 from ledger.ids import new_id
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Attempt, Cause, Entry, Event, Incomplete, Key, Outcome, Probe, State
-from nrc.cli import ids, showing
-from nrc.cli.tracing import account, explain, laid_out, times
+from nrc.cli.terminal import ids, output
+from nrc.cli.tracing import account, explain, layout, times
 from schemas import abonnement as abonnementen
 from schemas.abonnement import FilterGroup
 from store.opening import open_registry
@@ -200,7 +200,7 @@ def test_what_begins_like_several(folder: Path) -> None:
 
 
 def test_it_fits_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (laid_out, showing):
+    for module in (layout, output):
         monkeypatch.setattr(module, "terminal_width", lambda: 80)
     for arguments in (["trace", ZAAK], ["trace", "nothing"], ["notificaties", "list"]):
         ran = nrc(folder, *arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nrc.cli.settings import known_settings, page, shown
+from nrc.cli.operating.settings import known_settings, page, shown
 from runtime.settings import Settings, env_name, load_settings, origins
 from schemas.errors import SettingsError
 from tests.command import nrc

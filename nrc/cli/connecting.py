@@ -1,0 +1,166 @@
+"""How a command reaches the registry, RabbitMQ, and the processes that run beside it.
+
+What talks to RabbitMQ or the registry is loaded when a command does so, and not for its help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from nrc.cli.terminal.output import note
+from schemas.errors import BrokerError, BrokerUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from ledger.ledger import Ledger
+    from router.catalogue import Catalogue
+    from router.requests import RouterClient
+    from runtime.amqp import Link
+    from runtime.settings import Settings
+    from store.registry import Registry
+
+T = TypeVar("T")
+
+
+def carry_out(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work to its end, with no log lines but those of errors."""
+    import uvloop
+
+    from runtime.log import configure_logging
+
+    configure_logging(form="console", level="error", process="nrc")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+new_option = click.option("--new", is_flag=True, help="Make the registry when there is none yet.")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRegistry:
+    """The registry, and what was in it when the command began."""
+
+    registry: Registry
+    catalogue: Catalogue
+
+
+@asynccontextmanager
+async def opened_registry(settings: Settings, *, new: bool | None = None) -> AsyncIterator[OpenRegistry]:
+    """The registry of these settings. Raises RegistryError, and UsageError where there is none.
+
+    new: of a command that has the option --new: whether it was given, so that a registry may be made.
+    """
+    from router.catalogue import Catalogue
+    from store.opening import registry_of
+
+    there = _is_there(settings.registry_file)
+    if not new:
+        there_is_a_registry(settings, may_make=new is not None)
+    async with registry_of(settings) as registry:
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        await catalogue.load()
+        file = settings.registry_file.absolute()
+        if not there:
+            note(f"made a new registry: {file}")
+        elif catalogue.number == 0:
+            # Perhaps that of another system than was meant.
+            note(f"this registry is empty: {file}")
+        yield OpenRegistry(registry, catalogue)
+
+
+@asynccontextmanager
+async def opened_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """The ledger of these settings. Raises LedgerError, and UsageError where there is none."""
+    from ledger.opening import ledger_file, ledger_of
+
+    if not (file := ledger_file(settings)).exists():
+        raise UsageError(f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it")
+    async with ledger_of(settings) as ledger:
+        yield ledger
+
+
+def there_is_a_registry(settings: Settings, *, may_make: bool = False) -> None:
+    """Return when there is one. Raises UsageError: a command in another folder than was meant makes nothing.
+
+    may_make: the command has the option --new.
+    """
+    if _is_there(settings.registry_file):
+        return
+    file = settings.registry_file.absolute()
+    raise UsageError(
+        f"there is no registry {file}: run this in the folder of the system that is meant, or with its "
+        f"NRC_STATE_DIR; `nrc up` makes one{', and so does --new here' if may_make else ''}"
+    )
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:
+        return True  # what is wrong with it is said when it is opened
+
+
+def broker_urls(settings: Settings) -> tuple[str, ...]:
+    """NRC_AMQP_URL, or else the private broker of a running `nrc up`. Raises BrokerUnavailable."""
+    if settings.amqp_url:
+        return settings.amqp_url
+    from nrc.rabbitmq.private_broker import find_running
+
+    url = find_running(settings.state_dir)
+    if url is None:
+        raise BrokerUnavailable(
+            "no RabbitMQ: NRC_AMQP_URL is not set, and no `nrc up` runs with "
+            f"NRC_STATE_DIR={settings.state_dir.absolute()}"
+        )
+    return (url,)
+
+
+@asynccontextmanager
+async def opened_link(settings: Settings) -> AsyncIterator[Link]:
+    """A connection to the first broker that answers. Raises BrokerUnavailable."""
+    from runtime.amqp import Link, connect_to_first
+
+    urls = broker_urls(settings)
+    link = Link(urls, name="command")
+    link.connection = await connect_to_first(urls, name="command")
+    try:
+        yield link
+    finally:
+        await link.connection.close()
+
+
+async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Awaitable[None]]) -> None:
+    """Let running processes take a write of the registry at once; it stands, also when none can be told."""
+    from router.requests import RouterClient
+
+    try:
+        async with opened_link(settings) as link:
+            await ask(RouterClient(link))
+    except BrokerError as error:
+        note(
+            "saved; processes that run will notice within NRC_REFRESH_INTERVAL "
+            f"({settings.refresh_interval:g} s), since they could not be told: {error}"
+        )
+
+
+def gateway_root(settings: Settings, url: str | None = None) -> str:
+    """The root of the gateway: the one given, else NRC_PUBLIC_URL, else where NRC_GATEWAY_LISTEN says."""
+    root = url or settings.public_url or local_root(settings)
+    return root.rstrip("/").removesuffix("/api/v1")
+
+
+def local_root(settings: Settings) -> str:
+    """The root of the gateway on this machine: where NRC_GATEWAY_LISTEN says, or else that of `nrc up`."""
+    from nrc.gateway_address import gateway_root as listening_at
+    from nrc.state_lock import running_gateway
+    from runtime.settings import origins
+
+    if origins()["gateway_listen"] == "default" and (root := running_gateway(settings.state_dir)):
+        return root
+    return str(listening_at(settings.gateway_listen)).rstrip("/")

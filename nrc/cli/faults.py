@@ -1,0 +1,64 @@
+"""How a command ends when it can't do what was asked: one line on standard error, and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from nrc.cli.lazy_commands import LazyGroup
+from nrc.cli.terminal.streams import fault_of_output
+from nrc.exits import Exit, exit_code
+from schemas.errors import NrcError, SettingsError
+
+INTERRUPTED = 130
+
+
+class Commands(LazyGroup):
+    """A group of commands whose faults end as lines on standard error, never as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return self._with_all_told(ctx)
+        except SettingsError as error:
+            _tell_of_settings(error)
+            sys.exit(exit_code(error))
+        except NrcError as error:
+            for line in str(error).splitlines():
+                click.echo(f"nrc: {line}", err=True)
+            sys.exit(exit_code(error))
+        except KeyboardInterrupt:
+            # What a shell expects of a command that Ctrl-C ended.
+            sys.exit(INTERRUPTED)
+        except click.Abort as error:
+            # What click makes of a "no" to a question, and of a Ctrl-C at one.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                click.echo(err=True)  # the shell's prompt does not go on the line of the question
+                sys.exit(INTERRUPTED)
+            raise
+
+    def _with_all_told(self, ctx: click.Context) -> Any:
+        """What the command returns. Exit code 1 when its output could not be written, though it was done."""
+        result = super().invoke(ctx)
+        fault = fault_of_output()
+        if fault is None:
+            return result
+        if fault:
+            click.echo(f"nrc: standard output: {fault}", err=True)
+        sys.exit(Exit.FAILED)
+
+
+def _tell_of_settings(error: SettingsError) -> None:
+    """A line for each fault, in JSON where the log is: what reads the log of a process must understand it."""
+    from runtime.log import configure_logging, logger
+    from runtime.settings import log_is_json
+
+    if not log_is_json():
+        for fault in error.faults:
+            click.echo(f"nrc: {fault}", err=True)
+        return
+    configure_logging(form="json", level="error", process="nrc")
+    log = logger(__name__)
+    for fault in error.faults:
+        log.error("wrong setting", fault=fault)

@@ -1,0 +1,235 @@
+"""`nrc ledger`: the keeper's process, and what the ledger as a whole has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import click
+
+from ledger.values import LIVE
+from nrc.cli.connecting import carry_out, opened_ledger, opened_registry
+from nrc.cli.ledger.audit import ledger_audit
+from nrc.cli.ledger.rebuild import ledger_rebuild
+from nrc.cli.operating import audit
+from nrc.cli.processes import run
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.output import Column, age, as_json, json_option, moment, note, table
+from runtime.settings import Settings, load_settings
+from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from ledger.keeper_ledger import Facts, Gap
+    from ledger.ledger import Ledger
+
+T = TypeVar("T")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def ledger(context: click.Context) -> None:
+    """Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.
+
+    Several may run, one works. While none runs everything else goes on.
+    """
+    if context.invoked_subcommand is None:
+        run("ledger")
+
+
+@ledger.command()
+@json_option
+def status(json_: bool) -> None:
+    """Show which keeper works, what waits, and what has to be looked at."""
+    from ledger.opening import ledger_file
+
+    settings = load_settings()
+    facts, gaps = carry_out(_with_ledger(settings, _look))
+    file = str(ledger_file(settings).absolute())
+    if json_:
+        as_json(_as_facts(facts, gaps, file))
+        return
+    count, size = facts.open
+    rows = [
+        ("keeper", _keeper(facts)),
+        ("open", f"{count} deliveries, {_megabytes(size)}"),
+        ("unrouted", f"{facts.unrouted} notificaties" + (" (not in RabbitMQ yet)" if facts.unrouted else "")),
+        ("returning", f"{facts.returning} deliveries"),
+        ("stuck", f"{facts.stuck} deliveries" + (" (look at them)" if facts.stuck else "")),
+        ("unsure", f"{facts.unsure} deliveries" + (" (`nrc ledger audit`)" if facts.unsure else "")),
+        ("gaps", f"{sum(not gap.done for gap in gaps)} not given back yet"),
+        ("file", f"{file}, {_megabytes(facts.size)} in use"),
+    ]
+    for each in facts.processes:
+        if not each.stopped:
+            since = (facts.now - each.at) / 1000
+            alive = "lives" if since <= LIVE else "is gone"
+            rows.append(
+                ("deliverer", f"{each.name}: {alive}, heard of {age(since)} ago, {each.hands} in hand")
+            )
+    table([Column("WHAT"), Column("IS", least=20, folds=True)], rows, empty="")
+
+
+ledger.add_command(ledger_audit)
+ledger.add_command(ledger_rebuild)
+
+
+@ledger.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def gaps(context: click.Context, json_: bool) -> None:
+    """Show when RabbitMQ may have lost something, and whether that was given back."""
+    if context.invoked_subcommand is not None:
+        return
+    found = carry_out(_with_ledger(load_settings(), lambda opened: opened.keeping.gaps(done=True)))
+    if json_:
+        as_json([_as_gap(gap) for gap in found])
+        return
+    table(
+        [
+            *(Column("GAP"), Column("OF"), Column("OPENED"), Column("CLOSED"), Column("DONE")),
+            Column("WHY", least=12),
+        ],
+        (
+            [
+                gap.nr,
+                " ".join((gap.scope, gap.of)).strip(),
+                moment(gap.opened / 1000),
+                "" if gap.closed is None else moment(gap.closed / 1000),
+                "yes" if gap.done else "no",
+                gap.why,
+            ]
+            for gap in found
+        ),
+        empty="no gaps",
+    )
+
+
+@gaps.command("open")
+@click.option("--everything", is_flag=True, help="All that was in RabbitMQ.")
+@click.option("--kanaal", metavar="NAAM", help="What is accepted on this kanaal, from a minute ago.")
+@click.option("--abonnement", "uuid", metavar="UUID", type=ids.uuid, help="What is open of this abonnement.")
+def open_gap(everything: bool, kanaal: str | None, uuid: str | None) -> None:
+    """Say that RabbitMQ loses something, from now until the gap is closed.
+
+    Then all that it covers is given back; what was not lost comes twice.
+    """
+    from ledger.values import OPERATOR, GapOpened, Scope
+
+    settings = load_settings()
+    if sum(map(bool, (everything, kanaal, uuid))) != 1:
+        raise UsageError("one of --everything, --kanaal NAAM and --abonnement UUID")
+    scope = Scope.EVERYTHING if everything else Scope.KANAAL if kanaal else Scope.ABONNEMENT
+
+    async def work(opened: Ledger) -> Gap | None:
+        of = await _known(settings, kanaal, uuid)
+        await opened.write([GapOpened(scope, of, OPERATOR)])
+        same = [gap for gap in await opened.keeping.gaps(done=False) if (gap.scope, gap.of) == (scope, of)]
+        return next((gap for gap in same if gap.closed is None), None)
+
+    gap = carry_out(_with_ledger(settings, work))
+    if gap is None:
+        raise UsageError("it was closed at the same moment")
+    carry_out(audit.record(settings, "gap opened", gap=gap.nr, scope=gap.scope, of=gap.of or None))
+    click.echo(gap.nr)
+    note(f"`nrc ledger gaps close {gap.nr}` closes it; what it covers is given back then")
+
+
+@gaps.command("close")
+@click.argument("number", type=int)
+def close_gap(number: int) -> None:
+    """Close gap NUMBER: what it covers is given back."""
+    from ledger.values import GapClosed
+
+    settings = load_settings()
+
+    async def work(opened: Ledger) -> Gap:
+        found = [gap for gap in await opened.keeping.gaps(done=True) if gap.nr == number]
+        if not found:
+            raise UsageError(f"there is no gap {number}: `nrc ledger gaps` shows them")
+        if found[0].closed is not None:
+            raise UsageError(f"gap {number} is closed already")
+        await opened.write([GapClosed(found[0].scope, found[0].of)])
+        return found[0]
+
+    gap = carry_out(_with_ledger(settings, work))
+    carry_out(audit.record(settings, "gap closed", gap=gap.nr, scope=gap.scope, of=gap.of or None))
+    note("closed; the keeper gives back what it covers, after 10 s")
+
+
+async def _known(settings: Settings, kanaal: str | None, uuid: str | None) -> str:
+    """The naam or UUID that is meant. Raises UsageError when there is no such."""
+    async with opened_registry(settings) as opened:
+        if kanaal is not None:
+            if kanaal not in opened.catalogue.kanalen:
+                raise UsageError(f"there is no kanaal {kanaal}: `nrc kanaal list` shows them")
+            return kanaal
+        if uuid is not None:
+            found = ids.the_one(uuid, map(str, opened.catalogue.abonnementen), what="abonnement")
+            if found is None:
+                raise UsageError(f"there is no abonnement {uuid}: `nrc abonnement list` shows them")
+            return str(UUID(found))
+    return ""
+
+
+async def _look(opened: Ledger) -> tuple[Facts, list[Gap]]:
+    return await opened.keeping.facts(), list(await opened.keeping.gaps(done=False))
+
+
+async def _with_ledger(settings: Settings, work: Callable[[Ledger], Awaitable[T]]) -> T:
+    async with opened_ledger(settings) as opened:
+        return await work(opened)
+
+
+def _keeper(facts: Facts) -> str:
+    lease = facts.lease
+    if lease is None:
+        return "none has worked yet"
+    left = (lease.until - facts.now) / 1000
+    if left > 0:
+        return f"{lease.holder} works (epoch {lease.epoch})"
+    return f"none works; the last was {lease.holder}, until {moment(min(lease.until, facts.now) / 1000)}"
+
+
+def _as_facts(facts: Facts, gaps: list[Gap], file: str) -> dict[str, object]:
+    lease = facts.lease
+    return {
+        "keeper": lease.holder if lease is not None and lease.until > facts.now else None,
+        "open": facts.open[0],
+        "openBytes": facts.open[1],
+        "unrouted": facts.unrouted,
+        "returning": facts.returning,
+        "stuck": facts.stuck,
+        "unsure": facts.unsure,
+        "gaps": [_as_gap(gap) for gap in gaps],
+        "file": file,
+        "bytes": facts.size,
+        "deliverers": [
+            {
+                "name": each.name,
+                "heard": moment(each.at / 1000),
+                "flushedUntil": moment(each.flushed_until / 1000),
+                "inHand": each.hands,
+                "lives": not each.stopped and facts.now - each.at <= LIVE * 1000,
+            }
+            for each in facts.processes
+        ],
+        "at": moment(time.time()),
+    }
+
+
+def _as_gap(gap: Gap) -> dict[str, object]:
+    return {
+        "gap": gap.nr,
+        "scope": gap.scope,
+        "of": gap.of or None,
+        "opened": moment(gap.opened / 1000),
+        "closed": None if gap.closed is None else moment(gap.closed / 1000),
+        "done": gap.done,
+        "why": gap.why,
+    }
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1_000_000:.1f} MB"

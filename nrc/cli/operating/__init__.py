@@ -1,0 +1,9 @@
+"""Commands of operation, and what all commands note of what an operator did.
+
+upkeep.py       `nrc reconcile` and `nrc health`
+queues.py       `nrc queues`
+backup.py       `nrc backup` and `nrc restore`
+settings.py     `nrc settings`
+audit_trail.py  `nrc audit-trail`
+audit.py        notes what an operator did, in the registry and in a file
+"""

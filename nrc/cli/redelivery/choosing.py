@@ -1,0 +1,103 @@
+"""Which deliveries a command is about: those of notificaties and of an abonnement, also typed in part."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence, Set
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from ledger.values import Delivery, Search, State
+from nrc.cli.terminal import ids
+from nrc.cli.tracing.account import Account
+from schemas.errors import Conflict
+
+MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin alike
+PAGE = 500  # notificaties that are looked at together
+_HINTS = {
+    State.PENDING: "it is in the queue of its abonnement, or on its way there",
+    State.RETURNING: "it is on its way to the queue of its abonnement again",
+    State.UNDELIVERABLE: "it is undeliverable: `nrc undeliverable resend` sends it again",
+    State.DELIVERED: "it is delivered: `nrc resend` sends it once more",
+    State.RETRYING: "it waits for its next attempt: `nrc retry` is for that",
+    State.STUCK: "it is stuck: `nrc retry` is for that",
+}
+
+
+@dataclass(slots=True)
+class Chosen:
+    """What was meant. refused: deliveries in another state. missing: what was typed and is not there."""
+
+    rows: list[Delivery] = field(default_factory=list)
+    refused: list[Delivery] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def why_refused(row: Delivery) -> str:
+    """Why nothing is done with it."""
+    return _HINTS.get(row.state, f"it is {row.state}")
+
+
+async def choose(
+    account: Account, typed: Sequence[str], abonnement: str | None, *, states: Set[State]
+) -> Chosen:
+    """Deliveries in one of `states`, of these notificaties (none: of all), to this abonnement (None: to all).
+
+    What is typed of an abonnement may be of one that was removed. Raises UsageError when several begin so.
+    """
+    chosen = Chosen()
+    if not typed:
+        uuid = abonnement_meant(account, abonnement or "", ())
+        chosen.rows = await every_one(account, states=states, abonnement=uuid)
+        return chosen
+    for each in dict.fromkeys(typed):
+        rows = await of_notificatie(account, each)
+        if abonnement is not None and rows:
+            uuid = abonnement_meant(account, abonnement, {row.key.abonnement for row in rows})
+            rows = [row for row in rows if row.key.abonnement == uuid]
+        fit = [row for row in rows if row.state in states]
+        chosen.rows += fit
+        if not rows:
+            chosen.missing.append(each)
+        elif not fit:
+            chosen.refused += rows
+    return chosen
+
+
+async def of_notificatie(account: Account, typed: str) -> list[Delivery]:
+    """The deliveries of a notificatie, of which the id is typed whole or in part. Raises UsageError."""
+    first, last = ids.between(typed)
+    rows = await account.ledger.deliveries_between(first, last, limit=MOST_ALIKE)
+    ids.the_one(typed, (str(row.key.notificatie) for row in rows), what="notificatie")
+    return list(rows)
+
+
+async def every_one(account: Account, *, states: Set[State], abonnement: UUID) -> list[Delivery]:
+    """Every delivery to this abonnement in one of these states, the oldest first."""
+    search = Search(abonnement=abonnement, states=frozenset(states))
+    rows: list[Delivery] = []
+    after: UUID | None = None
+    while True:
+        page = await account.ledger.search(search, limit=PAGE, after=after, oldest_first=True)
+        by_id = await account.ledger.deliveries([each.id for each in page])
+        for each in page:
+            rows += [
+                row for row in by_id[each.id] if row.key.abonnement == abonnement and row.state in states
+            ]
+        if len(page) < PAGE:
+            return rows
+        after = page[-1].id
+
+
+def abonnement_meant(account: Account, typed: str, others: Collection[UUID]) -> UUID:
+    """The abonnement that is typed: one that is there, one of `others`, or any by its whole UUID.
+
+    Raises UsageError when several begin so, and Conflict when none does.
+    """
+    known = {*account.catalogue.abonnementen, *others}
+    found = ids.the_one(typed, map(str, known), what="abonnement")
+    if found is None and not ids.is_whole(typed):
+        raise Conflict(
+            f"there is no abonnement {typed}: `nrc abonnement list` shows which there are; one that was "
+            "removed is named by its whole UUID."
+        )
+    return UUID(found or typed)

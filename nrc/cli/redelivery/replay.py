@@ -1,0 +1,320 @@
+"""`nrc replay`: notificaties of the past to one abonnement again, by the keeper, at a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from ledger.explaining import Clock
+from ledger.values import Notificatie, Search, State
+from nrc.cli.connecting import carry_out
+from nrc.cli.operating import audit
+from nrc.cli.redelivery.choosing import abonnement_meant
+from nrc.cli.redelivery.replay_progress import watch
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.confirmation import ask
+from nrc.cli.terminal.output import Column, as_json, json_option, note, printable, table, wide_option
+from nrc.cli.tracing.account import Account, opened_account
+from nrc.cli.tracing.search_options import what_options, when_options
+from runtime.settings import Settings, load_settings
+from schemas.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from ledger.operating.replays import Plan, Progress, Replay
+
+PAGE = 1000  # notificaties that are counted together
+SAMPLE = 200  # notificaties of which it is looked at whether they would be sent
+SHOWN = 5  # of the sample
+MOST_RATE = 200  # a second, as the keeper gives back
+
+
+@click.group()
+def replay() -> None:
+    """Notificaties of the past to one abonnement again, as deliveries of their own."""
+
+
+@replay.command()
+@click.option("--to", metavar="UUID", type=ids.uuid, required=True, help="The abonnement that gets them.")
+@click.option(
+    "--of",
+    metavar="UUID",
+    type=ids.uuid,
+    help="Only what was for this abonnement, also one that was removed.",
+)
+@what_options
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in State]),
+    multiple=True,
+    help="Only those with a delivery in this state; with --of, of that one. Several: any of them.",
+)
+@when_options
+@click.option("--unmatched", is_flag=True, help="Also those that the abonnement does not ask for now.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why; it stands beside the replay.")
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.1, MOST_RATE),
+    default=50,
+    show_default=True,
+    help="How many in a second, at most.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def start(
+    search: Search,
+    to: str,
+    of: str | None,
+    states: tuple[str, ...],
+    unmatched: bool,
+    reason: str,
+    rate: float,
+    yes: bool,
+    json_: bool,
+) -> None:
+    """Send notificaties that came in the past to one abonnement, the oldest first.
+
+    Says how many and shows some, and asks. The keeper (`nrc ledger`) sends them; Ctrl-C does not stop it.
+    Only what the abonnement asks for now, and nothing that is still to be delivered to it. TIME: 01:46,
+    '28-10 01:46', 2025-10-28T01:46, or 2h (ago).
+    """
+    search = replace(search, states=frozenset(map(State, states)))
+    if search == Search() and of is None:
+        raise UsageError("which notificaties? Give --of, --kanaal, --after or another of its options")
+    settings = load_settings()
+    plan, sample, sent = carry_out(
+        _plan(settings, search, to=to, of=of, unmatched=unmatched, reason=reason, rate=rate)
+    )
+    if not plan.total:
+        raise Conflict("there are no such notificaties in the ledger.")
+    _show_plan(plan, sample, sent)
+    if not yes:
+        ask(
+            f"send these to {ids.short(plan.abonnement)}, at most {rate:g} a second?",
+            otherwise=f"{plan.total} notificaties: --yes begins to send them",
+        )
+    made = carry_out(_make(settings, plan))
+    if json_:
+        as_json(_facts(made))
+        return
+    click.echo(f"replay {made.number} begun")
+    carry_out(watch(settings, made.number))
+
+
+@replay.command("list")
+@click.option(
+    "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most, the newest."
+)
+@wide_option
+@json_option
+def list_(limit: int, wide: bool, json_: bool) -> None:
+    """List replays, the newest first."""
+
+    async def look() -> Sequence[Replay]:
+        async with opened_account(load_settings()) as account:
+            return await account.ledger.replays.replays(limit=limit)
+
+    found = carry_out(look())
+    if json_:
+        as_json([_facts(each) for each in found])
+        return
+    table(COLUMNS, (_row(each, wide=wide) for each in found), empty="no replays", wide=wide)
+
+
+COLUMNS = (
+    Column("NR"),
+    Column("STATE"),
+    Column("TO"),
+    Column("SENT"),
+    Column("SKIPPED"),
+    Column("OF"),
+    Column("MADE"),
+    Column("REASON", least=8),
+)
+
+
+def _row(each: Replay, *, wide: bool) -> list[object]:
+    to = each.plan.abonnement
+    return [
+        each.number,
+        each.progress,
+        to if wide else ids.short(to),
+        each.sent,
+        each.skipped,
+        each.plan.total,
+        Clock.utc(each.made),
+        each.plan.reason,
+    ]
+
+
+@replay.command()
+@click.argument("number", metavar="NR", type=int)
+@json_option
+def show(number: int, json_: bool) -> None:
+    """Show how far a replay is; on a terminal until it ends, or Ctrl-C, which does not stop it."""
+    settings = load_settings()
+    found = carry_out(_one(settings, number))
+    if json_:
+        as_json(_facts(found))
+        return
+    for name, value in _facts(found).items():
+        if value is not None:
+            click.echo(f"{name + ':':<12} {printable(str(value))}")
+    carry_out(watch(settings, number))
+
+
+@replay.command()
+@click.argument("number", metavar="NR", type=int)
+def pause(number: int) -> None:
+    """Send no more of a replay, until `resume`."""
+    from ledger.operating.replays import Progress
+
+    carry_out(_change(number, Progress.PAUSED, "replay paused"))
+
+
+@replay.command()
+@click.argument("number", metavar="NR", type=int)
+def resume(number: int) -> None:
+    """Go on with a replay that is paused, where it was."""
+    from ledger.operating.replays import Progress
+
+    carry_out(_change(number, Progress.RUNNING, "replay resumed"))
+
+
+@replay.command()
+@click.argument("number", metavar="NR", type=int)
+def stop(number: int) -> None:
+    """End a replay. What is in the queue of its abonnement already is delivered."""
+    from ledger.operating.replays import Progress
+
+    carry_out(_change(number, Progress.STOPPED, "replay stopped"))
+
+
+async def _plan(
+    settings: Settings,
+    search: Search,
+    *,
+    to: str,
+    of: str | None,
+    unmatched: bool,
+    reason: str,
+    rate: float,
+) -> tuple[Plan, list[tuple[Notificatie, bool]], int]:
+    """The plan, some of the notificaties with whether they would be sent, and how many of these would."""
+    from ledger.keeper.replays import is_to_be_sent
+    from ledger.operating.replays import Plan
+
+    async with opened_account(settings) as account:
+        uuid = abonnement_meant(account, to, ())
+        abonnement = account.catalogue.abonnementen.get(uuid)
+        if abonnement is None:
+            raise Conflict(f"there is no abonnement {uuid} (any more), so nothing can be sent to it.")
+        if of is not None:
+            search = replace(search, abonnement=abonnement_meant(account, of, ()))
+        # What comes from now on is not of the past.
+        now = account.clock.now
+        search = replace(search, before=now if search.before is None else min(search.before, now))
+        total, first = await _count(account, search)
+        sample = [
+            (each, await is_to_be_sent(account.ledger, each.id, abonnement, unmatched=unmatched))
+            for each in first
+        ]
+        plan = Plan(uuid, search, reason, rate, total, unmatched=unmatched)
+        return plan, sample, sum(sent for _, sent in sample)
+
+
+async def _count(account: Account, search: Search) -> tuple[int, Sequence[Notificatie]]:
+    """How many there are, and the first of them."""
+    total = 0
+    first: Sequence[Notificatie] = ()
+    after: UUID | None = None
+    while True:
+        page = await account.ledger.search(search, limit=PAGE, after=after, oldest_first=True)
+        first = first or page[:SAMPLE]
+        total += len(page)
+        if len(page) < PAGE:
+            return total, first
+        after = page[-1].id
+
+
+def _show_plan(plan: Plan, sample: Sequence[tuple[Notificatie, bool]], sent: int) -> None:
+    note(f"{plan.total} notificaties; of the first {len(sample)} it would send {sent}:")
+    for each, is_sent in sample[:SHOWN]:
+        mark = "sent   " if is_sent else "skipped"
+        what = f"{each.kanaal}, {each.resource}, {each.actie}"
+        note(printable(f"  {mark}  {Clock.utc(each.received)}  {ids.short(each.id)}  {what}"))
+    if len(sample) > SHOWN:
+        note("  …")
+
+
+async def _make(settings: Settings, plan: Plan) -> Replay:
+    async with opened_account(settings) as account:
+        made = await account.ledger.replays.make(plan)
+        await audit.record(
+            settings,
+            "replay begun",
+            replay=made.number,
+            abonnement=plan.abonnement,
+            reason=plan.reason,
+            notificaties=plan.total,
+        )
+        lease = await account.ledger.keeping.lease()
+        if lease is None or lease.until < account.clock.now:
+            note("no keeper works now: it begins when one does (`nrc ledger`)")
+        return made
+
+
+async def _one(settings: Settings, number: int) -> Replay:
+    async with opened_account(settings) as account:
+        found = await account.ledger.replays.replay(number)
+        if found is None:
+            raise Conflict(f"there is no replay {number}: `nrc replay list` shows which there are.")
+        return found
+
+
+async def _change(number: int, progress: Progress, act: str) -> None:
+    settings = load_settings()
+    found = await _one(settings, number)
+    async with opened_account(settings) as account:
+        if not await account.ledger.replays.change(number, progress):
+            raise Conflict(f"replay {number} is {found.progress} already.")
+    await audit.record(settings, act, replay=number, abonnement=found.plan.abonnement)
+    click.echo(f"replay {number} {progress}")
+
+
+def _facts(each: Replay) -> dict[str, object]:
+    plan = each.plan
+    return {
+        "number": each.number,
+        "state": each.progress,
+        "abonnement": str(plan.abonnement),
+        "reason": plan.reason,
+        "notificaties": plan.total,
+        "sent": each.sent,
+        "skipped": each.skipped,
+        "rate": plan.rate,
+        "unmatched": plan.unmatched,
+        "made": Clock.utc(each.made),
+        "ended": None if each.ended is None else Clock.utc(each.ended),
+        "filter": _filter(plan.search),
+    }
+
+
+def _filter(search: Search) -> Mapping[str, object]:
+    every: dict[str, object] = {
+        "object": search.text,
+        "kanaal": search.kanaal,
+        "actie": search.actie,
+        "resource": search.resource,
+        "client": search.client,
+        "kenmerken": dict(search.kenmerken) or None,
+        "of": str(search.abonnement) if search.abonnement else None,
+        "states": sorted(search.states) or None,
+        "after": None if search.after is None else Clock.utc(search.after),
+        "before": None if search.before is None else Clock.utc(search.before),
+    }
+    return {name: value for name, value in every.items() if value is not None}

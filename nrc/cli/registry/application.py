@@ -1,0 +1,337 @@
+"""`nrc application …`: who may use the API, and with what secret."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
+from nrc.cli.operating import audit
+from nrc.cli.registry.removal import (
+    Waited,
+    abonnementen_of,
+    ask_about_waiting,
+    keep_option,
+    remove_queues,
+    what_becomes,
+    yes_option,
+)
+from nrc.cli.terminal import parameters
+from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table, wide_option
+from runtime.settings import Settings, load_settings
+from schemas.application import Application, Scope
+from schemas.errors import Conflict, UsageError
+
+if TYPE_CHECKING:
+    from router.catalogue import Catalogue
+    from router.requests import RouterClient
+
+# RFC 7518: a key of HS256 has at least the size of its hash.
+LEAST_SECRET = 32
+
+
+@click.group()
+def application() -> None:
+    """Applications: the clients of the API, their secrets and what they may do."""
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.option(
+    "--secret", type=parameters.secret, help="Its secret; - reads it from standard input. Default: a new one."
+)
+@click.option("--label", default="", help="What it is, for people.")
+@click.option(
+    "--scope", "scopes", multiple=True, help="What it may do: publiceren, consumeren.", **parameters.SCOPE
+)
+@click.option("--scopes-from-token", is_flag=True, help="It may do what its tokens say (the 2019 way).")
+@new_option
+@json_option
+def add(
+    client_id: str,
+    secret: str | None,
+    label: str,
+    scopes: tuple[Scope, ...],
+    scopes_from_token: bool,
+    new: bool,
+    json_: bool,
+) -> None:
+    """Register application ID. A new secret is shown once, here."""
+    settings = load_settings()
+    if scopes and scopes_from_token:
+        raise UsageError("--scope and --scopes-from-token: give one of them")
+    if not label.isprintable():
+        raise UsageError("--label: printable characters only")
+    application = Application(
+        client_id=client_id,
+        secret=secret or secrets.token_urlsafe(32),
+        label=label,
+        scopes=frozenset(scopes),
+        scopes_from_token=scopes_from_token,
+    )
+    carry_out(_add(settings, application, new=new))
+    _show_secret(application, given=secret is not None, json_=json_)
+    if not scopes and not scopes_from_token:
+        note(f"{client_id} may do nothing yet: `nrc application grant {client_id} publiceren|consumeren`")
+
+
+async def _add(settings: Settings, application: Application, *, new: bool) -> None:
+    async with opened_registry(settings, new=new) as opened:
+        try:
+            await opened.registry.add_application(application)
+        except Conflict as error:
+            again = f"`nrc application rotate {application.client_id}`"
+            raise Conflict(f"{error} A new secret: {again}.") from error
+        await audit.record(
+            settings,
+            "application added",
+            registry=opened.registry,
+            application=application.client_id,
+            scopes=_noted(application),
+            label=application.label or None,
+        )
+    await tell_processes(settings, lambda router: router.announce())
+
+
+def _show_secret(application: Application, *, given: bool, json_: bool) -> None:
+    """Print a secret that was made here; one that was given is known."""
+    if given and len(application.secret.encode()) < LEAST_SECRET:
+        note(
+            f"the secret is shorter than {LEAST_SECRET} bytes, which HS256 asks for; it works, but is weaker"
+        )
+    if json_:
+        shown = {"clientId": application.client_id, **_facts(application)}
+        as_json(shown if given else {**shown, "secret": application.secret})
+        return
+    click.echo(f"client_id: {application.client_id}")
+    if not given:
+        click.echo(f"secret:    {application.secret}")
+    click.echo(f"scopes:    {_scopes(application)}")
+
+
+@application.command("list")
+@wide_option
+@json_option
+def list_(wide: bool, json_: bool) -> None:
+    """List the applications, without their secrets."""
+    settings = load_settings()
+    catalogue = carry_out(_load(settings))
+    owned = Counter(abonnement.client_id for abonnement in catalogue.abonnementen.values())
+    found = sorted(catalogue.applications.values(), key=lambda application: application.client_id)
+    if json_:
+        as_json(
+            [
+                {"clientId": each.client_id, **_facts(each), "abonnementen": owned[each.client_id]}
+                for each in found
+            ]
+        )
+        return
+    table(
+        [
+            Column("CLIENT_ID"),
+            Column("LABEL", least=5),
+            Column("SCOPES", least=10),
+            Column("ABONNEMENTEN"),
+            Column("OLD SECRET UNTIL", wide=True),
+        ],
+        (
+            [
+                each.client_id,
+                each.label,
+                _scopes(each) if wide else _scopes(each).replace("notificaties.", ""),
+                owned[each.client_id],
+                _old_until(each) or "",
+            ]
+            for each in found
+        ),
+        empty="no applications yet: `nrc application add ID --scope …`",
+        wide=wide,
+    )
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.argument("scopes", metavar="SCOPE...", nargs=-1, required=True, **parameters.SCOPE)
+def grant(client_id: str, scopes: tuple[Scope, ...]) -> None:
+    """Let application ID do more: publiceren, consumeren."""
+    settings = load_settings()
+    carry_out(_set_scopes(settings, client_id, add=scopes))
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.argument("scopes", metavar="SCOPE...", nargs=-1, required=True, **parameters.SCOPE)
+def revoke(client_id: str, scopes: tuple[Scope, ...]) -> None:
+    """Let application ID do less; its abonnementen stay."""
+    settings = load_settings()
+    carry_out(_set_scopes(settings, client_id, remove=scopes))
+
+
+async def _set_scopes(
+    settings: Settings, client_id: str, *, add: Iterable[Scope] = (), remove: Iterable[Scope] = ()
+) -> None:
+    async with opened_registry(settings) as opened:
+        if known_application(opened.catalogue, client_id).scopes_from_token:
+            raise UsageError(f"{client_id} takes its scopes from its tokens (--scopes-from-token)")
+        changed = await opened.registry.change_application(
+            client_id,
+            lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
+        )
+        await audit.record(
+            settings,
+            "scopes granted" if add else "scopes revoked",
+            registry=opened.registry,
+            application=client_id,
+            scopes=sorted([*add, *remove]),
+            now=_noted(changed),
+        )
+    await tell_processes(settings, lambda router: router.announce())
+    click.echo(f"{client_id}: {_scopes(changed)}")
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.option(
+    "--with-abonnementen", is_flag=True, help="Remove its abonnementen too, and what waits for them."
+)
+@click.option(
+    "--give-to", type=parameters.client_id, metavar="ID", help="Give its abonnementen to this application."
+)
+@yes_option
+@keep_option
+def remove(client_id: str, with_abonnementen: bool, give_to: str | None, yes: bool, keep: bool) -> None:
+    """Remove application ID. Refused while it owns abonnementen, unless told what to do with them.
+
+    With its abonnementen it asks first when notificaties wait for these, which go too, or are kept (--keep).
+    """
+    settings = load_settings()
+    if with_abonnementen and give_to is not None:
+        raise UsageError("--with-abonnementen and --give-to: give one of them")
+    if with_abonnementen:
+        ask_about_waiting(settings, abonnementen_of(settings, client_id), yes=yes, keep=keep)
+    carry_out(_remove(settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep=keep))
+
+
+async def _remove(
+    settings: Settings, client_id: str, *, with_abonnementen: bool, give_to: str | None, keep: bool
+) -> None:
+    async with opened_registry(settings) as opened:
+        owned = [each for each in opened.catalogue.abonnementen.values() if each.client_id == client_id]
+        try:
+            touched = await opened.registry.remove_application(
+                client_id, with_abonnementen=with_abonnementen, give_to=give_to
+            )
+        except Conflict as error:
+            advice = " Add --with-abonnementen, or --give-to ID."
+            undecided = owned and not with_abonnementen and give_to is None
+            raise Conflict(f"{error}{advice if undecided else ''}") from error
+        await audit.record(
+            settings,
+            "application removed",
+            registry=opened.registry,
+            application=client_id,
+            abonnementen=[str(uuid) for uuid in touched],
+            given_to=give_to,
+            waiting=what_becomes(keep=keep) if with_abonnementen else None,
+        )
+    waited = Waited()
+
+    async def ask(router: RouterClient) -> None:
+        await remove_queues(settings, router, touched if with_abonnementen else (), waited, keep=keep)
+        await router.announce()
+
+    await tell_processes(settings, ask)
+    what = f"given to {give_to}" if give_to is not None else "removed"
+    click.echo(f"{client_id} removed" + (f"; {len(touched)} abonnement(en) {what}" if touched else ""))
+    if text := str(waited):
+        click.echo(text)
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.option(
+    "--secret",
+    type=parameters.secret,
+    help="The new secret; - reads it from standard input. Default: made here.",
+)
+@click.option(
+    "--keep-old", type=parameters.duration, help="How long the old secret counts too, e.g. 24h. Default: not."
+)
+@json_option
+def rotate(client_id: str, secret: str | None, keep_old: int | None, json_: bool) -> None:
+    """Give application ID another secret. A new secret is shown once, here."""
+    settings = load_settings()
+    changed = carry_out(_rotate(settings, client_id, secret or secrets.token_urlsafe(32), keep_old))
+    _show_secret(changed, given=secret is not None, json_=json_)
+    if (until := _old_until(changed)) is not None:
+        note(f"the old secret counts until {until}")
+
+
+async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int | None) -> Application:
+    async with opened_registry(settings) as opened:
+        known_application(opened.catalogue, client_id)
+        changed = await opened.registry.change_application(
+            client_id,
+            lambda known: replace(
+                known,
+                secret=secret,
+                old_secret="" if keep_old is None else known.secret,
+                old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
+            ),
+        )
+        await audit.record(
+            settings,
+            "secret rotated",
+            registry=opened.registry,
+            application=client_id,
+            old_one_counts_until=_old_until(changed),
+        )
+    await tell_processes(settings, lambda router: router.announce())
+    return changed
+
+
+async def _load(settings: Settings) -> Catalogue:
+    async with opened_registry(settings) as opened:
+        return opened.catalogue
+
+
+def known_application(catalogue: Catalogue, client_id: str) -> Application:
+    """The application of that name. Raises UsageError, saying which there are."""
+    known = catalogue.applications.get(client_id)
+    if known is None:
+        others = ", ".join(sorted(catalogue.applications)) or "none yet"
+        raise UsageError(f"there is no application {client_id!r} (there are: {others})")
+    return known
+
+
+def _facts(application: Application) -> dict[str, object]:
+    return {
+        "label": application.label,
+        "scopes": sorted(application.scopes),
+        "scopesFromToken": application.scopes_from_token,
+        "oldSecretUntil": _old_until(application),
+    }
+
+
+def _noted(application: Application) -> list[str] | str:
+    """Its scopes, as `operator.log` has them."""
+    return _scopes(application) if application.scopes_from_token else sorted(application.scopes)
+
+
+def _scopes(application: Application) -> str:
+    if application.scopes_from_token:
+        return "from its tokens"
+    return ", ".join(sorted(application.scopes)) or "none"
+
+
+def _old_until(application: Application) -> str | None:
+    """Until when the old secret counts; None when there is none that does."""
+    if not application.old_secret or application.old_secret_until <= time.time():
+        return None
+    return moment(application.old_secret_until)
