@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from ledger.keeper.changes import ChangedKanalen
-from ledger.keeper.gaps import Gaps
-from ledger.keeper.giving import Giving
+from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper.lost import Lost
+from ledger.keeper.losses.gaps import Gaps
+from ledger.keeper.losses.lost import Lost
+from ledger.keeper.losses.registry_changes import ChangedKanalen
+from ledger.keeper.losses.unrouted import Unrouted
 from ledger.keeper.marking import Marking
-from ledger.keeper.removed import Removed
 from ledger.keeper.replays import Replays
-from ledger.keeper.unrouted import Unrouted
+from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.reopening import ReopenedLedger
 from router.publishing import Publisher
 from runtime.amqp import AMQP_ERRORS, describe

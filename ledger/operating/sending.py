@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
-from ledger.keeper.message import message_of
+from ledger.keeper.giving_back.message import message_of
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND
 from ledger.values import (

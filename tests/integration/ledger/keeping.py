@@ -19,7 +19,7 @@ import orjson
 from aio_pika.abc import AbstractIncomingMessage
 
 from ledger.ids import new_id
-from ledger.keeper.judging import Patience
+from ledger.keeper.losses.judging import Patience
 from ledger.keeper.service import Limits, serve
 from ledger.ledger import Ledger
 from ledger.values import Delivery, Entry, Key, State, Unrouted

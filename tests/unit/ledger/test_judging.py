@@ -1,4 +1,4 @@
-"""When a delivery without an outcome is taken for lost (ledger/keeper/judging.py)."""
+"""When a delivery without an outcome is taken for lost (ledger/keeper/losses/judging.py)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from ledger.keeper.judging import PATIENCE, Look, Verdict, is_used_up, judge
+from ledger.keeper.losses.judging import PATIENCE, Look, Verdict, is_used_up, judge
 from ledger.keeper_ledger import Hands
 from ledger.values import EVERYTHING, Delivery, Key, State
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from ledger.ids import new_id
-from ledger.keeper.message import message_of
+from ledger.keeper.giving_back.message import message_of
 from ledger.values import Delivery, Key, Notificatie, State
 from router.history import in_queue_since, read_history
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from time import time
 from uuid import UUID
 
-from ledger.keeper.ending import end
 from ledger.keeper.lease import Lease
-from ledger.keeper.trimming import Trimming
+from ledger.keeper.undeliverable.ending import end
+from ledger.keeper.undeliverable.trimming import Trimming
 from ledger.ledger import Ledger
 from ledger.reopening import ReopenedLedger
 from ledger.values import LIVE, Backlog, Delivery, WhyEnded, is_in_hand

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from ledger.keeper.giving import Giving
+from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper.removed import Removed
+from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.keeper_ledger import Unsent
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause

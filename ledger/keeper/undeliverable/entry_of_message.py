@@ -1,4 +1,4 @@
-"""A message of RabbitMQ as what the ledger keeps of it: the reverse of message.py. Pure.
+"""A message of RabbitMQ as what the ledger keeps of it: the reverse of giving_back/message.py. Pure.
 
 For a message that the ledger may not know: of an older version, put in by hand, or of a gateway that died
 before it wrote its entry. Takes anything that can be in a queue.

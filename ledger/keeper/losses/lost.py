@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from time import monotonic
 from uuid import UUID
 
-from ledger.keeper.giving import Giving
-from ledger.keeper.judging import PATIENCE, Look, Patience, Verdict, is_used_up, judge
+from ledger.keeper.giving_back.giving import Giving
+from ledger.keeper.giving_back.queue_room import Room
 from ledger.keeper.lease import Lease
-from ledger.keeper.room import Room
+from ledger.keeper.losses.judging import PATIENCE, Look, Patience, Verdict, is_used_up, judge
 from ledger.keeper_ledger import Hands
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause, Delivery, Key

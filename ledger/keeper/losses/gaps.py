@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.keeper.changes import SKEW, add_missed, kanalen_since
-from ledger.keeper.giving import Giving
+from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.losses.registry_changes import SKEW, add_missed, kanalen_since
 from ledger.keeper_ledger import BEFORE_GAP, Gap
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause, Scope, is_in_hand

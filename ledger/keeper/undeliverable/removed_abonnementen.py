@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
-from ledger.keeper.ending import end
+from ledger.keeper.undeliverable.ending import end
 from ledger.ledger import Ledger
 from ledger.values import Delivery, WhyEnded
 from router.catalogue import Catalogue

@@ -21,11 +21,18 @@ from time import time
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from ledger.keeper.giving import AGAIN
-from ledger.keeper.judging import PATIENCE, Patience, is_used_up
+from ledger.keeper.giving_back.giving import AGAIN
 from ledger.keeper.lease import Lease
-from ledger.keeper.letter import Letter, ended, entry_of, history_of, pending, read_letter
-from ledger.keeper.removed import Removed
+from ledger.keeper.losses.judging import PATIENCE, Patience, is_used_up
+from ledger.keeper.undeliverable.entry_of_message import (
+    Letter,
+    ended,
+    entry_of,
+    history_of,
+    pending,
+    read_letter,
+)
+from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.ledger import Ledger
 from ledger.reopening import ReopenedLedger
 from ledger.values import UNKNOWN, Attempt, Cause, Delivery, Event, State, WhyEnded

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from uuid import UUID
 
+from ledger.keeper.giving_back.message import message_of
+from ledger.keeper.giving_back.queue_room import Room
 from ledger.keeper.lease import Lease
-from ledger.keeper.message import message_of
-from ledger.keeper.room import Room
 from ledger.ledger import Ledger
 from ledger.values import Cause, Delivery, Notificatie
 from router.publishing import Publisher

@@ -19,7 +19,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage, FieldValue
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from ledger.keeper.lease import Lease
-from ledger.keeper.letter import Letter, ended, entry_of, history_of, read_letter
+from ledger.keeper.undeliverable.entry_of_message import Letter, ended, entry_of, history_of, read_letter
 from ledger.ledger import Ledger
 from ledger.values import Attempt, WhyEnded, ms_of
 from router.catalogue import Catalogue

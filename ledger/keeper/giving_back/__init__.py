@@ -1,0 +1,6 @@
+"""Giving back: a delivery of the ledger to the queue of its abonnement once more.
+
+giving.py      committed as RETURNING, then published, at a bounded rate
+queue_room.py  how many messages a queue may get now
+message.py     a delivery as a message in RabbitMQ; no I/O
+"""
