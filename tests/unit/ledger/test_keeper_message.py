@@ -28,7 +28,8 @@ def test_the_time_of_a_replay_begins_anew() -> None:
         last_at=0,
     )
     original = message_of(row, notificatie, None)
-    replayed = message_of(replace(row, key=replace(row.key, replay=4)), notificatie, None)
+    began = int(NOW.timestamp() * 1000)
+    replayed = message_of(replace(row, key=replace(row.key, replay=4), again_at=began), notificatie, None)
     assert in_queue_since(original.headers, original.timestamp) == LONG_AGO
     assert in_queue_since(replayed.headers, replayed.timestamp) == NOW
     assert read_history(replayed.headers).replay == 4
