@@ -1,13 +1,13 @@
 """The command line `nrc`, and what starts and watches the processes.
 
-__main__.py         `python -m nrc`
-cli/                every command
-up.py               `nrc up`: RabbitMQ and all processes, started, watched and stopped as one
-child.py            one process that `nrc up` starts, and starts again when it dies
-state_lock.py       one `nrc up` per state folder
-processes.py        one process of the product, from its first line to its exit code
-rabbitmq/           the RabbitMQ that `nrc up` starts when it is given none
-demo.py             the main job, shown
-gateway_address.py  the address of a gateway on this machine
-exits.py            exit codes
+__main__.py            `python -m nrc`
+cli/                   every command
+up.py                  `nrc up`: RabbitMQ and all processes, started, watched and stopped as one
+supervised_process.py  one process that `nrc up` starts, and starts again when it dies
+state_lock.py          one `nrc up` per state folder
+processes.py           one process of the product, from its first line to its exit code
+rabbitmq/              the RabbitMQ that `nrc up` starts when it is given none
+demo.py                the main job, shown
+gateway_address.py     the address of a gateway on this machine
+exits.py               exit codes
 """

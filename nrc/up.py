@@ -18,12 +18,12 @@ from contextlib import AsyncExitStack, suppress
 import click
 from yarl import URL
 
-from nrc.child import Child
 from nrc.demo import demo as show_main_job
 from nrc.gateway_address import gateway_root
 from nrc.processes import LISTEN_FD
 from nrc.rabbitmq.choice import Broker, choose_broker
 from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
+from nrc.supervised_process import Child
 from runtime.lifecycle import Tasks
 from runtime.listening import bind, listen
 from runtime.log import configure_logging, logger

@@ -1,14 +1,14 @@
 """What every process stands on. Knows nothing of kanalen, abonnementen or notificaties.
 
-settings.py          every setting: default, unit, help, validation
-log.py               structured logs
-amqp/                the connection to RabbitMQ, and publishing with confirms
-lifecycle.py         background tasks that are watched
-deadlines.py         waiting for many things at most so long, with one timer
-health.py            /health/live and /health/ready of a process without another HTTP server
-listening.py         sockets to listen on
-response_headers.py  headers of every HTTP answer
-trust.py             whose TLS certificates are believed
-open_files.py        how many files and sockets a process may open
-garbage.py           Python's garbage collector: when it runs
+settings.py            every setting: default, unit, help, validation
+log.py                 structured logs
+amqp/                  the connection to RabbitMQ, and publishing with confirms
+lifecycle.py           background tasks that are watched
+deadlines.py           waiting for many things at most so long, with one timer
+health.py              /health/live and /health/ready of a process without another HTTP server
+listening.py           sockets to listen on
+response_headers.py    headers of every HTTP answer
+trust.py               whose TLS certificates are believed
+open_files.py          how many files and sockets a process may open
+garbage_collection.py  Python's garbage collector: when it runs
 """

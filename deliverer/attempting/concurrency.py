@@ -1,4 +1,4 @@
-"""Places for requests under way: so many in this process, and at most half of them to one host.
+"""How many requests may be under way: so many in this process, and at most half of them to one host.
 
 So a host that hangs leaves the other half to all others. Of the places of one host an abonnement gets another
 only while it holds fewer than are left there: a slow one, which keeps its places for long, leaves room for

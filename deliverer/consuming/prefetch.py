@@ -1,4 +1,4 @@
-"""How many bytes of bodies this process has in hand, and so how many messages each queue may send it at once.
+"""The prefetch of each queue, from how many bytes of bodies this process has in hand.
 
 RabbitMQ counts messages, whatever their size. So whether a message is kept is decided when it has come: one
 that is too much goes back to its queue, which from then on sends fewer at once. Decides; who asks acts.

@@ -1,4 +1,4 @@
-"""Endpoint or message? When the failures of an abonnement's callback are those of the callback itself.
+"""The circuit breaker: when the failures of an abonnement's callback are those of the callback itself.
 
 Pure: failures and a monotonic clock come in, and whether to hold the abonnement comes out; `hold` holds it.
 Each process counts for itself, and the hold is everyone's. What one message alone fails of never holds an

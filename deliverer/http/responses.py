@@ -1,4 +1,4 @@
-"""Where one answer of a callback begins and ends, byte for byte. No I/O.
+"""Where one response of a callback begins and ends, byte for byte. No I/O.
 
 A complete head with a status is an answer, whatever follows it. What follows only decides whether the
 connection may carry another request: in doubt it may not. The library's parser would refuse an answer of

@@ -1,4 +1,4 @@
-"""How much may be under way in one gateway at once: notificaties, the bytes of their bodies, and changes.
+"""Admission: how many notificaties, bytes of bodies and changes may be under way in one gateway at once.
 
 Decides before a body is read, or while one of unknown size comes, and gives nobody more than half. Knows
 nothing of HTTP or RabbitMQ; docs/decisions/0021-limits.md has why it is so.

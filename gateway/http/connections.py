@@ -1,4 +1,4 @@
-"""The open connections of one gateway, bounded: when there are too many, one that asks nothing makes room.
+"""The open connections of one gateway, bounded: when there are too many, the one idle for longest is closed.
 
 Decides which; how a connection is closed is `protocol`'s.
 """

@@ -1,4 +1,4 @@
-"""A thread for the reading and checking of large bodies, which would hold up the event loop.
+"""A thread that reads and checks large bodies, which would block the event loop.
 
 One thread, so that large bodies never take more than a share of the process's time.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from runtime.garbage import collections_paused
+from runtime.garbage_collection import collections_paused
 from schemas.jsontext import LARGE
 
 R = TypeVar("R")

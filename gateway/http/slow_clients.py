@@ -1,4 +1,4 @@
-"""What this gateway holds for slow clients: bodies that wait to be read, and answers that are not taken.
+"""Bytes buffered for slow clients: bodies that wait to be read, and answers that are not taken.
 
 Bounded in bytes, for all connections together: beyond it the one that has moved nothing for longest is cut.
 Decides which; how a connection is cut is `protocol`'s.

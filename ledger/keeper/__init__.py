@@ -5,8 +5,8 @@ Nothing waits for it: while no keeper runs, everything else goes on.
 
     service.py      the process: what it opens, its health, how it stops
     lease.py        whether this keeper is the one that works
-    marking.py      whether an older copy of the ledger was put back
-    work.py         one pass over all that may have to be given back, again and again
+    older_copy.py   whether an older copy of the ledger was put back
+    loop.py         one pass over all that may have to be given back, again and again
     losses/         what RabbitMQ lost or never had, and how that is known
     giving_back/    committed as RETURNING, then published to one queue, at a bounded rate
     undeliverable/  what ends without having been delivered: dead letters, too old, too much, removed

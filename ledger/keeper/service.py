@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
+from ledger.keeper.loop import LONGEST_PAUSE, PAUSE, Work
 from ledger.keeper.losses.gaps import Gaps
 from ledger.keeper.losses.judging import PATIENCE, Patience
 from ledger.keeper.losses.lost import AFTER_AWAY, EVERY, Lost
 from ledger.keeper.losses.registry_changes import LOOK_AGAIN, ChangedKanalen
 from ledger.keeper.losses.unrouted import SETTLED, Unrouted
-from ledger.keeper.marking import EVERY as MARK_EVERY
-from ledger.keeper.marking import Marking
+from ledger.keeper.older_copy import EVERY as MARK_EVERY
+from ledger.keeper.older_copy import Marking
 from ledger.keeper.replays import Replays
 from ledger.keeper.shedding import EVERY as SHED_EVERY
 from ledger.keeper.shedding import Shedding
@@ -28,7 +29,6 @@ from ledger.keeper.undeliverable.removed_abonnementen import SETTLED as REMOVED_
 from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.keeper.undeliverable.retention import Retention
 from ledger.keeper.undeliverable.trimming import Trimming
-from ledger.keeper.work import LONGEST_PAUSE, PAUSE, Work
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from router.catalogue import Catalogue

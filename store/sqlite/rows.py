@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from runtime.garbage import collections_paused
+from runtime.garbage_collection import collections_paused
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.jsontext import LARGE

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from nrc.child import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.gateway_address import gateway_root
 from nrc.rabbitmq import choice, private_node
 from nrc.rabbitmq.choice import choose_broker
@@ -17,6 +16,7 @@ from nrc.rabbitmq.private_broker import PrivateBroker
 from nrc.rabbitmq.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.rabbitmq.shield_policy import SET_POLICY
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
+from nrc.supervised_process import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.up import exempt_hosts, labels, loopback_open
 from runtime.settings import load_settings
 from schemas.errors import BrokerUnavailable, UsageError

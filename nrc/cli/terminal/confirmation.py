@@ -1,4 +1,4 @@
-"""Asking whoever typed a command whether they are sure."""
+"""Asks whoever typed a command whether they are sure."""
 
 from __future__ import annotations
 

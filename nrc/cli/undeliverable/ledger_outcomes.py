@@ -1,4 +1,4 @@
-"""The ledger hears of what a command did with messages. It never stops the command."""
+"""Tells the ledger what a command did with messages. A fault of the ledger never stops the command."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pytest
 from ledger.copies.copying import copy_ledger
 from ledger.ids import new_id
 from ledger.keeper.lease import Lease
-from ledger.keeper.marking import Marking
+from ledger.keeper.older_copy import Marking
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
 from ledger.values import Delivery, Entry, Incomplete, Key, State

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from runtime.garbage import collections_paused
+from runtime.garbage_collection import collections_paused
 
 
 def test_they_go_on_when_the_last_pause_ends() -> None:

@@ -1,4 +1,4 @@
-"""Python's collector of reference cycles, which stops all threads of a process while it looks for them."""
+"""Pauses of Python's garbage collector, which stops all threads of a process while it runs."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from ledger.keeper.losses.gaps import Gaps
 from ledger.keeper.losses.lost import Lost
 from ledger.keeper.losses.registry_changes import ChangedKanalen
 from ledger.keeper.losses.unrouted import Unrouted
-from ledger.keeper.marking import Marking
+from ledger.keeper.older_copy import Marking
 from ledger.keeper.replays import Replays
 from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.reopening import ReopenedLedger
