@@ -166,6 +166,8 @@ RETURNED = "returned"
 """`kind` of what stands among the attempts of a delivery each time that it was put into its queue again."""
 
 
+DELIVERED_ALL_THE_SAME = "delivered_all_the_same"
+"""`kind` of the attempt that succeeded of a delivery that is REMOVED: it was under way, or known of later."""
 TAKEN_AS_DELIVERED = "taken_as_delivered"
 """`kind` of what stands among the attempts when an operator said that an UNSURE one was delivered."""
 

@@ -27,8 +27,9 @@ _FAILURES = {
     "address_refused": "naar dit adres wordt niets gezonden",
     "loop": "de notificatie gaat rond tussen notificatierouteringcomponenten",
     "shortage": "er was hier geen ruimte voor een verzoek",
+    "delivered_all_the_same": "toch afgeleverd",
 }
-"""By class of failure, all but `http_status`, which is told by its status."""
+"""By class of failure, all but `http_status`, which is told by its status. The last is none."""
 
 _TIMES = ("nul keer", "eenmaal", "tweemaal", "driemaal")
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from ledger.explaining.case import Case, Code
 from ledger.explaining.dutch import failure, held_because, milliseconds, number, times
 from ledger.explaining.fitting import Reader, Reason
-from ledger.values import ORIGINAL, TAKEN_AS_DELIVERED, Attempt, Cause, Delivery, State
+from ledger.values import (
+    DELIVERED_ALL_THE_SAME,
+    ORIGINAL,
+    TAKEN_AS_DELIVERED,
+    Attempt,
+    Cause,
+    Delivery,
+    State,
+)
 from schemas import abonnement as abonnementen
 
 _NOT_SURE = {
@@ -89,6 +97,12 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.NOT_WANTED:
             text = "Niet afgeleverd: het abonnement is gewijzigd en wil deze notificatie niet meer."
             return Reason(Code.NOT_WANTED, text, facts)
+        case State.REMOVED if (taken := _taken_all_the_same(case)) is not None:
+            text = (
+                f"Door de beheerder verwijderd {clock.at(delivery.last_at)}, en toch afgeleverd "
+                f"{clock.at(taken.at)}: poging {number(taken.number)} was toen al begonnen."
+            )
+            return Reason(Code.REMOVED, text, facts | {"deliveredAt": clock.utc(taken.at)})
         case State.REMOVED:
             text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder verwijderd."
             return Reason(Code.REMOVED, text, facts)
@@ -97,6 +111,11 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
 def _taken(case: Case, delivery: Delivery) -> bool:
     """Whether it is delivered by the word of an operator only."""
     return any(each.kind == TAKEN_AS_DELIVERED and each.at == delivery.last_at for each in case.attempts)
+
+
+def _taken_all_the_same(case: Case) -> Attempt | None:
+    """The attempt by which the callback took what was removed."""
+    return next((each for each in case.attempts if each.kind == DELIVERED_ALL_THE_SAME), None)
 
 
 def _answer(delivery: Delivery) -> str:

@@ -29,7 +29,9 @@ from ledger.sqlite.rows import (
     pending_row,
 )
 from ledger.values import (
+    DELIVERED_ALL_THE_SAME,
     OPERATOR,
+    Attempt,
     Entry,
     Event,
     GapClosed,
@@ -75,10 +77,19 @@ ADD_BACKLOG = (
     "bytes = bytes + excluded.bytes, retrying = retrying + excluded.retrying, stuck = stuck + excluded.stuck"
 )
 
+# Of several accounts of a delivery that was removed one holds, as of any other, in whatever order they come.
+_ONLY_LAST_TAKEN = (
+    "DELETE FROM attempt WHERE id = ? AND abonnement = ? AND replay = ? "  # noqa: S608
+    f"AND kind = '{DELIVERED_ALL_THE_SAME}' AND (round, number, at) < (SELECT a.round, a.number, a.at "
+    "FROM attempt a WHERE a.id = ? AND a.abonnement = ? AND a.replay = ? "
+    f"AND a.kind = '{DELIVERED_ALL_THE_SAME}' ORDER BY a.round DESC, a.number DESC, a.at DESC LIMIT 1)"
+)
+
 DeliveryKey = tuple[bytes, int, int]
 
 _KEYS_AT_ONCE = 100
 _PENDING = STATES[State.PENDING]
+_DELIVERED, _REMOVED = STATES[State.DELIVERED], STATES[State.REMOVED]
 _MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
 
 
@@ -185,6 +196,7 @@ class _Changes:
         self._after: dict[DeliveryKey, Row] = {}
         self._minutes: dict[tuple[int, int, int], int] = {}
         self._firsts: dict[int, int] = {}
+        self._taken: list[tuple[Any, ...]] = []  # rows of `attempt`: delivered, and removed
 
     def count(self, at: int, what: int, who: int) -> None:
         """One more of this in the minute of this moment."""
@@ -231,6 +243,10 @@ class _Changes:
         if old is None:
             self._before[key] = None
             new = new._replace(size=self._size(key[0]))
+        elif _is_both(old, new):
+            self._tell_both(outcome, old if old.state == _DELIVERED else new)
+            if key_of_row(new) <= key_of_row(old):
+                return
         elif key_of_row(new) <= key_of_row(old):
             return
         elif old.state == _PENDING and new.attempts > old.attempts == 0 and new.round == old.round:
@@ -238,6 +254,19 @@ class _Changes:
             self._firsts[key[1]] = max(self._firsts.get(key[1], 0), old.since)
         self._after[key] = new
         self.count(outcome.at, _STATE + new.state, key[1])
+
+    def _tell_both(self, outcome: Outcome, delivered: Row) -> None:
+        """An operator removed it, and the callback took it: REMOVED holds, and the other stays an attempt."""
+        ms = None if delivered.us is None else delivered.us / 1000
+        taken = Attempt(
+            delivered.last_at,
+            delivered.attempts,
+            DELIVERED_ALL_THE_SAME,
+            "the callback took it",
+            delivered.status,
+            ms,
+        )
+        self._taken.append(attempt_row(outcome.key, delivered.abonnement, delivered.round, taken))
 
     def _is_final(self, outcome: Outcome, key: DeliveryKey, old: Row | None) -> bool:
         """Whether a delivery that was not wanted ends by that; if not, its row stays open, in doubt.
@@ -282,6 +311,9 @@ class _Changes:
             many(_INSERT_DELIVERY, inserts)
         if updates:
             many(_UPDATE_DELIVERY, updates)
+        if self._taken:
+            many(INSERT_ATTEMPT, self._taken)
+            many(_ONLY_LAST_TAKEN, [(*row[:3], *row[:3]) for row in self._taken])
         many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items() if any(by)])
         minute = self._now // MINUTE
         many(_ADD_FIRST, [(abonnement, minute, since) for abonnement, since in self._firsts.items()])
@@ -291,6 +323,10 @@ class _Changes:
     def _size(self, id_: bytes) -> int:
         row = self._db.execute("SELECT size FROM notificatie WHERE id = ?", [id_]).fetchone()
         return 0 if row is None else int(row[0])
+
+
+def _is_both(old: Row, new: Row) -> bool:
+    return {old.state, new.state} == {_DELIVERED, _REMOVED}
 
 
 class _Places:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Told:
-    """What became of each. act: what the audit log calls it."""
+    """What became of each. act: what the audit log calls it.
+
+    under_way: of which an attempt may be under way; nothing breaks that off.
+    """
 
     settings: Settings
     act: str
@@ -32,6 +35,7 @@ class Told:
     later: list[Delivery] = field(default_factory=list)
     failed: list[tuple[Delivery, str]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    under_way: list[Delivery] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
 
     def take(self, chosen: Chosen) -> None:
@@ -77,12 +81,18 @@ class Told:
                     "later": [facts_of_key(row) for row in self.later],
                     "failed": [{**facts_of_key(row), "reason": why} for row, why in self.failed],
                     "missing": self.missing,
+                    **({"underWay": list(map(facts_of_key, self.under_way))} if self.under_way else {}),
                 }
             )
         else:
             click.echo(text.format(len(self.done)))
         if self.later:
             note(f"{len(self.later)} are sent by the keeper (`nrc ledger`) when RabbitMQ takes them")
+        if self.under_way:
+            note(
+                f"of {len(self.under_way)} an attempt may be under way, which nothing breaks off: "
+                "`nrc trace` shows those that were delivered all the same"
+            )
         for row, why in self.failed:
             note(f"{_name(row)}: {why}")
         for id_ in self.missing:

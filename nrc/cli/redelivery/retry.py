@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING
 
 import click
 
-from ledger.values import Delivery, State
+from ledger.values import LIVE, Delivery, State, is_in_hand
 from nrc.cli.connecting import carry_out
 from nrc.cli.redelivery.choosing import Chosen, choose
 from nrc.cli.redelivery.opening import opened_sending
@@ -16,6 +17,9 @@ from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import json_option
 from nrc.cli.tracing.account import opened_account
 from runtime.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from ledger.keeper_ledger import Hands
 
 WAITING = frozenset({State.RETRYING, State.STUCK})
 DROPPED = WAITING | {State.RETURNING}
@@ -61,6 +65,8 @@ def now(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) 
 def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) -> None:
     """Drop what waits for its next attempt: it is not delivered. Exit code 1 when any ID does not wait.
 
+    An attempt that is under way is not broken off: it says of how many that may be, and `nrc trace` shows it.
+
     ID and UUID: whole, or their first characters.
     """
     settings = load_settings()
@@ -101,6 +107,12 @@ async def _send(settings: Settings, rows: Sequence[Delivery], told: Told) -> Non
         await sending.send(rows, anew=False, tell=told.sent)
 
 
+def _may_be_under_way(row: Delivery, hands: Hands) -> bool:
+    """Whether an attempt may be under way. A heartbeat names what a deliverer had seconds ago."""
+    due = row.next_at is None or row.next_at <= hands.now
+    return is_in_hand(row.key, hands.keys) or (row.state is not State.STUCK and due)
+
+
 async def _drop(settings: Settings, rows: Sequence[Delivery], told: Told) -> None:
     from ledger.operating.sending import removed
 
@@ -111,7 +123,9 @@ async def _drop(settings: Settings, rows: Sequence[Delivery], told: Told) -> Non
             piece = rows[start : start + AT_ONCE]
             still = {row.key: await account.ledger.delivery(row.key) for row in piece}
             waiting = [row for row in piece if (it := still[row.key]) is None or it.state in DROPPED]
+            hands = await account.ledger.keeping.hands(live=LIVE)
             await account.ledger.write([removed(still[row.key] or row) for row in waiting])
+            told.under_way += [row for row in waiting if _may_be_under_way(still[row.key] or row, hands)]
             for row in waiting:
                 told.done.append(row)
                 told.note(row)

@@ -17,6 +17,7 @@ from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
 from ledger.values import (
+    DELIVERED_ALL_THE_SAME,
     Attempt,
     Backlog,
     Delivery,
@@ -748,3 +749,21 @@ async def test_when_it_lacks_something(ledger: Ledger) -> None:
     await ledger.write([some, before])
     await ledger.write([some])
     assert await ledger.incomplete() == [before, some]
+
+
+@pytest.mark.parametrize("removed_first", [True, False])
+async def test_what_was_removed_and_delivered_is_removed_and_the_delivery_stays_visible(
+    ledger: Ledger, removed_first: bool
+) -> None:
+    entry, abonnement = an_entry(one := uuid4()), one
+    delivered = an_outcome(entry, abonnement, attempts=2, at=AT + 70, status=204, ms=38.0)
+    removed = an_outcome(entry, abonnement, State.REMOVED, at=AT + 60)
+    await ledger.write([entry])
+    for each in (removed, delivered, delivered) if removed_first else (delivered, removed, removed):
+        await ledger.write([each])
+    found = await ledger.delivery(Key(entry.id, abonnement))
+    assert found is not None
+    assert (found.state, found.last_at) == (State.REMOVED, AT + 60)
+    (taken,) = await ledger.attempts(Key(entry.id, abonnement))
+    assert (taken.at, taken.number, taken.kind) == (AT + 70, 2, DELIVERED_ALL_THE_SAME)
+    assert (taken.status, taken.ms) == (204, 38.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID
 
 import orjson
@@ -9,11 +10,11 @@ import pytest
 
 from ledger.ids import new_id
 from ledger.ledger import Ledger
-from ledger.values import Delivery, Key, State
+from ledger.values import DELIVERED_ALL_THE_SAME, Delivery, Key, State
 from router import names
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Condition
-from tests.callback_server import status
+from tests.callback_server import status, when
 from tests.command import Ran
 from tests.eventually import eventually
 from tests.integration.cli.test_cli_broker import lay_out, nrc
@@ -87,6 +88,29 @@ async def test_a_dropped_retry_is_not_delivered(spine: Delivering, ledger: Ledge
     assert spine.ids_at("/a") == [id_]
     assert await is_(ledger, id_, abonnement, State.REMOVED)
     assert await audited(spine.router) == ["retry dropped"]
+
+
+async def test_an_attempt_that_was_under_way_is_told_and_seen(spine: Delivering, ledger: Ledger) -> None:
+    abonnement = await spine.subscribe("/a")
+    answer = asyncio.Event()
+    spine.callback.script("/a", status(500), when(answer, status(204)))
+    async with spine.deliverer(retry_schedule="1,600"):
+        id_ = await accept(spine, ledger, abonnement)
+        await eventually(lambda: spine.ids_at("/a") == [id_, id_])
+        ran = await nrc(spine.router, "retry", "drop", id_, "--yes")
+        assert (ran.code, ran.out) == (0, "1 dropped\n"), ran.err
+        assert "of 1 an attempt may be under way" in ran.err
+        answer.set()
+        await eventually(lambda: _taken(ledger, id_, abonnement))
+    assert await is_(ledger, id_, abonnement, State.REMOVED)
+    traced = await nrc(spine.router, "trace", id_)
+    assert "status 204: toch afgeleverd" in traced.out
+    assert "poging 2 was toen al begonnen" in " ".join(traced.out.split())
+
+
+async def _taken(ledger: Ledger, id_: str, abonnement: Abonnement) -> bool:
+    attempts = await ledger.attempts(Key(UUID(id_), abonnement.uuid))
+    return attempts[-1].kind == DELIVERED_ALL_THE_SAME
 
 
 async def test_every_retry_of_an_abonnement_is_sent_now(spine: Delivering, ledger: Ledger) -> None:

@@ -29,7 +29,16 @@ from ledger.explaining import (
 )
 from ledger.explaining.fitting import only_in
 from ledger.ids import new_id
-from ledger.values import Attempt, Cause, Delivery, Incomplete, Key, Notificatie, State
+from ledger.values import (
+    DELIVERED_ALL_THE_SAME,
+    Attempt,
+    Cause,
+    Delivery,
+    Incomplete,
+    Key,
+    Notificatie,
+    State,
+)
 from router.filters import matches
 from schemas import abonnement as abonnementen
 from schemas.abonnement import Abonnement, FilterGroup, Hold
@@ -535,6 +544,15 @@ def test_on_its_way_since_an_operator_asked_for_it() -> None:
     assert told(returning).text.startswith("Nog niet afgeleverd: RabbitMQ was de notificatie kwijt;")
     asked = told(returning, returned=(Returned(at("01:55"), Cause.OPERATOR),))
     assert asked.text.startswith("Nog niet afgeleverd: de beheerder vroeg om herhaling;")
+
+
+def test_removed_while_an_attempt_was_under_way() -> None:
+    removed = a_delivery(State.REMOVED, attempts=1, last_at=at("01:48"))
+    assert told(removed).text == "Niet afgeleverd: om 01:48 door de beheerder verwijderd."
+    taken = Attempt(at("01:49"), 2, DELIVERED_ALL_THE_SAME, "the callback took it", 204)
+    assert told(removed, attempts=(taken,)).text == (
+        "Door de beheerder verwijderd om 01:48, en toch afgeleverd om 01:49: poging 2 was toen al begonnen."
+    )
 
 
 def test_why_it_was_sent_though_a_filter_was_there() -> None:
