@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger.
+matching, lag, ledger, declaring.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.measurements.bodies import bodies
+from bench.measurements.declaring import declaring
 from bench.measurements.lag import lag
 from bench.measurements.ledger import ledger
 from bench.measurements.matching import matching
@@ -107,6 +108,7 @@ BENCHMARKS = {
     "ledger": ledger,
     "matching": matching,
     "lag": lag,
+    "declaring": declaring,
 }
 
 

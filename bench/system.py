@@ -29,9 +29,9 @@ def free_port() -> int:
 
 
 class System:
-    """A running `nrc up`, an application with both rights, and its token."""
+    """A running `nrc up`, an application with both rights, and its token. again: the folder has it all."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, again: bool = False, **settings: str) -> None:
         self.folder = folder
         self.port = free_port()
         self.root = f"http://127.0.0.1:{self.port}/api/v1"
@@ -49,7 +49,8 @@ class System:
             env=self.environment, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
         self._wait_ready()
-        self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
+        if not again:
+            self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
         self._token_until = 0.0
         self.fresh_token()
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from time import monotonic, time
 from uuid import UUID
 
-from gateway.latest import Accepted, Latest, Published
-from gateway.repairs import Repairs
 from ledger.values import Entry, Key, Outcome, State, Unrouted
 from ledger.writer import Writer, Writing
-from router.publishing import ExchangeMissing, Publisher
+from router.publishing import Outgoing, Publisher
+from router.routing import route
 from runtime.deadlines import Deadlines
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
 from schemas.kanaal import Kanaal
+from schemas.notificatie import Notificatie
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
 SECOND_HOME_WITHIN = 0.25  # seconds for the ledger once RabbitMQ has confirmed; none where that took longer
@@ -39,6 +41,26 @@ class Homes(StrEnum):
     BOTH = "2"
     RABBITMQ = "rabbitmq"
     LEDGER = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A sound notificatie, and all else that goes along. hops: deliveries that it went through before."""
+
+    notificatie: Notificatie
+    message_id: str
+    accepted_at: datetime
+    hops: int = 0
+
+    def routed_by(self, kanaal: Kanaal) -> Outgoing:
+        """The message for the exchange of this kanaal."""
+        return route(
+            kanaal,
+            self.notificatie,
+            message_id=self.message_id,
+            accepted_at=self.accepted_at,
+            hops=self.hops,
+        )
 
 
 def entry_of(
@@ -66,11 +88,9 @@ def entry_of(
 class Accepting:
     """Bring notificaties into RabbitMQ and the ledger. homes: how many were accepted, by what had them."""
 
-    def __init__(self, publisher: Publisher, writer: Writer, repairs: Repairs, latest: Latest) -> None:
+    def __init__(self, publisher: Publisher, writer: Writer) -> None:
         self._publisher = publisher
         self._writer = writer
-        self._repairs = repairs
-        self._latest = latest
         self._confirm, self._commit = Deadlines(CONFIRM_WITHIN), Deadlines(SECOND_HOME_WITHIN)
         self._late: dict[str, set[asyncio.Task[None]]] = {}
         self._late_bytes = 0
@@ -88,7 +108,9 @@ class Accepting:
             return await self._only_ledger(entry, None, BrokerUnavailable(why_not))
         began = monotonic()
         writing = self._writer.put(entry)
-        publishing = asyncio.create_task(self._publish(kanaal, accepted), name="publishing")
+        publishing = asyncio.create_task(
+            self._publisher.publish(accepted.routed_by(kanaal)), name="publishing"
+        )
         try:
             await self._confirm.wait(publishing)
         finally:
@@ -156,23 +178,6 @@ class Accepting:
         if times := self._single.due():
             log.warning("accepted by one home only", homes=homes, reason=reason, times=times)
         return homes
-
-    async def _publish(self, kanaal: Kanaal, accepted: Accepted) -> None:
-        """Return once RabbitMQ has it. Raises BrokerError."""
-        began = monotonic()
-        try:
-            await self._publish_to(kanaal, accepted)
-        except ExchangeMissing:
-            # Somebody deleted it by hand: nothing went anywhere, and the kanaal gets another, fully bound.
-            repaired = await self._repairs.repaired(kanaal)
-            if monotonic() - began > CONFIRM_WITHIN:
-                raise  # it was answered by now, and is the keeper's
-            await self._publish_to(repaired, accepted)
-
-    async def _publish_to(self, kanaal: Kanaal, accepted: Accepted) -> None:
-        began = monotonic()
-        await self._publisher.publish(accepted.routed_by(kanaal))
-        self._latest.note(kanaal, Published(accepted, began))
 
     def _leave(self, publishing: asyncio.Task[None], kanaal: Kanaal, entry: Entry) -> None:
         """It had no confirm in time: the answer waits no longer, the publisher does as long as ever."""

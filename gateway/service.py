@@ -76,13 +76,11 @@ async def serve(
             await follow_changes(connection, catalogue)
 
         opened.callback(gateway.large_bodies.close)
-        opened.callback(gateway.repairs.close)
         opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("changes", link.run(session))
         tasks.start("publishing", gateway.publisher.run())
-        tasks.start("publishing again", gateway.latest.run())
         tasks.start("the ledger", gateway.writer.run())
         runner = web.AppRunner(build_app(gateway), shutdown_timeout=LAST_CALL)
         await runner.setup()

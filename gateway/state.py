@@ -14,8 +14,6 @@ from gateway.http.connections import Connections, most_connections
 from gateway.http.large_bodies import LargeBodies
 from gateway.http.requests import root_url
 from gateway.http.slow_clients import MOST, SlowClients
-from gateway.latest import Latest
-from gateway.repairs import Repairs
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
 from ledger.writer import Writer
 from router.catalogue import Catalogue
@@ -50,8 +48,6 @@ class Gateway:
     writer: Writer
     tokens: Tokens = field(init=False)
     index: Index = field(init=False)
-    repairs: Repairs = field(init=False)
-    latest: Latest = field(init=False)
     accepting: Accepting = field(init=False)
     publishes: Publishes = field(init=False)
     changes: Changes = field(init=False, default_factory=Changes)
@@ -63,9 +59,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
         self.index = self.catalogue.index  # now, and not at the first notificatie
-        self.repairs = Repairs(self.router, self.catalogue)
-        self.latest = Latest(self.publisher, self.catalogue)
-        self.accepting = Accepting(self.publisher, self.writer, self.repairs, self.latest)
+        self.accepting = Accepting(self.publisher, self.writer)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )

@@ -1,6 +1,6 @@
 """Tells the ledger of what leaves the queue of an abonnement otherwise than by being delivered.
 
-For the router process, which cannot import this package: `router.endings.Endings` is what it knows of it.
+For the router process, which cannot import this package and knows `router.declaring.endings.Endings`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logger(__name__)
 
 
 class LedgerEndings:
-    """`router.endings.Endings` that are written in group commits; while the ledger is away they wait."""
+    """Endings that are written in group commits; while the ledger is away they wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._ledger = ReopenedLedger(partial(ledger_of, settings))

@@ -79,7 +79,7 @@ def _serve_of(name: str) -> Serve:
         return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD))
     if name == "router":
         from ledger.endings import LedgerEndings
-        from router.service import serve as serve_router
+        from router.declaring.service import serve as serve_router
 
         return functools.partial(serve_router, endings_of=LedgerEndings)
     if name == "deliverer":

@@ -1,15 +1,14 @@
-"""What goes where: what stands in RabbitMQ, who declares it, and how a message gets its way.
+"""What goes where: the ways of a message through RabbitMQ, as every process knows them.
 
-A message: `routing` makes its key and headers, `publishing` brings it to RabbitMQ with a confirm, `filters`
-is the predicate that the bindings approximate and the deliverer applies, and `matching` an index by which a
-gateway knows what matches.
-
-What stands: `names` makes every name, `topology` says what must stand (values only), `declarer` declares and
-removes it, `reconcile` compares registry and broker, `work` does what others ask through `requests`, and
-`service` is the process around them. `readiness` is the marker that says that all of it stands.
-
-What leaves a queue undelivered (`retention`, `strays`) the ledger hears of through `endings`.
-
-What others keep: `catalogue` is a process's copy of the registry, `changes` the hint that it is old; `depth`
-and `undeliverable` look into queues for operators.
+names.py        every name in RabbitMQ
+topology.py     what must stand there, as values
+routing.py      the routing key and headers of a notificatie
+filters.py      whether a notificatie matches an abonnement; matching.py an index of the same
+publishing.py   publishing with a confirm
+history.py      what a message carries of its attempts
+catalogue.py    a process's copy of the registry; changes.py the hint that it is old
+readiness.py    the marker that says that all stands
+requests.py     asking the router process
+depth.py        how full a queue is, and who consumes it
+declaring/      the router process, which alone declares
 """

@@ -12,9 +12,11 @@ READY = "nrc.ready"
 CHANGES = "nrc.changes"
 RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"
-STRAY = "nrc.stray"
 CANARY = "nrc.canary"
 REQUESTS = "nrc.router"
+
+FILTER_PREFIX = "nrc.filter."
+"""Of the exchanges that match on headers."""
 
 KENMERK_PREFIX = "k."
 """Of the headers that hold kenmerken."""
@@ -24,6 +26,7 @@ ABONNEMENT_HEADER = "nrc-abonnement"
 
 _PLAIN_NAAM = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
 _ABONNEMENT = re.compile(r"nrc\.abonnement\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_MARKER = "nrc.marker."
 _WAIT = re.compile(r"nrc\.wait\.(\d+)")
 
 
@@ -33,19 +36,15 @@ def word(text: str) -> str:
     return urlsafe_b64encode(blake2b(text.encode(), digest_size=8).digest())[:11].decode()
 
 
-def kanaal_exchange(naam: str, generation: int = 0) -> str:
-    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`.
-
-    generation: 0 at first, and greater for each exchange that it is given after that.
-    """
-    plain = naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam)
-    return f"nrc.kanaal.{plain}" + (f"@{generation}" if generation else "")
+def kanaal_exchange(naam: str) -> str:
+    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`."""
+    return "nrc.kanaal." + (naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam))
 
 
 def filter_exchange(naam: str, pattern: str) -> str:
     """The headers exchange that a kanaal's topic exchange feeds by exactly this pattern."""
     digest = blake2b(f"{naam}\x00{pattern}".encode(), digest_size=16).digest()
-    return f"nrc.filter.{urlsafe_b64encode(digest).rstrip(b'=').decode()}"
+    return f"{FILTER_PREFIX}{urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
 
 def changes_queue() -> str:
@@ -58,13 +57,16 @@ def abonnement_queue(uuid: UUID) -> str:
     return f"nrc.abonnement.{uuid}"
 
 
-def abonnement_exchange(uuid: UUID) -> str:
-    """The fanout exchange before the queue of an abonnement: what all bindings lead to.
+def marker(queue: str, ways: str) -> str:
+    """The exchange that says that all `ways` to the queue of an abonnement stand."""
+    return f"{_MARKER}{queue.removeprefix('nrc.abonnement.')}.{word(ways)}"
 
-    Not called as the queue is: an older router that is started again would take off bindings of the one for
-    those of the other.
-    """
-    return f"nrc.to.{uuid}"
+
+def marked(exchange: str) -> str:
+    """The queue of the abonnement whose marker this is; "" for other names."""
+    if not exchange.startswith(_MARKER):
+        return ""
+    return f"nrc.abonnement.{exchange.removeprefix(_MARKER).rpartition('.')[0]}"
 
 
 def abonnement_of(queue: str) -> UUID | None:

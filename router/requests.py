@@ -29,6 +29,7 @@ CHANGE_TIMEOUT = 4.0  # seconds; whoever changes an abonnement has an answer wit
 REMOVE_TIMEOUT = 300.0  # seconds; what waits is moved, some thousands a second
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
+SEEN_FOR = 0.5  # seconds
 EXPIRY = 30.0  # seconds after which a request that no router took is dropped
 
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -42,12 +43,29 @@ class RouterClient:
         self._opened: tuple[AbstractConnection, AbstractChannel] | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._pinging: asyncio.Task[None] | None = None
+        self._next_ping: asyncio.Task[None] | None = None
+        self._seen: tuple[AbstractConnection | None, float] = (None, 0.0)
 
     async def at_work(self) -> None:
         """A router answers, so what is asked of it next will be done. Raises BrokerUnavailable within 4 s.
 
         Before a change gets into the registry: an answer of what takes longer may be waited for longer then.
+        Whoever asks before a ping begins shares it.
         """
+        if self._next_ping is None:
+            self._next_ping = asyncio.create_task(self._ping(self._pinging), name="asking for a router")
+            self._next_ping.add_done_callback(_heard)
+        try:
+            async with asyncio.timeout(ROUTER_TIMEOUT):
+                await asyncio.shield(self._next_ping)
+        except TimeoutError:
+            raise BrokerUnavailable(f"no answer from the router within {ROUTER_TIMEOUT:g} s") from None
+
+    async def _ping(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
+        self._pinging, self._next_ping = self._next_ping, None
         await self._ask({"do": "ping"}, timeout=ROUTER_TIMEOUT)
 
     async def apply_kanaal(self, naam: str) -> None:
@@ -144,13 +162,19 @@ class RouterClient:
             raise BrokerUnavailable("RabbitMQ does not take requests for the router now") from None
 
     async def _router_is_there(self) -> None:
-        """Return once a router consumes requests; BrokerUnavailable when none came in time."""
-        connection = self._link.connection
-        deadline = asyncio.get_running_loop().time() + ROUTER_TIMEOUT
+        """Return once a router consumes requests; BrokerUnavailable when none came in time.
+
+        One that was seen a moment ago on this connection is there.
+        """
+        connection, loop = self._link.connection, asyncio.get_running_loop()
+        if self._seen[0] is connection and loop.time() < self._seen[1] + SEEN_FOR:
+            return
+        deadline = loop.time() + ROUTER_TIMEOUT
         while connection is not None and not await _at_work(connection):
-            if asyncio.get_running_loop().time() > deadline:
+            if loop.time() > deadline:
                 raise BrokerUnavailable("no router is at work; is one running?")
             await asyncio.sleep(LOOK_AGAIN)
+        self._seen = (connection, loop.time())
 
     async def _channel(self) -> AbstractChannel:
         connection = await self._link.connected(within=TAKEN_TIMEOUT)
@@ -168,6 +192,12 @@ class RouterClient:
         waiting = self._waiting.get(message.correlation_id or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(orjson.loads(message.body))
+
+
+def _heard(ping: asyncio.Task[None]) -> None:
+    """Nobody may be left who waits for it."""
+    if not ping.cancelled():
+        ping.exception()
 
 
 async def _at_work(connection: AbstractConnection) -> bool:

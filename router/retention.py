@@ -16,8 +16,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
+from router.declaring.endings import ABONNEMENT_REMOVED, Endings
 from router.depth import depths
-from router.endings import ABONNEMENT_REMOVED, Endings
 from router.history import FailedAttempt, built_anew, kept_headers, read_history
 from router.publishing import Publisher
 from router.walk import walk

@@ -36,7 +36,7 @@ def route(
     if hops:
         headers[HOPS] = str(hops)
     return Outgoing(
-        exchange=kanaal_exchange(kanaal.naam, kanaal.generation),
+        exchange=kanaal_exchange(kanaal.naam),
         routing_key=routing_key(notificatie.resource, notificatie.actie, kanaal.slots, values),
         body=notificatie.body,
         message_id=message_id,

@@ -1,8 +1,7 @@
 """What must stand in RabbitMQ, as frozen values. Pure: `declarer` is what makes it so.
 
-Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and per abonnement a queue, an exchange before
-it and bindings (`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes
-one.
+Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and per abonnement a queue with its bindings and
+a marker (`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes one.
 """
 
 from __future__ import annotations
@@ -89,41 +88,33 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class AbonnementTopology:
-    """An abonnement's queue, the exchange before it, and every way there.
+    """An abonnement's queue, every way there, and the marker that says that they all stand.
 
-    Everything published comes through the exchange. When the queue is deleted by hand the exchange still
-    stands, and its alternate exchange takes what is published until the queue is back (router/strays.py).
-
-    back: to the queue out of a wait queue. entry: from the exchange to the queue. direct and filtered: from
-    kanalen to the exchange.
+    back: to the queue out of a wait queue. direct: from kanalen without a filter exchange. The marker is an
+    auto-delete exchange bound to the queue, so it goes with the queue. Its name has a fingerprint of all the
+    rest: where it stands, nothing has to be bound.
     """
 
     queue: Queue
-    exchange: Exchange
     back: Binding
-    entry: Binding
     direct: tuple[Binding, ...]
     filtered: tuple[Filtered, ...]
 
     @property
-    def straight(self) -> tuple[Binding, ...]:
-        """The same patterns once more, from kanalen to the queue.
-
-        For when an exchange on the way was deleted by hand; a queue gets a message once, however many ways
-        lead there.
-        """
-        feeds = (*self.direct, *(way.feed for way in self.filtered))
-        return tuple(dict.fromkeys(Binding(feed.source, self.queue.name, key=feed.key) for feed in feeds))
-
-    @property
     def bindings(self) -> tuple[Binding, ...]:
-        """All that are this abonnement's alone."""
-        return (self.back, self.entry, *self.direct, *(way.match for way in self.filtered), *self.straight)
+        """All that are this abonnement's alone, but for the marker's."""
+        return (self.back, *self.direct, *(way.match for way in self.filtered))
 
     @property
-    def exchanges(self) -> tuple[Exchange, ...]:
-        """Its own, and those that it shares with whoever has the same filters."""
-        return (self.exchange, *(way.exchange for way in self.filtered))
+    def marker(self) -> Exchange:
+        """Declared last, and removed before anything else is unbound."""
+        ways = sorted(binding.frozen() for binding in (*self.bindings, *(way.feed for way in self.filtered)))
+        return Exchange(names.marker(self.queue.name, "\n".join(ways)), "fanout", auto_delete=True)
+
+    @property
+    def marking(self) -> Binding:
+        """What makes the marker go with the queue."""
+        return Binding(self.marker.name, self.queue.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +127,12 @@ class FixedTopology:
 
 
 def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
-    """Changes, the undeliverable, strays, the canary, the way back, and a wait queue per step and rung."""
+    """Changes, the undeliverable, the canary, the way back, and a wait queue per step and rung."""
     waits = sorted({*retry_schedule, *RUNGS})
     return FixedTopology(
         exchanges=(
             Exchange(names.CHANGES, "fanout"),
             Exchange(names.UNDELIVERABLE, "fanout"),
-            Exchange(names.STRAY, "fanout"),
             # An at-least-once message without a target would stay, and 32 of them stop everyone's
             # retries; the alternate exchange takes what belonged to a removed abonnement.
             Exchange(names.RETURN, "direct", arguments=(("alternate-exchange", names.UNDELIVERABLE),)),
@@ -150,13 +140,11 @@ def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
         ),
         queues=(
             Queue(names.UNDELIVERABLE),
-            Queue(names.STRAY),
             Queue(names.CANARY),
             *(Queue(names.wait_queue(seconds), _wait_arguments(seconds)) for seconds in waits),
         ),
         bindings=(
             Binding(names.UNDELIVERABLE, names.UNDELIVERABLE),
-            Binding(names.STRAY, names.STRAY),
             *(Binding(names.wait_queue(seconds), names.wait_queue(seconds)) for seconds in waits),
         ),
     )
@@ -176,13 +164,12 @@ REQUESTS_QUEUE = Queue(names.REQUESTS, (*_QUORUM, ("x-single-active-consumer", T
 
 def of_kanaal(kanaal: Kanaal) -> Exchange:
     """The exchange of a kanaal."""
-    return Exchange(names.kanaal_exchange(kanaal.naam, kanaal.generation), "topic")
+    return Exchange(names.kanaal_exchange(kanaal.naam), "topic")
 
 
 def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
     """What an abonnement has in RabbitMQ; a kanaal that `kanalen` lacks leads nowhere yet."""
     queue = names.abonnement_queue(abonnement.uuid)
-    name = names.abonnement_exchange(abonnement.uuid)
     direct: dict[Binding, None] = {}
     filtered: dict[Filtered, None] = {}
     for group in abonnement.kanalen:
@@ -191,13 +178,13 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         asked = _asked(group, kanaal)
         source = of_kanaal(kanaal).name
         if not asked:
-            direct[Binding(source, name, key="#", to="exchange")] = None
+            direct[Binding(source, queue, key="#")] = None
             continue
-        filtered[_filtered(kanaal, asked, to=name)] = None
+        filtered[_filtered(kanaal, asked, queue=queue)] = None
         # A filter on a kenmerk that the notificatie lacks is ignored, and so is one on a slot that the
         # publishing gateway had not heard of: both have `-` in that place.
         for index in asked:
-            direct[Binding(source, name, key=slot_pattern({index: ABSENT}), to="exchange")] = None
+            direct[Binding(source, queue, key=slot_pattern({index: ABSENT}))] = None
     arguments: Arguments = (
         *_QUORUM,
         ("x-dead-letter-exchange", names.UNDELIVERABLE),
@@ -205,9 +192,7 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
     )
     return AbonnementTopology(
         queue=Queue(queue, arguments),
-        exchange=Exchange(name, "fanout", arguments=(("alternate-exchange", names.STRAY),)),
         back=Binding(names.RETURN, queue, key=queue),
-        entry=Binding(name, queue),
         direct=tuple(direct),
         filtered=tuple(filtered),
     )
@@ -219,7 +204,7 @@ def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
     return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
 
 
-def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, to: str) -> Filtered:
+def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filtered:
     pattern = slot_pattern({index: names.word(value) for index, value in asked.items()})
     name = names.filter_exchange(kanaal.naam, pattern)
     match = (
@@ -229,5 +214,5 @@ def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, to: str) -> Filtered:
     return Filtered(
         exchange=Exchange(name, "headers", auto_delete=True),
         feed=Binding(of_kanaal(kanaal).name, name, key=pattern, to="exchange"),
-        match=Binding(name, to, arguments=match, to="exchange"),
+        match=Binding(name, queue, arguments=match),
     )

@@ -27,7 +27,8 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from router import canary, names
+from router import names
+from router.declaring import canary
 from router.depth import depths
 from router.history import resent_headers, whose
 from router.names import ABONNEMENT_HEADER

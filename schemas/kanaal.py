@@ -38,7 +38,6 @@ class Kanaal:
 
     filters: as sent, in order. slots: the normalised filter names that have a place in the routing key,
     at most 14, append-only (`slots_for`), so that every binding ever made keeps its meaning.
-    generation: which exchange carries it; a deleted one is followed by another, never made again half-bound.
     change: the registry's change number of its last change. client_id: the application that made it, whose
     quota it counts for; "" for an operator's, and where it was not kept.
     """
@@ -48,7 +47,6 @@ class Kanaal:
     documentatie_link: str
     filters: tuple[str, ...]
     slots: tuple[str, ...]
-    generation: int = 0
     change: int = 0
     client_id: str = ""
 

@@ -39,15 +39,14 @@ class Changes:
 class DeclaredKind(StrEnum):
     """What the router declared in RabbitMQ.
 
-    The last two are no things of their own. RENEWED: a queue that was missing and is there again
-    (router/renewals.py). UNRESTED: a queue that nothing has been led to yet (router/unrested.py).
+    YOUNG is no thing of its own: a queue that was made so lately that RabbitMQ, when it is killed, may come
+    back without its log (router/declaring/young.py).
     """
 
     EXCHANGE = "exchange"
     QUEUE = "queue"
     BINDING = "binding"
-    RENEWED = "renewed"
-    UNRESTED = "unrested"
+    YOUNG = "young"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +174,6 @@ class Registry(Protocol):
     async def add_kanaal(self, kanaal: Kanaal, *, quota: int | None = None) -> Kanaal:
         """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number.
 
-        While anything is noted as declared for a kanaal of that naam that went, it gets a generation of its
-        own: a gateway that has not heard yet has the slots of the former one.
-
         quota: how many its client_id may have, this one included; QuotaReached when it has them already.
         """
 
@@ -185,9 +181,6 @@ class Registry(Protocol):
         self, uuid: UUID, *, documentatie_link: str | None, filters: tuple[str, ...] | None
     ) -> Kanaal:
         """Change what is not None, appending slots (`slots_for`); Conflict when it is gone."""
-
-    async def set_generation(self, uuid: UUID, generation: int) -> Kanaal:
-        """Note which exchange carries a kanaal from now on; Conflict when it is gone."""
 
     async def remove_kanaal(self, uuid: UUID) -> bool:
         """Remove a kanaal to which no abonnement refers; False (and nothing removed) otherwise."""

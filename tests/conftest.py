@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from router import resting
+from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
 
 
@@ -33,9 +33,8 @@ async def mortal_broker() -> AsyncIterator[Broker]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _queues_need_no_rest() -> Iterator[None]:
+def _queues_may_be_deleted_at_once() -> Iterator[None]:
     """Routers in this process: most tests start or kill no RabbitMQ, and each would wait for seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resting, "AFTER_NEWEST", 0.0)
-        patch.setattr(resting, "BEFORE_DELETING", 0.0)
+        patch.setattr(declarer, "BEFORE_DELETING", 0.0)
         yield

@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from gateway.accepting import entry_of
+from gateway.accepting import Accepted, entry_of
 from gateway.api.checks import message_faults
 from gateway.http.requests import announced_size, hops_of, must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer
-from gateway.latest import Accepted
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
 from router.filters import names_fit

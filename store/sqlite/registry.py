@@ -100,9 +100,7 @@ class SqliteRegistry:
             _check_quota(db, "kanaal", "kanalen", client_id=kanaal.client_id, quota=quota)
             slots = slots_for(kanaal.filters, kanaal.slots)
             change = _next_change(db)
-            former = db.table("declared").count_where("owner = ?", [kanaal.naam])
-            generation = change if former else kanaal.generation
-            added = replace(kanaal, slots=slots, generation=generation, change=change)
+            added = replace(kanaal, slots=slots, change=change)
             _insert(db, "kanaal", str(added.uuid), kanaal_row(added))
             return added
 
@@ -119,9 +117,6 @@ class SqliteRegistry:
             return kanaal
 
         return await self._change_kanaal(uuid, changed)
-
-    async def set_generation(self, uuid: UUID, generation: int) -> Kanaal:
-        return await self._change_kanaal(uuid, lambda kanaal: replace(kanaal, generation=generation))
 
     async def _change_kanaal(self, uuid: UUID, changed: Callable[[Kanaal], Kanaal]) -> Kanaal:
         def work(db: Database) -> Kanaal:
@@ -316,8 +311,9 @@ class SqliteRegistry:
 
     async def note_declared(self, things: Iterable[Declared]) -> None:
         rows = [declared_row(thing) for thing in things]
+        insert = "INSERT OR REPLACE INTO declared VALUES (:kind, :key, :owner, :orphan_since)"
         if rows:
-            await self._file.write(lambda db: db.table("declared").insert_all(rows, replace=True))
+            await self._file.write(lambda db: db.conn.executemany(insert, rows))
 
     async def forget_declared(self, things: Iterable[Declared]) -> None:
         keys = [(thing.kind.value, thing.key) for thing in things]

@@ -31,7 +31,6 @@ def kanaal_row(kanaal: Kanaal) -> Row:
         "documentatie_link": kanaal.documentatie_link,
         "filters": json.dumps(kanaal.filters),
         "slots": json.dumps(kanaal.slots),
-        "generation": kanaal.generation,
         "change": kanaal.change,
         "client_id": kanaal.client_id,
     }
@@ -45,7 +44,6 @@ def kanaal_of(row: Row) -> Kanaal:
         documentatie_link=row["documentatie_link"],
         filters=tuple(json.loads(row["filters"])),
         slots=tuple(json.loads(row["slots"])),
-        generation=row["generation"],
         change=row["change"],
         client_id=row["client_id"],
     )

@@ -164,6 +164,17 @@ def _no_between_attempts(db: Database, _: Vault) -> None:
     db.execute("DROP TABLE between_attempts")
 
 
+def _one_exchange_per_kanaal(db: Database, _: Vault) -> None:
+    # A kanaal keeps its exchange, and a queue need not rest. What was noted of both is of no use any more.
+    db.executescript(
+        """
+        ALTER TABLE kanaal DROP COLUMN generation;
+        DELETE FROM declared WHERE kind = 'renewed';
+        UPDATE declared SET kind = 'young' WHERE kind = 'unrested';
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -178,6 +189,7 @@ STEPS: dict[str, Step] = {
     "0009_acts": _acts,
     "0010_ledger": _ledger,
     "0011_no_between_attempts": _no_between_attempts,
+    "0012_one_exchange_per_kanaal": _one_exchange_per_kanaal,
 }
 
 

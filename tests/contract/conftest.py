@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 import gateway.service
-import router.service
+import router.declaring.service
 from runtime.settings import Settings
 from store.opening import open_registry
 from store.registry import Registry
@@ -84,7 +84,7 @@ async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
             await registry.add_application(application)
         session = await opened.enter_async_context(aiohttp.ClientSession())
         await opened.enter_async_context(
-            running(lambda stop, ready: router.service.serve(settings, stop=stop, ready=ready))
+            running(lambda stop, ready: router.declaring.service.serve(settings, stop=stop, ready=ready))
         )
         yield Stage(settings, registry, session)
 

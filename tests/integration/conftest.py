@@ -16,8 +16,8 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from ledger.endings import LedgerEndings
 from ledger.ledger import Ledger
 from ledger.opening import ledger_of
+from router.declaring.service import serve
 from router.requests import RouterClient
-from router.service import serve
 from runtime.amqp import Link
 from runtime.settings import Settings, load_settings
 from store.opening import open_registry
@@ -109,7 +109,7 @@ async def running_router(vhost: str, folder: Path, **more: Any) -> AsyncIterator
 @pytest.fixture
 async def router(vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     """A router that does not look by itself at what a test has deleted."""
-    monkeypatch.setattr("router.service.WATCH_INTERVAL", 600.0)
+    monkeypatch.setattr("router.declaring.service.WATCH_INTERVAL", 600.0)
     async with running_router(vhost, tmp_path) as started:
         yield started
 

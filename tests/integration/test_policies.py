@@ -10,7 +10,8 @@ import aio_pika
 import pytest
 from yarl import URL
 
-from router import canary, names
+from router import names
+from router.declaring import canary
 from router.undeliverable import look
 from runtime.amqp import open_channel
 from tests.broker import Broker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import aio_pika
 import pytest
@@ -14,15 +14,18 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from structlog.testing import capture_logs
 from yarl import URL
 
+from ledger.opening import ledger_of
+from ledger.values import Scope
 from nrc.rabbitmq.private_node import Node
 from router import names
+from router.declaring.channels import Channels
+from router.declaring.declarer import Declarer
+from router.declaring.presence import Thing, missing
+from router.declaring.service import serve
 from router.history import read_history
-from router.presence import Thing, missing
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
-from router.resting import Resting
 from router.routing import route
-from router.service import serve
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
 from router.undeliverable import Undeliverable, look
 from runtime.lifecycle import Tasks
@@ -133,8 +136,9 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
     assert await router.registry.remove_abonnement(abonnement.uuid)
     await router.client.apply_abonnement(abonnement.uuid)
     assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
-    assert not await is_there(router, exchange=names.abonnement_exchange(abonnement.uuid))
     for key in first | second:
+        if names.marked(key):
+            assert not await is_there(router, exchange=key)
         if "nrc.filter" in key:
             assert not await is_there(router, exchange=Binding.thaw(key).source), "with the last bound to it"
     assert await router.registry.declared_by(str(abonnement.uuid)) == ()
@@ -163,36 +167,15 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
         f"declare exchange {names.RETURN}",
         f"declare exchange {names.wait_queue(2)}",
         f"declare exchange {names.kanaal_exchange('zaken')}",
+        f"declare exchange {way.exchange.name}",
         f"declare queue {queue}",
     }
-    assert await is_there(router, exchange=way.exchange.name), "it goes with the last that is bound to it"
     assert await router.client.reconcile() == []
-    (kanaal,) = (await router.registry.changes_since(0)).kanalen
-    assert kanaal.generation == 1, "the name of a deleted exchange is not used again"
-    assert not await is_there(router, exchange=names.kanaal_exchange("zaken"))
-    await publish(router, route(kanaal, zaak(a="1"), message_id="after", accepted_at=NOW))
+    await publish(router, route(before, zaak(a="1"), message_id="after", accepted_at=NOW))
     found = await queue_of(router, queue)
     assert (await eventually(lambda: found.get(fail=False))).message_id == "after"
     await publish(router, Outgoing(names.wait_queue(2), queue, b"{}", "waited"))
     assert (await eventually(lambda: found.get(fail=False), within=6)).message_id == "waited"
-
-
-async def test_a_gateway_that_missed_that_a_kanaal_was_made_anew_is_refused(router: Running) -> None:
-    """Its slots are those of the kanaal that went, and stand in another order now."""
-    former = await router.registry.add_kanaal(a_kanaal("zaken", "a", "b"))
-    await router.client.apply_kanaal("zaken")
-    assert await router.registry.remove_kanaal(former.uuid)
-    anew = await router.registry.add_kanaal(a_kanaal("zaken", "b", "a"))
-    await router.client.apply_kanaal("zaken")
-    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
-    await router.client.apply_abonnement(abonnement.uuid)
-    with pytest.raises(ChannelNotFoundEntity):
-        await publish(router, route(former, zaak(a="1", b="2"), message_id="stale", accepted_at=NOW))
-    await publish(router, route(anew, zaak(a="1", b="2"), message_id="anew", accepted_at=NOW))
-    found = await queue_of(router, names.abonnement_queue(abonnement.uuid))
-    assert (await eventually(lambda: found.get(fail=False))).message_id == "anew"
-    noted = [thing.key for thing in await router.registry.declared_by("zaken")]
-    assert noted == [names.kanaal_exchange("zaken", anew.generation)]
 
 
 async def test_an_orphan_is_removed_when_seen_twice_and_empty(router: Running) -> None:
@@ -226,7 +209,7 @@ async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch
     """RabbitMQ 3.10 ends all dead-lettering when a queue is deleted just after it started: decision 25."""
     asked, may = asyncio.Semaphore(0), asyncio.Event()
 
-    async def may_delete(_: Resting) -> None:
+    async def may_delete(_: Declarer) -> None:
         asked.release()
         await may.wait()
 
@@ -238,7 +221,7 @@ async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch
     await channel.declare_queue(queues[1], durable=True)
     await router.registry.note_declared([Declared(DeclaredKind.QUEUE, queues[1], orphan_since=1.0)])
     await router.registry.remove_abonnement(abonnement.uuid)
-    monkeypatch.setattr(Resting, "may_delete", may_delete)
+    monkeypatch.setattr(Declarer, "_may_delete", may_delete)
 
     work = [
         asyncio.create_task(router.client.apply_abonnement(abonnement.uuid)),
@@ -246,10 +229,10 @@ async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch
     ]
     await asked.acquire()
     await asked.acquire()
-    assert not await missing(router.connection, [Thing.queue(queue) for queue in queues])
+    assert not await missing(Channels(router.connection), [Thing.queue(queue) for queue in queues])
     may.set()
     await asyncio.gather(*work)
-    assert len(await missing(router.connection, [Thing.queue(queue) for queue in queues])) == 2
+    assert len(await missing(Channels(router.connection), [Thing.queue(queue) for queue in queues])) == 2
 
 
 async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
@@ -368,11 +351,11 @@ async def test_what_everyone_needs_is_watched(
     vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleted by hand: back within seconds, long before the next comparison."""
-    monkeypatch.setattr("router.service.WATCH_INTERVAL", 0.2)
+    monkeypatch.setattr("router.declaring.service.WATCH_INTERVAL", 0.2)
     async with running_router(vhost, tmp_path) as router:
         channel = router.connection.channel()
         await channel.initialize()
-        gone = [names.RETURN, names.CHANGES, names.UNDELIVERABLE, names.STRAY]
+        gone = [names.RETURN, names.CHANGES, names.UNDELIVERABLE]
         for name in gone:
             await channel.exchange_delete(name)
 
@@ -386,7 +369,7 @@ async def test_what_an_abonnement_needs_is_watched(
     vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of one that nobody consumes and nothing is published for."""
-    monkeypatch.setattr("router.service.WATCH_INTERVAL", 0.2)
+    monkeypatch.setattr("router.declaring.service.WATCH_INTERVAL", 0.2)
     async with running_router(vhost, tmp_path) as router:
         kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
         await router.client.apply_kanaal("zaken")
@@ -402,7 +385,7 @@ async def test_what_an_abonnement_needs_is_watched(
         async def gets(exchange: str) -> bool:
             message_id = f"after {exchange}"
             sent = route(kanaal, zaak(a="1"), message_id=message_id, accepted_at=NOW)
-            await publish(router, replace(sent, exchange=exchange))
+            await publish(router, sent)
             if not await is_there(router, queue=queue):
                 return False
             message = await (await queue_of(router, queue)).get(fail=False, no_ack=True)
@@ -411,7 +394,7 @@ async def test_what_an_abonnement_needs_is_watched(
         await channel.queue_delete(queue)
         await eventually(lambda: is_there(router, queue=queue))
         (way,) = of_abonnement(mine, {"zaken": kanaal}).filtered
-        for exchange in (names.abonnement_exchange(mine.uuid), way.exchange.name):
+        for exchange in (names.kanaal_exchange("zaken"), way.exchange.name):
             await channel.exchange_delete(exchange)
             await eventually(lambda: is_there(router, exchange=exchange))  # noqa: B023 - awaited here
             await eventually(lambda: gets(exchange))  # noqa: B023
@@ -444,37 +427,85 @@ async def test_a_deleted_filter_exchange_is_found(router: Running) -> None:
     assert await router.client.reconcile() == []
 
 
-async def test_an_exchange_that_is_missing_on_the_way_is_missed_by_nobody(router: Running) -> None:
+async def gaps(running: Running) -> list[tuple[Scope, str]]:
+    """What the ledger has gaps of, when all of them are closed."""
+
+    async with ledger_of(running.settings) as ledger:
+
+        async def all_closed() -> bool:
+            return all(gap.closed is not None for gap in await ledger.keeping.gaps(done=False))
+
+        await eventually(all_closed)
+        return sorted((gap.scope, gap.of) for gap in await ledger.keeping.gaps(done=False))
+
+
+async def test_what_was_lost_by_hand_is_a_gap(router: Running) -> None:
+    """From before it is made again; what is new was not lost, and of nothing there are two."""
     kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
     await router.client.apply_kanaal("zaken")
-    filtered = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
-    everything = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
-    for abonnement in (filtered, everything):
-        await router.client.apply_abonnement(abonnement.uuid)
-    (way,) = of_abonnement(filtered, {"zaken": kanaal}).filtered
-    own = [names.abonnement_exchange(each.uuid) for each in (filtered, everything)]
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    topology = of_abonnement(abonnement, {"zaken": kanaal})
+    (way,) = topology.filtered
     channel = router.connection.channel()
     await channel.initialize()
+    assert await router.client.reconcile() == []
+    assert await gaps(router) == []
 
-    async def publish_all(id_stem: str) -> None:
-        for number, kenmerken in enumerate(({"a": "1"}, {"a": "2"}, {})):
-            sent = route(kanaal, zaak(**kenmerken), message_id=f"{id_stem}{number}", accepted_at=NOW)
-            await publish(router, sent)
-
-    async def taken(uuid: UUID) -> list[str]:
-        found = await router.taken(names.abonnement_queue(uuid))
-        return [message.message_id or "" for message in found]
-
-    await publish_all("whole-")
+    await channel.exchange_delete(topology.marker.name)
+    await router.client.reconcile()
+    assert await gaps(router) == []
+    await channel.queue_delete(topology.queue.name)
+    await router.client.reconcile()
+    assert await gaps(router) == [(Scope.ABONNEMENT, str(abonnement.uuid))]
     await channel.exchange_delete(way.exchange.name)
-    await publish_all("no-filter-")
-    for exchange in own:
-        await channel.exchange_delete(exchange)
-    await publish_all("nothing-")
-    # Once each, whether one way leads there or two.
-    stems = ("whole-", "no-filter-", "nothing-")
-    assert await taken(filtered.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 2)]
-    assert await taken(everything.uuid) == [f"{stem}{number}" for stem in stems for number in (0, 1, 2)]
+    await router.client._ask({"do": "watch"})
+    assert await gaps(router) == [(Scope.ABONNEMENT, str(abonnement.uuid)), (Scope.KANAAL, "zaken")]
+    await channel.exchange_delete(names.kanaal_exchange("zaken"))
+    await router.client.apply_kanaal("zaken")
+    assert [scope for scope, _ in await gaps(router)] == [Scope.ABONNEMENT, Scope.KANAAL, Scope.KANAAL]
+    # A RabbitMQ that was restarted has no marker, and got nothing since.
+    for name in (names.READY, names.kanaal_exchange("zaken")):
+        await channel.exchange_delete(name)
+    await router.client.reconcile()
+    assert [scope for scope, _ in await gaps(router)] == [Scope.ABONNEMENT, Scope.KANAAL, Scope.KANAAL]
+    await publish(router, route(kanaal, zaak(a="1"), message_id="after", accepted_at=NOW))
+    assert [each.message_id for each in await router.taken(topology.queue.name)] == ["after"]
+
+
+async def test_the_headers_exchanges_decide(router: Running) -> None:
+    """Two values may have one word in the routing key; the headers hold the values themselves."""
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    right = route(kanaal, zaak(a="1"), message_id="right", accepted_at=NOW)
+    await publish(router, replace(right, message_id="wrong", headers={f"{names.KENMERK_PREFIX}a": "2"}))
+    await publish(router, replace(right, message_id="none", headers={}))
+    await publish(router, right)
+    found = await router.taken(names.abonnement_queue(abonnement.uuid))
+    assert [message.message_id for message in found] == ["right"]
+
+
+async def test_a_marker_that_stands_says_that_all_stands(router: Running) -> None:
+    """It goes with its queue, and comes when all is bound again."""
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    topology = of_abonnement(abonnement, {"zaken": kanaal})
+    assert await is_there(router, exchange=topology.marker.name)
+    more = replace(kanaal, slots=("a", "b"))
+    other = replace(abonnement, kanalen=(FilterGroup("zaken", (("a", "1"), ("b", "2"))),))
+    assert of_abonnement(abonnement, {"zaken": more}).marker == topology.marker
+    assert of_abonnement(other, {"zaken": more}).marker != of_abonnement(other, {"zaken": kanaal}).marker
+
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.queue_delete(topology.queue.name)
+    assert not await is_there(router, exchange=topology.marker.name)
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert await is_there(router, exchange=topology.marker.name)
 
 
 async def foreign_queue(running: Running, abonnement: Abonnement) -> None:
@@ -502,7 +533,7 @@ async def test_a_queue_that_rabbitmq_refuses_is_the_fault_of_one_abonnement(
     await channel.initialize()
     await channel.exchange_delete(names.kanaal_exchange("zaken"))
     await router.client.apply_kanaal("zaken")
-    assert await is_there(router, exchange=names.kanaal_exchange("zaken", 1))
+    assert await is_there(router, exchange=names.kanaal_exchange("zaken"))
 
 
 async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running, broker: Broker) -> None:
@@ -584,14 +615,14 @@ async def test_what_is_missing_is_found_among_many(router: Running) -> None:
         await channel.declare_exchange(f"x-{number}", "fanout")
     things = [Thing.exchange(f"x-{number}") for number in range(400)]
     things.insert(7, Thing.queue(names.UNDELIVERABLE))
-    assert await missing(router.connection, things) == []
+    assert await missing(Channels(router.connection), things) == []
     gone = [things[index] for index in (0, 6, 130, 131, 399, 400)]
     for thing in gone:
         await channel.exchange_delete(thing.name)
     gone.append(Thing.queue("x-5"))  # an exchange of that name is none
-    assert await missing(router.connection, [*things, gone[-1]]) == gone
-    assert await missing(router.connection, []) == []
-    assert await missing(router.connection, gone) == gone
+    assert await missing(Channels(router.connection), [*things, gone[-1]]) == gone
+    assert await missing(Channels(router.connection), []) == []
+    assert await missing(Channels(router.connection), gone) == gone
 
 
 async def test_no_answer_is_a_fault_in_seconds(vhost: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,8 @@ def test_the_architecture_names_all_that_stands_in_rabbitmq() -> None:
         REQUESTS_QUEUE,
         of_kanaal(kanaal),
         abonnement.queue,
-        *abonnement.exchanges,
+        abonnement.marker,
+        *(way.exchange for way in abonnement.filtered),
         Exchange(names.READY, "fanout"),
     ]
     patterns = {
@@ -194,7 +195,7 @@ def test_the_architecture_names_all_that_stands_in_rabbitmq() -> None:
         r"nrc\.kanaal\..+": "nrc.kanaal.<naam>",
         r"nrc\.filter\..+": "nrc.filter.<fingerprint>",
         r"nrc\.abonnement\..+": "nrc.abonnement.<uuid>",
-        r"nrc\.to\..+": "nrc.to.<uuid>",
+        r"nrc\.marker\..+": "nrc.marker.<uuid>.<fingerprint>",
     }
     rows = ARCHITECTURE.partition("## What stands in RabbitMQ")[2].partition("\n## ")[0]
     for thing in things:

@@ -142,7 +142,7 @@ def _get(url: str) -> tuple[int, bytes]:
 async def _broker(settings: Settings) -> str:
     from aiormq.exceptions import ChannelNotFoundEntity
 
-    from router import canary
+    from router.declaring import canary
     from router.readiness import topology_stands
 
     async with opened_link(settings) as link:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from router import names
+from router.declaring.service import check_fitness, serve
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
-from router.service import check_fitness, serve
 from runtime.amqp import AMQP_ERRORS, Link, connect
 from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, BrokerUnavailable

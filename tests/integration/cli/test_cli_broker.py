@@ -154,8 +154,7 @@ async def test_a_removed_kanaal_takes_nothing_any_more_and_its_exchange_goes(rou
         for _ in range(2):  # the naam can be taken again
             added = await nrc(router, "kanaal", "add", "tijdelijk", "--filter", "bronorganisatie")
             assert added.code == 0
-            (kanaal,) = (await router.registry.changes_since(0)).kanalen
-            exchange = names.kanaal_exchange("tijdelijk", kanaal.generation)
+            exchange = names.kanaal_exchange("tijdelijk")
             assert (await publish()).code == 0
             ran = await nrc(router, "kanaal", "remove", "tijdelijk")
             assert (ran.code, ran.err) == (0, "")
@@ -257,7 +256,6 @@ async def test_queues(router: Running) -> None:
     }
     assert lines[names.abonnement_queue(missing.uuid)]["messages"] is None
     assert lines[names.wait_queue(2048)]["messages"] == lines[names.UNDELIVERABLE]["messages"] == 0
-    assert lines[names.STRAY]["messages"] == 0
     assert lines[names.REQUESTS]["consumers"] == 1
     short = (await nrc(router, "queues")).out
     assert f"nrc.abonnement.{str(full.uuid)[:8]}…" in short

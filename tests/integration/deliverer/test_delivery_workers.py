@@ -19,9 +19,9 @@ import pytest
 from deliverer.consuming.prefetch import Budget
 from deliverer.service import PREFETCH
 from router import names
+from router.declaring.service import serve as serve_router
 from router.history import read_history
 from router.requests import RouterClient
-from router.service import serve as serve_router
 from schemas.abonnement import State
 from schemas.errors import BrokerUnavailable
 from store.opening import open_registry

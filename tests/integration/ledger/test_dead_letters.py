@@ -171,6 +171,7 @@ async def test_what_the_ledger_does_not_know_gets_its_entry(kept: Kept) -> None:
         (str(new_id()), {}, b'{"kanaal": "\\ud800", "kenmerken": {"\\ud800": 1}}'),
         (str(new_id()), {}, b"[" * 10_000),
     ],
+    ids=range(5),  # the same in every process
 )
 async def test_what_cannot_be_read_is_kept_as_of_no_abonnement(
     kept: Kept, message_id: str | None, headers: dict[str, Any], body: bytes

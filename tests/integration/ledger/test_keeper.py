@@ -219,6 +219,11 @@ async def test_what_was_in_a_queue_that_somebody_deleted_comes_back_once(kept: K
                 await channel.queue_delete(names.abonnement_queue(each.uuid))
         for each in (one, held):
             await kept.router.client.apply_abonnement(each.uuid)
+
+    async def all_closed() -> bool:
+        return all(gap.closed is not None for gap in await kept.ledger.keeping.gaps(done=False))
+
+    await eventually(all_closed)
     later = await kept.accept(one, held, mark=False)
     gaps = await kept.ledger.keeping.gaps(done=False)
     assert {(gap.scope, gap.of) for gap in gaps} == {

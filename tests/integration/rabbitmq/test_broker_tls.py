@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from nrc.rabbitmq.private_node import free_port
-from router.service import serve
+from router.declaring.service import serve
 from runtime.amqp import connect
 from runtime.settings import load_settings
 from schemas.errors import BrokerUnavailable

@@ -358,8 +358,8 @@ def test_an_abonnement_that_was_removed_before(folder: Path) -> None:
     asyncio.run(work())
     with sqlite3.connect(folder / "registry.db") as connection:
         connection.execute(
-            "UPDATE kanalen_version SET valid_until = ?1, removed_at = ?1 WHERE abonnement = ?2",
-            [at("01:30") / 1000, str(ARCHIEF)],
+            "UPDATE kanalen_version SET valid_until = ?, removed_at = ? WHERE abonnement = ?",
+            [at("01:30") / 1000, at("01:30") / 1000, str(ARCHIEF)],
         )
     connection.close()
     assert explained(folder, str(ARCHIEF)).out.splitlines()[3:] == [

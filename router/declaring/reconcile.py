@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Set
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from uuid import UUID
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer
-from router.presence import Thing
-from router.topology import FixedTopology, of_abonnement, of_kanaal
+from router.declaring.declarer import Declarer
+from router.declaring.endings import Endings
+from router.declaring.presence import Thing
+from router.topology import AbonnementTopology, FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, QueueRefused
+from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
+
+GENTLY = 2  # abonnementen that are bound again at once, while all of them work
 
 log = logger(__name__)
 
@@ -27,12 +32,19 @@ class Reconcile:
     """One comparison at a time; `run` says what it did, a line each."""
 
     def __init__(
-        self, *, declarer: Declarer, registry: Registry, catalogue: Catalogue, fixed: FixedTopology
+        self,
+        *,
+        declarer: Declarer,
+        registry: Registry,
+        catalogue: Catalogue,
+        fixed: FixedTopology,
+        endings: Endings,
     ) -> None:
         self._declarer = declarer
         self._registry = registry
         self._catalogue = catalogue
         self._fixed = fixed
+        self._endings = endings
         self._lines: list[str] = []
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
@@ -40,25 +52,35 @@ class Reconcile:
     async def run(self, *, dry_run: bool, gone: Set[UUID]) -> list[str]:
         """Compare and repair; with dry_run only say what would be done.
 
-        gone: abonnementen that were removed through the API. Raises BrokerUnfit when a queue of everyone's
-        has other arguments; one abonnement's queue that has is a line, and the rest goes on.
+        First what is missing, after which gateways may publish; then all others are bound again, a few at a
+        time, since AMQP cannot list bindings. gone: abonnementen that were removed through the API. Raises
+        BrokerUnfit when a queue of everyone's has other arguments; one abonnement's queue that has is a line,
+        and the rest goes on.
         """
         self._lines = []
         await self._catalogue.refresh()
-        # Before a kanaal that is renewed brings some of them back.
-        look = self._declarer.missing if dry_run else self._declarer.look_before_declaring
-        missing = await look([*self._wanted()])
-        self._lines += [f"declare {thing.kind} {thing.name}{self._wanted()[thing]}" for thing in missing]
+        missing = await self.missing()
+        self._lines += self._told(missing)
+        repaired: Set[UUID] = frozenset()
         if not dry_run:
             await self._declarer.declare_fixed(self._fixed)
-        await self._kanalen(missing, dry_run=dry_run)
-        if not dry_run:
-            await self._abonnementen()
+            repaired = await self.repair(missing)
             await self._declarer.declare_ready()
         # After the marker: what waits in a queue that goes is published first, which needs it.
         await self._remove_gone(gone, dry_run=dry_run)
         await self._orphans(dry_run=dry_run)
+        if not dry_run:
+            await self._bind_again(self._catalogue.abonnementen.keys() - repaired)
         return self._lines
+
+    def _told(self, missing: Sequence[Thing]) -> Iterator[str]:
+        """A line for each; none for a marker whose queue is missing too."""
+        gone, wanted = frozenset(missing), self._wanted()
+        for thing in missing:
+            if not (queue := names.marked(thing.name)):
+                yield f"declare {thing.kind} {thing.name}{wanted[thing]}"
+            elif Thing.queue(queue) not in gone:
+                yield f"bind queue {queue} again"
 
     async def missing(self) -> list[Thing]:
         """What is not there of all that the registry asks for. Costs little, so it may be asked often."""
@@ -75,26 +97,54 @@ class Reconcile:
             self._wanted_now = wanted(self._fixed, self._catalogue)
         return self._wanted_now
 
-    async def _kanalen(self, missing: Iterable[Thing], *, dry_run: bool) -> None:
-        if dry_run:
-            return
-        gone = set(missing)
-        # Without the marker no gateway publishes, and all are bound below before it stands again.
-        unwatched = Thing.exchange(names.READY) in gone
-        for kanaal in list(self._catalogue.kanalen.values()):
-            exchange = of_kanaal(kanaal).name
-            if Thing.exchange(exchange) not in gone:
-                continue
-            log.warning("exchange was missing", exchange=exchange, kanaal=kanaal.naam)
-            if unwatched:
-                await self._declarer.declare_kanaal(kanaal)
-            else:
-                await self._declarer.renew_kanaal(kanaal)
+    async def repair(self, missing: Iterable[Thing]) -> Set[UUID]:
+        """Declare what is missing of kanalen and abonnementen; returns which abonnementen it declared.
 
-    async def _abonnementen(self) -> None:
-        """Declare them all: AMQP cannot list bindings, and to bind again what is bound costs little."""
-        await self._declarer.note_abonnementen()
-        await asyncio.gather(*(self._abonnement(uuid) for uuid in list(self._catalogue.abonnementen)))
+        What came through an exchange that was missing may have gone nowhere: that is a gap from before the
+        exchange is made again until all is bound. Not while the marker of all is missing too, since then no
+        gateway published.
+        """
+        gone = frozenset(missing)
+        if not gone:
+            return frozenset()
+        kanalen, lost = await self._missing_kanalen(gone)
+        if Thing.exchange(names.READY) in gone:
+            lost = set()
+        affected = {
+            uuid
+            for uuid, abonnement in self._catalogue.abonnementen.items()
+            if not gone.isdisjoint(self.own(uuid))
+            or any(group.naam in kanalen for group in abonnement.kanalen)
+        }
+        for naam in sorted(lost):
+            log.warning("exchange was missing", kanaal=naam)
+            await self._endings.exchange_lost(naam, "exchange was missing")
+        await asyncio.gather(*map(self._declarer.declare_kanaal, kanalen.values()))
+        await asyncio.gather(*map(self._abonnement, affected))
+        for naam in lost:
+            self._endings.exchange_stands(naam)
+        return affected
+
+    async def _missing_kanalen(self, gone: Set[Thing]) -> tuple[dict[str, Kanaal], set[str]]:
+        """Those whose exchange is missing, and the namen of those of which an exchange was lost."""
+        known = self._catalogue.kanalen
+        without = {
+            naam: kanaal for naam, kanaal in known.items() if Thing.exchange(of_kanaal(kanaal).name) in gone
+        }
+        noted = {thing.key for thing in await self._registry.declared()}
+        lost = {naam for naam, kanaal in without.items() if of_kanaal(kanaal).name in noted}
+        for abonnement in self._catalogue.abonnementen.values():
+            topology = of_abonnement(abonnement, known)
+            if Thing.queue(topology.queue.name) in gone:
+                continue  # a filter exchange goes with the last queue that is bound to it
+            for way in topology.filtered:
+                if Thing.exchange(way.exchange.name) in gone and way.match.frozen() in noted:
+                    lost |= {naam for naam in known if of_kanaal(known[naam]).name == way.feed.source}
+        return without, lost
+
+    def own(self, uuid: UUID) -> set[Thing]:
+        """What an abonnement needs that is not everyone's."""
+        return {*_things(of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen))}
 
     async def _abonnement(self, uuid: UUID) -> None:
         try:
@@ -102,6 +152,15 @@ class Reconcile:
         except QueueRefused as error:
             self._lines.append(f"refused: {error}")
             self._declarer.refusals.refused(uuid, error)
+
+    async def _bind_again(self, uuids: Iterable[UUID]) -> None:
+        left = deque(uuids)
+
+        async def some() -> None:
+            while left:
+                await self._abonnement(left.popleft())
+
+        await asyncio.gather(*(some() for _ in range(GENTLY)))
 
     async def _remove_gone(self, gone: Set[UUID], *, dry_run: bool) -> None:
         noted = {thing.owner for thing in await self._registry.declared()}
@@ -163,8 +222,12 @@ def wanted(fixed: FixedTopology, catalogue: Catalogue) -> dict[Thing, str]:
     for kanaal in catalogue.kanalen.values():
         found[Thing.exchange(of_kanaal(kanaal).name)] = f" of kanaal {kanaal.naam}"
     for abonnement in catalogue.abonnementen.values():
-        topology = of_abonnement(abonnement, catalogue.kanalen)
-        found[Thing.queue(topology.queue.name)] = " with its bindings"
-        for exchange in topology.exchanges:
-            found[Thing.exchange(exchange.name)] = " with its bindings"
+        for thing in _things(of_abonnement(abonnement, catalogue.kanalen)):
+            found[thing] = " with its bindings"
     return found
+
+
+def _things(topology: AbonnementTopology) -> Iterator[Thing]:
+    yield Thing.queue(topology.queue.name)
+    for exchange in (topology.marker, *(way.exchange for way in topology.filtered)):
+        yield Thing.exchange(exchange.name)

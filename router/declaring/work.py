@@ -14,11 +14,11 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.declarer import Declarer, Removed
-from router.endings import Endings
-from router.presence import Thing
-from router.reconcile import Reconcile
-from router.topology import FixedTopology, of_abonnement, of_kanaal
+from router.declaring.declarer import Declarer, Removed
+from router.declaring.endings import Endings
+from router.declaring.presence import Thing
+from router.declaring.reconcile import Reconcile
+from router.topology import FixedTopology, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
 from schemas.abonnement import FilterGroup
@@ -26,6 +26,7 @@ from schemas.errors import BrokerUnfit, NrcError, QueueRefused
 from store.registry import Registry
 
 SECOND_LOOK = 0.5  # seconds
+BETWEEN_HINTS = 0.05  # seconds; each has every process look at the registry
 
 log = logger(__name__)
 
@@ -60,11 +61,14 @@ class Work:
         self._outbox = outbox
         self._gone = gone
         self._endings = endings
-        self._reconcile = Reconcile(declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed)
+        self._reconcile = Reconcile(
+            declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed, endings=endings
+        )
         self._registry = registry
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
-        self._becoming_active = asyncio.Lock()
+        self._announcing: asyncio.Task[None] | None = None
+        self._announced = 0.0
         self.active = asyncio.Event()
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -93,11 +97,9 @@ class Work:
             await message.ack()
 
     async def _become_active(self, request: Mapping[str, Any]) -> None:
-        async with self._becoming_active:
-            if self.active.is_set():
-                return
-            await self._declarer.take_over()
-            self.active.set()
+        if self.active.is_set():
+            return
+        self.active.set()
         if request["do"] != "reconcile":
             # Another router was active until now, perhaps one of an older version.
             await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
@@ -122,41 +124,42 @@ class Work:
                 return {}
             case "announce":
                 await self._catalogue.refresh()
+                await self._announce()
+                return {}
             case other:
                 raise ValueError(f"unknown request {other!r}")
-        await self._announce()
+        self._announce_soon()
         return {}
+
+    def _announce_soon(self) -> None:
+        """At once, or when the last announcement was a moment ago: one for all changes since."""
+        if self._announcing is None:
+            self._announcing = asyncio.create_task(self._announce_later(), name="announcing")
+
+    async def _announce_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._announced + BETWEEN_HINTS - loop.time()))
+        self._announced, self._announcing = loop.time(), None
+        await self._announce()
 
     async def _announce(self) -> None:
         await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
 
     async def _kanaal(self, naam: str) -> None:
-        """Its exchange; when the one that it had was deleted, another with every binding.
+        """Its exchange; when the one that it had was deleted, with every binding.
 
         Slots that were added need no new bindings at once: those made before are wider, so they stay right.
         """
         async with self._one_kanaal:
             await self._catalogue.refresh()
-            kanaal = self._catalogue.kanalen.get(naam)
-            if kanaal is None:
-                return
-            exchange = of_kanaal(kanaal).name
-            had_it = any(thing.key == exchange for thing in await self._registry.declared_by(naam))
-            if had_it and not await self._declarer.exists(Thing.exchange(exchange)):
-                log.warning("exchange was missing", exchange=exchange, kanaal=naam)
-                await self._declarer.renew_kanaal(kanaal)
-            else:
-                await self._declarer.declare_kanaal(kanaal)
-                await self._declarer.remove_former(kanaal)
-
-    async def stands(self, uuid: UUID) -> None:
-        """Its queue and bindings stand, or are gone if it is. Raises NrcError or AMQP_ERRORS."""
-        await self.abonnement(uuid)
+            if (kanaal := self._catalogue.kanalen.get(naam)) is not None:
+                exchange = Thing.exchange(of_kanaal(kanaal).name)
+                await self._reconcile.repair(await self._declarer.missing([exchange]))
 
     async def abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed | None:
-        """Like `stands`. When it is gone: what became of the messages that waited for it.
+        """Its queue and bindings stand, or when it is gone: what became of the messages that waited for it.
 
-        discard: these are deleted, and not moved to `nrc.undeliverable`.
+        discard: these are deleted, and not moved to `nrc.undeliverable`. Raises NrcError or AMQP_ERRORS.
         """
         await self._catalogue.refresh()
         try:
@@ -187,24 +190,20 @@ class Work:
             missing &= await self._missing()
         if not missing:
             return
-        if deleted := missing - self._refused():
+        # A kanaal that got filters gives its abonnementen other markers.
+        deleted = {thing for thing in missing - self._refused() if not names.marked(thing.name)}
+        if deleted:
             log.warning(
                 "deleted by hand, declared again", missing=sorted(thing.name for thing in deleted)[:20]
             )
-        affected = [uuid for uuid in self._catalogue.abonnementen if not missing.isdisjoint(self._own(uuid))]
-        # Together: a new queue rests before it is bound.
-        await asyncio.gather(*map(self._stands_unless_refused, affected))
+        await self._reconcile.repair(missing)
         if await self._missing() - self._refused():
             await self._compare(dry_run=False)
-
-    async def _stands_unless_refused(self, uuid: UUID) -> None:
-        with suppress(QueueRefused):  # told of already
-            await self.stands(uuid)
 
     def _refused(self) -> set[Thing]:
         """What is not there because RabbitMQ refuses the queue before which it stands."""
         uuids = self._declarer.refusals.now & self._catalogue.abonnementen.keys()
-        return set().union(*map(self._own, uuids))
+        return set().union(*map(self._reconcile.own, uuids))
 
     def queues(self) -> list[str]:
         """All queues that there should be."""
@@ -214,13 +213,8 @@ class Work:
         """What is not there, but for what is being declared."""
         missing = set(await self._reconcile.missing())
         for uuid in self._declarer.under_way & self._catalogue.abonnementen.keys() if missing else ():
-            missing -= self._own(uuid)
+            missing -= self._reconcile.own(uuid)
         return missing
-
-    def _own(self, uuid: UUID) -> set[Thing]:
-        """What an abonnement needs that is not everyone's."""
-        topology = of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen)
-        return {Thing.queue(topology.queue.name), *(Thing.exchange(each.name) for each in topology.exchanges)}
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
@@ -232,8 +226,6 @@ class Work:
                 self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
         if not dry_run and not self._declarer.under_way and not self._declarer.refusals.now:
             self._endings.queue_stands(None)
-        if lines and not dry_run:
-            await self._announce()  # a kanaal may have another exchange
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,21 +19,18 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ConnectionInternalError
 
 from router import names
-from router.canary import Canary
 from router.catalogue import Catalogue
 from router.changes import follow_changes
-from router.declarer import Declarer
-from router.endings import Endings, EndingsOf, Untold
-from router.leaders import watch_leaders
+from router.declaring.canary import Canary
+from router.declaring.declarer import BEFORE_AGAIN, Declarer
+from router.declaring.endings import Endings, EndingsOf, Untold
+from router.declaring.leaders import leaderless, watch_leaders
+from router.declaring.work import Work
 from router.publishing import Publisher
 from router.readiness import topology_stands
-from router.renewals import Renewals
 from router.requests import EXPIRY
-from router.resting import BEFORE_AGAIN
 from router.retention import Retention
-from router.strays import Strays
 from router.topology import REQUESTS_QUEUE, fixed
-from router.work import Work
 from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
 from runtime.health import serve_health
 from runtime.lifecycle import Tasks
@@ -177,13 +175,12 @@ class Router:
         await check_fitness(connection, streams_seen=self._streams_seen)
         # Not asked again: no flag can be turned off, and a cluster that lost a node may not be able to tell.
         self._streams_seen = True
-        renewals = Renewals(self._registry)
         declarer = Declarer(
             connection,
             registry=self._registry,
             catalogue=self._catalogue,
-            renewals=renewals,
             empty=self._retention.empty,
+            leaderless=partial(leaderless, self._urls),
             endings=self._endings,
         )
         work = Work(
@@ -198,40 +195,28 @@ class Router:
         channel = connection.channel()
         await channel.initialize()
         await channel.set_qos(prefetch_count=PREFETCH)
-        await declarer.declare_requests(channel, REQUESTS_QUEUE)
+        await declarer.remove_leaderless()
+        await declarer.declare_requests(REQUESTS_QUEUE)
         deleted = await _consume_requests(channel, work)
         async with Tasks() as tasks:
             tasks.start("asking to reconcile", self._ask_reconcile())
             tasks.start("following changes", follow_changes(connection, self._catalogue))
             tasks.start("waiting for the topology", self._wait_standing(connection))
-            strays = Strays(
-                catalogue=self._catalogue,
-                renewals=renewals,
-                publisher=self.publisher,
-                endings=self._endings,
-                apply=work.stands,
-            )
-            homing = tasks.start("strays", self._strays(connection, work, strays))
             retaining = tasks.start("retention", self._retain(connection, work))
             tasks.start("watching the canary", self._watch_canary(work))
             tasks.start("looking for leaders", self._watch_leaders(work))
-            tasks.start("requests resting", declarer.requests_rested(REQUESTS_QUEUE))
+            tasks.start("young queues", declarer.young.run())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            ends = {work.unfit, consuming, closed, homing, retaining}
+            ends = {work.unfit, consuming, closed, retaining}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for ended in (work.unfit, consuming, homing, retaining):
+            for ended in (work.unfit, consuming, retaining):
                 if ended.done():
                     ended.result()
 
-    async def _strays(self, connection: AbstractConnection, work: Work, strays: Strays) -> None:
-        """Of the active router alone, which has the requests: it is the one that declares."""
-        await work.active.wait()
-        await self.publisher.wait_ready(PUBLISHER_READY)
-        await strays.run(connection)
-
     async def _retain(self, connection: AbstractConnection, work: Work) -> None:
         await work.active.wait()
+        await self.publisher.wait_ready(PUBLISHER_READY)
         await self._retention.run(connection)
 
     async def _watch_leaders(self, work: Work) -> None:

@@ -1,0 +1,107 @@
+"""Channels for declaring: many methods in one write, and one question that has an answer after them.
+
+Of a method without an answer (`nowait`) RabbitMQ tells a fault by closing the channel. RabbitMQ does what
+comes on a channel in order, so where the question is answered all before it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel, spec
+from aiormq.abc import ChannelFrame, FieldValue
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp.base import Frame
+
+from router.topology import Binding, Exchange, Queue
+from runtime.amqp import close_reason, open_channel
+
+AT_ONCE = 8  # channels
+
+
+class Channels:
+    """Channels of one connection that are kept and used again; `at_once` of them at most."""
+
+    def __init__(self, connection: AbstractConnection, *, at_once: int = AT_ONCE) -> None:
+        self._connection = connection
+        self._turns = asyncio.Semaphore(at_once)
+        self._idle: list[Channel] = []
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Channel]:
+        """A channel that nobody else uses meanwhile. Raises BrokerUnavailable or AMQP_ERRORS."""
+        async with self._turns:
+            channel = self._idle.pop() if self._idle else None
+            if channel is None or channel.is_closed:
+                opened = await open_channel(self._connection)
+                assert isinstance(opened, Channel)  # noqa: S101 - the client library's only one
+                channel = opened
+            yield channel
+            if not channel.is_closed:
+                self._idle.append(channel)
+
+    async def do(self, methods: Iterable[Frame]) -> None:
+        """As `do`, on one of these channels."""
+        async with self.one() as channel:
+            await do(channel, methods)
+
+
+async def do(channel: Channel, methods: Iterable[Frame]) -> None:
+    """Return when these methods, none of which has an answer, have been done.
+
+    Raises what RabbitMQ closed the channel for, such as ChannelNotFoundEntity: what came before the one at
+    fault was done, and nothing of what came after it. Else BrokerUnavailable or AMQP_ERRORS.
+    """
+    frames = list(methods)
+    if not frames:
+        return
+    try:
+        await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+        await channel.basic_qos(prefetch_count=1)
+    except ChannelInvalidStateError as error:
+        # It was closed before all of it was written.
+        raise close_reason(channel) or error from error
+
+
+def declare_queue(queue: Queue) -> Frame:
+    """The method that declares a queue."""
+    return spec.Queue.Declare(queue=queue.name, durable=True, arguments=dict(queue.arguments), nowait=True)
+
+
+def declare_exchange(exchange: Exchange) -> Frame:
+    """The method that declares an exchange."""
+    return spec.Exchange.Declare(
+        exchange=exchange.name,
+        exchange_type=exchange.type,
+        durable=True,
+        auto_delete=exchange.auto_delete,
+        arguments=dict(exchange.arguments),
+        nowait=True,
+    )
+
+
+def delete_exchange(name: str) -> Frame:
+    """The method that deletes an exchange with its bindings, if it is there."""
+    return spec.Exchange.Delete(exchange=name, nowait=True)
+
+
+def bind(binding: Binding) -> Frame:
+    """The method that binds a queue or an exchange."""
+    to, of, key = binding.destination, binding.source, binding.key
+    arguments: dict[str, FieldValue] = dict(binding.arguments)
+    if binding.to == "queue":
+        return spec.Queue.Bind(queue=to, exchange=of, routing_key=key, arguments=arguments, nowait=True)
+    return spec.Exchange.Bind(destination=to, source=of, routing_key=key, arguments=arguments, nowait=True)
+
+
+async def unbind(channel: Channel, binding: Binding) -> None:
+    """Take a binding off; one that is not there is no fault. Raises ChannelNotFoundEntity, AMQP_ERRORS."""
+    to, of, key = binding.destination, binding.source, binding.key
+    arguments: dict[str, FieldValue] = dict(binding.arguments)
+    if binding.to == "queue":
+        await channel.queue_unbind(to, of, key, arguments)
+    else:
+        await channel.exchange_unbind(to, of, key, arguments=arguments)

@@ -1,0 +1,368 @@
+"""The only code that declares and removes things in RabbitMQ. Runs in the router process alone.
+
+What it is about to declare it first notes in the registry, since AMQP has no list: that is how reconcile
+later finds what nobody asks for any more.
+
+Two waits are RabbitMQ's (decision 25). A queue that is declared within some 20 ms of the deletion of one by
+the same name gets the consumers of that one too, without their knowing, and hands them messages that never
+arrive. A queue that is deleted in the first half second in which RabbitMQ takes connections ends the
+dead-lettering of every queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from aio_pika.abc import AbstractConnection
+from aiormq import Channel, spec
+from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from pamqp.base import Frame
+
+from router import names
+from router.catalogue import Catalogue
+from router.declaring.channels import Channels, bind, declare_exchange, declare_queue, delete_exchange, unbind
+from router.declaring.endings import Endings
+from router.declaring.notes import Notes
+from router.declaring.presence import Thing, missing
+from router.declaring.refusals import Refusals
+from router.declaring.young import Young, noted
+from router.topology import (
+    AbonnementTopology,
+    Binding,
+    Exchange,
+    FixedTopology,
+    Queue,
+    of_abonnement,
+    of_kanaal,
+)
+from runtime.amqp import describe
+from runtime.log import logger
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.errors import BrokerUnfit, QueueRefused
+from schemas.kanaal import Kanaal
+from store.registry import Declared, DeclaredKind, Registry
+
+BEFORE_AGAIN = 1.0  # seconds from the deletion of a queue until one of that name is declared
+BEFORE_DELETING = 3.0  # seconds since connecting, when RabbitMQ may have started just before
+FILTER_ATTEMPTS = 10
+PREPARED_FOR = 30.0  # seconds in which the registry has what was prepared, or never will
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What became of what waited in a queue that was removed, in messages."""
+
+    kept: int
+    discarded: int
+
+
+class Declarer:
+    """Declares through one connection.
+
+    empty: moves what is in an abonnement's queue to `nrc.undeliverable`, and says how many went.
+    leaderless: those of some queues that have no leader. young: queues that RabbitMQ may forget; run it.
+    under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
+    """
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        *,
+        registry: Registry,
+        catalogue: Catalogue,
+        empty: Callable[[UUID], Awaitable[int]],
+        leaderless: Callable[[Iterable[str]], Awaitable[list[str]]],
+        endings: Endings,
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._empty = empty
+        self._leaderless = leaderless
+        self._endings = endings
+        self._connected = time.monotonic()
+        # A request and reconcile may want the same abonnement at once.
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._channels = Channels(connection)
+        self._notes = Notes(registry)
+        self.young = Young(registry, self._notes)
+        self._stood: set[str] = set()
+        self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
+        self.under_way: set[UUID] = set()
+        self.refusals = Refusals()
+
+    # -- everyone's
+
+    async def remove_leaderless(self) -> None:
+        """Delete what RabbitMQ brought back without a leader: of those queues that were young then.
+
+        What any of them had may be gone, which is a gap. Before anything is declared. Raises RegistryError,
+        BrokerUnavailable or AMQP_ERRORS.
+        """
+        if not (young := await self.young.left_behind()):
+            return
+        if await self.missing([Thing.exchange(names.READY)]):
+            # RabbitMQ was started since; the gaps are closed when all stands.
+            for uuid in filter(None, map(names.abonnement_of, young)):
+                await self._endings.queue_lost(uuid, "RabbitMQ ended just after the queue was made")
+        await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
+
+    async def _remove_leaderless(self, queue: str) -> None:
+        log.warning("queue has no leader, made again", queue=queue)
+        await self._delete_queue(queue)  # five seconds
+
+    async def declare_fixed(self, topology: FixedTopology) -> None:
+        """Make what is everyone's stand, except the marker."""
+        await self._notes.note(_noted(topology.exchanges, topology.queues, owner=""))
+        await self._channels.do(map(declare_exchange, topology.exchanges))
+        await self._make(topology.queues, new=await self._missing_queues(topology.queues))
+        await self._channels.do(map(bind, topology.bindings))
+
+    async def declare_requests(self, queue: Queue) -> None:
+        """Declare the queue of requests."""
+        await self._make([queue], new=await self._missing_queues([queue]))
+
+    async def declare_ready(self) -> None:
+        """Make the marker of all stand, last of all: from here on gateways publish.
+
+        It is not durable: a RabbitMQ that comes back may have forgotten what it had answered last, so all is
+        looked at before gateways publish again.
+        """
+        ready = spec.Exchange.Declare(exchange=names.READY, exchange_type="fanout", nowait=True)
+        try:
+            await self._channels.do([ready])
+        except ChannelPreconditionFailed:  # a durable one, of an older router
+            await self._channels.do([delete_exchange(names.READY), ready])
+
+    async def declare_kanaal(self, kanaal: Kanaal) -> None:
+        """Make the exchange of a kanaal stand."""
+        exchange = of_kanaal(kanaal)
+        await self._notes.note(_noted([exchange], [], owner=kanaal.naam))
+        await self._channels.do([declare_exchange(exchange)])
+
+    # -- an abonnement
+
+    async def declare_abonnement(self, uuid: UUID) -> bool:
+        """Make queue and bindings stand as the catalogue has them now, and none of the former bindings.
+
+        New ones first, then the old ones off: a message in between may be wanted by both, never by neither.
+        False, and nothing done, when the catalogue does not have the abonnement. Raises QueueRefused.
+        """
+        async with self._lock(uuid):
+            abonnement = self._catalogue.abonnementen.get(uuid)
+            if abonnement is None:
+                self.refusals.forget(uuid)
+                return False
+            self.under_way.add(uuid)
+            try:
+                await self._declare(abonnement)
+                self.refusals.stands(uuid)
+            finally:
+                self.under_way.discard(uuid)
+            return True
+
+    def prepare(self, uuid: UUID, kanalen: tuple[FilterGroup, ...]) -> None:
+        """Let bindings for these stand too, from the next time it is declared until the registry has them.
+
+        They go with a later comparison when the registry does not get them within PREPARED_FOR.
+        """
+        self._prepared.setdefault(uuid, {})[kanalen] = asyncio.get_running_loop().time() + PREPARED_FOR
+
+    def _with_prepared(self, abonnement: Abonnement) -> Abonnement:
+        now = asyncio.get_running_loop().time()
+        prepared = {
+            kanalen: until
+            for kanalen, until in self._prepared.pop(abonnement.uuid, {}).items()
+            if until > now and kanalen != abonnement.kanalen
+        }
+        if not prepared:
+            return abonnement
+        self._prepared[abonnement.uuid] = prepared
+        return replace(abonnement, kanalen=(*abonnement.kanalen, *chain.from_iterable(prepared)))
+
+    def _lock(self, uuid: UUID) -> asyncio.Lock:
+        return self._locks.setdefault(uuid, asyncio.Lock())
+
+    async def _declare(self, abonnement: Abonnement) -> None:
+        topology = of_abonnement(self._with_prepared(abonnement), self._catalogue.kanalen)
+        owner, queue = str(abonnement.uuid), topology.queue
+        before = await self._registry.declared_by(owner)
+        asked = _noted_of(topology, owner=owner)
+        known = {thing for thing in before if thing.orphan_since is None}
+        had = Declared(DeclaredKind.QUEUE, queue.name, owner) in known
+        new = await self._missing_queues([queue]) if had else [queue.name]
+        if lost := had and bool(new) and abonnement.uuid not in self.refusals.now:
+            log.warning("queue was missing", abonnement=owner)
+            await self._endings.queue_lost(abonnement.uuid, "queue was missing")
+        if new or not known.issuperset(asked):
+            await self._notes.note([*asked, *map(noted, new)])
+        try:
+            await self._make([queue], new=new, has_note=True)
+            await self._bind(topology)
+        except BrokerUnfit as error:
+            raise QueueRefused(str(error)) from error
+        if lost:
+            self._endings.queue_stands(abonnement.uuid)
+        if abonnement.uuid not in self._prepared:
+            await self._remove(set(before) - set(asked))
+
+    async def _bind(self, topology: AbonnementTopology) -> None:
+        """Bindings, and last the marker. A filter exchange may go with its last binding in between: again."""
+        for attempt in range(1, FILTER_ATTEMPTS + 1):
+            try:
+                await self._channels.do(_ways(topology))
+            except ChannelNotFoundEntity as error:
+                if attempt == FILTER_ATTEMPTS or names.FILTER_PREFIX not in str(error):
+                    raise
+            else:
+                return
+
+    async def _make(self, queues: Sequence[Queue], *, new: Sequence[str], has_note: bool = False) -> None:
+        """They stand. Those that are `new` are young."""
+        if not self._stood.isdisjoint(new):
+            # Deleted by hand: whoever consumes it must hear of that before it is there again.
+            await asyncio.sleep(BEFORE_AGAIN)
+        if not has_note:
+            await self._notes.note(map(noted, new))
+        try:
+            await self._channels.do(map(declare_queue, queues))
+        except ChannelPreconditionFailed as error:
+            raise BrokerUnfit(_why_refused(queues, describe(error))) from error
+        self.young.made(new)
+        self._stood.update(queue.name for queue in queues)
+
+    async def _missing_queues(self, queues: Sequence[Queue]) -> list[str]:
+        return [thing.name for thing in await self.missing([Thing.queue(queue.name) for queue in queues])]
+
+    async def remove_abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed:
+        """Remove all of an abonnement that has gone, its queue when what it held is in `nrc.undeliverable`.
+
+        discard: what waits is not to be kept; somebody was asked. Raises BrokerUnavailable, with the queue
+        as it was but for what was moved.
+        """
+        async with self._lock(uuid):
+            queue = names.abonnement_queue(uuid)
+            things = await self._registry.declared_by(str(uuid))
+            kept = 0
+            if not discard:
+                await self._remove(thing for thing in things if thing.kind is not DeclaredKind.QUEUE)
+                kept = await self._empty(uuid)
+            discarded = await self._delete_queue(queue)
+            self._prepared.pop(uuid, None)
+            await self._notes.forget([*things, noted(queue)])
+            removed = Removed(kept, discarded)
+        log.info(
+            "abonnement removed",
+            abonnement=str(uuid),
+            moved_to_undeliverable=removed.kept,
+            messages_discarded=removed.discarded,
+        )
+        return removed
+
+    async def _remove(self, things: Iterable[Declared]) -> None:
+        """Remove exchanges, then bindings, that are an abonnement's alone; a marker goes before the rest."""
+        former = list(things)
+        exchanges = [thing for thing in former if thing.kind is DeclaredKind.EXCHANGE]
+        await self._channels.do(delete_exchange(thing.key) for thing in exchanges)
+        for thing in former:
+            if thing.kind is DeclaredKind.BINDING:
+                async with self._channels.one() as channel:
+                    # A binding that is not there is no fault to RabbitMQ; what it leads to must be there.
+                    with suppress(ChannelNotFoundEntity):
+                        await unbind(channel, Binding.thaw(thing.key))
+        await self._notes.forget(former)
+
+    async def _delete_queue(self, name: str) -> int:
+        """Delete a queue once that may be done; returns how many messages went with it."""
+        await self._may_delete()
+        async with self._channels.one() as channel:
+            deleted = await channel.queue_delete(name)
+        self._stood.discard(name)
+        return (deleted and deleted.message_count) or 0
+
+    async def _may_delete(self) -> None:
+        """Return once a queue may be deleted."""
+        await asyncio.sleep(max(0.0, self._connected + BEFORE_DELETING - time.monotonic()))
+
+    # -- one by one, for reconcile
+
+    async def missing(self, things: Sequence[Thing]) -> list[Thing]:
+        """Those that are not there."""
+        return await missing(self._channels, things)
+
+    async def messages_in(self, queue: str) -> int | None:
+        """How many messages are ready in a queue; None when there is no such queue."""
+        async with self._channels.one() as channel:
+            found = await _looked_at(channel, queue)
+        return None if found is None else found.message_count or 0
+
+    async def remove_empty_queue(self, name: str) -> bool:
+        """Delete a queue if it is empty and nobody consumes it; whether it is gone.
+
+        Looked at first, since quorum queues refuse to be deleted on such conditions.
+        """
+        async with self._channels.one() as channel:
+            found = await _looked_at(channel, name)
+        if found is None:
+            return True
+        if found.message_count or found.consumer_count:
+            return False
+        await self._delete_queue(name)
+        return True
+
+    async def remove_exchange(self, name: str) -> None:
+        """Delete an exchange, with its bindings."""
+        await self._channels.do([delete_exchange(name)])
+
+
+async def _looked_at(channel: Channel, queue: str) -> spec.Queue.DeclareOk | None:
+    try:
+        return await channel.queue_declare(queue, passive=True)
+    except ChannelNotFoundEntity:
+        return None
+
+
+def _ways(topology: AbonnementTopology) -> list[Frame]:
+    filtered = [
+        (declare_exchange(way.exchange), bind(way.feed), bind(way.match)) for way in topology.filtered
+    ]
+    return [
+        bind(topology.back),
+        *chain.from_iterable(filtered),
+        *map(bind, topology.direct),
+        declare_exchange(topology.marker),
+        bind(topology.marking),
+    ]
+
+
+def _why_refused(queues: Sequence[Queue], reason: str) -> str:
+    """What to do about it, with RabbitMQ's own words, which are all that tells the two apart."""
+    name = next((queue.name for queue in queues if f"'{queue.name}'" in reason), queues[0].name)
+    if "limit in" in reason:
+        return f"queue {name} cannot be made: raise the limit on queues in RabbitMQ ({reason})"
+    return (
+        f"queue {name} exists in RabbitMQ with other arguments than ours; "
+        f"move its messages away and delete it ({reason})"
+    )
+
+
+def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str) -> list[Declared]:
+    return [
+        *(Declared(DeclaredKind.EXCHANGE, exchange.name, owner) for exchange in exchanges),
+        *(Declared(DeclaredKind.QUEUE, queue.name, owner) for queue in queues),
+    ]
+
+
+def _noted_of(topology: AbonnementTopology, *, owner: str) -> list[Declared]:
+    return [
+        *_noted([topology.marker], [topology.queue], owner=owner),
+        *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
+    ]

@@ -1,0 +1,67 @@
+"""Queues that RabbitMQ may not have whole when it is killed now: those that were made a moment ago.
+
+RabbitMQ keeps the name of a quorum queue's log in a table that it writes to disk up to some seconds later.
+Killed before that, it comes back with the queue and without its log: what was in it the ledger gives back. In
+some of them no leader comes up either. Such a queue says that it is empty and takes nothing, and who
+publishes to its kanaal gets no confirm. So the registry has a note of each queue until it is old enough, and
+the next connection looks whether those that are noted have a leader. Decision 23.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from router.declaring.notes import Notes
+from runtime.log import logger
+from schemas.errors import RegistryError
+from store.registry import Declared, DeclaredKind, Registry
+
+YOUNG_FOR = 10.0  # seconds; the oldest that was seen to come back without its log was 3 s old
+LOOK = 5.0  # seconds
+
+log = logger(__name__)
+
+
+class Young:
+    """The names of these queues, those that another router or connection left included."""
+
+    def __init__(
+        self, registry: Registry, notes: Notes, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry = registry
+        self._notes = notes
+        self._clock = clock
+        self._made: dict[str, float] = {}
+
+    async def left_behind(self) -> list[str]:
+        """Those that were young when the last connection or router ended. Raises RegistryError."""
+        noted = [thing.key for thing in await self._registry.declared() if thing.kind is DeclaredKind.YOUNG]
+        left = [name for name in noted if name not in self._made]
+        self.made(left)
+        return left
+
+    def made(self, names: Iterable[str]) -> None:
+        """These are made now, and noted as young (`noted`)."""
+        now = self._clock()
+        self._made.update((name, now) for name in names)
+
+    async def run(self) -> None:
+        """Forget those that are old enough, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            before = self._clock() - YOUNG_FOR
+            old = [name for name, made in self._made.items() if made <= before]
+            try:
+                await self._notes.forget(map(noted, old))
+            except RegistryError as error:
+                log.debug("young queues not forgotten yet", reason=str(error))
+            else:
+                # One that was made again meanwhile is young still.
+                self._made = {name: made for name, made in self._made.items() if made > before}
+
+
+def noted(name: str) -> Declared:
+    """The note that says that a queue is young."""
+    return Declared(DeclaredKind.YOUNG, name)
