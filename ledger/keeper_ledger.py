@@ -30,10 +30,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """An unrouted notificatie, and its deliveries without an outcome."""
+    """An unrouted notificatie, and its deliveries without an outcome. catalogue: as of its Entry."""
 
     notificatie: UUID
     deliveries: tuple[Delivery, ...]
+    catalogue: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,12 @@ async def serve(
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
             removed=removed,
             unrouted=Unrouted(
-                giving=giving, lease=lease, catalogue=catalogue, removed=removed, settled=limits.settled
+                giving=giving,
+                registry=registry,
+                lease=lease,
+                catalogue=catalogue,
+                removed=removed,
+                settled=limits.settled,
             ),
             changed=ChangedKanalen(
                 registry=registry, catalogue=catalogue, lease=lease, again=limits.look_again

@@ -90,12 +90,15 @@ class SqliteKeeping:
             now = self._now
             hands = _hands(db, since=now - _ms(live))
             select = (
-                "SELECT u.id FROM unrouted u WHERE u.open = 1 AND u.since <= ? AND u.id > ? "
-                "AND EXISTS (SELECT 1 FROM notificatie m WHERE m.id = u.id) ORDER BY u.id LIMIT ?"
+                "SELECT u.id, m.catalogue FROM unrouted u CROSS JOIN notificatie m ON m.id = u.id "
+                "WHERE u.open = 1 AND u.since <= ? AND u.id > ? ORDER BY u.id LIMIT ?"
             )
             place = b"" if after is None else after.bytes
             found = db.execute(select, [now - _ms(settled), place, limit]).fetchall()
-            return [Unsent(UUID(bytes=id_), tuple(self._waiting(db, id_, hands))) for (id_,) in found]
+            return [
+                Unsent(UUID(bytes=id_), tuple(self._waiting(db, id_, hands)), catalogue)
+                for id_, catalogue in found
+            ]
 
         return await self._file.read(work)
 

@@ -90,7 +90,8 @@ class Lost:
         hands = await keeping.hands(live=LIVE)
         if monotonic() < self._not_before or hands.now - hands.heard > LIVE * 1000:
             return 0
-        # What an open gap covers is given back when it is closed.
+        # What an open gap covers is given back when it is closed. Of a kanaal's it need not wait for that: a
+        # give-back does not go by its exchange, and what was given back is not covered any more.
         gaps = {gap.of for gap in await keeping.gaps(done=False) if gap.closed is None}
         if "" in gaps:
             return 0

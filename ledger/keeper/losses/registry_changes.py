@@ -24,7 +24,7 @@ from store.registry import Changes, Registry
 LOOK_AGAIN = 60.0
 """Seconds after a change at which it is looked at once more; a copy is older than that nowhere."""
 SKEW = 2000  # milliseconds by which the clocks of gateway and registry may differ
-OLD = 600.0
+OLD = 86_400.0
 """Seconds since a change after which it is not looked at any more: a keeper that begins hears of all."""
 PAGE = 500  # notificaties that are looked at together
 

@@ -3,6 +3,9 @@
 Only those that were marked so long ago that no confirm can come any more: before that some of the queues may
 still get it. Of each only the deliveries of which nothing is known, each into its own queue, the oldest
 first. Through the kanaal's exchange it would come twice to whom it reached already.
+
+RabbitMQ never routed these, so what a gateway's older copy of the registry left out would be missed for good:
+they are matched again, with kanalen that held when they were accepted.
 """
 
 from __future__ import annotations
@@ -10,13 +13,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from ledger.ids import received_of
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.losses.registry_changes import SKEW, add_missed, kanalen_since
 from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.keeper_ledger import Unsent
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause
 from router.catalogue import Catalogue
+from store.registry import Registry
 
 SETTLED = 10.0
 """Seconds after the mark, when no confirm can come any more: a publish is given up after 4."""
@@ -30,6 +36,7 @@ class Unrouted:
         self,
         *,
         giving: Giving,
+        registry: Registry,
         lease: Lease,
         catalogue: Catalogue,
         removed: Removed,
@@ -37,6 +44,8 @@ class Unrouted:
         live: float = LIVE,
     ) -> None:
         self._giving = giving
+        self._registry = registry
+        self._since: dict[tuple[UUID, int], int | None] = {}  # of each change of kanalen: when that was
         self._lease = lease
         self._catalogue = catalogue
         self._settled = settled
@@ -58,9 +67,25 @@ class Unrouted:
                 break
             if after is None:
                 await self._catalogue.refresh()  # what was made or removed while RabbitMQ was away
+            await self._match_again(ledger, page)
             moved += await self._bring_on(ledger, page, full)
             after = page[-1].notificatie
         return moved
+
+    async def _match_again(self, ledger: Ledger, page: Sequence[Unsent]) -> None:
+        """Add the rows that are missing; those are brought on in the next pass."""
+        oldest = min(unsent.catalogue for unsent in page)
+        first, last = (received_of(page[end].notificatie) or 0 for end in (0, -1))
+        for each in list(self._catalogue.abonnementen.values()):
+            change = each.kanalen_change
+            if change <= oldest:
+                continue
+            if (each.uuid, change) not in self._since:
+                self._since[each.uuid, change] = await kanalen_since(self._registry, each.uuid, change)
+            since = self._since[each.uuid, change]
+            if since is not None and since - SKEW <= last:
+                after, before = max(since, first) - SKEW, last + SKEW
+                await add_missed(ledger, self._lease, each, change=change, after=after, before=before)
 
     async def _bring_on(self, ledger: Ledger, page: Sequence[Unsent], full: set[UUID]) -> int:
         rows = [row for unsent in page for row in unsent.deliveries]

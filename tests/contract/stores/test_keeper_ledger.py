@@ -206,7 +206,7 @@ async def test_an_unrouted_one_for_nobody_is_cleared_at_once(ledger: Ledger, clo
     await ledger.write([entry, Unrouted(entry.id)])
     clock.now += 10
     (found,) = await waiting(ledger)
-    assert found == Unsent(entry.id, ())
+    assert found == Unsent(entry.id, (), entry.catalogue)
     assert await ledger.keeping.routed(await an_epoch(ledger), [entry.id]) == 1
     assert await ledger.keeping.unrouted_count() == 0
 

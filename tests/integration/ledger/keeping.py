@@ -79,7 +79,7 @@ class Kept:
             hops=2,
         )
         entry = replace(entry, **changes)
-        await self.ledger.write([entry, Unrouted(id_)] if mark else [entry])
+        await self.ledger.write([entry, Unrouted(entry.id)] if mark else [entry])
         return entry
 
     async def row(self, entry: Entry, abonnement: Abonnement) -> Delivery:

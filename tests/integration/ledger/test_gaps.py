@@ -148,6 +148,21 @@ async def test_what_came_in_a_gap_of_a_queue_and_has_no_row_comes_too(kept: Kept
         assert await kept.states(each) == {}
 
 
+async def test_what_was_accepted_without_rabbitmq_is_matched_again(kept: Kept) -> None:
+    """A gateway with an older copy of the registry left it out, and RabbitMQ never routed it."""
+    long_ago = round(time.time() * 1000) - 5000
+    before = await kept.accept(catalogue=1, id=new_id(at=long_ago / 1000), received=long_ago)
+    one = await kept.subscribe()
+    await asyncio.sleep(0.1)  # longer than a change is followed, below
+    missed = [await kept.accept(catalogue=one.kanalen_change - 1) for _ in range(3)]
+    newer = await kept.accept(catalogue=one.kanalen_change)
+    async with kept.keeper(look_again=0.05):
+        await eventually(kept.all_routed, within=20)
+    assert await ids_in(kept, one) == ids_of(missed)
+    for each in (before, newer):
+        assert await kept.states(each) == {}
+
+
 async def test_what_is_open_in_a_ledger_that_was_restored_is_brought_out(kept: Kept) -> None:
     one = await kept.subscribe()
     entries = [await kept.accept(one, mark=False) for _ in range(3)]

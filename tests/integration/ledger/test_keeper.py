@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 from aio_pika import Message
 
+from ledger.ids import new_id
 from ledger.keeper.service import serve
 from ledger.values import Cause, Entry, Heartbeat, Key, Outcome, Scope, State
 from router import names
@@ -185,6 +186,21 @@ async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kep
     assert (await kept.row(entry, one)).given == 3
     assert [line["why"] for line in lines if line["event"] == "given back"] == ["empty"] * 3
     assert any(line["event"] == "given back three times and lost again" for line in lines)
+
+
+async def test_what_the_ledger_has_no_entry_of_is_stuck_when_it_is_lost(kept: Kept) -> None:
+    """An outcome of it came, and nothing else; there is no body to give back."""
+    one = await kept.subscribe()
+    key = Key(new_id(), one.uuid)
+    await kept.ledger.write([Outcome(key, State.RETRYING, round=0, attempts=1, at=1, wait=0.1)])
+
+    async def is_stuck() -> bool:
+        row = await kept.ledger.delivery(key)
+        return row is not None and row.state is State.STUCK
+
+    async with kept.looking():
+        await eventually(is_stuck, within=20)
+    assert await kept.taken(one) == []
 
 
 async def test_what_is_held_or_in_hand_or_still_there_is_not_lost(kept: Kept) -> None:
