@@ -96,28 +96,5 @@ def undeliverable(message_id: str, abonnement: UUID, history: History) -> Outcom
     )
 
 
-def sent_again(message_id: str, abonnement: UUID, history: History) -> Outcome:
-    """The outcome of a message with this history that was sent again: in the next round, without attempts."""
-    again = history.sent_again()
-    return Outcome(
-        key=Key(id_of_message(message_id), abonnement, again.replay),
-        state=State.PENDING,
-        round=again.round,
-        attempts=0,
-        at=_now(),
-    )
-
-
-def removed(message_id: str, abonnement: UUID, history: History) -> Outcome:
-    """The outcome of a message that an operator took out for good."""
-    return Outcome(
-        key=Key(id_of_message(message_id), abonnement, history.replay),
-        state=State.REMOVED,
-        round=history.round,
-        attempts=history.attempts,
-        at=_now(),
-    )
-
-
 def _now() -> int:
     return int(time.time() * 1000)

@@ -93,12 +93,6 @@ def doubt(db: Database, *, until: int, now: int) -> int:
         "ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n",
         [minute, Counter.STATE + _UNSURE, until],
     )
-    db.execute(
-        "UPDATE backlog SET retrying = retrying - (SELECT count(*) FROM delivery d "
-        "WHERE d.abonnement = backlog.abonnement AND d.open = 1 AND d.state = ? AND d.last_at <= ?) "
-        "WHERE retrying > 0",
-        [STATES[State.RETRYING], until],
-    )
     update = f"UPDATE delivery SET state = ?, next_at = NULL WHERE {_OLD_ROWS}"  # noqa: S608
     count = db.execute(update, [_UNSURE, until]).rowcount
     db.execute("UPDATE instance SET unsure_until = max(unsure_until, ?)", [until])

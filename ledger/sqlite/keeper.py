@@ -475,7 +475,7 @@ def insert_row(db: Database, row: Row) -> bool:
     insert = f"INSERT OR IGNORE INTO delivery VALUES ({_marks(row)})"  # noqa: S608
     is_new = db.execute(insert, [*row]).rowcount > 0
     if is_new:
-        backlog = [0, 0, 0, 0]
+        backlog = [0, 0, 0]
         count_open(row, backlog, 1)
         db.execute(ADD_BACKLOG, [row.abonnement, *backlog])
     return is_new
@@ -493,7 +493,7 @@ def change_row(db: Database, old: Row, new: Row, *, now: int) -> None:
     )  # fmt: skip
     if new.state not in (old.state, _PENDING):
         db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + new.state, new.abonnement, 1])
-    backlog = [0, 0, 0, 0]
+    backlog = [0, 0, 0]
     count_open(old, backlog, -1)
     count_open(new, backlog, 1)
     if any(backlog):

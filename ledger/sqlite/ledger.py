@@ -123,7 +123,9 @@ class SqliteLedger:
         return await self._file.read(reading.incomplete)
 
     async def backlogs(self) -> Mapping[UUID, Backlog]:
-        return await self._file.read(lambda db: reading.backlogs(db, self._texts))
+        return await self._file.read(
+            lambda db: reading.backlogs(db, self._texts, now=int(self._clock() * 1000))
+        )
 
     async def undeliverable(
         self, *, abonnement: UUID | None = None, limit: int, after: Key | None = None

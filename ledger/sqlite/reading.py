@@ -110,16 +110,18 @@ def attempts(db: Database, key: Key) -> Sequence[Attempt]:
     return () if place is None else tuple(map(attempt_of, db.execute(select, place)))
 
 
-def backlogs(db: Database, texts: Texts) -> Mapping[UUID, Backlog]:
-    """What is open of each abonnement."""
+def backlogs(db: Database, texts: Texts, *, now: int) -> Mapping[UUID, Backlog]:
+    """What is open of each abonnement. now: milliseconds, by the database's clock."""
     select = """
         SELECT abonnement, n, bytes, retrying, stuck, oldest,
             (SELECT received FROM notificatie WHERE id = oldest), next_at
         FROM (SELECT *,
+            (SELECT count(*) FROM delivery d WHERE d.abonnement = b.abonnement AND d.next_at > :now)
+                AS retrying,
             (SELECT id FROM delivery d WHERE d.abonnement = b.abonnement AND open = 1 ORDER BY id LIMIT 1)
                 AS oldest,
-            (SELECT min(next_at) FROM delivery d
-                WHERE d.abonnement = b.abonnement AND next_at IS NOT NULL) AS next_at
+            (SELECT min(next_at) FROM delivery d WHERE d.abonnement = b.abonnement AND d.next_at > :now)
+                AS next_at
             FROM backlog b WHERE n > 0)
         """
     return {
@@ -131,7 +133,7 @@ def backlogs(db: Database, texts: Texts) -> Mapping[UUID, Backlog]:
             next_at=next_at,
             stuck=stuck,
         )
-        for nr, n, size, retrying, stuck, oldest, received, next_at in db.execute(select)
+        for nr, n, size, retrying, stuck, oldest, received, next_at in db.execute(select, {"now": now})
     }
 
 

@@ -217,14 +217,12 @@ def key_of_row(row: Row) -> tuple[int, int, int, int, int]:
 
 
 def count_open(row: Row, backlog: list[int], times: int) -> None:
-    """Add what an open row counts for to `backlog` (n, bytes, retrying, stuck); `times` -1 takes it off."""
+    """Add what an open row counts for to `backlog` (n, bytes, stuck); `times` -1 takes it off."""
     if row.open:
         backlog[0] += times
         backlog[1] += times * row.size
-        if row.state == _RETRYING:
+        if row.state == _STUCK:
             backlog[2] += times
-        elif row.state == _STUCK:
-            backlog[3] += times
 
 
 def attempt_row(

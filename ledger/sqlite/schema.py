@@ -142,6 +142,11 @@ def _sent_again(db: Database) -> None:
     db.executescript("ALTER TABLE delivery ADD COLUMN again_at INTEGER;")
 
 
+def _no_count_of_retries(db: Database) -> None:
+    # How many are between attempts depends on the moment: next_at tells it.
+    db.executescript("ALTER TABLE backlog DROP COLUMN retrying;")
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -150,6 +155,7 @@ STEPS = {
     "0005_replays": _replays,
     "0006_incomplete": _incomplete,
     "0007_sent_again": _sent_again,
+    "0008_no_count_of_retries": _no_count_of_retries,
 }
 
 

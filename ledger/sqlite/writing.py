@@ -73,8 +73,8 @@ _ADD_FIRST = (
     "DO UPDATE SET since = max(since, excluded.since)"
 )
 ADD_BACKLOG = (
-    "INSERT INTO backlog VALUES (?, ?, ?, ?, ?) ON CONFLICT (abonnement) DO UPDATE SET n = n + excluded.n, "
-    "bytes = bytes + excluded.bytes, retrying = retrying + excluded.retrying, stuck = stuck + excluded.stuck"
+    "INSERT INTO backlog VALUES (?, ?, ?, ?) ON CONFLICT (abonnement) DO UPDATE SET n = n + excluded.n, "
+    "bytes = bytes + excluded.bytes, stuck = stuck + excluded.stuck"
 )
 
 # Of several accounts of a delivery that was removed one holds, as of any other, in whatever order they come.
@@ -302,7 +302,7 @@ class _Changes:
                 continue
             of = backlog.get(row[1])
             if of is None:
-                of = backlog[row[1]] = [0, 0, 0, 0]
+                of = backlog[row[1]] = [0, 0, 0]
             if old is not None:
                 count_open(old, of, -1)
             count_open(row, of, 1)

@@ -20,7 +20,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from nrc.rabbitmq.private_broker import PrivateBroker
 from router import names
-from router.undeliverable import whose
+from router.history import whose
 from runtime.amqp import connect
 from tests.broker import ErlangControl
 

@@ -1,4 +1,4 @@
-"""Policies of others on a RabbitMQ that is not ours: what they empty is told; looking destroys nothing."""
+"""Policies of others on a RabbitMQ that is not ours: what they empty is told."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from yarl import URL
 
 from router import names
 from router.declaring import canary
-from router.undeliverable import look
 from runtime.amqp import open_channel
 from tests.broker import Broker
 from tests.command import nrc_process
 from tests.eventually import eventually
-from tests.integration.conftest import Running, running_router
+from tests.integration.conftest import running_router
 
 TOLD = "policy in RabbitMQ empties queues"
 
@@ -27,40 +26,6 @@ async def set_policy(broker: Broker, vhost: str, key: str, value: int) -> None:
         f'rabbit_policy:set(<<"{URL(vhost).path.removeprefix("/")}">>, <<"others">>, <<".*">>, '
         f'[{{<<"{key}">>, {value}}}], 0, <<"all">>, <<"test">>).'
     )
-
-
-async def put(router: Running, count: int) -> list[str]:
-    """So many undeliverable messages; their ids, in order."""
-    ids = [f"id-{number}" for number in range(count)]
-    async with router.connection.channel() as channel:
-        exchange = await channel.get_exchange(names.UNDELIVERABLE, ensure=False)
-        for message_id in ids:
-            headers: dict[str, Any] = {"k.x": message_id, "x-death": [{"reason": "expired", "count": 2}]}
-            message = aio_pika.Message(b"{}", message_id=message_id, headers=headers, delivery_mode=2)
-            await exchange.publish(message, "key")
-    return ids
-
-
-async def seen(router: Running, *, limit: int = 10_000, at_most: int = 10_000) -> list[str]:
-    found = await look(router.connection, wanted=lambda _: True, limit=limit, at_most=at_most)
-    return [item.message_id for item in found]
-
-
-@pytest.mark.parametrize("limit", [1, 5, None])
-async def test_looking_however_often_destroys_nothing(
-    broker: Broker, router: Running, monkeypatch: pytest.MonkeyPatch, limit: int | None
-) -> None:
-    monkeypatch.setattr(canary, "PAUSE", 0.02)
-    if limit is not None:
-        await set_policy(broker, router.settings.amqp_url[0], "delivery-limit", limit)
-    ids = await put(router, 150)
-    for number in range(32):
-        # Also looks at the first few, which are given back more often than the others.
-        first = await seen(router, limit=3, at_most=3) if number % 2 else ids[:3]
-        assert (first, await seen(router)) == (ids[:3], ids)
-    (item,) = await look(router.connection, wanted=lambda each: each.message_id == "id-7", limit=9)
-    assert item.headers["k.x"] == "id-7"
-    assert item.headers["x-death"] == [{"reason": "expired", "count": 2}]
 
 
 @pytest.mark.parametrize(

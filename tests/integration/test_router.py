@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractQueue
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from structlog.testing import capture_logs
 from yarl import URL
@@ -27,7 +27,6 @@ from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
 from router.routing import route
 from router.topology import REQUESTS_QUEUE, Binding, of_abonnement
-from router.undeliverable import Undeliverable, look
 from runtime.lifecycle import Tasks
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.errors import BrokerUnavailable, BrokerUnfit, QueueRefused
@@ -257,13 +256,14 @@ async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
 
             await eventually(gone)
             (left,) = await eventually(lambda: undeliverable(me))
-            assert (left.message_id, left.abonnement) == ("m", abonnement.uuid)
+            assert (left.message_id, left.headers["nrc-abonnement"]) == ("m", str(abonnement.uuid))
             history = read_history(left.headers)
             assert [failure.kind for failure in history.failures] == ["abonnement_removed"]
 
 
-async def undeliverable(router: Running) -> list[Undeliverable]:
-    return await look(router.connection, wanted=lambda _: True, limit=1000)
+async def undeliverable(router: Running) -> list[AbstractIncomingMessage]:
+    """What is there; it is taken out."""
+    return await router.taken(names.UNDELIVERABLE)
 
 
 @pytest.mark.parametrize("discard", [False, True])

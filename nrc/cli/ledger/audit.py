@@ -13,7 +13,6 @@ import click
 from ledger.explaining import Clock
 from nrc.cli.connecting import carry_out
 from nrc.cli.operating import audit
-from nrc.cli.redelivery.choosing import abonnement_meant
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table
@@ -185,7 +184,7 @@ async def _chosen(
     async with opened_account(settings) as account:
         of = None
         if typed is not None:
-            of = abonnement_meant(account, typed, await account.ledger.backlogs())
+            of = account.abonnement(typed, await account.ledger.backlogs())
         return [row async for row in unsure(account.ledger, abonnement=of, since=since)], of
 
 
@@ -196,8 +195,8 @@ async def _write(
 
     async with opened_account(settings) as account:
         decided = await decide(account.ledger, rows, act.outcome)
-        keeper = await account.ledger.keeping.lease()
+        keeper_works = await account.keeper_works()
     await audit.record(settings, act.name, count=decided, abonnement=of, since=Clock.utc(since))
-    if act.key == "resent" and (keeper is None or keeper.until < times.now()):
+    if act.key == "resent" and not keeper_works:
         note("no keeper works: they are sent once `nrc ledger` runs")
     return decided

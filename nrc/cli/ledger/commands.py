@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID
 
 import click
 
@@ -166,10 +165,7 @@ async def _known(settings: Settings, kanaal: str | None, uuid: str | None) -> st
                 raise UsageError(f"there is no kanaal {kanaal}: `nrc kanaal list` shows them")
             return kanaal
         if uuid is not None:
-            found = ids.the_one(uuid, map(str, opened.catalogue.abonnementen), what="abonnement")
-            if found is None:
-                raise UsageError(f"there is no abonnement {uuid}: `nrc abonnement list` shows them")
-            return str(UUID(found))
+            return str(ids.abonnement(uuid, opened.catalogue.abonnementen))
     return ""
 
 

@@ -6,5 +6,6 @@ replay.py           `nrc replay`: what was sent in the past, to one abonnement, 
 replay_progress.py  a bar that shows how far a replay is
 choosing.py         which deliveries a command is about, by what is typed
 opening.py          the ledger, and RabbitMQ to send with
+taking_out.py       what is not to be delivered any more
 results.py          what became of each, for people and scripts
 """

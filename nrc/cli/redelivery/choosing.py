@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence, Set
+from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from ledger.values import Delivery, Search, State
+from ledger.values import Delivery, Key, Search, State
 from nrc.cli.terminal import ids
 from nrc.cli.tracing.account import Account
-from schemas.errors import Conflict
 
 MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin alike
 PAGE = 500  # notificaties that are looked at together
@@ -46,13 +45,17 @@ async def choose(
     """
     chosen = Chosen()
     if not typed:
-        uuid = abonnement_meant(account, abonnement or "", ())
-        chosen.rows = await every_one(account, states=states, abonnement=uuid)
+        if states == {State.UNDELIVERABLE}:
+            uuid = await of_undeliverable(account, abonnement or "")
+            chosen.rows = [row async for row in every_undeliverable(account, uuid)]
+        else:
+            uuid = account.abonnement(abonnement or "")
+            chosen.rows = await every_one(account, states=states, abonnement=uuid)
         return chosen
     for each in dict.fromkeys(typed):
         rows = await of_notificatie(account, each)
         if abonnement is not None and rows:
-            uuid = abonnement_meant(account, abonnement, {row.key.abonnement for row in rows})
+            uuid = account.abonnement(abonnement, {row.key.abonnement for row in rows})
             rows = [row for row in rows if row.key.abonnement == uuid]
         fit = [row for row in rows if row.state in states]
         chosen.rows += fit
@@ -71,6 +74,26 @@ async def of_notificatie(account: Account, typed: str) -> list[Delivery]:
     return list(rows)
 
 
+async def of_undeliverable(account: Account, typed: str) -> UUID:
+    """The abonnement that is typed: also one that was removed, and for which something is undeliverable.
+
+    Raises UsageError and Conflict.
+    """
+    if ids.is_whole(typed):
+        return UUID(typed)
+    others = {row.key.abonnement async for row in every_undeliverable(account)}
+    return account.abonnement(typed, others)
+
+
+async def every_undeliverable(account: Account, abonnement: UUID | None = None) -> AsyncIterator[Delivery]:
+    """All that is undeliverable, the oldest first; also what has no entry in the ledger."""
+    after: Key | None = None
+    while page := await account.ledger.undeliverable(abonnement=abonnement, limit=PAGE, after=after):
+        for row in page:
+            yield row
+        after = page[-1].key
+
+
 async def every_one(account: Account, *, states: Set[State], abonnement: UUID) -> list[Delivery]:
     """Every delivery to this abonnement in one of these states, the oldest first."""
     search = Search(abonnement=abonnement, states=frozenset(states))
@@ -86,18 +109,3 @@ async def every_one(account: Account, *, states: Set[State], abonnement: UUID) -
         if len(page) < PAGE:
             return rows
         after = page[-1].id
-
-
-def abonnement_meant(account: Account, typed: str, others: Collection[UUID]) -> UUID:
-    """The abonnement that is typed: one that is there, one of `others`, or any by its whole UUID.
-
-    Raises UsageError when several begin so, and Conflict when none does.
-    """
-    known = {*account.catalogue.abonnementen, *others}
-    found = ids.the_one(typed, map(str, known), what="abonnement")
-    if found is None and not ids.is_whole(typed):
-        raise Conflict(
-            f"there is no abonnement {typed}: `nrc abonnement list` shows which there are; one that was "
-            "removed is named by its whole UUID."
-        )
-    return UUID(found or typed)

@@ -13,7 +13,6 @@ from ledger.explaining import Clock
 from ledger.values import Notificatie, Search, State
 from nrc.cli.connecting import carry_out
 from nrc.cli.operating import audit
-from nrc.cli.redelivery.choosing import abonnement_meant
 from nrc.cli.redelivery.replay_progress import watch
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.confirmation import ask
@@ -209,12 +208,12 @@ async def _plan(
     from ledger.operating.replays import Plan
 
     async with opened_account(settings) as account:
-        uuid = abonnement_meant(account, to, ())
+        uuid = account.abonnement(to)
         abonnement = account.catalogue.abonnementen.get(uuid)
         if abonnement is None:
             raise Conflict(f"there is no abonnement {uuid} (any more), so nothing can be sent to it.")
         if of is not None:
-            search = replace(search, abonnement=abonnement_meant(account, of, ()))
+            search = replace(search, abonnement=account.abonnement(of))
         # What comes from now on is not of the past.
         now = account.clock.now
         search = replace(search, before=now if search.before is None else min(search.before, now))
@@ -262,8 +261,7 @@ async def _make(settings: Settings, plan: Plan) -> Replay:
             reason=plan.reason,
             notificaties=plan.total,
         )
-        lease = await account.ledger.keeping.lease()
-        if lease is None or lease.until < account.clock.now:
+        if not await account.keeper_works():
             note("no keeper works now: it begins when one does (`nrc ledger`)")
         return made
 

@@ -9,7 +9,7 @@ import click
 
 from ledger.values import Delivery, Search
 from nrc.cli.connecting import carry_out
-from nrc.cli.redelivery.choosing import abonnement_meant, of_notificatie, why_refused
+from nrc.cli.redelivery.choosing import of_notificatie, why_refused
 from nrc.cli.redelivery.opening import opened_sending
 from nrc.cli.redelivery.results import Told
 from nrc.cli.terminal import ids
@@ -57,7 +57,7 @@ async def _resend(
                 "it has."
             )
         rows = await of_notificatie(account, str(notificatie.id))
-        abonnement = abonnement_meant(account, to, {row.key.abonnement for row in rows})
+        abonnement = account.abonnement(to, {row.key.abonnement for row in rows})
         own = [row for row in rows if row.key.abonnement == abonnement]
         await _check(account, notificatie, abonnement, own, unmatched=unmatched)
         async with opened_sending(settings, account.ledger, account.catalogue.kanalen) as sending:

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING
 
 import click
 
-from ledger.values import LIVE, Delivery, State, is_in_hand
+from ledger.values import Delivery, State
 from nrc.cli.connecting import carry_out
 from nrc.cli.redelivery.choosing import Chosen, choose
 from nrc.cli.redelivery.opening import opened_sending
 from nrc.cli.redelivery.results import Told
+from nrc.cli.redelivery.taking_out import take_out
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import json_option
 from nrc.cli.tracing.account import opened_account
 from runtime.settings import Settings, load_settings
 
-if TYPE_CHECKING:
-    from ledger.keeper_ledger import Hands
-
 WAITING = frozenset({State.RETRYING, State.STUCK})
 DROPPED = WAITING | {State.RETURNING}
 """Of these a deliverer looks at the row before it attempts what RabbitMQ still has of them."""
-AT_ONCE = 500  # rows in one transaction
 
 
 @click.group()
@@ -81,7 +77,7 @@ def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool)
     told = Told(settings, "retry dropped")
     told.take(chosen)
     try:
-        carry_out(_drop(settings, chosen.rows, told))
+        carry_out(take_out(settings, chosen.rows, told, states=DROPPED))
     finally:
         told.keep()
     told.end("{} dropped", named="dropped", json_=json_)
@@ -105,32 +101,3 @@ async def _send(settings: Settings, rows: Sequence[Delivery], told: Told) -> Non
         opened_sending(settings, account.ledger, account.catalogue.kanalen) as sending,
     ):
         await sending.send(rows, anew=False, tell=told.sent)
-
-
-def _may_be_under_way(row: Delivery, hands: Hands) -> bool:
-    """Whether an attempt may be under way. A heartbeat names what a deliverer had seconds ago."""
-    due = row.next_at is None or row.next_at <= hands.now
-    return is_in_hand(row.key, hands.keys) or (row.state is not State.STUCK and due)
-
-
-async def _drop(settings: Settings, rows: Sequence[Delivery], told: Told) -> None:
-    from ledger.operating.sending import removed
-
-    if not rows:
-        return
-    async with opened_account(settings) as account:
-        for start in range(0, len(rows), AT_ONCE):
-            piece = rows[start : start + AT_ONCE]
-            still = {row.key: await account.ledger.delivery(row.key) for row in piece}
-            waiting = [row for row in piece if (it := still[row.key]) is None or it.state in DROPPED]
-            hands = await account.ledger.keeping.hands(live=LIVE)
-            await account.ledger.write([removed(still[row.key] or row) for row in waiting])
-            told.under_way += [row for row in waiting if _may_be_under_way(still[row.key] or row, hands)]
-            for row in waiting:
-                told.done.append(row)
-                told.note(row)
-            told.failed += [
-                (row, f"it is {it.state} meanwhile")
-                for row in piece
-                if (it := still[row.key]) is not None and it.state not in DROPPED
-            ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -14,8 +14,8 @@ from nrc.cli.connecting import OpenRegistry, carry_out, opened_registry, tell_pr
 from nrc.cli.operating import audit
 from nrc.cli.registry.condition import Condition, conditions
 from nrc.cli.registry.removal import (
-    Waited,
     ask_about_waiting,
+    end_what_waits,
     keep_option,
     remove_queues,
     what_becomes,
@@ -116,7 +116,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
 def show(uuid: str, json_: bool) -> None:
     """Show one abonnement; its auth is never shown. UUID: whole, or its first characters."""
     every = {each.abonnement.uuid: each for each in carry_out(conditions(load_settings()))}
-    found = every[meant(uuid, every)]
+    found = every[ids.abonnement(uuid, every)]
     if json_:
         as_json(found.facts())
         return
@@ -176,10 +176,10 @@ async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> N
                     waiting=what_becomes(keep=keep),
                 )
                 click.echo(f"{uuid} removed")
-    waited = Waited()
+    waited = await end_what_waits(settings, uuids, keep=keep)
 
     async def ask(router: RouterClient) -> None:
-        await remove_queues(settings, router, uuids, waited, keep=keep)
+        await remove_queues(router, uuids)
         await router.announce()
 
     await tell_processes(settings, ask)
@@ -277,15 +277,7 @@ async def _apply(settings: Settings, uuids: Sequence[UUID]) -> None:
 def _known(opened: OpenRegistry, typed: Iterable[str]) -> list[Abonnement]:
     """The abonnementen that are meant, each once. Raises Conflict and UsageError."""
     known = opened.catalogue.abonnementen
-    return [known[uuid] for uuid in dict.fromkeys(meant(each, known) for each in typed)]
-
-
-def meant(typed: str, known: Collection[UUID]) -> UUID:
-    """The UUID of these that is typed, whole or in part. Raises Conflict and UsageError."""
-    found = ids.the_one(typed, map(str, known), what="abonnement")
-    if found is None:
-        raise Conflict(f"there is no abonnement {typed}: `nrc abonnement list` shows which there are.")
-    return UUID(found)
+    return [known[uuid] for uuid in dict.fromkeys(ids.abonnement(each, known) for each in typed)]
 
 
 def _filters(group: FilterGroup) -> str:

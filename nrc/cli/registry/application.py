@@ -14,9 +14,9 @@ import click
 from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.operating import audit
 from nrc.cli.registry.removal import (
-    Waited,
     abonnementen_of,
     ask_about_waiting,
+    end_what_waits,
     keep_option,
     remove_queues,
     what_becomes,
@@ -240,10 +240,11 @@ async def _remove(
             given_to=give_to,
             waiting=what_becomes(keep=keep) if with_abonnementen else None,
         )
-    waited = Waited()
+    gone = touched if with_abonnementen else ()
+    waited = await end_what_waits(settings, gone, keep=keep)
 
     async def ask(router: RouterClient) -> None:
-        await remove_queues(settings, router, touched if with_abonnementen else (), waited, keep=keep)
+        await remove_queues(router, gone)
         await router.announce()
 
     await tell_processes(settings, ask)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from ledger.values import Backlog
-from nrc.cli.connecting import opened_link, opened_registry
+from nrc.cli.connecting import opened_registry
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import age, moment, note
-from router import names
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
-from schemas.errors import BrokerUnavailable, LedgerError
+from schemas.errors import LedgerError
 
 if TYPE_CHECKING:
     from store.registry import LastFailure
-
-ASK_TIMEOUT = 30.0  # seconds for RabbitMQ, which is asked about one queue after the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +25,10 @@ class Condition:
     """One abonnement, and what is known of it now.
 
     waiting: notificaties that are in its queue, on their way there or in the hands of a deliverer; None when
-    neither ledger nor RabbitMQ can be asked. retrying: those between two attempts, which are not in it; the
-    first is due at next_retry. stuck: those that an operator has to look at. oldest: when the first of all
-    these was accepted. size: bytes of their bodies. by_rabbitmq: waiting and oldest are what RabbitMQ has
-    ready, since the ledger can't be read or has less: these were accepted by an older version. Moments are
-    Unix seconds. same_as: another with the same callback, kanalen and filters.
+    the ledger can't be asked. retrying: those between two attempts, which are not in it; the first is due at
+    next_retry. stuck: those that an operator has to look at. oldest: when the first of all these was
+    accepted. size: bytes of their bodies. Moments are Unix seconds. same_as: another with the same callback,
+    kanalen and filters.
     """
 
     abonnement: Abonnement
@@ -44,7 +38,6 @@ class Condition:
     retrying: int = 0
     next_retry: float | None = None
     stuck: int = 0
-    by_rabbitmq: bool = False
     last_failure: LastFailure | None = None
     same_as: UUID | None = None
 
@@ -102,7 +95,6 @@ class Condition:
             "retrying": self.retrying,
             "nextRetry": moment(self.next_retry) if self.next_retry else None,
             "stuck": self.stuck,
-            "countedBy": None if self.waiting is None else "rabbitmq" if self.by_rabbitmq else "ledger",
             "lastError": {"at": moment(last.at), "detail": last.detail} if last else None,
             "sameAs": str(self.same_as) if self.same_as else None,
             "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in each.kanalen],
@@ -110,24 +102,20 @@ class Condition:
 
 
 async def conditions(settings: Settings) -> list[Condition]:
-    """Every abonnement. When neither ledger nor RabbitMQ answers, without what these know, and a note."""
+    """Every abonnement. When the ledger can't be read, without what that knows, and with a note."""
     async with opened_registry(settings) as opened:
         abonnementen = list(opened.catalogue.abonnementen.values())
         failures = await opened.registry.last_failures()
     backlogs = await ledger_backlogs(settings)
-    queues = await _queues(settings, abonnementen, backlogs)
     same = _same(abonnementen)
-    found = [
+    return [
         replace(
-            _condition(each, None if backlogs is None else backlogs.get(each.uuid, Backlog()), queues),
+            _condition(each, None if backlogs is None else backlogs.get(each.uuid, Backlog())),
             last_failure=failures.get(each.uuid),
             same_as=same.get(each.uuid),
         )
         for each in abonnementen
     ]
-    if backlogs is not None and (others := sum(each.by_rabbitmq for each in found)):
-        note(f"{others} counted by RabbitMQ, which has more for them than the ledger knows of")
-    return found
 
 
 async def ledger_backlogs(settings: Settings) -> Mapping[UUID, Backlog] | None:
@@ -136,6 +124,7 @@ async def ledger_backlogs(settings: Settings) -> Mapping[UUID, Backlog] | None:
 
     try:
         if not ledger_file(settings).exists():
+            note("what waits for them is not known: there is no ledger yet")
             return None
         async with ledger_of(settings) as ledger:
             return await ledger.backlogs()
@@ -149,21 +138,10 @@ def in_queue(backlog: Backlog) -> int:
     return backlog.count - backlog.retrying - backlog.stuck
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """What is ready in a queue. oldest: when the first of these was accepted; asked for where it is shown."""
-
-    messages: int
-    oldest: datetime | None = None
-
-
-def _condition(abonnement: Abonnement, backlog: Backlog | None, queues: Mapping[UUID, _Ready]) -> Condition:
-    ready = queues.get(abonnement.uuid)
+def _condition(abonnement: Abonnement, backlog: Backlog | None) -> Condition:
     if backlog is None:
-        backlog, known = Backlog(), False
-    else:
-        known = ready is None or ready.messages <= in_queue(backlog)
-    counted = Condition(
+        return Condition(abonnement)
+    return Condition(
         abonnement,
         waiting=in_queue(backlog),
         oldest=None if backlog.oldest is None else backlog.oldest / 1000,
@@ -171,15 +149,6 @@ def _condition(abonnement: Abonnement, backlog: Backlog | None, queues: Mapping[
         retrying=backlog.retrying,
         next_retry=None if backlog.next_at is None else backlog.next_at / 1000,
         stuck=backlog.stuck,
-    )
-    if known:
-        return counted
-    return replace(
-        counted,
-        waiting=ready.messages if ready else None,
-        oldest=ready.oldest.timestamp() if ready and ready.oldest else None,
-        size=None,
-        by_rabbitmq=True,
     )
 
 
@@ -191,34 +160,3 @@ def _same(abonnementen: Sequence[Abonnement]) -> dict[UUID, UUID]:
             alike[each.callback_url, each.wants()].append(each.uuid)
     several = [uuids for uuids in alike.values() if len(uuids) > 1]
     return {uuid: uuids[1] if uuid == uuids[0] else uuids[0] for uuids in several for uuid in uuids}
-
-
-async def _queues(
-    settings: Settings, abonnementen: Sequence[Abonnement], backlogs: Mapping[UUID, Backlog] | None
-) -> Mapping[UUID, _Ready]:
-    """What is ready for each; the oldest where that is more than the ledger has."""
-    from router.depth import depths
-    from router.walk import oldest
-
-    queues = {names.abonnement_queue(each.uuid): each.uuid for each in abonnementen}
-    known = {} if backlogs is None else backlogs
-    try:
-        async with asyncio.timeout(ASK_TIMEOUT), opened_link(settings) as link:
-            assert link.connection is not None  # noqa: S101 - opened
-            found = {
-                name: depth
-                for name, depth in (await depths(link.connection, queues)).items()
-                if depth is not None
-            }
-            more = {
-                name: depth
-                for name, depth in found.items()
-                if depth.messages > in_queue(known.get(queues[name], Backlog()))
-            }
-            ages = await oldest(link.connection, more)
-    except (BrokerUnavailable, TimeoutError) as error:
-        if backlogs is None:
-            reason = str(error) or f"RabbitMQ did not answer within {ASK_TIMEOUT:g} s"
-            note(f"what waits for them is not shown: {reason}")
-        return {}
-    return {queues[name]: _Ready(depth.messages, ages.get(name)) for name, depth in found.items()}

@@ -9,21 +9,23 @@ from uuid import UUID
 
 import click
 
-from nrc.cli.connecting import carry_out, opened_link, opened_registry
+from ledger.values import WhyEnded
+from nrc.cli.connecting import carry_out, opened_registry
 from nrc.cli.operating import audit
-from nrc.cli.registry.condition import in_queue, ledger_backlogs
+from nrc.cli.registry.condition import ledger_backlogs
 from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import note
-from router import names
-from schemas.errors import BrokerUnavailable, UsageError
+from schemas.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from router.requests import RouterClient
     from runtime.settings import Settings
     from store.registry import Act
 
+AT_ONCE = 500  # deliveries in one transaction
+
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: remove what waits too, for good.")
-keep_option = click.option("--keep", is_flag=True, help="Move what waits to nrc.undeliverable.")
+keep_option = click.option("--keep", is_flag=True, help="Keep what waits, as undeliverable.")
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Waited:
     def __str__(self) -> str:
         parts = []
         if self.kept:
-            parts.append(f"{self.kept} notificatie(s) moved to nrc.undeliverable")
+            parts.append(f"{self.kept} notificatie(s) that waited are undeliverable")
         if self.discarded:
             parts.append(f"{self.discarded} notificatie(s) that waited removed")
         return ", ".join(parts)
@@ -48,22 +50,22 @@ def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, k
         raise UsageError("--yes and --keep: give one of them")
     if yes or keep or not uuids:
         return
-    waiting, retrying = carry_out(_waiting(settings, uuids))
-    if retrying:
-        note(f"{retrying} between attempts go to nrc.undeliverable when their time is up")
-    if waiting == 0:
-        return
-    count = "an unknown number of" if waiting is None else str(waiting)
+    backlogs = carry_out(ledger_backlogs(settings))
+    if backlogs is not None:
+        count = sum(backlogs[uuid].count for uuid in uuids if uuid in backlogs)
+        if not count:
+            return
+    how_many = "an unknown number of" if backlogs is None else str(count)
     ask(
-        f"{count} notificaties wait (--keep would move them to nrc.undeliverable). Remove them for good?",
-        otherwise=f"{count} notificaties wait: --keep moves them to nrc.undeliverable, --yes removes them "
+        f"{how_many} notificaties wait (--keep would keep them, as undeliverable). Remove them for good?",
+        otherwise=f"{how_many} notificaties wait: --keep keeps them, as undeliverable, --yes removes them "
         "for good",
     )
 
 
 def what_becomes(*, keep: bool) -> str:
     """What becomes of what waits, for the audit log."""
-    return "to nrc.undeliverable" if keep else "removed"
+    return "undeliverable" if keep else "removed"
 
 
 def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
@@ -78,39 +80,46 @@ def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
     return carry_out(look())
 
 
-async def remove_queues(
-    settings: Settings, router: RouterClient, uuids: Iterable[UUID], waited: Waited, *, keep: bool
-) -> None:
-    """The queues of these, which are not in the registry any more, are gone. Adds up in `waited`."""
+async def end_what_waits(settings: Settings, uuids: Iterable[UUID], *, keep: bool) -> Waited:
+    """What waited for these, which are not in the registry any more, has ended."""
     acts: list[Act] = []
+    waited = Waited()
     try:
         for uuid in uuids:
-            kept, discarded = await router.remove_abonnement(uuid, discard=not keep)
-            if kept or discarded:
-                act = "what waited was taken away"
-                facts = {"removed": discarded, "undeliverable": kept}
-                acts.append(audit.append(settings, act, abonnement=uuid, **facts))
-            waited.kept += kept
-            waited.discarded += discarded
+            if count := await _end(settings, uuid, keep=keep):
+                ended = Waited(kept=count) if keep else Waited(discarded=count)
+                facts = {"removed": ended.discarded, "undeliverable": ended.kept}
+                acts.append(audit.append(settings, "what waited was taken away", abonnement=uuid, **facts))
+                waited.kept += ended.kept
+                waited.discarded += ended.discarded
     finally:
         await audit.keep(settings, acts)
+    return waited
 
 
-async def _waiting(settings: Settings, uuids: Sequence[UUID]) -> tuple[int | None, int]:
-    """How many wait in the queues of these, None when nobody can say; how many between attempts."""
-    from router.depth import depths
+async def remove_queues(router: RouterClient, uuids: Iterable[UUID]) -> None:
+    """The queues of these, which are not in the registry any more, are gone. Raises BrokerUnavailable."""
+    for uuid in uuids:
+        await router.remove_abonnement(uuid, discard=True)
 
-    backlogs = await ledger_backlogs(settings)
-    known = [backlogs[uuid] for uuid in uuids if backlogs is not None and uuid in backlogs]
-    retrying = sum(each.retrying for each in known)
+
+async def _end(settings: Settings, uuid: UUID, *, keep: bool) -> int:
+    """End what is open of a removed abonnement; how many that was. What fails is the keeper's."""
+    from ledger.keeper.undeliverable.ending import end
+    from ledger.opening import ledger_file, ledger_of
+    from ledger.operating.sending import removed
+
     try:
-        async with opened_link(settings) as link:
-            assert link.connection is not None  # noqa: S101 - opened
-            found = await depths(link.connection, map(names.abonnement_queue, uuids))
-    except BrokerUnavailable as error:
-        if backlogs is not None:
-            return sum(map(in_queue, known)), retrying
-        note(f"what waits for them is not known: {error}")
-        return None, retrying
-    ready = sum(depth.messages for depth in found.values() if depth is not None)
-    return max(ready, sum(map(in_queue, known))), retrying
+        if not ledger_file(settings).exists():
+            return 0
+        async with ledger_of(settings) as ledger:
+            rows = [row async for row in ledger.open_of(uuid)]
+            if keep:
+                await end(ledger, rows, WhyEnded.ABONNEMENT_REMOVED, "its abonnement was removed")
+            else:
+                for start in range(0, len(rows), AT_ONCE):
+                    await ledger.write([removed(row) for row in rows[start : start + AT_ONCE]])
+            return len(rows)
+    except (LedgerError, OSError) as error:
+        note(f"what waited becomes undeliverable, by the keeper (`nrc ledger`): {error}")
+        return 0

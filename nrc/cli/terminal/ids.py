@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from schemas.errors import UsageError
+from schemas.errors import Conflict, UsageError
 
 SHORT = 8
 SHORT_IN_TIME = 18
@@ -81,6 +81,23 @@ def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
         more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
         raise UsageError(f"{what} {typed} may be any of these: {', '.join(listed)}{more}")
     return next(iter(found), None)
+
+
+def abonnement(
+    typed: str, known: Iterable[UUID], *, others: Iterable[UUID] = (), removed: bool = False
+) -> UUID:
+    """The abonnement that is typed, whole or in part: one that is there, or of `others`.
+
+    removed: or any by its whole UUID, since it may have been removed. Raises UsageError when several begin
+    so, and Conflict when none does.
+    """
+    found = the_one(typed, map(str, {*known, *others}), what="abonnement")
+    if found is None and removed and is_whole(typed):
+        return UUID(typed)
+    if found is None:
+        hint = "; one that was removed is named by its whole UUID" if removed else ""
+        raise Conflict(f"there is no abonnement {typed}: `nrc abonnement list` shows which there are{hint}.")
+    return UUID(found)
 
 
 def some_are_meant(typed: Sequence[str], abonnement: str | None, *, see: str) -> None:

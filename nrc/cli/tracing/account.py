@@ -92,6 +92,18 @@ class Account:
         one = ids.the_one(typed, found, what="notificatie")
         return None if one is None else found[one]
 
+    def abonnement(self, typed: str, others: Iterable[UUID] = ()) -> UUID:
+        """The abonnement that is typed: one that is there, one of `others`, or any by its whole UUID.
+
+        Raises UsageError and Conflict.
+        """
+        return ids.abonnement(typed, self.catalogue.abonnementen, others=others, removed=True)
+
+    async def keeper_works(self) -> bool:
+        """Whether a keeper has the lease now."""
+        lease = await self.ledger.keeping.lease()
+        return lease is not None and lease.until >= self.clock.now
+
     async def deliveries(self, notificaties: Sequence[Notificatie]) -> dict[UUID, list[Told]]:
         """What became of each of these, by abonnement and replay."""
         by_id = await self.ledger.deliveries([each.id for each in notificaties])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from uuid import UUID
 
 import click
 
@@ -14,7 +13,7 @@ from nrc.cli.connecting import carry_out
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import as_json, json_option, wide_option
 from nrc.cli.tracing import times
-from nrc.cli.tracing.account import Account, Told, opened_account
+from nrc.cli.tracing.account import Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
 from nrc.cli.tracing.layout import sentences, show_notificatie, show_told
 from nrc.cli.tracing.trace import asked_for, what_is_missing
@@ -71,16 +70,7 @@ async def _look(
             raise UsageError(f"{what} has more than {MOST} notificaties: --at TIME, or the id of one")
         explained = []
         for each in sorted(found, key=lambda each: each.received):
-            whom = await _meant(account, each, abonnement)
+            deliveries = (await account.ledger.deliveries([each.id])).get(each.id, ())
+            whom = account.abonnement(abonnement, [delivery.key.abonnement for delivery in deliveries])
             explained.append((each, await account.of_abonnement(each, whom)))
         return explained, account.clock
-
-
-async def _meant(account: Account, notificatie: Notificatie, typed: str) -> UUID:
-    """The abonnement that is typed: one that there is, or that this one was for. Raises UsageError."""
-    deliveries = (await account.ledger.deliveries([notificatie.id])).get(notificatie.id, ())
-    known = [*account.catalogue.abonnementen, *(each.key.abonnement for each in deliveries)]
-    one = ids.the_one(typed, map(str, known), what="abonnement") or typed
-    if not ids.is_whole(one):
-        raise UsageError(f"there is no abonnement {typed}: `nrc abonnement list` shows which there are.")
-    return UUID(one)

@@ -12,14 +12,12 @@ import click
 from ledger.explaining import Clock
 from ledger.values import OPEN, Delivery, Notificatie, Search, State
 from nrc.cli.connecting import carry_out
-from nrc.cli.registry.abonnement import meant
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import Column, as_json, json_option, note, table, wide_option
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.facts import facts_of
 from nrc.cli.tracing.search_options import what_options, when_options
 from runtime.settings import Settings, load_settings
-from schemas.errors import Conflict
 
 ALL_OPEN = "open"
 STATES = [ALL_OPEN, *(state.value for state in State)]
@@ -91,7 +89,7 @@ async def _look(
     """One more than `limit` when there are more; and what to say when there are none."""
     async with opened_account(settings) as account:
         if abonnement is not None:
-            search = replace(search, abonnement=_abonnement(abonnement, account.catalogue.abonnementen))
+            search = replace(search, abonnement=account.abonnement(abonnement))
         found = await account.ledger.search(search, limit=limit + 1, oldest_first=oldest_first)
         deliveries = {
             id_: [each for each in every if search.abonnement in (None, each.key.abonnement)]
@@ -101,16 +99,6 @@ async def _look(
         if not found and (oldest := await account.oldest()) is not None:
             empty = f"no such notificaties; the oldest in the ledger came {account.clock.bare(oldest)}"
         return found, deliveries, account.clock, empty
-
-
-def _abonnement(typed: str, known: Mapping[UUID, object]) -> UUID:
-    """The one that is typed; one that was removed by its whole UUID."""
-    try:
-        return meant(typed, known)
-    except Conflict:
-        if ids.is_whole(typed):
-            return UUID(typed)
-        raise
 
 
 def _row(each: Notificatie, deliveries: Sequence[Delivery], clock: Clock, *, wide: bool) -> list[object]:

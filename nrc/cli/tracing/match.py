@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from nrc.cli.connecting import carry_out, opened_registry
-from nrc.cli.registry.abonnement import meant
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import as_json, json_option, note, printable, wide_option
 from nrc.cli.tracing.layout import head, heads, sentences
@@ -110,7 +109,7 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
     asked: Sequence[Abonnement] = catalogue.every_abonnement()
     if typed is not None:
         try:
-            asked = [catalogue.abonnementen[meant(typed, catalogue.abonnementen)]]
+            asked = [catalogue.abonnementen[ids.abonnement(typed, catalogue.abonnementen)]]
         except Conflict as error:
             raise UsageError(str(error)) from None  # the exit code of a Conflict says here that none matches
     naam, kenmerken = _checked(settings, catalogue, body)

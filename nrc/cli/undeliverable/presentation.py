@@ -1,96 +1,181 @@
-"""An undeliverable notificatie as a row of a table, and as JSON."""
+"""A delivery that was not made (yet): where it is, why, and how that is shown."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import orjson
 
+from ledger.values import REASONS, UNKNOWN, Delivery, State
+from nrc.cli.registry.condition import Condition
 from nrc.cli.terminal import ids
-from nrc.cli.terminal.output import printable
-from router.history import UNDELIVERABLE_AT, FailedAttempt, read_history
-from router.undeliverable import Undeliverable
+from nrc.cli.terminal.output import moment, printable
+from schemas.abonnement import State as Registered
+
+if TYPE_CHECKING:
+    from ledger.values import Attempt, Notificatie
+    from nrc.cli.tracing.account import Account
+    from schemas.abonnement import Abonnement
 
 
-def row_of(item: Undeliverable, *, wide: bool) -> list[object]:
-    """Its cells in the list."""
-    history = read_history(item.headers)
-    last = in_words(history.failures[-1]) if history.failures else ""
-    at = since(item) or ""
-    return [
-        item.message_id if wide else ids.short(item.message_id),
-        (item.abonnement if wide else ids.short(item.abonnement)) if item.abonnement else "unknown",
-        body_of(item).get("kanaal", ""),
-        history.attempts,
-        last if wide else last[:60],
-        at if wide else _to_the_second(at),
-    ]
+class Place(StrEnum):
+    """Where a notificatie may be."""
+
+    UNDELIVERABLE = "undeliverable"
+    QUEUE = "queue"
+    BETWEEN_ATTEMPTS = "between attempts"
+    STUCK = "stuck"
+    UNSURE = "unsure"
 
 
-def key_facts(item: Undeliverable) -> dict[str, object]:
-    """Which one it is."""
-    return {"id": item.message_id, "abonnement": str(item.abonnement) if item.abonnement else None}
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """One delivery.
+
+    notificatie: None when the ledger has none. failures: of its last round, the oldest first. abonnement:
+    None when it was removed, or is not known.
+    """
+
+    row: Delivery
+    notificatie: Notificatie | None
+    failures: Sequence[Attempt]
+    abonnement: Abonnement | None
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        match self.row.state:
+            case State.UNDELIVERABLE | State.STUCK | State.UNSURE:
+                return Place(self.row.state.value)
+            case State.RETRYING if self._due is not None:
+                return Place.BETWEEN_ATTEMPTS
+        return Place.QUEUE
+
+    @property
+    def where(self) -> str:
+        """The same for people, and what becomes of it there."""
+        match self.place:
+            case Place.UNDELIVERABLE:
+                return "undeliverable: `nrc undeliverable resend` sends it again"
+            case Place.STUCK:
+                return "nowhere: RabbitMQ lost it several times; `nrc retry now` sends it"
+            case Place.UNSURE:
+                return "unsure, since an older ledger was put back: `nrc ledger audit` decides"
+        queue = "its queue, until the keeper ends it: its abonnement is gone"
+        if self.abonnement is not None:
+            condition = Condition(self.abonnement)
+            probe = f", next probe {condition.next_probe}" if condition.next_probe else ""
+            queue = f"the queue of its abonnement, which is {condition.state}{probe}"
+        if self._due is None:
+            return queue
+        if self.next_attempt:
+            return f"between attempts, the next at {self.next_attempt}"
+        return f"between attempts, until {moment(self._due)}; then in {queue}"
+
+    @property
+    def next_attempt(self) -> str | None:
+        """When the next attempt is; None when that is not known."""
+        active = self.abonnement is not None and self.abonnement.state is Registered.ACTIVE
+        return moment(self._due) if self._due is not None and active else None
+
+    @property
+    def since(self) -> str | None:
+        """Since when it is undeliverable."""
+        return moment(self.row.last_at / 1000) if self.row.state is State.UNDELIVERABLE else None
+
+    @property
+    def owner(self) -> str | None:
+        """The UUID of its abonnement; None when nothing says for which it was."""
+        uuid = self.row.key.abonnement
+        return None if uuid == UNKNOWN else str(uuid)
+
+    @property
+    def body(self) -> bytes:
+        """The notificatie; empty when the ledger does not have it any more."""
+        return (self.notificatie.body if self.notificatie is not None else None) or b""
+
+    def cells(self, *, wide: bool) -> list[object]:
+        """Its cells in a list."""
+        key, owner = self.row.key, self.owner
+        last = in_words(self.failures[-1]) if self.failures else ""
+        return [
+            key.notificatie if wide else ids.short(key.notificatie),
+            (owner if wide else ids.short(owner)) if owner else "unknown",
+            self.notificatie.kanaal if self.notificatie is not None else "",
+            self.row.attempts,
+            last if wide else last[:60],
+            self.since or "",
+        ]
+
+    def facts(self) -> dict[str, object]:
+        """What there is to say of it, for scripts."""
+        key, notificatie = self.row.key, self.notificatie
+        return {
+            "id": str(key.notificatie),
+            "abonnement": self.owner,
+            "replay": key.replay,
+            "kanaal": notificatie.kanaal if notificatie is not None else None,
+            "acceptedAt": moment(notificatie.received / 1000) if notificatie is not None else None,
+            "undeliverableAt": self.since,
+            "attempts": self.row.attempts,
+            "failures": [
+                {
+                    "at": moment(each.at / 1000),
+                    "class": each.kind,
+                    "status": each.status,
+                    "detail": each.detail,
+                }
+                for each in self.failures
+            ],
+        }
+
+    def whole_facts(self) -> dict[str, object]:
+        """The same, and where it is, with the notificatie itself."""
+        return {
+            **self.facts(),
+            "where": self.place,
+            "state": self.abonnement.state if self.abonnement is not None else None,
+            "nextAttempt": self.next_attempt,
+            "notificatie": _json_of(self.body),
+        }
+
+    @property
+    def _due(self) -> float | None:
+        """Until when it is between two attempts (Unix seconds); None when it is not."""
+        due = self.row.next_at
+        return due / 1000 if due is not None and due / 1000 > time.time() else None
 
 
-def facts_of(item: Undeliverable) -> dict[str, object]:
-    """What there is to say of it, with each attempt that failed."""
-    history = read_history(item.headers)
-    return {
-        **key_facts(item),
-        "kanaal": body_of(item).get("kanaal"),
-        "acceptedAt": moment_of(item.accepted_at) if item.accepted_at else None,
-        "undeliverableAt": since(item),
-        "attempts": history.attempts,
-        "failures": [
-            {
-                "at": moment_of(failure.at),
-                "class": failure.kind,
-                "status": failure.status,
-                "detail": failure.detail,
-            }
-            for failure in history.failures
-        ],
-    }
-
-
-def body_of(item: Undeliverable) -> dict[str, Any]:
-    """The notificatie; {} when it can't be read."""
-    with suppress(orjson.JSONDecodeError):
-        value = orjson.loads(item.body)
-        if isinstance(value, dict):
-            return value
-    return {}
-
-
-def since(item: Undeliverable) -> str | None:
-    """Since when it is undeliverable."""
-    if isinstance(value := item.headers.get(UNDELIVERABLE_AT), str):
-        return value
-    # Out of a wait queue, when the queue of its abonnement was gone: RabbitMQ notes when.
-    deaths = item.headers.get("x-death")
-    found = (
-        (each.get("time") for each in deaths if isinstance(each, dict)) if isinstance(deaths, list) else ()
+async def look_up(account: Account, row: Delivery) -> Undelivered:
+    """What there is to know of a delivery."""
+    return Undelivered(
+        row=row,
+        notificatie=await account.ledger.notificatie(row.key.notificatie),
+        failures=_failures(await account.ledger.attempts(row.key), row.attempts),
+        abonnement=account.catalogue.abonnementen.get(row.key.abonnement),
     )
-    times = [moment_of(each) for each in found if isinstance(each, datetime)]
-    return max(times, default=None)
 
 
-def _to_the_second(text: str) -> str:
-    with suppress(ValueError):
-        return moment_of(datetime.fromisoformat(text))
-    return text
-
-
-def moment_of(moment: datetime) -> str:
-    """RFC 3339 in UTC, to the second."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def in_words(failure: FailedAttempt) -> str:
+def in_words(failure: Attempt) -> str:
     """Why an attempt failed, in a line."""
     status = f" {failure.status}" if failure.status is not None else ""
     detail = f": {failure.detail}" if failure.detail else ""
     return printable(f"{failure.kind}{status}{detail}")
+
+
+def _failures(attempts: Sequence[Attempt], count: int) -> tuple[Attempt, ...]:
+    """The attempts of its last round, and why it ended when that was no attempt."""
+    numbered = [each for each in attempts if each.number]
+    ended = [each for each in attempts[-1:] if not each.number and each.kind in REASONS]
+    return (*(numbered[-count:] if count else ()), *ended)
+
+
+def _json_of(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace") or None

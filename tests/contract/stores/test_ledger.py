@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -399,7 +400,8 @@ async def test_backlogs_are_exact(ledger: Ledger) -> None:
     received = {entry.id: entry.received for entry in entries}
 
     def backlog(of: Sequence[Delivery]) -> Backlog:
-        retrying = [each.next_at for each in of if each.next_at is not None]
+        now = time.time() * 1000  # nothing is due within minutes
+        retrying = [each.next_at for each in of if each.next_at is not None and each.next_at > now]
         return Backlog(
             count=len(of),
             size=sum(each.size for each in of),

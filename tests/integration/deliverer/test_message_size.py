@@ -11,9 +11,11 @@ from uuid import uuid4
 import pytest
 import structlog
 
+from ledger.ids import new_id
+from ledger.ledger import Ledger
+from ledger.values import Entry, Key, Outcome, State
 from router import names
 from router.publishing import Outgoing, Publisher
-from router.undeliverable import Resent, resend
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
 from schemas.errors import BrokerError, MessageTooLarge
@@ -23,6 +25,7 @@ from tests.chaos.faults.files import disk_alarm
 from tests.contract.api import a_naam, abonnement_of, message
 from tests.contract.conftest import Stage, open_stage
 from tests.eventually import eventually
+from tests.integration.cli.test_cli_broker import nrc
 from tests.integration.deliverer.delivering import Delivering
 from tests.integration.rabbitmq.test_publishing import publishing
 
@@ -176,31 +179,44 @@ async def test_a_failed_attempt_over_the_limit_stays_ours(
     assert await spine.undeliverable() == []
 
 
-async def test_a_resend_over_the_limit_tells_why_and_goes_on(spine: Delivering, limit: Any) -> None:
+async def test_a_resend_over_the_limit_tells_why_and_goes_on(
+    spine: Delivering, ledger: Ledger, limit: Any
+) -> None:
     abonnement = await spine.subscribe("/a")
     bodies = [b"{}", b'{"x":"%s"}' % (b"x" * LIMIT), b"{}"]
-    for number, body in enumerate(bodies):
-        key = names.abonnement_queue(abonnement.uuid)
-        outgoing = Outgoing(
-            names.UNDELIVERABLE, key, body, f"id-{number}", {"nrc-abonnement": str(abonnement.uuid)}
+    entries = [
+        Entry(
+            id=new_id(),
+            received=1_700_000_000_000,
+            client="test",
+            kanaal=spine.kanaal.naam,
+            resource="zaak",
+            actie="create",
+            hoofd_object="https://zaken.example.nl/1",
+            resource_url="https://zaken.example.nl/1",
+            kenmerken={},
+            body=body,
+            catalogue=1,
+            matched=(abonnement.uuid,),
         )
-        await spine.publisher.publish(outgoing)
+        for body in bodies
+    ]
+    keys = [Key(entry.id, abonnement.uuid) for entry in entries]
+    ended = [Outcome(key, State.UNDELIVERABLE, round=0, attempts=1, at=1_700_000_000_001) for key in keys]
+    await ledger.write([*entries, *ended])
     await limit(LIMIT)
-    told: list[Resent] = []
-    urls = spine.router.settings.amqp_url
-    publisher = Publisher(urls, name="test", mandatory=True)
-    async with Tasks() as tasks, await connect(urls[0], name="test") as connection:
-        tasks.start("publisher", publisher.run())
-        await publisher.wait_ready(10)
-        await resend(connection, publisher, wanted=lambda _: True, tell=told.append)
-    problems = {each.item.message_id: each.problem for each in told}
-    assert problems.keys() == {"id-0", "id-1", "id-2"}
-    assert "max_message_size" in problems.pop("id-1")
-    assert set(problems.values()) == {""}
-    assert [each.message_id for each in await spine.undeliverable()] == ["id-1"]
+    ran = await nrc(spine.router, "undeliverable", "resend", "--abonnement", str(abonnement.uuid), "--json")
+    assert ran.code == 1, ran.err
+    assert [each["id"] for each in ran.json()["resent"]] == [str(entries[0].id), str(entries[2].id)]
+    (failed,) = ran.json()["failed"]
+    assert failed["id"] == str(entries[1].id)
+    assert "max_message_size" in failed["reason"]
+    (left,) = await ledger.undeliverable(limit=9)
+    assert left.key == keys[1]
+    assert [each.kind for each in await ledger.attempts(left.key)][-1] == "too_large"
     # One that was on the channel over which the limit was learned may be there twice.
     arrived = await spine.router.taken(names.abonnement_queue(abonnement.uuid))
-    assert {each.message_id for each in arrived} == {"id-0", "id-2"}
+    assert {each.message_id for each in arrived} == {str(entries[0].id), str(entries[2].id)}
 
 
 async def test_what_waits_for_a_removed_abonnement_and_is_over_the_limit_keeps_its_queue(

@@ -395,24 +395,3 @@ async def test_what_an_operator_sends_again_or_removes_stands_in_the_ledger(
     found = await row(ledger, again, abonnement)
     assert found is not None
     assert (found.round, found.attempts) == (1, 1)
-
-
-async def test_a_command_goes_on_without_the_ledger_and_says_so(spine: Delivering) -> None:
-    abonnement = await spine.subscribe("/a")
-    spine.callback.script("/a", status(500))
-    async with spine.deliverer(retry_schedule="1"):
-        id_ = await spine.publish()
-        await eventually(lambda: _depth_is(spine, names.UNDELIVERABLE, 1))
-    file = spine.router.settings.registry_file.with_name(LEDGER_FILE)
-    await eventually(file.exists)
-    with closing(sqlite3.connect(file, isolation_level=None, timeout=10)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        ran = await nrc(spine.router, "undeliverable", "resend", id_)
-        other.execute("ROLLBACK")
-    assert ran.code == 0
-    assert "could not be noted in the ledger" in ran.err
-    assert await spine.depth(names.abonnement_queue(abonnement.uuid)) == 1
-
-
-async def _depth_is(spine: Delivering, queue: str, count: int) -> bool:
-    return await spine.depth(queue) == count

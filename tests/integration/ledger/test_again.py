@@ -8,7 +8,6 @@ from uuid import UUID
 import orjson
 import pytest
 
-from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.values import DELIVERED_ALL_THE_SAME, Delivery, Key, State
 from router import names
@@ -17,7 +16,7 @@ from schemas.abonnement import State as Condition
 from tests.callback_server import status, when
 from tests.command import Ran
 from tests.eventually import eventually
-from tests.integration.cli.test_cli_broker import lay_out, nrc
+from tests.integration.cli.test_cli_broker import nrc
 from tests.integration.conftest import Running
 from tests.integration.deliverer.delivering import Delivering, group
 from tests.integration.deliverer.test_outcomes import accept
@@ -181,47 +180,26 @@ async def test_what_cannot_be_sent_is_told(spine: Delivering, ledger: Ledger) ->
         assert (ran.code, why in ran.err) == (code, True), ran.err
 
 
-async def test_undeliverable_rows_are_sent_again_and_the_copies_of_rabbitmq_are_taken_out(
-    spine: Delivering, ledger: Ledger
-) -> None:
+async def test_undeliverable_rows_are_sent_again_and_removed(spine: Delivering, ledger: Ledger) -> None:
     abonnement = await spine.subscribe("/a")
     spine.callback.script("/a", *[status(500)] * 4, status(204))
     async with spine.deliverer(retry_schedule="1"):
         ids = [await accept(spine, ledger, abonnement) for _ in range(2)]
         for id_ in ids:
             await eventually(lambda id_=id_: is_(ledger, id_, abonnement, State.UNDELIVERABLE))  # type: ignore[misc]
-        assert await spine.depth(names.UNDELIVERABLE) == 2
         listed = (await nrc(spine.router, "undeliverable", "list", "--json")).json()
         assert [(each["id"], each["attempts"], len(each["failures"])) for each in listed] == [
             (id_, 2, 2) for id_ in sorted(ids)
         ]
-        (only_there,) = [(await nrc(spine.router, "undeliverable", "list", "--rabbitmq", "--json")).json()]
-        assert only_there == []
         ran = await nrc(spine.router, "undeliverable", "resend", ids[0], "--json")
-        assert ran.json()["resent"] == [{"id": ids[0], "abonnement": str(abonnement.uuid)}], ran.err
+        assert ran.json()["resent"] == [{"id": ids[0], "abonnement": str(abonnement.uuid), "replay": 0}], (
+            ran.err
+        )
         await eventually(lambda: is_(ledger, ids[0], abonnement, State.DELIVERED))
         found = await row(ledger, ids[0], abonnement)
         assert (found.round, found.attempts) == (1, 1)
         gone = await nrc(spine.router, "undeliverable", "remove", ids[1], "--yes")
         assert gone.code == 0, gone.err
         assert await is_(ledger, ids[1], abonnement, State.REMOVED)
-        assert await spine.depth(names.UNDELIVERABLE) == 0
     assert spine.ids_at("/a").count(ids[0]) == 3
     assert await audited(spine.router) == ["notificatie sent again", "undeliverable notificatie removed"]
-
-
-async def test_what_only_rabbitmq_has_is_told_listed_and_sent_again(
-    spine: Delivering, ledger: Ledger
-) -> None:
-    abonnement = await spine.subscribe("/a")
-    id_ = str(new_id())
-    await lay_out(spine.router, id_, abonnement.uuid)
-    listed = await nrc(spine.router, "undeliverable", "list", "--json")
-    assert listed.json() == []
-    assert "has 1 messages, and the ledger knows of 0: --rabbitmq lists" in listed.err
-    (other,) = (await nrc(spine.router, "undeliverable", "list", "--rabbitmq", "--json")).json()
-    assert other["id"] == id_
-    async with spine.deliverer():
-        assert (await nrc(spine.router, "undeliverable", "resend", id_)).code == 0
-        await eventually(lambda: is_(ledger, id_, abonnement, State.DELIVERED))
-    assert (await row(ledger, id_, abonnement)).round == 1

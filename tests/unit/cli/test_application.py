@@ -222,7 +222,7 @@ def test_remove_refuses_while_it_owns_abonnementen(tmp_path: Path) -> None:
     assert [(str(each.uuid), each.client_id) for each in registry(tmp_path).abonnementen] == [(uuid, "drc")]
     unsure = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen")
     assert unsure.code == 2
-    assert "an unknown number of notificaties wait: --keep moves" in unsure.err
+    assert "an unknown number of notificaties wait: --keep keeps" in unsure.err
     assert len(registry(tmp_path).applications) == 1
     taken = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen", "--yes")
     assert taken.out == "drc removed; 1 abonnement(en) removed\n"

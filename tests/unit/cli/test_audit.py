@@ -105,7 +105,7 @@ def test_an_application_with_its_abonnementen(tmp_path: Path, uuid: str) -> None
         "event": "application removed",
         "application": "drc",
         "abonnementen": [uuid],
-        "waiting": "to nrc.undeliverable",
+        "waiting": "undeliverable",
     }
 
 

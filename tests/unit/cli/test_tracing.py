@@ -372,8 +372,11 @@ def test_explain_what_is_not_clear(folder: Path) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert "may be any of these" in ran.err
     ran = explained(folder, "ffff")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "nrc: there is no abonnement ffff: `nrc abonnement list` shows which there are.\n"
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        "nrc: there is no abonnement ffff: `nrc abonnement list` shows which there are; one that was removed "
+        "is named by its whole UUID.\n"
+    )
     ran = nrc(folder, "explain", "none", "--abonnement", "abc0", "--json")
     assert (ran.code, ran.json()) == (1, [])
     assert ran.err.startswith("Onbekend: ")
