@@ -7,7 +7,6 @@ and drops it. What RabbitMQ did not confirm stays RETURNING, and the keeper publ
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from ledger.keeper.giving_back.message import message_of
+from ledger.keeper.giving_back.publishing import notificaties_of, publish_all
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND
 from ledger.values import (
@@ -31,8 +31,8 @@ from ledger.values import (
 from router.depth import depths
 from router.history import resent_header
 from router.names import abonnement_queue
-from router.publishing import Publisher
-from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
+from router.publishing import Outgoing, Publisher
+from schemas.errors import BrokerUnavailable, MessageTooLarge
 from schemas.kanaal import Kanaal
 
 AT_ONCE = 100
@@ -84,7 +84,7 @@ class Sending:
     async def _send(self, wanted: Sequence[Delivery], *, anew: bool) -> list[Sent]:
         """wanted: as they are to be sent."""
         await self._look({row.key.abonnement for row in wanted})
-        bodies = {id_: await self._ledger.notificatie(id_) for id_ in {row.key.notificatie for row in wanted}}
+        bodies = await notificaties_of(self._ledger, wanted)
         problems = {row.key: self._why_not(row, bodies) for row in wanted}
         able = [row for row in wanted if not problems[row.key]]
         await self._ledger.write([replace(returning(row), anew=anew) for row in able])
@@ -101,8 +101,12 @@ class Sending:
     async def _publish(
         self, rows: Sequence[Delivery], bodies: Mapping[UUID, Notificatie | None], *, anew: bool
     ) -> list[Sent]:
-        publishes = (self._publish_one(row, bodies[row.key.notificatie], anew=anew) for row in rows)
-        sent = list(await asyncio.gather(*publishes))
+        messages = [self._message(row, bodies[row.key.notificatie], anew=anew) for row in rows]
+        faults = await publish_all(self._publisher, messages)
+        sent = [
+            Sent(row, str(fault or ""), later=fault is not None and not isinstance(fault, MessageTooLarge))
+            for row, fault in zip(rows, faults, strict=True)
+        ]
         await self._ledger.write(
             [
                 _too_large(each) if each.problem else _outcome(each.delivery, State.PENDING)
@@ -112,19 +116,13 @@ class Sending:
         )
         return sent
 
-    async def _publish_one(self, row: Delivery, notificatie: Notificatie | None, *, anew: bool) -> Sent:
+    def _message(self, row: Delivery, notificatie: Notificatie | None, *, anew: bool) -> Outgoing:
         assert notificatie is not None  # noqa: S101 - `_why_not`
         message = message_of(row, notificatie, self._kanalen.get(notificatie.kanaal))
-        if anew:
-            # From when on it is held, should its abonnement be: not from when it was accepted.
-            message = replace(message, headers={**message.headers, **resent_header(datetime.now(UTC))})
-        try:
-            await self._publisher.publish(message)
-        except MessageTooLarge as error:
-            return Sent(row, str(error))
-        except BrokerError as error:
-            return Sent(row, str(error), later=True)
-        return Sent(row)
+        if not anew:
+            return message
+        # From when on it is held, should its abonnement be: not from when it was accepted.
+        return replace(message, headers={**message.headers, **resent_header(datetime.now(UTC))})
 
     def _why_not(self, row: Delivery, bodies: Mapping[UUID, Notificatie | None]) -> str:
         notificatie = bodies[row.key.notificatie]

@@ -14,11 +14,12 @@ from time import monotonic
 from uuid import UUID
 
 from ledger.keeper.giving_back.message import message_of
+from ledger.keeper.giving_back.publishing import notificaties_of, publish_all
 from ledger.keeper.giving_back.queue_room import Room
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
 from ledger.values import Cause, Delivery, Notificatie
-from router.publishing import Publisher
+from router.publishing import Outgoing, Publisher
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, MessageTooLarge
 from schemas.kanaal import Kanaal
@@ -129,7 +130,7 @@ class Giving:
     ) -> None:
         if not rows:
             return
-        notificaties = {id_: await ledger.notificatie(id_) for id_ in {row.key.notificatie for row in rows}}
+        notificaties = await notificaties_of(ledger, rows)
         lost = [row for row in rows if not _has_body(notificaties[row.key.notificatie])]
         if lost:
             await ledger.keeping.end(epoch, lost)
@@ -137,38 +138,36 @@ class Giving:
         rows = [row for row in rows if row not in lost]
         await self._wait_for_turn(len(rows), rate=rate)
         self._lease.check()
-        # Begun in this order, and so in this order in each queue.
-        publishes = (self._publish_one(row, notificaties[row.key.notificatie]) for row in rows)
-        took = await asyncio.gather(*publishes)
-        confirmed = [row for row, it_did in zip(rows, took, strict=True) if it_did]
+        messages = [self._message(row, notificaties[row.key.notificatie]) for row in rows]
+        faults = await publish_all(self._publisher, messages)
+        for row, fault in zip(rows, faults, strict=True):
+            self._heard(row, fault)
+        confirmed = [row for row, fault in zip(rows, faults, strict=True) if fault is None]
         await ledger.keeping.given_back(epoch, confirmed)
         if confirmed:
             self.counts[why] += len(confirmed)
             log.info("given back", why=why, count=len(confirmed), first=_named(confirmed[0]))
 
-    async def _publish_one(self, row: Delivery, notificatie: Notificatie | None) -> bool:
-        """Whether RabbitMQ has it."""
+    def _message(self, row: Delivery, notificatie: Notificatie | None) -> Outgoing:
         assert notificatie is not None  # noqa: S101 - it has a body
-        try:
-            await self._publisher.publish(
-                message_of(row, notificatie, self._kanalen().get(notificatie.kanaal))
+        return message_of(row, notificatie, self._kanalen().get(notificatie.kanaal))
+
+    def _heard(self, row: Delivery, fault: BrokerError | None) -> None:
+        """What RabbitMQ said of one."""
+        self._takes = fault is None
+        if fault is None:
+            self._room.took(row.key.abonnement)
+            return
+        self._room.none(row.key.abonnement)
+        self.counts["refused"] += 1
+        if times := self._refusals.due():
+            log.warning(
+                "RabbitMQ did not take what is given back",
+                times=times,
+                reason=str(fault),
+                too_large=isinstance(fault, MessageTooLarge),
+                **_named(row),
             )
-        except BrokerError as error:
-            self._takes = False
-            self._room.none(row.key.abonnement)
-            self.counts["refused"] += 1
-            if times := self._refusals.due():
-                log.warning(
-                    "RabbitMQ did not take what is given back",
-                    times=times,
-                    reason=str(error),
-                    too_large=isinstance(error, MessageTooLarge),
-                    **_named(row),
-                )
-            return False
-        self._takes = True
-        self._room.took(row.key.abonnement)
-        return True
 
     async def _wait_for_turn(self, count: int, *, rate: float) -> None:
         """Return when this many may go out, at so many a second."""
