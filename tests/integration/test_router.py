@@ -37,7 +37,7 @@ from tests.broker import Broker, private_broker
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, running_router, settings_for
 from tests.make import a_kanaal, an_abonnement
-from tests.unit.test_routing import NOW
+from tests.unit.router.test_routing import NOW
 
 pytestmark = pytest.mark.usefixtures("broker")
 
