@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID
 
@@ -13,12 +11,12 @@ import pytest
 import structlog
 from aio_pika import Message
 
-from ledger.endings import LedgerEndings
 from ledger.ids import new_id
 from ledger.keeper.service import serve
 from ledger.ledger import Ledger
 from ledger.values import Entry, Key, Outcome, Scope, State
 from router import names
+from router.topology import of_abonnement
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
 from tests.callback_server import status
@@ -29,19 +27,6 @@ from tests.integration.deliverer.test_outcomes import accept
 from tests.integration.ledger.keeping import PATIENCE, SHORT, Kept
 
 pytestmark = pytest.mark.usefixtures("broker")
-
-
-@asynccontextmanager
-async def endings(kept: Kept) -> AsyncIterator[LedgerEndings]:
-    """What a router tells the ledger by."""
-    async with LedgerEndings(kept.router.settings) as opened:
-        task = asyncio.create_task(opened.run())
-        try:
-            yield opened
-            await opened.close()
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def all_done(kept: Kept) -> bool:
@@ -59,17 +44,18 @@ def ids_of(entries: list[Entry]) -> list[str]:
 
 async def lose_exchange(kept: Kept, *matched: Abonnement, count: int) -> list[Entry]:
     """What gateways accepted while the exchange of the kanaal was deleted, until it was made again."""
-    naam = kept.kanaal.naam
     async with kept.router.connection.channel() as channel:
-        await channel.exchange_delete(names.kanaal_exchange(naam))
+        await channel.exchange_delete(names.kanaal_exchange(kept.kanaal.naam))
     entries = [await kept.accept(*matched, mark=False) for _ in range(count)]
-    async with endings(kept) as router:
-        await router.exchange_lost(naam, "exchange was missing")
-        await kept.router.client.apply_kanaal(naam)
-        for each in matched:
-            await kept.router.client.apply_abonnement(each.uuid)
-        router.exchange_stands(naam)
+    await kept.router.client.reconcile()
+    await eventually(lambda: is_closed(kept.ledger))
     return entries
+
+
+async def is_closed(ledger: Ledger) -> bool:
+    """Whether there was a gap, and it is closed."""
+    gaps = await ledger.keeping.gaps(done=True)
+    return bool(gaps) and all(gap.closed is not None for gap in gaps)
 
 
 async def accepted_after(kept: Kept, *matched: Abonnement) -> Entry:
@@ -99,6 +85,34 @@ async def test_what_came_while_the_exchange_of_a_kanaal_was_missing_comes_back(k
     assert await ids_in(kept, other) == ids_of(entries)
     for each in (before, elsewhere, after):
         assert set((await kept.states(each)).values()) == {(State.PENDING, 0)}
+
+
+async def test_what_a_deleted_filter_exchange_took_nowhere_comes_and_nothing_comes_twice(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    """RabbitMQ confirms it, and routes it to who has no filters only."""
+    every = await spine.subscribe("/every")
+    filtered = await spine.subscribe("/filtered", filters={"zaaktype": "1"})
+    way, *_ = of_abonnement(filtered, {spine.kanaal.naam: spine.kanaal}).filtered
+    async with spine.deliverer(), running(serve, spine.router.settings, limits=SHORT):
+        both = await accept(spine, ledger, every, filtered, zaaktype="1")
+        await eventually(lambda: spine.ids_at("/filtered") == [both])
+        async with spine.router.connection.channel() as channel:
+            await channel.exchange_delete(way.exchange.name)
+        lost = [await accept(spine, ledger, every, filtered, zaaktype="1") for _ in range(3)]
+        await eventually(lambda: spine.ids_at("/every") == [both, *lost])
+        assert spine.ids_at("/filtered") == [both]
+        await spine.router.client.reconcile()
+        await eventually(lambda: is_closed(ledger))
+        after = await accept(spine, ledger, every, filtered, zaaktype="1")
+        await eventually(lambda: {*spine.ids_at("/filtered")} == {both, *lost, after}, within=20)
+        await eventually(lambda: is_done(ledger))
+    assert sorted(map(str, spine.ids_at("/filtered"))) == sorted([both, *lost, after])
+    assert sorted(map(str, spine.ids_at("/every"))) == sorted([both, *lost, after])
+
+
+async def is_done(ledger: Ledger) -> bool:
+    return not await ledger.keeping.gaps(done=False)
 
 
 async def test_what_came_then_for_a_held_one_is_judged_once_it_is_released(kept: Kept) -> None:
