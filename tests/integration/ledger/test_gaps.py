@@ -19,6 +19,7 @@ from router import names
 from router.topology import of_abonnement
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
+from tests.broker import Broker
 from tests.callback_server import status
 from tests.eventually import eventually
 from tests.integration.conftest import running
@@ -185,6 +186,34 @@ async def test_what_is_open_in_a_ledger_that_was_restored_is_brought_out(kept: K
         await kept.router.client.reconcile()
         await eventually(lambda: all_done(kept), within=20)
     assert await ids_in(kept, one) == ids_of(entries)
+
+
+async def test_what_rabbitmq_had_comes_back_when_all_of_it_is_lost(
+    spine: Delivering, ledger: Ledger, vhost: str, broker: Broker
+) -> None:
+    """What waits for a held one, and what was between two attempts."""
+    active, held = await spine.subscribe("/active"), await spine.subscribe("/held")
+    await spine.set_state(held, Registered.SUSPENDED)
+    spine.callback.script("/active", status(500), status(204))
+    async with spine.deliverer(retry_schedule="8,600"), running(serve, spine.router.settings, limits=SHORT):
+        id_ = await accept(spine, ledger, active, held)
+        await eventually(lambda: spine.depth_is(held, 1))
+        await eventually(lambda: state_is(ledger, id_, active, State.RETRYING))
+        name = vhost.rpartition("/")[2]
+        assert broker.control is not None
+        await broker.control.remove_vhost(name)
+        await broker.control.add_vhost(name)
+        await eventually(lambda: state_is(ledger, id_, active, State.DELIVERED), within=60)
+        await eventually(lambda: is_done(ledger), within=60)
+        await spine.set_state(held, Registered.ACTIVE)
+        await eventually(lambda: state_is(ledger, id_, held, State.DELIVERED), within=30)
+    assert spine.ids_at("/active") == [id_, id_]
+    assert spine.ids_at("/held") == [id_]
+
+
+async def state_is(ledger: Ledger, id_: str, abonnement: Abonnement, state: State) -> bool:
+    row = await ledger.delivery(Key(UUID(id_), abonnement.uuid))
+    return row is not None and row.state is state
 
 
 NEVER = 10**9
