@@ -22,6 +22,7 @@ from schemas.abonnement import State as Registered
 from tests.broker import Broker
 from tests.callback_server import status
 from tests.eventually import eventually
+from tests.integration.cli.test_cli_broker import nrc
 from tests.integration.conftest import running
 from tests.integration.deliverer.delivering import Delivering
 from tests.integration.deliverer.test_outcomes import accept
@@ -186,6 +187,28 @@ async def test_what_is_open_in_a_ledger_that_was_restored_is_brought_out(kept: K
         await kept.router.client.reconcile()
         await eventually(lambda: all_done(kept), within=20)
     assert await ids_in(kept, one) == ids_of(entries)
+
+
+async def test_what_is_unsure_comes_once_an_operator_says_so(kept: Kept) -> None:
+    """Of an older copy of the ledger; until then nothing gives it back."""
+    one = await kept.subscribe()
+    entries = [await kept.accept(one, mark=False) for _ in range(3)]
+    epoch = await kept.ledger.keeping.take_lease("test", seconds=0)
+    assert epoch is not None
+    assert await kept.ledger.keeping.doubt(epoch, until=entries[-1].received) == 3
+    async with kept.looking(again=0.5):
+        await asyncio.sleep(2)  # longer than E1 and E2 take
+        assert await ids_in(kept, one) == []
+        ran = await nrc(kept.router, "ledger", "audit", "resend", "--yes")
+        assert (ran.code, ran.out) == (0, "3 are sent again\n"), ran.err
+        came: list[str] = []
+
+        async def all_came() -> bool:
+            came.extend(await ids_in(kept, one))
+            return {*came} == {*ids_of(entries)}
+
+        await eventually(all_came, within=20)
+    assert set((await kept.states(entries[0])).values()) == {(State.PENDING, 1)}
 
 
 async def test_what_rabbitmq_had_comes_back_when_all_of_it_is_lost(
