@@ -1,22 +1,19 @@
-"""Tells the ledger of what leaves the queue of an abonnement otherwise than by being delivered.
+"""Tells the ledger of queues and exchanges that were lost, and stand again.
 
 For the router process, which cannot import this package and knows `router.declaring.endings.Endings`.
 """
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from ledger.ids import id_of_message
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
-from ledger.values import Attempt, GapClosed, GapOpened, Key, Outcome, Scope, State
+from ledger.values import GapClosed, GapOpened, Scope
 from ledger.writer import Writer
-from router.history import History
 from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import LedgerError
@@ -51,10 +48,6 @@ class LedgerEndings:
         """Write what is left, for a moment; `run` must be running still."""
         await self._writer.close(within=LAST_COMMITS)
 
-    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
-        """It is not attempted any more. history: of its message; its last failure says why."""
-        self._writer.note(undeliverable(message_id, abonnement, history))
-
     async def queue_lost(self, abonnement: UUID, why: str) -> None:
         """A gap, in the ledger when this returns. While that is away the queue does not wait for ever."""
         await self._open(GapOpened(Scope.ABONNEMENT, str(abonnement), why))
@@ -78,23 +71,3 @@ class LedgerEndings:
         except LedgerError as error:
             log.warning("gap not written yet", scope=gap.scope, of=gap.of, reason=str(error))
             self._writer.note(gap)
-
-
-def undeliverable(message_id: str, abonnement: UUID, history: History) -> Outcome:
-    """The outcome of a message that no attempt of its own ended."""
-    failed = None
-    if history.failures:
-        last = history.failures[-1]
-        failed = Attempt(int(last.at.timestamp() * 1000), 0, last.kind, last.detail, last.status)
-    return Outcome(
-        key=Key(id_of_message(message_id), abonnement, history.replay),
-        state=State.UNDELIVERABLE,
-        round=history.round,
-        attempts=history.attempts,
-        at=_now(),
-        failed=failed,
-    )
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

@@ -105,14 +105,6 @@ class History:
         """This history with another `due`."""
         return replace(self, due=due)
 
-    def ended(self, reason: FailedAttempt) -> History:
-        """This history and why no attempt is made any more."""
-        return replace(self, failures=(*self.failures, reason)[-MAX_FAILURES:], due=None)
-
-    def sent_again(self) -> History:
-        """The history of this message when it begins anew: no attempts, in the next round."""
-        return History(round=self.round + 1, replay=self.replay)
-
 
 def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
     """Whose a message is: by our header; else its key (out of a wait queue), or the queue that dropped it."""
@@ -159,12 +151,6 @@ def place_headers(history: History) -> dict[str, int]:
     """The headers that say which delivery of the ledger a message is: its round and its replay, if any."""
     headers = {ROUND: history.round, REPLAY: history.replay}
     return {name: number for name, number in headers.items() if number}
-
-
-def resent_headers(headers: Mapping[str, Any], *, at: datetime) -> dict[str, str | int]:
-    """The headers of a message that is sent again: those that stay, its next round, no attempts."""
-    again = read_history(headers).sent_again()
-    return {**kept_headers(headers), **resent_header(at), **place_headers(again)}
 
 
 def resent_header(at: datetime) -> dict[str, str]:

@@ -26,7 +26,6 @@ TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
 ROUTER_TIMEOUT = 4.0  # seconds in which some router must be there; one that is restarted is back by then
 APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
 CHANGE_TIMEOUT = 4.0  # seconds; whoever changes an abonnement has an answer within five
-REMOVE_TIMEOUT = 300.0  # seconds; what waits is moved, some thousands a second
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
 SEEN_FOR = 0.5  # seconds
@@ -92,17 +91,6 @@ class RouterClient:
     async def finish_abonnement(self, uuid: UUID) -> None:
         """`apply_abonnement`, as for one that was prepared: it waits no longer than that."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
-
-    async def remove_abonnement(self, uuid: UUID, *, discard: bool) -> tuple[int, int]:
-        """The queue of an abonnement that is not in the registry any more is gone.
-
-        How many notificaties were moved out of it to `nrc.undeliverable`, and how many are gone with it;
-        with `discard` all that waited. Raises BrokerUnavailable.
-        """
-        answer = await self._ask(
-            {"do": "abonnement", "uuid": str(uuid), "discard": discard}, timeout=REMOVE_TIMEOUT
-        )
-        return answer.get("kept", 0), answer.get("discarded", 0)
 
     async def announce(self) -> None:
         """Every process has been told to look at the registry. Raises BrokerUnavailable."""

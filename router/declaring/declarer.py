@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -57,18 +57,9 @@ PREPARED_FOR = 30.0  # seconds in which the registry has what was prepared, or n
 log = logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What became of what waited in a queue that was removed, in messages."""
-
-    kept: int
-    discarded: int
-
-
 class Declarer:
     """Declares through one connection.
 
-    empty: moves what is in an abonnement's queue to `nrc.undeliverable`, and says how many went.
     leaderless: those of some queues that have no leader. young: queues that RabbitMQ may forget; run it.
     under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
     """
@@ -79,13 +70,11 @@ class Declarer:
         *,
         registry: Registry,
         catalogue: Catalogue,
-        empty: Callable[[UUID], Awaitable[int]],
         leaderless: Callable[[Iterable[str]], Awaitable[list[str]]],
         endings: Endings,
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
-        self._empty = empty
         self._leaderless = leaderless
         self._endings = endings
         self._connected = time.monotonic()
@@ -242,30 +231,19 @@ class Declarer:
     async def _missing_queues(self, queues: Sequence[Queue]) -> list[str]:
         return [thing.name for thing in await self.missing([Thing.queue(queue.name) for queue in queues])]
 
-    async def remove_abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed:
-        """Remove all of an abonnement that has gone, its queue when what it held is in `nrc.undeliverable`.
+    async def remove_abonnement(self, uuid: UUID) -> None:
+        """Remove all of an abonnement that has gone: what its queue held has a row in the ledger.
 
-        discard: what waits is not to be kept; somebody was asked. Raises BrokerUnavailable, with the queue
-        as it was but for what was moved.
+        Raises BrokerUnavailable.
         """
         async with self._lock(uuid):
             queue = names.abonnement_queue(uuid)
             things = await self._registry.declared_by(str(uuid))
-            kept = 0
-            if not discard:
-                await self._remove(thing for thing in things if thing.kind is not DeclaredKind.QUEUE)
-                kept = await self._empty(uuid)
-            discarded = await self._delete_queue(queue)
+            await self._remove(thing for thing in things if thing.kind is DeclaredKind.EXCHANGE)
+            messages = await self._delete_queue(queue)
             self._prepared.pop(uuid, None)
             await self._notes.forget([*things, noted(queue)])
-            removed = Removed(kept, discarded)
-        log.info(
-            "abonnement removed",
-            abonnement=str(uuid),
-            moved_to_undeliverable=removed.kept,
-            messages_discarded=removed.discarded,
-        )
-        return removed
+        log.info("abonnement removed", abonnement=str(uuid), messages=messages)
 
     async def _remove(self, things: Iterable[Declared]) -> None:
         """Remove exchanges, then bindings, that are an abonnement's alone; a marker goes before the rest."""

@@ -1,5 +1,4 @@
-"""Who is told when a notificatie leaves the queue of an abonnement otherwise than by being delivered, or is
-lost with the queue.
+"""Who is told of a queue or an exchange that was lost, with the notificaties that were in it.
 
 The ledger, which this package knows nothing of: `nrc` gives the router `ledger.endings.LedgerEndings`.
 """
@@ -12,15 +11,11 @@ from types import TracebackType
 from typing import Protocol, Self
 from uuid import UUID
 
-from router.history import History
 from runtime.settings import Settings
-
-ABONNEMENT_REMOVED = "abonnement_removed"
-"""Why a notificatie is not delivered, in the place of a class of failure."""
 
 
 class Endings(Protocol):
-    """Told of endings, which nothing waits for. Open it as a context, and `run` it meanwhile."""
+    """Told of what is lost and what stands again. Open it as a context, and `run` it meanwhile."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -33,9 +28,6 @@ class Endings(Protocol):
 
     async def close(self) -> None:
         """Pass on what is left, for a moment; `run` must be running still."""
-
-    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None:
-        """It is not attempted any more. history: of its message; its last failure says why."""
 
     async def queue_lost(self, abonnement: UUID, why: str) -> None:
         """What its queue held is gone. Before it is made again; durable when this returns, or in memory."""
@@ -66,8 +58,6 @@ class Untold:
         await asyncio.Event().wait()
 
     async def close(self) -> None: ...
-
-    def undeliverable(self, message_id: str, abonnement: UUID, history: History) -> None: ...
 
     async def queue_lost(self, abonnement: UUID, why: str) -> None: ...
 

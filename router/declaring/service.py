@@ -26,10 +26,8 @@ from router.declaring.declarer import BEFORE_AGAIN, Declarer
 from router.declaring.endings import Endings, EndingsOf, Untold
 from router.declaring.leaders import leaderless, watch_leaders
 from router.declaring.work import Work
-from router.publishing import Publisher
 from router.readiness import topology_stands
 from router.requests import EXPIRY
-from router.retention import Retention
 from router.topology import REQUESTS_QUEUE, fixed
 from runtime.amqp import AMQP_ERRORS, Link, close_reason, describe
 from runtime.health import serve_health
@@ -42,7 +40,6 @@ from store.registry import Changes, Registry
 
 PREFETCH = 32
 WATCH_INTERVAL = 5.0  # seconds
-PUBLISHER_READY = 600.0  # seconds; a first comparison comes before it
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
 CONSUME_TIMEOUT = 10.0  # seconds
@@ -60,7 +57,7 @@ async def serve(
 ) -> None:
     """Run the router until `stop`. Raises NrcError for what prevents it from working at all.
 
-    endings_of: makes, of settings, what is told of notificaties that leave their queue undelivered.
+    endings_of: makes, of settings, what is told of queues and exchanges that were lost.
     """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
@@ -74,7 +71,6 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
-        tasks.start("publishing notificaties", router.publisher.run())
         tasks.start("telling of endings", endings.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
@@ -139,7 +135,6 @@ class Router:
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
-        self.publisher = Publisher(settings.amqp_url, name="router notificaties", mandatory=True)
         self._urls = settings.amqp_url
         self._interval = settings.reconcile_interval
         self._fixed = fixed(settings.retry_schedule)
@@ -147,7 +142,6 @@ class Router:
         self._catalogue = catalogue
         self._report_ready = ready
         self._endings = endings
-        self._retention = Retention(settings, catalogue=catalogue, publisher=self.publisher, endings=endings)
         self._canary = Canary()
         self._standing = False
         self._streams_seen = False
@@ -179,7 +173,6 @@ class Router:
             connection,
             registry=self._registry,
             catalogue=self._catalogue,
-            empty=self._retention.empty,
             leaderless=partial(leaderless, self._urls),
             endings=self._endings,
         )
@@ -202,22 +195,16 @@ class Router:
             tasks.start("asking to reconcile", self._ask_reconcile())
             tasks.start("following changes", follow_changes(connection, self._catalogue))
             tasks.start("waiting for the topology", self._wait_standing(connection))
-            retaining = tasks.start("retention", self._retain(connection, work))
             tasks.start("watching the canary", self._watch_canary(work))
             tasks.start("looking for leaders", self._watch_leaders(work))
             tasks.start("young queues", declarer.young.run())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            ends = {work.unfit, consuming, closed, retaining}
+            ends = {work.unfit, consuming, closed}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            for ended in (work.unfit, consuming, retaining):
+            for ended in (work.unfit, consuming):
                 if ended.done():
                     ended.result()
-
-    async def _retain(self, connection: AbstractConnection, work: Work) -> None:
-        await work.active.wait()
-        await self.publisher.wait_ready(PUBLISHER_READY)
-        await self._retention.run(connection)
 
     async def _watch_leaders(self, work: Work) -> None:
         await work.active.wait()

@@ -14,7 +14,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
 from router.catalogue import Catalogue
-from router.declaring.declarer import Declarer, Removed
+from router.declaring.declarer import Declarer
 from router.declaring.endings import Endings
 from router.declaring.presence import Thing
 from router.declaring.reconcile import Reconcile
@@ -112,9 +112,8 @@ class Work:
                 uuid = UUID(request["uuid"])
                 if "kanalen" in request:
                     self._declarer.prepare(uuid, _groups(request["kanalen"]))
-                removed = await self.abonnement(uuid, discard=request.get("discard") is True)
-                if removed is not None:
-                    return {"kept": removed.kept, "discarded": removed.discarded}
+                if not await self.abonnement(uuid):
+                    return {}
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
             case "ping":
@@ -156,10 +155,10 @@ class Work:
                 exchange = Thing.exchange(of_kanaal(kanaal).name)
                 await self._reconcile.repair(await self._declarer.missing([exchange]))
 
-    async def abonnement(self, uuid: UUID, *, discard: bool = False) -> Removed | None:
-        """Its queue and bindings stand, or when it is gone: what became of the messages that waited for it.
+    async def abonnement(self, uuid: UUID) -> bool:
+        """Whether it is there: its queue and bindings stand. When it is gone, so are these.
 
-        discard: these are deleted, and not moved to `nrc.undeliverable`. Raises NrcError or AMQP_ERRORS.
+        Raises NrcError or AMQP_ERRORS.
         """
         await self._catalogue.refresh()
         try:
@@ -168,10 +167,11 @@ class Work:
             self._declarer.refusals.refused(uuid, error)
             raise
         if stands:
-            return None
+            return True
         # First: deliverers leave the queue, and give back what they have not begun with.
         await self._announce()
-        return await self._declarer.remove_abonnement(uuid, discard=discard)
+        await self._declarer.remove_abonnement(uuid)
+        return False
 
     async def _declared(self, uuid: UUID) -> bool:
         try:

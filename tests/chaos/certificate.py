@@ -28,8 +28,7 @@ the part that one abonnement has in the row of the scenario above it.
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
   request that was read, but not answered so, does not count.
 * **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue.
-  **Undeliverable**: it was in `nrc.undeliverable`. Both by the id of the notificatie, looked up in the
-  queues.
+  **Undeliverable**: so by the ledger, or in `nrc.undeliverable`. Both by the id of the notificatie.
 * **Apart**: it was in a queue that was deleted with what it held: by a hand, with its abonnement, or with all
   of RabbitMQ's state. Only what was posted before that moment counts so, and no more than the number of
   messages that were counted there at that moment.

@@ -301,7 +301,7 @@ class Run:
         return not any((await broker.messages_of_ours()).values()) and not await broker.dead_lettering()
 
     async def _left(self) -> dict[str, Counter[Pair]]:
-        """What is in queues. Deliverers are stopped meanwhile: what they hold goes back where it was."""
+        """What is in queues, or undeliverable. Deliverers are stopped for it: what they hold goes back."""
         for name in self.system.deliverers:
             if self.system.processes[name].alive:
                 await self.system.term(name)
@@ -314,6 +314,9 @@ class Run:
             for (message_id, uuid), count in items.items():
                 abonnement = by_uuid.get(uuid, str(uuid)) if uuid else queue
                 left[kind][message_id, abonnement] += count
+        for message_id, uuid in await self.system.undeliverable():
+            if uuid in by_uuid:  # what the keeper has not taken yet is in both
+                left["undeliverable"][message_id, by_uuid[uuid]] = 1
         await self.system.start_all(self.system.deliverers)
         return left
 

@@ -24,7 +24,7 @@ from uuid import UUID
 import aiohttp
 
 from ledger.opening import LEDGER_FILE
-from ledger.sqlite.rows import STATES
+from ledger.sqlite.rows import STATES, Kind
 from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen
@@ -61,6 +61,16 @@ def _is_given_back(ledger: Path) -> bool:
             return bool(db.execute(_GIVEN_BACK, [STATES[State.RETURNING]]).fetchone()[0])
     except sqlite3.Error:  # not there yet, locked or damaged by the scenario
         return False
+
+
+_UNDELIVERABLE = """SELECT d.id, name.text FROM delivery d
+    JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE d.state = ?"""
+
+
+def _undeliverable(ledger: Path) -> list[tuple[str, UUID]]:
+    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
+        found = db.execute(_UNDELIVERABLE, [Kind.ABONNEMENT, STATES[State.UNDELIVERABLE]])
+        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
 
 
 @dataclass(slots=True)
@@ -110,6 +120,10 @@ class System:
     async def keeper_has_work(self) -> bool:
         """Whether something is on its way from the ledger into RabbitMQ."""
         return await asyncio.to_thread(_is_given_back, self.folder / LEDGER_FILE)
+
+    async def undeliverable(self) -> list[tuple[str, UUID]]:
+        """(notificatie's id, abonnement) of all that is undeliverable in the ledger."""
+        return await asyncio.to_thread(_undeliverable, self.folder / LEDGER_FILE)
 
     # -- one process
 

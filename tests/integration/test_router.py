@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
-from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractQueue
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from structlog.testing import capture_logs
 from yarl import URL
@@ -22,7 +22,6 @@ from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
 from router.declaring.presence import Thing, missing
 from router.declaring.service import serve
-from router.history import read_history
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
 from router.routing import route
@@ -234,9 +233,7 @@ async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch
     assert len(await missing(Channels(router.connection), [Thing.queue(queue) for queue in queues])) == 2
 
 
-async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
-    vhost: str, tmp_path: Path
-) -> None:
+async def test_what_was_removed_while_no_router_ran_goes(vhost: str, tmp_path: Path) -> None:
     settings = settings_for(vhost, tmp_path, retry_schedule="1")
     async with open_registry(settings.registry_file) as registry, open_link(vhost) as link:
         client = RouterClient(link)
@@ -255,33 +252,6 @@ async def test_what_was_removed_while_no_router_ran_goes_with_its_messages(
                 return not await is_there(me, queue=queue)
 
             await eventually(gone)
-            (left,) = await eventually(lambda: undeliverable(me))
-            assert (left.message_id, left.headers["nrc-abonnement"]) == ("m", str(abonnement.uuid))
-            history = read_history(left.headers)
-            assert [failure.kind for failure in history.failures] == ["abonnement_removed"]
-
-
-async def undeliverable(router: Running) -> list[AbstractIncomingMessage]:
-    """What is there; it is taken out."""
-    return await router.taken(names.UNDELIVERABLE)
-
-
-@pytest.mark.parametrize("discard", [False, True])
-async def test_what_waits_for_a_removed_abonnement_is_kept_unless_that_was_asked(
-    router: Running, discard: bool
-) -> None:
-    kanaal = await router.registry.add_kanaal(a_kanaal("zaken"))
-    await router.client.apply_kanaal("zaken")
-    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
-    await router.client.apply_abonnement(abonnement.uuid)
-    for number in range(100):
-        await publish(router, route(kanaal, zaak(), message_id=f"m-{number}", accepted_at=NOW))
-    await router.registry.remove_abonnement(abonnement.uuid)
-    told = await router.client.remove_abonnement(abonnement.uuid, discard=discard)
-    assert told == ((0, 100) if discard else (100, 0))
-    assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
-    kept = [each.message_id for each in await undeliverable(router)]
-    assert sorted(kept) == ([] if discard else sorted(f"m-{number}" for number in range(100)))
 
 
 async def test_a_publisher_is_not_ready_before_the_topology_stands(vhost: str, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def end_what_waits(settings: Settings, uuids: Iterable[UUID], *, keep: boo
 async def remove_queues(router: RouterClient, uuids: Iterable[UUID]) -> None:
     """The queues of these, which are not in the registry any more, are gone. Raises BrokerUnavailable."""
     for uuid in uuids:
-        await router.remove_abonnement(uuid, discard=True)
+        await router.apply_abonnement(uuid)
 
 
 async def _end(settings: Settings, uuid: UUID, *, keep: bool) -> int:

@@ -217,17 +217,3 @@ async def test_a_resend_over_the_limit_tells_why_and_goes_on(
     # One that was on the channel over which the limit was learned may be there twice.
     arrived = await spine.router.taken(names.abonnement_queue(abonnement.uuid))
     assert {each.message_id for each in arrived} == {str(entries[0].id), str(entries[2].id)}
-
-
-async def test_what_waits_for_a_removed_abonnement_and_is_over_the_limit_keeps_its_queue(
-    spine: Delivering, limit: Any
-) -> None:
-    abonnement = await spine.subscribe("/a")
-    await spine.publish(body=b'{"kanaal":"zaken","x":"%s"}' % (b"x" * LIMIT))
-    small = await spine.publish()
-    await limit(LIMIT)
-    assert await spine.router.registry.remove_abonnement(abonnement.uuid)
-    with pytest.raises(BrokerError, match="larger than RabbitMQ takes"):
-        await spine.router.client.apply_abonnement(abonnement.uuid)
-    await eventually(lambda: spine.depth_is(abonnement, 1))
-    assert [each.message_id for each in await spine.undeliverable()] == [small]

@@ -365,8 +365,10 @@ async def test_what_waits_for_a_removed_abonnement_is_undeliverable_in_the_ledge
     abonnement = await spine.subscribe("/a")
     id_ = await accept(spine, ledger, abonnement)
     await eventually(lambda: spine.depth_is(abonnement, 1))
-    await spine.remove(abonnement)
-    await eventually(lambda: _is(ledger, id_, abonnement, State.UNDELIVERABLE), within=30)
+    async with running(keep, spine.router.settings, limits=SHORT):
+        await spine.remove(abonnement)
+        await eventually(lambda: _is(ledger, id_, abonnement, State.UNDELIVERABLE), within=30)
+    assert await spine.depth(names.abonnement_queue(abonnement.uuid)) == -1, "its queue is gone"
     attempts = await ledger.attempts(Key(UUID(id_), abonnement.uuid))
     assert [(each.number, each.kind) for each in attempts] == [(0, "abonnement_removed")]
 

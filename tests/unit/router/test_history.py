@@ -16,13 +16,12 @@ from router.history import (
     DUE,
     FAILURES,
     HOPS,
-    FailedAttempt,
     History,
     in_queue_since,
     kept_headers,
     read_history,
     read_hops,
-    resent_headers,
+    resent_header,
     write_headers,
 )
 
@@ -62,20 +61,11 @@ def test_round_and_replay_stay_through_attempts_waits_and_the_undeliverable() ->
     assert (given_back.round, given_back.replay) == (2, 5)
     failed = given_back.after(Failure(FailureClass.TIMEOUT, "no status within 10 s"), at=AT)
     waiting = failed.waiting_until(1_800_000_000_123)
-    ended = waiting.ended(FailedAttempt(AT, "retention", None, "held too long"))
-    for history in (failed, waiting, ended):
+    for history in (failed, waiting):
         headers = write_headers(ABONNEMENT, history)
         assert (headers["nrc-round"], headers["nrc-replay"]) == (2, 5)
         assert read_history(headers) == history
     assert failed.due is None
-    assert ended.due is None
-
-
-def test_what_is_sent_again_is_in_the_next_round_without_attempts() -> None:
-    again = resent_headers(write_headers(ABONNEMENT, a_history()), at=AT)
-    assert read_history(again) == History(round=1)
-    replayed = resent_headers({"nrc-round": 3, "nrc-replay": 5}, at=AT)
-    assert read_history(replayed) == History(round=4, replay=5)
 
 
 @pytest.mark.parametrize(
@@ -147,23 +137,15 @@ def test_headers_of_kenmerken_stay_and_all_else_goes() -> None:
 
 
 def test_that_it_was_sent_again_stays_on_a_message_through_its_retries() -> None:
-    resent = resent_headers({"k.a": "1", "nrc-attempts": 9, "nrc-undeliverable-at": "…"}, at=AT)
-    assert resent == {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z", "nrc-round": 1}
-    kept = {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z"}
-    assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == kept
-    again = resent_headers(resent, at=AT + timedelta(days=1))
+    resent = {"k.a": "1", **resent_header(AT)}
+    assert resent == {"k.a": "1", "nrc-resent-at": "2026-11-23T12:00:00.123Z"}
+    assert kept_headers({**resent, **write_headers(ABONNEMENT, a_history())}) == resent
+    again = resent | resent_header(AT + timedelta(days=1))
     assert in_queue_since(again, AT) == AT + timedelta(days=1)
 
 
 def test_its_hops_stay_on_a_message_whatever_becomes_of_it() -> None:
     headers = {"k.a": "1", HOPS: "3"}
     assert read_hops(kept_headers({**headers, **write_headers(ABONNEMENT, a_history())})) == 3
-    assert read_hops(resent_headers(headers, at=AT)) == 3
     for strange in ({}, {HOPS: 3}, {HOPS: "-1"}, {HOPS: "x"}, {HOPS: "9" * 5000}, {HOPS: "\u0663"}):
         assert read_hops(strange) == 0
-
-
-def test_a_reason_to_end_is_no_attempt() -> None:
-    history = a_history().ended(FailedAttempt(AT, "retention", None, "held longer"))
-    assert (history.attempts, history.due) == (2, None)
-    assert [each.kind for each in history.failures] == ["timeout", "http_status", "retention"]

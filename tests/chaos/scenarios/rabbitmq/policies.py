@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from router import names
 from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios.callbacks import short_schedule
@@ -35,8 +34,8 @@ async def emptying_policy(run: Run) -> None:
 
 async def _waiting(run: Run) -> tuple[int, int]:
     """Messages in the queue of the abonnement that is held, and undeliverable ones."""
-    counted = await run.system.broker.ready([run.queue("held"), names.UNDELIVERABLE])
-    return counted[run.queue("held")], counted[names.UNDELIVERABLE]
+    counted = await run.system.broker.ready([run.queue("held")])
+    return counted[run.queue("held")], len(await run.system.undeliverable())
 
 
 SCENARIOS = (
