@@ -3,13 +3,15 @@
 In this order: what is committed and not published (the keeper died, RabbitMQ went) is published again after
 AGAIN, in the same round. Published first, one that is not committed would be given back once more as if it
 had never been. With RabbitMQ's confirm it is PENDING, as it was at first.
+
+Nothing goes to an abonnement in an open gap: when that is closed all that went there before is given back.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from time import monotonic
 from uuid import UUID
 
@@ -18,7 +20,7 @@ from ledger.keeper.giving_back.publishing import notificaties_of, publish_all
 from ledger.keeper.giving_back.queue_room import Room
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
-from ledger.values import Cause, Delivery, Notificatie
+from ledger.values import OPERATOR, Cause, Delivery, Notificatie, Scope
 from router.publishing import Outgoing, Publisher
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, MessageTooLarge
@@ -85,6 +87,7 @@ class Giving:
         """
         given, left = 0, list(rows)
         while left and not self.stopping.is_set():
+            full |= await in_open_gap(ledger, {row.key.abonnement for row in left})
             # One to try, where it is not known that RabbitMQ takes messages: it may have an alarm.
             at_once = AT_ONCE if self._takes else 1
             piece, left = left[:at_once], left[at_once:]
@@ -119,7 +122,11 @@ class Giving:
             )
             if not rows:
                 break
-            await self._room.look({row.key.abonnement for row in rows})
+            abonnementen = {row.key.abonnement for row in rows}
+            await self._room.look(abonnementen)
+            waits = await in_open_gap(ledger, abonnementen)
+            # Those get a new `since` all the same, and come again after as long.
+            rows = [row for row in rows if row.key.abonnement not in waits]
             rows = [row for row in rows if self._room.take(row.key.abonnement)]
             await self._publish(ledger, epoch, rows, why="again", rate=self._judged_per_second)
             given += len(rows)
@@ -175,6 +182,13 @@ class Giving:
         if (wait := self._next - now) > 0:
             await asyncio.sleep(wait)
         self._next = max(now, self._next) + count / rate
+
+
+async def in_open_gap(ledger: Ledger, abonnementen: Set[UUID]) -> Set[UUID]:
+    """Which of these are in a gap that is open. An operator's counts not: it may be open for long."""
+    gaps = [gap for gap in await ledger.keeping.gaps(done=False) if gap.closed is None]
+    of = {gap.of for gap in gaps if gap.scope is not Scope.KANAAL and gap.why != OPERATOR}
+    return abonnementen if "" in of else {uuid for uuid in abonnementen if str(uuid) in of}
 
 
 def _has_body(notificatie: Notificatie | None) -> bool:

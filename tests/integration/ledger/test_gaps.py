@@ -14,7 +14,7 @@ from aio_pika import Message
 from ledger.ids import new_id
 from ledger.keeper.service import serve
 from ledger.ledger import Ledger
-from ledger.values import Entry, Key, Outcome, Scope, State
+from ledger.values import OPERATOR, Entry, GapClosed, GapOpened, Key, Outcome, Scope, State
 from router import names
 from router.topology import of_abonnement
 from schemas.abonnement import Abonnement
@@ -162,6 +162,30 @@ async def test_what_came_in_a_gap_of_a_queue_and_has_no_row_comes_too(kept: Kept
     assert await ids_in(kept, one) == ids_of(missed)
     for each in (unknown, newer, elsewhere):
         assert await kept.states(each) == {}
+
+
+@pytest.mark.parametrize("why", ["queue was missing", OPERATOR])
+async def test_nothing_goes_to_an_abonnement_whose_gap_is_open(kept: Kept, why: str) -> None:
+    """Else the gap gives it back once more. That of an operator may be open for hours, and it goes twice."""
+    one, other = await kept.subscribe(), await kept.subscribe()
+    await kept.ledger.write([GapOpened(Scope.ABONNEMENT, str(one.uuid), why)])
+    entry = await kept.accept(one, other)
+    async with kept.keeper():
+        await eventually(lambda: has_gone(kept, entry, other))
+        if why == OPERATOR:
+            await eventually(lambda: has_gone(kept, entry, one))
+        else:
+            await asyncio.sleep(1)
+            assert not await has_gone(kept, entry, one)
+        await kept.ledger.write([GapClosed(Scope.ABONNEMENT, str(one.uuid))])
+        await eventually(lambda: all_done(kept), within=20)
+        await eventually(kept.all_routed)
+    assert await ids_in(kept, one) == ids_of([entry]) * (2 if why == OPERATOR else 1)
+    assert await ids_in(kept, other) == ids_of([entry])
+
+
+async def has_gone(kept: Kept, entry: Entry, abonnement: Abonnement) -> bool:
+    return (await kept.row(entry, abonnement)).round > 0
 
 
 async def test_what_was_accepted_without_rabbitmq_is_matched_again(kept: Kept) -> None:
