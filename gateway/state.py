@@ -17,7 +17,7 @@ from gateway.http.slow_clients import MOST, SlowClients
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
 from ledger.writer import Writer
 from router.catalogue import Catalogue
-from router.matching import Index
+from router.matching.index import Index
 from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.log import logger

@@ -25,7 +25,7 @@ from yarl import URL
 
 from nrc.exits import Exit, exit_code
 from nrc.gateway_address import gateway_root
-from router.filters import names_fit
+from router.matching.filters import names_fit
 from runtime.log import configure_logging
 from runtime.settings import Settings
 from schemas.application import Application, Scope

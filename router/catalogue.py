@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from router.matching import Index, Rows, is_large, rows_of
+from router.matching.index import Index, Rows, is_large, rows_of
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import Application

@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import PublishError
 
 from router import names
-from router.depth import depths
+from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, MessageTooLarge, QueueRefused

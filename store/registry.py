@@ -40,7 +40,7 @@ class DeclaredKind(StrEnum):
     """What the router declared in RabbitMQ.
 
     YOUNG is no thing of its own: a queue that was made so lately that RabbitMQ, when it is killed, may come
-    back without its log (router/declaring/young.py).
+    back without its log (router/declaring/watching/new_queues.py).
     """
 
     EXCHANGE = "exchange"

@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection
 from time import process_time
 from uuid import UUID, uuid4
 
-from router.filters import matches
-from router.matching import Index
+from router.matching.filters import matches
+from router.matching.index import Index
 from schemas.abonnement import Abonnement, FilterGroup
 
 SEED = 1

@@ -35,8 +35,8 @@ from deliverer.outcomes.account import Account, is_again
 from deliverer.outcomes.last_failures import LastFailures
 from ledger.ids import id_of_message
 from ledger.values import Key
-from router.filters import matches
 from router.history import HOPS, in_queue_since, kept_headers, read_history, read_hops
+from router.matching.filters import matches
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError

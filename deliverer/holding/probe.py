@@ -28,7 +28,7 @@ from deliverer.http.client import Failure, FailureClass, Response
 from deliverer.outcomes.account import Account
 from deliverer.outcomes.last_failures import LastFailures
 from router import names
-from router.depth import depths
+from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.lifecycle import cancelled
 from runtime.log import logger

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 
-from router.filters import names_fit
+from router.matching.filters import names_fit
 from runtime.settings import Settings
 from schemas.abonnement import MAX_GROUPS
 from schemas.errors import InvalidParam

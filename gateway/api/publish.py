@@ -17,7 +17,7 @@ from gateway.http.requests import announced_size, hops_of, must_accept_json, rea
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
-from router.filters import names_fit
+from router.matching.filters import names_fit
 from router.routing import needed
 from runtime.log import logger, without_secrets
 from schemas.application import Scope

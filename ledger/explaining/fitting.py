@@ -1,7 +1,7 @@
 """Why a notificatie is for an abonnement, or why not: in a code and facts for programs, in Dutch for people.
 
-Pure. What it says is equal to `router/filters.py:matches`, which decides. Used by `explaining`, for what was
-accepted, and by `nrc match`, for what was not sent yet.
+Pure. What it says is equal to `router/matching/filters.py:matches`, which decides. Used by `explaining`, for
+what was accepted, and by `nrc match`, for what was not sent yet.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fit:
 
     @property
     def matches(self) -> bool:
-        """What `router/filters.py:matches` says."""
+        """What `router/matching/filters.py:matches` says."""
         return self.code is FitCode.MATCHES
 
 

@@ -15,7 +15,7 @@ from ledger.ledger import Ledger
 from ledger.operating.replays import Progress, Replay
 from ledger.values import Notificatie
 from router.catalogue import Catalogue
-from router.filters import matches
+from router.matching.filters import matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.notificatie import kenmerken_of

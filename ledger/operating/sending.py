@@ -28,10 +28,10 @@ from ledger.values import (
     WhyEnded,
     returned,
 )
-from router.depth import depths
 from router.history import resent_header
 from router.names import abonnement_queue
 from router.publishing import Outgoing, Publisher
+from router.queue_depth import depths
 from schemas.errors import BrokerUnavailable, MessageTooLarge
 from schemas.kanaal import Kanaal
 

@@ -28,11 +28,11 @@ from pamqp.base import Frame
 from router import names
 from router.catalogue import Catalogue
 from router.declaring.channels import Channels, bind, declare_exchange, declare_queue, delete_exchange, unbind
+from router.declaring.declared_things import Notes
 from router.declaring.endings import Endings
-from router.declaring.notes import Notes
-from router.declaring.presence import Thing, missing
-from router.declaring.refusals import Refusals
-from router.declaring.young import Young, noted
+from router.declaring.existence import Thing, missing
+from router.declaring.watching.new_queues import Young, noted
+from router.declaring.watching.refusals import Refusals
 from router.topology import (
     AbonnementTopology,
     Binding,

@@ -21,11 +21,11 @@ from aiormq.exceptions import ChannelAccessRefused, ConnectionInternalError
 from router import names
 from router.catalogue import Catalogue
 from router.changes import follow_changes
-from router.declaring.canary import Canary
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
 from router.declaring.endings import Endings, EndingsOf, Untold
-from router.declaring.leaders import leaderless, watch_leaders
-from router.declaring.work import Work
+from router.declaring.request_handling import Work
+from router.declaring.watching.canary import Canary
+from router.declaring.watching.leaders import leaderless, watch_leaders
 from router.readiness import topology_stands
 from router.requests import EXPIRY
 from router.topology import REQUESTS_QUEUE, fixed

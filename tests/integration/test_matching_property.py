@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from router import names
-from router.filters import matches
+from router.matching.filters import matches
 from router.publishing import Publisher
 from router.routing import route
 from runtime.lifecycle import Tasks

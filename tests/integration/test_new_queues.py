@@ -14,9 +14,9 @@ from ledger.opening import ledger_of
 from router import names
 from router.declaring import declarer
 from router.declaring.channels import Channels
-from router.declaring.leaders import leaderless
-from router.declaring.presence import Thing, missing
+from router.declaring.existence import Thing, missing
 from router.declaring.service import serve
+from router.declaring.watching.leaders import leaderless
 from router.names import abonnement_queue, wait_queue
 from router.publishing import Outgoing
 from router.requests import RouterClient

@@ -11,7 +11,7 @@ import pytest
 from yarl import URL
 
 from router import names
-from router.declaring import canary
+from router.declaring.watching import canary
 from runtime.amqp import open_channel
 from tests.broker import Broker
 from tests.command import nrc_process

@@ -20,7 +20,7 @@ from nrc.rabbitmq.private_node import Node
 from router import names
 from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
-from router.declaring.presence import Thing, missing
+from router.declaring.existence import Thing, missing
 from router.declaring.service import serve
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient

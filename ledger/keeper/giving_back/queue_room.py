@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
-from router.depth import depths
 from router.names import abonnement_queue
 from router.publishing import Publisher
+from router.queue_depth import depths
 from schemas.errors import BrokerUnavailable
 
 MOST_READY = 1000

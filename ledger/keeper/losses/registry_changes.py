@@ -15,7 +15,7 @@ from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
 from ledger.values import Search
 from router.catalogue import Catalogue
-from router.filters import matches
+from router.matching.filters import matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.notificatie import kenmerken_of

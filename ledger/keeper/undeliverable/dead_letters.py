@@ -38,7 +38,7 @@ from ledger.reopening import ReopenedLedger
 from ledger.values import UNKNOWN, Attempt, Cause, Delivery, Event, State, WhyEnded
 from router import names
 from router.catalogue import Catalogue
-from router.filters import matches
+from router.matching.filters import matches
 from router.readiness import topology_stands
 from runtime.amqp import AMQP_ERRORS, Link, close_reason, open_channel
 from runtime.log import Occasional, logger

@@ -23,9 +23,9 @@ from ledger.keeper.undeliverable.entry_of_message import Letter, ended, entry_of
 from ledger.ledger import Ledger
 from ledger.values import Attempt, WhyEnded, ms_of
 from router.catalogue import Catalogue
-from router.depth import depths
 from router.history import in_queue_since
 from router.names import abonnement_queue
+from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe, open_channel
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable

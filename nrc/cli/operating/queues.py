@@ -14,7 +14,7 @@ from router import names
 from runtime.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from router.depth import Depth
+    from router.queue_depth import Depth
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _shortened(name: str) -> str:
 
 
 async def _look(settings: Settings) -> list[_Line]:
-    from router.depth import depths
+    from router.queue_depth import depths
     from store.registry import DeclaredKind
 
     async with opened_registry(settings) as opened:

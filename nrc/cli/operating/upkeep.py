@@ -142,7 +142,7 @@ def _get(url: str) -> tuple[int, bytes]:
 async def _broker(settings: Settings) -> str:
     from aiormq.exceptions import ChannelNotFoundEntity
 
-    from router.declaring import canary
+    from router.declaring.watching import canary
     from router.readiness import topology_stands
 
     async with opened_link(settings) as link:
@@ -162,7 +162,7 @@ async def _broker(settings: Settings) -> str:
 
 
 async def _router(settings: Settings) -> str:
-    from router.depth import depths
+    from router.queue_depth import depths
 
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened

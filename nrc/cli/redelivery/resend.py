@@ -78,7 +78,7 @@ async def _check(
             raise Conflict(f"it is still to be delivered to {abonnement}: {why_refused(row)}.")
     if unmatched:
         return
-    from router.filters import matches
+    from router.matching.filters import matches
 
     whole = await account.ledger.notificatie(notificatie.id)
     kenmerken = kenmerken_of(whole.body) if whole is not None and whole.body is not None else None

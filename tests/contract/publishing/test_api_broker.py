@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 import router.declaring.service
-from router.declaring.work import Work
+from router.declaring.request_handling import Work
 from router.names import abonnement_queue, kanaal_exchange
 from runtime.settings import Settings
 from tests.broker import Broker

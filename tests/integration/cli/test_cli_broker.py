@@ -20,7 +20,7 @@ import gateway.service
 from ledger.opening import ledger_of
 from ledger.values import Key
 from router import names
-from router.depth import depths
+from router.queue_depth import depths
 from schemas.abonnement import Abonnement, State
 from schemas.application import Application, Scope
 from tests.broker import Broker

@@ -15,8 +15,8 @@ from ledger.ledger import Ledger
 from ledger.values import UNKNOWN, Attempt, Entry, Key, Outcome, WhyEnded, ms_of
 from ledger.values import State as Delivered
 from router import names
-from router.depth import depths
 from router.history import read_history
+from router.queue_depth import depths
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from store.registry import ActSearch

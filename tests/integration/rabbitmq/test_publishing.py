@@ -15,8 +15,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from router import names
-from router.depth import depths
 from router.publishing import ExchangeMissing, Outgoing, Publisher
+from router.queue_depth import depths
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
 from schemas.abonnement import Abonnement

@@ -39,7 +39,7 @@ from ledger.values import (
     Notificatie,
     State,
 )
-from router.filters import matches
+from router.matching.filters import matches
 from schemas import abonnement as abonnementen
 from schemas.abonnement import Abonnement, FilterGroup, Hold
 from tests.make import a_kanaal, an_abonnement

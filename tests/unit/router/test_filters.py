@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.filters import matches, names_fit
+from router.matching.filters import matches, names_fit
 from tests.make import an_abonnement
 
 

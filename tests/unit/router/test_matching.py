@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router import matching
 from router.catalogue import Catalogue
-from router.filters import matches
-from router.matching import Index, is_large, rows_of
+from router.matching import index as module
+from router.matching.filters import matches
+from router.matching.index import Index, is_large, rows_of
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.fields import normalise
 from store.opening import open_registry
@@ -76,7 +76,7 @@ def check(index: Index, there: dict[UUID, Abonnement], kanaal: str, kenmerken: d
 @given(most=st.sampled_from([0, 1, 3, 64]), steps=steps_of())
 def test_it_equals_the_predicate(most: int, steps: list[Step]) -> None:
     with pytest.MonkeyPatch.context() as fewer:
-        fewer.setattr(matching, "MOST_VIEWS", most)
+        fewer.setattr(module, "MOST_VIEWS", most)
         index, there = Index(), dict[UUID, Abonnement]()
         for step in steps:
             match step:
@@ -109,7 +109,7 @@ def test_every_set_of_absent_names_and_more_than_there_is_room_for() -> None:
             index, there, "zaken", {name: "1" for name, gone in zip(names, absent, strict=True) if not gone}
         )
         views = index._kanalen["zaken"].views
-        assert len(views) <= matching.MOST_VIEWS
+        assert len(views) <= module.MOST_VIEWS
         built.append({*views})
     # Those that came first made room for others.
     assert built[1] and not built[1] & built[-1]
@@ -131,8 +131,8 @@ def test_views_follow_each_change() -> None:
 
 
 def test_fewer_views_of_what_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "MOST_ENTRIES", 20)
-    monkeypatch.setattr(matching, "LEAST_VIEWS", 1)
+    monkeypatch.setattr(module, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(module, "LEAST_VIEWS", 1)
     index = Index()
     there = {}
     for number in range(12):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from structlog.testing import capture_logs
 
-from router.declaring.refusals import Refusals
+from router.declaring.watching.refusals import Refusals
 from schemas.errors import QueueRefused
 
 

@@ -16,7 +16,7 @@ from router import names
 from router.catalogue import Catalogue
 from router.declaring.declarer import Declarer
 from router.declaring.endings import Endings
-from router.declaring.presence import Thing
+from router.declaring.existence import Thing
 from router.declaring.reconcile import Reconcile
 from router.topology import FixedTopology, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe

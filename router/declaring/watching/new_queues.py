@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 
-from router.declaring.notes import Notes
+from router.declaring.declared_things import Notes
 from runtime.log import logger
 from schemas.errors import RegistryError
 from store.registry import Declared, DeclaredKind, Registry

@@ -1,6 +1,6 @@
 """Which abonnementen match a notificatie, by look-ups in dicts instead of a test of each abonnement.
 
-The result equals `router/filters.py:matches` of every abonnement, which stays the definition.
+The result equals `router/matching/filters.py:matches` of every abonnement, which stays the definition.
 
 The shape of a notificatie is the set of its kenmerken that any filter on its kanaal asks a value of. A
 kanaal has a view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view

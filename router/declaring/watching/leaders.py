@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.exceptions import AMQPChannelError
 
-from router.depth import depths
+from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, connect_to_first, open_channel
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable
