@@ -40,9 +40,9 @@ class Keeper:
         if not world.rules.entry_not_through_rabbitmq:
             self.read_entries()
         self.follow_changes()
-        self.read_dead_letters()
+        dropped = self.read_dead_letters()
         chosen: dict[tuple[int, str], tuple[Row, bool]] = {}
-        found = [*self.of_gaps(), *self.of_unrouted()]
+        found = [*dropped, *self.of_gaps(), *self.of_unrouted()]
         for row, judged in [*found, *self.of_judging({row.key for row, _ in found})]:
             if row.id not in ledger.entries:
                 continue  # lost with the ledger: its body is in RabbitMQ only
@@ -263,9 +263,10 @@ class Keeper:
             state = State.UNSURE if older else State.PENDING
             self.world.ledger.write(Row(*key, state, since=entry.received, at=self.world.clock))
 
-    def read_dead_letters(self) -> None:
-        """Ends what has the deliverer's verdict; the rest is lost and given back as by E2."""
+    def read_dead_letters(self) -> list[tuple[Row, bool]]:
+        """Ends what has the deliverer's verdict; the rest is lost, and counted as what is lost by E2."""
         world, ledger = self.world, self.world.ledger
+        lost = {}
         while world.broker.undeliverable:
             message = world.broker.undeliverable.popleft()
             if message.id not in ledger.entries:  # lost with the ledger; the dead letter has the body
@@ -275,8 +276,13 @@ class Keeper:
             row = row_of(message, world.clock)
             if message.verdict or not world.rules.dead_letter_needs_verdict:
                 ledger.write(replace(row, state=State.UNDELIVERABLE))
-            elif message.key not in ledger.rows:
+                continue
+            if message.key not in ledger.rows:
                 ledger.write(row)
+            known = ledger.rows[message.key]
+            if known.state in SWEPT and known.round <= message.round:
+                lost[message.key] = known
+        return [(row, True) for row in lost.values() if not self.is_stuck(row)]
 
     def crash(self) -> None:
         """The process dies, or is started again."""
