@@ -10,7 +10,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     sqlite/           the store in a SQLite file
     writer.py         group commits, in gateways and deliverers
     reopening.py      a ledger that may be away when its process starts
-    endings.py        tells the ledger of what leaves a queue undelivered
+    losses.py         tells the ledger what a queue or an exchange lost
     ids.py            the ids of notificaties
     keeper/           the keeper: what it gives back, and when
     operating/        what operators have done with deliveries: sent again, sent now, replayed, removed

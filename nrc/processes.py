@@ -78,10 +78,10 @@ def _serve_of(name: str) -> Serve:
 
         return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD))
     if name == "router":
-        from ledger.endings import LedgerEndings
+        from ledger.losses import LedgerLosses
         from router.declaring.service import serve as serve_router
 
-        return functools.partial(serve_router, endings_of=LedgerEndings)
+        return functools.partial(serve_router, losses_of=LedgerLosses)
     if name == "deliverer":
         from deliverer.service import serve as serve_deliverer
 

@@ -7,6 +7,6 @@ declarer.py          declares and removes the queue, bindings and marker of an a
 channels.py          many methods in one write, with one answer
 existence.py         which exchanges and queues are there
 declared_things.py   what was declared, noted in the registry, since AMQP has no list
-endings.py           who is told of a gap: what a queue or an exchange lost
+losses.py            who is told of a gap: what a queue or an exchange lost
 watching/            queues that are new, without a leader or refused; policies of others
 """

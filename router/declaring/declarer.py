@@ -29,8 +29,8 @@ from router import names
 from router.catalogue import Catalogue
 from router.declaring.channels import Channels, bind, declare_exchange, declare_queue, delete_exchange, unbind
 from router.declaring.declared_things import Notes
-from router.declaring.endings import Endings
 from router.declaring.existence import Thing, missing
+from router.declaring.losses import Losses
 from router.declaring.watching.new_queues import Young, noted
 from router.declaring.watching.refusals import Refusals
 from router.topology import (
@@ -71,12 +71,12 @@ class Declarer:
         registry: Registry,
         catalogue: Catalogue,
         leaderless: Callable[[Iterable[str]], Awaitable[list[str]]],
-        endings: Endings,
+        losses: Losses,
     ) -> None:
         self._registry = registry
         self._catalogue = catalogue
         self._leaderless = leaderless
-        self._endings = endings
+        self._losses = losses
         self._connected = time.monotonic()
         # A request and reconcile may want the same abonnement at once.
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
@@ -101,7 +101,7 @@ class Declarer:
         if await self.missing([Thing.exchange(names.READY)]):
             # RabbitMQ was started since; the gaps are closed when all stands.
             for uuid in filter(None, map(names.abonnement_of, young)):
-                await self._endings.queue_lost(uuid, "RabbitMQ ended just after the queue was made")
+                await self._losses.queue_lost(uuid, "RabbitMQ ended just after the queue was made")
         await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
 
     async def _remove_leaderless(self, queue: str) -> None:
@@ -190,7 +190,7 @@ class Declarer:
         new = await self._missing_queues([queue]) if had else [queue.name]
         if lost := had and bool(new) and abonnement.uuid not in self.refusals.now:
             log.warning("queue was missing", abonnement=owner)
-            await self._endings.queue_lost(abonnement.uuid, "queue was missing")
+            await self._losses.queue_lost(abonnement.uuid, "queue was missing")
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
         try:
@@ -199,7 +199,7 @@ class Declarer:
         except BrokerUnfit as error:
             raise QueueRefused(str(error)) from error
         if lost:
-            self._endings.queue_stands(abonnement.uuid)
+            self._losses.queue_stands(abonnement.uuid)
         if abonnement.uuid not in self._prepared:
             await self._remove(set(before) - set(asked))
 

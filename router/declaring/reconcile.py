@@ -15,8 +15,8 @@ from uuid import UUID
 from router import names
 from router.catalogue import Catalogue
 from router.declaring.declarer import Declarer
-from router.declaring.endings import Endings
 from router.declaring.existence import Thing
+from router.declaring.losses import Losses
 from router.topology import AbonnementTopology, FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, QueueRefused
@@ -38,13 +38,13 @@ class Reconcile:
         registry: Registry,
         catalogue: Catalogue,
         fixed: FixedTopology,
-        endings: Endings,
+        losses: Losses,
     ) -> None:
         self._declarer = declarer
         self._registry = registry
         self._catalogue = catalogue
         self._fixed = fixed
-        self._endings = endings
+        self._losses = losses
         self._lines: list[str] = []
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
@@ -118,11 +118,11 @@ class Reconcile:
         }
         for naam in sorted(lost):
             log.warning("exchange was missing", kanaal=naam)
-            await self._endings.exchange_lost(naam, "exchange was missing")
+            await self._losses.exchange_lost(naam, "exchange was missing")
         await asyncio.gather(*map(self._declarer.declare_kanaal, kanalen.values()))
         await asyncio.gather(*map(self._abonnement, affected))
         for naam in lost:
-            self._endings.exchange_stands(naam)
+            self._losses.exchange_stands(naam)
         return affected
 
     async def _missing_kanalen(self, gone: Set[Thing]) -> tuple[dict[str, Kanaal], set[str]]:

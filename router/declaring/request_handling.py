@@ -15,8 +15,8 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from router import names
 from router.catalogue import Catalogue
 from router.declaring.declarer import Declarer
-from router.declaring.endings import Endings
 from router.declaring.existence import Thing
+from router.declaring.losses import Losses
 from router.declaring.reconcile import Reconcile
 from router.topology import FixedTopology, of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
@@ -54,15 +54,15 @@ class Work:
         fixed: FixedTopology,
         outbox: Outbox,
         gone: set[UUID],
-        endings: Endings,
+        losses: Losses,
     ) -> None:
         self._declarer = declarer
         self._catalogue = catalogue
         self._outbox = outbox
         self._gone = gone
-        self._endings = endings
+        self._losses = losses
         self._reconcile = Reconcile(
-            declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed, endings=endings
+            declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed, losses=losses
         )
         self._registry = registry
         self._one_reconcile = asyncio.Lock()
@@ -225,7 +225,7 @@ class Work:
                 noted = {thing.owner for thing in await self._registry.declared()}
                 self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
         if not dry_run and not self._declarer.under_way and not self._declarer.refusals.now:
-            self._endings.queue_stands(None)
+            self._losses.queue_stands(None)
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:

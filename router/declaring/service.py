@@ -22,7 +22,7 @@ from router import names
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
-from router.declaring.endings import Endings, EndingsOf, Untold
+from router.declaring.losses import Losses, LossesOf, Untold
 from router.declaring.request_handling import Work
 from router.declaring.watching.canary import Canary
 from router.declaring.watching.leaders import leaderless, watch_leaders
@@ -53,17 +53,17 @@ async def serve(
     *,
     stop: asyncio.Event,
     ready: Callable[[], None],
-    endings_of: EndingsOf = Untold,
+    losses_of: LossesOf = Untold,
 ) -> None:
     """Run the router until `stop`. Raises NrcError for what prevents it from working at all.
 
-    endings_of: makes, of settings, what is told of queues and exchanges that were lost.
+    losses_of: makes, of settings, what is told of queues and exchanges that were lost.
     """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        endings = await opened.enter_async_context(endings_of(settings))
-        router = Router(settings, registry=registry, catalogue=catalogue, endings=endings, ready=ready)
+        losses = await opened.enter_async_context(losses_of(settings))
+        router = Router(settings, registry=registry, catalogue=catalogue, losses=losses, ready=ready)
         await catalogue.load()
         await opened.enter_async_context(
             serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
@@ -71,10 +71,10 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
-        tasks.start("telling of endings", endings.run())
+        tasks.start("telling of losses", losses.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
-        await endings.close()
+        await losses.close()
 
 
 class Outbox:
@@ -130,7 +130,7 @@ class Router:
         *,
         registry: Registry,
         catalogue: Catalogue,
-        endings: Endings,
+        losses: Losses,
         ready: Callable[[], None],
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
@@ -141,7 +141,7 @@ class Router:
         self._registry = registry
         self._catalogue = catalogue
         self._report_ready = ready
-        self._endings = endings
+        self._losses = losses
         self._canary = Canary()
         self._standing = False
         self._streams_seen = False
@@ -174,7 +174,7 @@ class Router:
             registry=self._registry,
             catalogue=self._catalogue,
             leaderless=partial(leaderless, self._urls),
-            endings=self._endings,
+            losses=self._losses,
         )
         work = Work(
             declarer=declarer,
@@ -183,7 +183,7 @@ class Router:
             fixed=self._fixed,
             outbox=self.outbox,
             gone=self._gone,
-            endings=self._endings,
+            losses=self._losses,
         )
         channel = connection.channel()
         await channel.initialize()

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
-from ledger.endings import LedgerEndings
 from ledger.ledger import Ledger
+from ledger.losses import LedgerLosses
 from ledger.opening import ledger_of
 from router.declaring.service import serve
 from router.requests import RouterClient
@@ -99,7 +99,7 @@ async def running_router(vhost: str, folder: Path, **more: Any) -> AsyncIterator
     """A router, with its registry in this folder."""
     settings = settings_for(vhost, folder, retry_schedule="1,2", **more)
     async with (
-        running(serve, settings, endings_of=LedgerEndings),
+        running(serve, settings, losses_of=LedgerLosses),
         open_registry(settings.registry_file) as registry,
         open_link(vhost) as link,
     ):

@@ -1,6 +1,6 @@
 """Tells the ledger of queues and exchanges that were lost, and stand again.
 
-For the router process, which cannot import this package and knows `router.declaring.endings.Endings`.
+For the router process, which cannot import this package and knows `router.declaring.losses.Losses`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LAST_COMMITS = 1.0  # seconds, at most, for what is to be written still when the
 log = logger(__name__)
 
 
-class LedgerEndings:
-    """Endings that are written in group commits; while the ledger is away they wait."""
+class LedgerLosses:
+    """Losses that are written in group commits; while the ledger is away they wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._ledger = ReopenedLedger(partial(ledger_of, settings))

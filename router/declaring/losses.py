@@ -1,6 +1,6 @@
 """Who is told of a queue or an exchange that was lost, with the notificaties that were in it.
 
-The ledger, which this package knows nothing of: `nrc` gives the router `ledger.endings.LedgerEndings`.
+The ledger, which this package knows nothing of: `nrc` gives the router `ledger.losses.LedgerLosses`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 from runtime.settings import Settings
 
 
-class Endings(Protocol):
+class Losses(Protocol):
     """Told of what is lost and what stands again. Open it as a context, and `run` it meanwhile."""
 
     async def __aenter__(self) -> Self: ...
@@ -68,4 +68,4 @@ class Untold:
     def exchange_stands(self, kanaal: str) -> None: ...
 
 
-EndingsOf = Callable[[Settings], Endings]
+LossesOf = Callable[[Settings], Losses]
