@@ -119,15 +119,18 @@ def test_a_retry_goes_into_its_queue_when_it_is_due() -> None:
 
 
 def test_what_is_open_is_counted() -> None:
-    backlog = [0, 0, 0, 0]
+    backlog = [0, 0, 0]
     count_open(pending(), backlog, 1)
-    assert backlog == [1, 100, 0, 0]
+    assert backlog == [1, 100, 0]
     for state, counted in (
-        (State.RETRYING, [2, 200, 1, 0]), (State.STUCK, [2, 200, 0, 1]), (State.DELIVERED, [1, 100, 0, 0])
+        (State.RETRYING, [2, 200, 0]), (State.STUCK, [2, 200, 1]), (State.DELIVERED, [1, 100, 0])
     ):  # fmt: skip
         row = outcome_row(an_outcome(state), 3, old=pending(), now=NOW)
         count_open(row, backlog, 1)
         assert backlog == counted
         count_open(row, backlog, -1)
-        assert backlog == [1, 100, 0, 0]
+        assert backlog == [1, 100, 0]
+    row = outcome_row(an_outcome(State.RETURNING, anew=True), 3, old=pending(), now=NOW + 5)
+    assert (pending().again_at, row.again_at) == (None, NOW + 5)
+    assert outcome_row(an_outcome(State.PENDING), 3, old=row, now=NOW + 9).again_at == NOW + 5
     assert isinstance(UUID(bytes=pending().id), UUID)
