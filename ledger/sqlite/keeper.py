@@ -454,9 +454,11 @@ def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
 def _covered_by(db: Database, gap: Gap, *, closed: int) -> tuple[str, list[Any]]:
     """What is so of a delivery `d` that may have been lost by a closed gap, as SQL with its parameters."""
     if gap.scope is not Scope.KANAAL:
-        # `since` of a retry lies ahead of its failure.
-        went_in = "((d.state = ? AND d.since <= ?) OR (d.state = ? AND d.last_at <= ?))"
-        return went_in, [_PENDING, closed, _RETRYING, closed]
+        # RabbitMQ had what was accepted before the entry was committed, by which `since` goes; its id tells
+        # when. `since` of a retry lies ahead of its failure.
+        went_in = "((d.state = ? AND (d.since <= ? OR (d.round = 0 AND d.id < ?))) OR "
+        went_in += "(d.state = ? AND d.last_at <= ?))"
+        return went_in, [_PENDING, closed, least_id(closed + 1), _RETRYING, closed]
     # By the exchange comes only what is accepted; a retry and a give-back go to the queue by another one.
     accepted = "EXISTS (SELECT 1 FROM notificatie m WHERE m.id = d.id AND m.kanaal = ? "
     accepted += "AND m.received BETWEEN ? AND ?)"

@@ -610,18 +610,20 @@ async def test_a_gap_covers_what_went_in_before_it_was_closed_and_each_once(
     await ledger.write([GapOpened(*scope, "test") for scope in scopes])
     await ledger.write([GapClosed()])
     clock.now += 1
-    await ledger.write([an_entry(abonnement, at=round(clock.now * 1000))])
+    # Accepted before it was closed, and committed after.
+    late = an_entry(abonnement, at=round(clock.now * 1000) - 1_001)
+    await ledger.write([an_entry(abonnement, at=round(clock.now * 1000)), late])
     mine, everything = await ledger.keeping.gaps(done=False)
 
     async def covered(gap: Gap) -> set[UUID]:
         return {each.key.notificatie for each in await ledger.keeping.in_gap(gap, abonnement, limit=9)}
 
-    assert await covered(mine) == await covered(everything) == {waits.id, failed.id, other.id}
+    assert await covered(mine) == await covered(everything) == {waits.id, failed.id, other.id, late.id}
     epoch = await an_epoch(ledger)
     rows = await ledger.keeping.in_gap(mine, abonnement, limit=9)
     given = await ledger.keeping.give_back(epoch, rows, cause=Cause.QUEUE)
     await ledger.keeping.given_back(epoch, given)
-    assert len(given) == 3
+    assert len(given) == 4
     assert await covered(mine) == await covered(everything) == set()
 
 

@@ -102,8 +102,8 @@ SCENARIOS = (
     ),
     Scenario(
         "queue deleted",
-        "The queue of one abonnement is deleted by hand with what it holds; then that of another, whose callback "
-        "hangs, with a thousand notificaties in it.",
+        "The queue of one abonnement is deleted by hand with what it holds; then that of another, whose "
+        "callback hangs, with a thousand notificaties in it.",
         queue_deleted,
     ),
     Scenario(
