@@ -100,8 +100,9 @@ class Declarer:
             return
         if await self.missing([Thing.exchange(names.READY)]):
             # RabbitMQ was started since; the gaps are closed when all stands.
-            for uuid in filter(None, map(names.abonnement_of, young)):
-                await self._losses.queue_lost(uuid, "RabbitMQ ended just after the queue was made")
+            uuids = filter(None, map(names.abonnement_of, young))
+            why = "RabbitMQ ended just after the queue was made"
+            await asyncio.gather(*(self._losses.queue_lost(uuid, why) for uuid in uuids))
         await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
 
     async def _remove_leaderless(self, queue: str) -> None:

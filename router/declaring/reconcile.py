@@ -118,7 +118,7 @@ class Reconcile:
         }
         for naam in sorted(lost):
             log.warning("exchange was missing", kanaal=naam)
-            await self._losses.exchange_lost(naam, "exchange was missing")
+        await asyncio.gather(*(self._losses.exchange_lost(naam, "exchange was missing") for naam in lost))
         await asyncio.gather(*map(self._declarer.declare_kanaal, kanalen.values()))
         await asyncio.gather(*map(self._abonnement, affected))
         for naam in lost:
