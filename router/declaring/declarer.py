@@ -171,7 +171,7 @@ class Declarer:
         prepared = {
             kanalen: until
             for kanalen, until in self._prepared.pop(abonnement.uuid, {}).items()
-            if until > now and kanalen != abonnement.kanalen
+            if until > now and kanalen and kanalen != abonnement.kanalen
         }
         if not prepared:
             return abonnement
@@ -182,10 +182,11 @@ class Declarer:
         return self._locks.setdefault(uuid, asyncio.Lock())
 
     async def _declare(self, abonnement: Abonnement) -> None:
+        own = of_abonnement(abonnement, self._catalogue.kanalen)
         topology = of_abonnement(self._with_prepared(abonnement), self._catalogue.kanalen)
         owner, queue = str(abonnement.uuid), topology.queue
         before = await self._registry.declared_by(owner)
-        asked = _noted_of(topology, owner=owner)
+        asked = _noted_of(topology, own.marker, owner=owner)
         known = {thing for thing in before if thing.orphan_since is None}
         had = Declared(DeclaredKind.QUEUE, queue.name, owner) in known
         new = await self._missing_queues([queue]) if had else [queue.name]
@@ -196,19 +197,21 @@ class Declarer:
             await self._notes.note([*asked, *map(noted, new)])
         try:
             await self._make([queue], new=new, has_note=True)
-            await self._bind(topology)
+            await self._bind(topology, own)
         except BrokerUnfit as error:
             raise QueueRefused(str(error)) from error
         if lost:
             self._losses.queue_stands(abonnement.uuid)
-        if abonnement.uuid not in self._prepared:
-            await self._remove(set(before) - set(asked))
+        await self._remove({*before} - {*asked})
 
-    async def _bind(self, topology: AbonnementTopology) -> None:
-        """Bindings, and last the marker. A filter exchange may go with its last binding in between: again."""
+    async def _bind(self, topology: AbonnementTopology, own: AbonnementTopology) -> None:
+        """All bindings, and last the marker of the abonnement as it is without what is prepared.
+
+        A filter exchange may go with its last binding in between: again.
+        """
         for attempt in range(1, FILTER_ATTEMPTS + 1):
             try:
-                await self._channels.do(_ways(topology))
+                await self._channels.do([*_ways(topology), declare_exchange(own.marker), bind(own.marking)])
             except ChannelNotFoundEntity as error:
                 if attempt == FILTER_ATTEMPTS or names.FILTER_PREFIX not in str(error):
                     raise
@@ -317,8 +320,6 @@ def _ways(topology: AbonnementTopology) -> list[Frame]:
         bind(topology.back),
         *chain.from_iterable(filtered),
         *map(bind, topology.direct),
-        declare_exchange(topology.marker),
-        bind(topology.marking),
     ]
 
 
@@ -340,8 +341,8 @@ def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str
     ]
 
 
-def _noted_of(topology: AbonnementTopology, *, owner: str) -> list[Declared]:
+def _noted_of(topology: AbonnementTopology, marker: Exchange, *, owner: str) -> list[Declared]:
     return [
-        *_noted([topology.marker], [topology.queue], owner=owner),
+        *_noted([marker], [topology.queue], owner=owner),
         *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
     ]

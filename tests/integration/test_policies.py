@@ -42,7 +42,6 @@ async def test_a_policy_that_empties_queues_is_told(
 ) -> None:
     monkeypatch.setattr(canary, "INTERVAL", 1.0)
     monkeypatch.setattr(canary, "LIVES", (1, 60))
-    monkeypatch.setattr(canary, "PAUSE", 0.05)
     said = ""
 
     def told() -> str:

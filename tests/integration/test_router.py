@@ -549,6 +549,27 @@ async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Runni
     assert await arrives() == ["new"]
 
 
+async def test_what_was_prepared_and_not_made_holds_up_no_other_change(router: Running) -> None:
+    """A change of something else, one that was given up, and one that is made, within seconds."""
+    kanaal = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "old"})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    given_up, changed = (
+        replace(abonnement, kanalen=(FilterGroup("zaken", (("a", value),)),)) for value in ("none", "new")
+    )
+    await router.client.prepare_abonnement(abonnement.uuid, ())
+    await router.client.prepare_abonnement(abonnement.uuid, given_up.kanalen)
+    assert await router.client.reconcile() == []
+    await router.client.prepare_abonnement(abonnement.uuid, changed.kanalen)
+    await router.registry.change_abonnement(changed.uuid, lambda _: changed)
+    await router.client.finish_abonnement(abonnement.uuid)
+    for value in ("old", "new"):
+        await publish(router, route(kanaal, zaak(a=value), message_id=value, accepted_at=NOW))
+    found = await router.taken(names.abonnement_queue(abonnement.uuid))
+    assert [message.message_id for message in found] == ["new"]
+
+
 async def with_rights(broker: Broker, vhost: str, *, write: str) -> str:
     """The URL for a user with rights on `nrc.` and these."""
     name, host = f"user-{uuid4()}", URL(vhost).path.removeprefix("/")

@@ -20,10 +20,8 @@ from deliverer.consuming.prefetch import Budget
 from deliverer.service import PREFETCH
 from router import names
 from router.declaring.service import serve as serve_router
-from router.history import read_history
 from router.requests import RouterClient
 from schemas.abonnement import State
-from schemas.errors import BrokerUnavailable
 from store.opening import open_registry
 from tests.broker import Broker
 from tests.callback_server import hang, status, when
@@ -113,29 +111,6 @@ async def test_waiting_retries_of_a_deleted_abonnement_delay_nobody(spine: Deliv
         assert 2 <= third.at - second.at <= 4
         assert len(await spine.undeliverable()) == 100
     assert len(spine.callback.at("/deleted")) == 125
-
-
-async def test_what_a_worker_has_in_hand_of_a_deleted_abonnement_is_not_lost(spine: Delivering) -> None:
-    """The queue stays until it has given back what waits for a place at the callback's host."""
-    deleted = await spine.subscribe("/deleted")
-    go_on = asyncio.Event()
-    spine.callback.script("/deleted", when(go_on, status(204)))
-    async with spine.deliverer(deliverer_concurrency=4, deliverer_prefetch=20, callback_timeout=60):
-        ids = {await spine.publish() for _ in range(10)}
-        await eventually(lambda: spine.callback.under_way("/deleted") > 0)
-        await eventually(lambda: spine.depth_is(deleted, 0))
-        with pytest.raises(BrokerUnavailable, match="in hand"):
-            await spine.remove(deleted)
-        await spine.publish()  # wanted by nobody any more
-        go_on.set()
-        await eventually(lambda: spine.consumers_are(deleted, 0))
-        assert await spine.depth_is(deleted, 10 - len(spine.callback.at("/deleted")))
-        await spine.router.client.reconcile()
-        assert await spine.depth(names.abonnement_queue(deleted.uuid)) == -1
-    kept = await spine.undeliverable()
-    kinds = {failure.kind for each in kept for failure in read_history(each.headers).failures}
-    assert kinds == {"abonnement_removed"}
-    assert sorted([*spine.ids_at("/deleted"), *(each.message_id for each in kept)]) == sorted(ids)
 
 
 async def test_every_worker_follows_what_is_added_changed_suspended_and_removed(spine: Delivering) -> None:

@@ -186,7 +186,7 @@ async def test_a_resend_over_the_limit_tells_why_and_goes_on(
     bodies = [b"{}", b'{"x":"%s"}' % (b"x" * LIMIT), b"{}"]
     entries = [
         Entry(
-            id=new_id(),
+            id=new_id(at=1_700_000_000 + number),
             received=1_700_000_000_000,
             client="test",
             kanaal=spine.kanaal.naam,
@@ -199,7 +199,7 @@ async def test_a_resend_over_the_limit_tells_why_and_goes_on(
             catalogue=1,
             matched=(abonnement.uuid,),
         )
-        for body in bodies
+        for number, body in enumerate(bodies)
     ]
     keys = [Key(entry.id, abonnement.uuid) for entry in entries]
     ended = [Outcome(key, State.UNDELIVERABLE, round=0, attempts=1, at=1_700_000_000_001) for key in keys]
