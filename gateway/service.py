@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
@@ -37,6 +38,8 @@ WARM_UP = 3.0  # seconds for which connections wait, on a shared socket, until t
 LAST_CALL = 0.25  # seconds, twice, that the HTTP library gives what is still unfinished at the end
 LAST_COMMITS = 2.0  # seconds, at most, for what is to be written to the ledger still
 
+THREAD_TURN = 0.001  # seconds; the event loop needs several turns for one answer beside a thread at work
+
 log = logger(__name__)
 
 
@@ -53,6 +56,7 @@ async def serve(
     and let keep-alive clients go → close the connections → publisher, changes and registry. Within
     stop_timeout.
     """
+    sys.setswitchinterval(THREAD_TURN)
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)

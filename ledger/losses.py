@@ -30,6 +30,7 @@ class LedgerLosses:
     def __init__(self, settings: Settings) -> None:
         self._ledger = ReopenedLedger(partial(ledger_of, settings))
         self._writer = Writer(self._ledger)
+        self._late: list[GapOpened] = []  # opened while the ledger was away
 
     async def __aenter__(self) -> Self:
         await self._ledger.__aenter__()
@@ -54,8 +55,11 @@ class LedgerLosses:
 
     def queue_stands(self, abonnement: UUID | None) -> None:
         """Its gap is closed, or those of all."""
-        closed = GapClosed() if abonnement is None else GapClosed(Scope.ABONNEMENT, str(abonnement))
-        self._writer.note(closed)
+        if abonnement is None:
+            self._close(GapClosed(), self._late)
+        else:
+            of = str(abonnement)
+            self._close(GapClosed(Scope.ABONNEMENT, of), self._late_of(Scope.ABONNEMENT, of))
 
     async def exchange_lost(self, kanaal: str, why: str) -> None:
         """As `queue_lost`, of what came for the kanaal."""
@@ -63,11 +67,19 @@ class LedgerLosses:
 
     def exchange_stands(self, kanaal: str) -> None:
         """Its gap is closed."""
-        self._writer.note(GapClosed(Scope.KANAAL, kanaal))
+        self._close(GapClosed(Scope.KANAAL, kanaal), self._late_of(Scope.KANAAL, kanaal))
 
     async def _open(self, gap: GapOpened) -> None:
         try:
             await self._writer.add(gap, within=GAP_WITHIN)
         except LedgerError as error:
             log.warning("gap not written yet", scope=gap.scope, of=gap.of, reason=str(error))
-            self._writer.note(gap)
+            self._late.append(gap)
+
+    def _late_of(self, scope: Scope, of: str) -> list[GapOpened]:
+        return [gap for gap in self._late if (gap.scope, gap.of) == (scope, of)]
+
+    def _close(self, closed: GapClosed, late: list[GapOpened]) -> None:
+        """In one transaction with those that were not written: noted apart, they could come after it."""
+        self._late = [gap for gap in self._late if gap not in late]
+        self._writer.note(*late, closed)

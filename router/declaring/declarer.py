@@ -84,6 +84,7 @@ class Declarer:
         self._notes = Notes(registry)
         self.young = Young(registry, self._notes)
         self._stood: set[str] = set()
+        self._lost: set[UUID] = set()  # whose gap is open
         self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
         self.under_way: set[UUID] = set()
         self.refusals = Refusals()
@@ -100,7 +101,8 @@ class Declarer:
             return
         if await self.missing([Thing.exchange(names.READY)]):
             # RabbitMQ was started since; the gaps are closed when all stands.
-            uuids = filter(None, map(names.abonnement_of, young))
+            uuids = [*filter(None, map(names.abonnement_of, young))]
+            self._lost.update(uuids)
             why = "RabbitMQ ended just after the queue was made"
             await asyncio.gather(*(self._losses.queue_lost(uuid, why) for uuid in uuids))
         await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
@@ -190,8 +192,9 @@ class Declarer:
         known = {thing for thing in before if thing.orphan_since is None}
         had = Declared(DeclaredKind.QUEUE, queue.name, owner) in known
         new = await self._missing_queues([queue]) if had else [queue.name]
-        if lost := had and bool(new) and abonnement.uuid not in self.refusals.now:
+        if had and new and abonnement.uuid not in self.refusals.now:
             log.warning("queue was missing", abonnement=owner)
+            self._lost.add(abonnement.uuid)
             await self._losses.queue_lost(abonnement.uuid, "queue was missing")
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
@@ -200,7 +203,8 @@ class Declarer:
             await self._bind(topology, own)
         except BrokerUnfit as error:
             raise QueueRefused(str(error)) from error
-        if lost:
+        if abonnement.uuid in self._lost:
+            self._lost.discard(abonnement.uuid)
             self._losses.queue_stands(abonnement.uuid)
         await self._remove({*before} - {*asked})
 

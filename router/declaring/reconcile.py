@@ -179,9 +179,10 @@ class Reconcile:
             log.warning("queue of a removed abonnement kept for now", abonnement=str(uuid), reason=str(error))
 
     async def _orphans(self, *, dry_run: bool) -> None:
+        # In this order: what is declared meanwhile is no orphan.
+        declared = await self._registry.declared()
         asked = {(thing.kind, thing.name) for thing in self._wanted()}
-        # An exchange before the queue that it leads to: what it takes would become strays.
-        for thing in sorted(await self._registry.declared(), key=lambda each: (each.kind, each.key)):
+        for thing in sorted(declared, key=lambda each: (each.kind, each.key)):
             if thing.kind not in (DeclaredKind.EXCHANGE, DeclaredKind.QUEUE):
                 continue
             if (thing.kind, thing.key) in asked:

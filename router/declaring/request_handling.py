@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
@@ -182,6 +182,11 @@ class Work:
             return await self._declarer.declare_abonnement(uuid)
 
     async def _watch(self) -> None:
+        if self._one_reconcile.locked():
+            return  # a comparison comes to all that is missing
+        await self._repair_missing()
+
+    async def _repair_missing(self) -> None:
         """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
         missing = await self._missing()
         if missing:
@@ -224,13 +229,24 @@ class Work:
                 # Of those that are not noted any more nothing is left to remove.
                 noted = {thing.owner for thing in await self._registry.declared()}
                 self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
-        if not dry_run and not self._declarer.under_way and not self._declarer.refusals.now:
-            self._losses.queue_stands(None)
+        if not dry_run:
+            self._close_gaps(self._declarer.under_way | self._declarer.refusals.now)
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:
             log.debug("compared", dry_run=dry_run, finding=line)
         return lines
+
+    def _close_gaps(self, but: Set[UUID]) -> None:
+        """Also those that another router opened; not of abonnementen that do not stand."""
+        if not but:
+            self._losses.queue_stands(None)
+            return
+        for uuid in self._catalogue.abonnementen.keys() - but:
+            self._losses.queue_stands(uuid)
+        if not self._declarer.under_way:
+            for naam in self._catalogue.kanalen:
+                self._losses.exchange_stands(naam)
 
 
 def _groups(kanalen: Iterable[tuple[str, Iterable[tuple[str, str]]]]) -> tuple[FilterGroup, ...]:

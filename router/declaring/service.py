@@ -34,7 +34,7 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailable, BrokerUnfit
+from schemas.errors import BrokerUnavailable, BrokerUnfit, RegistryError
 from store.opening import registry_of
 from store.registry import Changes, Registry
 
@@ -188,8 +188,11 @@ class Router:
         channel = connection.channel()
         await channel.initialize()
         await channel.set_qos(prefetch_count=PREFETCH)
-        await declarer.remove_leaderless()
-        await declarer.declare_requests(REQUESTS_QUEUE)
+        try:
+            await declarer.remove_leaderless()
+            await declarer.declare_requests(REQUESTS_QUEUE)
+        except RegistryError as error:
+            raise BrokerUnavailable(f"the registry cannot be used: {error}") from error
         deleted = await _consume_requests(channel, work)
         async with Tasks() as tasks:
             tasks.start("asking to reconcile", self._ask_reconcile())

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from ledger.opening import ledger_of
-from ledger.values import Scope
+from ledger.values import GapOpened, Scope
 from nrc.rabbitmq.private_node import Node
 from router import names
 from router.declaring.channels import Channels
@@ -525,6 +525,36 @@ async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running,
         await router.client._ask({"do": "watch"})
     assert await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
     assert "queue of an abonnement is usable again" in [line["event"] for line in lines]
+
+
+async def test_a_gap_is_closed_when_its_queue_stands_whatever_else_is_refused(
+    router: Running, broker: Broker
+) -> None:
+    """Until then the keeper gives nothing to that abonnement."""
+    await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    mine, other = [await router.registry.add_abonnement(an_abonnement(("zaken", {}))) for _ in range(2)]
+    await router.client.apply_abonnement(mine.uuid)
+    await foreign_queue(router, other)
+    with pytest.raises(QueueRefused):
+        await router.client.apply_abonnement(other.uuid)
+    vhost = URL(router.settings.amqp_url[0]).path.removeprefix("/")
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.queue_delete(names.abonnement_queue(mine.uuid))
+    await broker.eval(f'rabbit_vhost_limit:set(<<"{vhost}">>, [{{<<"max-queues">>, 1}}], <<"test">>).')
+    with pytest.raises(QueueRefused, match="raise the limit on queues"):
+        await router.client.apply_abonnement(mine.uuid)
+    await broker.eval(f'rabbit_vhost_limit:clear(<<"{vhost}">>, <<"test">>).')
+    await router.client._ask({"do": "watch"})
+    assert await is_there(router, queue=names.abonnement_queue(mine.uuid))
+    assert await gaps(router) == [(Scope.ABONNEMENT, str(mine.uuid))]
+
+    # One that a router left which ended: a comparison closes it.
+    async with ledger_of(router.settings) as ledger:
+        await ledger.write([GapOpened(Scope.ABONNEMENT, str(mine.uuid), "by a test")])
+    await router.client.reconcile()
+    assert len(await gaps(router)) == 2
 
 
 async def test_a_change_that_is_prepared_is_wanted_beside_what_was(router: Running) -> None:

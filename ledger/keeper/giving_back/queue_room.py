@@ -80,5 +80,8 @@ class Room:
 
     @property
     def resting(self) -> frozenset[UUID]:
-        """Those without room."""
-        return frozenset(uuid for uuid, left in self._left.items() if not left)
+        """Those without room, as far as that was looked at lately."""
+        now = monotonic()
+        return frozenset(
+            uuid for uuid, left in self._left.items() if not left and self._until.get(uuid, 0.0) > now
+        )

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from aiormq.abc import DeliveredMessage
 
-from ledger.ids import id_of_message, received_of
+from ledger.ids import SKEW, id_of_message, received_of
 from ledger.values import REASONS, UNKNOWN, Attempt, Entry, Event, Key, Outcome, State, ms_of
 from router.history import FailedAttempt, History, aware, read_history, read_hops, read_verdict, whose
 from schemas.errors import ParseError
@@ -48,12 +48,12 @@ def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: in
     # One without an id was put in by hand; a copy of it with the same bytes is the same.
     id_ = id_of_message(properties.message_id or blake2b(message.body, digest_size=16).hexdigest())
     stamped = ms_of(aware(properties.timestamp)) if properties.timestamp else now
-    verdict = read_verdict(headers)
+    verdict, made = read_verdict(headers), received_of(id_)
     return Letter(
         key=Key(id_, abonnement, history.replay),
         history=history,
         body=message.body,
-        received=received_of(id_) or stamped,
+        received=made if made and made <= now + SKEW else stamped,  # an id may be made by hand
         hops=read_hops(headers),
         verdict=None if verdict is None else ms_of(verdict),
     )
