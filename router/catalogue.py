@@ -11,6 +11,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from router.matching.index import Index, Rows, is_large, rows_of
+from runtime.joining import Joined
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import Application
@@ -37,8 +38,7 @@ class Catalogue:
         self._every_abonnement: tuple[Abonnement, ...] | None = None
         self._index: Index | None = None
         self._listeners: list[Callable[[Changes], None]] = []
-        self._looking: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._looks = Joined(self._look, name="registry look")
         self._last_look = 0.0
         self.number = 0
 
@@ -93,12 +93,12 @@ class Catalogue:
 
     async def refresh(self) -> None:
         """Return when a look that began after this call has been applied. Raises RegistryError."""
-        await self._join(delay=0.0)
+        await self._looks.run()
 
     async def fresh_look(self) -> None:
         """The same, but at most four looks a second for all callers together. Before any refusal."""
         loop = asyncio.get_running_loop()
-        await self._join(delay=max(0.0, self._last_look + FRESH_LOOK_INTERVAL - loop.time()))
+        await self._looks.run(delay=max(0.0, self._last_look + FRESH_LOOK_INTERVAL - loop.time()))
 
     async def run(self) -> None:
         """Look every `refresh_interval` seconds, until cancelled."""
@@ -109,18 +109,7 @@ class Catalogue:
             except RegistryError as error:
                 log.warning("registry cannot be read; going on with the copy", reason=str(error))
 
-    async def _join(self, *, delay: float) -> None:
-        """Wait for a look that has not begun yet; whoever asks before it begins shares it."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._look(self._looking, delay), name="registry look")
-        await asyncio.shield(self._next)
-
-    async def _look(self, before: asyncio.Task[None] | None, delay: float) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        if delay:
-            await asyncio.sleep(delay)
-        self._looking, self._next = self._next, None
+    async def _look(self) -> None:
         self._last_look = asyncio.get_running_loop().time()
         changes = await self._registry.changes_since(self.number)
         self._apply(changes, await self._rows_of_large(changes))

@@ -19,6 +19,7 @@ from aiormq.exceptions import PublishError
 from router import names
 from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
+from runtime.joining import Joined
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, MessageTooLarge, QueueRefused
 
@@ -42,8 +43,7 @@ class RouterClient:
         self._opened: tuple[AbstractConnection, AbstractChannel] | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
-        self._pinging: asyncio.Task[None] | None = None
-        self._next_ping: asyncio.Task[None] | None = None
+        self._pings = Joined(self._ping, name="asking for a router")
         self._seen: tuple[AbstractConnection | None, float] = (None, 0.0)
 
     async def at_work(self) -> None:
@@ -52,19 +52,13 @@ class RouterClient:
         Before a change gets into the registry: an answer of what takes longer may be waited for longer then.
         Whoever asks before a ping begins shares it.
         """
-        if self._next_ping is None:
-            self._next_ping = asyncio.create_task(self._ping(self._pinging), name="asking for a router")
-            self._next_ping.add_done_callback(_heard)
         try:
             async with asyncio.timeout(ROUTER_TIMEOUT):
-                await asyncio.shield(self._next_ping)
+                await self._pings.run()
         except TimeoutError:
             raise BrokerUnavailable(f"no answer from the router within {ROUTER_TIMEOUT:g} s") from None
 
-    async def _ping(self, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        self._pinging, self._next_ping = self._next_ping, None
+    async def _ping(self) -> None:
         await self._ask({"do": "ping"}, timeout=ROUTER_TIMEOUT)
 
     async def apply_kanaal(self, naam: str) -> None:
@@ -180,12 +174,6 @@ class RouterClient:
         waiting = self._waiting.get(message.correlation_id or "")
         if waiting is not None and not waiting.done():
             waiting.set_result(orjson.loads(message.body))
-
-
-def _heard(ping: asyncio.Task[None]) -> None:
-    """Nobody may be left who waits for it."""
-    if not ping.cancelled():
-        ping.exception()
 
 
 async def _at_work(connection: AbstractConnection) -> bool:

@@ -4,6 +4,7 @@ settings.py            every setting: default, unit, help, validation
 log.py                 structured logs
 amqp/                  the connection to RabbitMQ, and publishing with confirms
 lifecycle.py           background tasks that are watched
+joining.py             work that several ask for at once
 deadlines.py           waiting for many things at most so long, with one timer
 health.py              /health/live and /health/ready of a process without another HTTP server
 listening.py           sockets to listen on
