@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from router.names import abonnement_queue
 from runtime.amqp import AMQP_ERRORS, describe
 from schemas.errors import BrokerUnavailable
+
+LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,22 @@ class Depth:
 
     messages: int
     consumers: int
+
+
+async def ready_of(connection: AbstractConnection, abonnementen: Iterable[UUID]) -> dict[UUID, int | None]:
+    """How many messages are ready in the queue of each; None where it is missing. Raises BrokerUnavailable.
+
+    Also when RabbitMQ does not answer in time, as of a queue without a leader.
+    """
+    queues = {uuid: abonnement_queue(uuid) for uuid in abonnementen}
+    try:
+        async with asyncio.timeout(LOOK_TIMEOUT + len(queues) * LOOK_TIME):
+            found = await depths(connection, queues.values())
+    except TimeoutError:
+        raise BrokerUnavailable("RabbitMQ did not answer in time") from None
+    return {
+        uuid: None if (depth := found[queue]) is None else depth.messages for uuid, queue in queues.items()
+    }
 
 
 async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, Depth | None]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from time import monotonic
 from uuid import UUID
 
-from router.names import abonnement_queue
 from router.publishing import Publisher
-from router.queue_depth import depths
+from router.queue_depth import ready_of
 from schemas.errors import BrokerUnavailable
 
 MOST_READY = 1000
 """Messages that are ready in a queue, above which nothing is given back into it."""
 LOOK_AGAIN = 1.0  # seconds after which a queue is looked at again
 REST = 10.0  # seconds in which a queue that did not take a message is left alone
-LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 
 
 class Room:
@@ -38,16 +35,7 @@ class Room:
         connection = self._publisher.link.connection
         if connection is None or not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)
-        queues = {uuid: abonnement_queue(uuid) for uuid in abonnementen}
-        try:
-            async with asyncio.timeout(LOOK_TIMEOUT + len(queues) * LOOK_TIME):
-                found = await depths(connection, queues.values())
-        except TimeoutError:
-            raise BrokerUnavailable("RabbitMQ did not answer in time") from None
-        return {
-            uuid: None if (depth := found[queue]) is None else depth.messages
-            for uuid, queue in queues.items()
-        }
+        return await ready_of(connection, abonnementen)
 
     async def look(self, abonnementen: set[UUID]) -> None:
         """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""

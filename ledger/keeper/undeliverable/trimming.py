@@ -25,7 +25,7 @@ from ledger.values import Attempt, WhyEnded, ms_of
 from router.catalogue import Catalogue
 from router.history import in_queue_since
 from router.names import abonnement_queue
-from router.queue_depth import depths
+from router.queue_depth import ready_of
 from runtime.amqp import AMQP_ERRORS, Link, describe, open_channel
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable
@@ -37,7 +37,6 @@ NONE_LEFT = 0.1  # seconds without a message, after which it is asked whether th
 ANSWER_TIMEOUT = 10.0  # seconds
 AFTER_OTHERS: dict[str, FieldValue] = {"x-priority": -1}
 """Whoever delivers to a callback comes first."""
-DEPTHS_TIMEOUT, DEPTHS_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 LOOK_AGAIN = 6 * 3600.0
 """Seconds until a queue that has more than the ledger knows is looked at again: RabbitMQ counts each look."""
 REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
@@ -84,14 +83,15 @@ class Trimming:
         if connection is None:
             return
         try:
-            ready = await _ready(connection, abonnementen)
+            ready = await ready_of(connection, abonnementen)
         except BrokerUnavailable as error:
             self._tell(error)
             return
         now = monotonic()
         for uuid, count in ready.items():
             is_first = uuid not in self._not_before
-            may_look = is_first or (now >= self._not_before[uuid] and count > open_.get(uuid, 0))
+            more = (count or 0) > open_.get(uuid, 0)
+            may_look = is_first or (more and now >= self._not_before[uuid])
             if not count or not (uuid in self._due or may_look):
                 self._due.discard(uuid)
                 continue
@@ -167,17 +167,6 @@ class Trimming:
         if times := self._failures.due():
             reason = str(error) if isinstance(error, BrokerError) else describe(error)
             log.warning("queue not trimmed", abonnement=str(uuid or ""), reason=reason, times=times)
-
-
-async def _ready(connection: AbstractConnection, abonnementen: Sequence[UUID]) -> dict[UUID, int]:
-    """How many messages are ready for each. Raises BrokerUnavailable."""
-    queues = {abonnement_queue(uuid): uuid for uuid in abonnementen}
-    try:
-        async with asyncio.timeout(DEPTHS_TIMEOUT + len(queues) * DEPTHS_TIME):
-            found = await depths(connection, queues)
-    except TimeoutError:
-        raise BrokerUnavailable("RabbitMQ did not answer in time") from None
-    return {uuid: depth.messages if (depth := found[queue]) else 0 for queue, uuid in queues.items()}
 
 
 class _Hands:
