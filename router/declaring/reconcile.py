@@ -17,7 +17,7 @@ from router.catalogue import Catalogue
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing
 from router.declaring.losses import Losses
-from router.topology import AbonnementTopology, FixedTopology, of_abonnement, of_kanaal
+from router.topology import AbonnementTopology, Filtered, FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, QueueRefused
 from schemas.kanaal import Kanaal
@@ -66,7 +66,7 @@ class Reconcile:
             await self._declarer.declare_fixed(self._fixed)
             repaired = await self.repair(missing)
             await self._declarer.declare_ready()
-        # After the marker: what waits in a queue that goes is published first, which needs it.
+        # After the marker, so that gateways do not wait for it.
         await self._remove_gone(gone, dry_run=dry_run)
         await self._orphans(dry_run=dry_run)
         if not dry_run:
@@ -107,40 +107,46 @@ class Reconcile:
         gone = frozenset(missing)
         if not gone:
             return frozenset()
-        kanalen, lost = await self._missing_kanalen(gone)
-        if Thing.exchange(names.READY) in gone:
-            lost = set()
-        affected = {
-            uuid
-            for uuid, abonnement in self._catalogue.abonnementen.items()
-            if not gone.isdisjoint(self.own(uuid))
-            or any(group.naam in kanalen for group in abonnement.kanalen)
-        }
+        known = self._catalogue.kanalen
+        without = [kanaal for kanaal in known.values() if Thing.exchange(of_kanaal(kanaal).name) in gone]
+        unbound = {kanaal.naam for kanaal in without}
+        affected: set[UUID] = set()
+        feeds: list[tuple[UUID, Filtered]] = []  # filter exchanges that are missing, their queue is not
+        for uuid, abonnement in self._catalogue.abonnementen.items():
+            topology = of_abonnement(abonnement, known)
+            own = gone.intersection(_things(topology))
+            if own or any(group.naam in unbound for group in abonnement.kanalen):
+                affected.add(uuid)
+            # A filter exchange goes with the last queue that is bound to it.
+            if Thing.queue(topology.queue.name) in own:
+                continue
+            for way in topology.filtered:
+                if Thing.exchange(way.exchange.name) in own:
+                    feeds.append((uuid, way))
+        lost = set() if Thing.exchange(names.READY) in gone else await self._lost(without, feeds)
         for naam in sorted(lost):
             log.warning("exchange was missing", kanaal=naam)
         await asyncio.gather(*(self._losses.exchange_lost(naam, "exchange was missing") for naam in lost))
-        await asyncio.gather(*map(self._declarer.declare_kanaal, kanalen.values()))
+        await asyncio.gather(*map(self._declarer.declare_kanaal, without))
         await asyncio.gather(*map(self._abonnement, affected))
         for naam in lost:
             self._losses.exchange_stands(naam)
         return affected
 
-    async def _missing_kanalen(self, gone: Set[Thing]) -> tuple[dict[str, Kanaal], set[str]]:
-        """Those whose exchange is missing, and the namen of those of which an exchange was lost."""
-        known = self._catalogue.kanalen
-        without = {
-            naam: kanaal for naam, kanaal in known.items() if Thing.exchange(of_kanaal(kanaal).name) in gone
+    async def _lost(self, without: Iterable[Kanaal], feeds: Iterable[tuple[UUID, Filtered]]) -> set[str]:
+        """The namen of the kanalen of which an exchange was lost: it was declared before."""
+        kanaal_of = {of_kanaal(kanaal).name: kanaal.naam for kanaal in self._catalogue.kanalen.values()}
+        lost = {
+            kanaal.naam for kanaal in without if await self._is_noted(kanaal.naam, of_kanaal(kanaal).name)
         }
-        noted = {thing.key for thing in await self._registry.declared()}
-        lost = {naam for naam, kanaal in without.items() if of_kanaal(kanaal).name in noted}
-        for abonnement in self._catalogue.abonnementen.values():
-            topology = of_abonnement(abonnement, known)
-            if Thing.queue(topology.queue.name) in gone:
-                continue  # a filter exchange goes with the last queue that is bound to it
-            for way in topology.filtered:
-                if Thing.exchange(way.exchange.name) in gone and way.match.frozen() in noted:
-                    lost |= {naam for naam in known if of_kanaal(known[naam]).name == way.feed.source}
-        return without, lost
+        for uuid, way in feeds:
+            naam = kanaal_of[way.feed.source]
+            if naam not in lost and await self._is_noted(str(uuid), way.match.frozen()):
+                lost.add(naam)
+        return lost
+
+    async def _is_noted(self, owner: str, key: str) -> bool:
+        return any(thing.key == key for thing in await self._registry.declared_by(owner))
 
     def own(self, uuid: UUID) -> set[Thing]:
         """What an abonnement needs that is not everyone's."""

@@ -182,12 +182,9 @@ class Work:
             return await self._declarer.declare_abonnement(uuid)
 
     async def _watch(self) -> None:
+        """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
         if self._one_reconcile.locked():
             return  # a comparison comes to all that is missing
-        await self._repair_missing()
-
-    async def _repair_missing(self) -> None:
-        """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
         missing = await self._missing()
         if missing:
             # What was asked for a moment ago may be about to be declared.

@@ -1,8 +1,7 @@
 """What is open of an abonnement that was removed: it ends as undeliverable.
 
-The router moves what waits in the queue and tells the ledger. Here is what it cannot tell of: what no queue
-had at that moment (between two attempts, accepted without RabbitMQ), or went with a queue that was deleted.
-By a tombstone only: a registry that was put back from an older copy may not know an abonnement that there is.
+The router deletes its queue with what waits there. By a tombstone only: a registry that was put back from an
+older copy may not know an abonnement that there is.
 """
 
 from __future__ import annotations

@@ -38,9 +38,8 @@ class Young:
     async def left_behind(self) -> list[str]:
         """Those that were young when the last connection or router ended. Raises RegistryError."""
         noted = [thing.key for thing in await self._registry.declared() if thing.kind is DeclaredKind.YOUNG]
-        left = [name for name in noted if name not in self._made]
-        self.made(left)
-        return left
+        self.made(noted)
+        return noted
 
     def made(self, names: Iterable[str]) -> None:
         """These are made now, and noted as young (`noted`)."""
