@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring.
+matching, lag, ledger, declaring, fan-out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.measurements.bodies import bodies
 from bench.measurements.declaring import declaring
+from bench.measurements.fan_out import fan_out
 from bench.measurements.lag import lag
 from bench.measurements.ledger import ledger
 from bench.measurements.matching import matching
@@ -109,6 +110,7 @@ BENCHMARKS = {
     "matching": matching,
     "lag": lag,
     "declaring": declaring,
+    "fan-out": fan_out,
 }
 
 
@@ -123,7 +125,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory: messages that wait")
     parser.add_argument(
-        "--abonnementen", type=int, default=1, help="memory, bodies: to which each is delivered"
+        "--abonnementen", type=int, default=1, help="memory, bodies, fan-out: to which each is delivered"
     )
     parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
     parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")

@@ -14,12 +14,23 @@ from schemas.fields import AnyNaam, Auth, CallbackUrl, Filters, as_list, fault
 
 WILDCARD = "*"
 MAX_GROUPS = 1000
+MAX_FILTERS = 10_000  # in all groups of one abonnement
+
+
+def too_many(groups: list[object]) -> str:
+    """Which limit these items of `kanalen` exceed, whatever else is wrong with them; "" when none."""
+    if len(groups) > MAX_GROUPS:
+        return f"Een abonnement heeft ten hoogste {MAX_GROUPS} kanalen."
+    filters = (group.get("filters") for group in groups if isinstance(group, dict))
+    if sum(len(pairs) for pairs in filters if isinstance(pairs, dict)) > MAX_FILTERS:
+        return f"Een abonnement heeft ten hoogste {MAX_FILTERS} filters."
+    return ""
 
 
 def _groups(value: object) -> list[object]:
     items = as_list(value)
-    if len(items) > MAX_GROUPS:
-        raise fault("max_length", f"Een abonnement heeft ten hoogste {MAX_GROUPS} kanalen.")
+    if reason := too_many(items):
+        raise fault("max_length", reason)
     return items
 
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from bench.load.publisher import message
 from bench.system import System, consumer, free_port, system
+from schemas.abonnement import MAX_FILTERS
 
 SETTLE = 0.5  # seconds after a request in which what is left of it may still come
 BODY = 1024 * 1024  # bytes, the largest that NRC_MAX_BODY allows by default
@@ -34,6 +35,7 @@ class Shape:
     path: str
     body: bytes
     method: str = "POST"
+    status: int = 0  # of the answer; 0: any success
 
 
 def lag(options: argparse.Namespace) -> None:
@@ -58,22 +60,26 @@ def _told(times: tuple[float, ...]) -> str:
 def _shapes(callback: str) -> tuple[Shape, ...]:
     head = message("zaken", 1)[:-1] + b', "extra": ['
     numbers = head + b",".join([b"1"] * ((BODY - len(head) - 2) // 2)) + b"]}"
-    pairs = {f"f{number}": "x" for number in range(75_000)}
+    pairs = {f"f{number}": "x" * 90 for number in range(MAX_FILTERS)}
     groups = [
-        {"naam": "zaken", "filters": {f"f{number}": str(group) for number in range(75)}}
+        {"naam": "zaken", "filters": {f"f{number}": f"{group:90}" for number in range(MAX_FILTERS // 1000)}}
         for group in range(1000)
     ]
+    too_many = {f"f{number}": "x" for number in range(75_000)}
 
     def abonnement(*kanalen: Any) -> bytes:
         asked = {"callbackUrl": callback, "auth": "Token bench", "kanalen": kanalen}
         return json.dumps(asked, separators=(",", ":")).encode()
 
     many_filters, many_kanalen = abonnement({"naam": "zaken", "filters": pairs}), abonnement(*groups)
+    refused = abonnement({"naam": "zaken", "filters": too_many})
     return (
         Shape("1 MiB of numbers", "/notificaties", numbers),
-        Shape("75,000 filters", "/abonnement", many_filters),
+        Shape("10,000 filters", "/abonnement", many_filters),
         Shape("1,000 kanalen", "/abonnement", many_kanalen),
-        Shape("PATCH to 75,000 filters", "/abonnement", many_filters, method="PATCH"),
+        Shape("PATCH to 10,000 filters", "/abonnement", many_filters, method="PATCH"),
+        Shape("PATCH to 1,000 kanalen", "/abonnement", many_kanalen, method="PATCH"),
+        Shape("75,000 filters, refused", "/abonnement", refused, status=400),
     )
 
 
@@ -139,20 +145,20 @@ class Watched:
         if shape is None:
             time.sleep(1)
             return None
-        return self._request(shape.method, path or f"/api/v1{shape.path}", shape.body)
+        return self._request(shape.method, path or f"/api/v1{shape.path}", shape.body, wanted=shape.status)
 
     def _empty(self, shape: Shape) -> str | None:
         asked = json.loads(shape.body) | {"kanalen": []}
         return self._request("POST", f"/api/v1{shape.path}", json.dumps(asked).encode())
 
-    def _request(self, method: str, path: str, body: bytes | None = None) -> str | None:
-        """The path in the header Location of the answer. Raises SystemExit on any error status."""
+    def _request(self, method: str, path: str, body: bytes | None = None, *, wanted: int = 0) -> str | None:
+        """The path in the header Location of the answer. Raises SystemExit on any other status than wanted."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         connection.request(method, path, body, self._headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        if answer.status not in (200, 201, 204):
+        if answer.status not in ((wanted,) if wanted else (200, 201, 204)):
             raise SystemExit(f"{method} {path}: {answer.status} {content[:500]!r}")
         location = answer.getheader("Location")
         return location and "/" + location.split("/", 3)[3]

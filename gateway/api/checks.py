@@ -14,7 +14,7 @@ from pydantic import ValidationError as PydanticValidationError
 
 from router.matching.filters import names_fit
 from runtime.settings import Settings
-from schemas.abonnement import MAX_GROUPS
+from schemas.abonnement import too_many
 from schemas.errors import InvalidParam
 from schemas.fields import AnyNaam, KanaalNaam, normalise, repeated_names
 from schemas.kanaal import Kanaal
@@ -61,8 +61,10 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
     And those of names that stand twice in one of them.
     """
     groups = _get(data, "kanalen")
+    if not isinstance(groups, list) or too_many(groups):
+        return []
     faults = []
-    for index, group in enumerate(groups[:MAX_GROUPS] if isinstance(groups, list) else []):
+    for index, group in enumerate(groups):
         faults += repeated_names(group, under=f"kanalen.{index}.")
         naam = _sound(_ANY_NAAM, _get(group, "naam"))
         filters = _get(group, "filters", {})

@@ -15,7 +15,7 @@ import pytest
 from gateway.api import abonnementen, kanalen, publish
 from gateway.http import admission, protocol
 from gateway.http.large_bodies import LargeBodies
-from schemas.abonnement import MAX_GROUPS
+from schemas.abonnement import MAX_FILTERS, MAX_GROUPS
 from schemas.application import Application, Scope
 from schemas.errors import MAX_FAULTS
 from schemas.jsontext import LARGE
@@ -377,6 +377,22 @@ async def test_kanalen_of_an_abonnement_are_bounded(api: Api) -> None:
     for items in (sent["kanalen"] * 2, [1] * 500_000, [{}] * 300_000):
         body = json.dumps({**sent, "kanalen": items}, separators=(",", ":")).encode()
         assert (await api.post("/abonnement", body=body)).params == {("kanalen", "max_length")}
+
+
+async def test_filters_of_an_abonnement_are_bounded(api: Api) -> None:
+    naam = a_naam()
+    await api.post("/kanaal", {"naam": naam})
+    most = {f"f{number}": "x" for number in range(MAX_FILTERS)}
+    made = await api.post("/abonnement", abonnement_of(naam, **most))
+    assert made.status == 201
+    group = {"naam": naam, "filters": dict(list(most.items())[: MAX_FILTERS // 2])}
+    for kanalen in (
+        [{"naam": naam, "filters": {**most, "another": "x"}}],
+        [group, group, {"naam": naam, "filters": {"another": "x"}}],
+    ):
+        refused = {("kanalen", "max_length")}
+        assert (await api.post("/abonnement", abonnement_of(naam) | {"kanalen": kanalen})).params == refused
+        assert (await api.patch(made.json["url"], {"kanalen": kanalen})).params == refused
 
 
 @pytest.mark.parametrize("value", ["null", '"\\u0000"', "[]"])
