@@ -152,7 +152,7 @@ class Watched:
         return self._request("POST", f"/api/v1{shape.path}", json.dumps(asked).encode())
 
     def _request(self, method: str, path: str, body: bytes | None = None, *, wanted: int = 0) -> str | None:
-        """The path in the header Location of the answer. Raises SystemExit on any other status than wanted."""
+        """The path in the header Location of the answer. Raises SystemExit on another status."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         connection.request(method, path, body, self._headers)
         answer = connection.getresponse()

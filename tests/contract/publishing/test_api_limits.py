@@ -386,13 +386,13 @@ async def test_filters_of_an_abonnement_are_bounded(api: Api) -> None:
     made = await api.post("/abonnement", abonnement_of(naam, **most))
     assert made.status == 201
     group = {"naam": naam, "filters": dict(list(most.items())[: MAX_FILTERS // 2])}
-    for kanalen in (
+    for groups in (
         [{"naam": naam, "filters": {**most, "another": "x"}}],
         [group, group, {"naam": naam, "filters": {"another": "x"}}],
     ):
         refused = {("kanalen", "max_length")}
-        assert (await api.post("/abonnement", abonnement_of(naam) | {"kanalen": kanalen})).params == refused
-        assert (await api.patch(made.json["url"], {"kanalen": kanalen})).params == refused
+        assert (await api.post("/abonnement", abonnement_of(naam) | {"kanalen": groups})).params == refused
+        assert (await api.patch(made.json["url"], {"kanalen": groups})).params == refused
 
 
 @pytest.mark.parametrize("value", ["null", '"\\u0000"', "[]"])
