@@ -53,8 +53,8 @@ class DeclaredKind(StrEnum):
 class Declared:
     """One thing that was, or is about to be, declared in RabbitMQ.
 
-    key: unique within kind (for a binding, its frozen form as JSON). owner: the abonnement's UUID or
-    kanaal's naam that it belongs to, "" for what is everyone's. orphan_since: Unix seconds at which
+    key: unique within kind (for a binding, its frozen form as JSON). owner: to whom it belongs, the
+    UUID of an abonnement or "kanaal <naam>"; "" for what is everyone's. orphan_since: Unix seconds at which
     reconcile first found that nothing asks for it any more, else None.
     """
 

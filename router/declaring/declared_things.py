@@ -8,6 +8,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from store.registry import Declared, Registry
 
 
+def owner_of_kanaal(naam: str) -> str:
+    """Under which its exchange is noted: no UUID of an abonnement, which its naam may be."""
+    return f"kanaal {naam}"
+
+
 class Notes:
     """Notes and forgets, several callers with one transaction."""
 

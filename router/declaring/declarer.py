@@ -28,7 +28,7 @@ from pamqp.base import Frame
 from router import names
 from router.catalogue import Catalogue
 from router.declaring.channels import Channels, bind, declare_exchange, declare_queue, delete_exchange, unbind
-from router.declaring.declared_things import Notes
+from router.declaring.declared_things import Notes, owner_of_kanaal
 from router.declaring.existence import Thing, missing
 from router.declaring.losses import Losses
 from router.declaring.watching.new_queues import Young, noted
@@ -137,7 +137,7 @@ class Declarer:
     async def declare_kanaal(self, kanaal: Kanaal) -> None:
         """Make the exchange of a kanaal stand."""
         exchange = of_kanaal(kanaal)
-        await self._notes.note(_noted([exchange], [], owner=kanaal.naam))
+        await self._notes.note(_noted([exchange], [], owner=owner_of_kanaal(kanaal.naam)))
         await self._channels.do([declare_exchange(exchange)])
 
     # -- an abonnement

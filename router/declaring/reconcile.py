@@ -14,6 +14,7 @@ from uuid import UUID
 
 from router import names
 from router.catalogue import Catalogue
+from router.declaring.declared_things import owner_of_kanaal
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing
 from router.declaring.losses import Losses
@@ -137,7 +138,9 @@ class Reconcile:
         """The namen of the kanalen of which an exchange was lost: it was declared before."""
         kanaal_of = {of_kanaal(kanaal).name: kanaal.naam for kanaal in self._catalogue.kanalen.values()}
         lost = {
-            kanaal.naam for kanaal in without if await self._is_noted(kanaal.naam, of_kanaal(kanaal).name)
+            kanaal.naam
+            for kanaal in without
+            if await self._is_noted(owner_of_kanaal(kanaal.naam), of_kanaal(kanaal).name)
         }
         for uuid, way in feeds:
             naam = kanaal_of[way.feed.source]

@@ -175,6 +175,14 @@ def _one_exchange_per_kanaal(db: Database, _: Vault) -> None:
     )
 
 
+def _owner_of_kanaal(db: Database, _: Vault) -> None:
+    # The naam of a kanaal may be the UUID of an abonnement, which owns as itself.
+    db.execute(
+        "UPDATE declared SET owner = 'kanaal ' || owner "
+        "WHERE kind = 'exchange' AND substr(key, 1, 11) = 'nrc.kanaal.'"
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -190,6 +198,7 @@ STEPS: dict[str, Step] = {
     "0010_ledger": _ledger,
     "0011_no_between_attempts": _no_between_attempts,
     "0012_one_exchange_per_kanaal": _one_exchange_per_kanaal,
+    "0013_owner_of_kanaal": _owner_of_kanaal,
 }
 
 

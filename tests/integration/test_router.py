@@ -142,6 +142,24 @@ async def test_a_changed_abonnement_loses_its_former_bindings_and_empty_filter_e
     assert await router.registry.declared_by(str(abonnement.uuid)) == ()
 
 
+async def test_a_kanaal_may_be_named_as_an_abonnement_is_numbered(router: Running) -> None:
+    await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    kanaal = await router.registry.add_kanaal(a_kanaal(str(abonnement.uuid)))
+    await router.client.apply_kanaal(kanaal.naam)
+    exchange = names.kanaal_exchange(kanaal.naam)
+
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert await is_there(router, exchange=exchange)
+
+    assert await router.registry.remove_abonnement(abonnement.uuid)
+    await router.client.apply_abonnement(abonnement.uuid)
+    assert not await is_there(router, queue=names.abonnement_queue(abonnement.uuid))
+    assert await is_there(router, exchange=exchange)
+
+
 async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> None:
     before = await router.registry.add_kanaal(a_kanaal("zaken", "a"))
     await router.client.apply_kanaal("zaken")

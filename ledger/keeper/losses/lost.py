@@ -17,7 +17,7 @@ from ledger.keeper.lease import Lease
 from ledger.keeper.losses.judging import PATIENCE, Look, Patience, Verdict, is_used_up, judge
 from ledger.keeper_ledger import Hands
 from ledger.ledger import Ledger
-from ledger.values import LIVE, Cause, Delivery, Key
+from ledger.values import LIVE, Cause, Delivery, Key, Scope
 from router.catalogue import Catalogue
 from router.publishing import Publisher
 from runtime.log import logger
@@ -92,7 +92,8 @@ class Lost:
             return 0
         # What an open gap covers is given back when it is closed. Of a kanaal's it need not wait for that: a
         # give-back does not go by its exchange, and what was given back is not covered any more.
-        gaps = {gap.of for gap in await keeping.gaps(done=False) if gap.closed is None}
+        open_ = [gap for gap in await keeping.gaps(done=False) if gap.closed is None]
+        gaps = {gap.of for gap in open_ if gap.scope is not Scope.KANAAL}
         if "" in gaps:
             return 0
         firsts = await keeping.first_attempts(ended=self._patience.ended / 1000)

@@ -184,6 +184,14 @@ async def test_nothing_goes_to_an_abonnement_whose_gap_is_open(kept: Kept, why: 
     assert await ids_in(kept, other) == ids_of([entry])
 
 
+async def test_a_gap_of_a_kanaal_that_is_named_as_an_abonnement_is_not_that_ones(kept: Kept) -> None:
+    one = await kept.subscribe()
+    await kept.ledger.write([GapOpened(Scope.KANAAL, str(one.uuid), "exchange was missing")])
+    lost = await kept.accept(one, mark=False)
+    async with kept.looking():
+        await eventually(lambda: has_gone(kept, lost, one), within=20)
+
+
 async def has_gone(kept: Kept, entry: Entry, abonnement: Abonnement) -> bool:
     return (await kept.row(entry, abonnement)).round > 0
 

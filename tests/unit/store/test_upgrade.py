@@ -48,9 +48,10 @@ def made_by(file: Path, steps: list[str]) -> None:
     for name in steps:
         migrations(name=name)(schema._with(vault, schema.STEPS[name]))
     migrations.apply(db)
-    columns = "uuid, naam, documentatie_link, filters, slots, generation, change"
-    row = [str(uuid4()), "zaken", "", "[]", "[]", 0, 1]
-    db.execute(f"INSERT INTO kanaal ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    row = {"uuid": str(uuid4()), "naam": "zaken", "documentatie_link": "", "filters": "[]", "slots": "[]"}
+    row |= {"change": 1} | ({"generation": 0} if "generation" in db["kanaal"].columns_dict else {})
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT INTO kanaal ({', '.join(row)}) VALUES ({marks})", [*row.values()])
     db.execute("UPDATE counter SET change = 1")
     connection.commit()
     connection.close()
@@ -132,6 +133,28 @@ async def test_kanalen_from_before_versions_of_them_were_kept(done: int, file: P
     assert changed.kanalen_change == present.change == 10
     assert former == replace(version, valid_until=present.valid_from)
     assert present.made_at is None
+
+
+async def test_what_was_noted_of_a_kanaal_is_not_an_abonnements(file: Path) -> None:
+    made_by(file, STEPS[: STEPS.index("0012_one_exchange_per_kanaal")])
+    uuid = str(uuid4())
+    rows = [
+        ("exchange", "nrc.kanaal.zaken", "zaken"),
+        ("exchange", f"nrc.kanaal.{uuid}", uuid),
+        ("exchange", f"nrc.marker.{uuid}.x", uuid),
+        ("exchange", "nrc.changes", ""),
+        ("queue", f"nrc.abonnement.{uuid}", uuid),
+    ]
+    connection = sqlite3.connect(file)
+    connection.executemany("INSERT INTO declared (kind, key, owner) VALUES (?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+
+    async with open_registry(file) as registry:
+        found = {thing.key: thing.owner for thing in await registry.declared()}
+
+    kanalen = {"nrc.kanaal.zaken": "kanaal zaken", f"nrc.kanaal.{uuid}": f"kanaal {uuid}"}
+    assert found == {key: owner for _, key, owner in rows} | kanalen
 
 
 async def test_an_upgrade_under_a_program_that_runs(file: Path) -> None:
