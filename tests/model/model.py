@@ -195,7 +195,7 @@ class Model:
     # Faults of RabbitMQ
 
     def excuse_kept(self, known: set[Key]) -> None:
-        """For the checks: of what a gap gives back, these are not lost, and nobody can know."""
+        """For the checks: of what lost a copy now these are not lost, and nobody can know."""
         world = self.world
         kept = keys(world.broker.copies()) | self.in_hands() | set(world.truth.delivered)
         world.excuse(known & kept)
@@ -246,8 +246,10 @@ class Model:
         """An operator purges a queue: no gap tells."""
         queue = self.world.broker.queues.get(ab)
         if queue is not None:
-            self.world.truth.gap_lost -= {message.key for message in queue.ready}
+            gone = keys(queue.ready)
+            self.world.truth.gap_lost -= gone
             queue.ready.clear()
+            self.excuse_kept(gone)
         self.check()
 
     def dead_letter(self, ab: str = "A") -> None:
@@ -257,6 +259,7 @@ class Model:
             message = queue.ready.popleft()
             self.world.truth.gap_lost.discard(message.key)
             self.world.broker.undeliverable.append(message)
+            self.excuse_kept({message.key})
         self.check()
 
     def unbind(self, ab: str = "A") -> None:

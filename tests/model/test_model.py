@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+
+import pytest
 
 from tests.model.machine import search
 from tests.model.model import Model
 from tests.model.rules import Rules
+from tests.model.schedules import look_twice
 
 EXAMPLES = int(os.environ.get("NRC_TEST_MODEL_EXAMPLES", "150"))
 
 
 def test_the_specification_holds_in_any_order() -> None:
     search(Rules(), examples=EXAMPLES)
+
+
+@pytest.mark.parametrize("taken_away", [Model.purge, Model.dead_letter])
+def test_what_was_delivered_without_being_told_may_come_again_for_each_copy_that_goes(
+    taken_away: Callable[[Model, str], None],
+) -> None:
+    model = Model(Rules())
+    model.accept()
+    model.deliver(0, "A")
+    model.crash_deliverer(0)
+    for _ in range(2):
+        taken_away(model, "A")
+        model.advance(500)
+        look_twice(model)
+    model.finish()
 
 
 def test_without_faults_all_is_delivered_once_and_nothing_is_given_back() -> None:
