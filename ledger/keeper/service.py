@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
@@ -33,6 +34,7 @@ from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from router.catalogue import Catalogue
 from router.publishing import Publisher
+from router.requests import RouterClient
 from runtime.amqp import Link
 from runtime.health import serve_health
 from runtime.lifecycle import Tasks
@@ -90,6 +92,7 @@ async def serve(
             kanalen=lambda: catalogue.kanalen,
             again=limits.again,
         )
+        binding = Binding(RouterClient(publisher.link))
         removed = Removed(catalogue, settled=limits.removed)
         keeper = Work(
             ledger=ledger,
@@ -118,6 +121,7 @@ async def serve(
                 room=room,
                 publisher=publisher,
                 catalogue=catalogue,
+                binding=binding,
                 every=limits.looks,
                 after_away=limits.after_away,
                 patience=limits.patience,
@@ -133,6 +137,7 @@ async def serve(
             lease=lease,
             catalogue=catalogue,
             removed=removed,
+            binding=binding,
             patience=limits.patience,
             again=limits.again,
         )
@@ -156,6 +161,7 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
+        tasks.start("binding again", binding.run())
         tasks.start("shedding", shedding.run())
         tasks.start("dead letters", dead_letters.run())
         tasks.start("retention", retention.run())

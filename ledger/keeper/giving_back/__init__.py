@@ -3,5 +3,6 @@
 giving.py      committed as RETURNING, then published, at a bounded rate
 publishing.py  what the keeper and operators' commands do alike: bodies, publishes, what RabbitMQ said
 queue_room.py  how many messages a queue may get now
+binding.py     has the router bind an abonnement of which something was found lost
 message.py     a delivery as a message in RabbitMQ; no I/O
 """

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from time import monotonic
 from uuid import UUID
 
+from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.giving_back.queue_room import Room
 from ledger.keeper.lease import Lease
@@ -46,6 +47,7 @@ class Lost:
         room: Room,
         publisher: Publisher,
         catalogue: Catalogue,
+        binding: Binding,
         every: float = EVERY,
         after_away: float = AFTER_AWAY,
         patience: Patience = PATIENCE,
@@ -55,6 +57,7 @@ class Lost:
         self._room = room
         self._publisher = publisher
         self._catalogue = catalogue
+        self._binding = binding
         self._every = every
         self._after_away = after_away
         self._patience = patience
@@ -131,6 +134,8 @@ class Lost:
                 verdict = judge(row, first=first, looks=looks, hands=hands, patience=self._patience)
                 if verdict is not Verdict.NOTHING:
                     found.setdefault(verdict, []).append(row)
+            if found:
+                self._binding.want([uuid])
             for verdict, rows in found.items():
                 await self._end([row for row in rows if is_used_up(row, self._patience)], ledger)
                 lost = [row for row in rows if not is_used_up(row, self._patience)]

@@ -21,6 +21,7 @@ from time import time
 from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
+from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN
 from ledger.keeper.lease import Lease
 from ledger.keeper.losses.judging import PATIENCE, Patience, is_used_up
@@ -80,6 +81,7 @@ class DeadLetters:
         lease: Lease,
         catalogue: Catalogue,
         removed: Removed,
+        binding: Binding,
         patience: Patience = PATIENCE,
         again: float = AGAIN,
     ) -> None:
@@ -88,6 +90,7 @@ class DeadLetters:
         self._lease = lease
         self._catalogue = catalogue
         self._removed = removed
+        self._binding = binding
         self._patience = patience
         self._again = again
         self._failures = Occasional(every=REPORT_INTERVAL)
@@ -212,6 +215,8 @@ class DeadLetters:
                 **_named(keys[used_up[0].key]),
             )
         left = [row for row in rows if row not in gone and row not in used_up]
+        # A retry finds no way back where its queue is not bound for that.
+        self._binding.want(row.key.abonnement for row in left)
         for given, group in groupby(sorted(left, key=_given), key=_given):
             some = list(group)
             # At once, and then not before what drops it may have been mended.

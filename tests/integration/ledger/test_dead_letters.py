@@ -218,6 +218,26 @@ async def test_what_rabbitmq_dropped_is_given_back_three_times_and_is_stuck_then
     assert await ready(kept) == 0
 
 
+async def test_where_a_retry_found_no_way_back_the_next_one_does(kept: Kept) -> None:
+    """Somebody removed the binding by which they come out of a wait queue."""
+    one = await kept.subscribe()
+    name = names.abonnement_queue(one.uuid)
+    async with kept.router.connection.channel() as channel:
+        queue = await channel.get_queue(name, ensure=False)
+        back = await channel.get_exchange(names.RETURN, ensure=False)
+        await queue.unbind(names.RETURN, name)
+        entry = await kept.accept(one, mark=False)
+        await back.publish(Message(entry.body, message_id=str(entry.id)), name)
+        assert await ready(kept) == 1
+
+        async def leads_back() -> bool:
+            await back.publish(Message(b"{}", message_id="later"), name)
+            return "later" in [message.message_id for message in await kept.taken(one)]
+
+        async with kept.keeper(patience=PATIENCE):
+            await eventually(leads_back, within=20)
+
+
 async def test_what_was_dropped_after_attempts_goes_on_with_these(kept: Kept) -> None:
     """Out of a wait queue to a queue that somebody deleted; the ledger knows neither attempts nor entry."""
     one = await kept.subscribe()

@@ -188,6 +188,25 @@ async def test_what_somebody_purged_comes_back_three_times_and_is_stuck_then(kep
     assert any(line["event"] == "given back three times and lost again" for line in lines)
 
 
+async def test_an_abonnement_of_which_something_is_found_lost_is_bound_again(kept: Kept) -> None:
+    """RabbitMQ confirms what no queue takes, and nobody can ask it for bindings."""
+    one = await kept.subscribe()
+    exchange = names.kanaal_exchange(kept.kanaal.naam)
+    async with kept.router.connection.channel() as channel:
+        queue = await channel.get_queue(names.abonnement_queue(one.uuid), ensure=False)
+        kanaal = await channel.get_exchange(exchange, ensure=False)
+        await queue.unbind(exchange, "#")
+        await kept.accept(one, mark=False)
+
+        async def arrives() -> bool:
+            await kanaal.publish(Message(b"later"), "zaak.create", mandatory=False)
+            return b"later" in [message.body for message in await kept.taken(one)]
+
+        assert not await arrives()
+        async with kept.looking():
+            await eventually(arrives, within=20)
+
+
 async def test_what_the_ledger_has_no_entry_of_is_stuck_when_it_is_lost(kept: Kept) -> None:
     """An outcome of it came, and nothing else; there is no body to give back."""
     one = await kept.subscribe()
