@@ -32,6 +32,7 @@ from deliverer.outcomes.acknowledging import Acknowledging
 from deliverer.outcomes.last_failures import LastFailures
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
+from ledger.unwritten import Unwritten
 from ledger.values import Delivery, Key
 from ledger.writer import Writer
 from router.catalogue import Catalogue
@@ -74,7 +75,7 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         last_failures = LastFailures(registry)
         ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
-        writer = Writer(ledger)
+        writer = Writer(ledger, unwritten=Unwritten(settings.registry_file.parent))
         counts = Counter[str]()
         account = Account(writer, partial(_row_of, ledger), process=_name(), counts=counts)
         acknowledging = Acknowledging()

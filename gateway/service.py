@@ -20,6 +20,7 @@ from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
+from ledger.unwritten import Unwritten
 from ledger.writer import Writer
 from router.catalogue import Catalogue
 from router.changes import follow_changes
@@ -73,7 +74,7 @@ async def serve(
             ),
             router=RouterClient(link),
             callbacks=callbacks,
-            writer=Writer(ledger),
+            writer=Writer(ledger, unwritten=Unwritten(settings.registry_file.parent)),
         )
 
         async def session(connection: AbstractConnection) -> None:

@@ -9,6 +9,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     opening.py        which store the settings name
     sqlite/           the store in a SQLite file
     writer.py         group commits, in gateways and deliverers
+    unwritten.py      what processes ended with that the ledger lacks
     reopening.py      a ledger that may be away when its process starts
     losses.py         tells the ledger what a queue or an exchange lost
     ids.py            the ids of notificaties

@@ -269,10 +269,10 @@ class GapClosed:
 
 @dataclass(frozen=True, slots=True)
 class Incomplete:
-    """A time in which the ledger may lack notificaties that were accepted.
+    """A time in which the ledger may lack notificaties that were accepted, or outcomes of deliveries.
 
-    since: None when it has nothing of before. until: None when it still is so. count: how many may be
-    lacking; None when that is not known.
+    since: None when it has nothing of before. until: None when it still is so; `Ledger.write` keeps the
+    moment of writing then. count: how many notificaties may be lacking; None when that is not known.
     """
 
     since: int | None

@@ -3,21 +3,24 @@
 A commit begins when the last one has ended, and at least APART after that one began; what comes meanwhile
 goes into the next. When the ledger cannot be written, who waits hears it, and what nobody waits for is kept
 in memory, bounded. An event that the ledger does not take is set apart from those that it does. Of the
-entries that were given up the ledger hears how many there were, and of when.
+entries and outcomes that were given up the ledger hears of when they were, and how many entries; of those
+that are in memory when the process ends, however it does, by its file (unwritten.py).
 
-Knows nothing of what the events mean, and of no database.
+Knows nothing else of what the events mean, and of no database.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from time import monotonic
 from typing import Protocol
 
-from ledger.values import Entry, Event, Heartbeat, Incomplete
+from ledger.unwritten import Unwritten
+from ledger.values import Entry, Event, Heartbeat, Incomplete, Outcome
 from runtime.log import Occasional, logger
 from schemas.errors import LedgerError, LedgerFull
 
@@ -29,6 +32,7 @@ MOST_NOTED = 50_000  # events that nobody waits for, in memory
 MOST_NOTED_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds before the next try, while the ledger cannot be written
 SLOW = 0.2  # seconds; a commit that fails after that fails by the database, and not by what it writes
+HANGS = 0.5  # seconds; what a commit writes is noted as unwritten when it takes longer
 TRIES = 3  # of an event that fails alone while others are written
 LACKING_APART = 60.0  # seconds between two notes in the ledger of what it lacks
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
@@ -90,13 +94,23 @@ class Writer:
     """The events of one process on their way into `ledger`; `run` commits them.
 
     lost: events that were given up, by type: what `note` had no room for, what the ledger did not take, and
-    what was not written when the process ended.
+    what was not written when the process ended. unwritten: its file; None for who writes no entries or
+    outcomes.
     """
 
     def __init__(
-        self, ledger: Writes, *, most_noted: int = MOST_NOTED, most_bytes: int = MOST_NOTED_BYTES
+        self,
+        ledger: Writes,
+        *,
+        unwritten: Unwritten | None = None,
+        most_noted: int = MOST_NOTED,
+        most_bytes: int = MOST_NOTED_BYTES,
     ) -> None:
         self._ledger = ledger
+        self._unwritten = unwritten
+        self._some_failed = False  # of the last commit
+        self._is_told = False  # whether there is the file
+        self._telling: asyncio.Task[None] | None = None
         self._most_noted, self._most_bytes = most_noted, most_bytes
         self._waited_for: OrderedDict[Writing, None] = OrderedDict()
         self._noted: OrderedDict[Writing, None] = OrderedDict()
@@ -111,6 +125,7 @@ class Writer:
         self._failures = Occasional(every=REPORT_INTERVAL)
         self._unexpected = Occasional(every=REPORT_INTERVAL)
         self._losses = Occasional(every=REPORT_INTERVAL)
+        self._untold = Occasional(every=REPORT_INTERVAL)
         self.lost: Counter[str] = Counter()
         self._lacking: Incomplete | None = None
         self._lacking_told = 0.0  # monotonic
@@ -191,6 +206,8 @@ class Writer:
 
         `run` must be running still.
         """
+        if self._lacking is not None:
+            self._tell_ledger()
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -202,6 +219,10 @@ class Writer:
             if writing.written is None:
                 self._lose(writing, "the process ended")
             writing.fail(LedgerError("this process stops"))
+        if self._lacking is not None:
+            await self._tell(self._lacking)
+        if self._unwritten is not None:
+            self._unwritten.leave()
 
     async def run(self) -> None:
         """Commit what there is until cancelled."""
@@ -214,8 +235,11 @@ class Writer:
             self._under_way = self._take()
             # An empty one is a look at whether the ledger can be written again.
             if self._under_way or self._pause:
+                hangs = asyncio.get_running_loop().call_later(HANGS, self._commit_hangs)
                 await self._write_apart(self._under_way)
+                hangs.cancel()
             self._under_way = []
+            await self._tell_unwritten()
             if not (self._waited_for or self._noted):
                 self._wake.clear()
                 self._idle.set()
@@ -235,8 +259,8 @@ class Writer:
     def _lose(self, writing: Writing, reason: str) -> None:
         for event in writing.events:
             self.lost[type(event).__name__] += 1
-            if isinstance(event, Entry):
-                self._lacking = _also_lacking(event, self._lacking)
+            if (lacking := _lacking_without(event)) is not None:
+                self._lacking = _both(self._lacking, lacking)
         if writing.then is not None:
             writing.then()
         if times := self._losses.due():
@@ -296,6 +320,7 @@ class Writer:
                     if writing.then is not None:
                         writing.then()
         self._works(error, works=some)
+        self._some_failed = bool(unwritten)
         for writing in unwritten:
             self._failed(writing, error)
 
@@ -308,8 +333,7 @@ class Writer:
             self._pause = 0.0
             self._failures = Occasional(every=REPORT_INTERVAL)
             if self._lacking is not None and monotonic() >= self._lacking_told + LACKING_APART:
-                lacking, self._lacking, self._lacking_told = self._lacking, None, monotonic()
-                self.note(lacking)
+                self._tell_ledger()
             return
         self._fault = error
         self._pause = min(max(2 * self._pause, FIRST_PAUSE), LONGEST_PAUSE)
@@ -321,6 +345,45 @@ class Writer:
                 waiting=len(self._noted),
                 bytes=self._noted_bytes,
             )
+
+    def _tell_ledger(self) -> None:
+        """Have it hear what it lacks."""
+        lacking, self._lacking, self._lacking_told = self._lacking, None, monotonic()
+        if lacking is not None:
+            self.note(lacking)
+
+    async def _tell_unwritten(self) -> None:
+        """Have the file where something could not be written, and until the ledger has all that it lacked."""
+        if self._telling is not None:
+            await asyncio.wait({self._telling})
+            self._telling = None
+        lacks = self._some_failed or self._pause or self._lacking is not None
+        if self._unwritten is None or not (lacks or self._is_told):
+            return
+        first = self._lacking or _first_lacking(self._noted)
+        if first is not None and not self._is_told:
+            await self._tell(Incomplete(first.since))
+        elif first is None and self._is_told:
+            self._is_told = False
+            with suppress(OSError):
+                await asyncio.to_thread(self._unwritten.over)
+
+    def _commit_hangs(self) -> None:
+        first = _first_lacking(self._under_way)
+        if first is not None and not self._is_told:
+            telling = self._tell(Incomplete(first.since))
+            self._telling = asyncio.create_task(telling, name="noting what is unwritten")
+
+    async def _tell(self, lacking: Incomplete) -> None:
+        """Have the file say this."""
+        if self._unwritten is None:
+            return
+        try:
+            await asyncio.to_thread(self._unwritten.tell, lacking)
+            self._is_told = True
+        except OSError as error:
+            if times := self._untold.due():
+                log.warning("cannot note what the ledger lacks", reason=str(error), times=times)
 
     def _as_ledger_error(self, error: Exception) -> LedgerError:
         if isinstance(error, LedgerError):
@@ -341,12 +404,34 @@ class Writer:
             writing.fail(error)
 
 
-def _also_lacking(entry: Entry, lacking: Incomplete | None) -> Incomplete:
-    """What the ledger lacks, with this entry."""
-    at = entry.received
-    if lacking is None:
-        return Incomplete(at, at, 1)
-    return Incomplete(min(at, lacking.since or at), max(at, lacking.until or at), (lacking.count or 0) + 1)
+def _lacking_without(event: Event) -> Incomplete | None:
+    """What the ledger lacks without this event; None when it knows enough."""
+    match event:
+        case Entry():
+            return Incomplete(event.received, event.received, 1)
+        case Outcome():
+            return Incomplete(event.at, event.at)
+        case Incomplete():
+            return event
+        case _:
+            return None
+
+
+def _first_lacking(writings: Iterable[Writing]) -> Incomplete | None:
+    events = chain.from_iterable(writing.events for writing in writings)
+    return next(filter(None, map(_lacking_without, events)), None)
+
+
+def _both(one: Incomplete | None, other: Incomplete) -> Incomplete:
+    """The time from the first to the last of both, and what both count."""
+    if one is None:
+        return other
+    counts = [each.count for each in (one, other) if each.count is not None]
+    return Incomplete(
+        None if one.since is None or other.since is None else min(one.since, other.since),
+        None if one.until is None or other.until is None else max(one.until, other.until),
+        sum(counts) if counts else None,
+    )
 
 
 def _has_entry(writing: Writing) -> bool:

@@ -17,9 +17,9 @@ from ledger.explaining.case import (
     Place,
     Returned,
 )
-from ledger.explaining.dutch import Clock
+from ledger.explaining.dutch import Clock, not_complete
 from ledger.explaining.fitting import Fit, FitCode, Reader, Reason, fit
-from ledger.explaining.telling import explain, not_complete, unknown
+from ledger.explaining.telling import explain, unknown
 
 __all__ = [
     "Case",

@@ -74,7 +74,8 @@ class Case:
     when, as far as known. since: from when on it has its present kanalen. former: its kanalen before the
     present ones. delivery: the one that is told of, None when there is none. attempts: of that, the oldest
     first. most_attempts: how many there are in all. returned: of that, the oldest first. kanaal: as it is
-    now; None when it is not there.
+    now; None when it is not there. incomplete: when the ledger may lack something, of the moment at which the
+    notificatie came; incomplete_since: of all the time since then.
     """
 
     clock: Clock
@@ -92,6 +93,7 @@ class Case:
     place: Place | None = None
     returned: Sequence[Returned] = ()
     incomplete: Sequence[Incomplete] = ()
+    incomplete_since: Sequence[Incomplete] = ()
 
 
 @dataclass(frozen=True, slots=True)

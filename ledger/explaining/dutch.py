@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from ledger.values import Incomplete
+
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 LONGEST_QUOTE = 200  # characters of a value in a sentence
 _WITHOUT_DATE = timedelta(hours=12)
@@ -131,3 +133,16 @@ def held_because(reason: str) -> str:
         return reason
     answered = _ANSWERED.match(detail)
     return failure(kind, detail, int(answered[1]) if answered else None)
+
+
+def not_complete(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
+    """`van 01:40 tot 01:44 is het grootboek niet volledig (12)`."""
+    closed = []
+    for each in incomplete:
+        count = "" if each.count is None else f" ({number(each.count)})"
+        until = "nu" if each.until is None else clock.bare(each.until)
+        since = "" if each.since is None else f"van {clock.bare(each.since)} "
+        closed.append((f"{since}tot {until}", count))
+    if len(closed) == 1:
+        return f"{closed[0][0]} is het grootboek niet volledig{closed[0][1]}"
+    return f"{listed([when + count for when, count in closed])} is het grootboek niet volledig"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ledger.explaining.case import Case, Code
-from ledger.explaining.dutch import failure, held_because, milliseconds, number, times
+from ledger.explaining.dutch import failure, held_because, milliseconds, not_complete, number, times
 from ledger.explaining.fitting import Reader, Reason
 from ledger.values import (
     DELIVERED_ALL_THE_SAME,
@@ -257,7 +257,11 @@ def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
     if last.cause is Cause.OPERATOR:
         text = f"{begin}{when} heeft de beheerder om herhaling gevraagd."
     elif (lost := _LOST.get(last.cause)) is not None:
-        text = f"{often} in de wachtrij gezet (zelfde webhook-id): {when} {lost}."
+        text = f"{often} in de wachtrij gezet (zelfde webhook-id): {when} {lost}"
+        # What looked lost may have been delivered by one whose word did not get here.
+        if before := [each for each in case.incomplete_since if (each.since or 0) <= last.at]:
+            text += f"; {not_complete(case.clock, before)}"
+        text += "."
     elif (lost := _NOT_SURE.get(last.cause)) is not None:
         text = f"{begin}{when} {lost}, en {unsure}."
     else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.explaining.case import Case, Code, Explanation, Former
-from ledger.explaining.dutch import Clock, listed, number
+from ledger.explaining.dutch import Clock, not_complete
 from ledger.explaining.fitting import Fit, Reader, Reason, fit
 from ledger.explaining.states import of_delivery
 from ledger.values import Incomplete, State
@@ -56,19 +56,6 @@ def unknown(
         ],
     }
     return Reason(Code.UNKNOWN, f"{text}.", facts)
-
-
-def not_complete(clock: Clock, incomplete: Sequence[Incomplete]) -> str:
-    """`van 01:40 tot 01:44 is het grootboek niet volledig (12)`."""
-    closed = []
-    for each in incomplete:
-        count = "" if each.count is None else f" ({number(each.count)})"
-        until = "nu" if each.until is None else clock.bare(each.until)
-        since = "" if each.since is None else f"van {clock.bare(each.since)} "
-        closed.append((f"{since}tot {until}", count))
-    if len(closed) == 1:
-        return f"{closed[0][0]} is het grootboek niet volledig{closed[0][1]}"
-    return f"{listed([when + count for when, count in closed])} is het grootboek niet volledig"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     service.py      the process: what it opens, its health, how it stops
     lease.py        whether this keeper is the one that works
     older_copy.py   whether an older copy of the ledger was put back
+    left_behind.py  what processes ended with that the ledger lacks
     loop.py         one pass over all that may have to be given back, again and again
     losses/         what RabbitMQ lost or never had, and how that is known
     giving_back/    committed as RETURNING, then published to one queue, at a bounded rate

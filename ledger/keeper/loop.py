@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
+from ledger.keeper.left_behind import LeftBehind
 from ledger.keeper.losses.gaps import Gaps
 from ledger.keeper.losses.lost import Lost
 from ledger.keeper.losses.registry_changes import ChangedKanalen
@@ -40,6 +41,7 @@ class Work:
         lease: Lease,
         giving: Giving,
         marking: Marking,
+        left_behind: LeftBehind,
         removed: Removed,
         unrouted: Unrouted,
         lost: Lost,
@@ -54,6 +56,7 @@ class Work:
         self._lease = lease
         self._giving = giving
         self._marking = marking
+        self._left_behind = left_behind
         self._removed = removed
         self._unrouted = unrouted
         self._lost = lost
@@ -126,6 +129,7 @@ class Work:
         try:
             ledger = self._ledger.ledger
             await self._marking.look(ledger)
+            await self._left_behind.tell(ledger)
             await self._changed.add_rows(ledger)
             moved = await self._removed.end(ledger)
             if not self._publisher.ready:

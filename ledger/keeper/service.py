@@ -14,6 +14,7 @@ from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
+from ledger.keeper.left_behind import LeftBehind
 from ledger.keeper.loop import LONGEST_PAUSE, PAUSE, Work
 from ledger.keeper.losses.gaps import Gaps
 from ledger.keeper.losses.judging import PATIENCE, Patience
@@ -100,6 +101,7 @@ async def serve(
             lease=lease,
             giving=giving,
             marking=Marking(registry=registry, lease=lease, every=limits.mark),
+            left_behind=LeftBehind(settings.registry_file.parent),
             removed=removed,
             unrouted=Unrouted(
                 giving=giving,

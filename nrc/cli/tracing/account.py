@@ -156,6 +156,7 @@ class Account:
             most_attempts=self._most_attempts,
             returned=[Returned(each.at, Cause(each.detail)) for each in noted if each.kind == RETURNED],
             incomplete=await self.incomplete(after=notificatie.received, before=notificatie.received),
+            incomplete_since=await self.incomplete(after=notificatie.received),
             place=None if delivery is None else places.get(delivery.key),
             **_of_versions(self._versions[abonnement]),
         )

@@ -19,13 +19,15 @@ import pytest
 import structlog
 
 from gateway import accepting
+from ledger.keeper.service import serve as keep
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE, ledger_of
 from ledger.values import Notificatie, State
 from router.names import abonnement_queue, kanaal_exchange
 from tests.broker import Broker
+from tests.command import nrc_process
 from tests.contract.api import Answer, Api, abonnement_of, free_socket, message
-from tests.contract.conftest import Stage, open_stage
+from tests.contract.conftest import Stage, open_stage, running
 from tests.contract.publishing.test_api_broker import UNAVAILABLE, a_kanaal, health
 from tests.eventually import eventually
 from tests.stallable import stallable
@@ -271,11 +273,9 @@ async def test_rabbitmq_with_an_alarm_stopped_and_started(mortal_broker: Broker,
         assert not kept.unrouted
 
 
-async def test_a_gateway_that_is_killed_after_its_answer(own: Stage) -> None:
-    """A process of its own: what it answered with 201 is in the ledger, and in the queue or marked."""
-    async with own.gateway() as api:
-        naam = await a_kanaal(api)
-        url = (await api.post("/abonnement", abonnement_of(naam))).json["url"]
+@asynccontextmanager
+async def gateway_process(own: Stage) -> AsyncIterator[tuple[asyncio.subprocess.Process, Api]]:
+    """A gateway as a process of its own, that is ready."""
     with free_socket() as sock:
         port = sock.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
@@ -301,22 +301,46 @@ async def test_a_gateway_that_is_killed_after_its_answer(own: Stage) -> None:
                     return False
 
             await eventually(ready, within=20)
-            ids: list[UUID] = []
-
-            async def publish() -> None:
-                while True:
-                    ids.append(id_of(await api.post("/notificaties", message(naam))))
-
-            publishing = [asyncio.create_task(publish()) for _ in range(8)]
-            await eventually(lambda: len(ids) > 100, every=0.001)
-            process.send_signal(signal.SIGKILL)
-            await asyncio.wait(publishing)
-            for each in publishing:
-                assert isinstance(each.exception(), aiohttp.ClientError)
+            yield process, api
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+async def test_what_a_gateway_that_is_killed_had_in_memory_is_told(own: Stage) -> None:
+    async with own.gateway() as api:
+        naam = await a_kanaal(api)
+    async with gateway_process(own) as (process, api):
+        with locked(own):
+            id_of(await api.post("/notificaties", message(naam)))
+            await eventually(lambda: list(own.settings.state_dir.glob("ledger.unwritten.*")))
+            process.kill()
+            await process.wait()
+    async with running(lambda stop, ready: keep(own.settings, stop=stop, ready=ready)), ledger(own) as opened:
+        await eventually(opened.incomplete)
+    ran = await nrc_process(own.settings.state_dir, "trace", "https://zaken.example.nl/unknown")
+    assert "is het grootboek niet volledig" in ran.err
+
+
+async def test_a_gateway_that_is_killed_after_its_answer(own: Stage) -> None:
+    """A process of its own: what it answered with 201 is in the ledger, and in the queue or marked."""
+    async with own.gateway() as api:
+        naam = await a_kanaal(api)
+        url = (await api.post("/abonnement", abonnement_of(naam))).json["url"]
+    async with gateway_process(own) as (process, api):
+        ids: list[UUID] = []
+
+        async def publish() -> None:
+            while True:
+                ids.append(id_of(await api.post("/notificaties", message(naam))))
+
+        publishing = [asyncio.create_task(publish()) for _ in range(8)]
+        await eventually(lambda: len(ids) > 100, every=0.001)
+        process.send_signal(signal.SIGKILL)
+        await asyncio.wait(publishing)
+        for each in publishing:
+            assert isinstance(each.exception(), aiohttp.ClientError)
     unrouted = {each.id for each in await in_ledger(own, *ids) if each.unrouted}
     async with await aio_pika.connect(own.settings.amqp_url[0]) as connection:
         channel = await connection.channel()

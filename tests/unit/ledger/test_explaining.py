@@ -533,6 +533,16 @@ def test_sent_again(round_: int, returned: tuple[Returned, ...], text: str) -> N
     assert found.text == f"Afgeleverd om 01:46:03,412 bij poging 1 (status 204, 38 ms). {text}"
 
 
+def test_what_seemed_lost_may_have_been_delivered_by_one_whose_word_is_lacking() -> None:
+    returned = (Returned(at("01:55"), Cause.EMPTY),)
+    during, later = Incomplete(at("01:47"), at("01:50"), 3), Incomplete(at("01:56"), at("01:58"))
+    found = told(replace(DELIVERED, round=1), returned=returned, incomplete_since=(during, later))
+    assert found.text.endswith(
+        "om 01:55 was de wachtrij leeg en deze niet afgeleverd; van 01:47 tot 01:50 is het grootboek niet "
+        "volledig (3)."
+    )
+
+
 def test_a_replay_that_was_sent_once() -> None:
     replay = replace(DELIVERED, key=replace(DELIVERED.key, replay=3), round=1)
     assert "gezonden (zelfde webhook-id)" not in told(replay).text

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -48,8 +49,8 @@ class Store:
 
 
 @asynccontextmanager
-async def writing(store: Store, **bounds: int) -> AsyncIterator[Writer]:
-    writer = Writer(store, **bounds)
+async def writing(store: Store, **given: Any) -> AsyncIterator[Writer]:
+    writer = Writer(store, **given)
     broken, store.broken = store.broken, False
     assert writer.why_not == "not opened yet"
     task = asyncio.create_task(writer.run())
@@ -66,8 +67,8 @@ def an_event() -> Unrouted:
     return Unrouted(new_id())
 
 
-def an_entry(body: bytes = b"{}") -> Entry:
-    return Entry(new_id(), 0, "bron", "zaken", "r", "a", "h", "u", {}, body, 1, ())
+def an_entry(body: bytes = b"{}", *, at: int = 0) -> Entry:
+    return Entry(new_id(), at, "bron", "zaken", "r", "a", "h", "u", {}, body, 1, ())
 
 
 async def test_what_comes_during_a_commit_goes_into_the_next_one() -> None:

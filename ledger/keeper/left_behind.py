@@ -1,0 +1,44 @@
+"""Tells the ledger that it may lack what processes had in memory when they ended (ledger/unwritten.py)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ledger.ledger import Ledger
+from ledger.unwritten import left_behind
+from runtime.log import Occasional, logger
+
+REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+class LeftBehind:
+    """What is left in this folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._failures = Occasional(every=REPORT_INTERVAL)
+
+    async def tell(self, ledger: Ledger) -> None:
+        """Have it in the ledger, and remove it. Raises LedgerError."""
+        try:
+            with closing(left_behind(self._folder)) as found:
+                for left in found:
+                    await ledger.write([left.lacking])
+                    log.warning(
+                        "a process ended with what the ledger lacks",
+                        since=_moment(left.lacking.since),
+                        until=_moment(left.lacking.until),
+                        count=left.lacking.count,
+                    )
+                    left.remove()
+        except OSError as error:
+            if times := self._failures.due():
+                log.warning("cannot read what processes left", reason=str(error), times=times)
+
+
+def _moment(ms: int | None) -> str | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
