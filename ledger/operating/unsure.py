@@ -54,15 +54,28 @@ async def unsure(
                 yield row
 
 
-async def decide(ledger: Ledger, rows: Sequence[Delivery], outcome: Callable[[Delivery], Outcome]) -> int:
-    """Give these `outcome`, but for what has another meanwhile; returns how many got it."""
-    decided = 0
-    for start in range(0, len(rows), AT_ONCE):
-        now = [await ledger.delivery(row.key) for row in rows[start : start + AT_ONCE]]
-        still = [row for row in now if row is not None and row.state is State.UNSURE]
+async def decide(
+    ledger: Ledger, rows: AsyncIterator[Delivery], outcome: Callable[[Delivery], Outcome]
+) -> int:
+    """Give these `outcome`, but for what has another meanwhile; returns how many got it.
+
+    Reads on as it goes.
+    """
+    decided, page = 0, list[Delivery]()
+    async for row in rows:
+        page.append(row)
+        if len(page) == AT_ONCE:
+            decided += await _decide(ledger, page, outcome)
+            page = []
+    return decided + await _decide(ledger, page, outcome)
+
+
+async def _decide(ledger: Ledger, rows: Sequence[Delivery], outcome: Callable[[Delivery], Outcome]) -> int:
+    now = [await ledger.delivery(row.key) for row in rows]
+    still = [row for row in now if row is not None and row.state is State.UNSURE]
+    if still:
         await ledger.write([outcome(row) for row in still])
-        decided += len(still)
-    return decided
+    return len(still)
 
 
 def given_back(row: Delivery) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -161,42 +161,51 @@ async def _look(settings: Settings) -> _Found:
         return _Found((await account.ledger.instance()).unsure_until, found, clients)
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What is decided on: how many deliveries that is now, for how many abonnementen. of: None for all."""
+
+    count: int
+    to: int
+    of: UUID | None
+    since: int | None
+
+
 def _decide(act: _Act, abonnement: str | None, since: int | None, *, yes: bool, json_: bool) -> None:
     settings = load_settings()
-    rows, of = carry_out(_chosen(settings, abonnement, since))
-    if rows and not yes:
-        to = len({row.key.abonnement for row in rows})
-        what = f"{len(rows)} deliveries, for {to} abonnement(en),"
-        ask(act.question.format(what), otherwise=f"{len(rows)} are unsure: --yes decides on them")
-    decided = carry_out(_write(settings, act, rows, of=of, since=since)) if rows else 0
+    chosen = carry_out(_chosen(settings, abonnement, since))
+    if chosen.count and not yes:
+        what = f"{chosen.count} deliveries, for {chosen.to} abonnement(en),"
+        ask(act.question.format(what), otherwise=f"{chosen.count} are unsure: --yes decides on them")
+    decided = carry_out(_write(settings, act, chosen)) if chosen.count else 0
     if json_:
         as_json({act.key: decided})
     else:
         click.echo(act.told.format(decided))
 
 
-async def _chosen(
-    settings: Settings, typed: str | None, since: int | None
-) -> tuple[list[Delivery], UUID | None]:
-    """What is unsure, and the abonnement that is typed."""
+async def _chosen(settings: Settings, typed: str | None, since: int | None) -> _Chosen:
     from ledger.operating.unsure import unsure
 
     async with opened_account(settings) as account:
         of = None
         if typed is not None:
             of = account.abonnement(typed, await account.ledger.backlogs())
-        return [row async for row in unsure(account.ledger, abonnement=of, since=since)], of
+        found: Counter[UUID] = Counter()
+        async for row in unsure(account.ledger, abonnement=of, since=since):
+            found[row.key.abonnement] += 1
+    return _Chosen(found.total(), len(found), of, since)
 
 
-async def _write(
-    settings: Settings, act: _Act, rows: list[Delivery], *, of: UUID | None, since: int | None
-) -> int:
-    from ledger.operating.unsure import decide
+async def _write(settings: Settings, act: _Act, chosen: _Chosen) -> int:
+    from ledger.operating.unsure import decide, unsure
 
     async with opened_account(settings) as account:
+        rows = unsure(account.ledger, abonnement=chosen.of, since=chosen.since)
         decided = await decide(account.ledger, rows, act.outcome)
         keeper_works = await account.keeper_works()
-    await audit.record(settings, act.name, count=decided, abonnement=of, since=Clock.utc(since))
+    since = Clock.utc(chosen.since)
+    await audit.record(settings, act.name, count=decided, abonnement=chosen.of, since=since)
     if act.key == "resent" and not keeper_works:
         note("no keeper works: they are sent once `nrc ledger` runs")
     return decided
