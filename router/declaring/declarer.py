@@ -91,13 +91,23 @@ class Declarer:
 
     # -- everyone's
 
-    async def remove_leaderless(self) -> None:
-        """Delete what RabbitMQ brought back without a leader: of those queues that were young then.
+    async def remove_leaderless_requests(self) -> None:
+        """Delete the queue of requests when RabbitMQ brought it back without a leader: nobody can use it.
 
-        What any of them had may be gone, which is a gap. Before anything is declared. Raises RegistryError,
-        BrokerUnavailable or AMQP_ERRORS.
+        Raises as `remove_leaderless`.
         """
-        if not (young := await self.young.left_behind()):
+        young = await self.young.left_behind(lambda name: name == names.REQUESTS)
+        if young:
+            await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
+
+    async def remove_leaderless(self) -> None:
+        """Delete what else RabbitMQ brought back without a leader: of those queues that were young then.
+
+        What any of them had may be gone, which is a gap. Before anything else is declared, and by the router
+        that does that: another one may look when all stands again, and what is in these queues then is new.
+        Raises RegistryError, BrokerUnavailable or AMQP_ERRORS.
+        """
+        if not (young := await self.young.left_behind(lambda name: name != names.REQUESTS)):
             return
         if await self.missing([Thing.exchange(names.READY)]):
             # RabbitMQ was started since; the gaps are closed when all stands.

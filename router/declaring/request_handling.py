@@ -69,6 +69,7 @@ class Work:
         self._one_kanaal = asyncio.Lock()
         self._announcing: asyncio.Task[None] | None = None
         self._announced = 0.0
+        self._activating = asyncio.Lock()
         self.active = asyncio.Event()
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -97,9 +98,11 @@ class Work:
             await message.ack()
 
     async def _become_active(self, request: Mapping[str, Any]) -> None:
-        if self.active.is_set():
-            return
-        self.active.set()
+        async with self._activating:
+            if self.active.is_set():
+                return
+            await self._declarer.remove_leaderless()
+            self.active.set()
         if request["do"] != "reconcile":
             # Another router was active until now, perhaps one of an older version.
             await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})

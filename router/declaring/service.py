@@ -189,7 +189,7 @@ class Router:
         await channel.initialize()
         await channel.set_qos(prefetch_count=PREFETCH)
         try:
-            await declarer.remove_leaderless()
+            await declarer.remove_leaderless_requests()
             await declarer.declare_requests(REQUESTS_QUEUE)
         except RegistryError as error:
             raise BrokerUnavailable(f"the registry cannot be used: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import aio_pika
 import pytest
@@ -21,6 +21,7 @@ from router import names
 from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing, missing
+from router.declaring.losses import Untold
 from router.declaring.service import serve
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
@@ -333,6 +334,27 @@ async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_pat
             await first.__aexit__(None, None, None)
             await client.apply_kanaal("zaken")
             assert await client.reconcile() == []
+
+
+async def test_what_new_queues_held_is_told_by_the_router_at_work_only(router: Running) -> None:
+    """RabbitMQ was killed, and another router comes when the queues stand again and have new messages."""
+    told: list[UUID] = []
+
+    class Telling(Untold):
+        async def queue_lost(self, abonnement: UUID, why: str) -> None:
+            told.append(abonnement)
+
+    await router.registry.add_kanaal(a_kanaal("zaken"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    queue = names.abonnement_queue(abonnement.uuid)
+    assert Declared(DeclaredKind.YOUNG, queue) in await router.registry.declared()
+    async with router.connection.channel() as channel:
+        await channel.exchange_delete(names.READY)
+    async with running(serve, router.settings, losses_of=Telling):
+        assert await is_there(router, exchange=names.READY)
+        assert told == []
 
 
 async def test_what_everyone_needs_is_watched(

@@ -35,11 +35,15 @@ class Young:
         self._clock = clock
         self._made: dict[str, float] = {}
 
-    async def left_behind(self) -> list[str]:
-        """Those that were young when the last connection or router ended. Raises RegistryError."""
-        noted = [thing.key for thing in await self._registry.declared() if thing.kind is DeclaredKind.YOUNG]
-        self.made(noted)
-        return noted
+    async def left_behind(self, chosen: Callable[[str], bool]) -> list[str]:
+        """Those of the chosen that were young when the last connection or router ended.
+
+        Raises RegistryError.
+        """
+        declared = await self._registry.declared()
+        found = [thing.key for thing in declared if thing.kind is DeclaredKind.YOUNG and chosen(thing.key)]
+        self.made(found)
+        return found
 
     def made(self, names: Iterable[str]) -> None:
         """These are made now, and noted as young (`noted`)."""
