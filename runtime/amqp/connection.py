@@ -10,9 +10,9 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import aio_pika
@@ -49,6 +49,7 @@ AMQP_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError)
 log = logger(__name__)
 
 Session = Callable[[AbstractConnection], Awaitable[None]]
+T = TypeVar("T")
 
 
 class _KeepsWriter(TransportFactory):
@@ -290,6 +291,25 @@ class Link:
         if self.connection is None:
             raise BrokerUnavailable(self.why_not)
         return self.connection
+
+    async def use(self, work: Callable[[AbstractConnection], Coroutine[Any, Any, T]]) -> T:
+        """What `work` gives, beside the session, on the connection that there is; cancelled with that.
+
+        For what goes on when the connection does not: the client library cancels whoever waits on one that
+        ends. Raises BrokerUnavailable then, and while there is none; and what `work` raises.
+        """
+        if (connection := self.connection) is None:
+            raise BrokerUnavailable(self.why_not)
+        working = asyncio.create_task(work(connection), name=f"using {self._name}")
+        lost = asyncio.ensure_future(connection.closed())
+        try:
+            await asyncio.wait({working, lost}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            await cancelled(working)
+        if working.cancelled():
+            raise BrokerUnavailable("the connection to RabbitMQ was lost")
+        return working.result()
 
     async def run(self, session: Session) -> None:
         """Keep the connection until cancelled, and run `session` on each new one.

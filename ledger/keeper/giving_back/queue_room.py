@@ -32,10 +32,9 @@ class Room:
 
         Raises BrokerUnavailable.
         """
-        connection = self._publisher.link.connection
-        if connection is None or not self._publisher.ready:
+        if not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)
-        return await ready_of(connection, abonnementen)
+        return await self._publisher.link.use(lambda connection: ready_of(connection, abonnementen))
 
     async def look(self, abonnementen: set[UUID]) -> None:
         """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic, time
 from uuid import UUID
 
@@ -79,11 +80,10 @@ class Trimming:
         since 1970) and is not known to the ledger goes too. Raises LedgerError.
         """
         self._due |= set(ended)
-        connection = self._link.connection
-        if connection is None:
+        if self._link.connection is None:
             return
         try:
-            ready = await ready_of(connection, abonnementen)
+            ready = await self._link.use(lambda connection: ready_of(connection, abonnementen))
         except BrokerUnavailable as error:
             self._tell(error)
             return
@@ -99,7 +99,7 @@ class Trimming:
                 return
             self._due.add(uuid)
             try:
-                is_done = await self._trim(ledger, connection, uuid, before=before)
+                is_done = await self._link.use(partial(self._trim, ledger, uuid, before=before))
             except (BrokerError, *AMQP_ERRORS) as error:
                 # Of this queue alone, such as one without a leader; if not, the next one fails too.
                 self._tell(error, uuid)
@@ -108,7 +108,7 @@ class Trimming:
                 self._due.discard(uuid)
                 self._not_before[uuid] = monotonic() + self._look_again
 
-    async def _trim(self, ledger: Ledger, connection: AbstractConnection, uuid: UUID, *, before: int) -> bool:
+    async def _trim(self, ledger: Ledger, uuid: UUID, connection: AbstractConnection, *, before: int) -> bool:
         """Whether the first that is left has not ended."""
         trimmed = 0
         channel = await open_channel(connection)

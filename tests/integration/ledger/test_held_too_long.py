@@ -12,20 +12,26 @@ from uuid import uuid4
 import pytest
 import structlog
 from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import DeliveredMessage
 
 from ledger.ids import new_id
+from ledger.keeper.lease import Lease
 from ledger.keeper.service import serve
+from ledger.keeper.undeliverable.trimming import Trimming
 from ledger.ledger import Ledger
 from ledger.values import Entry, Heartbeat, Key, Outcome, State
 from router import names
-from runtime.amqp import open_channel
+from router.catalogue import Catalogue
+from runtime.amqp import Link, open_channel
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
+from schemas.errors import BrokerUnavailable
 from tests.eventually import eventually
 from tests.integration.conftest import Running, running
 from tests.integration.deliverer.delivering import Delivering
 from tests.integration.ledger.keeping import SHORT, Kept
+from tests.stallable import stallable
 
 HOUR = 3600.0
 
@@ -274,3 +280,33 @@ async def test_a_deliverer_does_not_send_what_ended_meanwhile(
         await eventually(lambda: spine.depth_is(abonnement, 0))
         await eventually(lambda: ended or str(entry.id) in spine.ids_at("/a"))
     assert spine.ids_at("/a") == ([fresh] if ended else [str(entry.id), fresh])
+
+
+async def test_a_connection_that_ends_ends_one_look_only(kept: Kept) -> None:
+    """The client library cancels whoever waits for an answer then, and that would end the keeper."""
+    one = await kept.subscribe()
+    ending = asyncio.Event()
+
+    async def session(_: AbstractConnection) -> None:
+        await ending.wait()
+        raise BrokerUnavailable("by a test")
+
+    async with stallable(kept.router.settings.amqp_url[0]) as (through, flowing):
+        link = Link([through], name="test")
+        connecting = asyncio.create_task(link.run(session))
+        await link.connected(within=10)
+        catalogue = Catalogue(kept.router.registry, refresh_interval=10)
+        trimming = Trimming(link, lease=Lease(), catalogue=catalogue)
+        flowing.clear()
+        trim = asyncio.create_task(
+            trimming.trim(kept.ledger, [one.uuid], ended=[one.uuid], open_={}, before=0)
+        )
+        await asyncio.sleep(0.2)  # it waits for an answer
+        ending.set()
+        await asyncio.wait({trim}, timeout=20)
+        assert trim.done()
+        assert not trim.cancelled()
+        trim.result()
+        flowing.set()
+        connecting.cancel()
+        await asyncio.wait({connecting})
