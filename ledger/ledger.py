@@ -101,6 +101,7 @@ class Ledger(Protocol):
         after `rows_for`, counts after `counts_for`. What is open keeps its rows, and its body for 30 days;
         what is undeliverable keeps both.
         While more than `budget` bytes are in use, in this order and the oldest first: bodies of what is
-        settled, rows of what is settled. From then on `write` raises LedgerFull for entries while nothing
+        settled, rows of what is settled, and what was undeliverable for `rows_for` seconds; that it lacks
+        the last is in `incomplete`. From then on `write` raises LedgerFull for entries while nothing
         more can be shed, or when the ledger is a tenth over this budget.
         """

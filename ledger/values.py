@@ -29,6 +29,11 @@ def ms_of(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
+def moment_of(ms: int | None) -> str | None:
+    """Such milliseconds in UTC, for a log line."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+
 class State(StrEnum):
     """What became of a delivery. Open ones still have to be delivered."""
 
@@ -380,7 +385,8 @@ class Shed:
     """What `Ledger.shed` removed, and what is left.
 
     bodies, rows: of notificaties. counts: of minutes. size: bytes that the ledger has in use. full: that is
-    over its budget, and all that is left is still needed.
+    over its budget, and all that is left is still needed. undeliverable: of the rows, those of notificaties
+    that were undeliverable still; None when there were none.
     """
 
     bodies: int = 0
@@ -388,3 +394,4 @@ class Shed:
     counts: int = 0
     size: int = 0
     full: bool = False
+    undeliverable: Incomplete | None = None

@@ -207,8 +207,9 @@ class Settings(BaseSettings):
     )
     ledger_budget: int = setting(
         10 * 1024**3,
-        "How large the ledger may become. Above it bodies of what is settled go first, then its rows; "
-        "when all of it is still needed, it accepts nothing more.",
+        "How large the ledger may become. Above it bodies of what is settled go first, then its rows, "
+        "then what has been undeliverable for longer than NRC_LEDGER_ROWS; when all of it is still needed, "
+        "it accepts nothing more.",
         unit="bytes",
         ge=1024**2,
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ledger.ledger import Ledger
 from ledger.unwritten import left_behind
+from ledger.values import moment_of
 from runtime.log import Occasional, logger
 
 REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
@@ -30,15 +30,11 @@ class LeftBehind:
                     await ledger.write([left.lacking])
                     log.warning(
                         "a process ended with what the ledger lacks",
-                        since=_moment(left.lacking.since),
-                        until=_moment(left.lacking.until),
+                        since=moment_of(left.lacking.since),
+                        until=moment_of(left.lacking.until),
                         count=left.lacking.count,
                     )
                     left.remove()
         except OSError as error:
             if times := self._failures.due():
                 log.warning("cannot read what processes left", reason=str(error), times=times)
-
-
-def _moment(ms: int | None) -> str | None:
-    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")

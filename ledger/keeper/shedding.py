@@ -7,6 +7,7 @@ import time
 
 from ledger.keeper.lease import Lease
 from ledger.reopening import ReopenedLedger
+from ledger.values import moment_of
 from runtime.log import Occasional, logger
 from runtime.settings import Settings
 from schemas.errors import LedgerError
@@ -62,5 +63,13 @@ class Shedding:
         self._size = shed.size if shed.full else 0
         if shed.bodies or shed.rows:
             log.info("shed", bodies=shed.bodies, rows=shed.rows, counts=shed.counts, bytes=shed.size)
+        if (gone := shed.undeliverable) is not None:
+            log.error(
+                "undeliverable notificaties removed for room",
+                count=gone.count,
+                since=moment_of(gone.since),
+                until=moment_of(gone.until),
+                budget=settings.ledger_budget,
+            )
         if shed.full and (times := self._full.due()):
             log.error("the ledger is full", bytes=shed.size, budget=settings.ledger_budget, times=times)

@@ -1,8 +1,9 @@
 """What goes out of the ledger: by age, and in which order when it is over its budget.
 
-Bodies before rows, what is settled only, the oldest first. What is undeliverable is not: it stays until it is
-sent again or removed. In small transactions, so that who writes waits
-for one of them at most: what may go is looked up in a snapshot, and looked at again when it is removed.
+Bodies before rows, what is settled only, the oldest first. What is undeliverable stays until it is sent again
+or removed, but where the budget is not kept otherwise: then goes what has been so for as long as rows are
+kept, and the ledger notes that it lacks it. In small transactions, so that who writes waits for one of them
+at most: what may go is looked up in a snapshot, and looked at again when it is removed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sqlite_utils import Database
 
 from ledger.sqlite.rows import SPILL, STATES, first_n, least_id, unpack_terms
 from ledger.sqlite.writing import MINUTE, bytes_used
-from ledger.values import Shed, State
+from ledger.values import Incomplete, Shed, State
 from store.files.sqlite_file import SqliteFile
 
 PIECE = 200
@@ -39,6 +40,12 @@ _BODIES = (
 _ROWS = (
     "SELECT m.n, m.id, m.terms FROM notificatie m WHERE m.n > :place AND m.n < :before "  # noqa: S608
     f"AND m.received <= :settled AND {_IS_SETTLED} ORDER BY m.n LIMIT :piece"
+)
+_GIVEN_UP = (
+    "SELECT m.n, m.id, m.terms, m.received FROM notificatie m WHERE m.n > :place AND m.n < :before "  # noqa: S608
+    f"AND EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND d.state = {_UNDELIVERABLE}) "
+    "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND (d.open = 1 OR d.last_at > :settled)) "
+    "AND NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = m.id AND u.open = 1) ORDER BY m.n LIMIT :piece"
 )
 # Outcomes and attempts of what never had an entry here.
 _ORPHANS = (
@@ -81,11 +88,22 @@ async def shed(
     any_age = _by_n(now, last=last) | {"piece": PIECE_OVER_BUDGET}
     bodies += await _remove(file, _BODY, any_age, until=within_budget)
     rows += await _remove(file, _ROW, any_age, until=within_budget)
+    given_up = _GivenUp()
+    kind = _Kind(_GIVEN_UP, given_up.remove)
+    over = _by_n(older) | {"piece": PIECE_OVER_BUDGET}
+    rows += await _remove(file, kind, over, until=within_budget)
 
     def note(db: Database) -> Shed:
         size = bytes_used(db)
         db.execute("INSERT OR REPLACE INTO budget VALUES (1, ?, ?)", [budget, size > budget])
-        return Shed(bodies=bodies, rows=rows, counts=counts, size=size, full=size > budget)
+        return Shed(
+            bodies=bodies,
+            rows=rows,
+            counts=counts,
+            size=size,
+            full=size > budget,
+            undeliverable=given_up.removed,
+        )
 
     return await file.write(note)
 
@@ -129,6 +147,29 @@ def _remove_rows(db: Database, rows: Rows) -> None:
     terms = [(term, n) for n, _, packed in rows for term in unpack_terms(packed)]
     many("DELETE FROM term WHERE t = ? AND n = ?", terms)
     _remove_deliveries(db, ids)
+
+
+class _GivenUp:
+    """What is removed of the undeliverable; in the same transaction the ledger notes that it lacks it."""
+
+    def __init__(self) -> None:
+        self.removed: Incomplete | None = None
+
+    def remove(self, db: Database, rows: Rows) -> None:
+        """These are removed: notificaties with when they were received."""
+        if not rows:
+            return
+        received = [row[3] for row in rows]
+        _remove_rows(db, [row[:3] for row in rows])
+        first, last, count = min(received), max(received), len(rows)
+        if (before := self.removed) is not None:
+            assert before.since is not None  # noqa: S101 - made below
+            assert before.until is not None  # noqa: S101
+            db.execute("DELETE FROM incomplete WHERE since = ? AND until = ?", [before.since, before.until])
+            first, last = min(first, before.since), max(last, before.until)
+            count += before.count or 0
+        db.execute("INSERT OR REPLACE INTO incomplete VALUES (?, ?, ?)", [first, last, count])
+        self.removed = Incomplete(first, last, count)
 
 
 def _remove_deliveries(db: Database, ids: Rows) -> None:

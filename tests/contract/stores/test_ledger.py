@@ -620,8 +620,9 @@ async def test_what_is_undeliverable_stays_until_it_is_sent_again_or_removed(led
     await ledger.write([*entries, an_outcome(lonely, abonnement, State.UNDELIVERABLE)])
     await ledger.write([an_outcome(entry, other) for entry in entries])
     await ledger.write([an_outcome(entry, abonnement, State.UNDELIVERABLE) for entry in entries])
-    made = await shed(ledger, days=300, budget=MIB // 4)
-    assert (made.full, made.bodies, made.rows) == (True, 0, 0)
+    assert (await shed(ledger, days=300)).rows == 0
+    made = await shed(ledger, days=29, budget=MIB // 4)
+    assert (made.full, made.bodies, made.rows, made.undeliverable) == (True, 0, 0, None)
     assert all(await bodies(ledger, entries))
     assert await ledger.undeliverable_count() == 31
     await ledger.write([an_outcome(each, abonnement, State.REMOVED) for each in [entries[0], lonely]])
@@ -629,6 +630,32 @@ async def test_what_is_undeliverable_stays_until_it_is_sent_again_or_removed(led
     assert (await shed(ledger, days=300)).rows == 2
     assert await ledger.delivery(Key(lonely.id, abonnement)) is None
     assert await bodies(ledger, entries) == [None, None] + [True] * 28
+
+
+async def test_for_room_the_oldest_of_the_undeliverable_go_and_the_ledger_says_so(ledger: Ledger) -> None:
+    abonnement, other = uuid4(), uuid4()
+    entries = [an_entry(abonnement, at=AT + number, body=b"x" * 20_000) for number in range(200)]
+    waits, late = an_entry(abonnement, other, at=AT), an_entry(abonnement, at=AT)
+    await ledger.write([*entries, waits, late, an_entry(other, at=AT)])
+    undeliverable = [an_outcome(each, abonnement, State.UNDELIVERABLE) for each in [*entries, waits]]
+    a_week_later = AT + 7 * DAY * 1000
+    await ledger.write([*undeliverable, an_outcome(late, abonnement, State.UNDELIVERABLE, at=a_week_later)])
+    budget = (await shed(ledger, days=29)).size // 2
+    assert (await shed(ledger, days=29, budget=budget)).full
+    with pytest.raises(LedgerFull):
+        await ledger.write([an_entry()])
+
+    made = await shed(ledger, days=31, budget=budget)
+    assert not made.full
+    assert 50 < made.rows < 150
+    lacking = Incomplete(AT, AT + made.rows - 1, made.rows)
+    assert made.undeliverable == lacking
+    assert await ledger.incomplete() == [lacking]
+    assert await bodies(ledger, [waits, late]) == [True, True]
+    assert await bodies(ledger, entries) == [None] * made.rows + [True] * (200 - made.rows)
+    assert await ledger.undeliverable_count() == 202 - made.rows
+    await ledger.write([an_entry()])
+    assert (await shed(ledger, days=31, budget=budget)).undeliverable is None
 
 
 async def test_outcomes_that_never_had_an_entry_go_too(ledger: Ledger) -> None:
