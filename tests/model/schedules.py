@@ -181,6 +181,7 @@ def gap_finds_rowless(m: Model) -> None:
 def held_gives_nothing_back(m: Model) -> None:
     """The exchange is deleted while an abonnement is held."""
     m.accept()
+    m.advance(1)
     m.hold("A")
     m.delete_exchange()
     for _ in range(2):

@@ -34,6 +34,17 @@ def test_what_was_delivered_without_being_told_may_come_again_for_each_copy_that
     model.finish()
 
 
+def test_what_comes_into_a_queue_that_stands_again_in_its_gap_may_come_twice() -> None:
+    """Who changed the abonnement had its queue made; the router that opened the gap closes it later."""
+    model = Model(Rules())
+    model.delete_queue("A")
+    model.repair_first()
+    model.subscribe("A")
+    model.accept()
+    model.finish()
+    assert model.world.truth.given == {(1, "A"): 1}
+
+
 def test_without_faults_all_is_delivered_once_and_nothing_is_given_back() -> None:
     model = Model(Rules())
     for n in range(30):

@@ -56,6 +56,7 @@ class Repair:
         for gap in [gap for gap in ledger.gaps if gap.closed is None]:
             if self.declare(gap.ab):
                 gap.closed = now
+                self.world.excuse_in(gap)
 
     def opened(self, ab: str | None) -> bool:
         return any(gap.ab == ab and gap.closed is None for gap in self.world.ledger.gaps)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ledger.values import State
 from tests.model.rules import Rules
 from tests.model.system.broker import Broker, Key, Queue
-from tests.model.system.ledger import Ledger
+from tests.model.system.ledger import Gap, Ledger
 from tests.model.system.merge import SWEPT
 
 UNENDED = SWEPT | {State.UNSURE, State.NOT_WANTED}
@@ -140,6 +140,12 @@ class World:
     def excuse(self, keys: set[Key]) -> None:
         """A fault after which nobody can know whether these are lost: each may be given back once more."""
         self.truth.excuses.update(keys)
+
+    def excuse_in(self, gap: Gap) -> None:
+        """For what came in a gap that is closed now, into a queue that stood again: the gap covers it too."""
+        truth = self.truth
+        came = {key for key in self.open_keys(gap.ab) if truth.posted[key[0]][1] >= gap.opened}
+        self.excuse({key for key in came if self.broker.has(key) or truth.delivered[key]})
 
     def excuse_late(self) -> None:
         """Grants the excuses whose moment has come."""
