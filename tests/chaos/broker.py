@@ -18,11 +18,10 @@ from uuid import UUID
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from nrc.rabbitmq.private_broker import PrivateBroker
 from router import names
 from router.history import whose
 from runtime.amqp import connect
-from tests.broker import ErlangControl
+from tests.broker import QuickNode
 
 NOT_OURS_TO_COUNT = frozenset({names.REQUESTS, names.CANARY})
 """Queues whose messages are no notificaties."""
@@ -33,8 +32,8 @@ class Broker:
     """One private node in a state folder."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.private = PrivateBroker(state_dir)
-        self.control = ErlangControl(self.private)
+        self.private = QuickNode(state_dir)
+        self.control = self.private.control
         self.url = ""
 
     async def start(self) -> None:
@@ -65,7 +64,7 @@ class Broker:
     async def close(self) -> None:
         """Nothing runs any more."""
         await self.control.close()
-        await self.private.stop()
+        await self.private.kill()
 
     # -- faults
 
