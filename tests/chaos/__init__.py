@@ -9,6 +9,7 @@
     faults/         tools that make faults
     scenarios/      every scenario
     run.py          one scenario from the first abonnement to the account
+    short.py        which scenarios the short form has, and which of them share a load
     account.py      decides what was lost
     certificate.py  writes it down
     power/          the same with cuts of the power, on a disk of its own: `python -m tests.chaos.power`

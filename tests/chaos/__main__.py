@@ -25,6 +25,7 @@ from tests.chaos.certificate import Circumstances, as_json, markdown, write
 from tests.chaos.clients.consumer_process import Consumer, consumer
 from tests.chaos.run import Make, Result, Run, Scenario
 from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.short import short_form
 from tests.chaos.system import System, system
 
 SHORT_SHARE = 0.12
@@ -155,12 +156,11 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="leave the folders with logs")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     options = parser.parse_args()
-    chosen = [
-        scenario
-        for scenario in SCENARIOS
-        if (options.only and any(word in scenario.name for word in options.only))
-        or (not options.only and (scenario.short or not options.short))
-    ]
+    chosen: Sequence[Scenario] = SCENARIOS
+    if options.only:
+        chosen = [each for each in SCENARIOS if any(word in each.name for word in options.only)]
+    elif options.short:
+        chosen = short_form(SCENARIOS)
     if options.list or not chosen:
         for scenario in chosen or SCENARIOS:
             print(f"{scenario.name}: {scenario.text}")

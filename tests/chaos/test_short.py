@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WITHIN = 600.0  # seconds; it takes under three minutes where nothing else runs
+WITHIN = 600.0  # seconds; it takes about a minute where nothing else runs
 
 
 async def test_the_short_form_loses_nothing(tmp_path: Path) -> None:
