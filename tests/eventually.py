@@ -9,19 +9,24 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+FIRST, LONGEST = 0.02, 0.1  # seconds between two looks
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0, every: float = 0.02
+    condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0, every: float | None = None
 ) -> T:
-    """The first truthy value of `condition`; AssertionError with its last value after `within` seconds."""
-    deadline = time.monotonic() + within
+    """The first truthy value of `condition`; AssertionError with its last value after `within` seconds.
+
+    It is asked `every` so many seconds. By default that is 0.02 at first, and less often the longer it takes:
+    who waits for ten seconds need not keep a core busy with asking.
+    """
+    began = time.monotonic()
     while True:
         value = condition()
         if inspect.isawaitable(value):
             value = await value
         if value:
             return value  # type: ignore[return-value]
-        if time.monotonic() > deadline:
+        if (waited := time.monotonic() - began) > within:
             raise AssertionError(f"not within {within} s; last value: {value!r}")
-        await asyncio.sleep(every)
+        await asyncio.sleep(min(max(FIRST, waited / 50), LONGEST) if every is None else every)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+import structlog
 
 from deliverer.attempting.deliver import prepare
 from deliverer.attempting.settle import Origin
@@ -287,9 +288,11 @@ async def test_nothing_stops_while_the_ledger_is_locked_and_all_arrives_later(
         file = spine.router.settings.registry_file.with_name(LEDGER_FILE)
         with closing(sqlite3.connect(file, isolation_level=None, timeout=10)) as other:
             other.execute("BEGIN IMMEDIATE")
-            ids = [await spine.publish() for _ in range(400)]
-            await eventually(lambda: len(spine.callback.at("/a")) == 401, within=20)
-            await asyncio.sleep(10)  # longer than a writer waits for the lock: its commits fail
+            with structlog.testing.capture_logs() as lines:
+                ids = [await spine.publish() for _ in range(400)]
+                await eventually(lambda: len(spine.callback.at("/a")) == 401, within=20)
+                # A writer waited for the lock for as long as it does.
+                await eventually(lambda: "the ledger cannot be written" in {line["event"] for line in lines})
             more = [await spine.publish() for _ in range(50)]
             await eventually(lambda: len(spine.callback.at("/a")) == 451, within=20)
             assert await state_of(ledger, more[-1], abonnement) is None
