@@ -21,7 +21,7 @@ run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 
 test: setup ## Run every test, on a RabbitMQ of their own
 	@tools/install-packages faketime
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check

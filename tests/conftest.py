@@ -1,13 +1,25 @@
-"""Fixtures that every kind of test may take."""
+"""Fixtures that every kind of test may take, and in which order files go."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
+from tests.longest import LONGEST_FIRST
+
+# Some hundred processes are started: what one has compiled the others need not compile again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the files, none is left alone with a long one at the end."""
+    if hasattr(config, "workerinput"):
+        turn = {file: number for number, file in enumerate(LONGEST_FIRST)}
+        items.sort(key=lambda item: turn.get(item.nodeid.partition("::")[0], len(turn)))
 
 
 @pytest.fixture(scope="session")

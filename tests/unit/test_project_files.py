@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.longest import LONGEST_FIRST
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,3 +71,8 @@ def test_no_python_that_will_do_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert "Python 3.11 or later is needed" in done.stderr
+
+
+def test_the_files_that_go_first_are_there() -> None:
+    assert [name for name in LONGEST_FIRST if not (ROOT / name).is_file()] == []
+    assert len({*LONGEST_FIRST}) == len(LONGEST_FIRST)
