@@ -1,10 +1,11 @@
 """Group commits: what one process has for the ledger, written in one transaction after the other.
 
-A commit begins when the last one has ended, and at least APART after that one began; what comes meanwhile
-goes into the next. When the ledger cannot be written, who waits hears it, and what nobody waits for is kept
-in memory, bounded. An event that the ledger does not take is set apart from those that it does. Of the
-entries and outcomes that were given up the ledger hears of when they were, and how many entries; of those
-that are in memory when the process ends, however it does, by its file (unwritten.py).
+A commit begins when the last one has ended, and at least APART after that one began, or NOBODY_WAITS_APART
+where nobody waits for any of it; what comes meanwhile goes into the next. When the ledger cannot be written,
+who waits hears it, and what nobody waits for is kept in memory, bounded. An event that the ledger does not
+take is set apart from those that it does. Of the entries and outcomes that were given up the ledger hears of
+when they were, and how many entries; of those that are in memory when the process ends, however it does, by
+its file (unwritten.py).
 
 Knows nothing else of what the events mean, and of no database.
 """
@@ -25,6 +26,7 @@ from runtime.log import Occasional, logger
 from schemas.errors import LedgerError, LedgerFull
 
 APART = 0.010  # seconds between the begins of two commits, at least
+NOBODY_WAITS_APART = 0.050  # the same where nobody waits: each costs as much as ten outcomes in it
 MOST_AT_ONCE = 500  # events in one commit, of which at most 400 are waited for
 MOST_WAITED_FOR = 400
 MOST_BYTES_AT_ONCE = 8 * 1024 * 1024  # of one commit, or a single larger event
@@ -117,6 +119,7 @@ class Writer:
         self._noted_bytes = 0
         self._under_way: list[Writing] = []
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
+        self._urgent = asyncio.Event()  # somebody waits, or this is closed
         self._idle.set()
         self._began = 0.0
         self._pause = 0.0  # seconds before the next try; 0 while the ledger can be written
@@ -158,6 +161,7 @@ class Writer:
             writing.fail(self._fault)
         else:
             self._waited_for[writing] = None
+            self._urgent.set()
             self._there_is_work()
         return writing
 
@@ -208,6 +212,7 @@ class Writer:
         """
         if self._lacking is not None:
             self._tell_ledger()
+        self._urgent.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -231,6 +236,10 @@ class Writer:
             if not self._pause:
                 await self._wake.wait()
             await asyncio.sleep(max(self._pause, self._began + APART - monotonic()))
+            if not self._pause:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._began + NOBODY_WAITS_APART - monotonic()):
+                        await self._urgent.wait()
             self._began = monotonic()
             self._under_way = self._take()
             # An empty one is a look at whether the ledger can be written again.
@@ -279,6 +288,8 @@ class Writer:
                 taken.append(writing)
                 events += len(writing.events)
                 size += writing.size
+        if not self._waited_for:
+            self._urgent.clear()
         return taken
 
     async def _write_apart(self, batch: list[Writing]) -> None:
@@ -400,6 +411,7 @@ class Writer:
                 self._lose(writing, str(error))
         elif monotonic() < writing.until and not writing.written.done():
             self._waited_for[writing] = None
+            self._urgent.set()
         else:
             writing.fail(error)
 

@@ -87,6 +87,25 @@ async def test_what_comes_during_a_commit_goes_into_the_next_one() -> None:
     assert store.commits[1] == events
 
 
+async def test_what_nobody_waits_for_goes_with_what_somebody_waits_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "NOBODY_WAITS_APART", 20.0)
+    store = Store()
+    async with writing(store) as writer:
+        first, second, third, last = (an_event() for _ in range(4))
+        writer.note(first)
+        await eventually(lambda: store.commits == [[first]])
+        writer.note(second)
+        await asyncio.sleep(5 * module.APART)
+        assert store.commits == [[first]]
+        await writer.add(third, within=5)
+        assert store.commits[1:] == [[third, second]]
+        writer.note(last)
+        await writer.close(within=5)
+        assert store.commits[2:] == [[last]]
+
+
 async def test_a_commit_has_bounds_and_leaves_room_for_what_nobody_waits_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
