@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES := 10
 CUTS := 24
+# Processes of `make test`, each with a RabbitMQ of its own. Tests wait more than they compute: two processes
+# leave two cores idle for more than half of the time.
+WORKERS := 4
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
@@ -19,9 +22,9 @@ setup: $(INSTALLED) ## Make .venv, and install RabbitMQ where that is possible; 
 run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 	@exec $(BIN)/nrc up
 
-test: setup ## Run every test, on a RabbitMQ of their own
+test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
 	@tools/install-packages faketime
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check
