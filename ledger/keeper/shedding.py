@@ -1,4 +1,4 @@
-"""Has the ledger remove what is past its time, and what does not fit in its budget, every few minutes."""
+"""Has the ledger remove what is past its time, and what does not fit in its budget, every minute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from runtime.settings import Settings
 from schemas.errors import LedgerError
 
 EVERY = 60.0
-"""Seconds between two looks at what may go."""
+"""Seconds between two looks at what may go; the first is when this keeper begins to work."""
+LOOK = 0.5  # seconds between two looks at whether this keeper works
 REPORT_INTERVAL = 600.0  # seconds between two lines that say the same
 
 log = logger(__name__)
@@ -43,12 +44,14 @@ class Shedding:
     async def run(self) -> None:
         """Until cancelled. In small transactions, beside who writes."""
         while True:
-            if self._lease.held:
-                try:
-                    await self._shed()
-                except LedgerError as error:
-                    if times := self._failures.due():
-                        log.warning("nothing could be shed from the ledger", reason=str(error), times=times)
+            if not self._lease.held:
+                await asyncio.sleep(min(LOOK, self._every))
+                continue
+            try:
+                await self._shed()
+            except LedgerError as error:
+                if times := self._failures.due():
+                    log.warning("nothing could be shed from the ledger", reason=str(error), times=times)
             await asyncio.sleep(self._every)
 
     async def _shed(self) -> None:

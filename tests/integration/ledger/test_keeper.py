@@ -19,6 +19,7 @@ from router import names
 from router.history import read_history
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
+from schemas.errors import LedgerFull
 from store.opening import open_registry
 from tests.eventually import eventually
 from tests.integration.conftest import running
@@ -385,3 +386,20 @@ async def test_a_ledger_that_is_damaged_is_told_and_taken_up_again(kept: Kept, t
     async with running(serve, settings, limits=SHORT):
         await asyncio.to_thread(file.unlink)
         await eventually(file.exists)
+
+
+async def test_a_keeper_looks_at_the_budget_when_it_begins_to_work(kept: Kept) -> None:
+    one = await kept.subscribe()
+    for _ in range(12):
+        await kept.accept(one, body=b"x" * 100_000, mark=False)
+    settings = kept.router.settings.model_copy(update={"ledger_budget": 1024**2})
+    async with running(serve, settings, limits=SHORT):
+        await eventually(partial(_refuses, kept, one))
+
+
+async def _refuses(kept: Kept, abonnement: Abonnement) -> bool:
+    try:
+        await kept.accept(abonnement, mark=False)
+    except LedgerFull:
+        return True
+    return False
