@@ -35,7 +35,7 @@ lint: $(INSTALLED) ## Check style, types and the direction of imports
 bench: setup ## Measure latency and throughput on this machine
 	$(BIN)/python -m bench
 
-chaos: setup ## Do every fault under load and write the loss certificate; half an hour
+chaos: setup ## Do every fault under load and write the loss certificate; some forty minutes
 	@tools/install-packages faketime
 	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json \
 		--power docs/power-cuts.json

@@ -1,6 +1,6 @@
 """The loss certificate: the product as real processes, faults under load, and an account of every message.
 
-    python -m tests.chaos                       # all of it, some 30 minutes
+    python -m tests.chaos                       # all of it, some 40 minutes
     python -m tests.chaos --short               # part of `make test`
     python -m tests.chaos --only "router"       # scenarios with that in their name; --keep leaves the logs
 
@@ -26,11 +26,11 @@ To add a scenario, in a module of `scenarios/`:
     Scenario("gateway cut", "A gateway is killed.", gateway_cut)      # into the module's SCENARIOS
 
 The load runs before, during and after. Each scenario has the abonnementen of `load.ABONNEMENTEN`, and more by
-`run.subscribe`. What may be missing because it was thrown away goes to `run.excuse`, with the number of
-messages that were counted; what may arrive twice beyond what kills note, to `run.may_repeat`. A scenario that
-needs settings, a command in front of a process, or a system in a state of its own says so in its Scenario.
-Another address of RabbitMQ for one process: `run.system.processes[name].env["NRC_AMQP_URL"]`, before it is
-started.
+`run.subscribe`; `scenarios/states.py` brings about deliveries in every state. What may be missing as only a
+ledger had it that was taken away goes to `run.excuse`, with the number that was counted; what may arrive
+twice beyond what kills note, to `run.may_repeat`. A scenario that needs settings, a command in front of a
+process, or a system in a state of its own says so in its Scenario. Another address of RabbitMQ for one
+process: `run.system.processes[name].env["NRC_AMQP_URL"]`, before it is started.
 
 Scenarios with the same `make`, another way to make a system (behind proxies: scenarios/rabbitmq/network.py;
 on three nodes: scenarios/rabbitmq/nodes.py), share that system. `unfit` says why a scenario cannot run here;

@@ -53,9 +53,9 @@ class Subscription:
 
 @dataclass(slots=True)
 class Excuse:
-    """What may be missing: it was in a queue that was removed with what it held.
+    """What may be missing: nothing but a ledger that was taken away had it.
 
-    posted_before: only what was posted before this moment. at_most: the messages that were counted there.
+    posted_before: only what was posted before this moment. at_most: how many were counted there.
     """
 
     why: str
@@ -77,7 +77,8 @@ class Account:
     """What the certificate says of a scenario. problems: why it does not hold; [] when it does.
 
     All but `accepted` counts pairs of a notificatie and an abonnement. to_deliver = delivered + waiting +
-    undeliverable + apart + lost.
+    undeliverable + apart + lost. duplicated_by: the same as `duplicated`, by what made it come again; bounds:
+    the same as `duplicates_bound`, by fault.
     """
 
     accepted: int = 0
@@ -89,6 +90,8 @@ class Account:
     lost: list[str] = field(default_factory=list)
     duplicated: int = 0
     duplicates_bound: int = 0
+    duplicated_by: dict[str, int] = field(default_factory=dict)
+    bounds: dict[str, int] = field(default_factory=dict)
     own_retries: int = 0
     never_answered: int = 0
     astray: int = 0
@@ -106,14 +109,19 @@ def account(
     undeliverable: Mapping[Pair, int] | None = None,
     excuses: Iterable[Excuse] = (),
     repeats: Iterable[Repeats] = (),
+    given_back: Mapping[Pair, str] | None = None,
     recovered_from: Iterable[float] = (),
 ) -> Account:
-    """The account. waiting, undeliverable: how many messages of each pair were found in queues at the end.
+    """The account. waiting, undeliverable: how many of each pair were found in queues or rows at the end.
 
-    recovered_from: when faults ended.
+    given_back: why each pair was put into its queue again, of those that were. recovered_from: when faults
+    ended.
     """
     waiting, undeliverable = waiting or {}, undeliverable or {}
-    made = Account(accepted=len(posts), duplicates_bound=sum(each.at_most for each in repeats))
+    made = Account(accepted=len(posts))
+    for each in repeats:
+        _add(made.bounds, each.why, each.at_most)
+    made.duplicates_bound = sum(made.bounds.values())
     delivered = Counter((each.id, each.abonnement) for each in arrivals if each.answered)
     wanted = {(post.id, each.name): post for post in posts for each in subscriptions if each.wants(post)}
     made.to_deliver = len(wanted)
@@ -127,7 +135,7 @@ def account(
         else:
             missing.append(pair)
     _excuse(made, sorted(missing, key=lambda pair: wanted[pair].posted), wanted, excuses)
-    _repeats(made, delivered, waiting, undeliverable)
+    _repeats(made, delivered, waiting, undeliverable, given_back or {})
     _strangers(made, posts, arrivals, subscriptions)
     _times(made, wanted, arrivals, subscriptions, recovered_from)
     return made
@@ -145,7 +153,7 @@ def _excuse(
             assert isinstance(excuse, Excuse)
             if room and pair[1] in excuse.abonnementen and post.posted <= excuse.posted_before:
                 entry[1] = room - 1  # type: ignore[operator]
-                made.apart[excuse.why] = made.apart.get(excuse.why, 0) + 1
+                _add(made.apart, excuse.why, 1)
                 break
         else:
             made.lost.append(f"notificatie {post.number}, {post.id}, for abonnement {pair[1]}")
@@ -153,14 +161,25 @@ def _excuse(
         made.problems.append(f"lost {len(made.lost)}: {'; '.join(made.lost[:3])}")
 
 
+SENT_AGAIN = "in flight"
+"""Nothing put it into its queue again: RabbitMQ or a deliverer had it in flight at a fault."""
+
+
 def _repeats(
-    made: Account, delivered: Counter[Pair], waiting: Mapping[Pair, int], undeliverable: Mapping[Pair, int]
+    made: Account,
+    delivered: Counter[Pair],
+    waiting: Mapping[Pair, int],
+    undeliverable: Mapping[Pair, int],
+    given_back: Mapping[Pair, str],
 ) -> None:
     """Deliveries beyond the first; a message that is still there of what was delivered is one to come."""
     copies = Counter(delivered)
     copies.update(waiting)
     copies.update(undeliverable)
-    made.duplicated = sum(count - 1 for count in copies.values())
+    for pair, count in copies.items():
+        if count > 1:
+            _add(made.duplicated_by, given_back.get(pair, SENT_AGAIN), count - 1)
+    made.duplicated = sum(made.duplicated_by.values())
     if made.duplicated > made.duplicates_bound:
         made.problems.append(
             f"{made.duplicated} delivered more than once; at most {made.duplicates_bound} were in flight"
@@ -235,14 +254,22 @@ _SUMMED = (
 )
 
 
+_BY_CAUSE = ("apart", "duplicated_by", "bounds")
+
+
+def _add(counts: dict[str, int], why: str, count: int) -> None:
+    counts[why] = counts.get(why, 0) + count
+
+
 def total(accounts: Iterable[Account]) -> Account:
     """All of them together."""
     made = Account()
     for each in accounts:
         for name in _SUMMED:
             setattr(made, name, getattr(made, name) + getattr(each, name))
-        for why, count in each.apart.items():
-            made.apart[why] = made.apart.get(why, 0) + count
+        for name in _BY_CAUSE:
+            for why, count in getattr(each, name).items():
+                _add(getattr(made, name), why, count)
         made.lost = list(chain(made.lost, each.lost))
         made.longest_delay = max(made.longest_delay, each.longest_delay)
     return made

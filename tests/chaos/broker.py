@@ -81,6 +81,18 @@ class Broker:
             '<<"chaos">>).'
         )
 
+    async def set_operator_policy(self, name: str, pattern: str, definition: Mapping[str, int]) -> None:
+        """An operator policy: its keys hold on top of whatever policy a queue has."""
+        pairs = ", ".join(f'{{<<"{key}">>, {value}}}' for key, value in definition.items())
+        await self.control.eval(
+            f'ok = rabbit_policy:set_op(<<"/">>, <<"{name}">>, <<"{pattern}">>, [{pairs}], 0, <<"queues">>, '
+            '<<"chaos">>).'
+        )
+
+    async def clear_operator_policy(self, name: str) -> None:
+        """It is gone."""
+        await self.control.eval(f'ok = rabbit_policy:delete_op(<<"/">>, <<"{name}">>, <<"chaos">>).')
+
     async def clear_policy(self, name: str) -> None:
         """It is gone."""
         await self.control.eval(f'ok = rabbit_policy:delete(<<"/">>, <<"{name}">>, <<"chaos">>).')
@@ -103,6 +115,16 @@ class Broker:
             yield
         finally:
             await self.control.eval(f"sys:resume({process}).")
+
+    @asynccontextmanager
+    async def without_leader(self, name: str) -> AsyncIterator[None]:
+        """This quorum queue stands and nobody leads it: it seems empty, and takes nothing."""
+        server = f"{{'%2F_{name}', node()}}"
+        await self.control.eval(f"ok = ra:stop_server(quorum_queues, {server}).")
+        try:
+            yield
+        finally:
+            await self.control.eval(f"ok = ra:restart_server(quorum_queues, {server}).")
 
     async def replace_queue(self, name: str) -> int:
         """Delete a queue, and make one of another type in its place; how many messages were ready in it."""
@@ -206,11 +228,12 @@ class Broker:
                     found[name][message.message_id or "", owner] += 1
         return found
 
-    async def empty(self, name: str) -> None:
-        """Take everything out of a queue."""
+    async def empty(self, name: str) -> int:
+        """Take everything out of a queue; how many messages that were."""
         async with self.channel() as channel:
             queue = await channel.get_queue(name, ensure=False)
-            await queue.purge()
+            purged = await queue.purge()
+            return purged.message_count or 0
 
     async def bindings_to(self, queue: str) -> list[str]:
         """The sources bound to a queue."""

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ledger.values import Cause
 from tests.chaos.account import Account, total
 from tests.chaos.power.report import section
 from tests.chaos.run import Result
@@ -27,16 +28,19 @@ the part that one abonnement has in the row of the scenario above it.
 
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
   request that was read, but not answered so, does not count.
-* **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue.
+* **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue; or it was
+  open in the ledger for an abonnement that was deleted, of which the keeper ends it a minute later.
   **Undeliverable**: so by the ledger, or in `nrc.undeliverable`. Both by the id of the notificatie.
-* **Apart**: it was in a queue that was deleted with what it held: by a hand, with its abonnement, or with all
-  of RabbitMQ's state. Only what was posted before that moment counts so, and no more than the number of
-  messages that were counted there at that moment.
+* **Apart**: it was undeliverable in a ledger that was deleted or replaced by an older copy, and nothing else
+  had it. Only what was posted before that moment counts so, and no more than were undeliverable then. What a
+  queue held that was deleted, purged or wiped has no such excuse.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
   that ran when RabbitMQ went, or that lost its publishing connection, its prefetch times the number of queues
-  that it consumed; and each request that a deliverer gave up at `NRC_CALLBACK_TIMEOUT`.
+  that it consumed; each request that a deliverer gave up at `NRC_CALLBACK_TIMEOUT`; and what was on its way
+  to a queue, or delivered with its outcome not yet in the ledger, when that was given back. *Duplicates by
+  cause* has both for each scenario.
 * **Publisher's own retries**: the publisher got no answer to a POST that had got through after all, and
   posted the same notificatie again, as it should; the consumer got both, under two ids.
 * **Longest delay**: from the POST that was accepted to the first delivery, the longest of all.
@@ -47,17 +51,35 @@ the part that one abonnement has in the row of the scenario above it.
 
 COVERED = """\
 **What it excludes.** Where it holds, a notificatie that was answered with 201 is not lost when any
-process of NRC is killed, stopped or hangs, when RabbitMQ is killed, restarted or hangs, or one of three
-nodes is; when connections to RabbitMQ break or carry nothing; when a file cannot be written or a clock
-jumps; when abonnementen change meanwhile; when callbacks are away, wrong or slow; when something of ours
-in RabbitMQ is deleted, replaced, refused or under a policy of somebody else. Each as it is told under
+process of NRC is killed, stopped or hangs; when RabbitMQ is killed, restarted, wiped, away or hangs, or one
+of three nodes is away; when connections to RabbitMQ break or carry nothing; when the ledger is locked, full,
+deleted or an older copy; when a file cannot be written or a clock jumps; when abonnementen change meanwhile;
+when callbacks are away, wrong or slow; when something of ours in RabbitMQ is deleted with what it holds,
+purged, replaced, refused, without a leader or under a policy of somebody else. Each as it is told under
 *What was done*, and no more than that.
 
 **What it does not cover.** {power} A disk that is lost, or says that it has written what
 it has not. A network that splits a cluster of RabbitMQ; more than one of its nodes away at once. Two
-faults at the same moment, but for those that a scenario names. What a queue held that is deleted is gone,
-and counted as *apart*.
+faults at the same moment, but for those that a scenario names: so RabbitMQ and the ledger lost together.
+What is undeliverable is in the ledger alone, and goes with a ledger that is lost: counted as *apart*. So is,
+until it is brought on, what was accepted while RabbitMQ was away.
 """
+
+CAUSES = """\
+Why it came again, by the ledger, which notes each time that a delivery was put into its queue again. *In
+flight*: it was not, so RabbitMQ or a deliverer had it in flight at a fault. The bound is told by fault.
+"""
+
+_WHY: Mapping[str, str] = {
+    Cause.QUEUE: "given back: its queue was missing",
+    Cause.EXCHANGE: "given back: an exchange was missing",
+    Cause.RABBITMQ: "given back: RabbitMQ was wiped",
+    Cause.OVERTAKEN: "given back: overtaken in its queue",
+    Cause.EMPTY: "given back: its queue was empty",
+    Cause.DROPPED: "given back: RabbitMQ dropped it",
+    Cause.UNROUTED: "given back: accepted without RabbitMQ",
+    Cause.OPERATOR: "sent again by an operator",
+}
 
 NO_CUTS = """\
 A power cut or a crash of the host: a process that is killed leaves to the operating system what it wrote,
@@ -120,6 +142,9 @@ def markdown(
         _table(results, whole),
         "## What was done",
         "\n".join(["| Scenario | |", "|---|---|", *(_told(result) for result in results)]),
+        "## Duplicates by cause",
+        CAUSES.strip(),
+        _causes(results, whole),
         *([section(power)] if power else []),
         DEFINITIONS.strip(),
     ]
@@ -145,6 +170,22 @@ def _table(results: Sequence[Result], whole: Account) -> str:
         lines += [_row(_part(name), part, part=True) for name, part in result.parts.items()]
     lines.append(_row("**Together**", whole))
     return "\n".join(lines)
+
+
+def _causes(results: Sequence[Result], whole: Account) -> str:
+    """A row for each scenario in which anything could come twice."""
+    lines = ["| Scenario | Duplicated | Bound |", "|---|---|---|"]
+    for result in results:
+        made = result.account
+        if made.duplicates_bound or made.duplicated:
+            lines.append(f"| {result.scenario.name} | {_each(made.duplicated_by)} | {_each(made.bounds)} |")
+    lines.append(f"| **Together** | {_each(whole.duplicated_by)} | {whole.duplicates_bound:,} |")
+    return "\n".join(lines)
+
+
+def _each(counts: Mapping[str, int]) -> str:
+    shown = (f"{count:,} {_WHY.get(why, why)}" for why, count in counts.items() if count)
+    return "; ".join(shown) or "0"
 
 
 def _part(abonnement: str) -> str:

@@ -10,12 +10,11 @@ import asyncio
 import shutil
 import signal
 import socket
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,13 @@ from uuid import UUID
 import aiohttp
 
 from ledger.opening import LEDGER_FILE
-from ledger.sqlite.rows import STATES, Kind
 from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen
 from tests.chaos.account import Repeats
 from tests.chaos.broker import Broker
 from tests.chaos.clients import load
+from tests.chaos.faults.ledger_file import LedgerFile, OfAbonnement
 from tests.chaos.faults.proxy import Proxy
 from tests.chaos.process import ROOT, Process
 from tests.tokens import token
@@ -49,28 +48,6 @@ SETTINGS: Mapping[str, str] = {
     "NRC_LOG_FORMAT": "json",
     "NRC_LOG_LEVEL": "info",
 }
-
-
-_GIVEN_BACK = """SELECT EXISTS (SELECT 1 FROM unrouted WHERE open = 1)
-    OR EXISTS (SELECT 1 FROM delivery WHERE open = 1 AND state = ?)"""
-
-
-def _is_given_back(ledger: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True, timeout=1)) as db:
-            return bool(db.execute(_GIVEN_BACK, [STATES[State.RETURNING]]).fetchone()[0])
-    except sqlite3.Error:  # not there yet, locked or damaged by the scenario
-        return False
-
-
-_UNDELIVERABLE = """SELECT d.id, name.text FROM delivery d
-    JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE d.state = ?"""
-
-
-def _undeliverable(ledger: Path) -> list[tuple[str, UUID]]:
-    with closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
-        found = db.execute(_UNDELIVERABLE, [Kind.ABONNEMENT, STATES[State.UNDELIVERABLE]])
-        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
 
 
 @dataclass(slots=True)
@@ -117,13 +94,30 @@ class System:
     def _of_kind(self, kind: str) -> list[str]:
         return [name for name, process in self.processes.items() if process.kind == kind]
 
+    @property
+    def ledger(self) -> LedgerFile:
+        """The ledger's file."""
+        return LedgerFile(self.folder / LEDGER_FILE)
+
     async def keeper_has_work(self) -> bool:
         """Whether something is on its way from the ledger into RabbitMQ."""
-        return await asyncio.to_thread(_is_given_back, self.folder / LEDGER_FILE)
+        return await asyncio.to_thread(self.ledger.gives_back)
 
-    async def undeliverable(self) -> list[tuple[str, UUID]]:
-        """(notificatie's id, abonnement) of all that is undeliverable in the ledger."""
-        return await asyncio.to_thread(_undeliverable, self.folder / LEDGER_FILE)
+    async def undeliverable(self) -> list[OfAbonnement]:
+        """All that is undeliverable in the ledger."""
+        return await asyncio.to_thread(self.ledger.in_state, State.UNDELIVERABLE)
+
+    async def unsure(self) -> list[OfAbonnement]:
+        """All that is unsure in the ledger."""
+        return await asyncio.to_thread(self.ledger.in_state, State.UNSURE)
+
+    async def given_back(self) -> dict[OfAbonnement, str]:
+        """Why each delivery was put into its queue again, of those that were."""
+        return await asyncio.to_thread(self.ledger.given_back)
+
+    async def open_of(self, abonnementen: Iterable[UUID]) -> list[OfAbonnement]:
+        """All that is open of these in the ledger."""
+        return await asyncio.to_thread(self.ledger.open_of, frozenset(abonnementen))
 
     # -- one process
 
@@ -288,13 +282,15 @@ async def system(
     prefixes: Mapping[str, list[str]] | None = None,
     broker: Broker | None = None,
     amqp_urls: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None,
     keep: bool = False,
 ) -> AsyncIterator[System]:
     """A running system in a temporary folder, with the kanalen of the load.
 
     settings: on top of SETTINGS, for all processes; per_process, prefixes, amqp_urls: by name of process
     (`amqp_urls` may be set later too: it is NRC_AMQP_URL in `processes[name].env`). broker: another one than
-    a private node in the folder. keep: leave the folder, with the logs, where it is.
+    a private node in the folder. more: further processes, each with its kind. keep: leave the folder, with
+    the logs, where it is.
     """
     folder = Path(tempfile.mkdtemp(prefix="nrc-chaos-"))
     sock = bind(("127.0.0.1", 0), name="NRC_GATEWAY_LISTEN")
@@ -304,6 +300,7 @@ async def system(
         await broker.start()
         names = {"router": "router", "gateway 1": "gateway", "gateway 2": "gateway"}
         names |= {"deliverer 1": "deliverer", "deliverer 2": "deliverer", "ledger": "ledger"}
+        names |= more or {}
         processes = {}
         for name, kind in names.items():
             env = {

@@ -61,6 +61,19 @@ CASES = {
         ("2 delivered more than once; at most 1",),
         given={"repeats": [Repeats("killed", 1)]},
     ),
+    "twice, by cause": Case(
+        (got(1), got(1), got(2), got(2), got(2), got(3)),
+        {
+            "duplicated": 3,
+            "duplicated_by": {"in flight": 1, "queue": 2},
+            "duplicates_bound": 5,
+            "bounds": {"killed": 2, "in hand": 3},
+        },
+        given={
+            "repeats": [Repeats("killed", 1), Repeats("in hand", 3), Repeats("killed", 1)],
+            "given_back": {("id-2", "a"): "queue", ("id-3", "a"): "queue"},
+        },
+    ),
     "a copy that still waits of what was delivered": Case(
         (got(1), got(2), got(3)),
         {"delivered": 3, "waiting": 0, "duplicated": 1},
@@ -153,12 +166,16 @@ def test_accounts(case: Case) -> None:
 
 def test_the_total_adds_up() -> None:
     one = Account(accepted=2, delivered=1, lost=["x"], apart={"deleted": 1}, longest_delay=3.0)
-    other = Account(accepted=3, delivered=2, apart={"deleted": 2, "wiped": 1}, longest_delay=1.0)
+    other = Account(accepted=3, delivered=2, apart={"deleted": 2, "older": 1}, longest_delay=1.0)
+    one.duplicated_by, other.duplicated_by = {"queue": 2}, {"in flight": 1}
+    one.bounds, other.bounds = {"killed": 2}, {"killed": 1}
 
     both = total([one, other])
 
     assert (both.accepted, both.delivered, both.lost, both.longest_delay) == (5, 3, ["x"], 3.0)
-    assert both.apart == {"deleted": 3, "wiped": 1}
+    assert both.apart == {"deleted": 3, "older": 1}
+    assert both.duplicated_by == {"queue": 2, "in flight": 1}
+    assert both.bounds == {"killed": 3}
 
 
 def test_the_load_says_by_itself_who_gets_what() -> None:

@@ -50,6 +50,24 @@ def test_a_part_has_a_row_and_is_not_counted_twice(results: list[Result]) -> Non
     assert as_json(results, CIRCUMSTANCES)["scenarios"][0]["parts"]["a-slow-one"]["delivered"] == 50
 
 
+def test_duplicates_are_told_by_cause_with_their_bound() -> None:
+    killed = Account(duplicated=3, duplicates_bound=40)
+    killed.duplicated_by, killed.bounds = {"in flight": 1, "queue": 2}, {"deliverer 1 killed": 40}
+    calm = Account(accepted=1)
+    results = [
+        Result(Scenario(name, "", _nothing), made, {}, 1.0)
+        for name, made in {"killed": killed, "calm": calm}.items()
+    ]
+    page = markdown(results, CIRCUMSTANCES)
+    (_, table) = page.split("## Duplicates by cause")
+    rows = [line for line in table.split("## ")[0].splitlines() if line.startswith("| ")]
+    assert rows[1:] == [
+        "| killed | 1 in flight; 2 given back: its queue was missing | 40 deliverer 1 killed |",
+        "| **Together** | 1 in flight; 2 given back: its queue was missing | 40 |",
+    ]
+    assert as_json(results, CIRCUMSTANCES)["together"]["duplicated_by"] == {"in flight": 1, "queue": 2}
+
+
 POWER = {
     "command": "make power",
     "kinds": {"under load": 20},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.run import Scenario
 from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, neighbours, processes
+from tests.chaos.scenarios.ledger import database, keepers
 from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -14,6 +15,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     *policies.SCENARIOS,
     *changes.SCENARIOS,
     *files.SCENARIOS,
+    *database.SCENARIOS,
+    *keepers.SCENARIOS,
     *frozen.SCENARIOS,
     *neighbours.SCENARIOS,
     *network.SCENARIOS,

@@ -136,8 +136,9 @@ SCENARIOS = (
     ),
     Scenario(
         "no file grows",
-        "No process of NRC can write to any file any more, its log included, twice (RLIMIT_FSIZE, as on a "
-        "full disk). Notificaties are accepted and delivered all the while; an abonnement gets 503.",
+        "No process of NRC can write to any file any more, registry, ledger and log included, twice "
+        "(RLIMIT_FSIZE, as on a full disk). Notificaties are accepted and delivered all the while; an "
+        "abonnement gets 503.",
         nothing_grows,
         no_errors=True,
     ),

@@ -17,15 +17,15 @@ async def _kill_each(run: Run, names: list[str], *, rounds: int, between: int) -
 
 
 async def gateways_killed(run: Run) -> None:
-    await _kill_each(run, run.system.gateways, rounds=3, between=600)
+    await _kill_each(run, run.system.gateways, rounds=3, between=400)
 
 
 async def router_killed(run: Run) -> None:
-    await _kill_each(run, run.system.routers, rounds=5, between=700)
+    await _kill_each(run, run.system.routers, rounds=5, between=450)
 
 
 async def deliverers_killed(run: Run) -> None:
-    await _kill_each(run, run.system.deliverers, rounds=3, between=600)
+    await _kill_each(run, run.system.deliverers, rounds=3, between=400)
 
 
 async def all_killed(run: Run) -> None:
@@ -34,7 +34,7 @@ async def all_killed(run: Run) -> None:
             await run.system.kill(*run.system.processes)
             await run.lasting(1)
         await run.system.start_all()
-        await run.more(1200)
+        await run.more(800)
 
 
 async def _restart_each(run: Run, names: list[str], *, rounds: int, between: int) -> None:
@@ -47,15 +47,15 @@ async def _restart_each(run: Run, names: list[str], *, rounds: int, between: int
 
 
 async def gateways_restarted(run: Run) -> None:
-    await _restart_each(run, run.system.gateways, rounds=3, between=500)
+    await _restart_each(run, run.system.gateways, rounds=3, between=350)
 
 
 async def router_restarted(run: Run) -> None:
-    await _restart_each(run, run.system.routers, rounds=5, between=600)
+    await _restart_each(run, run.system.routers, rounds=5, between=400)
 
 
 async def deliverers_restarted(run: Run) -> None:
-    await _restart_each(run, run.system.deliverers, rounds=3, between=500)
+    await _restart_each(run, run.system.deliverers, rounds=3, between=350)
 
 
 SCENARIOS = (
@@ -78,7 +78,8 @@ SCENARIOS = (
     ),
     Scenario(
         "all killed at once",
-        "Both gateways, the router and both deliverers are killed with -9 at the same moment, three times.",
+        "Both gateways, the router, both deliverers and the keeper are killed with -9 at the same moment, "
+        "three times.",
         all_killed,
         short=True,
     ),

@@ -6,9 +6,11 @@ import asyncio
 
 from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
-from tests.chaos.system import PREFETCH
+from tests.chaos.scenarios import states
+from tests.chaos.scenarios.rabbitmq.topology import in_hand
 
 LET_GO = 0.5  # seconds
+AWAY = 180.0  # seconds
 
 
 async def broker_restarted(run: Run) -> None:
@@ -37,18 +39,24 @@ async def memory_alarm(run: Run) -> None:
         await run.more(1000)
 
 
+async def broker_away(run: Run) -> None:
+    async with run.fault():
+        await run.system.stop_broker()
+        await run.lasting(AWAY)
+    await run.system.broker.start()
+    await run.more(1500)
+
+
 async def broker_wiped(run: Run) -> None:
-    """With a backlog: a callback that hangs, so that there is something to lose."""
-    await run.consumer.behave(run.path("documents"), "hang")
-    await run.more(1000)
-    run.may_repeat(
-        "in hand when RabbitMQ was wiped", PREFETCH * len(run.system.deliverers) * run.system.queues
-    )
+    await states.bring_about(run, waiting=True)
+    run.may_repeat("in hand when RabbitMQ was wiped", in_hand(run))
     async with run.fault():
         await run.system.wipe_broker()
-        await run.consumer.behave(run.path("documents"), "status")
     await run.system.broker.start()
+    await states.well_again(run)
     await run.more(2000)
+    await states.send_again(run)
+    await run.more(300)
 
 
 async def killed_after_creation(run: Run) -> None:
@@ -98,10 +106,24 @@ SCENARIOS = (
         memory_alarm,
     ),
     Scenario(
+        "RabbitMQ away for three minutes",
+        "RabbitMQ is stopped cleanly, and started again three minutes later. No publisher sees an error: all "
+        "that is posted meanwhile is answered with 201.",
+        broker_away,
+        rate=150.0,
+        no_errors=True,
+        settle=120.0,
+    ),
+    Scenario(
         "RabbitMQ wiped",
-        "RabbitMQ is killed with -9 and started again without any of its state, while one callback hangs and "
-        "messages wait for it.",
+        "RabbitMQ is killed with -9 and started again without any of its state, while messages wait in a "
+        "queue, wait of a held abonnement, are between attempts, and are undeliverable. No publisher sees "
+        "an error.",
         broker_wiped,
+        no_errors=True,
+        settle=120.0,
+        abonnementen=states.ABONNEMENTEN,
+        parts={"everything": "Slower than notificaties come: waiting in its queue.", **states.PARTS},
     ),
     Scenario(
         "message store emptied",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
+from ledger.values import Cause
 from tests.chaos.clients import load
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios.callbacks import short_schedule
@@ -32,6 +34,29 @@ async def emptying_policy(run: Run) -> None:
     await run.more(600)
 
 
+SHORT = {"message-ttl": 3000}
+STANDS = 2.5  # seconds: what it drops is given back when it is gone
+
+
+async def operator_policy(run: Run) -> None:
+    """On top of every policy, ours included. It holds for what comes into a queue while it stands.
+
+    RabbitMQ drops at the head of a queue: nothing that came before may wait there.
+    """
+    broker = run.system.broker
+    uuid = run.abonnementen["suspended"]
+    async with run.fault():
+        await broker.set_operator_policy("short", "^nrc[.]", SHORT)
+        await run.system.nrc("abonnement", "suspend", str(uuid))
+        await asyncio.sleep(STANDS)
+        await broker.clear_operator_policy("short")
+    await run.more(1500)
+    if Cause.DROPPED not in (await run.given_back()).values():
+        run.problems.append("the policy dropped nothing")
+    await run.system.nrc("abonnement", "resume", str(uuid))
+    await run.more(600)
+
+
 async def _waiting(run: Run) -> tuple[int, int]:
     """Messages in the queue of the abonnement that is held, and undeliverable ones."""
     counted = await run.system.broker.ready([run.queue("held")])
@@ -57,5 +82,17 @@ SCENARIOS = (
             "held": "Answers 500 until the policy is gone.",
             "some-refused": "Answers 400 to one in 100; afterwards `nrc undeliverable resend` sends these.",
         },
+    ),
+    Scenario(
+        "operator policy",
+        "An operator policy with a `message-ttl` of 3 s stands over all queues of ours for some seconds, in "
+        "which an abonnement is suspended. RabbitMQ drops what came for it meanwhile, and the keeper gives "
+        "that back. No publisher sees an error.",
+        operator_policy,
+        rate=300.0,
+        least=4000,
+        no_errors=True,
+        abonnementen={"everything": load.EVERYTHING, "suspended": load.DOCUMENTS},
+        parts={"suspended": "Suspended while the policy stands, and resumed some seconds later."},
     ),
 )

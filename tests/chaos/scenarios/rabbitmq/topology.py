@@ -5,19 +5,20 @@ from __future__ import annotations
 from functools import partial
 
 from router import names
+from tests.chaos.clients import load
 from tests.chaos.clients.publisher import CONNECTIONS
 from tests.chaos.run import Run, Scenario
+from tests.chaos.scenarios import states
+from tests.chaos.scenarios.states import HALF_FAIL
 from tests.chaos.system import PREFETCH
 from tests.eventually import eventually
 
 DEAD_LETTERING = 32
 """Messages that RabbitMQ has under way out of a wait queue, and no longer counts in it."""
-MATCHES = 2
+MATCHES = 3
 """The most abonnementen of the load that want one notificatie."""
 LOST_TWICE = 200.0
-"""Seconds without any arrival in which the keeper finds what no gap covers (E2)."""
-
-HALF_FAIL = {"every": 2, "by": "request", "then": ["status", {"code": 500}]}
+"""Seconds without any arrival in which the keeper finds what no gap covers: two minutes, and its looks."""
 
 
 def in_hand(run: Run) -> int:
@@ -40,6 +41,7 @@ async def queue_deleted(run: Run) -> None:
         if abonnement == "documents":
             await run.consumer.behave(run.path(abonnement), "hang")
             await run.more(1000)
+            await run.held(abonnement)
         run.may_repeat(f"in hand of the queue of {abonnement}", in_hand(run))
         async with run.fault():
             await run.system.broker.delete_queue(run.queue(abonnement))
@@ -68,19 +70,47 @@ async def ways_deleted(run: Run) -> None:
         await eventually(partial(back, prefix, ways), within=30)
 
 
-async def wait_queue_deleted(run: Run) -> None:
-    """Every other answer of two callbacks is a 500, so that there is always something waiting."""
-    for abonnement in ("everything", "documents"):
-        await run.consumer.behave(run.path(abonnement), "some", **HALF_FAIL)
-    await run.more(1500)
+async def missing_and_nothing_tells(run: Run) -> None:
+    """Every queue of an abonnement stands, so there is no gap. `held` gets what no exchange led to it."""
+    broker = run.system.broker
+    await run.consumer.behave(run.path("retried"), "some", **HALF_FAIL)
+    await run.consumer.behave(run.path("purged"), "status", after=states.SLOW)
+    await run.consumer.behave(run.path("held"), "hang")
+    await run.more(2000)
     for seconds in (4, 1):
         run.may_repeat("came out of a wait queue as it was deleted", 2 * DEAD_LETTERING)
         async with run.fault():
-            await run.system.broker.delete_queue(names.wait_queue(seconds))
-        await run.more(800)
-    for abonnement in ("everything", "documents"):
+            await broker.delete_queue(names.wait_queue(seconds))
+        await run.more(500)
+    async with run.fault():
+        if not await broker.empty(run.queue("purged")):
+            run.problems.append("there was nothing to purge")
+        await run.consumer.behave(run.path("purged"), "status")
+    await run.held("held")
+    run.may_repeat("in hand while the exchange of documenten was missing", in_hand(run))
+    async with run.fault():
+        await broker.delete_exchange(names.kanaal_exchange("documenten"))
+        await run.more(300)
+        await eventually(partial(broker.bindings_to, run.queue("held")), within=30)
+    for abonnement in ("held", "retried"):
         await run.consumer.behave(run.path(abonnement), "status")
-    await run.more(1000)
+    await run.more(500)
+
+
+async def undeliverable_deleted(run: Run) -> None:
+    """While no keeper runs, so that it holds what is undeliverable. The ledger has that all the same."""
+    await run.consumer.behave(run.path("documents"), "some", **states.REFUSE_SOME)
+    await run.system.term("ledger")
+    await run.more(1500)
+    async with run.fault():
+        if not await run.system.broker.delete_queue(names.UNDELIVERABLE):
+            run.problems.append("there was nothing undeliverable to delete")
+        await run.more(600)
+    await run.system.start("ledger")
+    await run.consumer.behave(run.path("documents"), "status")
+    await run.more(600)
+    await states.send_again(run, "documents")
+    await run.more(300)
 
 
 async def return_deleted(run: Run) -> None:
@@ -102,8 +132,8 @@ SCENARIOS = (
     ),
     Scenario(
         "queue deleted",
-        "The queue of one abonnement is deleted by hand with what it holds; then that of another, whose "
-        "callback hangs, with a thousand notificaties in it.",
+        "The queue of one abonnement is deleted by hand with what it holds; then that of another, which is "
+        "held, with all that waits for it.",
         queue_deleted,
     ),
     Scenario(
@@ -112,11 +142,34 @@ SCENARIOS = (
         ways_deleted,
     ),
     Scenario(
-        "wait queue deleted",
-        "While two callbacks fail every other time, the wait queues of 4 s and of 1 s are deleted by hand.",
-        wait_queue_deleted,
+        "wait queues deleted, a queue purged",
+        "Losses of which no queue or marker that is missing tells: while a callback fails every other time "
+        "the wait queues of 4 s and of 1 s are deleted by hand; the queue of another abonnement is purged; "
+        "the exchange of a kanaal is deleted while a third is held. The keeper finds what is missing when a "
+        "queue has been empty for two minutes.",
+        missing_and_nothing_tells,
+        own_system=True,  # after an alarm the keeper looks for nothing for five minutes
+        abonnementen={
+            "everything": load.EVERYTHING,
+            "retried": load.ONE_ZAAKTYPE,
+            "purged": load.EVERYTHING,
+            "held": load.DOCUMENTS,
+        },
+        parts={
+            "retried": "Answers every other request with 500, until both wait queues were deleted.",
+            "purged": "Slower than notificaties come, until its queue is purged.",
+            "held": "Hangs, until the exchange of its kanaal was deleted and stands again.",
+        },
         settle=300.0,
         quiet=LOST_TWICE,
+    ),
+    Scenario(
+        "nrc.undeliverable deleted",
+        "While no keeper runs and a callback answers 508 to one notificatie in five, the queue in which "
+        "what is undeliverable waits for the keeper is deleted by hand. Afterwards `nrc undeliverable "
+        "resend` sends all of that.",
+        undeliverable_deleted,
+        no_errors=True,
     ),
     Scenario(
         "nrc.return deleted",

@@ -1,0 +1,1 @@
+"""Faults of the ledger: of its database, and of its keepers."""
