@@ -1,18 +1,19 @@
 """Pages for people: the first one, the readable API document, and what `type` of a problem points to.
 
-All text is rendered once, at the start; the first page once for each state of health. Every link is relative,
-so the pages work behind any prefix, and nothing is fetched from elsewhere: the Content-Security-Policy allows
-this server only.
+Everything is rendered at the start. Every link is relative, so the pages work behind any prefix. Nothing is
+fetched from elsewhere: the Content-Security-Policy allows this server only.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -20,18 +21,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
-from gateway.documents.error_texts import ERRORS, SCOPES
 from gateway.documents.openapi import add_document, document
 from gateway.health import not_ready
 from gateway.state import API_ROOT, GATEWAY
 from runtime.settings import Settings
-from schemas.errors import NotFound
+from schemas import errors
+from schemas.errors import NotFound, Problem
 
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _CSS = "text/css; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _OURS = Path(str(files("gateway.documents"))) / "templates"
 _SWAGGER = Path(str(swagger_ui_path))
+
+_TEXTS = tomllib.loads((_OURS / "texts.toml").read_text(encoding="utf-8"))
+ERRORS: Mapping[type[Problem], Mapping[str, Any]] = {
+    getattr(errors, name): texts for name, texts in _TEXTS["errors"].items()
+}
+"""What texts.toml says of each class of error: `meaning`, `remedy`, and `codes` or `fields` of some."""
 
 # What may be fetched from .../assets/, where it is, and its type: nothing is looked up by a name from a URL.
 _ASSETS: Mapping[str, tuple[Path, str]] = {
@@ -81,7 +88,9 @@ def _render_all(environment: Environment) -> dict[str, str]:
         f"{API_ROOT}/schema/": environment.get_template("schema.html").render(
             info=document()["info"], root="../../../"
         ),
-        "/ref/scopes/": environment.get_template("scopes.html").render(scopes=SCOPES, root="../../"),
+        "/ref/scopes/": environment.get_template("scopes.html").render(
+            scopes=_TEXTS["scopes"], root="../../"
+        ),
         "/ref/fouten/": environment.get_template("fouten.html").render(explanations=ERRORS, root="../../"),
     }
     fout = environment.get_template("fout.html")

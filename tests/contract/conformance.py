@@ -19,8 +19,8 @@ from uuid import UUID
 
 from jsonschema import Draft4Validator, FormatChecker
 
-from gateway.documents.error_texts import ERRORS
 from gateway.documents.openapi import document
+from gateway.documents.pages import ERRORS
 
 PROBLEM = "application/problem+json"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*")
@@ -110,9 +110,9 @@ def assert_problem(answer: Answer) -> None:
     kinds = {kind.__name__: kind for kind in ERRORS}
     kind = kinds[content["type"].rstrip("/").rpartition("/ref/fouten/")[2]]
     assert (content["status"], content["title"]) == (kind.status, kind.title)
-    assert content["code"] in (ERRORS[kind].codes or {kind.code}), "a code without an explanation"
+    assert content["code"] in ERRORS[kind].get("codes", {kind.code}), "a code without an explanation"
     for param in content.get("invalidParams", ()):
-        assert param["code"] in ERRORS[kind].fields, "a code without an explanation"
+        assert param["code"] in ERRORS[kind]["fields"], "a code without an explanation"
     scheme, _, number = content["instance"].rpartition(":")
     assert scheme == "urn:uuid"
     assert _UUID4.fullmatch(number)

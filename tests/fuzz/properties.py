@@ -15,7 +15,8 @@ from uuid import uuid4
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from gateway.documents.error_texts import TOKEN_CODES
+from gateway.documents.pages import ERRORS
+from schemas.errors import PermissionDenied
 from schemas.jsontext import read_json
 from tests.callback_server import Received, status
 from tests.callback_server import Wire as Line
@@ -170,7 +171,7 @@ class Fuzzing:
             answer = self.trusting.call("GET", "/kanaal", auth=sent.header)
         assert sent.signed or answer.status in (400, 403), (sent, answer.status)
         if answer.status == 403:
-            assert answer.json["code"] in TOKEN_CODES
+            assert answer.json["code"] in ERRORS[PermissionDenied]["codes"]
 
     def wire(self, sent: bytes) -> None:
         """Any bytes: problems, or no answer and the end of the connection; and the next one is served."""

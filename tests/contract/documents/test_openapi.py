@@ -13,8 +13,8 @@ import yaml
 from jsonschema import Draft4Validator
 from openapi_spec_validator import validate
 
-from gateway.documents.error_texts import ERRORS
 from gateway.documents.openapi import document
+from gateway.documents.pages import ERRORS
 from schemas.errors import Problem
 from tests.contract.conformance import PROBLEM, assert_problem, deref, formats
 
