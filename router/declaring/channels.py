@@ -1,7 +1,7 @@
-"""Channels for declaring: many methods in one write, and one question that has an answer after them.
+"""Channels for declaring: many methods without an answer (`nowait`) in one write, then one with an answer.
 
-Of a method without an answer (`nowait`) RabbitMQ tells a fault by closing the channel. RabbitMQ does what
-comes on a channel in order, so where the question is answered all before it is done.
+RabbitMQ processes the methods of a channel in order, so after that answer all of them are done. It reports a
+fault of a method without an answer by closing the channel.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ AT_ONCE = 8  # channels
 
 
 class Channels:
-    """Channels of one connection that are kept and used again; `at_once` of them at most."""
+    """Channels of one connection that are kept and used again; AT_ONCE of them at most."""
 
-    def __init__(self, connection: AbstractConnection, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, connection: AbstractConnection) -> None:
         self._connection = connection
-        self._turns = asyncio.Semaphore(at_once)
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._idle: list[Channel] = []
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Channel]:
-        """A channel that nobody else uses meanwhile. Raises BrokerUnavailable or AMQP_ERRORS."""
+        """A channel for exclusive use. Raises BrokerUnavailable or AMQP_ERRORS."""
         async with self._turns:
             channel = self._idle.pop() if self._idle else None
             if channel is None or channel.is_closed:
@@ -44,26 +44,19 @@ class Channels:
                 self._idle.append(channel)
 
     async def do(self, methods: Iterable[Frame]) -> None:
-        """As `do`, on one of these channels."""
+        """Return when these methods, none of which has an answer, are done.
+
+        Raises what RabbitMQ closed the channel for, such as ChannelNotFoundEntity: the methods before the one
+        at fault are done, those after it are not. Else BrokerUnavailable or AMQP_ERRORS.
+        """
+        if not (frames := list(methods)):
+            return
         async with self.one() as channel:
-            await do(channel, methods)
-
-
-async def do(channel: Channel, methods: Iterable[Frame]) -> None:
-    """Return when these methods, none of which has an answer, have been done.
-
-    Raises what RabbitMQ closed the channel for, such as ChannelNotFoundEntity: what came before the one at
-    fault was done, and nothing of what came after it. Else BrokerUnavailable or AMQP_ERRORS.
-    """
-    frames = list(methods)
-    if not frames:
-        return
-    try:
-        await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
-        await channel.basic_qos(prefetch_count=1)
-    except ChannelInvalidStateError as error:
-        # It was closed before all of it was written.
-        raise close_reason(channel) or error from error
+            try:
+                await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+                await channel.basic_qos(prefetch_count=1)
+            except ChannelInvalidStateError as error:  # closed before all was written
+                raise close_reason(channel) or error from error
 
 
 def declare_queue(queue: Queue) -> Frame:
@@ -98,7 +91,7 @@ def bind(binding: Binding) -> Frame:
 
 
 async def unbind(channel: Channel, binding: Binding) -> None:
-    """Take a binding off; one that is not there is no fault. Raises ChannelNotFoundEntity, AMQP_ERRORS."""
+    """Remove a binding, if it is there. Raises ChannelNotFoundEntity or AMQP_ERRORS."""
     to, of, key = binding.destination, binding.source, binding.key
     arguments: dict[str, FieldValue] = dict(binding.arguments)
     if binding.to == "queue":

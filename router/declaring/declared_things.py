@@ -1,51 +1,40 @@
-"""What was declared, noted in the registry: AMQP has no list of it. Who note at once share a write."""
+"""What was declared, noted in the registry: AMQP has no list of it. Concurrent callers share a write."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
+from runtime.joining import Joined
 from store.registry import Declared, Registry
 
 
 def owner_of_kanaal(naam: str) -> str:
-    """Under which its exchange is noted: no UUID of an abonnement, which its naam may be."""
+    """The owner of the exchange of a kanaal: never the UUID of an abonnement, which a naam may be."""
     return f"kanaal {naam}"
 
 
 class Notes:
-    """Notes and forgets, several callers with one transaction."""
+    """What is noted and forgotten of one registry."""
 
     def __init__(self, registry: Registry) -> None:
-        self._noting = _Shared(registry.note_declared)
-        self._forgetting = _Shared(registry.forget_declared)
-
-    async def note(self, things: Iterable[Declared]) -> None:
-        """The registry has these when this returns. Raises RegistryError."""
-        await self._noting.write(things)
-
-    async def forget(self, things: Iterable[Declared]) -> None:
-        """The registry has these no more when this returns. Raises RegistryError."""
-        await self._forgetting.write(things)
+        self.note = Batch(registry.note_declared)
+        self.forget = Batch(registry.forget_declared)
 
 
-class _Shared:
-    """One write at a time; what comes meanwhile goes together into the next."""
+class Batch:
+    """Writes things; those that come during a write go together into the next. Raises RegistryError."""
 
     def __init__(self, write: Callable[[Iterable[Declared]], Awaitable[None]]) -> None:
         self._write = write
-        self._waiting: dict[Declared, None] = {}
-        self._writing = asyncio.Lock()
+        self._things: dict[Declared, None] = {}
+        self._writes = Joined(self._write_all, name="noting what is declared")
 
-    async def write(self, things: Iterable[Declared]) -> None:
-        wanted = dict.fromkeys(things)
-        self._waiting.update(wanted)
-        async with self._writing:
-            if wanted.keys().isdisjoint(self._waiting):
-                return  # with another's
-            some, self._waiting = self._waiting, {}
-            try:
-                await self._write(some)
-            except BaseException:
-                self._waiting = some | self._waiting
-                raise
+    async def __call__(self, things: Iterable[Declared]) -> None:
+        """Return when these are written."""
+        if more := dict.fromkeys(things):
+            self._things |= more
+            await self._writes.run()
+
+    async def _write_all(self) -> None:
+        things, self._things = self._things, {}
+        await self._write(things)

@@ -1,12 +1,11 @@
 """The only code that declares and removes things in RabbitMQ. Runs in the router process alone.
 
-What it is about to declare it first notes in the registry, since AMQP has no list: that is how reconcile
-later finds what nobody asks for any more.
+Everything is noted in the registry before it is declared, since AMQP has no list: that is how reconcile finds
+what nobody asks for any more.
 
-Two waits are RabbitMQ's (decision 25). A queue that is declared within some 20 ms of the deletion of one by
-the same name gets the consumers of that one too, without their knowing, and hands them messages that never
-arrive. A queue that is deleted in the first half second in which RabbitMQ takes connections ends the
-dead-lettering of every queue.
+Two faults of RabbitMQ need waits (decision 25). A queue that is declared within 20 ms of the deletion of one
+with the same name hands messages to the consumers of that one, where they are lost. A queue that is deleted
+within half a second of the start of RabbitMQ stops all dead-lettering.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from aio_pika.abc import AbstractConnection
-from aiormq import Channel, spec
+from aiormq import spec
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from pamqp.base import Frame
 
@@ -33,6 +32,7 @@ from router.declaring.existence import Thing, missing
 from router.declaring.losses import Losses
 from router.declaring.watching.new_queues import Young, noted
 from router.declaring.watching.refusals import Refusals
+from router.queue_depth import Depth, depths
 from router.topology import (
     AbonnementTopology,
     Binding,
@@ -60,7 +60,7 @@ log = logger(__name__)
 class Declarer:
     """Declares through one connection.
 
-    leaderless: those of some queues that have no leader. young: queues that RabbitMQ may forget; run it.
+    leaderless: returns those of the given queues that have no leader. young: new queues; `run` it.
     under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
     """
 
@@ -73,11 +73,12 @@ class Declarer:
         leaderless: Callable[[Iterable[str]], Awaitable[list[str]]],
         losses: Losses,
     ) -> None:
+        self._connection = connection
         self._registry = registry
         self._catalogue = catalogue
         self._leaderless = leaderless
         self._losses = losses
-        self._connected = time.monotonic()
+        self._connected_at = time.monotonic()
         # A request and reconcile may want the same abonnement at once.
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._channels = Channels(connection)
@@ -92,52 +93,44 @@ class Declarer:
     # -- everyone's
 
     async def remove_leaderless_requests(self) -> None:
-        """Delete the queue of requests when RabbitMQ brought it back without a leader: nobody can use it.
-
-        Raises as `remove_leaderless`.
-        """
-        young = await self.young.left_behind(lambda name: name == names.REQUESTS)
-        if young:
-            await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
+        """Delete the queue of requests, if it is new and has no leader. Raises as `remove_leaderless`."""
+        await self._remove_leaderless(await self.young.left_behind(lambda name: name == names.REQUESTS))
 
     async def remove_leaderless(self) -> None:
-        """Delete what else RabbitMQ brought back without a leader: of those queues that were young then.
+        """Delete the other queues that were new when RabbitMQ ended and came back without a leader.
 
-        What any of them had may be gone, which is a gap. Before anything else is declared, and by the router
-        that does that: another one may look when all stands again, and what is in these queues then is new.
-        Raises RegistryError, BrokerUnavailable or AMQP_ERRORS.
+        What the new queues held may be lost: a gap is opened for each. To be called by the active router,
+        before anything else is declared: what is in these queues later is not lost. Raises RegistryError,
+        BrokerUnavailable or AMQP_ERRORS.
         """
-        if not (young := await self.young.left_behind(lambda name: name != names.REQUESTS)):
-            return
-        if await self.missing([Thing.exchange(names.READY)]):
-            # RabbitMQ was started since; the gaps are closed when all stands.
+        young = await self.young.left_behind(lambda name: name != names.REQUESTS)
+        if young and await self.missing([Thing.exchange(names.READY)]):
+            # RabbitMQ was restarted; the gaps are closed when all stands.
             uuids = [*filter(None, map(names.abonnement_of, young))]
             self._lost.update(uuids)
             why = "RabbitMQ ended just after the queue was made"
             await asyncio.gather(*(self._losses.queue_lost(uuid, why) for uuid in uuids))
-        await asyncio.gather(*map(self._remove_leaderless, await self._leaderless(young)))
+        await self._remove_leaderless(young)
 
-    async def _remove_leaderless(self, queue: str) -> None:
-        log.warning("queue has no leader, made again", queue=queue)
-        await self._delete_queue(queue)  # five seconds
+    async def _remove_leaderless(self, young: Sequence[str]) -> None:
+        leaderless = await self._leaderless(young) if young else []
+        for queue in leaderless:
+            log.warning("queue has no leader, made again", queue=queue)
+        await asyncio.gather(*map(self.remove_queue, leaderless))  # five seconds each
 
     async def declare_fixed(self, topology: FixedTopology) -> None:
-        """Make what is everyone's stand, except the marker."""
-        await self._notes.note(_noted(topology.exchanges, topology.queues, owner=""))
+        """Declare what does not depend on the registry, except the marker `nrc.ready`."""
+        await self._notes.note(_noted([*topology.exchanges, *topology.queues]))
         await self._channels.do(map(declare_exchange, topology.exchanges))
-        await self._make(topology.queues, new=await self._missing_queues(topology.queues))
+        await self._make(topology.queues)
         await self._channels.do(map(bind, topology.bindings))
 
     async def declare_requests(self, queue: Queue) -> None:
         """Declare the queue of requests."""
-        await self._make([queue], new=await self._missing_queues([queue]))
+        await self._make([queue])
 
     async def declare_ready(self) -> None:
-        """Make the marker of all stand, last of all: from here on gateways publish.
-
-        It is not durable: a RabbitMQ that comes back may have forgotten what it had answered last, so all is
-        looked at before gateways publish again.
-        """
+        """Declare the marker `nrc.ready`, last of all: then gateways publish (router/readiness.py)."""
         ready = spec.Exchange.Declare(exchange=names.READY, exchange_type="fanout", nowait=True)
         try:
             await self._channels.do([ready])
@@ -145,17 +138,16 @@ class Declarer:
             await self._channels.do([delete_exchange(names.READY), ready])
 
     async def declare_kanaal(self, kanaal: Kanaal) -> None:
-        """Make the exchange of a kanaal stand."""
+        """Declare the exchange of a kanaal."""
         exchange = of_kanaal(kanaal)
-        await self._notes.note(_noted([exchange], [], owner=owner_of_kanaal(kanaal.naam)))
+        await self._notes.note(_noted([exchange], owner=owner_of_kanaal(kanaal.naam)))
         await self._channels.do([declare_exchange(exchange)])
 
     # -- an abonnement
 
     async def declare_abonnement(self, uuid: UUID) -> bool:
-        """Make queue and bindings stand as the catalogue has them now, and none of the former bindings.
+        """Declare queue and bindings as the catalogue has them now, and then remove the former bindings.
 
-        New ones first, then the old ones off: a message in between may be wanted by both, never by neither.
         False, and nothing done, when the catalogue does not have the abonnement. Raises QueueRefused.
         """
         async with self._lock(uuid):
@@ -172,9 +164,9 @@ class Declarer:
             return True
 
     def prepare(self, uuid: UUID, kanalen: tuple[FilterGroup, ...]) -> None:
-        """Let bindings for these stand too, from the next time it is declared until the registry has them.
+        """Declare bindings for these too, from the next `declare_abonnement` until the registry has them.
 
-        They go with a later comparison when the registry does not get them within PREPARED_FOR.
+        A later comparison removes them when the registry does not get them within PREPARED_FOR.
         """
         self._prepared.setdefault(uuid, {})[kanalen] = asyncio.get_running_loop().time() + PREPARED_FOR
 
@@ -198,7 +190,7 @@ class Declarer:
         topology = of_abonnement(self._with_prepared(abonnement), self._catalogue.kanalen)
         owner, queue = str(abonnement.uuid), topology.queue
         before = await self._registry.declared_by(owner)
-        asked = _noted_of(topology, own.marker, owner=owner)
+        asked = _noted([own.marker, queue, *topology.bindings], owner=owner)
         known = {thing for thing in before if thing.orphan_since is None}
         had = Declared(DeclaredKind.QUEUE, queue.name, owner) in known
         new = await self._missing_queues([queue]) if had else [queue.name]
@@ -209,7 +201,7 @@ class Declarer:
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
         try:
-            await self._make([queue], new=new, has_note=True)
+            await self._make([queue], new=new)
             await self._bind(topology, own)
         except BrokerUnfit as error:
             raise QueueRefused(str(error)) from error
@@ -219,9 +211,9 @@ class Declarer:
         await self._remove({*before} - {*asked})
 
     async def _bind(self, topology: AbonnementTopology, own: AbonnementTopology) -> None:
-        """All bindings, and last the marker of the abonnement as it is without what is prepared.
+        """Declare all bindings, and last the marker of `own`: the abonnement without what is prepared.
 
-        A filter exchange may go with its last binding in between: again.
+        Starts again when a filter exchange went in between, with its last binding.
         """
         for attempt in range(1, FILTER_ATTEMPTS + 1):
             try:
@@ -232,13 +224,14 @@ class Declarer:
             else:
                 return
 
-    async def _make(self, queues: Sequence[Queue], *, new: Sequence[str], has_note: bool = False) -> None:
-        """They stand. Those that are `new` are young."""
-        if not self._stood.isdisjoint(new):
-            # Deleted by hand: whoever consumes it must hear of that before it is there again.
-            await asyncio.sleep(BEFORE_AGAIN)
-        if not has_note:
+    async def _make(self, queues: Sequence[Queue], *, new: Sequence[str] | None = None) -> None:
+        """Declare queues. new: those that are not there, when the caller has noted these as young."""
+        if new is None:
+            new = await self._missing_queues(queues)
             await self._notes.note(map(noted, new))
+        if not self._stood.isdisjoint(new):
+            # Deleted by hand: its consumers must hear of that first.
+            await asyncio.sleep(BEFORE_AGAIN)
         try:
             await self._channels.do(map(declare_queue, queues))
         except ChannelPreconditionFailed as error:
@@ -250,34 +243,31 @@ class Declarer:
         return [thing.name for thing in await self.missing([Thing.queue(queue.name) for queue in queues])]
 
     async def remove_abonnement(self, uuid: UUID) -> None:
-        """Remove all of an abonnement that has gone: what its queue held has a row in the ledger.
-
-        Raises BrokerUnavailable.
-        """
+        """Remove all that was declared for an abonnement that is gone. Raises BrokerUnavailable."""
         async with self._lock(uuid):
             queue = names.abonnement_queue(uuid)
             things = await self._registry.declared_by(str(uuid))
             await self._remove(thing for thing in things if thing.kind is DeclaredKind.EXCHANGE)
-            messages = await self._delete_queue(queue)
+            messages = await self.remove_queue(queue)
             self._prepared.pop(uuid, None)
             await self._notes.forget([*things, noted(queue)])
         log.info("abonnement removed", abonnement=str(uuid), messages=messages)
 
     async def _remove(self, things: Iterable[Declared]) -> None:
-        """Remove exchanges, then bindings, that are an abonnement's alone; a marker goes before the rest."""
+        """Remove exchanges, the marker among them, and then bindings of an abonnement."""
         former = list(things)
         exchanges = [thing for thing in former if thing.kind is DeclaredKind.EXCHANGE]
         await self._channels.do(delete_exchange(thing.key) for thing in exchanges)
         for thing in former:
             if thing.kind is DeclaredKind.BINDING:
                 async with self._channels.one() as channel:
-                    # A binding that is not there is no fault to RabbitMQ; what it leads to must be there.
+                    # Raised when an end of the binding is gone, not when the binding is.
                     with suppress(ChannelNotFoundEntity):
                         await unbind(channel, Binding.thaw(thing.key))
         await self._notes.forget(former)
 
-    async def _delete_queue(self, name: str) -> int:
-        """Delete a queue once that may be done; returns how many messages went with it."""
+    async def remove_queue(self, name: str) -> int:
+        """Delete a queue, empty or not; returns how many messages went with it."""
         await self._may_delete()
         async with self._channels.one() as channel:
             deleted = await channel.queue_delete(name)
@@ -285,8 +275,7 @@ class Declarer:
         return (deleted and deleted.message_count) or 0
 
     async def _may_delete(self) -> None:
-        """Return once a queue may be deleted."""
-        await asyncio.sleep(max(0.0, self._connected + BEFORE_DELETING - time.monotonic()))
+        await asyncio.sleep(max(0.0, self._connected_at + BEFORE_DELETING - time.monotonic()))
 
     # -- one by one, for reconcile
 
@@ -294,51 +283,24 @@ class Declarer:
         """Those that are not there."""
         return await missing(self._channels, things)
 
-    async def messages_in(self, queue: str) -> int | None:
-        """How many messages are ready in a queue; None when there is no such queue."""
-        async with self._channels.one() as channel:
-            found = await _looked_at(channel, queue)
-        return None if found is None else found.message_count or 0
-
-    async def remove_empty_queue(self, name: str) -> bool:
-        """Delete a queue if it is empty and nobody consumes it; whether it is gone.
-
-        Looked at first, since quorum queues refuse to be deleted on such conditions.
-        """
-        async with self._channels.one() as channel:
-            found = await _looked_at(channel, name)
-        if found is None:
-            return True
-        if found.message_count or found.consumer_count:
-            return False
-        await self._delete_queue(name)
-        return True
+    async def depth(self, queue: str) -> Depth | None:
+        """How full a queue is; None when it is not there."""
+        return (await depths(self._connection, [queue]))[queue]
 
     async def remove_exchange(self, name: str) -> None:
         """Delete an exchange, with its bindings."""
         await self._channels.do([delete_exchange(name)])
 
 
-async def _looked_at(channel: Channel, queue: str) -> spec.Queue.DeclareOk | None:
-    try:
-        return await channel.queue_declare(queue, passive=True)
-    except ChannelNotFoundEntity:
-        return None
-
-
 def _ways(topology: AbonnementTopology) -> list[Frame]:
     filtered = [
         (declare_exchange(way.exchange), bind(way.feed), bind(way.match)) for way in topology.filtered
     ]
-    return [
-        bind(topology.back),
-        *chain.from_iterable(filtered),
-        *map(bind, topology.direct),
-    ]
+    return [bind(topology.back), *chain.from_iterable(filtered), *map(bind, topology.direct)]
 
 
 def _why_refused(queues: Sequence[Queue], reason: str) -> str:
-    """What to do about it, with RabbitMQ's own words, which are all that tells the two apart."""
+    """What to do about it, with RabbitMQ's own text, which alone distinguishes the two."""
     name = next((queue.name for queue in queues if f"'{queue.name}'" in reason), queues[0].name)
     if "limit in" in reason:
         return f"queue {name} cannot be made: raise the limit on queues in RabbitMQ ({reason})"
@@ -348,15 +310,9 @@ def _why_refused(queues: Sequence[Queue], reason: str) -> str:
     )
 
 
-def _noted(exchanges: Iterable[Exchange], queues: Iterable[Queue], *, owner: str) -> list[Declared]:
+def _noted(things: Iterable[Exchange | Queue | Binding], *, owner: str = "") -> list[Declared]:
+    kinds = {Exchange: DeclaredKind.EXCHANGE, Queue: DeclaredKind.QUEUE, Binding: DeclaredKind.BINDING}
     return [
-        *(Declared(DeclaredKind.EXCHANGE, exchange.name, owner) for exchange in exchanges),
-        *(Declared(DeclaredKind.QUEUE, queue.name, owner) for queue in queues),
-    ]
-
-
-def _noted_of(topology: AbonnementTopology, marker: Exchange, *, owner: str) -> list[Declared]:
-    return [
-        *_noted([marker], [topology.queue], owner=owner),
-        *(Declared(DeclaredKind.BINDING, binding.frozen(), owner) for binding in topology.bindings),
+        Declared(kinds[type(thing)], thing.frozen() if isinstance(thing, Binding) else thing.name, owner)
+        for thing in things
     ]

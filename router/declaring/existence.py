@@ -1,8 +1,7 @@
-"""Which exchanges and queues are there. Only looks, and costs little however many there are.
+"""Which exchanges and queues are there. Only looks, at little cost.
 
-Each is declared passively without waiting for an answer; after some hundred of them one question that has an
-answer tells whether the channel still stands, and so whether all of them do. If not, what is missing is found
-by halving.
+They are declared passively, AT_ONCE with one answer (Channels.do): either all are there, or the channel is
+closed. Then what is missing is found by halving.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ async def missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
 
 
 async def _missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
-    """Asks about more at once as long as all are there, and halves a part in which one is missing."""
+    """Asks about more at once while all are there, and halves a part in which one is missing."""
     found: list[Thing] = []
     start, size, bad = 0, AT_ONCE, 0
     while start < len(things):
@@ -60,7 +59,7 @@ async def _missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
                 bad = end
                 continue
             found.append(things[start])
-            # What is missing often comes in groups: the next is asked for by itself.
+            # What is missing often comes in groups: ask for the next alone.
             size, bad = 1, 0
         elif not bad:
             size = min(2 * size, AT_ONCE)
@@ -77,7 +76,7 @@ async def _all_there(channels: Channels, things: Sequence[Thing]) -> bool:
 
 
 def _passive(thing: Thing) -> Frame:
-    # Without an answer RabbitMQ does not ask a queue how full it is either, only whether it is there.
+    # With nowait RabbitMQ does not ask the queue for its number of messages.
     if thing.kind is DeclaredKind.QUEUE:
         return spec.Queue.Declare(queue=thing.name, passive=True, nowait=True)
     return spec.Exchange.Declare(exchange=thing.name, passive=True, nowait=True)

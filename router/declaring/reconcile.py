@@ -1,7 +1,7 @@
 """Registry against broker: what is missing is declared again, what nobody asks for any more is removed.
 
-Removal is slow on purpose: what reconcile itself finds to be an orphan goes only when it was seen so before
-and holds no message. What was removed through the API goes at once, since that was asked for.
+What was removed through the API goes at once. Any other orphan goes when a second comparison finds it too and
+it holds no message.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from uuid import UUID
 
 from router import names
@@ -30,7 +31,10 @@ log = logger(__name__)
 
 
 class Reconcile:
-    """One comparison at a time; `run` says what it did, a line each."""
+    """One comparison at a time; `run` returns a line for each thing that it did.
+
+    gone: abonnementen that were removed through the API; those of which nothing is left are taken out of it.
+    """
 
     def __init__(
         self,
@@ -40,25 +44,26 @@ class Reconcile:
         catalogue: Catalogue,
         fixed: FixedTopology,
         losses: Losses,
+        gone: set[UUID],
     ) -> None:
         self._declarer = declarer
         self._registry = registry
         self._catalogue = catalogue
         self._fixed = fixed
         self._losses = losses
+        self._gone = gone
         self._lines: list[str] = []
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
 
-    async def run(self, *, dry_run: bool, gone: Set[UUID]) -> list[str]:
+    async def run(self, *, dry_run: bool) -> list[str]:
         """Compare and repair; with dry_run only say what would be done.
 
-        First what is missing, after which gateways may publish; then all others are bound again, a few at a
-        time, since AMQP cannot list bindings. gone: abonnementen that were removed through the API. Raises
-        BrokerUnfit when a queue of everyone's has other arguments; one abonnement's queue that has is a line,
-        and the rest goes on.
+        First what is missing is declared, after which gateways may publish. Then all other abonnementen are
+        bound again, GENTLY, since AMQP cannot list bindings. A refused queue of an abonnement is a line.
+        Raises BrokerUnfit when a fixed queue has other arguments.
         """
-        self._lines = []
+        self._lines, gone = [], frozenset(self._gone)
         await self._catalogue.refresh()
         missing = await self.missing()
         self._lines += self._told(missing)
@@ -68,8 +73,11 @@ class Reconcile:
             repaired = await self.repair(missing)
             await self._declarer.declare_ready()
         # After the marker, so that gateways do not wait for it.
-        await self._remove_gone(gone, dry_run=dry_run)
-        await self._orphans(dry_run=dry_run)
+        declared = await self._registry.declared()
+        gone -= self._catalogue.abonnementen.keys()
+        await self._remove_gone(gone, declared, dry_run=dry_run)
+        owners = set(map(str, gone))
+        await self._orphans([thing for thing in declared if thing.owner not in owners], dry_run=dry_run)
         if not dry_run:
             await self._bind_again(self._catalogue.abonnementen.keys() - repaired)
         return self._lines
@@ -84,7 +92,7 @@ class Reconcile:
                 yield f"bind queue {queue} again"
 
     async def missing(self) -> list[Thing]:
-        """What is not there of all that the registry asks for. Costs little, so it may be asked often."""
+        """What is not there of all that the registry asks for. Cheap."""
         return await self._declarer.missing([*self._wanted()])
 
     def queues(self) -> list[str]:
@@ -92,7 +100,7 @@ class Reconcile:
         return [thing.name for thing in self._wanted() if thing.kind is DeclaredKind.QUEUE]
 
     def _wanted(self) -> Mapping[Thing, str]:
-        """Everything that must be there, by name, and what a line says of it."""
+        """Everything that must be there, and the end of a line about it."""
         if self._wanted_as_of != self._catalogue.number:
             self._wanted_as_of = self._catalogue.number
             self._wanted_now = wanted(self._fixed, self._catalogue)
@@ -101,9 +109,8 @@ class Reconcile:
     async def repair(self, missing: Iterable[Thing]) -> Set[UUID]:
         """Declare what is missing of kanalen and abonnementen; returns which abonnementen it declared.
 
-        What came through an exchange that was missing may have gone nowhere: that is a gap from before the
-        exchange is made again until all is bound. Not while the marker of all is missing too, since then no
-        gateway published.
+        Opens a gap for each kanaal of which an exchange was lost, from before it is declared again until all
+        is bound. None where `nrc.ready` is missing too: then no gateway published.
         """
         gone = frozenset(missing)
         if not gone:
@@ -112,18 +119,17 @@ class Reconcile:
         without = [kanaal for kanaal in known.values() if Thing.exchange(of_kanaal(kanaal).name) in gone]
         unbound = {kanaal.naam for kanaal in without}
         affected: set[UUID] = set()
-        feeds: list[tuple[UUID, Filtered]] = []  # filter exchanges that are missing, their queue is not
+        feeds: list[tuple[UUID, Filtered]] = []  # with a missing filter exchange, and a queue that is there
         for uuid, abonnement in self._catalogue.abonnementen.items():
             topology = of_abonnement(abonnement, known)
             own = gone.intersection(_things(topology))
             if own or any(group.naam in unbound for group in abonnement.kanalen):
                 affected.add(uuid)
             # A filter exchange goes with the last queue that is bound to it.
-            if Thing.queue(topology.queue.name) in own:
-                continue
-            for way in topology.filtered:
-                if Thing.exchange(way.exchange.name) in own:
-                    feeds.append((uuid, way))
+            if Thing.queue(topology.queue.name) not in own:
+                feeds += [
+                    (uuid, way) for way in topology.filtered if Thing.exchange(way.exchange.name) in own
+                ]
         lost = set() if Thing.exchange(names.READY) in gone else await self._lost(without, feeds)
         for naam in sorted(lost):
             log.warning("exchange was missing", kanaal=naam)
@@ -135,7 +141,7 @@ class Reconcile:
         return affected
 
     async def _lost(self, without: Iterable[Kanaal], feeds: Iterable[tuple[UUID, Filtered]]) -> set[str]:
-        """The namen of the kanalen of which an exchange was lost: it was declared before."""
+        """The namen of the kanalen of which an exchange was lost: one that is noted as declared."""
         kanaal_of = {of_kanaal(kanaal).name: kanaal.naam for kanaal in self._catalogue.kanalen.values()}
         lost = {
             kanaal.naam
@@ -152,7 +158,7 @@ class Reconcile:
         return any(thing.key == key for thing in await self._registry.declared_by(owner))
 
     def own(self, uuid: UUID) -> set[Thing]:
-        """What an abonnement needs that is not everyone's."""
+        """What an abonnement alone needs."""
         return {*_things(of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen))}
 
     async def _abonnement(self, uuid: UUID) -> None:
@@ -171,61 +177,64 @@ class Reconcile:
 
         await asyncio.gather(*(some() for _ in range(GENTLY)))
 
-    async def _remove_gone(self, gone: Set[UUID], *, dry_run: bool) -> None:
-        noted = {thing.owner for thing in await self._registry.declared()}
-        for uuid in gone - self._catalogue.abonnementen.keys():
-            if str(uuid) in noted:
-                self._lines.append(f"remove queue {names.abonnement_queue(uuid)}: its abonnement was removed")
-                if not dry_run:
-                    await self._remove(uuid)
+    async def _remove_gone(self, gone: Set[UUID], declared: Iterable[Declared], *, dry_run: bool) -> None:
+        owners = {thing.owner for thing in declared}
+        for uuid in gone:
+            if str(uuid) not in owners:
+                self._gone.discard(uuid)  # nothing of it is left
+                continue
+            queue = names.abonnement_queue(uuid)
+            self._lines.append(f"remove queue {queue}: its abonnement was removed")
+            if dry_run:
+                continue
+            try:
+                await self._declarer.remove_abonnement(uuid)
+            except BrokerUnavailable as error:  # it stays noted, so the next comparison tries again
+                reason = str(error)
+                self._lines.append(f"kept queue {queue} for now: {reason}")
+                log.warning("queue of a removed abonnement kept for now", abonnement=str(uuid), reason=reason)
 
-    async def _remove(self, uuid: UUID) -> None:
-        try:
-            await self._declarer.remove_abonnement(uuid)
-        except BrokerUnavailable as error:
-            # It stays noted, so the next comparison comes to it again.
-            self._lines.append(f"kept queue {names.abonnement_queue(uuid)} for now: {error}")
-            log.warning("queue of a removed abonnement kept for now", abonnement=str(uuid), reason=str(error))
-
-    async def _orphans(self, *, dry_run: bool) -> None:
-        # In this order: what is declared meanwhile is no orphan.
-        declared = await self._registry.declared()
-        asked = {(thing.kind, thing.name) for thing in self._wanted()}
+    async def _orphans(self, declared: Iterable[Declared], *, dry_run: bool) -> None:
+        wanted = self._wanted()  # after `declared` was read: what is declared meanwhile is no orphan
+        seen: list[Declared] = []
+        again: list[Declared] = []
         for thing in sorted(declared, key=lambda each: (each.kind, each.key)):
             if thing.kind not in (DeclaredKind.EXCHANGE, DeclaredKind.QUEUE):
                 continue
-            if (thing.kind, thing.key) in asked:
-                if thing.orphan_since is not None and not dry_run:
-                    await self._registry.note_declared([Declared(thing.kind, thing.key, thing.owner)])
+            if Thing(thing.kind, thing.key) in wanted:
+                if thing.orphan_since is not None:
+                    seen.append(replace(thing, orphan_since=None))
             elif thing.orphan_since is None:
                 self._lines.append(f"orphan {thing.kind} {thing.key}: seen for the first time, kept")
-                if not dry_run:
-                    seen = Declared(thing.kind, thing.key, thing.owner, orphan_since=time.time())
-                    await self._registry.note_declared([seen])
+                seen.append(replace(thing, orphan_since=time.time()))
             else:
-                await self._remove_orphan(thing, dry_run=dry_run)
+                again.append(thing)
+        if seen and not dry_run:
+            await self._registry.note_declared(seen)
+        for thing in again:
+            await self._remove_orphan(thing, dry_run=dry_run)
 
     async def _remove_orphan(self, thing: Declared, *, dry_run: bool) -> None:
-        if thing.kind is DeclaredKind.QUEUE:
-            held = await self._declarer.messages_in(thing.key)
-            if held:
-                self._lines.append(f"orphan queue {thing.key} still holds {held} messages: kept")
-                return
-        elif names.wait_seconds(thing.key) and await self._declarer.messages_in(thing.key):
+        is_queue = thing.kind is DeclaredKind.QUEUE
+        # The exchange before a wait queue stays as long as the queue holds messages.
+        holds = is_queue or names.wait_seconds(thing.key) is not None
+        depth = await self._declarer.depth(thing.key) if holds else None
+        if depth and depth.messages:
+            if is_queue:
+                self._lines.append(f"orphan queue {thing.key} still holds {depth.messages} messages: kept")
             return
         self._lines.append(f"remove orphan {thing.kind} {thing.key}")
-        if dry_run:
+        if dry_run or (is_queue and depth and depth.consumers):
             return
-        if thing.kind is DeclaredKind.QUEUE:
-            if not await self._declarer.remove_empty_queue(thing.key):
-                return
-        else:
+        if not is_queue:
             await self._declarer.remove_exchange(thing.key)
+        elif depth:
+            await self._declarer.remove_queue(thing.key)
         await self._registry.forget_declared([thing])
 
 
 def wanted(fixed: FixedTopology, catalogue: Catalogue) -> dict[Thing, str]:
-    """What must be there, by kind and name, and what a line about it says more."""
+    """What must be there, and the end of a line about it."""
     found = {Thing.exchange(exchange.name): "" for exchange in fixed.exchanges}
     found |= {Thing.queue(queue.name): "" for queue in fixed.queues}
     found[Thing.exchange(names.READY)] = ""

@@ -1,4 +1,4 @@
-"""What the active router does when asked: one function per request, and the guard around them."""
+"""What the active router does when asked."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing
 from router.declaring.losses import Losses
 from router.declaring.reconcile import Reconcile
-from router.topology import FixedTopology, of_kanaal
+from router.topology import of_kanaal
 from runtime.amqp import AMQP_ERRORS, describe
 from runtime.log import logger
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnfit, NrcError, QueueRefused
-from store.registry import Registry
 
 SECOND_LOOK = 0.5  # seconds
 BETWEEN_HINTS = 0.05  # seconds; each has every process look at the registry
@@ -40,31 +39,24 @@ class Outbox(Protocol):
 class Work:
     """Answers the requests of `router.requests` on one connection.
 
-    gone: UUIDs of abonnementen that were removed (kept up by the owner). `unfit` gets the exception when
-    RabbitMQ cannot be used at all. `active` is set with the first request: no other router gets any until
-    this connection is gone.
+    active: set with the first request; no other router gets one until this connection is gone.
+    unfit: gets the exception when RabbitMQ cannot be used at all.
     """
 
     def __init__(
         self,
         *,
         declarer: Declarer,
-        registry: Registry,
+        reconcile: Reconcile,
         catalogue: Catalogue,
-        fixed: FixedTopology,
         outbox: Outbox,
-        gone: set[UUID],
         losses: Losses,
     ) -> None:
         self._declarer = declarer
+        self._reconcile = reconcile
         self._catalogue = catalogue
         self._outbox = outbox
-        self._gone = gone
         self._losses = losses
-        self._reconcile = Reconcile(
-            declarer=declarer, registry=registry, catalogue=catalogue, fixed=fixed, losses=losses
-        )
-        self._registry = registry
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
         self._announcing: asyncio.Task[None] | None = None
@@ -74,7 +66,7 @@ class Work:
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def handle(self, message: AbstractIncomingMessage) -> None:
-        """Do what is asked, answer, acknowledge; a router that dies before leaves it to the next."""
+        """Do what is asked, answer, and acknowledge: if this router ends before, another gets the request."""
         try:
             request = orjson.loads(message.body)
             await self._become_active(request)
@@ -104,7 +96,7 @@ class Work:
             await self._declarer.remove_leaderless()
             self.active.set()
         if request["do"] != "reconcile":
-            # Another router was active until now, perhaps one of an older version.
+            # The router that was active before may have been of an older version.
             await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
 
     async def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,26 +107,22 @@ class Work:
                 uuid = UUID(request["uuid"])
                 if "kanalen" in request:
                     self._declarer.prepare(uuid, _groups(request["kanalen"]))
-                if not await self.abonnement(uuid):
-                    return {}
+                await self._abonnement(uuid)
             case "reconcile":
                 return {"lines": await self._compare(dry_run=request["dry_run"])}
             case "ping":
-                return {}
+                pass
             case "watch":
                 await self._watch()
-                return {}
             case "announce":
                 await self._catalogue.refresh()
                 await self._announce()
-                return {}
             case other:
                 raise ValueError(f"unknown request {other!r}")
-        self._announce_soon()
         return {}
 
     def _announce_soon(self) -> None:
-        """At once, or when the last announcement was a moment ago: one for all changes since."""
+        """Announce all changes since the last time, BETWEEN_HINTS after it at the earliest."""
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce_later(), name="announcing")
 
@@ -148,21 +136,19 @@ class Work:
         await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
 
     async def _kanaal(self, naam: str) -> None:
-        """Its exchange; when the one that it had was deleted, with every binding.
+        """Declare its exchange if it is missing, then with all bindings.
 
-        Slots that were added need no new bindings at once: those made before are wider, so they stay right.
+        Slots that were added need no new bindings at once: the former bindings let more through.
         """
         async with self._one_kanaal:
             await self._catalogue.refresh()
             if (kanaal := self._catalogue.kanalen.get(naam)) is not None:
                 exchange = Thing.exchange(of_kanaal(kanaal).name)
                 await self._reconcile.repair(await self._declarer.missing([exchange]))
+        self._announce_soon()
 
-    async def abonnement(self, uuid: UUID) -> bool:
-        """Whether it is there: its queue and bindings stand. When it is gone, so are these.
-
-        Raises NrcError or AMQP_ERRORS.
-        """
+    async def _abonnement(self, uuid: UUID) -> None:
+        """Declare queue and bindings, or remove them when the registry does not have it."""
         await self._catalogue.refresh()
         try:
             stands = await self._declared(uuid)
@@ -170,27 +156,26 @@ class Work:
             self._declarer.refusals.refused(uuid, error)
             raise
         if stands:
-            return True
-        # First: deliverers leave the queue, and give back what they have not begun with.
-        await self._announce()
-        await self._declarer.remove_abonnement(uuid)
-        return False
+            self._announce_soon()
+        else:
+            await self._announce()  # first, so that deliverers return what they have not begun with
+            await self._declarer.remove_abonnement(uuid)
 
     async def _declared(self, uuid: UUID) -> bool:
         try:
             return await self._declarer.declare_abonnement(uuid)
         except ChannelNotFoundEntity:
-            # Something that it is bound to was deleted by hand.
+            # An exchange that it is bound to was deleted by hand.
             await self._compare(dry_run=False)
             return await self._declarer.declare_abonnement(uuid)
 
     async def _watch(self) -> None:
-        """Declare again what was deleted by hand: the abonnementen that miss something, or all at once."""
+        """Declare again what was deleted by hand."""
         if self._one_reconcile.locked():
-            return  # a comparison comes to all that is missing
+            return  # a comparison declares what is missing
         missing = await self._missing()
         if missing:
-            # What was asked for a moment ago may be about to be declared.
+            # It may just be about to be declared.
             await asyncio.sleep(SECOND_LOOK)
             missing &= await self._missing()
         if not missing:
@@ -206,16 +191,12 @@ class Work:
             await self._compare(dry_run=False)
 
     def _refused(self) -> set[Thing]:
-        """What is not there because RabbitMQ refuses the queue before which it stands."""
+        """What cannot be there, since RabbitMQ refuses the queue of its abonnement."""
         uuids = self._declarer.refusals.now & self._catalogue.abonnementen.keys()
         return set().union(*map(self._reconcile.own, uuids))
 
-    def queues(self) -> list[str]:
-        """All queues that there should be."""
-        return self._reconcile.queues()
-
     async def _missing(self) -> set[Thing]:
-        """What is not there, but for what is being declared."""
+        """What is not there, except what is being declared."""
         missing = set(await self._reconcile.missing())
         for uuid in self._declarer.under_way & self._catalogue.abonnementen.keys() if missing else ():
             missing -= self._reconcile.own(uuid)
@@ -223,12 +204,7 @@ class Work:
 
     async def _compare(self, *, dry_run: bool) -> list[str]:
         async with self._one_reconcile:
-            gone = set(self._gone)
-            lines = await self._reconcile.run(dry_run=dry_run, gone=gone)
-            if gone and not dry_run:
-                # Of those that are not noted any more nothing is left to remove.
-                noted = {thing.owner for thing in await self._registry.declared()}
-                self._gone -= {uuid for uuid in gone if str(uuid) not in noted}
+            lines = await self._reconcile.run(dry_run=dry_run)
         if not dry_run:
             self._close_gaps(self._declarer.under_way | self._declarer.refusals.now)
         if lines:
@@ -238,7 +214,7 @@ class Work:
         return lines
 
     def _close_gaps(self, but: Set[UUID]) -> None:
-        """Also those that another router opened; not of abonnementen that do not stand."""
+        """Close all gaps, also of other routers, except those of abonnementen that do not stand."""
         if not but:
             self._losses.queue_stands(None)
             return

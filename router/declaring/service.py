@@ -1,13 +1,13 @@
 """The router process: declares, answers requests, announces changes, reconciles.
 
-Several may run for safety; RabbitMQ gives the requests to one of them. It carries no notificaties: while it
-is away everything that was declared goes on, only new or changed kanalen and abonnementen have to wait.
+Several may run; RabbitMQ gives the requests to one of them. No notificatie passes through it: while it is
+away only new or changed kanalen and abonnementen have to wait.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -22,7 +22,8 @@ from router import names
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
-from router.declaring.losses import Losses, LossesOf, Untold
+from router.declaring.losses import Losses, LossesOf
+from router.declaring.reconcile import Reconcile
 from router.declaring.request_handling import Work
 from router.declaring.watching.canary import Canary
 from router.declaring.watching.leaders import leaderless, watch_leaders
@@ -36,7 +37,7 @@ from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, BrokerUnfit, RegistryError
 from store.opening import registry_of
-from store.registry import Changes, Registry
+from store.registry import Registry
 
 PREFETCH = 32
 WATCH_INTERVAL = 5.0  # seconds
@@ -53,12 +54,9 @@ async def serve(
     *,
     stop: asyncio.Event,
     ready: Callable[[], None],
-    losses_of: LossesOf = Untold,
+    losses_of: LossesOf,
 ) -> None:
-    """Run the router until `stop`. Raises NrcError for what prevents it from working at all.
-
-    losses_of: makes, of settings, what is told of queues and exchanges that were lost.
-    """
+    """Run the router until `stop`. Raises NrcError for what prevents it from working at all."""
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
@@ -78,7 +76,7 @@ async def serve(
 
 
 class Outbox:
-    """Answers and announcements, on a connection of their own: a publisher may be blocked, a consumer not."""
+    """Answers and announcements, on a connection of their own: RabbitMQ may block one that publishes."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -97,7 +95,7 @@ class Outbox:
                 await self._channel.initialize()
                 underlay = await self._channel.get_underlay_channel()
                 self._open.set()
-                # An announcement before the exchange stands closes the channel: open another.
+                # An announcement before its exchange is declared closes the channel.
                 await self._channel.closed()
                 self._open.clear()
                 if isinstance(reason := close_reason(underlay), ChannelAccessRefused):
@@ -107,7 +105,7 @@ class Outbox:
             self._open.clear()
 
     async def send(self, routing_key: str, value: Any, *, exchange: str = "", number: str = "") -> None:
-        """Send; what cannot be sent is lost, since whoever waits for it asks again."""
+        """Send, or drop what cannot be sent: whoever waits for it asks again."""
         message = Message(
             orjson.dumps(value), correlation_id=number, message_id=uuid4().hex, expiration=EXPIRY
         )
@@ -146,10 +144,7 @@ class Router:
         self._standing = False
         self._streams_seen = False
         self._gone: set[UUID] = set()
-        catalogue.subscribe(self._remember_gone)
-
-    def _remember_gone(self, changes: Changes) -> None:
-        self._gone |= changes.gone_abonnementen
+        catalogue.subscribe(lambda changes: self._gone.update(changes.gone_abonnementen))
 
     def not_ready(self) -> list[str]:
         """What keeps the router from working, a line each."""
@@ -160,14 +155,14 @@ class Router:
         return ["topology: not declared yet" + (f"; {self.outbox.refused}" if self.outbox.refused else "")]
 
     def warnings(self) -> list[str]:
-        """What does not keep it from working and must not stay so, a line each."""
+        """What is wrong while the router works, a line each."""
         return [f"{names.CANARY}: {self._canary.lost}"] if self._canary.lost else []
 
     async def session(self, connection: AbstractConnection) -> None:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
         self._standing = False
         await check_fitness(connection, streams_seen=self._streams_seen)
-        # Not asked again: no flag can be turned off, and a cluster that lost a node may not be able to tell.
+        # Not asked again: a feature flag cannot be turned off, and a cluster without one node may not answer.
         self._streams_seen = True
         declarer = Declarer(
             connection,
@@ -176,13 +171,19 @@ class Router:
             leaderless=partial(leaderless, self._urls),
             losses=self._losses,
         )
-        work = Work(
+        reconcile = Reconcile(
             declarer=declarer,
             registry=self._registry,
             catalogue=self._catalogue,
             fixed=self._fixed,
-            outbox=self.outbox,
+            losses=self._losses,
             gone=self._gone,
+        )
+        work = Work(
+            declarer=declarer,
+            reconcile=reconcile,
+            catalogue=self._catalogue,
+            outbox=self.outbox,
             losses=self._losses,
         )
         channel = connection.channel()
@@ -198,8 +199,9 @@ class Router:
             tasks.start("asking to reconcile", self._ask_reconcile())
             tasks.start("following changes", follow_changes(connection, self._catalogue))
             tasks.start("waiting for the topology", self._wait_standing(connection))
-            tasks.start("watching the canary", self._watch_canary(work))
-            tasks.start("looking for leaders", self._watch_leaders(work))
+            canary, leaders = partial(self._canary.run, self._urls), partial(watch_leaders, self._urls)
+            tasks.start("watching the canary", _once_active(work, canary))
+            tasks.start("looking for leaders", _once_active(work, partial(leaders, reconcile.queues)))
             tasks.start("young queues", declarer.young.run())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
@@ -209,21 +211,13 @@ class Router:
                 if ended.done():
                     ended.result()
 
-    async def _watch_leaders(self, work: Work) -> None:
-        await work.active.wait()
-        await watch_leaders(self._urls, work.queues)
-
-    async def _watch_canary(self, work: Work) -> None:
-        await work.active.wait()
-        await self._canary.run(self._urls)
-
     async def _wait_standing(self, connection: AbstractConnection) -> None:
         await topology_stands(connection)
         self._standing = True
         self._report_ready()
 
     async def _ask_reconcile(self) -> None:
-        """At once and at every interval, with a short look in between: the active router will do it."""
+        """Ask the active router to compare now and at every interval, and to watch in between."""
         while True:
             await self.outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
             until = asyncio.get_running_loop().time() + self._interval
@@ -232,8 +226,13 @@ class Router:
                 await self.outbox.send(names.REQUESTS, {"do": "watch"})
 
 
+async def _once_active(work: Work, watch: Callable[[], Awaitable[None]]) -> None:
+    await work.active.wait()
+    await watch()
+
+
 async def _consume_requests(channel: AbstractChannel, work: Work) -> asyncio.Event:
-    """Set when RabbitMQ ends it, because somebody deleted the queue. Raises BrokerUnavailable."""
+    """Consume until the returned event is set: the queue was deleted. Raises BrokerUnavailable."""
     deleted = asyncio.Event()
     underlay = await channel.get_underlay_channel()
     underlay.on_consumer_cancel_callbacks.add(lambda _: deleted.set())
@@ -253,9 +252,9 @@ async def _until_deleted(deleted: asyncio.Event) -> None:
 
 
 async def check_fitness(connection: AbstractConnection, *, streams_seen: bool = False) -> None:
-    """Raise BrokerUnfit when RabbitMQ is too old, or would fall back from at-least-once dead-lettering.
+    """Raise BrokerUnfit when RabbitMQ is too old, or lacks the streams for at-least-once dead-lettering.
 
-    streams_seen: the latter is known not to be so. Raises AMQP_ERRORS when RabbitMQ can't tell now.
+    streams_seen: it is known to have these. Raises AMQP_ERRORS when RabbitMQ cannot tell now.
     """
     assert connection.transport is not None  # noqa: S101 - it is open
     properties: dict[str, Any] = connection.transport.connection.server_properties
@@ -271,7 +270,7 @@ async def check_fitness(connection: AbstractConnection, *, streams_seen: bool = 
 
 
 async def _has_streams(connection: AbstractConnection) -> bool:
-    """Whether streams can be declared; there is no other way to ask over AMQP."""
+    """Whether a stream can be declared: AMQP has no other way to ask."""
     name = f"nrc.probe.{uuid4()}"
     channel = connection.channel()
     await channel.initialize()
@@ -279,7 +278,7 @@ async def _has_streams(connection: AbstractConnection) -> bool:
         async with asyncio.timeout(STREAMS_TIMEOUT):
             queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "stream"})
     except ConnectionInternalError as error:
-        # The error is the same one when a node of a cluster has just gone; only its text tells them apart.
+        # The same error comes when a node of a cluster has just gone; only the text differs.
         if "feature flag" in str(error):
             return False
         raise

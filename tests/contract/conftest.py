@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from uuid import UUID
 
 import aiohttp
 import pytest
@@ -66,6 +67,30 @@ async def running(serve: Any, *, wait: bool = True) -> AsyncIterator[None]:
         await task
 
 
+class Untold:
+    """Losses that nobody is told of: these tests have a ledger of the gateway alone."""
+
+    def __init__(self, _: Settings) -> None: ...
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None: ...
+
+    async def queue_lost(self, abonnement: UUID, why: str) -> None: ...
+
+    def queue_stands(self, abonnement: UUID | None) -> None: ...
+
+    async def exchange_lost(self, kanaal: str, why: str) -> None: ...
+
+    def exchange_stands(self, kanaal: str) -> None: ...
+
+
 @asynccontextmanager
 async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
     """A stage on this broker, with a registry in this folder that knows APPLICATIONS."""
@@ -84,7 +109,11 @@ async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
             await registry.add_application(application)
         session = await opened.enter_async_context(aiohttp.ClientSession())
         await opened.enter_async_context(
-            running(lambda stop, ready: router.declaring.service.serve(settings, stop=stop, ready=ready))
+            running(
+                lambda stop, ready: router.declaring.service.serve(
+                    settings, stop=stop, ready=ready, losses_of=Untold
+                )
+            )
         )
         yield Stage(settings, registry, session)
 

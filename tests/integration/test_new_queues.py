@@ -10,6 +10,7 @@ from pathlib import Path
 import aio_pika
 import pytest
 
+from ledger.losses import LedgerLosses
 from ledger.opening import ledger_of
 from router import names
 from router.declaring import declarer
@@ -68,7 +69,7 @@ async def test_a_first_start_that_was_killed_is_made_again(mortal_broker: Broker
     assert mortal_broker.private
     settings = settings_for(mortal_broker.url, tmp_path, retry_schedule="1")
     stop, ready = asyncio.Event(), asyncio.Event()
-    serving = asyncio.create_task(serve(settings, stop=stop, ready=ready.set))
+    serving = asyncio.create_task(serve(settings, stop=stop, ready=ready.set, losses_of=LedgerLosses))
     async with open_link(mortal_broker.url) as link, open_registry(settings.registry_file) as registry:
         router = Running(settings, registry, link, RouterClient(link))
         await eventually(lambda: queue_is_there(router, wait_queue(2048)), every=0.001, within=20)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -14,6 +16,7 @@ from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 from structlog.testing import capture_logs
 from yarl import URL
 
+from ledger.losses import LedgerLosses
 from ledger.opening import ledger_of
 from ledger.values import GapOpened, Scope
 from nrc.rabbitmq.private_node import Node
@@ -21,7 +24,6 @@ from router import names
 from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing, missing
-from router.declaring.losses import Untold
 from router.declaring.service import serve
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
@@ -84,7 +86,8 @@ async def test_a_rabbitmq_without_streams_is_refused(tmp_path: Path, monkeypatch
         if await old.eval("rabbit_feature_flags:is_enabled(stream_queue).") == "true":
             pytest.skip("this RabbitMQ always has streams")
         with pytest.raises(BrokerUnfit, match="stream_queue is off"):
-            await serve(settings_for(old.url, tmp_path), stop=asyncio.Event(), ready=lambda: None)
+            settings = settings_for(old.url, tmp_path)
+            await serve(settings, stop=asyncio.Event(), ready=lambda: None, losses_of=LedgerLosses)
 
 
 async def test_fixed_topology_stands_and_a_wait_queue_leads_back(router: Running) -> None:
@@ -230,26 +233,26 @@ async def test_no_queue_is_deleted_before_it_may_be(router: Running, monkeypatch
         asked.release()
         await may.wait()
 
-    abonnement = await router.registry.add_abonnement(an_abonnement())
-    await router.client.apply_abonnement(abonnement.uuid)
-    queues = [names.abonnement_queue(abonnement.uuid), "nrc.wait.7"]
-    channel = router.connection.channel()
-    await channel.initialize()
-    await channel.declare_queue(queues[1], durable=True)
-    await router.registry.note_declared([Declared(DeclaredKind.QUEUE, queues[1], orphan_since=1.0)])
-    await router.registry.remove_abonnement(abonnement.uuid)
     monkeypatch.setattr(Declarer, "_may_delete", may_delete)
 
-    work = [
-        asyncio.create_task(router.client.apply_abonnement(abonnement.uuid)),
-        asyncio.create_task(router.client.reconcile()),
-    ]
-    await asked.acquire()
-    await asked.acquire()
-    assert not await missing(Channels(router.connection), [Thing.queue(queue) for queue in queues])
-    may.set()
-    await asyncio.gather(*work)
-    assert len(await missing(Channels(router.connection), [Thing.queue(queue) for queue in queues])) == 2
+    async def waits(request: Coroutine[Any, Any, object], queue: str) -> None:
+        asking = asyncio.create_task(request)
+        await asyncio.wait_for(asked.acquire(), 20)
+        assert await is_there(router, queue=queue)
+        may.set()
+        await asking
+        assert not await is_there(router, queue=queue)
+        may.clear()
+
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.declare_queue("nrc.wait.7", durable=True)
+    await router.registry.note_declared([Declared(DeclaredKind.QUEUE, "nrc.wait.7", orphan_since=1.0)])
+    await waits(router.client.reconcile(), "nrc.wait.7")
+    abonnement = await router.registry.add_abonnement(an_abonnement())
+    await router.client.apply_abonnement(abonnement.uuid)
+    await router.registry.remove_abonnement(abonnement.uuid)
+    await waits(router.client.apply_abonnement(abonnement.uuid), names.abonnement_queue(abonnement.uuid))
 
 
 async def test_what_was_removed_while_no_router_ran_goes(vhost: str, tmp_path: Path) -> None:
@@ -258,13 +261,13 @@ async def test_what_was_removed_while_no_router_ran_goes(vhost: str, tmp_path: P
         client = RouterClient(link)
         kanaal = await registry.add_kanaal(a_kanaal("zaken"))
         abonnement = await registry.add_abonnement(an_abonnement(("zaken", {})))
-        async with running(serve, settings):
+        async with running(serve, settings, losses_of=LedgerLosses):
             me = Running(settings, registry, link, client)
             await publish(me, route(kanaal, zaak(), message_id="m", accepted_at=NOW))
         await registry.remove_abonnement(abonnement.uuid)
         with pytest.raises(BrokerUnavailable):
             await client.apply_abonnement(abonnement.uuid)
-        async with running(serve, settings):
+        async with running(serve, settings, losses_of=LedgerLosses):
             queue = names.abonnement_queue(abonnement.uuid)
 
             async def gone() -> bool:
@@ -327,8 +330,8 @@ async def test_two_routers_share_the_work_and_one_takes_over(vhost: str, tmp_pat
     async with open_registry(settings.registry_file) as registry, open_link(vhost) as link:
         client = RouterClient(link)
         await registry.add_kanaal(a_kanaal("zaken"))
-        async with running(serve, settings):
-            first = running(serve, settings)
+        async with running(serve, settings, losses_of=LedgerLosses):
+            first = running(serve, settings, losses_of=LedgerLosses)
             await first.__aenter__()
             await client.apply_kanaal("zaken")
             await first.__aexit__(None, None, None)
@@ -340,7 +343,7 @@ async def test_what_new_queues_held_is_told_by_the_router_at_work_only(router: R
     """RabbitMQ was killed, and another router comes when the queues stand again and have new messages."""
     told: list[UUID] = []
 
-    class Telling(Untold):
+    class Telling(LedgerLosses):
         async def queue_lost(self, abonnement: UUID, why: str) -> None:
             told.append(abonnement)
 
@@ -655,7 +658,8 @@ async def test_a_user_with_few_rights(broker: Broker, vhost: str, tmp_path: Path
     few = await with_rights(broker, vhost, write="^nrc[.]")
     stop = asyncio.Event()
     with capture_logs() as lines:
-        task = asyncio.create_task(serve(settings_for(few, tmp_path), stop=stop, ready=lambda: None))
+        settings = settings_for(few, tmp_path)
+        task = asyncio.create_task(serve(settings, stop=stop, ready=lambda: None, losses_of=LedgerLosses))
         refused = "RabbitMQ refuses the router a right"
         line = await eventually(lambda: next((each for each in lines if each["event"] == refused), None))
         assert "amq.default" in line["reason"]

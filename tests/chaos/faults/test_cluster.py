@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.losses import LedgerLosses
 from router import names
 from router.declaring.service import check_fitness, serve
 from router.publishing import Outgoing, Publisher
@@ -53,7 +54,7 @@ async def test_a_node_that_is_killed_is_missed_by_nobody(nodes: Cluster, tmp_pat
     settings = settings_for(",".join(nodes.urls), tmp_path, reconcile_interval=600)
     publisher = Publisher(nodes.urls, name="test", mandatory=True)
     async with (
-        running(serve, settings),
+        running(serve, settings, losses_of=LedgerLosses),
         open_registry(settings.registry_file) as registry,
         open_link(nodes.urls[2]) as link,
         Tasks() as tasks,

@@ -21,7 +21,7 @@ from router.requests import RouterClient
 from runtime.settings import Settings
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Answer, Api, a_naam, abonnement_of, message
-from tests.contract.conftest import Stage, open_stage, running
+from tests.contract.conftest import Stage, Untold, open_stage, running
 from tests.eventually import eventually
 from tests.integration.conftest import open_link
 from tests.stallable import stallable
@@ -79,7 +79,9 @@ async def test_before_a_router_has_declared_anything(stage: Stage, vhost: str, t
         assert (await api.post("/abonnement", sent)).outcome == UNAVAILABLE
         assert (await api.get("/abonnement")).json == []
         async with running(
-            lambda stop, ready: router.declaring.service.serve(settings, stop=stop, ready=ready)
+            lambda stop, ready: router.declaring.service.serve(
+                settings, stop=stop, ready=ready, losses_of=Untold
+            )
         ):
             await eventually(lambda: ready(api))
             assert (await api.post("/kanaal", {"naam": "zaken"})).status == 201

@@ -18,6 +18,7 @@ import pytest
 
 from deliverer.consuming.prefetch import Budget
 from deliverer.service import PREFETCH
+from ledger.losses import LedgerLosses
 from router import names
 from router.declaring.service import serve as serve_router
 from router.requests import RouterClient
@@ -305,7 +306,7 @@ async def test_a_broker_that_restarts_loses_nothing(mortal_broker: Broker, tmp_p
     settings = settings_for(mortal_broker.url, tmp_path, retry_schedule="1,2")
     assert mortal_broker.private
     async with (
-        running(serve_router, settings),
+        running(serve_router, settings, losses_of=LedgerLosses),
         open_registry(settings.registry_file) as registry,
         open_link(mortal_broker.url) as link,
         delivering(Running(settings, registry, link, RouterClient(link))) as spine,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from ledger.losses import LedgerLosses
 from nrc.rabbitmq.private_node import free_port
 from router.declaring.service import serve
 from runtime.amqp import connect
@@ -44,5 +45,5 @@ async def test_a_process_works_over_tls(tls_url: str, certificate: Path, tmp_pat
     )
     connection = await connect(settings.amqp_url[0], name="test")
     await connection.close()
-    async with running(serve, settings):
+    async with running(serve, settings, losses_of=LedgerLosses):
         pass
