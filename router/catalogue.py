@@ -1,6 +1,6 @@
 """A process's copy of the registry, kept up to date, so that no hot path waits for a database.
 
-`nrc.changes` makes it look at once; a missed hint does not last, since it also looks by itself.
+It looks at the registry at every hint on `nrc.changes`, and at a fixed interval.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logger(__name__)
 
 
 class Catalogue:
-    """The kanalen, abonnementen and applications as of change `number`."""
+    """As of change `number`: kanalen by naam, abonnementen by UUID, applications by client_id."""
 
     def __init__(self, registry: Registry, *, refresh_interval: float) -> None:
         self._registry = registry
@@ -41,24 +41,12 @@ class Catalogue:
         self._looks = Joined(self._look, name="registry look")
         self._last_look = 0.0
         self.number = 0
-
-    @property
-    def kanalen(self) -> Mapping[str, Kanaal]:
-        """By naam."""
-        return self._kanalen
-
-    @property
-    def abonnementen(self) -> Mapping[UUID, Abonnement]:
-        """By UUID."""
-        return self._abonnementen
-
-    @property
-    def applications(self) -> Mapping[str, Application]:
-        """By client_id."""
-        return self._applications
+        self.kanalen: Mapping[str, Kanaal] = self._kanalen
+        self.abonnementen: Mapping[UUID, Abonnement] = self._abonnementen
+        self.applications: Mapping[str, Application] = self._applications
 
     def every_kanaal(self) -> tuple[Kanaal, ...]:
-        """All kanalen as they are now, for who walks them slowly: the same tuple until something changes."""
+        """All kanalen as they are now, to iterate over slowly: one tuple until something changes."""
         if self._every_kanaal is None:
             self._every_kanaal = tuple(self._kanalen.values())
         return self._every_kanaal
@@ -79,7 +67,7 @@ class Catalogue:
         return self._index
 
     def kanaal_by_uuid(self, uuid: UUID) -> Kanaal | None:
-        """The kanaal with this UUID, or None."""
+        """The kanaal with this UUID."""
         naam = self._kanaal_names.get(uuid)
         return None if naam is None else self._kanalen.get(naam)
 
@@ -92,22 +80,26 @@ class Catalogue:
         await self.refresh()
 
     async def refresh(self) -> None:
-        """Return when a look that began after this call has been applied. Raises RegistryError."""
+        """Apply all changes that the registry has at this call. Raises RegistryError."""
         await self._looks.run()
 
     async def fresh_look(self) -> None:
-        """The same, but at most four looks a second for all callers together. Before any refusal."""
+        """`refresh`, at most four times a second for all callers together. For use before a refusal."""
         loop = asyncio.get_running_loop()
         await self._looks.run(delay=max(0.0, self._last_look + FRESH_LOOK_INTERVAL - loop.time()))
 
+    async def try_refresh(self) -> None:
+        """`refresh`, or go on with the copy as it is."""
+        try:
+            await self.refresh()
+        except RegistryError as error:
+            log.warning("registry cannot be read; going on with the copy", reason=str(error))
+
     async def run(self) -> None:
-        """Look every `refresh_interval` seconds, until cancelled."""
+        """Refresh every `refresh_interval` seconds, until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            try:
-                await self.refresh()
-            except RegistryError as error:
-                log.warning("registry cannot be read; going on with the copy", reason=str(error))
+            await self.try_refresh()
 
     async def _look(self) -> None:
         self._last_look = asyncio.get_running_loop().time()
@@ -115,7 +107,7 @@ class Catalogue:
         self._apply(changes, await self._rows_of_large(changes))
 
     async def _rows_of_large(self, changes: Changes) -> Mapping[UUID, Rows]:
-        """What the index needs of large abonnementen: made in a thread, as it takes 0.1 s for a megabyte."""
+        """`rows_of` of large abonnementen, made in a thread: it takes 0.1 s for a megabyte."""
         large = [each for each in changes.abonnementen if is_large(each.kanalen)]
         if self._index is None or not large:
             return {}
@@ -123,7 +115,7 @@ class Catalogue:
 
     def _apply(self, changes: Changes, rows: Mapping[UUID, Rows]) -> None:
         if changes.whole:
-            # Too far behind for the registry to remember every removal, or it is another registry.
+            # The registry does not know every removal since then, or it is another registry.
             kanalen = {kanaal.uuid for kanaal in changes.kanalen}
             abonnementen = {abonnement.uuid for abonnement in changes.abonnementen}
             applications = {application.client_id for application in changes.applications}
@@ -133,7 +125,7 @@ class Catalogue:
                 gone_abonnementen=changes.gone_abonnementen | (self._abonnementen.keys() - abonnementen),
                 gone_applications=changes.gone_applications | (self._applications.keys() - applications),
             )
-        # What is gone first: a naam may have been taken again by another kanaal.
+        # What is gone first: another kanaal may have its naam.
         for uuid in changes.gone_kanalen:
             self._kanalen.pop(self._kanaal_names.pop(uuid, ""), None)
         for uuid in changes.gone_abonnementen:

@@ -1,4 +1,4 @@
-"""The hint that the registry changed: a fanout that every process hears. Never the source of the change."""
+"""The hint that the registry changed: a fanout that every process hears. It carries no change itself."""
 
 from __future__ import annotations
 
@@ -10,37 +10,27 @@ from aio_pika.abc import AbstractConnection
 from router import names
 from router.catalogue import Catalogue
 from router.readiness import topology_stands
-from runtime.log import logger
-from schemas.errors import RegistryError
 
 BIND_AGAIN = 10.0  # seconds
 
-log = logger(__name__)
-
 
 async def follow_changes(connection: AbstractConnection, catalogue: Catalogue) -> None:
-    """Make the copy look on every hint, and once now; return when the connection closes.
-
-    For a session of the consuming Link. Its queue is exclusive and goes with the connection.
-    """
+    """Refresh the copy now and on every hint; return when the connection closes."""
     await topology_stands(connection)
     channel = connection.channel(publisher_confirms=False)
     await channel.initialize()
     queue = await channel.declare_queue(names.changes_queue(), exclusive=True, auto_delete=True)
     await queue.bind(names.CHANGES)
 
-    async def look(_: object = None) -> None:
-        try:
-            await catalogue.refresh()
-        except RegistryError as error:
-            log.warning("registry cannot be read; going on with the copy", reason=str(error))
+    async def look(_: object) -> None:
+        await catalogue.try_refresh()
 
     await queue.consume(look, no_ack=True)
-    await look()
+    await catalogue.try_refresh()
     while not channel.is_closed:
         with suppress(TimeoutError):
             async with asyncio.timeout(BIND_AGAIN):
                 await channel.closed()
                 return
-        # Somebody may have deleted the exchange, and the router declared it again: without our binding.
+        # The exchange may have been deleted and declared again, without this binding.
         await queue.bind(names.CHANGES)

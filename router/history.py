@@ -1,31 +1,7 @@
-"""What a message carries of what became of it: our headers, what they are called and what stands in them.
+"""The headers by which a message carries its history, as docs/messages.md describes them.
 
-Owns these headers and the building of a message anew with them, for all who publish one that was published
-before. On a message that waits for its next attempt, and on one that is undeliverable:
-
-    nrc-abonnement        the UUID of the abonnement
-    nrc-attempts          integer, attempts done
-    nrc-failures          JSON text: [{"at": RFC 3339 in UTC, "class": …, "status": integer or null,
-                          "detail": text}], one per failed attempt, oldest first
-    nrc-due               integer, milliseconds since 1970: not to be attempted before. Absent when the
-                          wait queue alone decides
-    nrc-undeliverable-at  RFC 3339 in UTC; on an undeliverable message only
-
-From when it was given back from the ledger, sent again, or replayed, until it is settled:
-
-    nrc-round             integer, how often it was given back or sent again. Absent when never
-    nrc-replay            integer, the number of the replay that it belongs to. Absent when it is the original
-
-On one that was sent again out of the undeliverable, until it is delivered:
-
-    nrc-resent-at         RFC 3339 in UTC; from when on it is held, in place of when it was accepted
-
-On one that came out of a delivery of an NRC, of this one or another, from when it is published:
-
-    nrc-hops              whole number as text: how many such deliveries it went through
-
-The other headers that stay are those of its kenmerken (`k.…`). All else goes: RabbitMQ's own `x-death` on a
-message that is published again makes RabbitMQ drop it as a cycle.
+A message that is published again keeps these and the headers of its kenmerken (`k.…`), and nothing else:
+RabbitMQ's own `x-death` would make RabbitMQ drop it as a cycle.
 """
 
 from __future__ import annotations
@@ -85,8 +61,8 @@ class FailedAttempt:
 class History:
     """What became of a message so far. due: milliseconds since 1970, or None.
 
-    round, replay: which delivery of the ledger it is, and which putting into its queue; 0 of a message that a
-    gateway published, and of one of an older version.
+    replay: which delivery of the ledger it is; round: how often that was put into its queue again. 0 of a
+    message that a gateway published, and of one of an older version.
     """
 
     attempts: int = 0
@@ -107,7 +83,7 @@ class History:
 
 
 def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
-    """Whose a message is: by our header; else its key (out of a wait queue), or the queue that dropped it."""
+    """The abonnement of a message: by our header, else its key (out of a wait queue) or its first queue."""
     with suppress(ValueError):
         return UUID(str(headers.get(ABONNEMENT_HEADER)))
     for name in (routing_key, headers.get("x-first-death-queue")):
@@ -117,12 +93,12 @@ def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
 
 
 def read_verdict(headers: Mapping[str, Any]) -> datetime | None:
-    """When we gave a message up, as undeliverable; None when somebody else did, such as a policy."""
+    """When a deliverer gave a message up; None when something else did, such as a policy."""
     return _moment(headers.get(UNDELIVERABLE_AT))
 
 
 def read_history(headers: Mapping[str, Any]) -> History:
-    """The history that a message carries; of headers that make no sense, nothing is taken over."""
+    """The history that a message carries; invalid headers are ignored."""
     return History(
         attempts=_whole_number(headers.get(ATTEMPTS)) or 0,
         failures=_failures(headers.get(FAILURES)),
@@ -133,7 +109,7 @@ def read_history(headers: Mapping[str, Any]) -> History:
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that stay with a message: of its kenmerken, when it was sent again, and its hops."""
+    """The headers that stay with a message: its kenmerken, nrc-resent-at and nrc-hops."""
     return {
         name: value
         for name, value in headers.items()
@@ -145,12 +121,6 @@ def read_hops(headers: Mapping[str, Any]) -> int:
     """How many deliveries of an NRC a message went through; 0 for one that its source published."""
     text = headers.get(HOPS)
     return int(text) if isinstance(text, str) and _COUNT.fullmatch(text) else 0
-
-
-def place_headers(history: History) -> dict[str, int]:
-    """The headers that say which delivery of the ledger a message is: its round and its replay, if any."""
-    headers = {ROUND: history.round, REPLAY: history.replay}
-    return {name: number for name, number in headers.items() if number}
 
 
 def resent_header(at: datetime) -> dict[str, str]:
@@ -178,8 +148,11 @@ def write_headers(
                 for each in history.failures
             ]
         ).decode(),
-        **place_headers(history),
     }
+    if history.round:
+        headers[ROUND] = history.round
+    if history.replay:
+        headers[REPLAY] = history.replay
     if history.due is not None:
         headers[DUE] = history.due
     if undeliverable_at is not None:
@@ -198,11 +171,7 @@ def built_anew(
     history: History,
     undeliverable_at: datetime | None = None,
 ) -> Outgoing:
-    """A message of an abonnement's queue as it goes on through another exchange.
-
-    timestamp: when it was accepted. kept: its `kept_headers`. Nothing else of it goes along: what RabbitMQ
-    noted on it (`x-death`) would make RabbitMQ drop it as a cycle.
-    """
+    """A message to publish again. timestamp: when it was accepted. kept: its `kept_headers`."""
     return Outgoing(
         exchange=exchange,
         routing_key=names.abonnement_queue(abonnement),
@@ -251,5 +220,5 @@ def _moment(value: Any) -> datetime | None:
 
 
 def aware(moment: datetime) -> datetime:
-    """A moment with its zone: what the client library gives without one is UTC."""
+    """A moment with its zone: one of the client library without zone is in UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -37,7 +37,7 @@ def word(text: str) -> str:
 
 
 def kanaal_exchange(naam: str) -> str:
-    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses goes as `@word`."""
+    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses becomes `@word`."""
     return "nrc.kanaal." + (naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam))
 
 
@@ -48,7 +48,7 @@ def filter_exchange(naam: str, pattern: str) -> str:
 
 
 def changes_queue() -> str:
-    """A process's own queue for hints; another name every time."""
+    """A new name for a process's queue of hints."""
     return f"{CHANGES}.{uuid4()}"
 
 
@@ -58,7 +58,7 @@ def abonnement_queue(uuid: UUID) -> str:
 
 
 def marker(queue: str, ways: str) -> str:
-    """The exchange that says that all `ways` to the queue of an abonnement stand."""
+    """The exchange that shows that all `ways` to the queue of an abonnement stand."""
     return f"{_MARKER}{queue.removeprefix('nrc.abonnement.')}.{word(ways)}"
 
 

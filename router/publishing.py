@@ -1,7 +1,7 @@
 """Publishing with a confirm: when `publish` returns, the broker has the message.
 
-One connection of its own per process, and on it one channel per exchange: an error closes a whole channel,
-so what is wrong with one exchange disturbs nobody else. Declares nothing.
+One connection per process, with one channel per exchange: an error closes a whole channel, so a fault of one
+exchange does not affect others. Declares nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = logger(__name__)
 
 
 class _LimitLearned(Exception):
-    """The channel closed over another message, which was too large for RabbitMQ; this one is not."""
+    """The channel closed because another message was too large for RabbitMQ; this one is not."""
 
 
 class ExchangeMissing(BrokerUnavailable):
@@ -60,7 +60,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class _Lane:
-    """The channel for one exchange, and how many publishes are under way on it. retired: takes no more."""
+    """The channel for one exchange. busy: publishes under way on it. retired: it takes no more."""
 
     channel: ConfirmChannel
     busy: int = 0
@@ -76,18 +76,17 @@ class _Lane:
 class Publisher:
     """The publishing connection of a process.
 
-    mandatory: whether a message that no queue takes is Unroutable (everyone but the gateway: RabbitMQ
-    confirms such a message too, so without this it would be gone).
-
-    largest: bytes of the largest body that may come, of which it is tried first whether RabbitMQ takes it:
-    one that is over RabbitMQ's limit closes its channel, with all that is on it. 0: nothing is tried.
+    mandatory: a message that no queue takes is Unroutable. Without this RabbitMQ confirms it and drops it.
+    largest: bytes of the largest body that may come. Whether RabbitMQ takes that many is tried at the start,
+    since a message over its limit closes the channel for others too. 0: not tried.
+    limit: bytes of the largest body that RabbitMQ takes, as far as that is known.
     """
 
     def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0) -> None:
         self.link = Link(urls, name=f"{name} publishing", publishes=True)
         self._mandatory = mandatory
         self._largest = largest
-        self._limit = sys.maxsize  # bytes of a body; RabbitMQ's, as soon as it is known
+        self.limit = sys.maxsize
         self._lanes: dict[str, _Lane] = {}
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
         self._channels: set[object] = set()  # open, being opened or being closed: a mark for each
@@ -103,7 +102,7 @@ class Publisher:
     async def _session(self, connection: AbstractConnection) -> None:
         try:
             await topology_stands(connection)
-            self._limit = await self._try_largest()
+            self.limit = await self._try_largest()
             self._ready.set()
             await connection.closed()
         finally:
@@ -115,17 +114,17 @@ class Publisher:
             self._opening.clear()
 
     async def _try_largest(self) -> int:
-        """RabbitMQ's limit, if it is below `largest`: by a message to the marker, where nothing is bound."""
+        """RabbitMQ's limit, if it is below `largest`: by a message to `nrc.ready`, which has no queue."""
         if not self._largest:
             return sys.maxsize
         channel = None
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
-                channel = await self.link.confirm_channel(names.READY, mandatory=False, on_end=_nothing)
+                channel = await self.link.confirm_channel(names.READY, mandatory=False, on_end=lambda: None)
                 await channel.publish(
                     routing_key="", body=bytes(self._largest), message_id="", headers={}, timestamp=None
                 )
-        except TimeoutError:  # an alarm: the first that is too large will tell
+        except TimeoutError:  # an alarm: the first message that is too large will tell
             pass
         except AMQP_ERRORS as error:
             limit = size_limit(error)
@@ -153,11 +152,6 @@ class Publisher:
             return "the router has not declared the exchanges and queues in RabbitMQ yet"
         return self.link.why_not
 
-    @property
-    def limit(self) -> int:
-        """Bytes of the largest body that RabbitMQ takes, as far as that is known."""
-        return self._limit
-
     async def wait_ready(self, timeout: float) -> None:
         """Return once ready; BrokerUnavailable after `timeout` seconds."""
         try:
@@ -169,8 +163,8 @@ class Publisher:
     async def publish(self, message: Outgoing) -> None:
         """Return once RabbitMQ confirmed the message.
 
-        Raises Unroutable (mandatory only), ExchangeMissing, MessageTooLarge, or BrokerUnavailable; after the
-        last the message may or may not have arrived, but nothing of it will go out later.
+        Raises Unroutable (mandatory only), ExchangeMissing, MessageTooLarge, or BrokerUnavailable. After
+        BrokerUnavailable it may have arrived, but is not sent any more.
         """
         if not self.ready:
             raise BrokerUnavailable(self.why_not)
@@ -181,7 +175,7 @@ class Publisher:
         raise BrokerUnavailable("RabbitMQ closes its channels over other messages that are too large")
 
     async def _publish(self, message: Outgoing) -> None:
-        """Publish it once. Raises _LimitLearned too: RabbitMQ closed its channel over another message."""
+        """Publish it once. Raises what `publish` raises, or _LimitLearned."""
         lane, began, number, size = None, monotonic(), self._sent, len(message.body)
 
         def sending() -> None:
@@ -192,8 +186,8 @@ class Publisher:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
                 while (lane := self._lanes.get(message.exchange)) is None:
                     await self._open(message.exchange)
-                if size > self._limit:
-                    raise MessageTooLarge(size, self._limit)
+                if size > self.limit:
+                    raise MessageTooLarge(size, self.limit)
                 lane.busy += 1
                 try:
                     outcome = await lane.channel.publish(
@@ -214,8 +208,7 @@ class Publisher:
             self._unconfirmed(message.exchange, lane, number=number, began=began)
             raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
         except asyncio.CancelledError:
-            # Of a channel that was being opened when the connection was lost: only when nobody cancelled us.
-            # Taken for a cancellation, it would leave a publisher without answer.
+            # Either somebody cancelled us, or the connection was lost while a channel was being opened.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
@@ -227,7 +220,7 @@ class Publisher:
             if isinstance(error, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
             if (limit := size_limit(error)) is not None:
-                self._limit = limit
+                self.limit = limit
                 raise MessageTooLarge(size, limit) if size > limit else _LimitLearned from error
             raise BrokerUnavailable(describe(error)) from error
         if outcome is Outcome.REFUSED:
@@ -238,14 +231,14 @@ class Publisher:
             raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}")
 
     def _unconfirmed(self, exchange: str, lane: _Lane | None, *, number: int, began: float) -> None:
-        """Let nothing of a message without a confirm go out later, and disturb as few others as that allows.
+        """Close the channel or the connection, so that a message without a confirm is not sent later.
 
-        Where RabbitMQ confirmed a message that was sent later, it has this one too, since they go out in
-        order: its queue hangs (it has no leader), and only the channel of its exchange is given up. The same
-        when this process was late itself: the confirm may lie in the socket. Else the connection is cut.
+        RabbitMQ has received it when it confirmed a later message: its queue has no leader, and closing the
+        channel is enough. So it is when this process itself was late and the confirm may be in the socket.
+        Else the connection is cut.
 
-        lane: None when no channel came free for it, so that it was not sent at all.
-        number: its own, or, where it was not sent, that of the last one sent before it came.
+        lane: None when no channel became free, so that it was not sent.
+        number: its own, or, when it was not sent, that of the last message before it.
         """
         late = monotonic() - began > CONFIRM_TIMEOUT + LATE
         works = self._confirmed > number or (late and self.link.all_sent)
@@ -255,10 +248,10 @@ class Publisher:
             self._give_up(exchange, lane)
 
     def _retire(self, exchange: str, lane: _Lane | None) -> None:
-        """The next publish opens another channel.
+        """Have the next publish open another channel.
 
-        One that met a queue while its leader was gone goes on asking that node, and refuses all that is for
-        that queue until the node is back (RabbitMQ 3.10), though the queue has had another leader for long.
+        A channel that published to a queue without a leader keeps refusing messages for that queue, even
+        after it has a leader on another node (RabbitMQ 3.10).
         """
         if lane is not None and self._lanes.get(exchange) is lane and lane.age > REFUSED_LANE:
             self._give_up(exchange, lane)
@@ -273,7 +266,7 @@ class Publisher:
             lane.channel.close()
 
     async def _open(self, exchange: str) -> _Lane:
-        """The lane of an exchange; those who ask at the same moment share one."""
+        """The lane of an exchange; concurrent callers share one."""
         task = self._opening.get(exchange)
         if task is None:
             task = self._opening[exchange] = asyncio.create_task(self._new_lane(exchange))
@@ -283,7 +276,7 @@ class Publisher:
     def _opened(self, exchange: str, task: asyncio.Task[_Lane]) -> None:
         self._opening.pop(exchange, None)
         if not task.cancelled():
-            task.exception()  # looked at here too: whoever asked may have given up by now
+            task.exception()  # retrieved here too: its callers may be gone
 
     async def _new_lane(self, name: str) -> _Lane:
         connection = self.link.connection
@@ -306,8 +299,7 @@ class Publisher:
     async def _wait_for_room(self, connection: AbstractConnection) -> None:
         """Return once another channel may be opened: RabbitMQ closes a connection that opens too many.
 
-        Closes a channel without publishes. Where all have some, the oldest takes no more of them, and is
-        closed when those that are under way have ended.
+        Closes a channel without publishes, or retires the oldest and closes it when its publishes have ended.
         """
         limit = max(1, min(MAX_LANES, channel_max(connection) - OTHER_CHANNELS))
         self._want_room += 1
@@ -327,7 +319,3 @@ def channel_max(connection: AbstractConnection) -> int:
     """How many channels RabbitMQ allows on this connection."""
     tune = connection.transport.connection.connection_tune if connection.transport else None
     return int(getattr(tune, "channel_max", 0)) or 65_535  # AMQP: 0 is no limit
-
-
-def _nothing() -> None:
-    pass

@@ -19,16 +19,16 @@ LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """messages: those ready to be delivered, so without those that a consumer holds."""
+    """messages: those ready to be delivered, without those that a consumer holds."""
 
     messages: int
     consumers: int
 
 
 async def ready_of(connection: AbstractConnection, abonnementen: Iterable[UUID]) -> dict[UUID, int | None]:
-    """How many messages are ready in the queue of each; None where it is missing. Raises BrokerUnavailable.
+    """How many messages are ready in the queue of each; None where it is missing.
 
-    Also when RabbitMQ does not answer in time, as of a queue without a leader.
+    Raises BrokerUnavailable, also when one of them has no leader.
     """
     queues = {uuid: abonnement_queue(uuid) for uuid in abonnementen}
     try:

@@ -1,7 +1,7 @@
-"""Asking the router process to make RabbitMQ as the registry says, and its answer.
+"""Requests to the router process, to make RabbitMQ as the registry says, and its answers.
 
 Requests go through one queue with a single active consumer: several routers may run, one of them works.
-Every request is idempotent, since it only names what to look at; the registry says what it should be.
+Every request is idempotent: it names what to look at, and the registry says what it should be.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ class RouterClient:
         self._seen: tuple[AbstractConnection | None, float] = (None, 0.0)
 
     async def at_work(self) -> None:
-        """A router answers, so what is asked of it next will be done. Raises BrokerUnavailable within 4 s.
+        """Return when a router answers. Raises BrokerUnavailable within 4 s.
 
-        Before a change gets into the registry: an answer of what takes longer may be waited for longer then.
-        Whoever asks before a ping begins shares it.
+        For use before a change of the registry: what is asked next may take longer, but is done. Concurrent
+        callers share a ping.
         """
         try:
             async with asyncio.timeout(ROUTER_TIMEOUT):
@@ -62,32 +62,29 @@ class RouterClient:
         await self._ask({"do": "ping"}, timeout=ROUTER_TIMEOUT)
 
     async def apply_kanaal(self, naam: str) -> None:
-        """The exchange of this kanaal stands when it returns. Raises BrokerUnavailable."""
+        """Have the exchange of this kanaal declared. Raises BrokerUnavailable."""
         await self._ask({"do": "kanaal", "naam": naam})
 
     async def apply_abonnement(self, uuid: UUID) -> None:
-        """Queue and bindings stand as the registry has them, or are gone if it has them no more.
-
-        Raises BrokerUnavailable, or QueueRefused; asking again does no harm.
-        """
+        """Have queue and bindings declared, or removed. Raises BrokerUnavailable or QueueRefused."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)})
 
     async def prepare_abonnement(self, uuid: UUID, kanalen: Sequence[FilterGroup]) -> None:
-        """Its bindings stand as the registry has them, and beside them those for these filters.
+        """Have bindings declared for the registry's filters and also for these.
 
-        For a change that the registry is to get next, after which `finish_abonnement` takes the former
-        bindings off. kanalen: none for a change of something else. Raises BrokerUnavailable or QueueRefused:
-        then the registry must not get it.
+        Before a change is written to the registry; `finish_abonnement` removes the former bindings after it.
+        kanalen: () for a change of something else. Raises BrokerUnavailable or QueueRefused: then the change
+        must not be written.
         """
         groups = [[group.naam, group.filters] for group in kanalen]
         await self._ask({"do": "abonnement", "uuid": str(uuid), "kanalen": groups}, timeout=CHANGE_TIMEOUT)
 
     async def finish_abonnement(self, uuid: UUID) -> None:
-        """`apply_abonnement`, as for one that was prepared: it waits no longer than that."""
+        """`apply_abonnement` after `prepare_abonnement`, with its timeout."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
 
     async def announce(self) -> None:
-        """Every process has been told to look at the registry. Raises BrokerUnavailable."""
+        """Have every process told to look at the registry. Raises BrokerUnavailable."""
         await self._ask({"do": "announce"})
 
     async def reconcile(self, *, dry_run: bool = False) -> list[str]:
@@ -110,7 +107,7 @@ class RouterClient:
         except TimeoutError:
             raise BrokerUnavailable(f"no answer from the router within {timeout:g} s") from None
         except asyncio.CancelledError:
-            # The client library cancels whoever waits on a connection that is lost; nobody cancelled us.
+            # Either somebody cancelled us, or the client library did since the connection was lost.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
@@ -129,7 +126,7 @@ class RouterClient:
         return reply
 
     async def _send(self, channel: AbstractChannel, request: Mapping[str, Any], number: str) -> None:
-        """The request is in the router's queue. Under an alarm RabbitMQ would take it much later."""
+        """Put the request into the router's queue. Raises BrokerUnavailable when an alarm delays that."""
         message = Message(
             orjson.dumps(request),
             reply_to=REPLY_TO,
@@ -144,10 +141,7 @@ class RouterClient:
             raise BrokerUnavailable("RabbitMQ does not take requests for the router now") from None
 
     async def _router_is_there(self) -> None:
-        """Return once a router consumes requests; BrokerUnavailable when none came in time.
-
-        One that was seen a moment ago on this connection is there.
-        """
+        """Return once a router consumes requests, or did a moment ago. Raises BrokerUnavailable."""
         connection, loop = self._link.connection, asyncio.get_running_loop()
         if self._seen[0] is connection and loop.time() < self._seen[1] + SEEN_FOR:
             return

@@ -1,7 +1,7 @@
 """From a notificatie to a message in RabbitMQ: its routing key and headers. Pure.
 
-The key is `<resource>.<actie>.<w1>…<w14>`: always 14 words, one per slot of the kanaal, `-` for a slot that
-the notificatie lacks, that the kanaal does not have, or that this process has not heard of yet.
+The key is `<resource>.<actie>.<w1>…<w14>`: 14 words, one per slot of the kanaal, `-` for a slot that the
+notificatie or the kanaal lacks, or that this process does not know yet.
 """
 
 from __future__ import annotations
@@ -26,10 +26,7 @@ _MAX_HEADER_VALUE = 128  # bytes; keeps the header frame far below the 128 KiB a
 def route(
     kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime, hops: int = 0
 ) -> Outgoing:
-    """The message that carries a notificatie to every queue that may want it.
-
-    hops: how many deliveries of an NRC it went through before.
-    """
+    """The message of a notificatie. hops: how many deliveries of an NRC it went through before."""
     kenmerken = notificatie.kenmerken if kanaal.slots else {}
     values = {normalise(name): value for name, value in kenmerken.items()}
     headers = {header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values}
@@ -46,9 +43,9 @@ def route(
 
 
 def needed(kanaal: Kanaal, kenmerken: Mapping[str, str], *, filtered: Container[str]) -> dict[str, str]:
-    """Those of a notificatie's kenmerken that decide where it goes; there may be 80,000 others.
+    """The kenmerken that decide where a notificatie goes; there may be 80,000 others.
 
-    filtered: normalised names that filters of abonnementen ask, whether they have a slot or not.
+    filtered: normalised names that filters of abonnementen use, with or without a slot.
     """
     return {
         name: value
@@ -66,7 +63,7 @@ def routing_key(resource: str, actie: str, slots: tuple[str, ...], values: Mappi
 
 
 def slot_pattern(words: Mapping[int, str]) -> str:
-    """A topic pattern that asks these words of these slots (by index) and nothing of all else."""
+    """A topic pattern with these words in these slots (by index) and `*` in all others."""
     return ".".join(["*", "*", *(words.get(index, "*") for index in range(MAX_SLOTS))])
 
 
@@ -76,7 +73,7 @@ def header_name(slot: str) -> str:
 
 
 def header_value(value: str) -> str:
-    """What stands in the header for a value: always text, since headers match by type too."""
+    """The header of a value: always text, since headers match by type too."""
     return value if len(value.encode()) <= _MAX_HEADER_VALUE else "~" + word(value)
 
 

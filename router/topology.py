@@ -1,7 +1,7 @@
-"""What must stand in RabbitMQ, as frozen values. Pure: `declarer` is what makes it so.
+"""What must stand in RabbitMQ, as frozen values. Pure: `declarer` declares it.
 
 Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and per abonnement a queue with its bindings and
-a marker (`of_abonnement`). A queue's arguments never change once declared, so no setting ever becomes one.
+a marker (`of_abonnement`). No argument of a queue comes from a setting: they cannot change once declared.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from schemas.kanaal import Kanaal
 ExchangeType = Literal["topic", "headers", "fanout", "direct"]
 Arguments = tuple[tuple[str, str | int], ...]
 
-# 1, 2, 4 … 2048 s: what a Retry-After is made of.
+# Seconds, 1 to 2048: waits that add up to a Retry-After.
 RUNGS = tuple(2**power for power in range(12))
 
 _QUORUM: Arguments = (
     ("x-queue-type", "quorum"),
-    # RabbitMQ 4 drops a message after 20 returns unless told otherwise; -1 means zero on 3.10.
+    # RabbitMQ 4 drops a message after 20 returns by default; -1 means zero on 3.10.
     ("x-delivery-limit", 100_000),
 )
 _AT_LEAST_ONCE: Arguments = (
@@ -77,8 +77,8 @@ class Binding:
 class Filtered:
     """The way through a filter exchange: fed from the kanaal by one pattern, then matched on headers.
 
-    The exchange is auto-delete: with the last abonnement bound to it it goes, and its feed with it. So nobody
-    ever unbinds `feed`, and who declares the three must start again when the exchange went away in between.
+    The exchange is auto-delete: it goes with the last abonnement bound to it, and `feed` with it. Whoever
+    declares the three must start again when it went in between.
     """
 
     exchange: Exchange
@@ -88,11 +88,10 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class AbonnementTopology:
-    """An abonnement's queue, every way there, and the marker that says that they all stand.
+    """An abonnement's queue, all bindings to it, and a marker that shows that these stand.
 
-    back: to the queue out of a wait queue. direct: from kanalen without a filter exchange. The marker is an
-    auto-delete exchange bound to the queue, so it goes with the queue. Its name has a fingerprint of all the
-    rest: where it stands, nothing has to be bound.
+    back: out of the wait queues. direct: from kanalen, without a filter exchange. The marker is an exchange
+    with auto-delete, bound to the queue, and goes with it. Its name has a fingerprint of the bindings.
     """
 
     queue: Queue
@@ -102,24 +101,24 @@ class AbonnementTopology:
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
-        """All that are this abonnement's alone, but for the marker's."""
+        """All bindings of this abonnement alone, except the marker's."""
         return (self.back, *self.direct, *(way.match for way in self.filtered))
 
     @property
     def marker(self) -> Exchange:
-        """Declared last, and removed before anything else is unbound."""
+        """Declared after all bindings, and removed before any of them."""
         ways = sorted(binding.frozen() for binding in (*self.bindings, *(way.feed for way in self.filtered)))
         return Exchange(names.marker(self.queue.name, "\n".join(ways)), "fanout", auto_delete=True)
 
     @property
     def marking(self) -> Binding:
-        """What makes the marker go with the queue."""
+        """The marker's binding, by which it goes with the queue."""
         return Binding(self.marker.name, self.queue.name)
 
 
 @dataclass(frozen=True, slots=True)
 class FixedTopology:
-    """What stands whatever kanalen and abonnementen there are."""
+    """What does not depend on kanalen and abonnementen."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
@@ -133,8 +132,8 @@ def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
         exchanges=(
             Exchange(names.CHANGES, "fanout"),
             Exchange(names.UNDELIVERABLE, "fanout"),
-            # An at-least-once message without a target would stay, and 32 of them stop everyone's
-            # retries; the alternate exchange takes what belonged to a removed abonnement.
+            # An at-least-once message that is routed nowhere stays, and 32 of them stop all retries. The
+            # alternate exchange takes what was of a removed abonnement.
             Exchange(names.RETURN, "direct", arguments=(("alternate-exchange", names.UNDELIVERABLE),)),
             *(Exchange(names.wait_queue(seconds), "fanout") for seconds in waits),
         ),
@@ -168,7 +167,7 @@ def of_kanaal(kanaal: Kanaal) -> Exchange:
 
 
 def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
-    """What an abonnement has in RabbitMQ; a kanaal that `kanalen` lacks leads nowhere yet."""
+    """What an abonnement has in RabbitMQ; a kanaal that `kanalen` lacks has no bindings yet."""
     queue = names.abonnement_queue(abonnement.uuid)
     direct: dict[Binding, None] = {}
     filtered: dict[Filtered, None] = {}
@@ -181,8 +180,7 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
             direct[Binding(source, queue, key="#")] = None
             continue
         filtered[_filtered(kanaal, asked, queue=queue)] = None
-        # A filter on a kenmerk that the notificatie lacks is ignored, and so is one on a slot that the
-        # publishing gateway had not heard of: both have `-` in that place.
+        # `-`: the notificatie lacks this kenmerk, or its gateway did not know the slot. It still matches.
         for index in asked:
             direct[Binding(source, queue, key=slot_pattern({index: ABSENT}))] = None
     arguments: Arguments = (
@@ -199,7 +197,7 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
 
 
 def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
-    """The values that a group asks, by index of slot; other filters are the deliverer's to check."""
+    """The values that a group asks, by index of slot; the deliverer checks the other filters."""
     wanted = {normalise(name): value for name, value in group.filters if value != WILDCARD}
     return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
 

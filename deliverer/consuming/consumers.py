@@ -127,10 +127,7 @@ class Consumers:
             await asyncio.sleep(FOLLOW_PAUSE)
 
     async def _keep(self, connection: AbstractConnection) -> None:
-        try:
-            await self._catalogue.refresh()
-        except RegistryError as error:
-            log.warning("registry cannot be read; going on with the copy", reason=str(error))
+        await self._catalogue.try_refresh()
         first = True
         while True:
             self._look.clear()

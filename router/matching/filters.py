@@ -1,7 +1,6 @@
 """The one predicate: does a notificatie match an abonnement? And the standard's check of names.
 
-The bindings in RabbitMQ may let through more than this predicate, never less; the deliverer applies it
-to what comes through.
+The deliverer applies it to each message: bindings in RabbitMQ may let through more, never less.
 """
 
 from __future__ import annotations

@@ -1,12 +1,11 @@
 """Which abonnementen match a notificatie, by look-ups in dicts instead of a test of each abonnement.
 
-The result equals `router/matching/filters.py:matches` of every abonnement, which stays the definition.
+The result equals `router/matching/filters.py:matches` of every abonnement.
 
 The shape of a notificatie is the set of its kenmerken that any filter on its kanaal asks a value of. A
 kanaal has a view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view
-each filter group is reduced to the names of its shape. Groups that have the same names left form one table,
-from the values that they ask to their abonnementen. A notificatie costs one look-up in each table of its
-view, however many abonnementen and other names there are.
+each filter group is reduced to the names of its shape. Groups with the same names left form one table, from
+the values that they ask to their abonnementen. A notificatie costs one look-up in each table of its view.
 
 A view is built when it is first needed, and then kept up to date. A kanaal has at most MOST_VIEWS; for a
 shape without a view every filter group is tested.
@@ -47,15 +46,8 @@ class Index:
         self._groups: dict[UUID, Groups] = {}
         self._large: dict[UUID, Rows] = {}  # kept, so that a removal need not make them again
 
-    def __len__(self) -> int:
-        """How many abonnementen it has."""
-        return len(self._groups)
-
     def put(self, abonnement: Abonnement, rows: Rows | None = None) -> None:
-        """Add an abonnement, or replace its kanalen. No-op when these are the same as before.
-
-        rows: what `rows_of` makes of its kanalen, when that was done beside the event loop.
-        """
+        """Add an abonnement, or replace its kanalen. rows: `rows_of` its kanalen, when that is known."""
         uuid, kanalen = abonnement.uuid, abonnement.kanalen
         if self._groups.get(uuid) == kanalen:
             return
@@ -84,10 +76,7 @@ class Index:
         return of_kanaal.matching({normalise(name): value for name, value in kenmerken.items()})
 
     def names(self, kanaal: str) -> Collection[str]:
-        """The normalised names that any filter on this kanaal asks a value of: other kenmerken play no part.
-
-        A view that follows every change; `in` may be asked by another thread.
-        """
+        """The normalised names that filters on this kanaal use: a live view. `in` is safe in any thread."""
         of_kanaal = self._kanalen.get(kanaal)
         return () if of_kanaal is None else of_kanaal.names.keys()
 
@@ -137,8 +126,8 @@ class _OfKanaal:
         if (view := self.views.get(shape)) is not None:
             return view.matching(values)
         if len(self.views) >= self._room():
-            # Other views may be needed by now than those that were built first. To drop them only after as
-            # many scans keeps the cost of building below that of scanning.
+            # Other shapes may be frequent now. Views are dropped only after as many scans, which keeps the
+            # cost of building them below that of scanning.
             self._scans += 1
             if self._scans <= MOST_VIEWS:
                 asked = {name: values[name] for name in shape}
@@ -159,12 +148,11 @@ class _OfKanaal:
         return view.matching(values)
 
     def _room(self) -> int:
-        """How many views it may have."""
         return min(MOST_VIEWS, max(LEAST_VIEWS, MOST_ENTRIES // max(1, self._size)))
 
 
 class _View:
-    """Abonnementen for notificaties of one shape: by the names that they ask, and then by the values."""
+    """Abonnementen for notificaties of one shape: by the names that they ask, then by the values."""
 
     __slots__ = ("_names", "_tables")
 
@@ -173,14 +161,14 @@ class _View:
         self._tables: dict[tuple[str, ...], dict[tuple[object, ...], list[UUID]]] = {}
 
     def put(self, wanted: Wanted, uuid: UUID) -> None:
-        """Call it for the groups of an abonnement in turn: one that is in a list already is its last."""
+        """Add a group. All groups of one abonnement come in succession, so it is at the end of a list."""
         names, values = self._place(wanted)
         uuids = self._tables.setdefault(names, {}).setdefault(values, [])
         if not uuids or uuids[-1] != uuid:
             uuids.append(uuid)
 
     def remove(self, wanted: Wanted, uuid: UUID) -> None:
-        """All groups of an abonnement are removed: the first may take it out of a list that they share."""
+        """Remove a group. Groups of one abonnement share a place in a list, which the first removes."""
         names, values = self._place(wanted)
         table = self._tables.get(names, {})
         uuids = table.get(values, [])
