@@ -5,7 +5,6 @@ app.py        every route
 state.py      the parts of a running gateway that all handlers share
 tokens.py     who calls, and with which scopes
 accepting.py  in which homes a notificatie must be before its 201
-latest.py     what each exchange got last; repairs.py what becomes of one that was deleted
 health.py     whether this gateway can do its work, for a load balancer
 api/          the handlers: POST /notificaties, kanalen, abonnementen
 http/         connections, limits, requests, responses and problems

@@ -1,29 +1,22 @@
 """Where a notificatie must be before the answer is 201: in RabbitMQ, in the ledger, or in both.
 
-The table of docs/decisions/0035-two-homes.md. Publishes through `Publisher`, writes through `Writer`; reads
-nothing, and knows nothing of HTTP.
+Implements the table of docs/decisions/0035-two-homes.md. Reads nothing, and knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from time import monotonic, time
-from uuid import UUID
 
 from ledger.values import Entry, Key, Outcome, State, Unrouted
 from ledger.writer import Writer, Writing
 from router.publishing import Outgoing, Publisher
-from router.routing import route
 from runtime.deadlines import Deadlines
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
-from schemas.kanaal import Kanaal
-from schemas.notificatie import Notificatie
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
 SECOND_HOME_WITHIN = 0.25  # seconds for the ledger once RabbitMQ has confirmed; none where that took longer
@@ -43,48 +36,6 @@ class Homes(StrEnum):
     LEDGER = "ledger"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A sound notificatie, and all else that goes along. hops: deliveries that it went through before."""
-
-    notificatie: Notificatie
-    message_id: str
-    accepted_at: datetime
-    hops: int = 0
-
-    def routed_by(self, kanaal: Kanaal) -> Outgoing:
-        """The message for the exchange of this kanaal."""
-        return route(
-            kanaal,
-            self.notificatie,
-            message_id=self.message_id,
-            accepted_at=self.accepted_at,
-            hops=self.hops,
-        )
-
-
-def entry_of(
-    accepted: Accepted, id_: UUID, *, client: str, matched: tuple[UUID, ...], catalogue: int
-) -> Entry:
-    """What the ledger gets of it. catalogue: the change number of the copy by which `matched` was found."""
-    notificatie = accepted.notificatie
-    return Entry(
-        id=id_,
-        received=int(accepted.accepted_at.timestamp() * 1000),
-        client=client,
-        kanaal=notificatie.kanaal,
-        resource=notificatie.resource,
-        actie=notificatie.actie,
-        hoofd_object=notificatie.hoofd_object,
-        resource_url=notificatie.resource_url,
-        kenmerken=notificatie.kenmerken,
-        body=notificatie.body,
-        catalogue=catalogue,
-        matched=matched,
-        hops=accepted.hops,
-    )
-
-
 class Accepting:
     """Bring notificaties into RabbitMQ and the ledger. homes: how many were accepted, by what had them."""
 
@@ -97,25 +48,24 @@ class Accepting:
         self._single = Occasional(every=REPORT_INTERVAL)
         self.homes: Counter[Homes] = Counter()
 
-    async def accept(self, kanaal: Kanaal, accepted: Accepted, entry: Entry) -> Homes:
+    async def accept(self, message: Outgoing, entry: Entry) -> Homes:
         """Return once it is where it does not get lost. Raises BrokerError when no home has it.
 
-        `entry` is what the ledger gets of `accepted`. After BrokerUnavailable one may have it nevertheless.
+        message, entry: the same notificatie for RabbitMQ and for the ledger. After BrokerUnavailable one of
+        the two may have it nevertheless.
         """
         if len(entry.body) > self._publisher.limit:
             raise MessageTooLarge(len(entry.body), self._publisher.limit)
-        if why_not := self._why_not(kanaal):
+        if why_not := self._why_not(entry.kanaal):
             return await self._only_ledger(entry, None, BrokerUnavailable(why_not))
         began = monotonic()
         writing = self._writer.put(entry)
-        publishing = asyncio.create_task(
-            self._publisher.publish(accepted.routed_by(kanaal)), name="publishing"
-        )
+        publishing = asyncio.create_task(self._publisher.publish(message), name="publishing")
         try:
             await self._confirm.wait(publishing)
         finally:
             if not publishing.done():
-                self._leave(publishing, kanaal, entry)
+                self._leave(publishing, entry)
         if not publishing.done():
             late = BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_WITHIN:g} s")
             return await self._only_ledger(entry, writing, late)
@@ -126,16 +76,16 @@ class Accepting:
             return await self._only_ledger(entry, writing, fault)
         raise fault
 
-    def _why_not(self, kanaal: Kanaal) -> str:
-        """Why it is not tried to publish there now; "" when it is."""
+    def _why_not(self, kanaal: str) -> str:
+        """Why nothing is published on this kanaal now; "" when it is."""
         if not self._publisher.ready:
             return self._publisher.why_not
-        if len(self._late.get(kanaal.naam, ())) >= MOST_LATE or self._late_bytes > MOST_LATE_BYTES:
-            return f"RabbitMQ gives no confirms for kanaal {kanaal.naam}"
+        if len(self._late.get(kanaal, ())) >= MOST_LATE or self._late_bytes > MOST_LATE_BYTES:
+            return f"RabbitMQ gives no confirms for kanaal {kanaal}"
         return ""
 
     async def _second_home(self, writing: Writing, began: float) -> Homes:
-        """RabbitMQ has it: the ledger gets it now or later."""
+        """RabbitMQ has it; the ledger gets it now or later."""
         assert writing.written is not None  # noqa: S101 - put makes it
         if monotonic() - began < SECOND_HOME_WITHIN:
             await self._commit.wait(writing.written)
@@ -147,10 +97,7 @@ class Accepting:
         return self._single_home(Homes.RABBITMQ, reason)
 
     async def _only_ledger(self, entry: Entry, writing: Writing | None, fault: BrokerError) -> Homes:
-        """RabbitMQ does not have it, or not for certain: it is in the ledger, and marked. Raises BrokerError.
-
-        writing: the entry, where it was on its way already.
-        """
+        """RabbitMQ may not have it: write it, unless `writing` did, and mark it. Raises BrokerError."""
         there = writing is not None and not self._writer.withdraw(writing)
         try:
             if isinstance(fault, MessageTooLarge):
@@ -167,7 +114,7 @@ class Accepting:
         return self._single_home(Homes.LEDGER, str(fault))
 
     def _take_back(self, entry: Entry) -> None:
-        """It was refused, and the ledger has it or may have it: none of it is to be delivered."""
+        """Have nothing delivered of what was refused and the ledger may have."""
         at = int(time() * 1000)
         for abonnement in entry.matched:
             key = Key(entry.id, abonnement)
@@ -179,22 +126,23 @@ class Accepting:
             log.warning("accepted by one home only", homes=homes, reason=reason, times=times)
         return homes
 
-    def _leave(self, publishing: asyncio.Task[None], kanaal: Kanaal, entry: Entry) -> None:
-        """It had no confirm in time: the answer waits no longer, the publisher does as long as ever."""
-        self._late.setdefault(kanaal.naam, set()).add(publishing)
+    def _leave(self, publishing: asyncio.Task[None], entry: Entry) -> None:
+        """No confirm came in time: the answer waits no longer, the publisher does."""
+        self._late.setdefault(entry.kanaal, set()).add(publishing)
         self._late_bytes += len(entry.body)
-        publishing.add_done_callback(partial(self._ended, kanaal.naam, entry))
+        publishing.add_done_callback(partial(self._ended, entry))
 
-    def _ended(self, naam: str, entry: Entry, publishing: asyncio.Task[None]) -> None:
+    def _ended(self, entry: Entry, publishing: asyncio.Task[None]) -> None:
         self._late_bytes -= len(entry.body)
-        self._late[naam].discard(publishing)
-        if not self._late[naam]:
-            del self._late[naam]
+        of_kanaal = self._late[entry.kanaal]
+        of_kanaal.discard(publishing)
+        if not of_kanaal:
+            del self._late[entry.kanaal]
         if not publishing.cancelled():
             log.debug("confirmed late, or not", notificatie=str(entry.id), reason=str(publishing.exception()))
 
     def away(self) -> tuple[list[str], list[str]]:
-        """(why nothing is accepted now, what is away while that goes on without it), a line each."""
+        """(why nothing is accepted now, what is away while notificaties are accepted), a line each."""
         broker = [f"broker: {self._publisher.why_not}"] if not self._publisher.ready else []
         ledger = [f"ledger: {why_not}"] if (why_not := self._writer.why_not) else []
         if broker and ledger:
@@ -202,7 +150,7 @@ class Accepting:
         return [], broker + ledger
 
     def close(self) -> None:
-        """Wait for no late confirm any more."""
+        """Stop waiting for late confirms."""
         for tasks in list(self._late.values()):
             for task in list(tasks):
                 task.cancel()

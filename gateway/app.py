@@ -52,14 +52,14 @@ ROUTES = (
 
 @web.middleware
 async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every exception into a problem, and put on every answer what every answer carries."""
+    """Turn every exception into a problem, and set the headers that every answer has."""
     gateway = request.app[GATEWAY]
     answer: web.StreamResponse
     try:
         answer = await handler(request)
     except ClientGone:
-        answer = web.Response(status=400)  # for nobody
-    except Exception as error:  # the outermost of the two loops: here it is logged and answered
+        answer = web.Response(status=400)  # nobody reads it
+    except Exception as error:  # logged and answered here
         root = root_url(request, gateway.settings)
         answer = answer_for(error, request, root=root)
     answer.headers[VERSION_HEADER] = API_VERSION

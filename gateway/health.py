@@ -19,9 +19,9 @@ async def live(_: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 when a notificatie would be accepted now; else 503, with a line for what is not there.
+    """200 when a notificatie would be accepted now, else 503; `notReady` has a line for each reason.
 
-    The lines under `warnings` say what is away while notificaties are accepted without it.
+    `warnings`: what is away while notificaties are accepted without it.
     """
     gateway = request.app[GATEWAY]
     lines = await not_ready(gateway)
@@ -32,10 +32,9 @@ async def ready(request: web.Request) -> web.Response:
 
 
 async def not_ready(gateway: Gateway) -> list[str]:
-    """What keeps this gateway from its work, a line each."""
+    """Why this gateway does not work, a line each."""
     lines = ["gateway: stopping"] if gateway.stopping else []
-    faults, _ = gateway.accepting.away()
-    lines += faults
+    lines += gateway.accepting.away()[0]
     try:
         async with asyncio.timeout(REGISTRY_TIMEOUT):
             await gateway.registry.change_number()

@@ -53,9 +53,8 @@ async def serve(
 ) -> None:
     """Run a gateway until `stop`, on `sock` or NRC_GATEWAY_LISTEN. Raises NrcError for what prevents it.
 
-    Stop order: accept no more connections → finish the requests that came in, which need all that follows,
-    and let keep-alive clients go → close the connections → publisher, changes and registry. Within
-    stop_timeout.
+    Stops within stop_timeout: accept no more connections → answer what came in, and let keep-alive clients
+    go → close the connections → publisher, changes and registry.
     """
     sys.setswitchinterval(THREAD_TURN)
     async with AsyncExitStack() as opened:
@@ -111,8 +110,7 @@ async def serve(
 async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:
     """Return when the broker takes notificaties, after WARM_UP, or on `stop`.
 
-    On a socket that others share, whoever accepts must be able to answer: a sibling can, and what nobody
-    accepts waits in the kernel's queue.
+    Meanwhile the other processes on a shared socket accept the connections, or these wait in the kernel.
     """
     can_publish = asyncio.create_task(gateway.publisher.wait_ready(WARM_UP), name="warming up")
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -123,7 +121,7 @@ async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:
 
 
 async def report_ready(gateway: Gateway, ready: Callable[[], None]) -> None:
-    """Call `ready` once notificaties are accepted; until then every POST gets 503. Never returns."""
+    """Call `ready` once notificaties are accepted; log why not until then. Never returns."""
     told = monotonic()
     while (away := gateway.accepting.away())[0]:
         with suppress(BrokerUnavailable):

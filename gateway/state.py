@@ -1,4 +1,4 @@
-"""What every handler works with, and who may go on: the parts of one running gateway."""
+"""The parts of one running gateway, which all handlers share; and who may call them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from deliverer.http.client import CallbackClient
 from gateway.accepting import Accepting
-from gateway.http.admission import Changes, Publishes
+from gateway.http.admission import CHANGE_WITHIN, CHANGES, Publishes, Turns
 from gateway.http.connections import Connections, most_connections
 from gateway.http.large_bodies import LargeBodies
 from gateway.http.requests import root_url
@@ -20,23 +20,20 @@ from router.catalogue import Catalogue
 from router.matching.index import Index
 from router.publishing import Publisher
 from router.requests import RouterClient
-from runtime.log import logger
 from runtime.settings import Settings
 from schemas.application import Scope
-from schemas.errors import PermissionDenied, RegistryError
+from schemas.errors import PermissionDenied
 from store.registry import Registry
 
 API_ROOT = "/api/v1"
-
-log = logger(__name__)
 
 
 @dataclass(slots=True)
 class Gateway:
     """The parts of one gateway process.
 
-    stopping: answers now close their connection, so that keep-alive clients go to another process before
-    this one ends.
+    changes: turns to make or change a kanaal or abonnement. stopping: every answer closes its connection, so
+    that clients go to another process.
     """
 
     settings: Settings
@@ -50,7 +47,7 @@ class Gateway:
     index: Index = field(init=False)
     accepting: Accepting = field(init=False)
     publishes: Publishes = field(init=False)
-    changes: Changes = field(init=False, default_factory=Changes)
+    changes: Turns = field(init=False)
     connections: Connections = field(init=False)
     slow_clients: SlowClients = field(init=False)
     large_bodies: LargeBodies = field(init=False, default_factory=LargeBodies)
@@ -63,37 +60,28 @@ class Gateway:
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )
+        self.changes = Turns(CHANGES, within=CHANGE_WITHIN)
         self.slow_clients = SlowClients(max(MOST, 4 * self.settings.max_body))
         self.connections = Connections(most_connections(self.settings.gateway_max_connections))
 
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:
         """Who calls, with at least one of these scopes. Raises PermissionDenied.
 
-        A refusal that another look at the registry could change gets that look first.
+        Reads the registry again before a refusal that a change of it may have made wrong.
         """
         header = request.headers.get("Authorization")
         try:
             client = self.tokens.credentials(header, now=time.time())
+            if not client.scopes.isdisjoint(any_of):
+                return client
         except PermissionDenied as refusal:
             if refusal.code not in DEPENDS_ON_REGISTRY:
                 raise
-            client = await self._look_again(header)
-        if client.scopes.isdisjoint(any_of):
-            client = await self._look_again(header)
-            if client.scopes.isdisjoint(any_of):
-                raise PermissionDenied(f"Hiervoor is de scope {' of '.join(any_of)} nodig.")
-        return client
-
-    async def catch_up(self) -> None:
-        """Let this process's copy follow a write that was made; it stands, whether that works or not."""
-        try:
-            await self.catalogue.refresh()
-        except RegistryError as error:
-            log.warning("registry cannot be read; going on with the copy", reason=str(error))
-
-    async def _look_again(self, header: str | None) -> Credentials:
         await self.catalogue.fresh_look()
-        return self.tokens.credentials(header, now=time.time())
+        client = self.tokens.credentials(header, now=time.time())
+        if client.scopes.isdisjoint(any_of):
+            raise PermissionDenied(f"Hiervoor is de scope {' of '.join(any_of)} nodig.")
+        return client
 
     def url(self, request: web.Request, path: str) -> str:
         """The URL of a path in this API, from the root that the client used."""

@@ -1,7 +1,7 @@
 """Who calls, and what they may do: the JWT of `Authorization: Bearer …`.
 
-`verify` decides over values (no clock, no registry); `Tokens` remembers what it decided. Every failure is
-a PermissionDenied with the standard's code: 403, never 401, and whatever a token holds, never a 500.
+`verify` is pure; `Tokens` caches its result. Every failure is a PermissionDenied with the standard's code:
+403, never 401, and never a 500, whatever a token holds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DEPENDS_ON_REGISTRY = frozenset({UNKNOWN_CLIENT, BAD_SIGNATURE})
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a valid token is good for, until `valid_until` (Unix seconds) or a change of its application."""
+    """A valid token: until `valid_until` (Unix seconds) or a change of its application."""
 
     application: Application
     scopes: frozenset[Scope]
@@ -47,11 +47,7 @@ class Credentials:
 
 
 class Tokens:
-    """The verified tokens of this process, by the Authorization header as it was sent.
-
-    A refusal is never remembered. What is remembered ends with the token's own end, its age, or any
-    change of its application.
-    """
+    """The verified tokens of this process, by the Authorization header as sent. Refusals are not kept."""
 
     def __init__(self, applications: Mapping[str, Application], settings: Settings) -> None:
         self._applications = applications
@@ -87,7 +83,7 @@ def bearer(header: str) -> str:
 
 
 def claimed_client(header: str | None) -> str:
-    """The client that an Authorization header names, whether or not it is true; "" when it names none."""
+    """The client that an Authorization header names, unverified; "" when it names none."""
     try:
         decoded = _decode(bearer(header or ""))
         return _client_id(decoded[0], decoded[1], legacy=True)
@@ -100,8 +96,8 @@ def verify(
 ) -> Credentials:
     """The credentials that a JWT gives at `now` (Unix seconds). Raises PermissionDenied (STANDARD: Tokens).
 
-    What cannot be read comes first, then the client, then what its secret vouches for. Whoever has no valid
-    signature learns the standard's code and no more: the work is the same for every client, known or not.
+    First whether it can be read, then the client, the signature, and the claims. The work is the same for a
+    client that is known and one that is not.
     """
     header, claims, signature = _decode(token)
     application = applications.get(_client_id(header, claims, legacy=settings.legacy_tokens))
@@ -134,7 +130,7 @@ def _decode(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
 
 
 def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: bool) -> str:
-    """The client_id that a token names; "", which nobody has, for what can be none."""
+    """The client_id that a token names; "" when it is no text, which no application has."""
     if "client_id" in claims:
         client_id = claims["client_id"]
     elif legacy and "client_identifier" in header:
@@ -147,10 +143,9 @@ def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: 
 def _vouched_until(
     application: Application | None, signed: bytes, signature: bytes, *, now: float
 ) -> float | None:
-    """Until when the secret that made the signature counts; None when it is of no secret of the application.
+    """Until when the secret that made the signature is valid; None for no secret of the application.
 
-    Compares in constant time, and does the same work for a signature that is wrong, a secret that is not
-    there and a client that nobody knows.
+    Takes the same time for a wrong signature, a secret that is not there and an unknown client.
     """
     secret = application.secret.encode() if application else b""
     old = application.old_secret.encode() if application and now < application.old_secret_until else b""
@@ -196,7 +191,7 @@ def _is_moment(value: Any) -> bool:
 
 
 def _scopes(application: Application, claims: Mapping[str, Any], *, legacy: bool) -> frozenset[Scope]:
-    """What the application may do with this token: what it was granted, narrowed by the claim of 2019."""
+    """The scopes that the application was granted, narrowed by those in the token (as of 2019)."""
     zds = claims.get("zds")
     listed = zds.get("scopes") if isinstance(zds, dict) else None
     texts = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []

@@ -1,7 +1,7 @@
 """The abonnement endpoints: list, read, create, change and delete. `auth` is never answered.
 
-Everyone may read them all; only the application that made one may change it. An answer of success means
-that the registry has it and its queue and bindings stand: what is published from then on reaches it.
+Everyone may read them all; only the application that made one may change it. After an answer of success the
+registry has it and its queue and bindings stand: what is published from then on reaches it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.api.callback_check import callback_faults
+from gateway.api.callback_check import check_callback
 from gateway.api.checks import group_faults, scheme_faults
 from gateway.api.own_address import own_address_faults
 from gateway.http.requests import CALLBACK_URL, must_accept_json, read_body, read_query
@@ -39,18 +39,17 @@ from schemas.jsontext import read_json
 log = logger(__name__)
 
 
+PROPERTIES = frozenset({"callbackUrl", "auth", "kanalen"})
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sound request. named: what a PATCH names; None where it is none, and names everything."""
+    """A sound request. named: which of PROPERTIES it has; a PATCH may leave some out."""
 
     callback_url: str
     auth: str
     kanalen: tuple[FilterGroup, ...]
-    named: frozenset[str] | None
-
-    def names(self, *properties: str) -> bool:
-        """Whether it names one of these."""
-        return self.named is None or not self.named.isdisjoint(properties)
+    named: frozenset[str]
 
 
 async def list_abonnementen(request: web.Request) -> web.Response:
@@ -84,7 +83,7 @@ async def create_abonnement(request: web.Request) -> web.Response:
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
         asked = await gateway.large_bodies(len(body), lambda: _parse(gateway, request, body))
-        await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+        await _check_callback(gateway, asked)
         abonnement = await _add(gateway, asked, client_id=client.client_id)
     every, collection = gateway.catalogue.every_abonnement(), gateway.url(request, "abonnement")
 
@@ -101,8 +100,8 @@ async def create_abonnement(request: web.Request) -> web.Response:
 async def update_abonnement(request: web.Request) -> web.Response:
     """200 with the changed abonnement (PUT and PATCH); a PATCH keeps what it does not name.
 
-    Passing the callback check resumes a suspended one. A PATCH needs no check when it leaves callbackUrl
-    and auth as they are; on a suspended one, naming either is asking for the check.
+    The callback is checked, unless a PATCH leaves callbackUrl and auth as they are; of a suspended one,
+    unless it names neither. Passing the check resumes a suspended one.
     """
     gateway = request.app[GATEWAY]
     must_accept_json(request)
@@ -115,16 +114,16 @@ async def update_abonnement(request: web.Request) -> web.Response:
         asked = await gateway.large_bodies(
             len(body) + _size(abonnement), lambda: _parse(gateway, request, body, stored=abonnement)
         )
-        checked = _wants_check(abonnement, asked)
+        checked = request.method == "PUT" or _wants_check(abonnement, asked)
         if checked:
-            await _check_callback(gateway, url=asked.callback_url, auth=asked.auth)
+            await _check_callback(gateway, asked)
         changed = await _replace(gateway, abonnement, asked, resume=checked)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
     return await _answer(gateway, request, changed)
 
 
 async def delete_abonnement(request: web.Request) -> web.Response:
-    """204: no notificatie accepted from now on goes there; what waited for it goes to nrc.undeliverable."""
+    """204: nothing accepted from now on goes there; what waited for it becomes undeliverable."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
@@ -136,15 +135,15 @@ async def delete_abonnement(request: web.Request) -> web.Response:
             raise NotFound("Dit abonnement bestaat niet meer.")
         try:
             await gateway.router.finish_abonnement(abonnement.uuid)
-        except BrokerError as error:  # it is removed all the same; reconcile finishes it
+        except BrokerError as error:  # it is removed; reconcile removes its queue
             log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
-        await gateway.catch_up()
+        await gateway.catalogue.try_refresh()
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
     return web.Response(status=204)
 
 
 def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str, Any]:
-    """Facts for the log of what is accepted and is seldom meant: no kanalen, or the same as another's."""
+    """Facts for the log of what is likely a mistake: no kanalen, or the same as another's."""
     marks: dict[str, Any] = {} if abonnement.kanalen else {"kanalen": "none: nothing reaches it"}
     shape = _shape(abonnement)
     for other in every:
@@ -155,12 +154,12 @@ def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str,
 
 
 def _shape(abonnement: Abonnement) -> set[tuple[str, int]]:
-    """What differs, and is quickly compared, between most that are not the same."""
+    """A quick comparison, before one of all filters."""
     return {(group.naam, len(group.filters)) for group in abonnement.kanalen}
 
 
 def _size(abonnement: Abonnement) -> int:
-    """Bytes of its JSON, about."""
+    """The approximate size of its JSON, in bytes."""
     return sum(50 + 20 * len(group.filters) for group in abonnement.kanalen)
 
 
@@ -170,24 +169,11 @@ async def _answer(gateway: Gateway, request: web.Request, abonnement: Abonnement
 
 
 def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:
-    """An abonnement as it is answered, without its `auth`; `collection` is the URL of them all."""
+    """An abonnement as it is answered, without its `auth`. collection: the URL of the list."""
     return {
         "url": f"{collection}/{abonnement.uuid}",
         "callbackUrl": abonnement.callback_url,
-        "kanalen": _groups_json(abonnement),
-    }
-
-
-def _groups_json(abonnement: Abonnement) -> list[dict[str, Any]]:
-    return [{"naam": group.naam, "filters": dict(group.filters)} for group in abonnement.kanalen]
-
-
-def _stored(abonnement: Abonnement) -> dict[str, Any]:
-    """What a PATCH starts from."""
-    return {
-        "callbackUrl": abonnement.callback_url,
-        "auth": abonnement.auth,
-        "kanalen": _groups_json(abonnement),
+        "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in abonnement.kanalen],
     }
 
 
@@ -205,23 +191,21 @@ def _must_own(client: Credentials, abonnement: Abonnement) -> None:
 
 
 def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonnement | None = None) -> Asked:
-    """The sound request, on what is `stored` when it is a PATCH. Raises ParseError, or ValidationError with
-    every fault.
+    """The sound request; a PATCH keeps what is `stored`, whatever the rules are now.
 
-    What a PATCH keeps stays valid, whatever became of a kanaal's filters or a setting. The callbackUrl is
-    noted for the log.
+    Raises ParseError, or ValidationError with every fault. Notes the callbackUrl for the log.
     """
     data = sent = read_json(body)
-    named = None
+    named = PROPERTIES
     if isinstance(sent, dict) and isinstance(url := sent.get("callbackUrl"), str):
         request[CALLBACK_URL] = url
     if isinstance(sent, dict) and stored is not None and request.method == "PATCH":
-        named, data = frozenset(sent), {**_stored(stored), **sent}
+        named, data = PROPERTIES & sent.keys(), {**as_json(stored, ""), "auth": stored.auth, **sent}
     read, faults = parse(AbonnementRequest, data, sent=sent)
-    if named is None or "callbackUrl" in named:
+    if "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
         faults += own_address_faults(data, request, gateway.settings)
-    if named is None or "kanalen" in named:
+    if "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
     if faults or read is None:
         raise ValidationError(faults)
@@ -230,22 +214,20 @@ def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonn
 
 
 def _wants_check(abonnement: Abonnement, asked: Asked) -> bool:
-    if asked.named is None:
-        return True
+    """Whether a PATCH needs the callback check."""
     if abonnement.state is not State.ACTIVE:
-        return asked.names("callbackUrl", "auth")
+        return not asked.named.isdisjoint({"callbackUrl", "auth"})
     same_auth = hmac.compare_digest(asked.auth.encode(), abonnement.auth.encode())
     return asked.callback_url != abonnement.callback_url or not same_auth
 
 
-async def _check_callback(gateway: Gateway, *, url: str, auth: str) -> None:
-    faults = await callback_faults(gateway.callbacks, url=url, auth=auth, settings=gateway.settings)
-    if faults:
-        raise ValidationError(faults)
+async def _check_callback(gateway: Gateway, asked: Asked) -> None:
+    url, auth = asked.callback_url, asked.auth
+    await check_callback(gateway.callbacks, url=url, auth=auth, settings=gateway.settings)
 
 
 async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
-    """Keep it and have its queue declared; when that can't be done now, as if nothing was asked."""
+    """Keep it and have its queue declared; when RabbitMQ cannot, remove it again."""
     new = Abonnement(
         uuid=uuid4(),
         callback_url=asked.callback_url,
@@ -262,26 +244,25 @@ async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
             await gateway.registry.remove_abonnement(abonnement.uuid)
         raise
     finally:
-        await gateway.catch_up()
+        await gateway.catalogue.try_refresh()
     return abonnement
 
 
 async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, resume: bool) -> Abonnement:
-    """Have the new bindings made, keep the change, and have the former bindings taken off.
+    """Have the new bindings made, write the change, and have the former bindings removed.
 
-    In this order: what matches the former filters or the new ones is never without a way, and a fault before
-    the registry has the change means that nothing was changed. The check and the bindings may take seconds:
-    only what was asked is written, on top of what others changed meanwhile.
+    In this order what matches the former or the new filters always has a binding, and a fault before the
+    write changes nothing. Only what was asked is written: others may have changed something else meanwhile.
     """
     await gateway.catalogue.refresh()
     if abonnement.uuid not in gateway.catalogue.abonnementen:
         raise NotFound("Dit abonnement bestaat niet meer.")
     wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": "", "hold": None} if resume else {}
-    if asked.names("callbackUrl"):
+    if "callbackUrl" in asked.named:
         wanted["callback_url"] = asked.callback_url
-    if asked.names("auth"):
+    if "auth" in asked.named:
         wanted["auth"] = asked.auth
-    if asked.names("kanalen"):
+    if "kanalen" in asked.named:
         wanted["kanalen"] = asked.kanalen
     await gateway.router.prepare_abonnement(abonnement.uuid, wanted.get("kanalen", ()))
     try:
@@ -295,7 +276,7 @@ async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, re
         raise
     try:
         await gateway.router.finish_abonnement(changed.uuid)
-    except BrokerError as error:  # it is changed all the same; reconcile finishes it
+    except BrokerError as error:  # it is changed; reconcile removes the former bindings
         log.warning("former bindings not removed yet", abonnement=str(changed.uuid), reason=str(error))
-    await gateway.catch_up()
+    await gateway.catalogue.try_refresh()
     return changed

@@ -1,9 +1,11 @@
 """Whether the addresses that a client registers answer as the standard asks (STANDARD: Callback check).
 
-Asked last, when no field is wrong. What goes over the wire is the deliverer's HTTP client's.
+Asked last, when no field is wrong, with the deliverer's HTTP client.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import orjson
 from yarl import URL
@@ -11,7 +13,7 @@ from yarl import URL
 from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.http.guard import Rule
 from runtime.settings import Settings
-from schemas.errors import InvalidParam, Overloaded
+from schemas.errors import InvalidParam, Overloaded, ValidationError
 from schemas.fields import NON_FIELD
 
 TEST_MESSAGE = orjson.dumps(
@@ -45,51 +47,60 @@ _NEVER = "zulke adressen zijn nooit toegestaan; geen instelling verandert dat"
 _LOST = "de verbinding mislukte of brak af"
 
 
-async def callback_faults(
-    client: CallbackClient, *, url: str, auth: str, settings: Settings
-) -> list[InvalidParam]:
-    """The fault of a callback that takes a message without `auth`, or does not take one with it.
+async def check_callback(client: CallbackClient, *, url: str, auth: str, settings: Settings) -> None:
+    """Return when a callback refuses a message without `auth` and takes one with it.
 
-    With the check off: that of an address to which nothing would ever be sent. Raises Overloaded when this
-    gateway has nothing left to ask it with.
+    With the check off: unless nothing would ever be sent to this address. Raises ValidationError, or
+    Overloaded when this process has no files or memory left for a request.
     """
     if settings.callback_check == "off":
-        refused = client.known_refusal(url)
-        return [_unreachable(_why(refused))] if refused else []
-    if settings.callback_check == "full" and not _is_exempt(url, settings):
+        if refused := client.known_refusal(url):
+            raise _unreachable(_why(refused))
+        return
+
+    async def status_of(headers: Mapping[str, str]) -> int:
         answer = _asked(
-            await client.post(url, body=TEST_MESSAGE, headers={}, timeout=settings.callback_timeout)
+            await client.post(url, body=TEST_MESSAGE, headers=headers, timeout=settings.callback_timeout)
         )
-        if not isinstance(answer, Response):
-            return [_unreachable(_why(answer))]
-        if answer.status not in (401, 403):
+        if isinstance(answer, Response):
+            return answer.status
+        raise _unreachable(_why(answer))
+
+    if settings.callback_check == "full" and not _is_exempt(url, settings):
+        status = await status_of({})
+        if status not in (401, 403):
             reason = (
-                f"De callback antwoordt {answer.status} op een bericht zonder Authorization-header; "
+                f"De callback antwoordt {status} op een bericht zonder Authorization-header; "
                 "dat moet 401 of 403 zijn."
             )
-            return [InvalidParam("callbackUrl", "no-auth-on-callback-url", reason)]
-    answer = _asked(
-        await client.post(
-            url, body=TEST_MESSAGE, headers={"Authorization": auth}, timeout=settings.callback_timeout
-        )
-    )
-    if not isinstance(answer, Response):
-        return [_unreachable(_why(answer))]
-    if not 200 <= answer.status < 300:
-        return [_unreachable(f"status {answer.status} op een bericht met de opgegeven auth")]
-    return []
+            raise ValidationError([InvalidParam("callbackUrl", "no-auth-on-callback-url", reason)])
+    status = await status_of({"Authorization": auth})
+    if not 200 <= status < 300:
+        raise _unreachable(f"status {status} op een bericht met de opgegeven auth")
+
+
+async def check_documentation(client: CallbackClient, link: str, *, settings: Settings) -> None:
+    """Return when a documentatieLink answers 200, is empty or is not checked. Raises as `check_callback`."""
+    if settings.documentation_link_check == "off" or not link:
+        return
+    answer = _asked(await client.get(link, timeout=settings.callback_timeout))
+    if isinstance(answer, Response) and answer.status == 200:
+        return
+    why = f"status {answer.status}" if isinstance(answer, Response) else _why(answer)
+    reason = f"De documentatielink antwoordt niet met 200: {why}."
+    raise ValidationError([InvalidParam("documentatieLink", "bad-url", reason)])
 
 
 def _asked(answer: Response | Failure) -> Response | Failure:
-    """The answer of who was asked. Raises Overloaded when nobody was, for lack of files or memory here."""
+    """The answer. Raises Overloaded when no request was made, for lack of files or memory here."""
     if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:
         raise Overloaded(f"nothing left to make a request with: {answer.detail}")
     return answer
 
 
-def _unreachable(why: str) -> InvalidParam:
+def _unreachable(why: str) -> ValidationError:
     reason = f"De callback neemt het testbericht niet aan: {why}."
-    return InvalidParam(NON_FIELD, "invalid-callback-url", reason)
+    return ValidationError([InvalidParam(NON_FIELD, "invalid-callback-url", reason)])
 
 
 def _why(failure: Failure) -> str:
@@ -102,20 +113,3 @@ def _why(failure: Failure) -> str:
 def _is_exempt(url: str, settings: Settings) -> bool:
     host = (URL(url).host or "").lower()
     return host in {name.lower() for name in settings.callback_check_exempt_hosts}
-
-
-async def documentation_faults(
-    client: CallbackClient, link: str, *, settings: Settings
-) -> list[InvalidParam]:
-    """The fault of a documentatieLink that does not answer 200; none when it is empty or the check is off.
-
-    Raises Overloaded like `callback_faults`.
-    """
-    if settings.documentation_link_check == "off" or not link:
-        return []
-    answer = _asked(await client.get(link, timeout=settings.callback_timeout))
-    if isinstance(answer, Response) and answer.status == 200:
-        return []
-    why = f"status {answer.status}" if isinstance(answer, Response) else _why(answer)
-    reason = f"De documentatielink antwoordt niet met 200: {why}."
-    return [InvalidParam("documentatieLink", "bad-url", reason)]

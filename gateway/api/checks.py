@@ -1,7 +1,7 @@
 """What the standard asks of the fields of a request beyond what `schemas` can see: other kanalen and names.
 
-Pure: every function takes what the registry holds and returns faults, never raises one. They work on data of
-which other fields may be wrong, since a client hears every fault at once.
+Pure: every function takes what the registry holds and returns faults. Other fields of the data may be wrong,
+since a client gets every fault at once.
 """
 
 from __future__ import annotations
@@ -25,21 +25,15 @@ _ANY_NAAM: TypeAdapter[str] = TypeAdapter(AnyNaam)
 _KANAAL_NAAM: TypeAdapter[str] = TypeAdapter(KanaalNaam)
 
 
-def new_naam_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
-    """The fault of a new kanaal whose naam is taken."""
+TAKEN = InvalidParam("naam", "unique", "Er bestaat al een kanaal met deze naam.")
+
+
+def naam_faults(data: Any, kanalen: Mapping[str, Kanaal], changes: Kanaal | None) -> list[InvalidParam]:
+    """The fault of a new kanaal whose naam is taken, or of a request that changes the naam of one."""
     naam = _sound(_KANAAL_NAAM, _get(data, "naam"))
-    return [taken()] if naam is not None and naam in kanalen else []
-
-
-def taken() -> InvalidParam:
-    """The fault of a naam that another kanaal has."""
-    return InvalidParam("naam", "unique", "Er bestaat al een kanaal met deze naam.")
-
-
-def same_naam_faults(data: Any, kanaal: Kanaal) -> list[InvalidParam]:
-    """The fault of a change that gives a kanaal another naam."""
-    naam = _sound(_KANAAL_NAAM, _get(data, "naam"))
-    if naam is None or naam == kanaal.naam:
+    if changes is None:
+        return [TAKEN] if naam in kanalen else []
+    if naam in (None, changes.naam):
         return []
     return [InvalidParam("naam", "wijzigen-niet-toegelaten", "De naam van een kanaal kan niet wijzigen.")]
 
@@ -56,10 +50,7 @@ def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
 
 
 def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
-    """The faults of an abonnement's `kanalen` that name an unknown kanaal, or filters that do not fit it.
-
-    And those of names that stand twice in one of them.
-    """
+    """The faults of an abonnement's `kanalen`: an unknown one, filters that do not fit it, a name twice."""
     groups = _get(data, "kanalen")
     if not isinstance(groups, list) or too_many(groups):
         return []
@@ -79,7 +70,6 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
 
 
 def _unknown_filters(naam: str, asked: Iterable[str], known: Iterable[str]) -> str:
-    """Which of the filters the kanaal does not have, and those that it has."""
     slots = {normalise(name) for name in known}
     unknown = ", ".join(f"'{name}'" for name in asked if normalise(name) not in slots)
     there = ", ".join(f"'{name}'" for name in known)
@@ -105,12 +95,12 @@ def _get(data: Any, name: str, default: Any = None) -> Any:
 
 
 def _sound_names(pairs: Mapping[str, Any]) -> list[str]:
-    """The names that keep the rules of a name; what is wrong with others is told elsewhere."""
+    """The valid names; the faults of others are reported elsewhere."""
     return [name for name in pairs if _sound(_ANY_NAAM, name) is not None]
 
 
 def _sound(adapter: TypeAdapter[V], value: Any) -> V | None:
-    """The value when it keeps its own field's rules, else None: that fault is reported elsewhere."""
+    """The value when it is valid, else None: that fault is reported elsewhere."""
     try:
         return adapter.validate_python(value)
     except PydanticValidationError:

@@ -5,15 +5,14 @@ An answer of success means that the registry has it and the kanaal's exchange st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
 from aiohttp import web
 
-from gateway.api.callback_check import documentation_faults
-from gateway.api.checks import new_naam_faults, same_naam_faults, taken
+from gateway.api.callback_check import check_documentation
+from gateway.api.checks import TAKEN, naam_faults
 from gateway.http.requests import must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer, json_list
 from gateway.state import GATEWAY, Gateway
@@ -58,8 +57,8 @@ async def create_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         await gateway.catalogue.refresh()
-        asked = await gateway.large_bodies(len(body), lambda: _parse_new(body, gateway.catalogue.kanalen))
-        await _check_documentation(gateway, asked.documentatie_link)
+        asked = await gateway.large_bodies(len(body), lambda: _parse(gateway, body))
+        await check_documentation(gateway.callbacks, asked.documentatie_link, settings=gateway.settings)
         kanaal = await _add(gateway, asked, client_id=client.client_id)
     log.info("kanaal added", kanaal=kanaal.naam, client=client.client_id)
     answer = as_json(kanaal, gateway.url(request, "kanaal"))
@@ -76,10 +75,10 @@ async def update_kanaal(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         body = await read_body(request, limit=gateway.settings.max_body)
         partial = request.method == "PATCH"
-        asked = await gateway.large_bodies(len(body), lambda: _parse_change(body, kanaal, partial=partial))
+        asked = await gateway.large_bodies(len(body), lambda: _parse(gateway, body, kanaal, partial=partial))
         link = asked.documentatie_link if "documentatie_link" in asked.model_fields_set else None
         filters = tuple(asked.filters) if "filters" in asked.model_fields_set else None
-        await _check_documentation(gateway, link or "")
+        await check_documentation(gateway.callbacks, link or "", settings=gateway.settings)
         await gateway.router.at_work()
         try:
             changed = await gateway.registry.update_kanaal(
@@ -88,13 +87,13 @@ async def update_kanaal(request: web.Request) -> web.Response:
         except Conflict:
             raise NotFound("Dit kanaal bestaat niet meer.") from None
         await gateway.router.apply_kanaal(changed.naam)
-        await gateway.catch_up()
+        await gateway.catalogue.try_refresh()
     log.info("kanaal changed", kanaal=changed.naam, client=client.client_id)
     return json_answer(as_json(changed, gateway.url(request, "kanaal")))
 
 
 def as_json(kanaal: Kanaal, collection: str) -> dict[str, Any]:
-    """A kanaal as it is answered; `collection` is the URL of them all."""
+    """A kanaal as it is answered. collection: the URL of the list."""
     return {
         "url": f"{collection}/{kanaal.uuid}",
         "naam": kanaal.naam,
@@ -111,36 +110,22 @@ async def _existing(request: web.Request, gateway: Gateway) -> Kanaal:
     return kanaal
 
 
-def _parse_new(body: bytes, kanalen: Mapping[str, Kanaal]) -> KanaalRequest:
-    """The sound request for another kanaal. Raises ParseError, or ValidationError with every fault."""
-    data = read_json(body)
-    asked, faults = parse(KanaalRequest, data)
-    faults += new_naam_faults(data, kanalen)
-    if faults or asked is None:
-        raise ValidationError(faults)
-    return asked
-
-
-def _parse_change(body: bytes, kanaal: Kanaal, *, partial: bool) -> KanaalRequest:
-    """The sound change of a kanaal. Raises ParseError, or ValidationError with every fault."""
+def _parse(
+    gateway: Gateway, body: bytes, changes: Kanaal | None = None, *, partial: bool = False
+) -> KanaalRequest:
+    """The sound request. Raises ParseError, or ValidationError with every fault."""
     data = sent = read_json(body)
-    if partial and isinstance(sent, dict):
-        data = {"naam": kanaal.naam, **sent}
+    if partial and changes and isinstance(sent, dict):
+        data = {"naam": changes.naam, **sent}
     asked, faults = parse(KanaalRequest, data, sent=sent)
-    faults += same_naam_faults(data, kanaal)
+    faults += naam_faults(data, gateway.catalogue.kanalen, changes)
     if faults or asked is None:
         raise ValidationError(faults)
     return asked
-
-
-async def _check_documentation(gateway: Gateway, link: str) -> None:
-    faults = await documentation_faults(gateway.callbacks, link, settings=gateway.settings)
-    if faults:
-        raise ValidationError(faults)
 
 
 async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kanaal:
-    """Keep it and have its exchange declared; when that can't be done now, as if nothing was asked."""
+    """Keep it and have its exchange declared; when RabbitMQ cannot, remove it again."""
     new = Kanaal(
         uuid=uuid4(),
         naam=asked.naam,
@@ -153,7 +138,7 @@ async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kan
     try:
         kanaal = await gateway.registry.add_kanaal(new, quota=gateway.settings.quota_kanalen)
     except Conflict:  # another process was first, since our look
-        raise ValidationError([taken()]) from None
+        raise ValidationError([TAKEN]) from None
     try:
         await gateway.router.apply_kanaal(kanaal.naam)
     except BrokerUnavailable:
@@ -161,5 +146,5 @@ async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kan
             await gateway.registry.remove_kanaal(kanaal.uuid)
         raise
     finally:
-        await gateway.catch_up()
+        await gateway.catalogue.try_refresh()
     return kanaal

@@ -1,7 +1,7 @@
-"""Whether a callbackUrl is the place where this API takes notificaties, whichever way it is written.
+"""Whether a callbackUrl is the address at which this API takes notificaties, however it is written.
 
-For mistakes: what is delivered there comes in again, and goes round. A name that nobody here knows as ours is
-not seen; what it leads to ends by `nrc-hops` (gateway/api/publish.py). Looks nothing up.
+What is delivered there comes in again. A host name that no setting or request names is not recognised; its
+loop ends by `nrc-hops` (gateway/api/publish.py). No DNS lookup is made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def own_address_faults(data: Any, request: web.Request, settings: Settings) -> l
     prefixes: dict[Server, str] = {}
     for root in _own_roots(request, settings):
         if own := _place(root):
-            # Of several on one server the first is what clients use; without its prefix others may be there.
+            # Of several on one server the first counts: at another prefix there may be another application.
             prefixes.setdefault(*own)
     if server not in prefixes or path != f"{prefixes[server].rstrip('/')}{API_ROOT}/notificaties":
         return []
@@ -44,7 +44,7 @@ def own_address_faults(data: Any, request: web.Request, settings: Settings) -> l
 
 
 def _own_roots(request: web.Request, settings: Settings) -> Iterator[str]:
-    """The roots under which this API is known to be reached: those for clients first."""
+    """The roots at which clients reach this API, in order of preference."""
     yield settings.public_url
     yield asked_root(request, settings)
     yield own_root(request)
@@ -55,7 +55,7 @@ def _own_roots(request: web.Request, settings: Settings) -> Iterator[str]:
 
 
 def _place(text: str) -> tuple[Server, str] | None:
-    """(server, path) in one spelling; http and https on their usual ports are one server. None: no URL."""
+    """(server, path), normalised: http and https on their default ports are one server. None: no URL."""
     try:
         url = read_url(text.strip())
         host, port = unquote(url.raw_host or "").lower().rstrip("."), url.port or 0

@@ -1,7 +1,6 @@
-"""The hot path: POST /notificaties. Authorise, read, check, route, put it into both homes, and only then 201.
+"""The hot path: POST /notificaties. Authorise, read, check, route, bring into both homes, and only then 201.
 
-What comes after the check is `gateway/accepting.py`. No lock, no look at a database, and nothing in between
-that is not on these two screens.
+`gateway/accepting.py` brings it into the homes. No locks, and no database is read.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
-from gateway.accepting import Accepted, entry_of
 from gateway.api.checks import message_faults
-from gateway.http.requests import announced_size, hops_of, must_accept_json, read_body, read_query
+from gateway.http.requests import hops_of, must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
+from ledger.values import Entry
 from router.matching.filters import names_fit
-from router.routing import needed
+from router.routing import needed, route
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
 from schemas.errors import InvalidParam, LoopDetected, ValidationError
@@ -40,19 +39,33 @@ async def create_notificatie(request: web.Request) -> web.Response:
     if (hops := hops_of(request)) > gateway.settings.max_hops:
         raise LoopDetected(hops, most=gateway.settings.max_hops)
     limit = gateway.settings.max_body
-    with gateway.publishes.one(client.client_id, size=announced_size(request, limit=limit)) as came:
+    announced = min(request.content_length or 0, limit)
+    with gateway.publishes.one(client.client_id, size=announced) as came:
         body = await read_body(request, limit=limit, came=came)
-        async with gateway.publishes.turn(client.client_id):
+        async with gateway.publishes.turns.one(client.client_id):
             now = datetime.now(UTC)
             kanaal, notificatie = await _check(gateway, body, now=now)
             id_ = new_id(at=now.timestamp())
             message_id = str(id_)
-            accepted = Accepted(notificatie, message_id, now, hops)
+            message = route(kanaal, notificatie, message_id=message_id, accepted_at=now, hops=hops)
             # By this process's copy. Held and suspended abonnementen count: their queues keep it.
             matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
-            number = gateway.catalogue.number
-            entry = entry_of(accepted, id_, client=client.client_id, matched=matched, catalogue=number)
-            homes = await gateway.accepting.accept(kanaal, accepted, entry)
+            entry = Entry(
+                id=id_,
+                received=int(now.timestamp() * 1000),
+                client=client.client_id,
+                kanaal=notificatie.kanaal,
+                resource=notificatie.resource,
+                actie=notificatie.actie,
+                hoofd_object=notificatie.hoofd_object,
+                resource_url=notificatie.resource_url,
+                kenmerken=notificatie.kenmerken,
+                body=notificatie.body,
+                catalogue=gateway.catalogue.number,
+                matched=matched,
+                hops=hops,
+            )
+            homes = await gateway.accepting.accept(message, entry)
     log.info(
         "accepted",
         notificatie=message_id,

@@ -1,11 +1,11 @@
-"""The OAS document that this API publishes, and its four addresses.
+"""The OAS document that this API publishes (openapi.yaml), and its four addresses.
 
-Owns openapi.yaml beside it as it goes out: to anyone, from any origin, without a token, whatever the query.
+It is for anyone, from any origin, without a token, whatever the query.
 """
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -38,28 +38,21 @@ _PREFLIGHT = {
 }
 
 
-@cache
-def yaml_text() -> str:
-    """The document as it is written, for a server without a prefix."""
-    return files("gateway.documents").joinpath("openapi.yaml").read_text(encoding="utf-8")
-
-
 @lru_cache(maxsize=16)
 def document(prefix: str = "") -> dict[str, Any]:
     """The document as a value. prefix: what a proxy puts before /api/v1, e.g. `/notificaties`."""
-    content = yaml.safe_load(_as_yaml(prefix))
-    if not isinstance(content, dict):
-        raise TypeError("gateway/documents/openapi.yaml is no mapping")
+    content: dict[str, Any] = yaml.safe_load(_as_yaml(prefix))
     return content
 
 
 def _as_yaml(prefix: str) -> str:
-    return yaml_text().replace(_SERVER, f"servers:\n- url: {prefix}{API_ROOT}\n", 1)
+    text = files("gateway.documents").joinpath("openapi.yaml").read_text(encoding="utf-8")
+    return text.replace(_SERVER, f"servers:\n- url: {prefix}{API_ROOT}\n", 1)
 
 
 @lru_cache(maxsize=32)
 def _body(suffix: str, prefix: str) -> tuple[bytes, str]:
-    """The document's bytes and media type; clients parse it by the address, whatever the type."""
+    """The document's bytes and media type."""
     if suffix == "json":
         return orjson.dumps(document(prefix)), "application/json"
     return _as_yaml(prefix).encode(), "application/vnd.oai.openapi; charset=utf-8"

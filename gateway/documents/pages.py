@@ -70,7 +70,6 @@ def add_pages(app: web.Application, settings: Settings) -> None:
 
 
 def _environment() -> Environment:
-    """What the templates are rendered with."""
     environment = Environment(
         loader=PackageLoader("gateway.documents"),
         autoescape=True,
@@ -83,7 +82,7 @@ def _environment() -> Environment:
 
 
 def _render_all(environment: Environment) -> dict[str, str]:
-    """Every page that never changes, by its path."""
+    """Every static page, by its path."""
     pages = {
         f"{API_ROOT}/schema/": environment.get_template("schema.html").render(
             info=document()["info"], root="../../../"
@@ -102,7 +101,7 @@ def _render_all(environment: Environment) -> dict[str, str]:
 
 
 def _prose(text: str) -> Markup:
-    """A text of ours as HTML, with what stands between backticks as code."""
+    """A text as HTML, with what stands between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
@@ -122,7 +121,7 @@ _STATUSES = (_WORKS, _LATER, _NOTHING)
 
 
 def _first_page(environment: Environment) -> Handler:
-    """Always 200: it tells a person how this gateway is; /health/ready tells a machine, with the reasons."""
+    """The state of this gateway for people, always with status 200; /health/ready is for machines."""
     template = environment.get_template("begin.html")
     facts = {"info": document()["info"], "version": version("nrc"), "root": "./"}
     bodies = {status: template.render(status=status, **facts).encode() for status in _STATUSES}

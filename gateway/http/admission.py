@@ -1,7 +1,7 @@
 """Admission: how many notificaties, bytes of bodies and changes may be under way in one gateway at once.
 
-Decides before a body is read, or while one of unknown size comes, and gives nobody more than half. Knows
-nothing of HTTP or RabbitMQ; docs/decisions/0021-limits.md has why it is so.
+Decides before a body is read, or while one of unknown size comes. No client gets more than half. Knows
+nothing of HTTP or RabbitMQ. Reasons: docs/decisions/0021-limits.md.
 """
 
 from __future__ import annotations
@@ -17,28 +17,51 @@ from schemas.errors import Overloaded, Throttled
 RETRY_AFTER = 1  # seconds
 BODIES = 64  # times the largest body: the bytes of all bodies that are here at once
 IN_TURN = 200
-"""Notificaties that are checked and given to RabbitMQ at once; the others wait. The time in which RabbitMQ
-must confirm must not pass in a queue of our own: after it the connection is cut, with all that is on it."""
+"""Notificaties that are checked and published at once; the others wait. Without this, more would be published
+than RabbitMQ confirms in time, after which the connection is cut."""
 TURN_WITHIN = 4.0  # seconds that a notificatie waits for that
-CHANGES = 40  # kanalen and abonnementen being made or changed at once, callback check and all
+CHANGES = 40  # kanalen and abonnementen being made or changed at once, callback check included
 CHANGE_WITHIN = 10.0  # seconds that a change waits for its turn
 
 
+class Turns:
+    """What is done at once: `places` of all clients, half of these of one client. The others wait."""
+
+    def __init__(self, places: int, *, within: float) -> None:
+        self._slots = Slots(places)
+        self._within = within
+
+    @asynccontextmanager
+    async def one(self, client_id: str) -> AsyncIterator[None]:
+        """This client's turn. Raises Overloaded when it does not come `within` so many seconds."""
+        try:
+            async with asyncio.timeout(self._within):
+                await self._slots.take(client_id)
+        except TimeoutError:
+            raise Overloaded(
+                f"so much is under way that its turn did not come within {self._within:g} s"
+            ) from None
+        try:
+            yield
+        finally:
+            self._slots.give(client_id)
+
+
 class Publishes:
-    """The notificaties under way: how many, and with how many bytes of body. One client may have half."""
+    """The notificaties under way, and the bytes of their bodies. One client may have half of either."""
 
     def __init__(self, *, requests: int, largest_body: int) -> None:
         self._most = {"requests": requests, "bytes": BODIES * largest_body}
         self._under_way: Counter[str] = Counter()
         self._of_client: Counter[tuple[str, str]] = Counter()
-        self._turns = Slots(IN_TURN)
+        self.turns = Turns(IN_TURN, within=TURN_WITHIN)
 
     @contextmanager
     def one(self, client_id: str, *, size: int) -> Iterator[Callable[[int], None]]:
         """One more of this client, with `size` bytes, from before its body until its answer.
 
-        Gives what to call with the number of further bytes that come. Both raise Overloaded when there is as
-        much as there may be, Throttled when this client has its half.
+        Yields a function to call with the number of further bytes. Both raise Overloaded at the limit, and
+        Throttled when this client has its half.
         """
         held: Counter[str] = Counter()
 
@@ -54,12 +77,6 @@ class Publishes:
         finally:
             for what, amount in held.items():
                 self._count(client_id, what, -amount)
-
-    @asynccontextmanager
-    async def turn(self, client_id: str) -> AsyncIterator[None]:
-        """This client's turn to have one checked and given to RabbitMQ. Raises Overloaded when it is long."""
-        async with _in_turn(self._turns, client_id, within=TURN_WITHIN):
-            yield
 
     def _must_fit(self, client_id: str, what: str, amount: int) -> None:
         most, has = self._most[what], self._of_client[client_id, what]
@@ -77,29 +94,3 @@ class Publishes:
         self._of_client[client_id, what] += amount
         if not self._of_client[client_id, what]:
             del self._of_client[client_id, what]
-
-
-class Changes:
-    """The kanalen and abonnementen being made or changed; of one client at most half of them."""
-
-    def __init__(self) -> None:
-        self._slots = Slots(CHANGES)
-
-    @asynccontextmanager
-    async def one(self, client_id: str) -> AsyncIterator[None]:
-        """One more of this client, in its turn. Raises Overloaded when that does not come in time."""
-        async with _in_turn(self._slots, client_id, within=CHANGE_WITHIN):
-            yield
-
-
-@asynccontextmanager
-async def _in_turn(slots: Slots, client_id: str, *, within: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(within):
-            await slots.take(client_id)
-    except TimeoutError:
-        raise Overloaded(f"so much is under way that its turn did not come within {within:g} s") from None
-    try:
-        yield
-    finally:
-        slots.give(client_id)

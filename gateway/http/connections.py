@@ -1,7 +1,4 @@
-"""The open connections of one gateway, bounded: when there are too many, the one idle for longest is closed.
-
-Decides which; how a connection is closed is `protocol`'s.
-"""
+"""The open connections of one gateway, bounded: of too many, the one idle for longest is closed."""
 
 from __future__ import annotations
 
@@ -21,14 +18,14 @@ class Connection(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request of it is being answered: it says nothing, or has not finished its header."""
+        """Whether no request of it is being answered: none came, or its header is not complete."""
 
-    def cut(self) -> None:
+    def force_close(self) -> None:
         """Close it at once."""
 
 
 class Connections:
-    """The connections that are open, the one first that was heard of longest ago."""
+    """The open connections. First is the one on which nothing came in for longest."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -36,7 +33,7 @@ class Connections:
         self._full = Occasional(every=REPORT_INTERVAL)
 
     def add(self, connection: Connection) -> None:
-        """One more; when that is one too many, the longest idle one is cut, or else this one."""
+        """One more; when that is one too many, the one idle for longest is closed, or else this one."""
         self._open[connection] = None
         if len(self._open) <= self._most:
             return
@@ -44,7 +41,7 @@ class Connections:
             log.warning("too many connections: closing idle ones", most=self._most, times=times)
         leaving = next((one for one in self._open if one.is_idle), connection)
         del self._open[leaving]
-        leaving.cut()
+        leaving.force_close()
 
     def heard(self, connection: Connection) -> None:
         """Something came in on it."""
@@ -58,5 +55,5 @@ class Connections:
 
 
 def most_connections(wanted: int) -> int:
-    """How many there may be: as many as wanted, or as the files that this process may open leave."""
+    """How many connections there may be: `wanted`, or fewer where this process may open fewer files."""
     return max(min(wanted, allow_open_files(wanted + KEPT_FREE) - KEPT_FREE), 10)

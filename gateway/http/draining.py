@@ -1,8 +1,8 @@
 """Draining: how a gateway that stops ends its open connections, so that no client sees an error.
 
-A client that keeps its connection open may send at the very moment at which we close it, and then knows
-nothing of what became of its request. So one that is in use is not closed: its next answer says
-`Connection: close` (gateway/http/protocol.py). Only one that has been quiet is closed unasked.
+A client may send at the moment at which its connection is closed, and then does not know what became of its
+request. So a connection in use is not closed: its next answer says `Connection: close`
+(gateway/http/protocol.py). Only a quiet one is closed at once.
 """
 
 from __future__ import annotations

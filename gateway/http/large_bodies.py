@@ -23,9 +23,9 @@ class LargeBodies:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="large bodies")
 
     async def __call__(self, size: int, work: Callable[[], R]) -> R:
-        """The result of `work`, on so many bytes of JSON: called here for a few, else in the thread.
+        """The result of `work` on `size` bytes of JSON: called at once for a small body, else in the thread.
 
-        `work` must keep nothing of what it read but its result: that is many times as large as the body.
+        `work` must keep only its result: what it parses is many times as large as the body.
         """
         if size <= LARGE:
             return work()

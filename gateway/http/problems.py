@@ -1,7 +1,6 @@
 """The one place where a fault becomes an answer: application/problem+json, whatever went wrong.
 
-`problem_of` decides what a fault is to a client; `problem_answer` writes it. Nothing of an unexpected
-exception reaches the client: it is in the log, under the `instance` that the client got.
+Nothing of an unexpected exception reaches the client: it is in the log, under the answer's `instance`.
 """
 
 from __future__ import annotations
@@ -133,7 +132,7 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
 
 
 def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
-    """The answer for an exception, after it was logged with what an operator needs to find who and why."""
+    """Log an exception with its request, and return the answer for it."""
     problem = problem_of(error)
     instance = f"urn:uuid:{uuid4()}"
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
@@ -159,5 +158,5 @@ def _reason(problem: Problem) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Text of a client's, such as a key's name, without the lone surrogates that no JSON can hold."""
+    """Text of a client, without lone surrogates: JSON cannot hold these."""
     return text if text.isascii() else text.encode(errors="replace").decode()

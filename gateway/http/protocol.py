@@ -1,7 +1,7 @@
 """The HTTP/1 end of a connection: limits, and problems for what never becomes a request.
 
-aiohttp answers a request line or header that it cannot parse, and an `Expect` that it does not know, with
-text of its own; here these become problems like all others, and no byte of the request gets into a log.
+aiohttp answers a request line or header that it cannot parse, and an unknown `Expect`, with its own text.
+Here these become problems like all others, and no byte of the request gets into the log.
 """
 
 from __future__ import annotations
@@ -79,10 +79,6 @@ class Protocol(web.RequestHandler):
         """Whether it is waiting for a whole request."""
         return self._waiter is not None and not self._messages
 
-    def cut(self) -> None:
-        """Close it, and whatever was coming in on it."""
-        self.force_close()
-
     def _bodies(self) -> list[StreamReader]:
         """The bodies that are coming in, or wait to be read."""
         bodies = [payload for _, payload in self._messages if payload is not EMPTY_PAYLOAD]
@@ -91,19 +87,19 @@ class Protocol(web.RequestHandler):
         return bodies
 
     def _drop_bodies(self) -> None:
-        """Let go of what has come of them: whoever still has the request may wait for seconds."""
+        """Release what has come of the bodies; a handler may keep its request for seconds."""
         for body in self._bodies():
-            # Whoever waits for more of one, or has got a fault from it, has left nothing in it.
+            # It raises where a handler waits for more, or got a fault: then nothing is held.
             with suppress(Exception):
                 body.read_nowait()
 
     def held(self) -> int:
-        """The bytes that are held for this client: of bodies that wait to be read, of answers not taken."""
+        """The bytes that are held for this client: bodies not yet read, and answers not yet taken."""
         answers = 0 if self.transport is None else self.transport.get_write_buffer_size()
         return answers + sum(getattr(body, "_size", 0) for body in self._bodies())
 
     def who(self) -> dict[str, str]:
-        """What a log line says of it: its request, else where it comes from."""
+        """Facts for a log line: of its request, else its address."""
         request = self._current_request or self._answering
         if request is not None:
             return who_asks(request)
@@ -117,12 +113,12 @@ class Protocol(web.RequestHandler):
         self._drop_bodies()
 
     def pause_writing(self) -> None:
-        """As the library; the client takes less than it is given."""
+        """The client takes less than it is given."""
         super().pause_writing()
         self._gateway.slow_clients.moved(self)
 
     def resume_writing(self) -> None:
-        """As the library; the client has taken something, and gets time for what follows."""
+        """The client has taken something, and gets time for what follows."""
         super().resume_writing()
         self._gateway.slow_clients.moved(self)
         if self._patience is not None and not self._patience.expired():
@@ -144,7 +140,7 @@ class Protocol(web.RequestHandler):
             if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
                 # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
                 self._messages[at] = _unreadable("not HTTP/1")
-        if data:  # else it is the library, which looks again at what had come
+        if data:  # else the library looks again at what had come
             self._gateway.slow_clients.moved(self)
 
     def _refuse(self, why: str) -> None:
@@ -159,22 +155,17 @@ class Protocol(web.RequestHandler):
         return self._request_in_progress or bool(self._messages)
 
     def quiet_for(self) -> float:
-        """Seconds since the last byte came in; 0 while one waits to be read."""
-        return 0.0 if self._something_waits() else self._loop.time() - self._heard_at
-
-    def _something_waits(self) -> bool:
-        """Whether a client has sent what this busy process has not read yet."""
-        sock = None if self.transport is None else self.transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            return False
+        """Seconds since the last byte came in; 0 while the socket has some that were not read yet."""
         waiting = array("i", [0])
-        fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)
-        return waiting[0] > 0
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is not None and sock.fileno() >= 0:
+            fcntl.ioctl(sock.fileno(), termios.FIONREAD, waiting)
+        return 0.0 if waiting[0] else self._loop.time() - self._heard_at
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """A client that sends no more may still read: what it asked is answered, then the connection closes.
+        """Answer what was asked, then close: a client that sends no more may still read.
 
-        True keeps it open until then. The rest of an unfinished body is not waited for.
+        True keeps the connection open until then. The rest of an unfinished body is not waited for.
         """
         answering = self._heard and (self._waiter is None or bool(self._messages))
         coming = [payload for _, payload in self._messages]
@@ -187,7 +178,7 @@ class Protocol(web.RequestHandler):
         return answering
 
     def log_exception(self, *args: Any, **facts: Any) -> None:
-        """As the library; but of a body that broke off after it was refused there is nothing to say."""
+        """Log nothing of a refused body that broke off; else as the library."""
         if not isinstance(facts.get("exc_info"), web.RequestPayloadError | OSError):
             super().log_exception(*args, **facts)
 
@@ -219,7 +210,6 @@ class Protocol(web.RequestHandler):
             async with asyncio.timeout(ANSWER_TIMEOUT) as self._patience:
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
-            # Whoever does not read what was asked for keeps its place no longer.
             log.warning("answer not read: connection cut", within_s=ANSWER_TIMEOUT, **who_asks(request))
             self.cut_off()
             return resp, True
@@ -233,7 +223,7 @@ class Protocol(web.RequestHandler):
 
 
 def _unreadable(why: str) -> tuple[_ErrInfo, StreamReader]:
-    """What stands in the place of a request that is answered as one that cannot be parsed."""
+    """An item of `_messages` that the library answers as a request that it could not parse."""
     error = BadHttpMessage(why)
     return _ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD
 
@@ -247,7 +237,7 @@ async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | 
 
     if sock is None:
         sock = start_listening(gateway.settings.gateway_listen, name=env_name("gateway_listen"))
-    # Connections have it from the socket that they came in on; by itself one read may bring much more.
+    # Connections inherit it. Without it one read may bring much more.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AT_ONCE)
     return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
 
@@ -255,9 +245,9 @@ async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | 
 async def stop_listening(
     listening: asyncio.Server, server: web.Server, gateway: Gateway, *, shared: bool
 ) -> None:
-    """Accept no more connections. Those that the kernel had accepted for us are served like the others.
+    """Accept no more connections. Those that wait in the kernel are still served.
 
-    On a socket that is shared they wait there for whoever listens next; our own is gone, and they with it.
+    shared: others listen on this socket too; then those connections are left to them.
     """
     waiting = [] if shared else [one for sock in listening.sockets for one in _accepted(sock.fileno())]
     listening.close()
@@ -266,7 +256,6 @@ async def stop_listening(
 
 
 def _accepted(listening: int) -> list[socket.socket]:
-    """The connections that wait on a listening socket."""
     found: list[socket.socket] = []
     with socket.socket(fileno=os.dup(listening)) as sock:
         sock.setblocking(False)

@@ -1,7 +1,7 @@
 """What a request asks and carries: Accept, query, body, and the root URL that its client used.
 
-Each function checks one thing and raises the Problem that the standard gives it; the handlers call them in
-the standard's order. Knows nothing of kanalen, abonnementen or notificaties.
+Each function checks one thing and raises the standard's Problem. The handlers call them in the standard's
+order. Knows nothing of kanalen, abonnementen or notificaties.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from schemas.urls import read_url
 CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
 """The callbackUrl that a request has, for the log."""
 OF_A_DELIVERY = (HOPS, ABONNEMENT_HEADER, "nrc-attempt")
-"""Headers that only a request of a deliverer has, or who sends it on with its headers."""
+"""Headers of a delivery, which whoever forwards it may keep."""
 BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
 MAX_CLIENT = 200  # characters of a client_id in the log; anyone may claim any
 
@@ -44,14 +44,14 @@ _QVALUE = re.compile(r"q\s*=\s*([0-9.]+)", re.IGNORECASE)
 
 
 class ClientGone(Exception):
-    """The client went away before its request was complete; there is nobody to answer."""
+    """The client went away before its request was complete."""
 
 
 def must_accept_json(request: web.Request) -> None:
     """Raise NotAcceptable when the client does not take application/json."""
     accept = request.headers.getall("Accept", ())
     asked = ",".join(accept)
-    # Only short ones are remembered: a client may send two megabytes of them.
+    # Only short ones are cached: a client may send two megabytes of them.
     decide = accepts_json if len(asked) <= 256 else accepts_json.__wrapped__
     if asked and not decide(asked):
         raise NotAcceptable("Deze API antwoordt alleen met application/json.")
@@ -94,17 +94,11 @@ def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str
     return dict(request.query.items())
 
 
-def announced_size(request: web.Request, *, limit: int) -> int:
-    """How many bytes of body are said to come: its Content-Length, at most the limit; 0 when it has none."""
-    return min(request.content_length or 0, limit)
-
-
 async def read_body(request: web.Request, *, limit: int, came: Callable[[int], None] | None = None) -> bytes:
     """The body of a JSON request, of at most `limit` bytes.
 
     Raises UnsupportedMediaType, RequestTooLarge, ParseError (it does not come) or ClientGone.
-
-    came: called with the size of each piece that came without having been announced; what it raises goes on.
+    came: called with the size of each piece of a body without Content-Length; may raise.
     """
     headers = request.headers
     # A charset parameter means nothing: JSON is UTF-8 (RFC 8259, 8.1 and 11).
@@ -116,7 +110,7 @@ async def read_body(request: web.Request, *, limit: int, came: Callable[[int], N
         raise _too_large(limit)
     try:
         unannounced = came if request.content_length is None else None
-        body = await _received(request.content, limit=limit, came=unannounced or _not_counted)
+        body = await _received(request.content, limit=limit, came=unannounced)
     except TimeoutError:
         raise ParseError(f"De body is niet binnen {BODY_TIMEOUT:g} seconden aangekomen.") from None
     except (OSError, RuntimeError, web.RequestPayloadError) as error:
@@ -128,22 +122,17 @@ async def read_body(request: web.Request, *, limit: int, came: Callable[[int], N
     return body
 
 
-async def _received(content: StreamReader, *, limit: int, came: Callable[[int], None]) -> bytes:
+async def _received(content: StreamReader, *, limit: int, came: Callable[[int], None] | None) -> bytes:
     """All of a body, or what came of it when it turned out larger than `limit`."""
-    if content.is_eof():  # it came with the headers, as small ones do
-        body = content.read_nowait()
-        came(len(body))
-        return body
+    if content.is_eof() and came is None:  # it came with the headers, as small ones do
+        return content.read_nowait()
     received = bytearray()
     async with asyncio.timeout(BODY_TIMEOUT):
         while len(received) <= limit and (chunk := await content.readany()):
-            came(len(chunk))
+            if came is not None:
+                came(len(chunk))
             received += chunk
     return bytes(received)
-
-
-def _not_counted(size: int) -> None:
-    """What is announced counts already."""
 
 
 def _too_large(limit: int) -> RequestTooLarge:
@@ -151,9 +140,9 @@ def _too_large(limit: int) -> RequestTooLarge:
 
 
 def hops_of(request: web.Request) -> int:
-    """How many deliveries of an NRC what comes here went through, at least: those that `nrc-hops` counts.
+    """How many deliveries of an NRC this message went through, by `nrc-hops`.
 
-    1 where that header is missing or unreadable on what carries another header of a delivery.
+    1 where that header is missing or unreadable and another header of a delivery is there.
     """
     counts = _COUNTS.findall(",".join(request.headers.getall(HOPS, ())))
     delivered = any(name in request.headers for name in OF_A_DELIVERY)
@@ -161,7 +150,7 @@ def hops_of(request: web.Request) -> int:
 
 
 def who_asks(request: web.BaseRequest) -> dict[str, str]:
-    """What a log line says of a request: whose it is, as its token claims, from where, and on what."""
+    """Facts of a request for a log line. client: as its token claims, whether or not it is valid."""
     known = {
         "method": request.method,
         "path": request.path,
@@ -173,20 +162,17 @@ def who_asks(request: web.BaseRequest) -> dict[str, str]:
 
 
 def root_url(request: web.BaseRequest, settings: Settings) -> str:
-    """The root that the client used, without a slash at its end: `url`, `Location` and `type` start with it.
-
-    NRC_PUBLIC_URL when set; else the request's own scheme and host, or those that a trusted proxy gives.
-    """
+    """What `url`, `Location` and `type` start with, without a slash: NRC_PUBLIC_URL, else `asked_root`."""
     return settings.public_url or asked_root(request, settings)
 
 
 def own_root(request: web.BaseRequest) -> str:
-    """The root by which this request came to this process, through a proxy or not."""
+    """scheme://host of the request itself, which a proxy may have changed."""
     return f"{request.scheme}://{_own_authority(request)}"
 
 
 def asked_root(request: web.BaseRequest, settings: Settings) -> str:
-    """The root that the client of this request used: its own, or what a trusted proxy gives."""
+    """The root that the client used: that of the request, or what a trusted proxy gives."""
     scheme, host, prefix = request.scheme, _own_authority(request), ""
     if settings.trusted_proxies and _is_trusted(request.remote, settings.trusted_proxies):
         proto = _forwarded(request, "X-Forwarded-Proto").lower()
@@ -199,7 +185,7 @@ def asked_root(request: web.BaseRequest, settings: Settings) -> str:
 
 
 def root_is_https(request: web.BaseRequest, settings: Settings) -> bool:
-    """Whether `root_url` starts with https, at less cost when that needs no look at the headers."""
+    """Whether `root_url` starts with https. Faster, where no setting needs the headers."""
     if not settings.public_url and not settings.trusted_proxies:
         return request.secure
     return root_url(request, settings).startswith("https:")
@@ -226,10 +212,7 @@ def _own_authority(request: web.BaseRequest) -> str:
 
 
 def _forwarded(request: web.BaseRequest, name: str) -> str:
-    """The last value of a header, which may stand on several lines: the proxy next to us wrote it.
-
-    Those before it anyone may have written.
-    """
+    """The last value of a header: the proxy next to us wrote it, anyone those before it."""
     last = request.headers.getall(name, ("",))[-1]
     return last.rpartition(",")[2].strip()
 

@@ -22,10 +22,9 @@ def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] |
 
 
 def json_list(items: Iterable[Any]) -> web.Response:
-    """A list as JSON. Of a large one a piece is made when the client has taken those before it.
+    """A list as JSON. A large one is made in pieces, each when the client has taken those before it.
 
-    So a client that does not read costs a piece, and a long list holds up nobody. `items` is walked for as
-    long as that takes.
+    So a slow client costs the memory of one piece, and a long list does not block the event loop.
     """
     pieces = _pieces(items)
     first = next(pieces)
@@ -43,7 +42,7 @@ def json_list(items: Iterable[Any]) -> web.Response:
 
 
 def _pieces(items: Iterable[Any]) -> Iterator[bytes]:
-    """The JSON text of a list in pieces, of one item at least: one piece when it is small."""
+    """The JSON text of a list in pieces; a small list is one piece."""
     text = bytearray(b"[")
     for number, item in enumerate(items):
         if len(text) >= PIECE:

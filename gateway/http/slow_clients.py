@@ -1,7 +1,6 @@
 """Bytes buffered for slow clients: bodies that wait to be read, and answers that are not taken.
 
-Bounded in bytes, for all connections together: beyond it the one that has moved nothing for longest is cut.
-Decides which; how a connection is cut is `protocol`'s.
+Bounded in bytes, for all connections together: beyond it the one that moved nothing for longest is cut off.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Connection(Protocol):
 
 
 class SlowClients:
-    """The connections for which more is held than a little, first the one that moved longest ago."""
+    """The connections for which more than SMALL is held. First is the one that moved longest ago."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -40,7 +39,7 @@ class SlowClients:
         self.size = 0  # bytes, at most: what has been read since is only seen when there is too much
 
     def moved(self, connection: Connection) -> None:
-        """Something came in on it or went out. When that is too much, others that moved nothing are cut."""
+        """Something came in on it or went out. If too much is held, others are cut off."""
         self.forget(connection)
         self._note(connection)
         if self.size > self._most:

@@ -233,8 +233,8 @@ async def test_a_crowd_at_once_is_taken_in_turn(stage: Stage) -> None:
 async def test_changes_at_once_are_bounded(
     stage: Stage, callback: Callback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "CHANGES", 2)
-    monkeypatch.setattr(admission, "CHANGE_WITHIN", 0.2)
+    monkeypatch.setattr("gateway.state.CHANGES", 2)
+    monkeypatch.setattr("gateway.state.CHANGE_WITHIN", 0.2)
     callback.hold = asyncio.Event()
     async with stage.gateway(callback_check="full") as api, AsyncExitStack() as stack:
 

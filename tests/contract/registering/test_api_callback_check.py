@@ -11,7 +11,7 @@ import pytest
 
 from deliverer.http.client import CallbackClient
 from deliverer.http.guard import Policy
-from gateway.api.callback_check import callback_faults, documentation_faults
+from gateway.api.callback_check import check_callback, check_documentation
 from runtime.settings import load_settings
 from schemas.errors import Overloaded
 from tests.callback_server import Received, Script, close, hang, raw, reset
@@ -53,9 +53,9 @@ async def test_a_gateway_without_files_says_nothing_of_the_callback(callback: Ca
     settings = load_settings(_env_file=None, callback_check=check, documentation_link_check="required")
     async with CallbackClient(policy=Policy(allow_loopback=True)) as client:
         with no_more_files(), pytest.raises(Overloaded):
-            await callback_faults(client, url=callback.url("/a"), auth="Token a", settings=settings)
+            await check_callback(client, url=callback.url("/a"), auth="Token a", settings=settings)
         with no_more_files(), pytest.raises(Overloaded):
-            await documentation_faults(client, callback.url("/a"), settings=settings)
+            await check_documentation(client, callback.url("/a"), settings=settings)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from gateway.http import admission
-from gateway.http.admission import BODIES, CHANGES, IN_TURN, Changes, Publishes
+from gateway.http.admission import BODIES, CHANGES, IN_TURN, Publishes, Turns
 from schemas.errors import Overloaded, Throttled
 
 
@@ -76,7 +76,7 @@ async def test_a_client_that_fills_the_row_to_rabbitmq_leaves_room(monkeypatch: 
     go_on = asyncio.Event()
 
     async def hold(client: str) -> None:
-        async with publishes.turn(client):
+        async with publishes.turns.one(client):
             await go_on.wait()
 
     held = [asyncio.create_task(hold("a")) for _ in range(IN_TURN // 2)]
@@ -89,8 +89,8 @@ async def test_a_client_that_fills_the_row_to_rabbitmq_leaves_room(monkeypatch: 
     await hold("a")
 
 
-async def test_changes_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = Changes()
+async def test_changes_wait_for_their_turn() -> None:
+    changes = Turns(CHANGES, within=60.0)
     go_on, now = asyncio.Event(), 0
 
     async def change(client: str) -> None:
@@ -103,7 +103,7 @@ async def test_changes_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> N
     under_way = [asyncio.create_task(change("a")) for _ in range(CHANGES)]
     await asyncio.sleep(0)
     assert now == CHANGES // 2
-    monkeypatch.setattr(admission, "CHANGE_WITHIN", 0.05)
+    changes._within = 0.05
     with pytest.raises(Overloaded):
         await change("a")
     under_way.append(asyncio.create_task(change("b")))

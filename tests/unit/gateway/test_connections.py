@@ -14,7 +14,7 @@ class Line:
         self.is_idle = is_idle
         self.was_cut = False
 
-    def cut(self) -> None:
+    def force_close(self) -> None:
         self.was_cut = True
 
 
