@@ -182,7 +182,7 @@ async def _row_of(ledger: ReopenedLedger, key: Key) -> Delivery | None:
 
 
 def _name() -> str:
-    """A name that no other process has, by which people find this one."""
+    """A unique name of this process, for people."""
     return f"deliverer {socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
 
 
@@ -192,10 +192,10 @@ def time_to_finish(stop_timeout: float) -> float:
 
 
 async def _wind_down(settle: Settle, prober: Prober, consumers: Consumers, *, within: float) -> bool:
-    """Stop in order, so that nothing is sent twice that need not be; False when RabbitMQ hangs.
+    """Stop so that as little as possible is sent twice; False when RabbitMQ hangs.
 
-    No request starts any more by now; then no message comes in, and what had not started goes back; then what
-    is under way ends, retries are published, or, out of time, it is broken off and goes back.
+    In this order: no message comes in, what had not started goes back, and what is under way ends, or is
+    broken off and goes back when the time is over.
     """
     await settle.close()
     _, ended = await asyncio.gather(prober.stop(within=within), consumers.stop(within=within))

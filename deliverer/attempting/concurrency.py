@@ -1,12 +1,10 @@
 """How many requests may be under way: so many in this process, and at most half of them to one host.
 
-So a host that hangs leaves the other half to all others. Of the places of one host an abonnement gets another
-only while it holds fewer than are left there: a slow one, which keeps its places for long, leaves room for
-those beside it. Alone it has half of them, of two each has a third, and the last place is for one that holds
-none.
+So a host that hangs leaves the other half to all others. An abonnement gets another place of its host while
+it holds fewer than are free there. Alone it gets half of them, of two each gets a third, and the last place
+is for one that holds none.
 
 Hosts are served in turn, and within a host the abonnement that holds fewest places first, equal ones in turn.
-Nobody is served by age: a long queue for one does not come before everyone else.
 """
 
 from __future__ import annotations
@@ -21,8 +19,8 @@ _Row = dict[Hashable, deque[asyncio.Future[bool]]]  # by user, whose turn it is 
 class Slots:
     """`take` a place for a host, `give` it back. Once closed, nobody gets one.
 
-    user: whom of those that share the host it is for; None where nobody shares it, and one may have all.
-    per_user: places that one user has of a host at most; None: as the others leave it.
+    user: one of those that share the host; None where nobody shares it, and one may have all. per_user:
+    places of a host that one user has at most; None: as many as the others leave.
     """
 
     def __init__(self, total: int, *, per_user: int | None = None) -> None:
@@ -54,7 +52,7 @@ class Slots:
             raise
 
     def give(self, host: str, user: Hashable = None) -> None:
-        """Give a place back; whoever's turn it is gets it."""
+        """Give a place back, to whoever's turn it is."""
         self._free += 1
         self._taken[host] -= 1
         self._held[host, user] -= 1

@@ -1,8 +1,6 @@
 """What follows from an answer: delivered, again later, put off, undeliverable, or its abonnement suspended.
 
-Pure: time, schedule and history come in, a decision goes out, and `settle` carries it out.
-
-Whether a callback is attempted at all is not decided here: that is `breaker`'s, and goes before.
+Pure: time, schedule and history come in, a decision goes out. `settle` carries it out.
 """
 
 from __future__ import annotations
@@ -46,9 +44,9 @@ class Undeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """The callback says that it is gone for good: nothing more goes there until somebody resumes it.
+    """The callback says that it is gone for good: nothing more is sent there until somebody resumes it.
 
-    otherwise: what to do when it can't be suspended, since it was changed or the registry is away.
+    otherwise: what to do when it cannot be suspended, since it was changed or the registry is away.
     """
 
     reason: str
@@ -57,14 +55,14 @@ class Suspend:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """There was no attempt, since this process had nothing left to make it with; soon again, not counted."""
+    """No attempt was made, since this process had no files or memory left: soon again, not counted."""
 
 
 Decision = Delivered | Retry | Undeliverable | Suspend | PutOff
 
 
 def classify(answer: Response | Failure) -> Failure | None:
-    """Why this answer is a failure; None when it is a success, which is any 2xx and nothing else."""
+    """Why this answer is a failure; None for a success, which is any 2xx."""
     if isinstance(answer, Failure):
         return answer
     if 200 <= answer.status < 300:
@@ -83,10 +81,9 @@ def decide(
 ) -> Decision:
     """What follows from the answer to the attempt after `history`.
 
-    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) that is longer than
-    the schedule's step takes its place, and costs an attempt all the same. A shorter one changes nothing:
-    the attempts would be over long before a callback with a fixed `Retry-After: 1` is well again. What goes
-    round among NRCs has no further attempt: it would be refused each time.
+    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) replaces a step of the schedule
+    that is shorter, and costs an attempt. It never shortens one: with a fixed `Retry-After: 1` all attempts
+    would be over within seconds. A notificatie that goes round among NRCs has no further attempt.
     """
     failure = classify(answer)
     if failure is None:
@@ -108,7 +105,7 @@ def decide(
 
 
 def until(history: History, *, seconds: float, now: datetime) -> History:
-    """The history of a message that goes through the ladder for this long."""
+    """The history of a message that waits for this long, by way of the ladder."""
     return history.waiting_until(_milliseconds(now) + round(seconds * 1000))
 
 
@@ -132,7 +129,7 @@ def asked_wait(answer: Response | Failure, *, now: datetime) -> float | None:
 def next_rung(history: History, *, now: datetime) -> int | None:
     """The wait queue (in seconds) that this message goes to first; None when its time has come.
 
-    The longest that fits, so that several in turn are never early and together at most LATE too late.
+    The longest that fits: the message is never early, and at most LATE too late.
     """
     if history.due is None:
         return None
@@ -146,8 +143,8 @@ def next_rung(history: History, *, now: datetime) -> int | None:
 def ways_to_wait(retry: Retry, *, now: datetime) -> Iterator[tuple[int, History]]:
     """The wait queues (in seconds) that will do, the best first, each with the history to send along.
 
-    When the schedule's step has no queue (the router runs with another schedule, or somebody deleted it) the
-    ladder takes its place; when a rung has none, a shorter one does, with more turns.
+    The ladder replaces a step of the schedule without a queue (the router has another schedule, or it was
+    deleted); a shorter rung, several times, replaces a rung without one.
     """
     history = retry.history
     if history.due is None:

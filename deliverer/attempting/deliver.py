@@ -52,10 +52,10 @@ log = logger(__name__)
 
 
 class Deliverer:
-    """Brings messages to their end. counts: how many came to which, since the process started.
+    """Delivers messages. counts: how many ended in which way, since the process started.
 
-    refresh: returns when a look at the registry that began after the call is in `abonnementen`; raises
-    RegistryError. Whoever asks at the same moment shares one look. timeout, retention: seconds.
+    refresh: returns when `abonnementen` has all that the registry has at the call; raises RegistryError.
+    timeout, retention: seconds.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Deliverer:
         self.counts = counts
 
     async def deliver(self, delivery: Delivery) -> None:
-        """Bring one message to its end. Cancelled, it settles nothing, and RabbitMQ delivers it again."""
+        """Deliver one message and settle it. Cancelled, it settles nothing: RabbitMQ delivers it again."""
         with self._account.in_hand(delivery.key):
             await self._deliver(delivery)
 
@@ -115,7 +115,7 @@ class Deliverer:
             await self._settle.rest(delivery)
 
     async def _attempt(self, delivery: Delivery, turn: asyncio.Timeout) -> bool:
-        """Whether the callback took it. turn: ends what waits for its turn; of no account from then on."""
+        """Whether the callback took it. turn: the timeout of waiting for a place."""
         abonnement, user = self._active(delivery), delivery.abonnement
         has_place = abonnement is not None and await self._slots.take(
             host := host_of(abonnement.callback_url), user
@@ -158,9 +158,9 @@ class Deliverer:
         return True
 
     async def overtaken(self, delivery: Delivery) -> bool:
-        """Whether no attempt is to be made with it, as the ledger says.
+        """Whether the ledger says that no attempt is to be made.
 
-        That is asked only about one that was attempted or settled before, or may have been held for too long.
+        Asked only about a message that may have been attempted, settled, or held for too long.
         """
         may_be = delivery.again or self._was_held_too_long(delivery)
         return may_be and await self._account.overtaken(delivery.key, delivery.history)
@@ -170,7 +170,7 @@ class Deliverer:
         return since is not None and (datetime.now(UTC) - since).total_seconds() > self._retention
 
     async def drop(self, delivery: Delivery, abonnement: Abonnement, *, fresh: bool) -> None:
-        """Acknowledge what is not wanted (any more); after a failed look it comes back in a while instead."""
+        """Acknowledge what is not wanted; when the registry cannot be read, try again later instead."""
         if not fresh:
             log.debug("not wanted by an old copy", notificatie=delivery.notificatie)
             await self._settle.rest(delivery)
@@ -202,7 +202,7 @@ class Deliverer:
     async def _conclude(
         self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float
     ) -> bool:
-        """Whether it was delivered; whatever follows from the answer has been done."""
+        """Carry out what follows from the answer. Whether it was delivered."""
         failure = classify(answer)
         decision = decide(answer, history=delivery.history, schedule=self._schedule, now=datetime.now(UTC))
         if failure is None:
@@ -244,7 +244,7 @@ class Deliverer:
         await self._settle.undeliverable(delivery, verdict, ms=ms)
 
     async def put_off(self, delivery: Delivery, failure: Failure) -> None:
-        """Bring it back in a moment, no attempt counted: it is us who had nothing left to make one with."""
+        """Bring it back in a moment, no attempt counted."""
         self.counts[str(failure.kind)] += 1
         if times := self._shortages.due():
             log.warning("nothing left to make requests with", detail=failure.detail, times=times)
@@ -254,7 +254,7 @@ class Deliverer:
     async def _withheld(
         self, delivery: Delivery, abonnement: Abonnement, failure: Failure, decision: Decision
     ) -> bool:
-        """Whether nothing goes to this callback any more: because of this failure, or since another's."""
+        """Whether the abonnement is held, by this failure or already."""
         if isinstance(decision, Suspend):
             return await self._holder.suspend(abonnement, decision.reason)
         if self._breaker.failed(abonnement.uuid, delivery.notificatie, failure, now=monotonic()):
@@ -268,7 +268,7 @@ def _when(retry: Retry) -> str:
 
 
 def facts_of(delivery: Delivery, milliseconds: float) -> dict[str, Any]:
-    """What every line about an attempt says."""
+    """Facts for every log line about an attempt."""
     return {
         "notificatie": delivery.notificatie,
         "abonnement": str(delivery.abonnement),
@@ -278,14 +278,14 @@ def facts_of(delivery: Delivery, milliseconds: float) -> dict[str, Any]:
 
 
 def why_of(failure: Failure) -> dict[str, Any]:
-    """What every line about a failed attempt says besides."""
+    """Facts for a log line about a failed attempt."""
     return {"failure": str(failure.kind), "detail": failure.detail}
 
 
 def prepare(
     message: DeliveredMessage, *, abonnement: UUID, origin: Origin, consumer_stopped: asyncio.Event
 ) -> Delivery:
-    """What there is to know of a message that came in. Takes anything that can be in a queue."""
+    """A delivery of a message that came in, whatever it holds."""
     properties = message.header.properties
     found = properties.headers or {}
     history = read_history(found)
@@ -315,15 +315,15 @@ def _id_of(message_id: str | None) -> str:
 
 
 def is_wanted(delivery: Delivery, abonnement: Abonnement) -> bool:
-    """Whether it is for this abonnement. A replay is: whoever sends one decides for whom it is."""
+    """Whether it is for this abonnement. A replay is: whoever asked for it chose the abonnement."""
     return bool(delivery.key.replay) or wants(abonnement, delivery.body)
 
 
 def wants(abonnement: Abonnement, body: bytes) -> bool:
     """Whether this abonnement is on this message's kanaal, and its filters let the message through.
 
-    RabbitMQ's bindings already did most of it, and may have been wider. A body that can't be read never came
-    through the gateway, and is let through: to drop it could be to lose it.
+    The bindings in RabbitMQ may let more through. A body that cannot be read did not come through the
+    gateway, and is let through rather than lost.
     """
     try:
         data = read_accepted(body)
@@ -334,7 +334,7 @@ def wants(abonnement: Abonnement, body: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def host_of(url: str) -> str:
-    """What counts as one host when places are shared out."""
+    """What counts as one host for `Slots`."""
     try:
         address = read_url(url)
         return f"{address.host}:{address.port}"

@@ -1,8 +1,7 @@
 """Settling: the only place where a message is acknowledged or given back.
 
-A message is acknowledged once it is where it belongs: delivered and the ledger knows (or 2 s later), or
-confirmed in a wait queue or the undeliverable. Until then RabbitMQ keeps it for us, and delivers it again if
-this process dies.
+A message is acknowledged once its delivery is in the ledger (or 2 s later), or it is confirmed in a wait
+queue or the undeliverable. Until then RabbitMQ delivers it again if this process ends.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ log = logger(__name__)
 
 
 class Origin:
-    """The channel that messages came in on, the only one on which they can be settled."""
+    """The channel of messages, the only one on which they can be settled."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -50,17 +49,17 @@ class Origin:
         self._later: set[int] = set()
 
     def leave(self) -> None:
-        """Settle nothing from now on. Settling on a channel that we are closing closes the connection."""
+        """Settle nothing from now on: settling on a closing channel closes the connection."""
         self._left = True
 
     async def ack(self, tag: int) -> None:
-        """The message is done with. If the channel is closed, RabbitMQ delivers it again."""
+        """Acknowledge a message. If the channel is closed, RabbitMQ delivers it again."""
         if not self._left:
             with suppress(*AMQP_ERRORS):
                 await self._channel.basic_ack(tag, wait=False)
 
     def ack_later(self, tag: int) -> None:
-        """The message is done with, and `ack_now` comes in a moment."""
+        """Have a message acknowledged by the next `ack_now` or `ack_all`."""
         self._later.add(tag)
 
     async def ack_now(self, tag: int) -> None:
@@ -80,7 +79,7 @@ class Origin:
             await self.ack_now(tag)
 
     async def give_back(self, tag: int, *, all_before: bool = False) -> None:
-        """The message goes back to its queue, to be delivered again. By nack: RabbitMQ counts rejects."""
+        """Return a message to its queue. By nack: RabbitMQ counts rejects."""
         if not self._left:
             with suppress(*AMQP_ERRORS):
                 await self._channel.basic_nack(tag, multiple=all_before, requeue=True, wait=False)
@@ -90,9 +89,9 @@ class Origin:
 class Delivery:
     """A message on its way to the callback of one abonnement.
 
-    key: as the ledger has it. tag: its delivery tag on `origin`. consumer_stopped: set when its queue is
-    consumed no more, from when on it can be given back without coming straight in again. again: whether it
-    may have been attempted or settled before.
+    key: as in the ledger. tag: its delivery tag on `origin`. consumer_stopped: set when its queue is not
+    consumed any more, so that a message given back does not come in again at once. again: whether it may have
+    been attempted or settled before.
     """
 
     notificatie: str
@@ -129,7 +128,7 @@ class Settle:
         self._last_mend = -MEND_INTERVAL
 
     async def delivered(self, delivery: Delivery, *, status: int, ms: float) -> None:
-        """Acknowledge it, beside, when the ledger has its outcome; at once while the ledger is away."""
+        """Have it acknowledged when the ledger has its outcome; at once while the ledger is away."""
         origin, tag, key = delivery.origin, delivery.tag, delivery.key
         if self._account.is_away or self._acknowledging.is_behind:
             then = self._acknowledging.caught_up
@@ -144,9 +143,9 @@ class Settle:
         await delivery.origin.ack(delivery.tag)
 
     async def hold(self, delivery: Delivery) -> None:
-        """Leave it in its queue: give it back once the queue is consumed no more.
+        """Leave it in its queue: give it back once the queue is not consumed any more.
 
-        Given back before that, it would come in again at once, and so round and round.
+        Before that it would come in again at once, and again.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT):
@@ -158,7 +157,7 @@ class Settle:
         await self._wait(delivery, Retry(delivery.history, step=0))
 
     async def rest(self, delivery: Delivery) -> None:
-        """Send it through a short wait queue to the end of the row, its attempt not counted."""
+        """Send it through a short wait queue to the end of its queue, no attempt counted."""
         retry = Retry(delivery.history.waiting_until(None), step=REST)
         if (wait := await self._wait(delivery, retry)) is not None:
             self._account.rested(delivery.key, delivery.history, wait=wait)
@@ -169,7 +168,7 @@ class Settle:
             self._account.retrying(delivery.key, retry.history, wait=wait, ms=ms)
 
     async def _wait(self, delivery: Delivery, retry: Retry) -> float | None:
-        """The seconds until its waiting ends; None when it was given back in the end."""
+        """The seconds until its waiting ends; None when it was given back after all."""
 
         def ways() -> Iterable[Outgoing]:
             for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
@@ -187,7 +186,7 @@ class Settle:
             self._account.undeliverable(delivery.key, verdict.history, at=at, ms=ms)
 
     async def close(self) -> None:
-        """Whoever still tries to publish gives its message back instead."""
+        """Have messages that are still to be published given back instead."""
         self._closing.set()
         if self._mending is not None:
             self._mending.cancel()
@@ -213,10 +212,10 @@ class Settle:
         )
 
     async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> Outgoing | None:
-        """Publish in the first way that there is, then acknowledge; keep trying while RabbitMQ takes nothing.
+        """Publish in the first way that there is, then acknowledge; try again while RabbitMQ takes nothing.
 
-        Given back at once it would come straight in again, and its callback would get it over and over.
-        Returns what was published; None when the message was given back in the end.
+        It is not given back at once, since its callback would then get it again and again. Returns what was
+        published; None when the message was given back after all.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + KEEP_TRYING
@@ -267,7 +266,7 @@ class Settle:
         return True
 
     def _mend(self, exchange: str, reason: str) -> None:
-        """Have the router declare again what every router declares; a step may be of our schedule only."""
+        """Have the router declare again what is missing."""
         now = asyncio.get_running_loop().time()
         log.warning("a way is missing in RabbitMQ", exchange=exchange, reason=reason)
         everyones = exchange == names.UNDELIVERABLE or names.wait_seconds(exchange) in RUNGS

@@ -35,7 +35,7 @@ Deliver = Callable[[Delivery], Awaitable[None]]
 
 
 class QueueMissing(BrokerError):
-    """A queue that should be consumed is not there, or cannot be reached now. The channel is as it was."""
+    """A queue that should be consumed is not there, or cannot be reached now. The channel stays open."""
 
 
 class ConsumeRefused(BrokerError):
@@ -64,9 +64,9 @@ class Consumer:
 class ConsumingChannel:
     """Up to CAPACITY consumers on one channel. Make it with `open`.
 
-    lost: called with each consumer that RabbitMQ ended by itself (its queue was deleted, the channel closed).
-    too_much: called with the consumer of a message that the budget does not keep. It is to be cancelled: such
-    a message goes back to its queue then, and would come straight in again before.
+    lost: called with each consumer that RabbitMQ ended (its queue was deleted, the channel closed). too_much:
+    called with the consumer of a message that the budget does not keep; the caller cancels it, after which
+    the message goes back to its queue.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class ConsumingChannel:
         return CAPACITY - len(self._consumers)
 
     async def consume(self, abonnement: UUID) -> Consumer:
-        """The consumer of this abonnement's queue, from now on, with the prefetch that the budget gives it.
+        """Consume this abonnement's queue, with the prefetch that the budget gives it.
 
         One call at a time. Raises QueueMissing, ConsumeRefused or AMQP_ERRORS.
         """
@@ -143,7 +143,7 @@ class ConsumingChannel:
         return consumer
 
     async def cancel(self, consumer: Consumer) -> None:
-        """No more messages of this consumer come in; those that did are brought to their end."""
+        """End a consumer. The messages that came in are still delivered."""
         if self._consumers.pop(consumer.tag, None) is None:
             return
         # Not nowait: what RabbitMQ sent before it heard would be lost sight of until the channel closes.
@@ -152,12 +152,12 @@ class ConsumingChannel:
         consumer.stopped.set()
 
     async def finish(self) -> None:
-        """Return when nothing that came in is under way any more."""
+        """Return when no message is under way any more."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 
     async def close(self) -> None:
-        """Break off what is under way, and give everything unsettled back."""
+        """Cancel what is under way, and return all that is unsettled to the queues."""
         under_way = list(self._under_way)
         for task in under_way:
             task.cancel()
@@ -199,7 +199,6 @@ class ConsumingChannel:
             self._under_way.discard(task)
 
     async def _bring(self, consumer: Consumer, message: DeliveredMessage) -> None:
-        """Bring it to its end."""
         try:
             await self._deliver(
                 prepare(

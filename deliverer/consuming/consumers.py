@@ -44,10 +44,10 @@ log = logger(__name__)
 
 
 class Consumers:
-    """Keeps every queue consumed that should be, and no other.
+    """Consumes every queue that should be consumed, and no other.
 
-    caught_up: set while that is so, as far as this process knows; a queue that isn't there does not count.
-    Nor does one that is about to be consumed with another prefetch.
+    caught_up: set while that is so, as far as this process knows. Queues that are missing, or about to get
+    another prefetch, do not count.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Consumers:
         self._look.set()
 
     async def session(self, connection: AbstractConnection) -> None:
-        """Consume on this connection until it is lost: everything anew, from a catalogue that is fresh."""
+        """Consume all queues on this connection, until it is lost."""
         await topology_stands(connection)
         self._connected = True
         try:
@@ -92,7 +92,7 @@ class Consumers:
     async def stop(self, *, within: float) -> bool:
         """Consume no more, let what is under way end within so many seconds, and give the rest back.
 
-        False when RabbitMQ does not answer: then it takes back by itself what it is not told of.
+        False when RabbitMQ does not answer.
         """
         self._stopping = True
         self.caught_up.clear()
@@ -220,13 +220,13 @@ class Consumers:
             asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
 
     def _lost(self, consumer: Consumer) -> None:
-        """RabbitMQ ended this consumer. After a moment: a channel that closes at once must not spin."""
+        """RabbitMQ ended this consumer: consume again after LOST_PAUSE."""
         if self._consuming.get(consumer.abonnement) is consumer:
             del self._consuming[consumer.abonnement]
         asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
 
     def _narrow(self, consumer: Consumer) -> None:
-        """A message came that is more than the budget holds: have its queue send fewer at once."""
+        """The budget does not hold a message: have its queue send fewer at once."""
         if self._consuming.get(consumer.abonnement) is not consumer:
             return  # it is ending already, or only just beginning
         prefetch = self._budget.narrow(consumer.abonnement, consumer.not_kept, now=monotonic())
@@ -249,7 +249,7 @@ class Consumers:
                     self._begin_anew(consumer)
 
     def _begin_anew(self, consumer: Consumer) -> None:
-        """End it; once all that it brought is settled, its queue is consumed with the prefetch of then."""
+        """End a consumer; when all its messages are settled, consume with the new prefetch."""
         uuid = consumer.abonnement
         del self._consuming[uuid]
         self._beginning_anew[uuid] = asyncio.create_task(self._end(consumer), name=f"beginning anew {uuid}")

@@ -1,11 +1,11 @@
 """The prefetch of each queue, from how many bytes of bodies this process has in hand.
 
-RabbitMQ counts messages, whatever their size. So whether a message is kept is decided when it has come: one
-that is too much goes back to its queue, which from then on sends fewer at once. Decides; who asks acts.
+RabbitMQ's prefetch counts messages, whatever their size. So a message that is too much goes back to its queue
+when it has come, and the queue gets a smaller prefetch. Only decides.
 
-Half of the budget is for whoever comes first, and the other half is shared out evenly, so that what one
-abonnement has in hand takes nothing from another's share. The first message of each is kept in any case. So
-no more than `most` bytes and one body of each abonnement are in hand, and none waits for another.
+Half of the budget is for whoever comes first; the other half is shared out evenly. The first message of each
+abonnement is always kept. So at most `most` bytes and one body of each abonnement are in hand, and no
+abonnement waits for another.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Narrowed:
 class Budget:
     """The bytes of the bodies in hand, of all abonnementen together and of each.
 
-    most: bytes. prefetch: messages that a queue sends at once, while all is well. sharers: among how many
-    abonnementen the half that is shared out is divided; to be set by whoever consumes.
+    most: bytes. prefetch: the largest of a queue. sharers: among how many abonnementen half of the budget is
+    shared out; to be set by the caller.
     """
 
     def __init__(self, most: int, *, prefetch: int) -> None:
@@ -46,7 +46,7 @@ class Budget:
         self.in_hand = 0
 
     def take(self, abonnement: UUID, size: int) -> bool:
-        """Whether a message of so many bytes is kept; `give` it back when it is settled."""
+        """Whether a message of so many bytes is kept; then `give` must follow when it is settled."""
         if self._messages[abonnement] and not self._fits(abonnement, size):
             return False
         self._messages[abonnement] += 1
@@ -85,10 +85,9 @@ class Budget:
         return self._prefetch if narrowed is None else narrowed.prefetch
 
     def narrow(self, abonnement: UUID, size: int, *, now: float) -> int:
-        """How many its queue may send from now on, since one of so many bytes was not kept.
+        """The new prefetch of a queue of which a message of so many bytes was not kept.
 
-        As many as its share holds, but at most half of before and at least one, which is always kept: what is
-        narrowed again and again ends there. now: monotonic seconds.
+        As many as its share holds, at most half of before, at least one. now: monotonic seconds.
         """
         in_hand = self._bytes[abonnement] // max(self._messages[abonnement], 1)
         prefetch = max(1, min(self._share // max(size, in_hand, 1), self.prefetch_of(abonnement) // 2))
@@ -96,7 +95,7 @@ class Budget:
         return prefetch
 
     def widen(self, *, now: float) -> list[UUID]:
-        """Those whose queues may send twice as many from now on, since little is in hand."""
+        """The abonnementen of which the prefetch is doubled, since little is in hand."""
         if self.in_hand > self._most // LOW:
             return []
         due = [uuid for uuid, each in self._narrowed.items() if each.since + STEP <= now]
@@ -107,5 +106,5 @@ class Budget:
         return due
 
     def forget(self, abonnement: UUID) -> None:
-        """It is not consumed any more, and begins anew if it is again."""
+        """It is not consumed any more; it starts with the largest prefetch again."""
         self._narrowed.pop(abonnement, None)

@@ -1,9 +1,8 @@
 """The circuit breaker: when the failures of an abonnement's callback are those of the callback itself.
 
 Pure: failures and a monotonic clock come in, and whether to hold the abonnement comes out; `hold` holds it.
-Each process counts for itself, and the hold is everyone's. What one message alone fails of never holds an
-abonnement: it goes through its retries, and others that succeed in between start the count anew. Nor does a
-429, with which a callback that works asks for less, or a refusal of what goes round among NRCs.
+Each process counts for itself. One message that fails does not hold an abonnement: others that succeed reset
+the count. Nor does a 429, or a refusal of what goes round among NRCs.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class _Streak:
 
 
 class Breaker:
-    """The streaks of this process: nothing is kept of an abonnement whose last attempt succeeded."""
+    """The streaks of this process; none of an abonnement whose last attempt succeeded."""
 
     def __init__(self) -> None:
         self._streaks: dict[UUID, _Streak] = {}
@@ -45,7 +44,7 @@ class Breaker:
         self._tried.pop(abonnement, None)
 
     def failed(self, abonnement: UUID, notificatie: str, failure: Failure, *, now: float) -> bool:
-        """Whether the abonnement is to be held, after this failure too. now: monotonic seconds."""
+        """Whether the abonnement is to be held after this failure. now: monotonic seconds."""
         streak = self._streaks.setdefault(abonnement, _Streak())
         if failure.status is not None:
             streak.no_answer_since = None
@@ -62,12 +61,12 @@ class Breaker:
         return streak.count >= enough and len(streak.notificaties) >= DIFFERENT
 
     def released(self, abonnement: UUID) -> None:
-        """It was held and is tried again: until its first success, fewer failures are enough."""
+        """It is tried again after a hold: fewer failures hold it until its first success."""
         self._streaks.pop(abonnement, None)
         self._tried[abonnement] = IN_A_ROW_AFTER_HOLD
 
     def forget(self, abonnement: UUID) -> None:
-        """It is held, changed or gone: what was counted is about what no longer is."""
+        """It is held, changed or gone: its count is void."""
         self._streaks.pop(abonnement, None)
         self._tried.pop(abonnement, None)
 
@@ -75,7 +74,7 @@ class Breaker:
 def pause_before(probe: int, *, timeout: float) -> float:
     """Seconds before the probe with this number (0 is the first): 5, 10, 20 … 300.
 
-    timeout: how long a probe may take; the pause outlasts it, so that there is no second one beside it.
+    timeout: of a probe. The pause is longer, so that there is no second probe at the same time.
     """
     growing: float = FIRST_PROBE * 2.0 ** min(probe, 16)
     return (
@@ -84,5 +83,5 @@ def pause_before(probe: int, *, timeout: float) -> float:
 
 
 def is_due(next_probe: float, *, now: float) -> bool:
-    """Whether a probe is due (Unix seconds); so is one further ahead than any pause: a clock was put back."""
+    """Whether a probe is due (Unix seconds), or further ahead than any pause since a clock was put back."""
     return not now < next_probe <= now + LONGEST_PAUSE + MAX_RETRY_AFTER

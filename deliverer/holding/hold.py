@@ -4,9 +4,8 @@ Suspended, because its callback says that it is gone (410): until somebody resum
 callback does not work (`breaker`): until a probe succeeds (`probe`). Either stands in the registry, so that
 every process knows.
 
-A message that was answered so is given back to its queue once that is consumed no more (`Settle.hold`), its
-attempt not counted, and stays there with all that come after it. Not in a wait queue: it would come back from
-there again and again, and use up attempts that no callback could have answered.
+Its messages are given back to the queue once that is not consumed any more (`Settle.hold`), no attempt
+counted, and stay there. In a wait queue they would come back and use up their attempts.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ log = logger(__name__)
 
 
 class Holder:
-    """Suspends, holds and releases in the registry, and sees to it that this and every other process knows.
+    """Suspends, holds and releases in the registry, and announces it to all processes.
 
-    Keeps `breaker` and `slow_start` in step with what the catalogue says, whoever changed it.
+    Keeps `breaker` and `slow_start` up to date with the catalogue, whoever changed it.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Holder:
         return self._held
 
     def withheld(self, abonnement: UUID) -> bool:
-        """Whether nothing is sent there now, although it exists."""
+        """Whether it exists and nothing is sent there now."""
         return self._state(abonnement) in (State.HELD, State.SUSPENDED)
 
     def _changed(self, changes: Changes) -> None:
@@ -86,7 +85,7 @@ class Holder:
     async def suspend(self, abonnement: Abonnement, reason: str) -> bool:
         """Whether the abonnement is suspended now, as far as this process knows.
 
-        Not when it was changed since the request went out: the answer was that of another callback.
+        Not when it was changed since the request: the answer is of another callback.
         """
         async with self._one_at_a_time:
             if self._state(abonnement.uuid) is State.SUSPENDED:
@@ -111,7 +110,7 @@ class Holder:
     async def hold(self, abonnement: Abonnement, failure: Failure) -> bool:
         """Whether nothing is sent there any more.
 
-        Not when it was changed since the request went out, or the registry can't be written.
+        Not when it was changed since the request, or the registry cannot be written.
         """
         reason = failure.in_words
         now = time.time()
@@ -137,14 +136,14 @@ class Holder:
         return True
 
     async def claim_probe(self, abonnement: Abonnement) -> Abonnement | None:
-        """The abonnement, when it is this process that may probe it now. Raises RegistryError."""
+        """The abonnement, when this process may probe it now. Raises RegistryError."""
         assert abonnement.hold is not None  # noqa: S101 - it is held
         probes = abonnement.hold.probes + 1
         next_probe = time.time() + pause_before(probes, timeout=self._timeout)
         return await self._change(abonnement, Hold(abonnement.hold.since, probes, next_probe))
 
     async def not_probed(self, abonnement: Abonnement) -> None:
-        """The probe that was claimed was none, by our own doing: not counted, and another comes soon."""
+        """The claimed probe was not made: it is not counted, and another comes soon."""
         assert abonnement.hold is not None  # noqa: S101 - it is held
         hold = abonnement.hold
         soon = time.time() + pause_before(0, timeout=self._timeout)
@@ -161,7 +160,7 @@ class Holder:
             await self._change(abonnement, hold, reason=reason)
 
     async def release(self, abonnement: Abonnement) -> None:
-        """Its callback works again: everyone consumes its queue. Raises RegistryError."""
+        """End the hold: its queue is consumed again. Raises RegistryError."""
         assert abonnement.hold is not None  # noqa: S101 - it is held
         if await self._change(abonnement, None, reason="") is not None:
             seconds = round(time.time() - abonnement.hold.since)
@@ -183,7 +182,7 @@ class Holder:
         return None if current is None else current.state
 
     def _cannot_write(self) -> bool:
-        """Whether that failed a moment ago: whoever tries waits for a lock, and holds up all others."""
+        """Whether a write failed a moment ago: another would wait for the same lock."""
         return asyncio.get_running_loop().time() < self._write_again
 
     async def _announce(self, abonnement: Abonnement) -> None:

@@ -1,8 +1,8 @@
-"""Probing what is held: one message of one abonnement, when its time has come, by one process of all.
+"""Probing held callbacks: one message of one abonnement at a time, by one of all processes.
 
-Who probes claims the probe in the registry first (`Holder.claim_probe`); whoever loses leaves it. A success
-releases the abonnement. A failure costs its message no attempt: that goes to a wait queue for a moment, and
-so to the end of the row, since it may be the one message that its callback can't take.
+A process claims a probe in the registry first (`Holder.claim_probe`). A success releases the abonnement. A
+failure costs its message no attempt. The message goes through a wait queue to the end of its queue, since it
+may be the one message that its callback cannot take.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Prober:
                 await cancelled(task)
 
     async def stop(self, *, within: float) -> None:
-        """Begin no probe any more, and let those under way end within so many seconds."""
+        """Begin no probe, and let those under way end within so many seconds."""
         self._stopping = True
         if self._probing:
             await asyncio.wait(list(self._probing.values()), timeout=within)
@@ -126,7 +126,7 @@ class Prober:
             log.warning("probe not finished", abonnement=str(abonnement.uuid), reason=describe(error))
 
     async def _is_empty(self, connection: AbstractConnection, abonnement: Abonnement) -> bool:
-        """Whether there is nothing to probe with, which is looked at again after a while."""
+        """Whether its queue is empty; looks again after a while."""
         queue = names.abonnement_queue(abonnement.uuid)
         async with asyncio.timeout(GET_TIMEOUT):
             depth = (await depths(connection, [queue]))[queue]

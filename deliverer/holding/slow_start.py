@@ -1,8 +1,8 @@
-"""How many requests of one abonnement may be under way, where that must be fewer than there is room for.
+"""How many requests of one abonnement may be under way after a hold or a 429.
 
-Slow start: one that was held begins with one at a time, and doubles with each success. Its callback was down
-a moment ago, and thousands may wait for it. One whose callback asks for less (429) pauses, goes on with half
-as many, and gets one more with each success. All else passes at once.
+Slow start: after a hold one at a time, doubled with each success, since thousands may wait for a callback
+that was just down. After a 429: a pause, then half as many, and one more with each success. Others are not
+limited.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHUT_MARGIN = 0.01  # seconds that a timer may be early
 
 @dataclass(slots=True)
 class Gate:
-    """What the messages of one abonnement go through. shut_until: by the event loop's clock."""
+    """The limit of one abonnement. shut_until: by the event loop's clock."""
 
     abonnement: UUID
     room: int = 1
@@ -29,7 +29,7 @@ class Gate:
 
 
 class SlowStart:
-    """Gates, each open a bit further with every success; one that is `full` open is gone."""
+    """Gates, each wider with every success; one that is `full` wide is removed."""
 
     def __init__(self, full: int) -> None:
         self._full = full
@@ -50,7 +50,7 @@ class SlowStart:
         loop.call_later(pause + SHUT_MARGIN, self._let_in, gate)
 
     def end(self, abonnement: UUID) -> None:
-        """Let all through that wait: it is held again, changed or gone, and they see so for themselves."""
+        """Let all through that wait: it is held again, changed or gone, which they check."""
         gate = self._gates.pop(abonnement, None)
         for place in gate.waiting if gate else ():
             if not place.done():
@@ -62,7 +62,7 @@ class SlowStart:
             self.end(abonnement)
 
     async def enter(self, abonnement: UUID) -> Gate | None:
-        """Return when it is this message's turn; `leave` what it gives after it, whatever happened."""
+        """Return a gate when it is this message's turn; `leave` it in any case."""
         gate = self._gates.get(abonnement)
         if gate is None:
             return None
@@ -80,7 +80,7 @@ class SlowStart:
         return gate
 
     def leave(self, gate: Gate | None, *, succeeded: bool) -> None:
-        """A message has had its turn, at the gate that `enter` gave."""
+        """A message has had its turn at this gate."""
         if gate is None or self._gates.get(gate.abonnement) is not gate:
             return  # there is none any more, or another, which it did not come through
         gate.inside -= 1
@@ -94,7 +94,6 @@ class SlowStart:
         self._let_in(gate)
 
     def _let_in(self, gate: Gate) -> None:
-        """Whoever waits there and may go."""
         while gate.waiting and _is_open(gate):
             place = gate.waiting.popleft()
             if not place.done():

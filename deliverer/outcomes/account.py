@@ -1,8 +1,7 @@
 """What the ledger is told of deliveries, and what it is asked before an attempt that is not the first.
 
-Makes the ledger's outcomes of what was decided, and puts them into group commits; nothing waits for these.
-What this process has in hand, or of which it has an outcome that is not stored yet, it tells in a heartbeat
-every few seconds, so that the keeper gives back none of it. Settles nothing.
+Puts outcomes into group commits; nothing waits for these. A heartbeat every few seconds has the deliveries
+that this process has in hand, or of which an outcome is not stored yet: the keeper gives none of these back.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ Then = Callable[[], None] | None
 
 
 class _Hand:
-    """A delivery in hand, or an outcome that is not stored. By identity: to hash a Key costs microseconds."""
+    """A delivery in hand, or an outcome that is not stored. Hashed by identity: faster than a Key."""
 
     __slots__ = ("key",)
 
@@ -47,8 +46,8 @@ class _Hand:
 class Account:
     """The deliveries of one deliverer process, for the ledger.
 
-    look: gives the ledger's row of a delivery; raises LedgerError. process: its name, unique among those that
-    run. counts: where what was dropped is counted.
+    look: returns the ledger's row of a delivery; raises LedgerError. process: a unique name. counts: gets the
+    number of what was dropped.
     """
 
     def __init__(self, writer: Writer, look: Look, *, process: str, counts: Counter[str]) -> None:
@@ -67,7 +66,7 @@ class Account:
 
     @contextmanager
     def in_hand(self, key: Key) -> Iterator[None]:
-        """This process has it, as long as the context is open and until its outcome is stored."""
+        """This process has it in hand, until the context ends and its outcome is stored."""
         hand = _Hand(key)
         self._hands.add(hand)
         try:
@@ -103,9 +102,9 @@ class Account:
         self._ended(key, State.UNDELIVERABLE, history, at=ms_of(at), wait=None, ms=ms)
 
     def not_wanted(self, key: Key, history: History, *, kanalen_change: int) -> None:
-        """Its abonnement does not want it. kanalen_change: when what that wants last changed.
+        """Its abonnement does not want it. kanalen_change: that of the abonnement.
 
-        Whether that is after it was accepted, and so final, is decided where its row is.
+        The ledger decides whether that is final: when it changed after the notificatie was accepted.
         """
         outcome = Outcome(
             key=key,
@@ -118,14 +117,14 @@ class Account:
         self._note(key, outcome)
 
     def not_counted(self, key: Key, failure: Failure, *, ms: float | None) -> None:
-        """A probe, or an attempt after which its abonnement was held, failed: it is where it was."""
+        """A probe failed, or an attempt after which its abonnement was held: its state is the same."""
         attempt = Attempt(_now(), 0, str(failure.kind), failure.detail, failure.status, ms)
         self._note(key, Probe(key, attempt))
 
     async def overtaken(self, key: Key, history: History) -> bool:
-        """Whether the ledger says that it is not to be sent: it is settled, or a newer round is on its way.
+        """Whether the ledger says that it is settled, or that a newer round is on its way.
 
-        False when the ledger does not answer in time: nothing is dropped without knowing.
+        False when the ledger does not answer in time.
         """
         if monotonic() < self._look_again:
             return False
@@ -157,7 +156,7 @@ class Account:
             await asyncio.sleep(BEAT)
 
     def stopped(self) -> None:
-        """It has nothing in hand any more; to be called last."""
+        """Tell that this process has nothing in hand; to be called last."""
         self._has_stopped = True
         self._writer.note(Heartbeat(self._process, all_flushed=not self.is_away, stopped=True))
 

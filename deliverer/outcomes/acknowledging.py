@@ -1,7 +1,7 @@
 """When the messages that were delivered are acknowledged: once the ledger has their outcome, or LATEST later.
 
-So a process that is killed leaves no delivery of which neither RabbitMQ nor the ledger knows. Nobody waits
-for it: places, gates and the task of a message are free before. One task acknowledges for all messages.
+So when a process is killed, RabbitMQ or the ledger knows of every delivery. Nothing waits for it: one task
+acknowledges for all messages.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Acknowledging:
         return partial(self._stored, waiting)
 
     def caught_up(self) -> None:
-        """An outcome was stored: others are waited for again."""
+        """An outcome was stored: wait for others again."""
         self.is_behind = False
 
     async def run(self) -> None:
@@ -93,7 +93,7 @@ class Acknowledging:
             self.look(now=monotonic())
 
     def look(self, *, now: float) -> None:
-        """Have acknowledged what has waited for too long. now: monotonic seconds."""
+        """Acknowledge what has waited for too long. now: monotonic seconds."""
         waiting = self._waiting
         while waiting and (waiting[0].done or waiting[0].since + LATEST <= now):
             first = waiting.popleft()

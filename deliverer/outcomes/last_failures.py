@@ -1,7 +1,6 @@
-"""The last attempt that failed of each abonnement, for `nrc abonnement list`; nothing is decided by it.
+"""The last failed attempt of each abonnement, for `nrc abonnement list`. Nothing depends on it.
 
-Kept here and written to the registry in a moment, together: no delivery waits for it, and what is lost of it
-is no harm.
+Written to the registry in batches: no delivery waits for it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ log = logger(__name__)
 
 
 class LastFailures:
-    """`failed` as often as one likes; `run` writes."""
+    """`failed` notes, `run` writes."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -41,7 +40,7 @@ class LastFailures:
             await asyncio.sleep(WRITE_INTERVAL if await self.write() else WRITE_AGAIN)
 
     async def write(self) -> bool:
-        """Whether what was noted since the last time was written; if not, the next time has it too."""
+        """Whether what was noted since the last time was written; if not, the next time writes it too."""
         failures, self._failures = self._failures, {}
         self._noted.clear()
         try:
