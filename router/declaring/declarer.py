@@ -196,19 +196,25 @@ class Declarer:
         new = await self._missing_queues([queue]) if had else [queue.name]
         if had and new and abonnement.uuid not in self.refusals.now:
             log.warning("queue was missing", abonnement=owner)
-            self._lost.add(abonnement.uuid)
-            await self._losses.queue_lost(abonnement.uuid, "queue was missing")
+            await self._is_lost(abonnement.uuid, "queue was missing")
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
         try:
             await self._make([queue], new=new)
             await self._bind(topology, own)
         except BrokerUnfit as error:
+            if queue.name in self._stood and not new and abonnement.uuid not in self._lost:
+                await self._is_lost(abonnement.uuid, "another queue was in its place")
             raise QueueRefused(str(error)) from error
         if abonnement.uuid in self._lost:
             self._lost.discard(abonnement.uuid)
             self._losses.queue_stands(abonnement.uuid)
         await self._remove({*before} - {*asked})
+
+    async def _is_lost(self, uuid: UUID, why: str) -> None:
+        """Open the gap of a queue; it is closed once that stands."""
+        self._lost.add(uuid)
+        await self._losses.queue_lost(uuid, why)
 
     async def _bind(self, topology: AbonnementTopology, own: AbonnementTopology) -> None:
         """Declare all bindings, and last the marker of `own`: the abonnement without what is prepared.

@@ -549,6 +549,25 @@ async def test_a_queue_that_rabbitmq_refuses_is_the_fault_of_one_abonnement(
     assert await is_there(router, exchange=names.kanaal_exchange("zaken"))
 
 
+async def test_a_queue_that_was_replaced_is_a_gap_once_it_is_made_again(router: Running) -> None:
+    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {})))
+    await router.client.apply_abonnement(abonnement.uuid)
+    queue = names.abonnement_queue(abonnement.uuid)
+    channel = router.connection.channel()
+    await channel.initialize()
+    await channel.queue_delete(queue)
+    await foreign_queue(router, abonnement)
+    for _ in range(2):
+        with pytest.raises(QueueRefused, match="other arguments than ours"):
+            await router.client.apply_abonnement(abonnement.uuid)
+    await channel.queue_delete(queue)
+    await router.client._ask({"do": "watch"})
+    assert await is_there(router, queue=queue)
+    assert await gaps(router) == [(Scope.ABONNEMENT, str(abonnement.uuid))]
+
+
 async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running, broker: Broker) -> None:
     await router.registry.add_kanaal(a_kanaal("zaken", "a"))
     await router.client.apply_kanaal("zaken")
