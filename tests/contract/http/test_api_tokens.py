@@ -16,6 +16,8 @@ from tests.contract.conftest import Stage
 from tests.tokens import sign, token
 
 NOW = int(time.time())
+"""When these tests were found, which is minutes before they run."""
+LATER = NOW + 24 * 3600
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ NOW = int(time.time())
         (token(iat=None), "jwt-missing-iat-claim"),
         (token(iat=NOW - 4000), "jwt-expired"),
         (token(exp=NOW - 1), "jwt-expiredsignatureerror"),
-        (token(nbf=NOW + 600), "jwt-immaturesignatureerror"),
+        (token(nbf=LATER), "jwt-immaturesignatureerror"),
         ("Bearer " + sign({"client_id": "beide", "iat": NOW}, "edieb", algorithm="HS512"),
          "jwt-invalidalgorithmerror"),
         ("Bearer eyJhbGciOiJub25lIn0.eyJjbGllbnRfaWQiOiJiZWlkZSJ9.", "jwt-invalidalgorithmerror"),
@@ -60,7 +62,7 @@ async def test_every_failure_is_403(api: Api, auth: str | None, code: str) -> No
         token(),
         token().replace("Bearer", "bearer"),
         token(iat=NOW + 3600),
-        token(exp=NOW + 600, nbf=NOW, sub="x", jti="y", scope="openid", user_id="é"),
+        token(exp=LATER, nbf=NOW, sub="x", jti="y", scope="openid", user_id="é"),
         token(client_id=None, headers={"client_identifier": "beide"}),
         token("oud", zds={"scopes": ["notificaties.scopes.consumeren"]}),
         token("beide", zds={"scopes": ["zaken.lezen"]}),
