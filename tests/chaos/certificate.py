@@ -66,8 +66,9 @@ until it is brought on, what was accepted while RabbitMQ was away.
 """
 
 CAUSES = """\
-Why it came again, by the ledger, which notes each time that a delivery was put into its queue again. *In
-flight*: it was not, so RabbitMQ or a deliverer had it in flight at a fault. The bound is told by fault.
+Why it was last put into its queue again, by the ledger, which notes that each time; RabbitMQ or a deliverer
+may have had it in flight at a later fault. *In flight*: it never was, so it was that. The bound is told by
+fault.
 """
 
 _WHY: Mapping[str, str] = {

@@ -200,7 +200,7 @@ SCENARIOS = (
         _described("Ten abonnementen, each with a callback that is wrong in its own way."),
         misbehaving,
         rate=250.0,
-        least=7000,
+        least=5000,
         quiet=25.0,
         abonnementen={"everything": load.EVERYTHING},
         parts=_TOLD,

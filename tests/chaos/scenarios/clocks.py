@@ -46,5 +46,6 @@ SCENARIOS = (
         settings={"NRC_JWT_EXPIRY": str(7 * 24 * HOUR)},
         per_process=_environment(),
         unfit=clock.unfit,
+        settle=25.0,
     ),
 )

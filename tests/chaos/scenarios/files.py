@@ -38,14 +38,14 @@ async def nothing_grows(run: Run) -> None:
     for _ in range(2):
         async with run.fault():
             with no_file_grows(process.pid for process in run.system.processes.values()):
-                await run.more(1500)
+                await run.more(900)
                 await _change_is_refused(run)
         await run.more(500)
     await run.subscribe("afterwards", load.ONE_ZAAKTYPE)
 
 
 async def broker_disk_alarm(run: Run) -> None:
-    for _ in range(3):
+    for _ in range(2):
         async with run.fault(), disk_alarm(run.system.broker.control):
             await run.lasting(4)
         await run.more(1000)
@@ -104,7 +104,7 @@ async def unwritable_at_start(run: Run) -> None:
                 with _folder_in_place_of(keys):
                     await _ends_with_one_line(run, name, keys.name)
         await run.system.start(name)
-        await run.more(700)
+        await run.more(500)
 
 
 async def _ends_with_one_line(run: Run, name: str, word: str, *, unprivileged: bool = False) -> None:
@@ -144,7 +144,7 @@ SCENARIOS = (
     ),
     Scenario(
         "RabbitMQ's disk alarm",
-        "RabbitMQ finds too little disk free and blocks publishers for some seconds, three times.",
+        "RabbitMQ finds too little disk free and blocks publishers for some seconds, twice.",
         broker_disk_alarm,
     ),
     Scenario(

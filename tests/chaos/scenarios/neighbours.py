@@ -80,7 +80,7 @@ async def hanging_queue(run: Run) -> None:
     await run.more(600)
 
 
-LEADERLESS = 40.0  # seconds
+LEADERLESS = 20.0  # seconds
 
 
 async def queue_without_leader(run: Run) -> None:

@@ -68,10 +68,10 @@ async def _each_in_turn(run: Run, *, kill: bool) -> None:
         broker.look_through((index + 1) % 3)
         async with run.fault():
             await (nodes[index].kill() if kill else nodes[index].stop())
-        await run.more(1000)
+        await run.more(600)
         await nodes[index].start()
         await eventually(lambda: _all_run(nodes), within=30)
-        await run.more(600)
+        await run.more(300)
 
 
 async def node_killed(run: Run) -> None:

@@ -32,7 +32,7 @@ async def kanaal_exchange_deleted(run: Run) -> None:
         run.may_repeat(f"in hand while the exchange of {naam} was missing", in_hand(run))
         async with run.fault():
             await run.system.broker.delete_exchange(names.kanaal_exchange(naam))
-        await run.more(1200)
+        await run.more(700)
 
 
 async def queue_deleted(run: Run) -> None:
@@ -47,7 +47,7 @@ async def queue_deleted(run: Run) -> None:
             await run.system.broker.delete_queue(run.queue(abonnement))
             await run.consumer.behave(run.path(abonnement), "status")
         await eventually(partial(run.system.broker.bindings_to, run.queue(abonnement)), within=30)
-        await run.more(1500)
+        await run.more(900)
 
 
 async def ways_deleted(run: Run) -> None:
@@ -66,7 +66,7 @@ async def ways_deleted(run: Run) -> None:
         async with run.fault():
             for way in ways:
                 await run.system.broker.delete_exchange(way)
-        await run.more(1500)
+        await run.more(900)
         await eventually(partial(back, prefix, ways), within=30)
 
 
@@ -116,12 +116,12 @@ async def undeliverable_deleted(run: Run) -> None:
 async def return_deleted(run: Run) -> None:
     """Every other answer of a callback is a 500, so that messages wait and come back by nrc.return."""
     await run.consumer.behave(run.path("documents"), "some", **HALF_FAIL)
-    await run.more(1000)
+    await run.more(700)
     async with run.fault():
         await run.system.broker.delete_exchange(names.RETURN)
-    await run.more(1500)
+    await run.more(900)
     await run.consumer.behave(run.path("documents"), "status")
-    await run.more(1500)
+    await run.more(900)
 
 
 SCENARIOS = (
