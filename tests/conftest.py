@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,9 +9,6 @@ import pytest
 from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
 from tests.longest import LONGEST_FIRST
-
-# Some hundred processes are started: what one has compiled the others need not compile again.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
