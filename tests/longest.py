@@ -7,8 +7,8 @@ from __future__ import annotations
 
 LONGEST_FIRST = (
     "tests/chaos/test_short.py",
-    "tests/integration/cli/test_cli_undeliverable.py",
     "tests/integration/rabbitmq/test_private_broker.py",
+    "tests/integration/cli/test_cli_undeliverable.py",
     "tests/fuzz/test_short.py",
     "tests/e2e/test_up.py",
     "tests/integration/deliverer/test_delivery.py",
