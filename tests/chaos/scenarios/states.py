@@ -10,6 +10,8 @@ from tests.chaos.run import Run
 from tests.chaos.system import SCHEDULE
 
 HALF_FAIL = {"every": 2, "by": "request", "then": ["status", {"code": 500}]}
+FAIL_FIRST = {"every": 5, "then": ["first", {"then": ["status", {"code": 500}]}]}
+"""Not every other request: where one deliverer gets all that fail, the abonnement is held."""
 REFUSE_SOME = {"every": 5, "then": ["status", {"code": 508, "headers": {"nrc-hops": "9"}}]}
 """As what goes round is refused, which is undeliverable after the first attempt."""
 SLOW = 0.2  # seconds for an answer: with NRC_DELIVERER_PREFETCH, half of what comes
@@ -21,7 +23,7 @@ ABONNEMENTEN: Mapping[str, load.Wanted] = {
     "refused": load.slice_of(1, 2),
 }
 PARTS: Mapping[str, str] = {
-    "one-zaaktype": "Answers every other request with 500: between attempts.",
+    "one-zaaktype": "Answers 500 to the first attempt of one notificatie in five: between attempts.",
     "documents": "Hangs until the fault: held.",
     "refused": "Answers 508 to one notificatie in five, as to what goes round: undeliverable at once.",
 }
@@ -32,7 +34,7 @@ async def bring_about(run: Run, *, waiting: bool = False) -> None:
 
     A problem where there are none of these. For a scenario with ABONNEMENTEN.
     """
-    await run.consumer.behave(run.path("one-zaaktype"), "some", **HALF_FAIL)
+    await run.consumer.behave(run.path("one-zaaktype"), "some", **FAIL_FIRST)
     await run.consumer.behave(run.path("documents"), "hang")
     await run.consumer.behave(run.path("refused"), "some", **REFUSE_SOME)
     if waiting:
