@@ -27,6 +27,7 @@ from nrc.rabbitmq.private_node import (
     node_folder,
     port_is_free,
     prepare_node,
+    remove_empty_files,
     server_script,
 )
 from nrc.rabbitmq.readiness import PasswordRefused, takes_connections
@@ -152,6 +153,8 @@ class PrivateBroker:
                 node = prepare_node(self.folder)
                 for file in mend_message_stores(self.folder):
                     log.warning("RabbitMQ's message store had lost its settings", file=str(file))
+                for file in remove_empty_files(self.folder):
+                    log.warning("a file of RabbitMQ's was empty and is removed", file=str(file))
                 note(f"starting RabbitMQ ({node.name}, port {node.port}); this takes some seconds")
                 self._spawn(script, node)
                 spawns += 1

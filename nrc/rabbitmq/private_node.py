@@ -34,6 +34,16 @@ _STORE_SETTINGS = (
 )
 """What RabbitMQ writes in the file `.config` of a virtual host's message store."""
 
+_NOT_SYNCED = (
+    "cluster_nodes.config",
+    "nodes_running_at_shutdown",
+    "coordination/*/*.wal",
+    "coordination/*/*.dets",
+    "quorum/*/*.wal",
+    "quorum/*/*.dets",
+)
+"""Files in a node's folder that can be empty after a loss of power, and with which it does not start then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -204,6 +214,29 @@ def mend_message_stores(folder: Path) -> list[Path]:
     except OSError as error:
         raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
     return mended
+
+
+def remove_empty_files(folder: Path) -> list[Path]:
+    """Remove files of RabbitMQ's that a loss of power left empty; returns those removed.
+
+    RabbitMQ writes them at every start without a sync. It does not start with an empty one, and starts with
+    none: it makes them anew. Only for a node that does not run. Raises BrokerUnavailable.
+    """
+    removed = []
+    try:
+        for pattern in _NOT_SYNCED:
+            for file in sorted(folder.glob(f"mnesia/*/{pattern}")):
+                if not _begin_of(file).strip(b"\0"):
+                    file.unlink()
+                    removed.append(file)
+    except OSError as error:
+        raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
+    return removed
+
+
+def _begin_of(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(4096)
 
 
 def write_secret(file: Path, text: str, *, mode: int = 0o600) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from itertools import cycle
 from pathlib import Path
 
 import aio_pika
@@ -24,6 +25,7 @@ from nrc.rabbitmq.private_node import (
     load_node,
     mend_message_stores,
     port_is_free,
+    remove_empty_files,
     server_script,
 )
 from schemas.errors import BrokerUnavailable
@@ -163,6 +165,21 @@ async def test_a_message_store_without_its_settings_is_mended(node: PrivateBroke
 
     assert file.read_bytes() == whole, "what RabbitMQ itself writes"
     assert await classic_queue_works(url) == b"old"
+
+
+async def test_a_node_starts_with_files_that_were_emptied_while_it_started(node: PrivateBroker) -> None:
+    """As a loss of power leaves them: RabbitMQ writes these at every start and does not sync them."""
+    await put(await node.start(), b"kept over a cut")
+    await node.stop()
+    assert not remove_empty_files(node.folder), "whole ones are left as they are"
+    (own,) = node.folder.glob("mnesia/*/cluster_nodes.config")
+    coordination, quorum = (next((own.parent / part).iterdir()) for part in ("coordination", "quorum"))
+    emptied = [own, own.with_name("nodes_running_at_shutdown"), *coordination.iterdir()]
+    assert {file.suffix for file in emptied} == {".config", "", ".wal", ".dets"}
+    for file, content in zip((*emptied, quorum / "00000099.wal"), cycle([b"", bytes(65)]), strict=False):
+        file.write_bytes(content)
+
+    assert await take(await node.start()) == b"kept over a cut"
 
 
 async def test_what_a_new_node_wrote_is_on_disk_when_it_is_ready(
