@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from router.history import DUE, History, built_anew
 from router.publishing import ExchangeMissing, Outgoing, Publisher
 from router.requests import RouterClient
 from router.topology import RUNGS
-from runtime.amqp import AMQP_ERRORS
+from runtime.amqp import AMQP_ERRORS, acknowledge
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
@@ -54,29 +54,30 @@ class Origin:
 
     async def ack(self, tag: int) -> None:
         """Acknowledge a message. If the channel is closed, RabbitMQ delivers it again."""
-        if not self._left:
+        await self._ack([tag])
+
+    async def _ack(self, tags: Sequence[int]) -> None:
+        if tags and not self._left:
             with suppress(*AMQP_ERRORS):
-                await self._channel.basic_ack(tag, wait=False)
+                await acknowledge(self._channel, tags)
 
     def ack_later(self, tag: int) -> None:
         """Have a message acknowledged by the next `ack_now` or `ack_all`."""
         self._later.add(tag)
 
-    async def ack_now(self, tag: int) -> None:
-        """Acknowledge what `ack_later` was called for, unless that has been done."""
-        if tag not in self._later:
-            return
-        self._later.discard(tag)
+    async def ack_now(self, tags: Sequence[int]) -> None:
+        """Acknowledge of these what `ack_later` was called for, unless that has been done."""
+        due = [tag for tag in tags if tag in self._later]
+        self._later.difference_update(due)
         try:
-            await self.ack(tag)
+            await self._ack(due)
         except asyncio.CancelledError:
-            self._later.add(tag)
+            self._later.update(due)
             raise
 
     async def ack_all(self) -> None:
         """Acknowledge all that `ack_later` was called for."""
-        for tag in sorted(self._later):
-            await self.ack_now(tag)
+        await self.ack_now(sorted(self._later))
 
     async def give_back(self, tag: int, *, all_before: bool = False) -> None:
         """Return a message to its queue. By nack: RabbitMQ counts rejects."""

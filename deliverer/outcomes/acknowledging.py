@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Protocol
@@ -25,8 +24,8 @@ class Origin(Protocol):
     def ack_later(self, tag: int) -> None:
         """The message is done with."""
 
-    async def ack_now(self, tag: int) -> None:
-        """Acknowledge it, unless that has been done."""
+    async def ack_now(self, tags: Sequence[int]) -> None:
+        """Acknowledge these, those of which that has not been done."""
 
 
 class _Waiting:
@@ -49,7 +48,7 @@ class Acknowledging:
 
     def __init__(self) -> None:
         self._waiting: deque[_Waiting] = deque()
-        self._ready: deque[_Waiting] = deque()
+        self._ready: dict[Origin, list[int]] = {}
         self._wake = asyncio.Event()
         self.is_behind = False
         self.late = 0
@@ -73,12 +72,14 @@ class Acknowledging:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._ready:
-                    # A connection that takes nothing is lost in time, and its origin left.
-                    with suppress(TimeoutError):
+                    origin = next(iter(self._ready))
+                    tags = self._ready.pop(origin)
+                    try:
                         async with asyncio.timeout(ACK_TIMEOUT):
-                            while self._ready:
-                                await self._ready[0].origin.ack_now(self._ready[0].tag)
-                                self._ready.popleft()
+                            await origin.ack_now(tags)
+                    except TimeoutError:
+                        # A connection that takes nothing is lost in time, and its origin left.
+                        self._ready.setdefault(origin, []).extend(tags)
         finally:
             looking.cancel()
             await asyncio.wait({looking})
@@ -105,5 +106,5 @@ class Acknowledging:
     def _acknowledge(self, waiting: _Waiting) -> None:
         if not waiting.done:
             waiting.done = True
-            self._ready.append(waiting)
+            self._ready.setdefault(waiting.origin, []).append(waiting.tag)
             self._wake.set()

@@ -2,7 +2,7 @@
 
     connection.py  Link: one connection, made again for as long as a process runs; channels on it
     confirms.py    a channel that publishes to one exchange and hears of each message whether RabbitMQ has it
-    frames.py      the bytes of a publish and of the answers to it, written and read by hand; no I/O
+    frames.py      the bytes of publishes, of the answers to them and of acknowledgements; no I/O
 
 Declares nothing, and knows no exchange or queue of ours.
 """
@@ -15,6 +15,7 @@ from runtime.amqp.connection import (
     LONGEST_PAUSE,
     STEADY,
     Link,
+    acknowledge,
     close_reason,
     connect,
     connect_to_first,
@@ -29,6 +30,7 @@ __all__ = [
     "LONGEST_PAUSE",
     "STEADY",
     "Link",
+    "acknowledge",
     "close_reason",
     "connect",
     "connect_to_first",

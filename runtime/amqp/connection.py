@@ -10,7 +10,7 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -19,6 +19,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.abc import AbstractChannel as AbstractUnderlayChannel
 from aiormq.abc import AbstractConnection as AbstractUnderlayConnection
+from aiormq.abc import ChannelFrame
 from aiormq.connection import DEFAULT_PORTS, TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import (
     AMQPConnectionError,
@@ -30,6 +31,7 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from runtime.amqp.confirms import ConfirmChannel, DivertingReader
+from runtime.amqp.frames import acks
 from runtime.lifecycle import cancelled
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable
@@ -176,6 +178,14 @@ async def open_channel(connection: AbstractConnection, *, confirms: bool = False
     )
     _write_until_closed(channel)
     return channel
+
+
+async def acknowledge(channel: Any, delivery_tags: Iterable[int]) -> None:
+    """Acknowledge the messages that came with these tags, in one write. Raises AMQP_ERRORS."""
+    if channel.is_closed:
+        raise ChannelInvalidStateError("channel closed")
+    payload = acks(channel.number, delivery_tags)
+    await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))
 
 
 class _Channel(aio_pika.Channel):

@@ -1,4 +1,4 @@
-"""The AMQP 0-9-1 frames of a publish, and of what RabbitMQ answers to it, written and read by hand. Pure.
+"""The AMQP 0-9-1 frames of a publish, of what RabbitMQ answers to it, and of acknowledgements. Pure.
 
 A publish is a method frame, a header frame and as many body frames as `frame_max` asks for. They are made as
 one piece of bytes, the same that pamqp makes (tests/unit/runtime/test_frames.py compares them), for less.
@@ -6,7 +6,7 @@ one piece of bytes, the same that pamqp makes (tests/unit/runtime/test_frames.py
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from struct import Struct
 
@@ -38,6 +38,7 @@ HEARTBEAT_FRAME = START.pack(HEARTBEAT, 0, 0) + bytes([END])
 SHORT = 255  # bytes of the longest short string
 
 _END = bytes([END])
+_ACK = Struct(">BHLLQBB")  # a whole frame: START, METHOD_ID, CONFIRM and END
 _PUBLISH = Struct(">HHH").pack(60, 40, 0)
 _CONTENT = Struct(">BHLHHQH")  # a header frame up to and with the flags: which properties follow
 _LENGTH, _TIMESTAMP = Struct(">L"), Struct(">Q")
@@ -50,6 +51,11 @@ _PERSISTENT = b"\x02"
 
 class HeadersTooLong(ValueError):
     """The headers of a message do not fit in one frame, and AMQP has no way to divide them."""
+
+
+def acks(channel: int, delivery_tags: Iterable[int]) -> bytes:
+    """A frame for each: the message that came with this tag on this channel is done with."""
+    return b"".join(_ACK.pack(METHOD, channel, 13, ACK, tag, 0, END) for tag in delivery_tags)
 
 
 class PublishEncoder:

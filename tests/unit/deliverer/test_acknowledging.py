@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 
 import pytest
@@ -24,9 +24,9 @@ class Origin:
     def ack_later(self, tag: int) -> None:
         self.later.add(tag)
 
-    async def ack_now(self, tag: int) -> None:
+    async def ack_now(self, tags: Sequence[int]) -> None:
         await self.takes.wait()
-        self.acked.append(tag)
+        self.acked += tags
 
 
 @pytest.fixture

@@ -47,6 +47,13 @@ def test_a_publish_is_what_the_client_library_makes(
     assert made == b"".join(pamqp.frame.marshal(frame, 7) for frame in expected)
 
 
+def test_acknowledgements_are_what_the_client_library_makes() -> None:
+    tags = [1, 2, 300, 2**63 - 1]
+    expected = b"".join(pamqp.frame.marshal(commands.Basic.Ack(tag), 513) for tag in tags)
+    assert frames.acks(513, tags) == expected
+    assert frames.acks(513, []) == b""
+
+
 def test_a_connection_without_a_largest_frame_takes_a_body_whole() -> None:
     body = b"x" * 1_000_000
     made = PublishEncoder(channel=7, exchange="x", mandatory=False, frame_max=0).encode(
