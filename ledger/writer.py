@@ -26,7 +26,7 @@ from runtime.log import Occasional, logger
 from schemas.errors import LedgerError, LedgerFull
 
 APART = 0.010  # seconds between the begins of two commits, at least
-NOBODY_WAITS_APART = 0.050  # the same where nobody waits: each costs as much as ten outcomes in it
+NOBODY_WAITS_APART = 0.025  # the same where nobody waits: each costs as much as ten outcomes in it
 MOST_AT_ONCE = 500  # events in one commit, of which at most 400 are waited for
 MOST_WAITED_FOR = 400
 MOST_BYTES_AT_ONCE = 8 * 1024 * 1024  # of one commit, or a single larger event
