@@ -1,4 +1,7 @@
-"""Has the ledger remove what is past its time, and what does not fit in its budget, every minute."""
+"""Has the ledger remove what is past its time, and what does not fit in its budget, every minute.
+
+Near its budget it is looked at every few seconds: what was made room for may be full again in less.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from schemas.errors import LedgerError
 
 EVERY = 60.0
 """Seconds between two looks at what may go; the first is when this keeper begins to work."""
+SOON = 5.0
+"""The same where the ledger has more than NEAR of its budget."""
+NEAR = 0.9
 LOOK = 0.5  # seconds between two looks at whether this keeper works
 REPORT_INTERVAL = 600.0  # seconds between two lines that say the same
 
@@ -47,14 +53,17 @@ class Shedding:
             if not self._lease.held:
                 await asyncio.sleep(min(LOOK, self._every))
                 continue
+            size = 0
             try:
-                await self._shed()
+                size = await self._shed()
             except LedgerError as error:
                 if times := self._failures.due():
                     log.warning("nothing could be shed from the ledger", reason=str(error), times=times)
-            await asyncio.sleep(self._every)
+            near = size > NEAR * self._settings.ledger_budget
+            await asyncio.sleep(min(SOON, self._every) if near else self._every)
 
-    async def _shed(self) -> None:
+    async def _shed(self) -> int:
+        """How many bytes the ledger has after it."""
         settings = self._settings
         shed = await self._ledger.ledger.shed(
             now=int(time.time() * 1000),
@@ -76,3 +85,4 @@ class Shedding:
             )
         if shed.full and (times := self._full.due()):
             log.error("the ledger is full", bytes=shed.size, budget=settings.ledger_budget, times=times)
+        return shed.size
