@@ -41,6 +41,11 @@ async def ready_of(connection: AbstractConnection, abonnementen: Iterable[UUID])
     }
 
 
+async def depth_of(connection: AbstractConnection, queue: str) -> Depth | None:
+    """The depth of one queue; None when it is not there. Raises BrokerUnavailable."""
+    return (await depths(connection, [queue]))[queue]
+
+
 async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, Depth | None]:
     """The depth of each queue by name; None when it is not there. Raises BrokerUnavailable."""
     found: dict[str, Depth | None] = {}

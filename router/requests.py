@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aiormq.exceptions import PublishError
 
 from router import names
-from router.queue_depth import depths
+from router.queue_depth import depth_of
 from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
 from runtime.joining import Joined
 from schemas.abonnement import FilterGroup
@@ -171,5 +171,5 @@ class RouterClient:
 
 
 async def _at_work(connection: AbstractConnection) -> bool:
-    depth = (await depths(connection, [names.REQUESTS]))[names.REQUESTS]
+    depth = await depth_of(connection, names.REQUESTS)
     return depth is not None and depth.consumers > 0

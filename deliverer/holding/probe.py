@@ -28,7 +28,7 @@ from deliverer.http.client import Failure, FailureClass, Response
 from deliverer.outcomes.account import Account
 from deliverer.outcomes.last_failures import LastFailures
 from router import names
-from router.queue_depth import depths
+from router.queue_depth import depth_of
 from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.lifecycle import cancelled
 from runtime.log import logger
@@ -129,7 +129,7 @@ class Prober:
         """Whether its queue is empty; looks again after a while."""
         queue = names.abonnement_queue(abonnement.uuid)
         async with asyncio.timeout(GET_TIMEOUT):
-            depth = (await depths(connection, [queue]))[queue]
+            depth = await depth_of(connection, queue)
         if depth is not None and depth.messages:
             self._empty.pop(abonnement.uuid, None)
             return False

@@ -12,6 +12,8 @@ import random
 import secrets
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -176,7 +178,7 @@ def prepare_node(folder: Path) -> Node:
             f"{folder} was made elsewhere, and RabbitMQ keeps the full paths of its queues: put the state "
             "folder back where it was, or move this folder away to start with empty queues"
         )
-    try:
+    with _faults_of(folder):
         make_folder(folder)
         folder.chmod(0o700)
         if node is None:
@@ -192,8 +194,6 @@ def prepare_node(folder: Path) -> Node:
         write_secret(folder / "rabbitmq-env.conf", "")
         # A pid that an earlier run left could mean anybody by now.
         (folder / "rabbitmq.pid").unlink(missing_ok=True)
-    except OSError as error:
-        raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
     return node
 
 
@@ -205,14 +205,12 @@ def mend_message_stores(folder: Path) -> list[Path]:
     what the queues' files were written with. Only for a node that does not run. Raises BrokerUnavailable.
     """
     mended = []
-    try:
+    with _faults_of(folder):
         for store in sorted(folder.glob("mnesia/*/msg_stores/vhosts/*/")):
             file = store / ".config"
             if not file.exists() or b"segment_entry_count" not in file.read_bytes():
                 keep(file, _STORE_SETTINGS.encode(), replace=True)
                 mended.append(file)
-    except OSError as error:
-        raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
     return mended
 
 
@@ -223,15 +221,22 @@ def remove_empty_files(folder: Path) -> list[Path]:
     none: it makes them anew. Only for a node that does not run. Raises BrokerUnavailable.
     """
     removed = []
-    try:
+    with _faults_of(folder):
         for pattern in _NOT_SYNCED:
             for file in sorted(folder.glob(f"mnesia/*/{pattern}")):
                 if not _begin_of(file).strip(b"\0"):
                     file.unlink()
                     removed.append(file)
+    return removed
+
+
+@contextmanager
+def _faults_of(folder: Path) -> Iterator[None]:
+    """What the file system refuses meanwhile is raised as BrokerUnavailable, with the folder."""
+    try:
+        yield
     except OSError as error:
         raise BrokerUnavailable(f"{folder} cannot hold a RabbitMQ node: {error.strerror or error}") from None
-    return removed
 
 
 def _begin_of(file: Path) -> bytes:

@@ -32,7 +32,7 @@ from router.declaring.existence import Thing, missing
 from router.declaring.losses import Losses
 from router.declaring.watching.new_queues import Young, noted
 from router.declaring.watching.refusals import Refusals
-from router.queue_depth import Depth, depths
+from router.queue_depth import Depth, depth_of
 from router.topology import (
     AbonnementTopology,
     Binding,
@@ -291,7 +291,7 @@ class Declarer:
 
     async def depth(self, queue: str) -> Depth | None:
         """How full a queue is; None when it is not there."""
-        return (await depths(self._connection, [queue]))[queue]
+        return await depth_of(self._connection, queue)
 
     async def remove_exchange(self, name: str) -> None:
         """Delete an exchange, with its bindings."""

@@ -75,18 +75,19 @@ class Broker:
 
     async def set_policy(self, name: str, pattern: str, definition: Mapping[str, int]) -> None:
         """A policy for every queue and exchange that the pattern fits, at RabbitMQ's usual priority."""
-        pairs = ", ".join(f'{{<<"{key}">>, {value}}}' for key, value in definition.items())
-        await self.control.eval(
-            f'ok = rabbit_policy:set(<<"/">>, <<"{name}">>, <<"{pattern}">>, [{pairs}], 0, <<"all">>, '
-            '<<"chaos">>).'
-        )
+        await self._set("set", name, pattern, definition, of="all")
 
     async def set_operator_policy(self, name: str, pattern: str, definition: Mapping[str, int]) -> None:
         """An operator policy: its keys hold on top of whatever policy a queue has."""
+        await self._set("set_op", name, pattern, definition, of="queues")
+
+    async def _set(
+        self, function: str, name: str, pattern: str, definition: Mapping[str, int], *, of: str
+    ) -> None:
         pairs = ", ".join(f'{{<<"{key}">>, {value}}}' for key, value in definition.items())
         await self.control.eval(
-            f'ok = rabbit_policy:set_op(<<"/">>, <<"{name}">>, <<"{pattern}">>, [{pairs}], 0, <<"queues">>, '
-            '<<"chaos">>).'
+            f'ok = rabbit_policy:{function}(<<"/">>, <<"{name}">>, <<"{pattern}">>, [{pairs}], 0, '
+            f'<<"{of}">>, <<"chaos">>).'
         )
 
     async def clear_operator_policy(self, name: str) -> None:

@@ -162,11 +162,11 @@ async def _broker(settings: Settings) -> str:
 
 
 async def _router(settings: Settings) -> str:
-    from router.queue_depth import depths
+    from router.queue_depth import depth_of
 
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
-        depth = (await depths(link.connection, [names.REQUESTS]))[names.REQUESTS]
+        depth = await depth_of(link.connection, names.REQUESTS)
     if depth is None or not depth.consumers:
         raise BrokerUnavailable("no router runs on this broker")
     return f"{depth.consumers} running"

@@ -20,7 +20,7 @@ import gateway.service
 from ledger.opening import ledger_of
 from ledger.values import Key
 from router import names
-from router.queue_depth import depths
+from router.queue_depth import depth_of
 from schemas.abonnement import Abonnement, State
 from schemas.application import Application, Scope
 from tests.broker import Broker
@@ -60,7 +60,7 @@ async def subscribe(router: Running, *, client_id: str = "test") -> Abonnement:
 
 async def queue_stands(router: Running, uuid: UUID) -> bool:
     name = names.abonnement_queue(uuid)
-    return (await depths(router.connection, [name]))[name] is not None
+    return await depth_of(router.connection, name) is not None
 
 
 @asynccontextmanager
@@ -354,7 +354,7 @@ async def test_publish_through_a_gateway(router: Running, tmp_path: Path) -> Non
         assert "refuses all: 403 jwt-decode-error" in wrong.err
 
     async def arrived() -> bool:
-        depth = (await depths(router.connection, [queue]))[queue]
+        depth = await depth_of(router.connection, queue)
         return depth is not None and depth.messages == 298 + 1 + 3 + 1
 
     queue = names.abonnement_queue(abonnement.uuid)

@@ -16,7 +16,7 @@ from ledger.values import UNKNOWN, Attempt, Entry, Key, Outcome, WhyEnded, ms_of
 from ledger.values import State as Delivered
 from router import names
 from router.history import read_history
-from router.queue_depth import depths
+from router.queue_depth import depth_of
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from store.registry import ActSearch
@@ -354,7 +354,7 @@ async def test_what_waits_is_removed_or_kept_only_as_was_said(
         assert (refused.code, refused.out) == (2, "")
         assert "3 notificaties wait: --keep keeps them, as undeliverable, --yes removes" in refused.err
         queue = names.abonnement_queue(abonnement.uuid)
-        assert (await depths(router.connection, [queue]))[queue] is not None
+        assert await depth_of(router.connection, queue) is not None
         ran = await nrc(router, *arguments, choice)
         assert (ran.code, ran.err) == (0, "")
         assert not await queue_stands(router, abonnement.uuid)
