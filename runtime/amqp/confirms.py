@@ -176,11 +176,14 @@ class ConfirmChannel:
         message that comes back is known by those only.
 
         Raises what closed the channel, BrokerUnavailable when the connection was lost (both: it may or may
-        not have arrived), OSError, and what `PublishEncoder.encode` does.
+        not have arrived), and what `PublishEncoder.encode` does.
         """
         if self.ended is not None:
             raise self.ended
-        await self._writer.drain()
+        try:
+            await self._writer.drain()
+        except OSError:  # the socket may hear of a loss before `lost` is called
+            raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
         key = (routing_key, message_id)
         while self._mandatory and (before := self._by_key.get(key)) is not None:
             await before.over.wait()

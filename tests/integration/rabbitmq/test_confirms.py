@@ -325,6 +325,22 @@ async def test_what_waits_for_room_in_the_socket_is_not_sent_when_its_wait_ends(
         assert await setting.count("x") == 2
 
 
+async def test_a_connection_lost_while_it_waits_for_room_is_told_like_any_other(vhost: str) -> None:
+    port = URL(vhost).port
+    assert port
+    async with Proxy(port) as proxy, open_setting(vhost, str(URL(vhost).with_port(proxy.port))) as setting:
+        await setting.queue("x", "k")
+        channel = await setting.channel("x")
+        proxy.stall()
+        first = asyncio.create_task(publish(channel, body=bytes(30_000_000)))
+        await eventually(lambda: channel._waiting)
+        later = [asyncio.create_task(publish(channel)) for _ in range(10)]
+        await asyncio.sleep(0)
+        proxy.cut()
+        found = await asyncio.gather(first, *later, return_exceptions=True)
+        assert {type(error) for error in found} == {BrokerUnavailable}
+
+
 async def test_what_was_confirmed_is_there_after_a_kill(mortal_broker: Broker) -> None:
     assert mortal_broker.private
     async with AsyncExitStack() as opened:
