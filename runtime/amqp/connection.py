@@ -99,19 +99,28 @@ class _UntilClosed:
         self._closed = False
         self._goodbye: asyncio.Task[None] | None = None
 
-    def _check(self, frame: Any) -> None:
-        if self._closed:
-            raise close_reason(self._channel) or ChannelInvalidStateError("channel closed")
-        self._closed = frame.payload[7:11] in _GOODBYES
-
     async def put(self, frame: Any) -> None:
         self._check(frame)
-        await self._queue.put(frame)
+        await self._put(frame)
 
     def put_nowait(self, frame: Any) -> None:
         # The library's own would drop the goodbye when the queue is full, and overtake who waits there.
         self._check(frame)
-        self._goodbye = asyncio.create_task(self._queue.put(frame), name="closing a channel")
+        self._goodbye = asyncio.create_task(self._put(frame), name="closing a channel")
+
+    def _check(self, frame: Any) -> None:
+        if self._closed:
+            raise close_reason(self._channel) or ChannelInvalidStateError("channel closed")
+        self._closed = _is_goodbye(frame)
+
+    async def _put(self, frame: Any) -> None:
+        await self._queue.put(frame)
+        if _is_goodbye(frame):
+            _numbers(self._channel.connection).open.discard(self._channel.number)
+
+
+def _is_goodbye(frame: Any) -> bool:
+    return frame.payload[7:11] in _GOODBYES
 
 
 _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
@@ -119,8 +128,9 @@ _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
 
 
 def _write_until_closed(channel: Any) -> None:
-    """Let this channel write nothing after its goodbye."""
+    """Let this channel write nothing after its goodbye, and keep its number until then."""
     channel.write_queue = _UntilClosed(channel)
+    _numbers(channel.connection).open.add(channel.number)
 
 
 def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
@@ -129,7 +139,20 @@ def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
     return reason if isinstance(reason, AMQPError) else None
 
 
-_last_numbers: WeakKeyDictionary[AbstractUnderlayConnection, int] = WeakKeyDictionary()
+class _Numbers:
+    """The numbers of the channels of one connection."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.open: set[int] = set()
+        """Of channels that have not said goodbye."""
+
+
+_numbers_of: WeakKeyDictionary[AbstractUnderlayConnection, _Numbers] = WeakKeyDictionary()
+
+
+def _numbers(connection: AbstractUnderlayConnection) -> _Numbers:
+    return _numbers_of.setdefault(connection, _Numbers())
 
 
 async def _free_number(connection: AbstractUnderlayConnection) -> int:
@@ -147,17 +170,16 @@ async def _free_number(connection: AbstractUnderlayConnection) -> int:
 def _next_number(connection: AbstractUnderlayConnection) -> int:
     """The number for a new channel: in turn, so that one that was closed lately is not used again.
 
-    The client library gives a number out again as soon as RabbitMQ's close is read, before its own answer to
-    that is written. The next open with that number may overtake the answer, and RabbitMQ then closes the
-    whole connection (504, second 'channel.open' seen).
+    The client library takes a number for free as soon as it has read RabbitMQ's close, before its own answer to
+    that is written. An open with that number that overtakes the answer makes RabbitMQ close the whole connection
+    (504, second 'channel.open' seen).
     """
     most = connection.connection_tune.channel_max or MAX_CHANNELS
-    taken = connection.channels
-    number = _last_numbers.get(connection, 0)
-    for _ in range(most):
-        number = number % most + 1
-        if number not in taken:
-            _last_numbers[connection] = number
+    numbers, taken = _numbers(connection), connection.channels
+    for step in range(1, most + 1):
+        number = (numbers.last + step - 1) % most + 1
+        if number not in taken and number not in numbers.open:
+            numbers.last = number
             return number
     raise ChannelInvalidStateError(f"all {most} channels of the connection are in use")
 
