@@ -1,7 +1,9 @@
-"""Explaining: what became of a notificatie for one abonnement, and why. Pure.
+"""Explaining: what became of a notificatie for one abonnement, and why.
 
 The one source of these sentences, for commands, logs and pages. With each go a code and facts for programs.
+Pure, but for the first module, which reads.
 
+    account.py   what ledger and registry know of one delivery, put together
     dutch.py     times, numbers, lists and classes of failure as Dutch sentences have them
     fitting.py   whether the filters of an abonnement let a notificatie through, and why not
     case.py      what is known of one notificatie and one abonnement, and what is told of it

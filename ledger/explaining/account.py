@@ -1,0 +1,202 @@
+"""What the ledger and the registry know of one delivery, put together, for whoever tells of it.
+
+The only module here that reads: it makes the Case that the others tell of.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+from uuid import UUID
+
+from ledger.explaining.case import Case, Explanation, Former, Place, Returned
+from ledger.explaining.dutch import Clock
+from ledger.explaining.fitting import Reader
+from ledger.explaining.telling import explain
+from ledger.values import RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
+from schemas.notificatie import kenmerken_of
+
+if TYPE_CHECKING:
+    from ledger.ledger import Ledger
+    from ledger.values import Attempt
+    from router.catalogue import Catalogue
+    from store.registry import KanalenVersion, Registry
+
+MOST_IN_ROW = 100_000  # of an abonnement, gone through to find a delivery's place
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One delivery (None: there is none), its failed attempts, and what there is to tell of it."""
+
+    abonnement: UUID
+    client: str
+    delivery: Delivery | None
+    attempts: Sequence[Attempt]
+    explanation: Explanation
+
+
+class Account:
+    """What is known of notificaties at one moment.
+
+    now: milliseconds since 1970. reader: for whom it is told. most_in_row: deliveries of an abonnement that
+    are gone through to find the place of one; of what is behind these it is not told.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        registry: Registry,
+        catalogue: Catalogue,
+        *,
+        most_attempts: int,
+        now: int,
+        reader: Reader = Reader.OPERATOR,
+        most_in_row: int = MOST_IN_ROW,
+    ) -> None:
+        self.ledger = ledger
+        self.catalogue = catalogue
+        self._registry = registry
+        self._versions: dict[UUID, Sequence[KanalenVersion]] = {}
+        self.clock = Clock(now)
+        self._most_attempts = most_attempts
+        self._reader = reader
+        self._most_in_row = most_in_row
+        self._incomplete: Sequence[Incomplete] | None = None
+
+    async def oldest(self) -> int | None:
+        """When the oldest notificatie of the ledger was accepted; None when it is empty."""
+        first = await self.ledger.search(Search(), limit=1, oldest_first=True)
+        return first[0].received if first else None
+
+    async def incomplete(self, *, after: int | None = None, before: int | None = None) -> list[Incomplete]:
+        """When the ledger may lack something, of the time between these (milliseconds; None: from ever)."""
+        if self._incomplete is None:
+            self._incomplete = await self.ledger.incomplete()
+        return [
+            each
+            for each in self._incomplete
+            if (before is None or each.since is None or each.since <= before)
+            and (after is None or each.until is None or after <= each.until)
+        ]
+
+    async def keeper_works(self) -> bool:
+        """Whether a keeper has the lease now."""
+        lease = await self.ledger.keeping.lease()
+        return lease is not None and lease.until >= self.clock.now
+
+    async def deliveries(self, notificaties: Sequence[Notificatie]) -> dict[UUID, list[Told]]:
+        """What became of each of these, by abonnement and replay."""
+        by_id = await self.ledger.deliveries([each.id for each in notificaties])
+        every = [delivery for deliveries in by_id.values() for delivery in deliveries]
+        places = await self._places(every)
+        told: dict[UUID, list[Told]] = {}
+        for each in notificaties:
+            kenmerken = await self._kenmerken(each) if by_id.get(each.id) else None
+            told[each.id] = [
+                await self._tell(each, delivery.key.abonnement, delivery, kenmerken, places)
+                for delivery in by_id.get(each.id, ())
+            ]
+        return told
+
+    async def of_abonnement(self, notificatie: Notificatie, abonnement: UUID) -> list[Told]:
+        """What became of it for one abonnement: each delivery, or why there is none."""
+        found = (await self.ledger.deliveries([notificatie.id])).get(notificatie.id, ())
+        own: list[Delivery | None] = [each for each in found if each.key.abonnement == abonnement]
+        kenmerken = await self._kenmerken(notificatie)
+        places = await self._places(each for each in own if each is not None)
+        return [await self._tell(notificatie, abonnement, each, kenmerken, places) for each in own or [None]]
+
+    async def _kenmerken(self, notificatie: Notificatie) -> dict[str, str] | None:
+        whole = notificatie
+        if whole.body is None:
+            whole = await self.ledger.notificatie(notificatie.id) or notificatie
+        return None if whole.body is None else kenmerken_of(whole.body)
+
+    async def _tell(
+        self,
+        notificatie: Notificatie,
+        abonnement: UUID,
+        delivery: Delivery | None,
+        kenmerken: Mapping[str, str] | None,
+        places: Mapping[Key, Place],
+    ) -> Told:
+        known = self.catalogue.abonnementen.get(abonnement)
+        noted = await self.ledger.attempts(delivery.key) if delivery is not None else ()
+        attempts = [each for each in noted if each.kind != RETURNED]
+        if abonnement not in self._versions:
+            self._versions[abonnement] = await self._registry.kanalen_versions(abonnement)
+        case = Case(
+            clock=self.clock,
+            notificatie=notificatie,
+            kenmerken=kenmerken,
+            kanaal=self.catalogue.kanalen.get(notificatie.kanaal),
+            abonnement=known,
+            delivery=delivery,
+            attempts=attempts,
+            most_attempts=self._most_attempts,
+            returned=[Returned(each.at, Cause(each.detail)) for each in noted if each.kind == RETURNED],
+            incomplete=await self.incomplete(after=notificatie.received, before=notificatie.received),
+            incomplete_since=await self.incomplete(after=notificatie.received),
+            place=None if delivery is None else places.get(delivery.key),
+            **_of_versions(self._versions[abonnement]),
+        )
+        client = known.client_id if known is not None else ""
+        return Told(abonnement, client, delivery, attempts, explain(case, reader=self._reader))
+
+    async def _places(self, deliveries: Iterable[Delivery]) -> dict[Key, Place]:
+        """The place in its row of each that waits in a queue."""
+        wanted: dict[UUID, set[Key]] = defaultdict(set)
+        for each in deliveries:
+            if each.state in (State.PENDING, State.RETRYING):
+                wanted[each.key.abonnement].add(each.key)
+        if not wanted:
+            return {}
+        backlogs = await self.ledger.backlogs()
+        places: dict[Key, Place] = {}
+        for abonnement, keys in wanted.items():
+            waiting = backlogs[abonnement].count if abonnement in backlogs else 0
+            places |= {key: Place(waiting) for key in keys}
+            number, left = 0, set(keys)
+            async for each in self.ledger.open_of(abonnement):
+                number += 1
+                if each.key in left:
+                    places[each.key] = Place(max(waiting, number), number)
+                    left.discard(each.key)
+                if not left or number == self._most_in_row:
+                    break
+        return places
+
+
+class _OfVersions(TypedDict, total=False):
+    """What the versions of an abonnement's kanalen tell for a Case."""
+
+    made: int | None
+    removed: int | None
+    since: int
+    former: Sequence[Former]
+
+
+def _of_versions(versions: Sequence[KanalenVersion]) -> _OfVersions:
+    """versions: the oldest first."""
+    if not versions:
+        return {}
+    last = versions[-1]
+    told: _OfVersions = {
+        "made": None if last.made_at is None else _ms(last.made_at),
+        "removed": None if last.removed_at is None else _ms(last.removed_at),
+        "former": [
+            Former(each.kanalen, until=_ms(each.valid_until), since=_ms(each.valid_from))
+            for each in versions
+            if each.valid_until is not None
+        ],
+    }
+    if last.valid_until is None:
+        told["since"] = _ms(last.valid_from)
+    return told
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
