@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
@@ -67,10 +69,16 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     return answer
 
 
-def build_app(gateway: Gateway) -> web.Application:
-    """The application over the parts of one gateway."""
+Mount = Callable[[web.Application], None]
+"""Adds routes of another package, and to `cleanup_ctx` what these need; `app[GATEWAY]` is there."""
+
+
+def build_app(gateway: Gateway, mounts: Iterable[Mount] = ()) -> web.Application:
+    """The application over the parts of one gateway, with what `mounts` add."""
     app = web.Application(middlewares=[answers])
     app[GATEWAY] = gateway
     app.add_routes(ROUTES)
     add_pages(app, gateway.settings)
+    for mount in mounts:
+        mount(app)
     return app

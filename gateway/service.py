@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from time import monotonic
@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
 from deliverer.http.client import CallbackClient
-from gateway.app import build_app
+from gateway.app import Mount, build_app
 from gateway.http.draining import say_goodbye
 from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
@@ -50,6 +50,7 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
     sock: socket.socket | None = None,
+    mounts: Iterable[Mount] = (),
 ) -> None:
     """Run a gateway until `stop`, on `sock` or NRC_GATEWAY_LISTEN. Raises NrcError for what prevents it.
 
@@ -86,7 +87,7 @@ async def serve(
         tasks.start("changes", link.run(session))
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("the ledger", gateway.writer.run())
-        runner = web.AppRunner(build_app(gateway), shutdown_timeout=LAST_CALL)
+        runner = web.AppRunner(build_app(gateway, mounts), shutdown_timeout=LAST_CALL)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - set up

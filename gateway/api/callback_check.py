@@ -11,7 +11,7 @@ import orjson
 from yarl import URL
 
 from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
-from deliverer.http.guard import Rule
+from deliverer.http.dutch import why_none
 from runtime.settings import Settings
 from schemas.errors import InvalidParam, Overloaded, ValidationError
 from schemas.fields import NON_FIELD
@@ -28,24 +28,6 @@ TEST_MESSAGE = orjson.dumps(
     }
 )
 
-_WHY = {
-    FailureClass.TIMEOUT: "er kwam niet op tijd een antwoord",
-    FailureClass.DNS_ERROR: "de hostnaam is niet te vinden",
-    FailureClass.CONNECTION_REFUSED: "de verbinding werd geweigerd",
-    FailureClass.TLS_ERROR: "er kwam geen TLS-verbinding tot stand",
-    FailureClass.INVALID_REQUEST: "hiermee is geen HTTP-verzoek te maken",
-}
-_RULES = {
-    Rule.LOOPBACK: "dat is deze server zelf; de beheerder kan dit toestaan met "
-    "NRC_CALLBACK_ALLOW_LOOPBACK of NRC_CALLBACK_ALLOW_NETWORKS",
-    Rule.DENIED: "het staat in NRC_CALLBACK_DENY_NETWORKS; de beheerder kan een uitzondering maken met "
-    "NRC_CALLBACK_ALLOW_NETWORKS",
-    Rule.SPELLING: "schrijf een IPv4-adres als vier decimale getallen",
-    Rule.HTTPS: "de beheerder eist https met NRC_CALLBACK_REQUIRE_HTTPS",
-}
-_NEVER = "zulke adressen zijn nooit toegestaan; geen instelling verandert dat"
-_LOST = "de verbinding mislukte of brak af"
-
 
 async def check_callback(client: CallbackClient, *, url: str, auth: str, settings: Settings) -> None:
     """Return when a callback refuses a message without `auth` and takes one with it.
@@ -55,7 +37,7 @@ async def check_callback(client: CallbackClient, *, url: str, auth: str, setting
     """
     if settings.callback_check == "off":
         if refused := client.known_refusal(url):
-            raise _unreachable(_why(refused))
+            raise _unreachable(why_none(refused))
         return
 
     async def status_of(headers: Mapping[str, str]) -> int:
@@ -64,7 +46,7 @@ async def check_callback(client: CallbackClient, *, url: str, auth: str, setting
         )
         if isinstance(answer, Response):
             return answer.status
-        raise _unreachable(_why(answer))
+        raise _unreachable(why_none(answer))
 
     if settings.callback_check == "full" and not _is_exempt(url, settings):
         status = await status_of({})
@@ -86,7 +68,7 @@ async def check_documentation(client: CallbackClient, link: str, *, settings: Se
     answer = _asked(await client.get(link, timeout=settings.callback_timeout))
     if isinstance(answer, Response) and answer.status == 200:
         return
-    why = f"status {answer.status}" if isinstance(answer, Response) else _why(answer)
+    why = f"status {answer.status}" if isinstance(answer, Response) else why_none(answer)
     reason = f"De documentatielink antwoordt niet met 200: {why}."
     raise ValidationError([InvalidParam("documentatieLink", "bad-url", reason)])
 
@@ -101,13 +83,6 @@ def _asked(answer: Response | Failure) -> Response | Failure:
 def _unreachable(why: str) -> ValidationError:
     reason = f"De callback neemt het testbericht niet aan: {why}."
     return ValidationError([InvalidParam(NON_FIELD, "invalid-callback-url", reason)])
-
-
-def _why(failure: Failure) -> str:
-    if failure.rule is not None:
-        # Not the address: a client need not learn what a name of ours resolves to.
-        return f"het adres wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
-    return _WHY.get(failure.kind, _LOST)
 
 
 def _is_exempt(url: str, settings: Settings) -> bool:

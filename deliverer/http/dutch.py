@@ -1,0 +1,32 @@
+"""Why a callback gave no answer, in Dutch, for the application whose callback it is. Pure."""
+
+from __future__ import annotations
+
+from deliverer.http.client import Failure, FailureClass
+from deliverer.http.guard import Rule
+
+_WHY = {
+    FailureClass.TIMEOUT: "er kwam niet op tijd een antwoord",
+    FailureClass.DNS_ERROR: "de hostnaam is niet te vinden",
+    FailureClass.CONNECTION_REFUSED: "de verbinding werd geweigerd",
+    FailureClass.TLS_ERROR: "er kwam geen TLS-verbinding tot stand",
+    FailureClass.INVALID_REQUEST: "hiermee is geen HTTP-verzoek te maken",
+}
+_RULES = {
+    Rule.LOOPBACK: "dat is deze server zelf; de beheerder kan dit toestaan met "
+    "NRC_CALLBACK_ALLOW_LOOPBACK of NRC_CALLBACK_ALLOW_NETWORKS",
+    Rule.DENIED: "het staat in NRC_CALLBACK_DENY_NETWORKS; de beheerder kan een uitzondering maken met "
+    "NRC_CALLBACK_ALLOW_NETWORKS",
+    Rule.SPELLING: "schrijf een IPv4-adres als vier decimale getallen",
+    Rule.HTTPS: "de beheerder eist https met NRC_CALLBACK_REQUIRE_HTTPS",
+}
+_NEVER = "zulke adressen zijn nooit toegestaan; geen instelling verandert dat"
+_LOST = "de verbinding mislukte of brak af"
+
+
+def why_none(failure: Failure) -> str:
+    """Why there was no answer, to stand after a colon. Never the address that a name stands for."""
+    if failure.rule is not None:
+        # Not the address: a client need not learn what a name of ours resolves to.
+        return f"het adres wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
+    return _WHY.get(failure.kind, _LOST)
