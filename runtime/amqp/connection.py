@@ -170,9 +170,9 @@ async def _free_number(connection: AbstractUnderlayConnection) -> int:
 def _next_number(connection: AbstractUnderlayConnection) -> int:
     """The number for a new channel: in turn, so that one that was closed lately is not used again.
 
-    The client library takes a number for free as soon as it has read RabbitMQ's close, before its own answer to
-    that is written. An open with that number that overtakes the answer makes RabbitMQ close the whole connection
-    (504, second 'channel.open' seen).
+    The client library takes a number for free as soon as it has read RabbitMQ's close, before its own answer
+    to that is written. An open with that number that overtakes the answer makes RabbitMQ close the whole
+    connection (504, second 'channel.open' seen).
     """
     most = connection.connection_tune.channel_max or MAX_CHANNELS
     numbers, taken = _numbers(connection), connection.channels
