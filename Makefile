@@ -23,7 +23,7 @@ run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 	@exec $(BIN)/nrc up
 
 test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
-	@tools/install-packages faketime
+	@tools/install-packages compiler
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
@@ -36,7 +36,7 @@ bench: setup ## Measure latency and throughput on this machine
 	$(BIN)/python -m bench
 
 chaos: setup ## Do every fault under load and write the loss certificate; some forty minutes
-	@tools/install-packages faketime
+	@tools/install-packages compiler
 	$(BIN)/python -m tests.chaos --out docs/loss-certificate.md --json docs/loss-certificate.json \
 		--power docs/power-cuts.json
 

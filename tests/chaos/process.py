@@ -43,7 +43,7 @@ class News:
 class Process:
     """A process `nrc <kind>`. env and prefix may be changed before a start; they hold from then on.
 
-    prefix: a command in front of it, such as ["faketime", "+1h"].
+    prefix: a command in front of it, such as ["nice", "-n", "5"].
     """
 
     def __init__(
