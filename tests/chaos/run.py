@@ -272,6 +272,8 @@ class Run:
         self.system.read_logs()
         arrivals = await self.consumer.take(self.key)
         given_back = await self.given_back()
+        if not all_there:  # they were stopped; what they deliver from here on is in `left` already
+            await self.system.start_all(self.system.deliverers)
         for name in self.scenario.parts:
             self._parts[name] = account(
                 self.publisher.accepted,
@@ -327,7 +329,7 @@ class Run:
         return not any((await broker.messages_of_ours()).values()) and not await broker.dead_lettering()
 
     async def _left(self) -> dict[str, Counter[Pair]]:
-        """What is in queues, or undeliverable. Deliverers are stopped for it: what they hold goes back."""
+        """What is in queues, or undeliverable. Stops the deliverers: what they hold goes back."""
         for name in self.system.deliverers:
             if self.system.processes[name].alive:
                 await self.system.term(name)
@@ -345,7 +347,6 @@ class Run:
         for message_id, uuid in await self.system.undeliverable():
             if uuid in by_uuid:  # what the keeper has not taken yet is in both
                 left["undeliverable"][message_id, by_uuid[uuid]] = 1
-        await self.system.start_all(self.system.deliverers)
         return left
 
     async def _clean_up(self) -> None:

@@ -28,6 +28,8 @@ async def clocks_jump(run: Run) -> None:
         async with run.fault():
             clock.jump(file, seconds)
     await run.more(1000)
+    for name in ("documents", "one-zaaktype"):
+        await run.consumer.behave(run.path(name), "status")
 
 
 def _environment() -> dict[str, dict[str, str]]:
