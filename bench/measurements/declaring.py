@@ -1,12 +1,14 @@
 """How long it takes until an abonnement works, and all of them after a restart.
 
-`POST /abonnement` one after the other and ten at once, many made 100 at once, and then all processes and
-RabbitMQ stopped and started with them.
+`POST /abonnement` one after the other and ten at once, and many made 100 at once. The same declared
+in RabbitMQ by a bare client: the most that this machine can do. Then
+all processes and RabbitMQ stopped and started.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import statistics
 import time
@@ -16,8 +18,14 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from bench.system import System, consumer
+from router.declaring.channels import Channels, bind, bind_all, declare_exchange, declare_queue
+from router.topology import of_abonnement
+from runtime.amqp import connect
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.kanaal import Kanaal, slots_for
 
 AT_ONCE = 100
 SETTLED = 12.0  # seconds after which no queue is young any more
@@ -50,6 +58,7 @@ def declaring(options: argparse.Namespace) -> None:
             each = ", ".join(f"{kind} {used[kind]:.1f} ms" for kind in sorted(used))
             print(f"{left} abonnementen {AT_ONCE} at once: {rate:.0f}/s; CPU each: {each}", flush=True)
             time.sleep(SETTLED)
+            asyncio.run(_bare(running, count=min(left, 500)))
         finally:
             running.stop()
         for _ in range(options.runs):
@@ -58,6 +67,39 @@ def declaring(options: argparse.Namespace) -> None:
 
 def _start(folder: Path, *, again: bool = False) -> System:
     return System(folder, again=again, NRC_LOG_FORMAT="json", NRC_QUOTA_ABONNEMENTEN="100000")
+
+
+async def _bare(running: System, *, count: int) -> None:
+    """Declare what so many abonnementen have in RabbitMQ, without a row in the registry; then delete it."""
+    kanaal = Kanaal(uuid4(), "zaken", "", ("zaaktype",), slots_for(["zaaktype"]))
+    node = json.loads((running.folder / "rabbitmq" / "node.json").read_text())
+    connection = await connect(
+        f"amqp://{node['user']}:{node['password']}@127.0.0.1:{node['port']}", name="bench"
+    )
+    channels = Channels(connection)
+    topologies = [
+        of_abonnement(
+            Abonnement(uuid4(), "", "", (FilterGroup("zaken", (("zaaktype", f"bare-{number}"),)),), "bench"),
+            {"zaken": kanaal},
+        )
+        for number in range(count)
+    ]
+    methods = {
+        "queues": [[declare_queue(each.queue)] for each in topologies],
+        "exchanges and bindings": [
+            [*bind_all(each), declare_exchange(each.marker), bind(each.marking)] for each in topologies
+        ],
+    }
+    for what, each_of_one in methods.items():
+        before, began = running.cpu()["beam"], time.perf_counter()
+        await asyncio.gather(*map(channels.do, each_of_one))
+        rate = count / (time.perf_counter() - began)
+        cpu = (running.cpu()["beam"] - before) * 1000 / count
+        print(f"RabbitMQ alone, the {what} of {count}: {rate:.0f}/s; CPU each: {cpu:.1f} ms", flush=True)
+    for each in topologies:
+        async with channels.one() as channel:
+            await channel.queue_delete(each.queue.name)
+    await connection.close()
 
 
 def _restart(folder: Path, *, count: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from aio_pika.abc import AbstractConnection
 from aiormq import Channel, spec
@@ -16,7 +17,7 @@ from aiormq.abc import ChannelFrame, FieldValue
 from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.base import Frame
 
-from router.topology import Binding, Exchange, Queue
+from router.topology import AbonnementTopology, Binding, Exchange, Queue
 from runtime.amqp import close_reason, open_channel
 
 AT_ONCE = 8  # channels
@@ -88,6 +89,14 @@ def bind(binding: Binding) -> Frame:
     if binding.to == "queue":
         return spec.Queue.Bind(queue=to, exchange=of, routing_key=key, arguments=arguments, nowait=True)
     return spec.Exchange.Bind(destination=to, source=of, routing_key=key, arguments=arguments, nowait=True)
+
+
+def bind_all(topology: AbonnementTopology) -> list[Frame]:
+    """The methods that bind the queue of an abonnement, filter exchanges included, its marker not."""
+    filtered = [
+        (declare_exchange(way.exchange), bind(way.feed), bind(way.match)) for way in topology.filtered
+    ]
+    return [bind(topology.back), *chain.from_iterable(filtered), *map(bind, topology.direct)]
 
 
 async def unbind(channel: Channel, binding: Binding) -> None:

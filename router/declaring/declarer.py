@@ -22,11 +22,18 @@ from weakref import WeakValueDictionary
 from aio_pika.abc import AbstractConnection
 from aiormq import spec
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
-from pamqp.base import Frame
 
 from router import names
 from router.catalogue import Catalogue
-from router.declaring.channels import Channels, bind, declare_exchange, declare_queue, delete_exchange, unbind
+from router.declaring.channels import (
+    Channels,
+    bind,
+    bind_all,
+    declare_exchange,
+    declare_queue,
+    delete_exchange,
+    unbind,
+)
 from router.declaring.declared_things import Notes, owner_of_kanaal
 from router.declaring.existence import Thing, missing
 from router.declaring.losses import Losses
@@ -223,7 +230,9 @@ class Declarer:
         """
         for attempt in range(1, FILTER_ATTEMPTS + 1):
             try:
-                await self._channels.do([*_ways(topology), declare_exchange(own.marker), bind(own.marking)])
+                await self._channels.do(
+                    [*bind_all(topology), declare_exchange(own.marker), bind(own.marking)]
+                )
             except ChannelNotFoundEntity as error:
                 if attempt == FILTER_ATTEMPTS or names.FILTER_PREFIX not in str(error):
                     raise
@@ -296,13 +305,6 @@ class Declarer:
     async def remove_exchange(self, name: str) -> None:
         """Delete an exchange, with its bindings."""
         await self._channels.do([delete_exchange(name)])
-
-
-def _ways(topology: AbonnementTopology) -> list[Frame]:
-    filtered = [
-        (declare_exchange(way.exchange), bind(way.feed), bind(way.match)) for way in topology.filtered
-    ]
-    return [bind(topology.back), *chain.from_iterable(filtered), *map(bind, topology.direct)]
 
 
 def _why_refused(queues: Sequence[Queue], reason: str) -> str:
