@@ -12,6 +12,7 @@ COPY router router
 COPY ledger ledger
 COPY deliverer deliverer
 COPY gateway gateway
+COPY telemetry telemetry
 COPY nrc nrc
 RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt .
 

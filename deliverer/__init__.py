@@ -1,6 +1,7 @@
 """From an abonnement's queue to its callback, and to wait queues or the undeliverable when that fails.
 
     service.py   the process: what it opens, in which order, and how it stops
+    parts.py     the parts of a running one, for whoever observes it
     consuming/   the queues that are consumed, their channels, and how many messages each may send at once
     attempting/  one message: prepare, check, send, decide, settle
     http/        the request to a callback: connections, addresses that are refused, answers

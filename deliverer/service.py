@@ -10,7 +10,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
 from time import monotonic
 from uuid import uuid4
@@ -30,6 +30,7 @@ from deliverer.http.client import CallbackClient
 from deliverer.outcomes.account import Account
 from deliverer.outcomes.acknowledging import Acknowledging
 from deliverer.outcomes.last_failures import LastFailures
+from deliverer.parts import Parts
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.unwritten import Unwritten
@@ -61,8 +62,17 @@ once (`Slots`), and as many that were delivered and wait for a commit of the led
 log = logger(__name__)
 
 
-async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Deliver until `stop`. Raises NrcError for what prevents it from working at all."""
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    observe: Callable[[Parts], AbstractAsyncContextManager[object]] = nullcontext,
+) -> None:
+    """Deliver until `stop`. Raises NrcError for what prevents it from working at all.
+
+    observe: opened around its work, with its parts.
+    """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
@@ -105,12 +115,8 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             timeout=settings.callback_timeout,
             retention=settings.hold_retention,
         )
-        consumers = Consumers(
-            catalogue=catalogue,
-            router=router,
-            deliver=deliverer.deliver,
-            budget=Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch),
-        )
+        budget = Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch)
+        consumers = Consumers(catalogue=catalogue, router=router, deliver=deliverer.deliver, budget=budget)
         prober = Prober(
             holder=holder,
             deliverer=deliverer,
@@ -143,6 +149,23 @@ async def serve(settings: Settings, *, stop: asyncio.Event, ready: Callable[[], 
             return [f"ledger: {writer.why_not}"] if writer.why_not else []
 
         await opened.enter_async_context(serve_health(settings.health_listen, not_ready, warnings=warnings))
+        parts = Parts(
+            catalogue=catalogue,
+            counts=counts,
+            slots=slots,
+            budget=budget,
+            deliverer=deliverer,
+            consumers=consumers,
+            account=account,
+            acknowledging=acknowledging,
+            last_failures=last_failures,
+            writer=writer,
+            link=link,
+            publisher=publisher,
+            not_ready=not_ready,
+            warnings=warnings,
+        )
+        await opened.enter_async_context(observe(parts))
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())

@@ -16,6 +16,7 @@ from ledger.writer import Writer, Writing
 from router.publishing import Outgoing, Publisher
 from runtime.deadlines import Deadlines
 from runtime.log import Occasional, logger
+from runtime.metrics.histogram import LATENCIES, Histogram
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
@@ -37,7 +38,7 @@ class Homes(StrEnum):
 
 
 class Accepting:
-    """Bring notificaties into RabbitMQ and the ledger. homes: how many were accepted, by what had them."""
+    """Bring notificaties into RabbitMQ and the ledger; count `homes`, and the seconds of `confirms`."""
 
     def __init__(self, publisher: Publisher, writer: Writer) -> None:
         self._publisher = publisher
@@ -47,6 +48,7 @@ class Accepting:
         self._late_bytes = 0
         self._single = Occasional(every=REPORT_INTERVAL)
         self.homes: Counter[Homes] = Counter()
+        self.confirms = Histogram(LATENCIES)
 
     async def accept(self, message: Outgoing, entry: Entry) -> Homes:
         """Return once it is where it does not get lost. Raises BrokerError when no home has it.
@@ -87,7 +89,8 @@ class Accepting:
     async def _second_home(self, writing: Writing, began: float) -> Homes:
         """RabbitMQ has it; the ledger gets it now or later."""
         assert writing.written is not None  # noqa: S101 - put makes it
-        if monotonic() - began < SECOND_HOME_WITHIN:
+        self.confirms.observe(took := monotonic() - began)
+        if took < SECOND_HOME_WITHIN:
             await self._commit.wait(writing.written)
         if writing.durable:
             self.homes[Homes.BOTH] += 1
@@ -145,9 +148,7 @@ class Accepting:
         """(why nothing is accepted now, what is away while notificaties are accepted), a line each."""
         broker = [f"broker: {self._publisher.why_not}"] if not self._publisher.ready else []
         ledger = [f"ledger: {why_not}"] if (why_not := self._writer.why_not) else []
-        if broker and ledger:
-            return broker + ledger, []
-        return [], broker + ledger
+        return (broker + ledger, []) if broker and ledger else ([], broker + ledger)
 
     def close(self) -> None:
         """Stop waiting for late confirms."""

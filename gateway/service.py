@@ -6,11 +6,10 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
 from time import monotonic
 
-from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
 from deliverer.http.client import CallbackClient
@@ -51,6 +50,7 @@ async def serve(
     ready: Callable[[], None],
     sock: socket.socket | None = None,
     mounts: Iterable[Mount] = (),
+    observe: Callable[[Gateway], AbstractAsyncContextManager[object]] = nullcontext,
 ) -> None:
     """Run a gateway until `stop`, on `sock` or NRC_GATEWAY_LISTEN. Raises NrcError for what prevents it.
 
@@ -76,15 +76,12 @@ async def serve(
             callbacks=callbacks,
             writer=Writer(ledger, unwritten=Unwritten(settings.registry_file.parent)),
         )
-
-        async def session(connection: AbstractConnection) -> None:
-            await follow_changes(connection, catalogue)
-
+        await opened.enter_async_context(observe(gateway))
         opened.callback(gateway.large_bodies.close)
         opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
-        tasks.start("changes", link.run(session))
+        tasks.start("changes", link.run(partial(follow_changes, catalogue=catalogue)))
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("the ledger", gateway.writer.run())
         runner = web.AppRunner(build_app(gateway, mounts), shutdown_timeout=LAST_CALL)

@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from ledger.copies.instance import Instance
-from ledger.values import Cause, Delivery, Key, Scope
+from ledger.values import LIVE, Cause, Delivery, Key, Scope
 
 BEFORE_GAP = 60_000
 """Milliseconds before a gap was opened from which on it may have begun."""
@@ -58,6 +58,10 @@ class Process:
     flushed_until: int
     hands: int
     stopped: bool
+
+    def lives(self, now: int) -> bool:
+        """Whether it counts as living at this moment, by the database's clock."""
+        return not self.stopped and now - self.at <= LIVE * 1000
 
 
 @dataclass(frozen=True, slots=True)

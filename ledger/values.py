@@ -358,6 +358,11 @@ class Backlog:
     next_at: int | None = None
     stuck: int = 0
 
+    @property
+    def in_queue(self) -> int:
+        """How many are in its queue, on their way there or in the hands of a deliverer."""
+        return self.count - self.retrying - self.stuck
+
 
 @dataclass(frozen=True, slots=True)
 class Search:

@@ -145,6 +145,12 @@ class Writer:
                 await self._looked.wait()
 
     @property
+    def behind_since(self) -> int | None:
+        """When the oldest entry or outcome that is not written was made, in milliseconds; None: all are."""
+        first = _first_lacking(chain(self._under_way, self._waited_for, self._noted))
+        return None if first is None else first.since
+
+    @property
     def waiting(self) -> int:
         """How many of `put` and `note` are not written yet."""
         return len(self._waited_for) + len(self._noted) + len(self._under_way)

@@ -9,5 +9,6 @@ processes.py           one process of the product, from its first line to its ex
 rabbitmq/              the RabbitMQ that `nrc up` starts when it is given none
 demo.py                the main job, shown
 gateway_address.py     the address of a gateway on this machine
+metrics_addresses.py   where each process of `nrc up` answers with its metrics
 exits.py               exit codes
 """

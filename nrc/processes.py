@@ -27,6 +27,7 @@ from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files, tell_of_none_left
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError
+from telemetry.observing import observe
 
 UP_FD = "NRC_UP_FD"
 """The number of an open socket to `nrc up`: the process writes READY on it; its end means that that died."""
@@ -54,7 +55,7 @@ def run_process(name: str, settings: Settings) -> int:
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     allow_open_files()
     try:
-        serve = _serve_of(name)
+        serve = functools.partial(_serve_of(name), observe=observe(name, settings))
         gc.freeze()  # what is loaded stays: to look it over in each collection holds up everything for 0.1 s
         gc.set_threshold(10_000)  # objects; with Python's 700 some 4% of a deliverer's time are collections
         uvloop.run(_run(serve, _beside_up(_with_broker(settings))))

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 
 import click
@@ -20,6 +20,7 @@ from yarl import URL
 
 from nrc.demo import demo as show_main_job
 from nrc.gateway_address import gateway_root
+from nrc.metrics_addresses import metrics_address
 from nrc.processes import LISTEN_FD
 from nrc.rabbitmq.choice import Broker, choose_broker
 from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
@@ -150,21 +151,29 @@ class Up:
             env_name("callback_check_exempt_hosts"): ",".join(exempt_hosts(self._settings)),
         }
         say("starting the router, which declares in RabbitMQ what is needed")
-        self._router = [Child("router", "router", env=env, fds=[lock])]
+        self._router = [Child("router", "router", env=self._env_of(env, "router", 1), fds=[lock])]
         await self._start(self._router, tasks)
         listen(sock, name=LISTEN)
+        of_gateways = {**env, LISTEN_FD: str(sock.fileno())}
         self._gateways = [
-            Child("gateway", label, env={**env, LISTEN_FD: str(sock.fileno())}, fds=[lock, sock.fileno()])
-            for label in labels("gateway", self._settings.gateway_processes)
+            Child(
+                "gateway", label, env=self._env_of(of_gateways, "gateway", number), fds=[lock, sock.fileno()]
+            )
+            for number, label in enumerate(labels("gateway", self._settings.gateway_processes), 1)
         ]
         self._deliverers = [
-            Child("deliverer", label, env=env, fds=[lock])
-            for label in labels("deliverer", self._settings.deliverer_processes)
+            Child("deliverer", label, env=self._env_of(env, "deliverer", number), fds=[lock])
+            for number, label in enumerate(labels("deliverer", self._settings.deliverer_processes), 1)
         ]
-        self._keeper = [Child("ledger", "ledger", env=env, fds=[lock])]
+        self._keeper = [Child("ledger", "ledger", env=self._env_of(env, "ledger", 1), fds=[lock])]
         others = [*self._gateways, *self._deliverers, *self._keeper]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
+
+    def _env_of(self, env: Mapping[str, str], process: str, number: int) -> dict[str, str]:
+        """The environment of one process, with an address of its own for its metrics."""
+        address = metrics_address(self._settings.metrics_listen, process, number)
+        return {**env, env_name("metrics_listen"): address}
 
     async def _start(self, children: Sequence[Child], tasks: Tasks) -> None:
         """They are ready, and watched, when this returns. Raises DidNotStart."""
@@ -187,9 +196,15 @@ class Up:
             f"  State       {self._settings.state_dir.resolve()}\n"
             f"  Registry    {self._settings.registry_file.resolve()}\n"
             f"  Processes   up {os.getpid()}, {processes}\n"
+            f"{self._metrics()}"
             f"  Log         on standard error; NRC_LOG_LEVEL=debug says more\n"
         )
         say(f"NRC ready: {api}")
+
+    def _metrics(self) -> str:
+        """A line with the addresses for Prometheus, when there are any."""
+        addresses = [address for each in self.children if (address := each.env[env_name("metrics_listen")])]
+        return f"  Metrics     {', '.join(addresses)}\n" if addresses else ""
 
     async def _show(self, root: URL) -> None:
         say("")

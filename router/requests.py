@@ -36,10 +36,10 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 class RouterClient:
-    """Asks the router over a connection that its owner keeps (a Link's, or one just opened)."""
+    """Asks the router over `link`, a connection that its owner keeps (a Link's, or one just opened)."""
 
     def __init__(self, link: Link) -> None:
-        self._link = link
+        self.link = link
         self._opened: tuple[AbstractConnection, AbstractChannel] | None = None
         self._opening = asyncio.Lock()
         self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
@@ -94,7 +94,7 @@ class RouterClient:
 
     async def _ask(self, request: Mapping[str, Any], *, timeout: float | None = None) -> Mapping[str, Any]:
         timeout = timeout or APPLY_TIMEOUT
-        if self._link.blocked:
+        if self.link.blocked:
             raise BrokerUnavailable("RabbitMQ refuses publishers (memory or disk alarm)")
         number = uuid4().hex
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -142,7 +142,7 @@ class RouterClient:
 
     async def _router_is_there(self) -> None:
         """Return once a router consumes requests, or did a moment ago. Raises BrokerUnavailable."""
-        connection, loop = self._link.connection, asyncio.get_running_loop()
+        connection, loop = self.link.connection, asyncio.get_running_loop()
         if self._seen[0] is connection and loop.time() < self._seen[1] + SEEN_FOR:
             return
         deadline = loop.time() + ROUTER_TIMEOUT
@@ -153,7 +153,7 @@ class RouterClient:
         self._seen = (connection, loop.time())
 
     async def _channel(self) -> AbstractChannel:
-        connection = await self._link.connected(within=TAKEN_TIMEOUT)
+        connection = await self.link.connected(within=TAKEN_TIMEOUT)
         async with self._opening:
             if self._opened is not None and self._opened[0] is connection and not self._opened[1].is_closed:
                 return self._opened[1]

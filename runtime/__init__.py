@@ -6,7 +6,8 @@ amqp/                  the connection to RabbitMQ, and publishing with confirms
 lifecycle.py           background tasks that are watched
 joining.py             work that several ask for at once
 deadlines.py           waiting for many things at most so long, with one timer
-health.py              /health/live and /health/ready of a process without another HTTP server
+metrics/               what is counted for Prometheus, and the address on which it is read
+health.py              a small HTTP server, and /health/live and /health/ready on it
 listening.py           sockets to listen on
 response_headers.py    headers of every HTTP answer
 trust.py               whose TLS certificates are believed

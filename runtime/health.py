@@ -1,4 +1,4 @@
-"""A small HTTP server for processes that have no other: /health/live and /health/ready."""
+"""A small HTTP server for processes that have no other, and on it /health/live and /health/ready."""
 
 from __future__ import annotations
 
@@ -47,17 +47,31 @@ async def serve_health(
             status=503 if lines else 200,
         )
 
+    routes = (web.get("/health/live", live), web.get("/health/ready", ready))
+    async with small_server(listen, routes, name=env_name("health_listen")):
+        yield
+
+
+@asynccontextmanager
+async def small_server(
+    listen: Listen, routes: Sequence[web.AbstractRouteDef], *, name: str
+) -> AsyncIterator[Listen]:
+    """Answer these routes on `listen` as long as the context is open; gives the address that it got.
+
+    name: the setting, for the UsageError when it can't listen there.
+    """
     app = web.Application()
-    app.add_routes([web.get("/health/live", live), web.get("/health/ready", ready)])
+    app.add_routes(routes)
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - set up
     accept = functools.partial(_Protocol, runner.server)
     try:
-        sock = start_listening(listen, name=env_name("health_listen"))
+        sock = start_listening(listen, name=name)
+        address: Listen = sock.getsockname()[:2]
         listening = await asyncio.get_running_loop().create_server(accept, sock=sock)
         try:
-            yield
+            yield address
         finally:
             listening.close()
     finally:

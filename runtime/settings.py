@@ -119,6 +119,13 @@ class Settings(BaseSettings):
         "Where router and deliverer answer /health/live and /health/ready. Empty: nowhere.",
         unit="host:port",
     )
+    metrics_listen: Annotated[Listen | None, NoDecode] = setting(
+        "",
+        "Where a process answers /metrics, for Prometheus. Each needs an address of its own: under `nrc up` "
+        "the router has this one, the keeper the next port, gateway n the port plus 2n, deliverer n one more "
+        "than that. Empty: nowhere.",
+        unit="host:port",
+    )
     public_url: str = setting(
         "",
         "Root of every URL in answers (url, Location, type). Empty: the root that the client used.",
@@ -372,12 +379,12 @@ class Settings(BaseSettings):
             raise ValueError("at most 50 steps")
         return steps
 
-    @field_validator("gateway_listen", "health_listen", mode="before")
+    @field_validator("gateway_listen", "health_listen", "metrics_listen", mode="before")
     @classmethod
     def _listen(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
             return value
-        if not value and info.field_name == "health_listen":
+        if not value and info.field_name != "gateway_listen":
             return None
         host, colon, port = value.rpartition(":")
         if not colon or not port.isdecimal() or not 0 <= int(port) < 65536:

@@ -24,13 +24,18 @@ class Slots:
     """
 
     def __init__(self, total: int, *, per_user: int | None = None) -> None:
-        self._free = total
+        self._total = self._free = total
         self._per_user = total if per_user is None else per_user
         self._per_host = max(1, total // 2)
         self._taken: Counter[str] = Counter()
         self._held: Counter[tuple[str, Hashable]] = Counter()
         self._waiting: dict[str, _Row] = {}
         self._closed = False
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self._total - self._free
 
     async def take(self, host: str, user: Hashable = None) -> bool:
         """Wait for a place; False when there will be none, since the process stops."""

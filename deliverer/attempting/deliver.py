@@ -38,6 +38,7 @@ from ledger.values import Key
 from router.history import HOPS, in_queue_since, kept_headers, read_history, read_hops
 from router.matching.filters import matches
 from runtime.log import Occasional, logger
+from runtime.metrics.histogram import LATENCIES, Histogram
 from schemas.abonnement import Abonnement, State
 from schemas.errors import ParseError, RegistryError
 from schemas.notificatie import read_accepted
@@ -54,6 +55,7 @@ log = logger(__name__)
 class Deliverer:
     """Delivers messages. counts: how many ended in which way, since the process started.
 
+    took: seconds until a callback answered or failed.
     refresh: returns when `abonnementen` has all that the registry has at the call; raises RegistryError.
     timeout, retention: seconds.
     """
@@ -91,6 +93,7 @@ class Deliverer:
         self._retention = retention
         self._shortages = Occasional(every=REPORT_INTERVAL)
         self.counts = counts
+        self.took = Histogram(LATENCIES)
 
     async def deliver(self, delivery: Delivery) -> None:
         """Deliver one message and settle it. Cancelled, it settles nothing: RabbitMQ delivers it again."""
@@ -144,7 +147,8 @@ class Deliverer:
         elif answer is None:
             await self.drop(delivery, abonnement, fresh=fresh)
         else:
-            milliseconds = round((perf_counter() - started) * 1000, 1)
+            self.took.observe(seconds := perf_counter() - started)
+            milliseconds = round(seconds * 1000, 1)
             return await self._conclude(delivery, abonnement, answer, milliseconds=milliseconds)
         return False
 

@@ -72,6 +72,11 @@ class Consumers:
         self.caught_up = asyncio.Event()
         catalogue.subscribe(self._changed)
 
+    @property
+    def consumed(self) -> int:
+        """How many queues this process consumes now."""
+        return len(self._consuming)
+
     def _changed(self, _: Changes | None = None) -> None:
         self._look.set()
 

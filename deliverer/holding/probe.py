@@ -217,6 +217,7 @@ class Prober:
             await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)}, ms=ms)
             await self._holder.release(abonnement)  # this message goes round, and its callback works
             return
+        self._deliverer.counts["probes failed"] += 1
         log.warning("probe failed", **facts, **why_of(failure))
         if failure.status == GONE and await self._holder.suspend(abonnement, GONE_REASON):
             await self._settle.hold(delivery)

@@ -14,19 +14,26 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from time import monotonic
+from uuid import UUID
 
 from deliverer.http.client import Failure
 from ledger import values
-from ledger.values import EVERYTHING, Attempt, Heartbeat, Key, Outcome, Probe, State, ms_of
+from ledger.ids import received_of
+from ledger.values import EVERYTHING, ORIGINAL, Attempt, Heartbeat, Key, Outcome, Probe, State, ms_of
 from ledger.writer import Writer
 from router.history import History
 from runtime.log import logger
+from runtime.metrics.histogram import Histogram
 from schemas.errors import LedgerError
 
 BEAT = 5.0  # seconds between two heartbeats
 MOST_KEYS = 4000  # that a heartbeat names one by one
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made without a look
 LOOK_AGAIN = 5.0  # seconds after a look that took too long
+ARRIVALS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+    *(300.0, 1800.0, 7200.0, 28_800.0, 86_400.0),
+)  # seconds from accepted to delivered, for the metrics
 
 log = logger(__name__)
 
@@ -47,7 +54,8 @@ class Account:
     """The deliveries of one deliverer process, for the ledger.
 
     look: returns the ledger's row of a delivery; raises LedgerError. process: a unique name. counts: gets the
-    number of what was dropped.
+    number of what was dropped. arrivals: seconds from accepted to delivered, of what is no replay.
+    delivered_to: how many were delivered, by abonnement.
     """
 
     def __init__(self, writer: Writer, look: Look, *, process: str, counts: Counter[str]) -> None:
@@ -58,6 +66,8 @@ class Account:
         self._hands: set[_Hand] = set()
         self._look_again = 0.0
         self._has_stopped = False
+        self.arrivals = Histogram(ARRIVALS)
+        self.delivered_to: Counter[UUID] = Counter()
 
     @property
     def is_away(self) -> bool:
@@ -76,16 +86,20 @@ class Account:
 
     def delivered(self, key: Key, history: History, *, status: int, ms: float, then: Then = None) -> None:
         """Its callback answered 2xx after `ms` milliseconds. then: called when that is stored or given up."""
+        at = _now()
         outcome = Outcome(
             key=key,
             state=State.DELIVERED,
             round=history.round,
             attempts=history.attempts + 1,
-            at=_now(),
+            at=at,
             status=status,
             ms=ms,
         )
         self._note(key, outcome, then)
+        self.delivered_to[key.abonnement] += 1
+        if key.replay == ORIGINAL and (received := received_of(key.notificatie)) is not None:
+            self.arrivals.observe((at - received) / 1000)
 
     def retrying(self, key: Key, history: History, *, wait: float, ms: float | None) -> None:
         """It is in a wait queue after the last attempt of `history`. wait: seconds until the next."""

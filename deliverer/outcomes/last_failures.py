@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from uuid import UUID
 
 from deliverer.http.client import Failure
@@ -21,15 +22,17 @@ log = logger(__name__)
 
 
 class LastFailures:
-    """`failed` notes, `run` writes."""
+    """`failed` notes, `run` writes. counts: how many attempts and probes failed, by abonnement."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._failures: dict[UUID, LastFailure] = {}
         self._noted = asyncio.Event()
+        self.counts: Counter[UUID] = Counter()
 
     def failed(self, abonnement: UUID, failure: Failure) -> None:
         """An attempt failed just now."""
+        self.counts[abonnement] += 1
         self._failures[abonnement] = LastFailure(time.time(), failure.in_words)
         self._noted.set()
 

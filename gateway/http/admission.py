@@ -48,11 +48,11 @@ class Turns:
 
 
 class Publishes:
-    """The notificaties under way, and the bytes of their bodies. One client may have half of either."""
+    """The notificaties `under_way`, and the bytes of their bodies. One client may have half of either."""
 
     def __init__(self, *, requests: int, largest_body: int) -> None:
         self._most = {"requests": requests, "bytes": BODIES * largest_body}
-        self._under_way: Counter[str] = Counter()
+        self.under_way: Counter[str] = Counter()
         self._of_client: Counter[tuple[str, str]] = Counter()
         self.turns = Turns(IN_TURN, within=TURN_WITHIN)
 
@@ -80,8 +80,8 @@ class Publishes:
 
     def _must_fit(self, client_id: str, what: str, amount: int) -> None:
         most, has = self._most[what], self._of_client[client_id, what]
-        if self._under_way[what] + amount > most:
-            raise Overloaded(f"notificaties under way: {self._under_way[what]} {what} of at most {most}")
+        if self.under_way[what] + amount > most:
+            raise Overloaded(f"notificaties under way: {self.under_way[what]} {what} of at most {most}")
         if has and has + amount > most // 2:
             raise Throttled(
                 "Van deze applicatie zijn te veel notificaties tegelijk onderweg; wacht op antwoord "
@@ -90,7 +90,7 @@ class Publishes:
             )
 
     def _count(self, client_id: str, what: str, amount: int) -> None:
-        self._under_way[what] += amount
+        self.under_way[what] += amount
         self._of_client[client_id, what] += amount
         if not self._of_client[client_id, what]:
             del self._of_client[client_id, what]

@@ -25,33 +25,33 @@ class Connection(Protocol):
 
 
 class Connections:
-    """The open connections. First is the one on which nothing came in for longest."""
+    """The `open` connections. First is the one on which nothing came in for longest."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._open: dict[Connection, None] = {}
+        self.open: dict[Connection, None] = {}
         self._full = Occasional(every=REPORT_INTERVAL)
 
     def add(self, connection: Connection) -> None:
         """One more; when that is one too many, the one idle for longest is closed, or else this one."""
-        self._open[connection] = None
-        if len(self._open) <= self._most:
+        self.open[connection] = None
+        if len(self.open) <= self._most:
             return
         if times := self._full.due():
             log.warning("too many connections: closing idle ones", most=self._most, times=times)
-        leaving = next((one for one in self._open if one.is_idle), connection)
-        del self._open[leaving]
+        leaving = next((one for one in self.open if one.is_idle), connection)
+        del self.open[leaving]
         leaving.force_close()
 
     def heard(self, connection: Connection) -> None:
         """Something came in on it."""
-        if connection in self._open:
-            del self._open[connection]
-            self._open[connection] = None
+        if connection in self.open:
+            del self.open[connection]
+            self.open[connection] = None
 
     def remove(self, connection: Connection) -> None:
         """It is closed."""
-        self._open.pop(connection, None)
+        self.open.pop(connection, None)
 
 
 def most_connections(wanted: int) -> int:

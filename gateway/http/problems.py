@@ -5,6 +5,7 @@ Nothing of an unexpected exception reaches the client: it is in the log, under t
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import uuid4
 
 import orjson
@@ -49,8 +50,8 @@ _ROOM = {
 """What to do about a quota that is reached."""
 
 log = logger(__name__)
-_unavailable = Occasional(every=REPORT_INTERVAL)
-_loops = Occasional(every=REPORT_INTERVAL)
+refused: Counter[tuple[bool, int, str]] = Counter()  # by whether it was a notificatie, status and code
+_unavailable, _loops = Occasional(every=REPORT_INTERVAL), Occasional(every=REPORT_INTERVAL)
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -134,6 +135,7 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
 def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
     """Log an exception with its request, and return the answer for it."""
     problem = problem_of(error)
+    refused[request.path.endswith("/notificaties"), problem.status, problem.code] += 1
     instance = f"urn:uuid:{uuid4()}"
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
     if isinstance(problem, APIException):

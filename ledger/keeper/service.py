@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
 from ledger.keeper.giving_back.binding import Binding
@@ -23,6 +23,7 @@ from ledger.keeper.losses.registry_changes import LOOK_AGAIN, ChangedKanalen
 from ledger.keeper.losses.unrouted import SETTLED, Unrouted
 from ledger.keeper.older_copy import EVERY as MARK_EVERY
 from ledger.keeper.older_copy import Marking
+from ledger.keeper.parts import Parts
 from ledger.keeper.replays import Replays
 from ledger.keeper.shedding import EVERY as SHED_EVERY
 from ledger.keeper.shedding import Shedding
@@ -77,8 +78,12 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
     limits: Limits = Limits(),
+    observe: Callable[[Parts], AbstractAsyncContextManager[object]] = nullcontext,
 ) -> None:
-    """Keep the ledger until `stop`. Raises NrcError for what prevents it from working at all."""
+    """Keep the ledger until `stop`. Raises NrcError for what prevents it from working at all.
+
+    observe: opened around its work, with its parts.
+    """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings, patience=REGISTRY_PATIENCE))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
@@ -160,6 +165,18 @@ async def serve(
         await opened.enter_async_context(
             serve_health(settings.health_listen, keeper.not_ready, warnings=warnings)
         )
+        parts = Parts(
+            settings=settings,
+            ledger=ledger,
+            catalogue=catalogue,
+            lease=lease,
+            giving=giving,
+            dead_letters=dead_letters,
+            publisher=publisher,
+            not_ready=keeper.not_ready,
+            warnings=warnings,
+        )
+        await opened.enter_async_context(observe(parts))
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())

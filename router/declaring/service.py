@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -55,6 +55,7 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
     losses_of: LossesOf,
+    observe: Callable[[Router], AbstractAsyncContextManager[object]] = nullcontext,
 ) -> None:
     """Run the router until `stop`. Raises NrcError for what prevents it from working at all."""
     async with AsyncExitStack() as opened:
@@ -66,6 +67,7 @@ async def serve(
         await opened.enter_async_context(
             serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
         )
+        await opened.enter_async_context(observe(router))
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
@@ -141,8 +143,7 @@ class Router:
         self._report_ready = ready
         self._losses = losses
         self._canary = Canary()
-        self._standing = False
-        self._streams_seen = False
+        self._standing = self._streams_seen = False
         self._gone: set[UUID] = set()
         catalogue.subscribe(lambda changes: self._gone.update(changes.gone_abonnementen))
 
@@ -205,8 +206,7 @@ class Router:
             tasks.start("young queues", declarer.young.run())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
-            ends = {work.unfit, consuming, closed}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work.unfit, consuming, closed}, return_when=asyncio.FIRST_COMPLETED)
             for ended in (work.unfit, consuming):
                 if ended.done():
                     ended.result()

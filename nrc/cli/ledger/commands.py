@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from ledger.values import LIVE
 from nrc.cli.connecting import carry_out, opened_ledger, opened_registry
 from nrc.cli.ledger.audit import ledger_audit
 from nrc.cli.ledger.rebuild import ledger_rebuild
@@ -63,7 +62,7 @@ def status(json_: bool) -> None:
     for each in facts.processes:
         if not each.stopped:
             since = (facts.now - each.at) / 1000
-            alive = "lives" if since <= LIVE else "is gone"
+            alive = "lives" if each.lives(facts.now) else "is gone"
             rows.append(
                 ("deliverer", f"{each.name}: {alive}, heard of {age(since)} ago, {each.hands} in hand")
             )
@@ -207,7 +206,7 @@ def _as_facts(facts: Facts, gaps: list[Gap], file: str) -> dict[str, object]:
                 "heard": moment(each.at / 1000),
                 "flushedUntil": moment(each.flushed_until / 1000),
                 "inHand": each.hands,
-                "lives": not each.stopped and facts.now - each.at <= LIVE * 1000,
+                "lives": each.lives(facts.now),
             }
             for each in facts.processes
         ],

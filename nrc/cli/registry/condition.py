@@ -133,17 +133,12 @@ async def ledger_backlogs(settings: Settings) -> Mapping[UUID, Backlog] | None:
         return None
 
 
-def in_queue(backlog: Backlog) -> int:
-    """How many are in its queue, on their way there or in the hands of a deliverer."""
-    return backlog.count - backlog.retrying - backlog.stuck
-
-
 def _condition(abonnement: Abonnement, backlog: Backlog | None) -> Condition:
     if backlog is None:
         return Condition(abonnement)
     return Condition(
         abonnement,
-        waiting=in_queue(backlog),
+        waiting=backlog.in_queue,
         oldest=None if backlog.oldest is None else backlog.oldest / 1000,
         size=backlog.size,
         retrying=backlog.retrying,

@@ -124,6 +124,23 @@ async def test_a_commit_has_bounds_and_leaves_room_for_what_nobody_waits_for(
     assert sum(len(commit) for commit in store.commits) == 15
 
 
+async def test_how_far_the_ledger_is_behind_is_the_moment_of_the_oldest_that_is_not_written() -> None:
+    store = Store()
+    async with writing(store) as writer:
+        assert writer.behind_since is None
+        store.broken = True
+        writer.note(an_event())
+        assert writer.behind_since is None, "it is neither a notificatie nor an outcome"
+        writer.note(an_entry(at=1000))
+        writer.note(an_entry(at=2000))
+        assert writer.behind_since == 1000
+        await eventually(lambda: writer.why_not)
+        assert writer.behind_since == 1000
+        store.broken = False
+        await eventually(lambda: writer.behind_since is None)
+        assert not writer.waiting
+
+
 async def test_events_of_one_call_are_in_one_commit() -> None:
     store = Store()
     async with writing(store) as writer:

@@ -39,6 +39,7 @@ WRONG = {
     "secret_keys": "c2hvcnQ=",
     "gateway_listen": "8000",
     "health_listen": "localhost:http",
+    "metrics_listen": ":port",
     "public_url": "nrc.example.com",
     "trusted_proxies": "10.0.0.0/8,proxy",
     "callback_check": "maybe",

@@ -1,0 +1,57 @@
+"""Metrics of a gateway."""
+
+from __future__ import annotations
+
+from prometheus_client import Metric
+
+from gateway.accepting import Homes
+from gateway.http.problems import refused
+from gateway.state import Gateway
+from telemetry.metrics.common import of_connections, of_process, of_writer
+from telemetry.metrics.families import counter, gauge, histogram
+
+
+async def metrics_of(gateway: Gateway) -> list[Metric]:
+    """What a gateway accepted and refused, and what it has under way."""
+    not_ready, warnings = gateway.accepting.away()
+    if gateway.stopping:
+        not_ready = ["gateway: stopping", *not_ready]
+    under_way = gateway.publishes.under_way
+    return [
+        *of_process("gateway", not_ready=not_ready, warnings=warnings),
+        of_connections(
+            {
+                "gateway": gateway.router.link.connection is not None,
+                "gateway publishing": gateway.publisher.ready,
+            }
+        ),
+        *of_writer(gateway.writer),
+        counter(
+            "nrc_accepted",
+            "Notificaties that were answered with 201, by what had them then.",
+            {(homes.name.lower(),): gateway.accepting.homes[homes] for homes in Homes},
+            ["homes"],
+        ),
+        counter(
+            "nrc_refused",
+            "Requests that were answered with a problem, by status and code of it.",
+            {
+                ("notificaties" if notificatie else "other", str(status), code): count
+                for (notificatie, status, code), count in sorted(refused.items())
+            },
+            ["request", "status", "code"],
+        ),
+        histogram(
+            "nrc_confirm_seconds",
+            "From publishing a notificatie to its confirm by RabbitMQ, where the answer waited for that.",
+            gateway.accepting.confirms,
+        ),
+        gauge("nrc_gateway_under_way", "Notificaties under way.", under_way["requests"]),
+        gauge("nrc_gateway_under_way_bytes", "Bytes of their bodies.", under_way["bytes"]),
+        gauge("nrc_gateway_connections", "Open connections of clients.", len(gateway.connections.open)),
+    ]
+
+
+async def detail_of(_: Gateway) -> list[Metric]:
+    """Nothing: a gateway knows no abonnement by itself."""
+    return []

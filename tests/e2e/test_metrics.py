@@ -1,0 +1,174 @@
+"""What real processes tell Prometheus, and that the page, the rules and the dashboard name what they tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.abonnement import Abonnement, State
+from store.opening import open_registry
+from tests.callback_server import CallbackServer, status
+from tests.contract.api import message
+from tests.e2e.running import NRC, Running, environment, nrc, running
+from tests.eventually import eventually
+from tests.make import a_kanaal, an_abonnement
+
+ROOT = Path(__file__).parents[2]
+PROCESSES = ("router", "gateway", "deliverer", "ledger")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One number, with its labels."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+class Metrics:
+    """What all processes told at one moment."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.samples = list(samples)
+
+    def value(self, name: str, **labels: str) -> float:
+        """That of the one sample with this name and these labels."""
+        (found,) = self.of(name, **labels)
+        return found.value
+
+    def of(self, name: str, **labels: str) -> list[Sample]:
+        """The samples with this name and these labels."""
+        wanted = labels.items()
+        return [each for each in self.samples if each.name == name and wanted <= each.labels.items()]
+
+
+@dataclass
+class System:
+    """`nrc up` with metrics, two callbacks and their abonnementen."""
+
+    up: Running
+    api: str
+    authorization: dict[str, str]
+    callback: CallbackServer
+    well: Abonnement
+    failing: Abonnement
+
+    def address(self, process: str) -> str:
+        """The URL at which a process says that it serves its metrics."""
+        found = re.search(rf"metrics are served .*process={process} .*url=(\S+)", self.up.err)
+        assert found, self.up.err
+        return found[1]
+
+    async def metrics(self, path: str = "") -> Metrics:
+        """Those of all processes now."""
+        async with aiohttp.ClientSession() as session:
+            found = []
+            for process in PROCESSES:
+                async with session.get(self.address(process) + path) as answer:
+                    assert answer.status == 200, await answer.text()
+                    text = await answer.text()
+                for family in text_string_to_metric_families(text):
+                    found += [Sample(each.name, each.labels, each.value) for each in family.samples]
+        return Metrics(found)
+
+    async def publish(self, headers: Mapping[str, str]) -> int:
+        """The status of a notificatie that is posted with these headers."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.api}/notificaties", json=message("zaken"), headers=headers) as answer,
+        ):
+            return answer.status
+
+
+@asynccontextmanager
+async def system(vhost: str, folder: Path) -> AsyncIterator[System]:
+    """Everything, on this virtual host, with its registry in this folder."""
+    env = environment(
+        NRC_AMQP_URL=vhost,
+        NRC_STATE_DIR=".",
+        NRC_GATEWAY_LISTEN="127.0.0.1:0",
+        NRC_METRICS_LISTEN="127.0.0.1:0",
+        NRC_RETRY_SCHEDULE="3600",
+    )
+    async with CallbackServer() as callback:
+        callback.script("/failing", status(500))
+        well = an_abonnement(("zaken", {}), callback=callback.url("/well"))
+        failing = an_abonnement(("zaken", {}), callback=callback.url("/failing"))
+        away = replace(an_abonnement(("zaken", {}), callback=callback.url("/away")), state=State.SUSPENDED)
+        async with open_registry(folder / "registry.db") as registry:
+            await registry.add_kanaal(a_kanaal("zaken"))
+            for each in (well, failing, away):
+                await registry.add_abonnement(each)
+            await registry.set_state(away.uuid, State.SUSPENDED, "by a test")
+        await nrc("application", "add", "bron", "--scope", "publiceren", env=env, cwd=folder)
+        name, _, token = (await nrc("token", "bron", env=env, cwd=folder)).out.strip().partition(": ")
+        async with running(*NRC, "up", "--no-demo", env=env, cwd=folder) as up:
+            await up.says("NRC ready")
+            api = re.search(r"NRC ready: (\S+)", up.out)
+            assert api
+            yield System(up, api[1], {name: token}, callback, well, failing)
+            assert await up.stop() == 0
+            assert "Traceback" not in up.err, up.err
+
+
+async def test_what_happens_is_counted_by_the_process_that_does_it(vhost: str, tmp_path: Path) -> None:
+    async with system(vhost, tmp_path) as running_system:
+        assert await running_system.publish({}) == 403
+        assert [await running_system.publish(running_system.authorization) for _ in range(2)] == [201, 201]
+        # The ledger has the outcomes a moment after the callbacks answered.
+        await eventually(lambda: all_is_settled(running_system), within=30)
+        now = await running_system.metrics()
+        what_was_counted(now)
+        await of_each_abonnement(running_system)
+        pages_and_rules_name_what_there_is(now, await running_system.metrics("/abonnementen"))
+
+
+async def all_is_settled(running_system: System) -> bool:
+    now = await running_system.metrics()
+    return now.value("nrc_retrying", state="active") == 2 and now.value("nrc_waiting", state="active") == 0
+
+
+def what_was_counted(now: Metrics) -> None:
+    assert [now.value("nrc_ready", process=process) for process in PROCESSES] == [1, 1, 1, 1]
+    assert {each.value for each in now.of("nrc_rabbitmq_connected")} == {1}
+    assert now.value("nrc_accepted_total", homes="both") == 2
+    assert now.value("nrc_refused_total", request="notificaties", status="403") == 1
+    assert now.value("nrc_confirm_seconds_count") == 2
+    assert now.value("nrc_attempts_total") == 4
+    assert now.value("nrc_delivered_total") == 2
+    assert now.value("nrc_failed_attempts_total", **{"class": "http_status"}) == 2
+    assert now.value("nrc_delivery_seconds_count") == 2
+    assert now.value("nrc_callback_seconds_count") == 4
+    assert now.value("nrc_deliverer_queues") == 2
+    assert now.value("nrc_keeper_works") == 1
+    assert [now.value("nrc_abonnementen", state=state) for state in ("active", "suspended")] == [2, 1]
+    assert [now.value("nrc_waiting", state=state) for state in ("active", "suspended")] == [0, 2]
+    assert now.value("nrc_oldest_waiting_seconds", state="suspended") > 0
+    assert now.value("nrc_oldest_waiting_seconds", state="held") == 0
+    assert now.value("nrc_disk_free_bytes") > 0
+    assert now.value("nrc_deliverers") == 1
+
+
+async def of_each_abonnement(running_system: System) -> None:
+    each = await running_system.metrics("/abonnementen")
+    well, failing = str(running_system.well.uuid), str(running_system.failing.uuid)
+    assert each.value("nrc_abonnement_delivered_total", abonnement=well) == 2
+    assert not each.of("nrc_abonnement_failed_total", abonnement=well)
+    assert each.value("nrc_abonnement_failed_total", abonnement=failing) == 2
+    assert each.value("nrc_abonnement_retrying", abonnement=failing) == 2
+    assert each.value("nrc_abonnement_oldest_seconds", abonnement=failing) > 0
+    assert each.value("nrc_abonnement_info", abonnement=well, state="active") == 1
+
+
+def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> None:
+    told = {each.name for each in (*overview.samples, *detail.samples) if each.name.startswith("nrc_")}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told}
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert set(re.findall(r"^\| `(nrc_\w+)` \|", page, re.MULTILINE)) == families
