@@ -1,10 +1,10 @@
-"""A clock that jumps under a running process: `clock.c`, preloaded, which adds an offset that stands in a file.
+"""A clock that jumps under a running process: `clock.c`, preloaded, adds an offset that stands in a file.
 
 Only the time of day jumps (what `time.time` and `datetime.now` give); the monotonic clock, by which the event
 loop and its threads wait, goes on as it does when an operator or NTP sets a machine's clock.
 
-    environment(file)                 # for the process; the file is made when there is none, with an offset of 0
-    jump(file, 3 * 3600)              # from now on it is three hours later for whoever has that file
+    environment(file)     # for the process; the file is made when there is none, with an offset of 0
+    jump(file, 3 * 3600)  # from now on it is three hours later for whoever has that file
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def unfit() -> str:
     """Why no clock can jump here; "" when it can."""
     if sys.platform != "linux":
         return "clocks jump on Linux only"
-    return "" if shutil.which("cc") else "there is no C compiler (Debian and Ubuntu: apt-get install gcc libc6-dev)"
+    if shutil.which("cc"):
+        return ""
+    return "there is no C compiler (Debian and Ubuntu: apt-get install gcc libc6-dev)"
 
 
 @cache
