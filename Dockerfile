@@ -13,6 +13,7 @@ COPY ledger ledger
 COPY deliverer deliverer
 COPY gateway gateway
 COPY telemetry telemetry
+COPY inbox inbox
 COPY nrc nrc
 RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt .
 

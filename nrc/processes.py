@@ -26,8 +26,8 @@ from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files, tell_of_none_left
 from runtime.settings import Settings
-from schemas.errors import BrokerUnavailable, NrcError, SettingsError
-from telemetry.observing import observe
+from schemas.errors import BrokerUnavailable, NrcError, SettingsError, UsageError
+from telemetry.observing import Observe, observe
 
 UP_FD = "NRC_UP_FD"
 """The number of an open socket to `nrc up`: the process writes READY on it; its end means that that died."""
@@ -35,7 +35,7 @@ LABEL = "NRC_LABEL"
 """What `nrc up` calls this process in its log lines."""
 
 LISTEN_FD = "NRC_LISTEN_FD"
-"""The number of the socket, bound by `nrc up`, on which a gateway listens."""
+"""The number of the socket, bound by `nrc up`, on which a gateway or the inbox listens."""
 READY = b"ready\n"
 
 LAST_RESORT = 2.0
@@ -47,7 +47,7 @@ Serve = Callable[..., Awaitable[None]]
 
 
 def run_process(name: str, settings: Settings) -> int:
-    """Run `gateway`, `router`, `deliverer` or `ledger` until it is told to stop; returns the exit code.
+    """Run a gateway, router, deliverer, keeper or inbox until it is told to stop; returns the exit code.
 
     One of nrc/exits.py, with one line in the log (a traceback only for a fault that we don't know). A second
     SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
@@ -92,6 +92,17 @@ def _serve_of(name: str) -> Serve:
         from ledger.keeper.service import serve as serve_keeper
 
         return serve_keeper
+    if name == "inbox":
+        from inbox.service import serve as serve_inbox
+
+        sock = _given_socket(LISTEN_FD)
+        if sock is None:
+            raise UsageError("the inbox is a part of `nrc up`, which starts it: NRC_INBOX_LISTEN says where")
+
+        async def serve(settings: Settings, *, observe: Observe, **signals: Any) -> None:
+            await serve_inbox(settings, sock=sock, **signals)  # there is nothing of it to observe
+
+        return serve
     raise ValueError(name)
 
 

@@ -1,4 +1,4 @@
-"""`nrc up`: RabbitMQ, router, gateways, deliverers and keeper, started, watched and stopped as one.
+"""`nrc up`: RabbitMQ, router, gateways, deliverers, keeper and inbox, started, watched, stopped as one.
 
 Owns the order of starting and stopping, and what is printed about it on standard output; the log goes to
 standard error. Does no work of the product's own: kill -9 it and nothing is lost, its processes stop by
@@ -20,6 +20,7 @@ from yarl import URL
 
 from nrc.demo import demo as show_main_job
 from nrc.gateway_address import gateway_root
+from nrc.inbox_socket import bind_inbox
 from nrc.metrics_addresses import metrics_address
 from nrc.processes import LISTEN_FD
 from nrc.rabbitmq.choice import Broker, choose_broker
@@ -96,12 +97,13 @@ class Up:
         self._gateways: list[Child] = []
         self._deliverers: list[Child] = []
         self._keeper: list[Child] = []
+        self._inbox: list[Child] = []
         self._stopping_since = 0.0
 
     @property
     def children(self) -> list[Child]:
         """Every process, in the order of starting."""
-        return [*self._router, *self._gateways, *self._deliverers, *self._keeper]
+        return [*self._router, *self._gateways, *self._deliverers, *self._keeper, *self._inbox]
 
     async def run(self) -> None:
         """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
@@ -113,16 +115,19 @@ class Up:
             await wait_for_leftovers(lock, within=settings.stop_timeout + GRACE, note=say)
             opened.enter_context(told_loopback(settings.state_dir, is_open=loopback_open(settings)))
             sock = opened.enter_context(bind(settings.gateway_listen, name=LISTEN))
+            inbox = bind_inbox(settings, loopback=loopback_open(settings), note=say)
+            if inbox is not None:
+                opened.enter_context(inbox)
             opened.push_async_callback(self._stop_broker)
             url, where = await self._get_broker()
             opened.push_async_callback(self._stop_children)
             tasks = await opened.enter_async_context(Tasks())
             if self._broker is not None:
                 tasks.start("watching RabbitMQ", self._keep_broker(self._broker, url))
-            await self._start_children(tasks, url, lock=lock, sock=sock)
+            await self._start_children(tasks, url, lock=lock, sock=sock, inbox=inbox)
             root = gateway_root(sock.getsockname()[:2])
             opened.enter_context(told_where(settings.state_dir, str(root).rstrip("/")))
-            self._tell(root, where)
+            self._tell(root, where, inbox)
             if self._demo:
                 # Started last, so that it is cancelled, and removes what it made, before anything stops.
                 tasks.start("demo", self._show(root))
@@ -141,7 +146,9 @@ class Up:
         say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s")
         return url, f"{URL(url).with_password(None)} ({self._broker.described})"
 
-    async def _start_children(self, tasks: Tasks, url: str, *, lock: int, sock: socket.socket) -> None:
+    async def _start_children(
+        self, tasks: Tasks, url: str, *, lock: int, sock: socket.socket, inbox: socket.socket | None
+    ) -> None:
         env = {
             "NRC_AMQP_URL": url,
             "NRC_STATE_DIR": str(self._settings.state_dir.resolve()),
@@ -166,7 +173,10 @@ class Up:
             for number, label in enumerate(labels("deliverer", self._settings.deliverer_processes), 1)
         ]
         self._keeper = [Child("ledger", "ledger", env=self._env_of(env, "ledger", 1), fds=[lock])]
-        others = [*self._gateways, *self._deliverers, *self._keeper]
+        if inbox is not None:
+            given = {**env, LISTEN_FD: str(inbox.fileno()), env_name("metrics_listen"): ""}
+            self._inbox = [Child("inbox", "inbox", env=given, fds=[lock, inbox.fileno()])]
+        others = [*self._gateways, *self._deliverers, *self._keeper, *self._inbox]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
 
@@ -186,12 +196,14 @@ class Up:
         for child in children:
             tasks.start(f"watching the {child.label}", child.keep_alive())
 
-    def _tell(self, root: URL, where: str) -> None:
+    def _tell(self, root: URL, where: str, inbox: socket.socket | None) -> None:
         api = f"{self._settings.public_url or str(root).rstrip('/')}/api/v1"
+        at = "" if inbox is None else f"  Inbox       {gateway_root(inbox.getsockname()[:2])}inbox/\n"
         processes = ", ".join(f"{child.label} {child.pid}" for child in self.children)
         say(
             f"\n  API         {api}\n"
             f"  Reference   {api}/schema/\n"
+            f"{at}"
             f"  RabbitMQ    {where}\n"
             f"  State       {self._settings.state_dir.resolve()}\n"
             f"  Registry    {self._settings.registry_file.resolve()}\n"
@@ -243,13 +255,13 @@ class Up:
         self._stopping_since = self._stopping_since or time.monotonic()
 
     async def _stop_children(self) -> None:
-        """Gateways first: nothing more comes in. Then who delivers and gives back; last the router."""
+        """Gateways first: nothing comes in any more. Then who delivers, gives back; last what these need."""
         self.begin_stop()
         timeout = self._settings.stop_timeout
         for children, seconds in (
             (self._gateways, timeout * 0.3),
             ([*self._gateways, *self._deliverers, *self._keeper], timeout + GRACE * 0.5),
-            (self._router, timeout + GRACE * 0.6),
+            ([*self._router, *self._inbox], timeout + GRACE * 0.6),
         ):
             for child in children:
                 child.terminate()

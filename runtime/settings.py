@@ -126,6 +126,13 @@ class Settings(BaseSettings):
         "than that. Empty: nowhere.",
         unit="host:port",
     )
+    inbox_listen: Annotated[Listen | None, NoDecode] = setting(
+        "127.0.0.1:8011",
+        "Where `nrc up` has its callback inbox, at /inbox/; no other command starts one. Unless it is set, "
+        "another port when this one is taken, and no inbox when NRC_CALLBACK_ALLOW_LOOPBACK is false. Empty: "
+        "no inbox.",
+        unit="host:port",
+    )
     public_url: str = setting(
         "",
         "Root of every URL in answers (url, Location, type). Empty: the root that the client used.",
@@ -379,7 +386,7 @@ class Settings(BaseSettings):
             raise ValueError("at most 50 steps")
         return steps
 
-    @field_validator("gateway_listen", "health_listen", "metrics_listen", mode="before")
+    @field_validator("gateway_listen", "health_listen", "metrics_listen", "inbox_listen", mode="before")
     @classmethod
     def _listen(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):

@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("nrc", "telemetry", "gateway", "deliverer", "ledger", "router", "store", "runtime", "schemas")
+PACKAGES = (
+    "nrc",
+    "telemetry",
+    "inbox",
+    "gateway",
+    "deliverer",
+    "ledger",
+    "router",
+    "store",
+    "runtime",
+    "schemas",
+)
 MODULES = Path("docs/modules.md")
 ARCHITECTURE = Path("docs/architecture.md")
 BEGIN, END = "<!-- Made by `make docs`. -->\n", "<!-- End of what is made. -->\n"

@@ -59,6 +59,7 @@ _COMMANDS = {
         "gateway": "Run a gateway: the HTTP API.",
         "router": "Run a router: it keeps RabbitMQ as the registry says.",
         "deliverer": "Run a deliverer: it POSTs to the callbacks.",
+        "inbox": "Run the callback inbox: `nrc up` does so, and nothing else can.",
         "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
         "version": "Print the version.",
     },

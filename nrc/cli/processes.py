@@ -62,6 +62,12 @@ def deliverer() -> None:
 
 
 @click.command()
+def inbox() -> None:
+    """Run the callback inbox: `nrc up` does so, and nothing else can."""
+    run("inbox")
+
+
+@click.command()
 def version() -> None:
     """Print the version."""
     click.echo(installed_version("nrc"))

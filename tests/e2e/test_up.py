@@ -70,7 +70,7 @@ async def test_everything_from_nothing(place: Path) -> None:
         assert (place / "state").stat().st_mode & 0o777 == 0o700
         assert await status(f"http://{address}/api/v1/schema/") == 200
         started = pids(up)
-        assert set(started) == {"up", "router", "gateway", "deliverer", "ledger"}
+        assert set(started) == {"up", "router", "gateway", "deliverer", "ledger", "inbox"}
         broker = PrivateBroker(place / "state")
         assert broker.node.password not in up.out + up.err
 

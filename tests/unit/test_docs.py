@@ -22,7 +22,18 @@ from tools.modules import modules_page, with_packages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PACKAGES = ("schemas", "runtime", "store", "router", "ledger", "deliverer", "gateway", "telemetry", "nrc")
+PACKAGES = (
+    "schemas",
+    "runtime",
+    "store",
+    "router",
+    "ledger",
+    "deliverer",
+    "gateway",
+    "inbox",
+    "telemetry",
+    "nrc",
+)
 LEVELS = {"warning", "error", "exception", "critical"}
 OPERATIONS = (DOCS / "operations.md").read_text()
 ARCHITECTURE = (DOCS / "architecture.md").read_text()

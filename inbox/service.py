@@ -1,0 +1,48 @@
+"""The inbox's process, from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from aiohttp import web
+
+from inbox.app import build_app
+from inbox.inboxes import Inboxes, Limits
+from runtime.log import logger
+from runtime.settings import Settings
+
+LIMITS: dict[str, Any] = {
+    "keepalive_timeout": 75.0,  # seconds an idle connection may last
+    "max_line_size": 8190,  # bytes of a request line
+    "max_field_size": 24 * 1024,  # bytes of a header: room for an `auth` of 16 KiB
+    "max_headers": 100,
+    "auto_decompress": False,  # what came is shown as it came
+    "access_log": None,  # its pages are the log
+}
+LAST_CALL = 0.5  # seconds for what is still being answered at the end
+
+log = logger(__name__)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    sock: socket.socket,
+    limits: Limits | None = None,
+) -> None:
+    """Serve inboxes on `sock` until `stop`. Nothing of them is kept."""
+    inboxes = Inboxes(limits)
+    async with AsyncExitStack() as opened:
+        runner = web.AppRunner(build_app(inboxes), shutdown_timeout=LAST_CALL, **LIMITS)
+        await runner.setup()
+        opened.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, sock).start()
+        ready()
+        await stop.wait()
+        inboxes.stop()

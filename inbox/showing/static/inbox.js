@@ -1,0 +1,84 @@
+// What the pages of the inbox do beyond what they do without this: copy, and show what comes in at once.
+"use strict";
+
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Gekopieerd";
+    setTimeout(() => { button.textContent = label; }, 2000);
+  });
+}
+
+const live = document.getElementById("live");
+if (live && window.EventSource) {
+  const HIDDEN_POLL = 30000; // milliseconds; a hidden tab keeps no stream, and asks only how many are unread
+  const SHOWN = 500; // rows, as many as the server keeps
+  const rows = document.getElementById("rijen");
+  const status = document.getElementById("live-status");
+  const title = document.title.replace(/^\(\d+\) /, "");
+  let last = Number(live.dataset.last);
+  let source = null;
+  let poll = 0;
+
+  const say = (text) => { if (status.textContent !== text) status.textContent = text; };
+
+  const count = (unread) => {
+    document.title = unread > 0 ? `(${unread}) ${title}` : title;
+    if (unread === 0) {
+      for (const row of rows.querySelectorAll(".unread")) {
+        row.classList.remove("unread");
+        row.querySelector(".number .hidden")?.remove();
+      }
+    }
+  };
+
+  const add = (event) => {
+    last = Number(event.lastEventId);
+    if (document.getElementById(`v${last}`)) return;
+    const holder = document.createElement("template");
+    holder.innerHTML = event.data; // a row as the server renders it, every text escaped
+    rows.prepend(holder.content);
+    document.getElementById("leeg").hidden = true;
+    document.getElementById("leeg-curl").hidden = true;
+    while (rows.children.length > SHOWN) rows.lastElementChild.remove();
+  };
+
+  const connect = () => {
+    if (source) return;
+    source = new EventSource(`${live.dataset.stream}?since=${last}`);
+    source.addEventListener("open", () => say("Live"));
+    source.addEventListener("row", add);
+    source.addEventListener("unread", (event) => count(Number(event.data)));
+    source.addEventListener("reload", () => location.reload());
+    source.addEventListener("error", () => say("Geen verbinding, wordt opnieuw geprobeerd"));
+  };
+
+  const ask = async () => {
+    try {
+      const answer = await fetch(`${live.dataset.requests}?since=${last}&limit=0`);
+      if (answer.ok) count((await answer.json()).unread);
+    } catch {
+      // asked again soon
+    }
+  };
+
+  const follow = () => {
+    clearInterval(poll);
+    if (document.hidden) {
+      source?.close();
+      source = null;
+      say("Gepauzeerd");
+      poll = setInterval(ask, HIDDEN_POLL);
+    } else {
+      connect();
+    }
+  };
+
+  document.addEventListener("visibilitychange", follow);
+  window.addEventListener("pagehide", () => { source?.close(); source = null; });
+  window.addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
+  follow();
+}
