@@ -57,6 +57,7 @@ release: $(INSTALLED) ## Write the bill of materials (SBOM) to dist/ and tag the
 docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md
 	$(BIN)/python -m tools.modules
+	$(BIN)/python -m tools.dashboard
 
 # setuptools: a Python before 3.12 brings its own, which is not ours to pin.
 constraints: $(INSTALLED) ## Write constraints.txt from what .venv holds now

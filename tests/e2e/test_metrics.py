@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.abonnement import Abonnement, State
@@ -18,6 +19,7 @@ from tests.contract.api import message
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 from tests.make import a_kanaal, an_abonnement
+from tools.dashboard import dashboard
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = ("router", "gateway", "deliverer", "ledger")
@@ -168,7 +170,22 @@ async def of_each_abonnement(running_system: System) -> None:
 
 
 def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> None:
-    told = {each.name for each in (*overview.samples, *detail.samples) if each.name.startswith("nrc_")}
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told}
+    there = Metrics([*overview.samples, *detail.samples])
+    told = {each.name for each in there.samples}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in told if name.startswith("nrc_")}
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(nrc_\w+)` \|", page, re.MULTILINE)) == families
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())
+    queries = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    queries += [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ())]
+    for query in queries:
+        named = re.findall(r"\b((?:nrc|process)_\w+)(?:\{(.*?)\})?", query)
+        assert named, query
+        for name, matchers in named:
+            assert name in told, query
+            for label, how, value in re.findall(r'(\w+)(=|=~|!=|!~)"(.*?)"', matchers):
+                assert any(label in each.labels for each in there.of(name)), (label, query)
+                assert how != "=" or there.of(name, **{label: value}), (value, query)
+        grouped = re.findall(r"\b(?:by|on|group_left) \((.*?)\)", query)
+        labels = {label for each in there.samples for label in each.labels} | {"job", "instance"}
+        assert {label for each in grouped for label in each.split(", ")} <= labels, query

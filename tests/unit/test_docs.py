@@ -156,8 +156,8 @@ def test_commands_and_settings_that_a_page_names_exist(page: Path) -> None:
         assert f"nrc {first}" in known | groups, words
         if f"nrc {first}" in groups and second:
             assert f"nrc {first} {second}" in known, words
-    # Not settings: what `nrc up` and its processes tell each other, and what tests and completion take.
-    others = r"NRC_(?!TEST_|COMPLETE|LISTEN_FD|UP_FD|RABBITMQ_|PORT\b|HOST\b)[A-Z_]*[A-Z]"
+    # Not settings: what `nrc up` and its processes tell each other; what tests, completion, Compose take.
+    others = r"NRC_(?!TEST_|COMPLETE|GRAFANA_|LISTEN_FD|UP_FD|RABBITMQ_|PORT\b|HOST\b)[A-Z_]*[A-Z]"
     assert {*re.findall(rf"(?<!_){others}", page.read_text())} <= {*map(env_name, Settings.model_fields)}
 
 
