@@ -3,18 +3,18 @@
 A durable account outside RabbitMQ. Gateways and deliverers write it; `nrc ledger`, the keeper, gives back to
 RabbitMQ what RabbitMQ lost; commands and pages read it.
 
-    values.py         what is written and read, and which of two accounts of one delivery holds
-    ledger.py         what a store guarantees: the protocol
-    keeper_ledger.py  what a store guarantees to the keeper: lease, gaps, what is to be given back
-    opening.py        which store the settings name
+    values.py         the values that are written and read, and which of two outcomes of a delivery wins
+    ledger.py         the protocol of a store: what it guarantees to every process
+    keeper_ledger.py  the same for the keeper: lease, gaps, what is to be given back
+    opening.py        makes the store that the settings name
     sqlite/           the store in a SQLite file
     writer.py         group commits, in gateways and deliverers
-    unwritten.py      what processes ended with that the ledger lacks
-    reopening.py      a ledger that may be away when its process starts
-    losses.py         tells the ledger what a queue or an exchange lost
+    unwritten.py      files that note what a process has in memory and the ledger lacks
+    reopening.py      opens the ledger when it is first needed, and again after failures
+    losses.py         opens and closes gaps, for the router process
     ids.py            the ids of notificaties
-    keeper/           the keeper: what it gives back, and when
-    operating/        what operators have done with deliveries: sent again, sent now, replayed, removed
+    keeper/           the keeper: finds what RabbitMQ lost and gives it back
+    operating/        what operators do with deliveries: send again, send now, replay, remove
     copies/           which ledger this is; copies of it, for backup and restore
-    explaining/       what became of a notificatie, in words
+    explaining/       the sentences that say what became of a notificatie, and why
 """

@@ -26,9 +26,9 @@ def received_of(id_: UUID) -> int | None:
 
 
 def id_of_message(message_id: str) -> UUID:
-    """The id by which the ledger has a message of RabbitMQ.
+    """The ledger's id of a message in RabbitMQ, by its message-id.
 
-    That of a gateway is a UUID. One that was put in by hand may have any text, which always gets the same id.
+    Gateways use UUIDs. A message that was put in by hand may have any text; a text always gets the same id.
     """
     try:
         return UUID(message_id)

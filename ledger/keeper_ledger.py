@@ -1,7 +1,7 @@
-"""What the keeper asks of a store of the ledger, beside what everyone does (ledger/ledger.py).
+"""The protocol of a store for the keeper, beside that for every process (ledger/ledger.py).
 
-One keeper of several works: the one that has the lease. Every method that changes something takes the epoch
-of its lease, and changes nothing and raises LeaseLost when another keeper has had the lease since.
+Of several keepers the one with the lease works. Every method that changes something takes the epoch of the
+lease; it changes nothing and raises LeaseLost when another keeper has had the lease since.
 Moments are compared by the database's clock.
 """
 
@@ -16,12 +16,12 @@ from ledger.copies.instance import Instance
 from ledger.values import LIVE, Cause, Delivery, Key, Scope
 
 BEFORE_GAP = 60_000
-"""Milliseconds before a gap was opened from which on it may have begun."""
+"""Milliseconds by which a gap may have begun before it was opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Which keeper works. until: when it runs out, in milliseconds since 1970; it is renewed long before."""
+    """Which keeper works. until: when the lease runs out, in milliseconds since 1970."""
 
     holder: str
     epoch: int
@@ -39,9 +39,9 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What the deliverers that live have in hand, and until when all that they did is written.
+    """What the live deliverers have in hand, and until when all their outcomes are written.
 
-    now: when this was read. heard: the least `flushed_until` of those that live; `now` while none does.
+    now: when this was read. heard: the least `flushed_until` of the live ones; `now` while there are none.
     """
 
     now: int
@@ -51,7 +51,7 @@ class Hands:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A deliverer that wrote a heartbeat at this moment. hands: how many deliveries it named."""
+    """A deliverer and its last heartbeat. at: when that was. hands: how many deliveries it named."""
 
     name: str
     at: int
@@ -66,9 +66,9 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the ledger as a whole has. now: by the database's clock. returning, stuck, unsure: deliveries.
+    """Totals of the ledger. now: by the database's clock. returning, stuck, unsure: deliveries.
 
-    open: deliveries that are to come, and bytes of them. unrouted: notificaties. size: bytes in use.
+    open: deliveries that are still to be made, and their bytes. unrouted: notificaties. size: bytes in use.
     """
 
     now: int
@@ -84,7 +84,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A time in which RabbitMQ may have lost what it had of this. done: what it covers was given back."""
+    """A time in which RabbitMQ may have lost messages of this scope. done: they were given back."""
 
     nr: int
     scope: Scope
@@ -105,19 +105,18 @@ class KeeperLedger(Protocol):
         """
 
     async def release_lease(self, holder: str) -> None:
-        """Give the lease up, so that another need not wait for it to run out. No-op for who has it not."""
+        """Give the lease up, so that another need not wait for it to run out. No-op for any other holder."""
 
     async def lease(self) -> Lease | None:
         """The lease as it was last taken; None when it never was."""
 
     async def mark(self, epoch: int, *, above: int = 0) -> Instance:
-        """Mark the ledger once more, with a number greater than `above`, for the registry to note."""
+        """Increment the ledger's mark to a number greater than `above`, for the registry to note."""
 
-    async def doubt(self, epoch: int, *, until: int) -> int:
-        """Make UNSURE what is PENDING, RETURNING or RETRYING, and nothing was told of after `until`.
+    async def mark_unsure(self, epoch: int, *, until: int) -> int:
+        """Make UNSURE what is PENDING, RETURNING or RETRYING without an outcome after `until`.
 
-        until: milliseconds since 1970. What is received until then stays doubtful (`Instance.unsure_until`).
-        Returns how many.
+        until: milliseconds since 1970; also kept as `Instance.unsure_until`. Returns how many.
         """
 
     async def unrouted(
@@ -125,8 +124,8 @@ class KeeperLedger(Protocol):
     ) -> Sequence[Unsent]:
         """Unrouted notificaties that were marked over `settled` seconds ago, the oldest first.
 
-        With their deliveries that nothing is known of: no attempt, no probe, not given back. Without one that
-        a deliverer has in hand, by a heartbeat of the last `live` seconds.
+        With those of their deliveries that have no attempt, no probe and no give-back, and that no deliverer
+        has in hand by a heartbeat of the last `live` seconds.
         """
 
     async def unrouted_count(self) -> int:
@@ -142,25 +141,25 @@ class KeeperLedger(Protocol):
         """The abonnementen that have anything open."""
 
     async def first_attempts(self, *, ended: float) -> Mapping[UUID, int]:
-        """Of each abonnement the greatest `since` of what had its first attempt over `ended` seconds ago.
+        """By abonnement, the greatest `since` of what had its first attempt over `ended` seconds ago.
 
-        To the minute, and later rather than earlier. What is of no use any more is removed.
+        Attempts are grouped by minute, so one may count up to a minute late. Removes what is not needed.
         """
 
     async def suspects(
         self, abonnement: UUID, *, before: int, limit: int, after: Key | None = None
     ) -> Sequence[Delivery]:
-        """Of one abonnement what is PENDING or RETRYING with a `since` before this moment, the oldest first.
+        """Its deliveries that are PENDING or RETRYING with a `since` before this moment, the oldest first.
 
-        Without what is unrouted. before: milliseconds since 1970.
+        Without unrouted ones. before: milliseconds since 1970.
         """
 
     async def waiting(
         self, abonnement: UUID, *, limit: int, before: int | None = None, after: Key | None = None
     ) -> Sequence[Delivery]:
-        """What waits in the queue of one abonnement, the oldest first: PENDING, or RETRYING and due.
+        """Its deliveries that wait in its queue, the oldest first: PENDING, or RETRYING and due.
 
-        Without what is unrouted. before: only what was accepted, or sent again as a new one, before this
+        Without unrouted ones. before: only those that were accepted, or sent again as new, before this
         moment, in milliseconds since 1970.
         """
 
@@ -170,24 +169,24 @@ class KeeperLedger(Protocol):
     async def in_gap(
         self, gap: Gap, abonnement: UUID, *, limit: int, after: Key | None = None
     ) -> Sequence[Delivery]:
-        """Of one abonnement what a closed gap covers, the oldest first.
+        """Its deliveries that a closed gap covers, the oldest first.
 
-        What is PENDING or RETRYING, and went where it is before the gap was closed: what was given back since
-        is not covered again, however many gaps there are. Of a kanaal what was accepted in the gap, from a
-        minute before it, and of which nothing is known since. Without what is unrouted.
+        Those that are PENDING or RETRYING and went into their queue before the gap was closed: what was given
+        back since is not covered again, however many gaps there are. In a gap of a kanaal: those accepted
+        from a minute before the gap to its end, of which nothing more is known. Without unrouted ones.
         """
 
     async def end_gap(self, epoch: int, nr: int) -> None:
-        """All that it covers was given back."""
+        """Mark it done: all that it covers was given back."""
 
     async def add_rows(self, epoch: int, abonnement: UUID, notificaties: Sequence[UUID]) -> int:
-        """A PENDING delivery to this abonnement of each of these that has none; returns how many.
+        """Add a PENDING delivery to this abonnement of each of these that has none; returns how many.
 
-        In its queue since it was received. UNSURE where what was received then is (`Instance.unsure_until`).
+        `since` is when it was received. UNSURE where that is before `Instance.unsure_until`.
         """
 
     async def facts(self) -> Facts:
-        """What there is, for people."""
+        """Totals, for people."""
 
     async def give_back(
         self,
@@ -199,28 +198,28 @@ class KeeperLedger(Protocol):
         judged: bool = False,
         ahead: float = 0.0,
     ) -> Sequence[Delivery]:
-        """Make these RETURNING in their next round; returns those that were still as given, as they are now.
+        """Make those that are unchanged RETURNING in their next round; returns these as they are now.
 
-        `since` is the moment of this, or so many seconds `ahead` of it, for `give_back_again`. cause, and
-        when that was (None: now): kept among the attempts. judged: it counts in `given`. Counted per minute.
+        `since` is now, or `ahead` seconds later, to delay `give_back_again`. cause, and when it was (caused;
+        None: now): kept among the attempts. judged: it counts in `given`. Counted per minute.
         """
 
     async def give_back_again(
         self, epoch: int, *, after: float, limit: int, but: frozenset[UUID] = frozenset()
     ) -> Sequence[Delivery]:
-        """Those that are RETURNING for over `after` seconds, with a new `since` and in the same round.
+        """Give those that are RETURNING for over `after` seconds a new `since`, in the same round.
 
         but: abonnementen whose deliveries are left as they are.
         """
 
     async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
-        """RabbitMQ has these: those that are still RETURNING in that round are PENDING, since now."""
+        """RabbitMQ has these: make those that are still RETURNING in that round PENDING, since now."""
 
     async def end(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Key]:
-        """Those of these that are still as given are STUCK. Returns which."""
+        """Make those of these that are unchanged STUCK. Returns which."""
 
     async def routed(self, epoch: int, notificaties: Sequence[UUID]) -> int:
-        """These are unrouted no more, but for those of which a delivery still waits for its give-back.
+        """Clear the unrouted mark of these, except where a delivery still waits for its give-back.
 
         Returns how many.
         """

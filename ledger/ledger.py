@@ -2,7 +2,7 @@
 
 All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
 return: on disk, not in a cache of the operating system. They raise LedgerError and nothing of the database's
-own. Nothing in it that SQLite or PostgreSQL could not do.
+own. They ask nothing that SQLite or PostgreSQL cannot do.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ class Ledger(Protocol):
 
     @property
     def keeping(self) -> KeeperLedger:
-        """What the keeper works with."""
+        """The methods for the keeper."""
 
     @property
     def replays(self) -> ReplayLedger:
-        """Notificaties of the past that go to an abonnement again."""
+        """Replays: past notificaties that are sent to an abonnement again."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -39,19 +39,19 @@ class Ledger(Protocol):
         """Which ledger this is, and how often it was marked."""
 
     async def make_restored(self, *, detail: str) -> Instance:
-        """Begin a system with this copy of a ledger, which nobody uses yet.
+        """Make this copy the ledger of a restored system; no process uses it yet.
 
-        It is a ledger of its own from then on. A gap over everything is open, so that what is open is brought
-        out. detail: which copy it is, for people.
+        It gets a new id, and an open gap over everything, by which what is open is given back. detail: which
+        copy it is, for people.
         """
 
     async def write(self, events: Sequence[Event]) -> None:
-        """Keep all of these in one transaction, or none. In any order, and again: `merge_key` decides.
+        """Write all of these in one transaction, or none. In any order, and twice too: `merge_key` decides.
 
         An Entry makes a PENDING delivery for each abonnement in `matched`; of one that is there already,
         for those that have none. An Outcome of a notificatie that is not in the ledger (accepted by an older
         version, or its entry not written yet) is kept too.
-        Counts per minute are of rows that really changed. Of nothing: whether it could write at all.
+        Counts per minute are of rows that really changed. Without events: tests whether it can write at all.
         Raises LedgerFull when an entry would go over the budget, and nothing can be shed.
         """
 
@@ -61,7 +61,7 @@ class Ledger(Protocol):
     async def search(
         self, search: Search, *, limit: int, after: UUID | None = None, oldest_first: bool = False
     ) -> Sequence[Notificatie]:
-        """Those asked for, without bodies, the newest first. after: the last one of the page before."""
+        """The notificaties found, without bodies, the newest first. after: the last of the page before."""
 
     async def deliveries(self, notificaties: Sequence[UUID]) -> Mapping[UUID, Sequence[Delivery]]:
         """The deliveries of each of these, by abonnement and replay."""
@@ -73,7 +73,7 @@ class Ledger(Protocol):
         """Its failed attempts and probes, and when it was given back (kind RETURNED), the oldest first."""
 
     async def incomplete(self) -> Sequence[Incomplete]:
-        """When it may lack notificaties that were accepted, the oldest first."""
+        """The times in which it may lack accepted notificaties, the oldest first."""
 
     async def backlogs(self) -> Mapping[UUID, Backlog]:
         """What is open of each abonnement that has anything open."""
@@ -87,7 +87,7 @@ class Ledger(Protocol):
         """How many deliveries are undeliverable."""
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
-        """Deliveries of notificaties with an id from `first` to `last`, by id: also where it has no entry."""
+        """Deliveries of notificaties with an id from `first` to `last`, by id; also without an entry."""
 
     def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
         """All that is open of one abonnement, the oldest first, read in pages."""
@@ -95,13 +95,13 @@ class Ledger(Protocol):
     async def shed(
         self, *, now: int, bodies_for: float, rows_for: float, counts_for: float, budget: int
     ) -> Shed:
-        """Remove what is past its time, and what does not fit; in small transactions, beside who writes.
+        """Remove what is past its retention, and what exceeds the budget, in small transactions.
 
         now: milliseconds since 1970. Bodies `bodies_for` seconds after the last delivery was settled, rows
         after `rows_for`, counts after `counts_for`. What is open keeps its rows, and its body for 30 days;
         what is undeliverable keeps both.
         While more than `budget` bytes are in use, in this order and the oldest first: bodies of what is
-        settled, rows of what is settled, and what was undeliverable for `rows_for` seconds; that it lacks
-        the last is in `incomplete`. From then on `write` raises LedgerFull for entries while nothing
-        more can be shed, or when the ledger is a tenth over this budget.
+        settled, rows of what is settled, and what was undeliverable for `rows_for` seconds; the last is noted
+        in `incomplete`. `write` raises LedgerFull for entries while nothing more can be shed, or when the
+        ledger is a tenth over this budget.
         """

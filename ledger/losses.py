@@ -1,6 +1,6 @@
-"""Tells the ledger of queues and exchanges that were lost, and stand again.
+"""Opens a gap in the ledger for a queue or an exchange that was lost; closes it once that is declared again.
 
-For the router process, which cannot import this package and knows `router.declaring.losses.Losses`.
+For the router process, which cannot import this package and knows it as `router.declaring.losses.Losses`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import LedgerError
 
-GAP_WITHIN = 5.0  # seconds in which a gap is written, before the queue is made again without
-LAST_COMMITS = 1.0  # seconds, at most, for what is to be written still when the process ends
+GAP_WITHIN = 5.0  # seconds to write a gap; after that the queue is declared without it
+LAST_COMMITS = 1.0  # seconds, at most, to write what is left when the process ends
 
 log = logger(__name__)
 
 
 class LedgerLosses:
-    """Losses that are written in group commits; while the ledger is away they wait."""
+    """Writes gaps in group commits; while the ledger is away they wait."""
 
     def __init__(self, settings: Settings) -> None:
         self._ledger = ReopenedLedger(partial(ledger_of, settings))
@@ -42,19 +42,19 @@ class LedgerLosses:
         await self._ledger.__aexit__(kind, error, trace)
 
     async def run(self) -> None:
-        """Write what is told, until cancelled."""
+        """Write gaps, until cancelled."""
         await self._writer.run()
 
     async def close(self) -> None:
-        """Write what is left, for a moment; `run` must be running still."""
+        """Write what is left, within LAST_COMMITS; `run` must still run."""
         await self._writer.close(within=LAST_COMMITS)
 
     async def queue_lost(self, abonnement: UUID, why: str) -> None:
-        """A gap, in the ledger when this returns. While that is away the queue does not wait for ever."""
+        """Open a gap of its queue; it is written when this returns, or GAP_WITHIN has passed."""
         await self._open(GapOpened(Scope.ABONNEMENT, str(abonnement), why))
 
     def queue_stands(self, abonnement: UUID | None) -> None:
-        """Its gap is closed, or those of all."""
+        """Close the gap of its queue; None: all gaps but those of operators."""
         if abonnement is None:
             self._close(GapClosed(), self._late)
         else:
@@ -62,11 +62,11 @@ class LedgerLosses:
             self._close(GapClosed(Scope.ABONNEMENT, of), self._late_of(Scope.ABONNEMENT, of))
 
     async def exchange_lost(self, kanaal: str, why: str) -> None:
-        """As `queue_lost`, of what came for the kanaal."""
+        """As `queue_lost`, for the exchange of the kanaal."""
         await self._open(GapOpened(Scope.KANAAL, kanaal, why))
 
     def exchange_stands(self, kanaal: str) -> None:
-        """Its gap is closed."""
+        """Close its gap."""
         self._close(GapClosed(Scope.KANAAL, kanaal), self._late_of(Scope.KANAAL, kanaal))
 
     async def _open(self, gap: GapOpened) -> None:
@@ -80,6 +80,6 @@ class LedgerLosses:
         return [gap for gap in self._late if (gap.scope, gap.of) == (scope, of)]
 
     def _close(self, closed: GapClosed, late: list[GapOpened]) -> None:
-        """In one transaction with those that were not written: noted apart, they could come after it."""
+        """In one transaction with openings that are not written yet, which could else be written after it."""
         self._late = [gap for gap in self._late if gap not in late]
         self._writer.note(*late, closed)

@@ -1,4 +1,4 @@
-"""Which store a ledger is in: the one place that names a store. Opens nothing by itself."""
+"""Makes the store of the ledger: the one place that names a store. Opens nothing by itself."""
 
 from __future__ import annotations
 

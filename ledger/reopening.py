@@ -1,7 +1,7 @@
-"""A ledger that is opened when it is first needed, and again after it could not be written for a while.
+"""Opens the ledger when it is first needed, and again after it could not be written for a while.
 
-So a process starts and goes on while the ledger's file is locked, damaged or on a full disk. What a process
-asks meanwhile raises LedgerError. Not for several tasks at once: `Writer.run` is the one that writes.
+So a process starts and goes on while the ledger's file is locked, damaged or on a full disk; its methods
+raise LedgerError meanwhile. Only one task may write at a time (`Writer.run`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ledger.values import Event
 from runtime.log import logger
 from schemas.errors import LedgerError, LedgerFull
 
-OPEN_AGAIN = 5.0  # seconds without a commit that worked, after which it is closed and opened again
+OPEN_AGAIN = 5.0  # seconds without a successful commit, after which it is closed and opened again
 CLOSE_WITHIN = 1.0  # seconds; a lock or a disk that hangs must not keep a process from stopping
 
 log = logger(__name__)
 
 
 class ReopenedLedger:
-    """The ledger that `open_` gives, for as long as the context is open; entering it never fails."""
+    """The ledger that `open_` makes, for as long as the context is open; entering it never fails."""
 
     def __init__(self, open_: Callable[[], Ledger]) -> None:
         self._open = open_

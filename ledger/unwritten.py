@@ -1,8 +1,8 @@
-"""Files that say what processes have in memory that the ledger lacks, for when they end with it.
+"""Files in which processes note that they have entries or outcomes in memory that the ledger lacks.
 
-A process has its file for as long as that is so, and the lock on it for as long as it lives. However it
-ends, a file without a lock is left; the keeper takes it into the ledger. All are on one host, as those of a
-ledger in a file are.
+A process has its file, locked, for as long as that is so. A file without a lock is of a process that ended,
+in whatever way: the keeper notes it in the ledger. All are on one host, as a ledger in a file and its
+processes are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = "ledger.unwritten."
 
 
 class Unwritten:
-    """The file of one process in `folder`. Blocks; from one thread at a time, or several."""
+    """The file of one process in `folder`. Its methods block; any thread may call them."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / f"{_NAME}{uuid4().hex}"
@@ -32,16 +32,16 @@ class Unwritten:
         self._lock = Lock()
 
     def tell(self, lacking: Incomplete) -> None:
-        """The file is on disk and says this, whatever it said before. Raises OSError.
+        """Write this to the file, in place of what it said, and sync it. Raises OSError.
 
-        until: None for a process that goes on: then until the ledger hears of it.
+        until: None while the process goes on: then it counts until the keeper notes it in the ledger.
         """
         with self._lock:
             make_folder(self._file.parent)
             new = self._file.with_name(f".{self._file.name}")
             opened = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
-                # Before it has its name: what is found without a lock is left behind.
+                # Before it has its name: a file without a lock counts as left behind.
                 fcntl.flock(opened, fcntl.LOCK_EX)
                 os.write(opened, orjson.dumps([lacking.since, lacking.until, lacking.count]))
                 os.fsync(opened)
@@ -54,13 +54,13 @@ class Unwritten:
             self._opened = opened
 
     def over(self) -> None:
-        """The ledger has it all: there is no file any more. Raises OSError."""
+        """Remove the file: the ledger has everything. Raises OSError."""
         with self._lock:
             self._file.unlink(missing_ok=True)
             self._close()
 
     def leave(self) -> None:
-        """The process ends: what it told last is left behind."""
+        """Leave the file behind, without its lock: the process ends."""
         with self._lock:
             self._close()
 
@@ -71,19 +71,19 @@ class Unwritten:
 
 
 class Left:
-    """What a process left behind when it ended. lacking: what it lacked, as far as that could be read."""
+    """The file of a process that ended. lacking: what the ledger lacks of it, as far as could be read."""
 
     def __init__(self, file: Path, lacking: Incomplete) -> None:
         self._file = file
         self.lacking = lacking
 
     def remove(self) -> None:
-        """The ledger has it. Raises OSError."""
+        """Remove the file: the ledger has the note. Raises OSError."""
         self._file.unlink(missing_ok=True)
 
 
 def left_behind(folder: Path) -> Generator[Left, None, None]:
-    """What processes left that have ended. Blocks. Raises OSError."""
+    """Yield the files of processes that ended. Blocks. Raises OSError."""
     for file in sorted(folder.glob(f"{_NAME}*")):
         with suppress(FileNotFoundError, BlockingIOError):
             opened = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
@@ -95,7 +95,7 @@ def left_behind(folder: Path) -> Generator[Left, None, None]:
 
 
 def _read(opened: int) -> Incomplete:
-    """What it says; of one that is not whole, that something is lacking since it was written."""
+    """What a file says; of a damaged one, that something is lacking since it was written."""
     written = int(os.fstat(opened).st_mtime * 1000)
     with suppress(ValueError, TypeError):
         since, until, count = orjson.loads(os.read(opened, 1000))

@@ -1,7 +1,7 @@
 """What is written to the ledger and read from it. Pure: no I/O.
 
-Times are milliseconds since 1970, by the clock of whoever wrote them, unless it says "by the database's
-clock": those are made in the store, since they are compared with each other.
+Times are milliseconds since 1970, by the clock of the process that wrote them. Where it says "by the
+database's clock" the store sets them, since they are compared with each other.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from enum import StrEnum
 from uuid import UUID
 
 EVERYTHING = UUID(int=0)
-"""In the hands of a process (Heartbeat): any notificatie of that abonnement."""
+"""Stands in `Heartbeat.hands` for every notificatie of an abonnement."""
 
 ORIGINAL = 0
 """`replay` of a delivery that was not replayed; replays count from 1."""
 
 UNKNOWN = UUID(int=0)
-"""The abonnement of what RabbitMQ handed over as undeliverable, and nothing on it says for whom it was."""
+"""Stands for the abonnement of a dead letter that does not say which it was for."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ms_of(moment: datetime) -> int:
-    """Milliseconds since 1970, rounded down: the same of a moment and of what is written of it."""
+    """Milliseconds since 1970, rounded down, so that a moment and its text in a log give the same."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
@@ -46,7 +46,7 @@ class State(StrEnum):
     UNSURE = "unsure"
     """Open in a ledger that was restored from an older copy: it may have been delivered since."""
     STUCK = "stuck"
-    """Given back as often as that is done; an operator has to look."""
+    """Given back as often as is allowed; an operator has to look."""
     UNDELIVERABLE = "undeliverable"
     """No attempt is left, it was held for too long, or its abonnement was removed."""
     NOT_WANTED = "not_wanted"
@@ -81,9 +81,9 @@ _ABSORBING = {State.DELIVERED: 1, State.REMOVED: 2}
 
 
 def merge_key(state: State, *, round_: int, attempts: int, at: int) -> tuple[int, int, int, int, int]:
-    """Of two accounts of one delivery, the one with the greater key holds; an equal one changes nothing.
+    """The rank of an outcome: of two of one delivery the greater wins; an equal one changes nothing.
 
-    Gateway, deliverer and keeper write the same row in any order, and twice too. Removed goes over delivered,
+    Gateway, deliverer and keeper write the same row in any order, and twice too. Removed wins over delivered,
     and delivered over all else, whatever the round.
     """
     return (_ABSORBING.get(state, 0), round_, attempts, _ORDER[state], at)
@@ -115,7 +115,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Unrouted:
-    """RabbitMQ did not confirm this notificatie, or has it by halves; the keeper brings it on.
+    """RabbitMQ did not confirm this notificatie, so all or some queues lack it; the keeper publishes it.
 
     Sticky: an Entry that is written later, or again, does not undo it.
     """
@@ -159,39 +159,39 @@ class Cause(StrEnum):
     """RabbitMQ lost all that it had."""
     OVERTAKEN = "overtaken"
     EMPTY = "empty"
-    """E1 and E2 (keeper/judging.py)."""
+    """E1 and E2 (keeper/losses/judging.py)."""
     DROPPED = "dropped"
-    """RabbitMQ handed it over as undeliverable, and no deliverer had given it up."""
+    """RabbitMQ dead-lettered it, and no deliverer had given it up."""
     UNROUTED = "unrouted"
     """It was accepted without RabbitMQ, so this may be the first time."""
     OPERATOR = "operator"
 
 
 RETURNED = "returned"
-"""`kind` of what stands among the attempts of a delivery each time that it was put into its queue again."""
+"""`kind` of the note among the attempts of a delivery that it was put into its queue again."""
 
 
 DELIVERED_ALL_THE_SAME = "delivered_all_the_same"
-"""`kind` of the attempt that succeeded of a delivery that is REMOVED: it was under way, or known of later."""
+"""`kind` of an attempt that succeeded though the delivery is REMOVED: it was under way by then."""
 TAKEN_AS_DELIVERED = "taken_as_delivered"
-"""`kind` of what stands among the attempts when an operator said that an UNSURE one was delivered."""
+"""`kind` of the note among the attempts that an operator called an UNSURE one delivered."""
 
 
 def returned(at: int, cause: Cause) -> Attempt:
-    """What stands among the attempts. at: when what led to it happened."""
+    """The note among the attempts. at: when its cause happened."""
     return Attempt(at, 0, RETURNED, cause.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one delivery at a moment; merged by `merge_key`.
+    """The outcome of one delivery at a moment; merged by `merge_key`.
 
     attempts: done in all. wait: seconds until the next attempt may be made; the store makes `since` of it
-    by the database's clock, and of RETRYING `next_at` too. failed: the attempt that it is the outcome of,
-    when that failed; of RETURNING why. status, ms: of the answer, when it was delivered. kanalen_change: of
-    NOT_WANTED, the change number at which the kanalen of its abonnement last changed: a notificatie that was
-    matched by these must have been wanted, so its row stays open, in doubt; one that has no row is not kept.
-    None: it is final. anew: it is sent again as a new one, and waits from now on.
+    by the database's clock, and of RETRYING `next_at` too. failed: the failed attempt that led to it; of
+    RETURNING the cause. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the
+    change number at which the kanalen of its abonnement last changed: a notificatie that was matched with
+    these is wanted, so its row stays open, in doubt; without a row nothing is kept. None: it is final. anew:
+    it is sent again as a new one, and its waiting time begins now.
     """
 
     key: Key
@@ -209,7 +209,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe of a held abonnement failed, with this notificatie; no attempt is counted, no state changes."""
+    """A failed probe of a held abonnement, with this notificatie; it counts no attempt, changes no state."""
 
     key: Key
     failed: Attempt
@@ -221,12 +221,12 @@ LIVE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A deliverer lives. process: its name, unique among those that run.
+    """A deliverer is alive. process: its name, unique among those that run.
 
-    All outcomes that it had up to `flushed_until` are written (by the database's clock: of the moment of the
-    write, when all was), but for those of what is in `hands`: what it took from its queues and has not
-    settled, or has an outcome of that is not written. A key with EVERYTHING stands for any of its abonnement.
-    stopped: it ended, and has nothing in hand any more.
+    hands: the deliveries that it took from its queues and has not settled, or whose outcome is not written; a
+    key with EVERYTHING stands for all of its abonnement. all_flushed: all other outcomes are written: the
+    store sets `flushed_until` to the moment of this write, by the database's clock. stopped: it ended, and
+    has nothing in hand any more.
     """
 
     process: str
@@ -241,7 +241,7 @@ def is_in_hand(key: Key, hands: frozenset[Key]) -> bool:
 
 
 class Scope(StrEnum):
-    """Of what a gap is."""
+    """What a gap covers."""
 
     EVERYTHING = "everything"
     KANAAL = "kanaal"
@@ -254,7 +254,7 @@ OPERATOR = "operator"
 
 @dataclass(frozen=True, slots=True)
 class GapOpened:
-    """From now RabbitMQ may have lost what it had of this; written before anything is repaired.
+    """Opens a gap: RabbitMQ may have lost messages of this scope. Written before anything is repaired.
 
     of: the naam of a kanaal, or the UUID of an abonnement; "" of everything. No-op while such a gap is open.
     """
@@ -266,7 +266,7 @@ class GapOpened:
 
 @dataclass(frozen=True, slots=True)
 class GapClosed:
-    """From now RabbitMQ keeps it again. scope None: all gaps but those of operators."""
+    """Closes a gap: what was lost is declared again. scope None: all gaps but those of operators."""
 
     scope: Scope | None = None
     of: str = ""
@@ -276,8 +276,8 @@ class GapClosed:
 class Incomplete:
     """A time in which the ledger may lack notificaties that were accepted, or outcomes of deliveries.
 
-    since: None when it has nothing of before. until: None when it still is so; `Ledger.write` keeps the
-    moment of writing then. count: how many notificaties may be lacking; None when that is not known.
+    since: None when it lacks all of before. until: None when it still lacks it; `Ledger.write` then keeps the
+    moment of writing. count: how many notificaties may be lacking; None when that is not known.
     """
 
     since: int | None
@@ -335,9 +335,9 @@ class Delivery:
         return self.state in OPEN
 
     def overtakes(self, round_: int) -> bool:
-        """Whether a message of this round is not to be sent: it is settled, or a newer one is on its way.
+        """Whether a message of this round must not be sent: it is settled, or there is a newer round.
 
-        What is undeliverable is sent again in a newer round only.
+        An UNDELIVERABLE one is sent again in a newer round only.
         """
         ended = self.state is State.UNDELIVERABLE and self.round >= round_
         return ended or self.state in FINAL or self.round > round_
@@ -345,7 +345,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is open of one abonnement.
+    """Totals of what is open of one abonnement.
 
     count, size: all of it, bytes of bodies. oldest: `received` of the oldest. retrying: how many of them are
     between attempts; next_at: when the first of those is due. stuck: how many an operator has to look at.
@@ -366,11 +366,11 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which notificaties are asked for; what is None or empty asks nothing.
+    """Which notificaties are searched; a field that is None or empty does not restrict them.
 
     text: a URL, the last segment of one, or the id of a notificatie: found by hoofdObject, resourceUrl and
-    id. kenmerken: each with exactly this value; names are normalised. abonnement, states: of a delivery, of
-    one and the same. after, before: `received`, the former included.
+    id. kenmerken: each with exactly this value; names are normalised. abonnement, states: of one and the same
+    delivery. after, before: `received`, the former included.
     """
 
     text: str | None = None

@@ -1,13 +1,12 @@
-"""Group commits: what one process has for the ledger, written in one transaction after the other.
+"""Group commits: writes the events of one process to the ledger, one transaction after the other.
 
-A commit begins when the last one has ended, and at least APART after that one began, or NOBODY_WAITS_APART
-where nobody waits for any of it; what comes meanwhile goes into the next. When the ledger cannot be written,
-who waits hears it, and what nobody waits for is kept in memory, bounded. An event that the ledger does not
-take is set apart from those that it does. Of the entries and outcomes that were given up the ledger hears of
-when they were, and how many entries; of those that are in memory when the process ends, however it does, by
-its file (unwritten.py).
+A commit begins when the last one has ended, and at least APART after that one began (NOBODY_WAITS_APART
+where no caller waits for any of it); later events go into the next. When the ledger cannot be written,
+waiting callers get an error, and other events are kept in memory, bounded. An event that the ledger rejects
+is separated from the others. Of entries and outcomes that were given up the ledger gets a note: their times,
+and how many entries (Incomplete). Those in memory when the process ends are noted in its file (unwritten.py).
 
-Knows nothing else of what the events mean, and of no database.
+It knows nothing else of what events mean, and of no database.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ MOST_BYTES_AT_ONCE = 8 * 1024 * 1024  # of one commit, or a single larger event
 MOST_NOTED = 50_000  # events that nobody waits for, in memory
 MOST_NOTED_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0  # seconds before the next try, while the ledger cannot be written
-SLOW = 0.2  # seconds; a commit that fails after that fails by the database, and not by what it writes
+SLOW = 0.2  # seconds; a commit that fails later than that failed by the database, not by its events
 HANGS = 0.5  # seconds; what a commit writes is noted as unwritten when it takes longer
 TRIES = 3  # of an event that fails alone while others are written
 LACKING_APART = 60.0  # seconds between two notes in the ledger of what it lacks
@@ -46,7 +45,7 @@ log = logger(__name__)
 
 
 class Writes(Protocol):
-    """What is asked of a ledger here: `ledger.ledger.Ledger.write`."""
+    """The part of `ledger.ledger.Ledger` that is used here."""
 
     async def write(self, events: Sequence[Event]) -> None:
         """Keep all of these in one transaction, or none. Raises LedgerError."""
@@ -86,18 +85,18 @@ class Writing:
         )
 
     def fail(self, error: LedgerError) -> None:
-        """Tell who waits."""
+        """Give the error to the caller that waits."""
         if self.written is not None and not self.written.done():
             self.written.set_exception(error)
-            self.written.exception()  # looked at, also when nobody waits any more
+            self.written.exception()  # counts as retrieved, also when nobody waits any more
 
 
 class Writer:
     """The events of one process on their way into `ledger`; `run` commits them.
 
     lost: events that were given up, by type: what `note` had no room for, what the ledger did not take, and
-    what was not written when the process ended. unwritten: its file; None for who writes no entries or
-    outcomes.
+    what was not written when the process ended. unwritten: its file; None in a process that writes no entries
+    or outcomes.
     """
 
     def __init__(
@@ -111,7 +110,7 @@ class Writer:
         self._ledger = ledger
         self._unwritten = unwritten
         self._some_failed = False  # of the last commit
-        self._is_told = False  # whether there is the file
+        self._is_told = False  # whether the file exists
         self._telling: asyncio.Task[None] | None = None
         self._most_noted, self._most_bytes = most_noted, most_bytes
         self._waited_for: OrderedDict[Writing, None] = OrderedDict()
@@ -156,10 +155,10 @@ class Writer:
         return len(self._waited_for) + len(self._noted) + len(self._under_way)
 
     def put(self, *events: Event, patience: float = 0.0) -> Writing:
-        """These in the next commit, all or none. Wait for `written`, then `keep` or `withdraw` it.
+        """Put these into the next commit, all or none. Wait for `written`, then `keep` or `withdraw` it.
 
-        patience: seconds in which it is tried again where that fails. Without any, one is let through to each
-        try while the ledger cannot be written, and others fail at once.
+        patience: seconds in which a failure is followed by another try. With 0, while the ledger cannot be
+        written, one caller takes part in each try and the others fail at once.
         """
         until = monotonic() + patience if patience else 0.0
         writing = Writing(events, asyncio.get_running_loop().create_future(), until=until)
@@ -174,8 +173,8 @@ class Writer:
     async def add(self, *events: Event, within: float) -> None:
         """Return when these are durable, all in one commit. Raises LedgerError, after `within` seconds too.
 
-        What fails is tried again for as long. When it is cancelled they are withdrawn, unless their commit is
-        under way.
+        A failure is followed by another try within that time. When this is cancelled they are withdrawn,
+        unless their commit is under way.
         """
         writing = self.put(*events, patience=within)
         assert writing.written is not None  # noqa: S101 - put makes it
@@ -188,14 +187,14 @@ class Writer:
             self.withdraw(writing)
 
     def note(self, *events: Event, then: Callable[[], None] | None = None) -> None:
-        """These in some commit to come, all or none; counted in `lost` when there is no room to keep them.
+        """Put these into a later commit, all or none; counted in `lost` when there is no room for them.
 
         then: called once, when they are durable or lost; it must not raise, nor take long.
         """
         self._keep(Writing(events, None, then=then))
 
     def keep(self, writing: Writing) -> None:
-        """Nobody waits for it any more, and it is to be written still: as if by `note`."""
+        """Write it still, though nobody waits for it any more: as if by `note`."""
         if writing.written is None or writing.durable:
             return
         writing.written = None
@@ -204,7 +203,7 @@ class Writer:
             self._keep(writing)
 
     def withdraw(self, writing: Writing) -> bool:
-        """Nobody waits for it any more, and it need not be written. Whether it was not, and will not be."""
+        """Take it back. Whether that succeeded: it was not written, and will not be."""
         self._waited_for.pop(writing, None)
         under_way = writing in self._under_way and not (writing.written and writing.written.done())
         if writing.written is not None:
@@ -212,7 +211,7 @@ class Writer:
         return not (under_way or writing.durable)
 
     async def close(self, *, within: float) -> None:
-        """Write what there is, for at most so many seconds; what is left is counted, and who waits hears it.
+        """Write what there is, for at most so many seconds; the rest is counted, and callers get an error.
 
         `run` must be running still.
         """
@@ -248,7 +247,7 @@ class Writer:
                         await self._urgent.wait()
             self._began = monotonic()
             self._under_way = self._take()
-            # An empty one is a look at whether the ledger can be written again.
+            # An empty commit tests whether the ledger can be written again.
             if self._under_way or self._pause:
                 hangs = asyncio.get_running_loop().call_later(HANGS, self._commit_hangs)
                 await self._write_apart(self._under_way)
@@ -283,7 +282,7 @@ class Writer:
             log.error("not written to the ledger", times=times, reason=reason, in_all=kinds)
 
     def _take(self) -> list[Writing]:
-        """What goes into one commit: first what is waited for, but never only that."""
+        """Take what goes into one commit: first what callers wait for, but never only that."""
         taken: list[Writing] = []
         events = size = 0
         for queue, most in ((self._waited_for, MOST_WAITED_FOR), (self._noted, MOST_AT_ONCE)):
@@ -301,7 +300,7 @@ class Writer:
     async def _write_apart(self, batch: list[Writing]) -> None:
         """Write them in one commit; where that fails, in halves, until those that fail are found.
 
-        A row of failures longer than the search for one of them needs, or a slow one, is the database's.
+        More failures in a row than that search needs, or a slow one, mean that the database fails.
         """
         pieces, unwritten = [batch], list[Writing]()
         in_a_row, some, error = 0, False, self._fault
@@ -342,7 +341,7 @@ class Writer:
             self._failed(writing, error)
 
     def _works(self, error: LedgerError, *, works: bool) -> None:
-        """Whether any of it was written, or why not."""
+        """Note and log whether any of it was written, or why not."""
         self._looked.set()
         if works:
             if self._pause:
@@ -364,13 +363,13 @@ class Writer:
             )
 
     def _tell_ledger(self) -> None:
-        """Have it hear what it lacks."""
+        """Add a note of what the ledger lacks to the next commit."""
         lacking, self._lacking, self._lacking_told = self._lacking, None, monotonic()
         if lacking is not None:
             self.note(lacking)
 
     async def _tell_unwritten(self) -> None:
-        """Have the file where something could not be written, and until the ledger has all that it lacked."""
+        """Keep the file from when something could not be written until the ledger has all of it."""
         if self._telling is not None:
             await asyncio.wait({self._telling})
             self._telling = None
@@ -392,7 +391,7 @@ class Writer:
             self._telling = asyncio.create_task(telling, name="noting what is unwritten")
 
     async def _tell(self, lacking: Incomplete) -> None:
-        """Have the file say this."""
+        """Write this to the file."""
         if self._unwritten is None:
             return
         try:
@@ -423,7 +422,7 @@ class Writer:
 
 
 def _lacking_without(event: Event) -> Incomplete | None:
-    """What the ledger lacks without this event; None when it knows enough."""
+    """What the ledger lacks without this event; None for an event that it can do without."""
     match event:
         case Entry():
             return Incomplete(event.received, event.received, 1)

@@ -1,4 +1,4 @@
-"""A copy of a ledger's file, made while processes use it, and what is found in a copy."""
+"""Copies a ledger's file while processes use it, and checks such a copy."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from store.sqlite.backup import copy_file
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a ledger holds: notificaties, and deliveries that are open."""
+class Counts:
+    """How many notificaties and how many open deliveries a ledger has."""
 
     notificaties: int
     open: int
@@ -31,10 +31,10 @@ def copy_ledger(file: Path, copy: Path) -> None:
     copy_file(file, copy, faults=FAULTS)
 
 
-def look_at(copy: Path, *, secret_keys: Sequence[str], keys_file: Path) -> Held:
-    """What is in a copy that nobody uses: it is whole, and its key can be decrypted. Raises LedgerError.
+def look_at(copy: Path, *, secret_keys: Sequence[str], keys_file: Path) -> Counts:
+    """Check that a copy is intact and its key can be decrypted; returns its counts. Raises LedgerError.
 
-    Opened as it is, without changing it, where it is: it may be larger than the free space.
+    Nobody may use the copy meanwhile. It is read in place, unchanged: it may exceed the free space.
     """
     try:
         with closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro&immutable=1", uri=True)) as opened:
@@ -55,4 +55,4 @@ def look_at(copy: Path, *, secret_keys: Sequence[str], keys_file: Path) -> Held:
             (open_,) = db.execute("SELECT count(*) FROM delivery WHERE open = 1").fetchone()
     except sqlite3.Error as error:
         raise told(FAULTS, copy, error) from error
-    return Held(notificaties, open_)
+    return Counts(notificaties, open_)

@@ -1,8 +1,8 @@
-"""Which ledger this is, so that yesterday's copy of it is told from it.
+"""The identity of a ledger, by which an older copy that was put back is recognised.
 
-The keeper marks the ledger (a number that grows) every few seconds, and then notes that in the registry. A
-ledger with a lower mark than was noted is an older copy that was put back. What is open in it may have been
-delivered since: such rows become UNSURE, and nothing gives them back but an operator.
+Every few seconds the keeper increments the ledger's mark, and then notes it in the registry. A ledger whose
+mark is lower than the noted one is an older copy. What is open in it may have been delivered since the copy
+was made: such deliveries become UNSURE, and only an operator gives them back.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _OLD_ROWS = (
 class Instance:
     """Which ledger this is.
 
-    id: another for each ledger that is made, and for one that `nrc restore` puts back. made: when. mark: how
-    often it was marked; marked: when last. unsure_until: what was received until then and is open may have
-    been delivered since, as an older copy was put back; 0 when that never was. Times are milliseconds.
+    id: new for each ledger that is made, and for one that `nrc restore` puts back. made: when. mark: grows
+    with each marking; marked: when it was last. unsure_until: what is open and was received until then may
+    have been delivered, since an older copy was put back; 0 when none ever was. Times are milliseconds.
     """
 
     id: UUID
@@ -53,8 +53,8 @@ class Instance:
 def older_than_noted(instance: Instance, noted: NotedLedger | None) -> bool:
     """Whether the ledger is a copy from before what the registry noted. Pure.
 
-    The same ledger when its mark is lower. Another one when it was made before the note: one that was made
-    after it took the place of a ledger that was lost, and has nothing old in it.
+    With the same id: when its mark is lower. With another id: when it was made before the note. One that was
+    made after the note replaces a lost ledger, and has nothing old in it.
     """
     if noted is None:
         return False
@@ -64,7 +64,7 @@ def older_than_noted(instance: Instance, noted: NotedLedger | None) -> bool:
 
 
 def make_instance(db: Database, *, now: int) -> None:
-    """This is a ledger of its own from now on (milliseconds)."""
+    """Give this ledger a new id. now: milliseconds."""
     db.execute("INSERT OR REPLACE INTO instance VALUES (1, ?, ?, 0, ?, 0)", [str(uuid4()), now, now])
 
 
@@ -76,15 +76,15 @@ def instance_of(db: Database) -> Instance:
 
 
 def mark(db: Database, *, above: int, now: int) -> Instance:
-    """Mark it once more, with a number greater than `above`."""
+    """Increment its mark, to a number greater than `above`."""
     db.execute("UPDATE instance SET mark = max(mark, ?) + 1, marked = ?", [above, now])
     return instance_of(db)
 
 
-def doubt(db: Database, *, until: int, now: int) -> int:
-    """Make UNSURE what is open with its last account of `until` or before; returns how many.
+def mark_unsure(db: Database, *, until: int, now: int) -> int:
+    """Make UNSURE the open deliveries whose last outcome is of `until` or before; returns how many.
 
-    One that is STUCK stays so: nothing gives it back either.
+    STUCK ones stay so: they are not given back either.
     """
     minute = now // 60_000
     db.execute(
@@ -100,11 +100,11 @@ def doubt(db: Database, *, until: int, now: int) -> int:
 
 
 def make_restored(db: Database, *, detail: str, now: int) -> Instance:
-    """Make a copy the ledger of a system that begins with it: RabbitMQ has nothing of what is open in it.
+    """Make this copy the ledger of a restored system, whose RabbitMQ has none of its open deliveries.
 
-    A ledger of its own, so that one that is put back in its place is told from it. A gap over everything
-    brings out what is open: the router closes it once all stands. Nobody works with it yet. detail: a line
-    for people.
+    It gets a new id, so that another copy in its place is recognised. A gap over everything is opened: once
+    the router has declared all it closes that, and what is open is given back. No process may use the copy
+    yet. detail: a line for people.
     """
     unsure_until = instance_of(db).unsure_until
     make_instance(db, now=now)

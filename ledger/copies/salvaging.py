@@ -1,8 +1,8 @@
-"""What can still be read of a ledger that is damaged, as events for a new one.
+"""Reads what can still be read of a damaged ledger, as events for a new one.
 
-Nothing in the file is trusted: ids are read from both ends of each table, what belongs to them one by one,
-and what cannot be read is counted. Taken over is what is not settled: accepted without RabbitMQ (only the
-ledger has it), open, or undeliverable; the rest is history. Nothing is written to the file.
+Nothing in the file is trusted: ids are read from both ends of each table, the rows of each id one by one,
+and what cannot be read is counted. Only what is not settled is taken over: accepted without RabbitMQ (so
+only the ledger has it), open, or undeliverable. Nothing is written to the file.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Salvaged:
     """How much was taken over.
 
     unrouted: notificaties that RabbitMQ does not have. unsure, undeliverable: deliveries. unread:
-    notificaties of which no more than the id could be read. whole: whether all ids could.
+    notificaties of which only the id could be read. whole: whether all ids could be read.
     """
 
     unrouted: int = 0
@@ -54,7 +54,7 @@ class Salvaged:
 def what_is_wrong(file: Path, vault: Vault) -> str:
     """Why this ledger cannot be used any more, in a line; "" when it can.
 
-    Raises LedgerError for what passes: it is locked, or cannot be reached.
+    Raises LedgerError for a passing fault: it is locked, or cannot be reached.
     """
     try:
         with closing(opened_to_read(file)) as connection:
@@ -70,7 +70,7 @@ def what_is_wrong(file: Path, vault: Vault) -> str:
 
 
 def salvage(file: Path, salvaged: Salvaged) -> Iterator[list[Event]]:
-    """The events of one notificatie after the other; counts them in `salvaged`."""
+    """Yield the events of each notificatie in turn; count them in `salvaged`."""
     with closing(opened_to_read(file)) as db:
         try:
             names = {(kind, nr): text for kind, nr, text in db.execute("SELECT kind, nr, text FROM name")}
@@ -86,7 +86,7 @@ def salvage(file: Path, salvaged: Salvaged) -> Iterator[list[Event]]:
 
 
 def _ids(db: sqlite3.Connection, of: str, salvaged: Salvaged) -> set[bytes]:
-    """The ids of these rows, from both ends up to what cannot be read."""
+    """The ids of these rows, read from both ends up to the first row that cannot be read."""
     found: set[bytes] = set()
     for order in ("ASC", "DESC"):
         try:
@@ -107,7 +107,7 @@ def _events(
     *,
     unrouted: bool,
 ) -> list[Event]:
-    """Its entry, its deliveries and their attempts. Raises what cannot be read raises."""
+    """Its entry, its deliveries and their attempts. Raises whatever a damaged row raises."""
     found = db.execute(_NOTIFICATIE, [id_]).fetchone()
     if found is None:
         raise LookupError("no entry, or no body any more")
@@ -120,7 +120,7 @@ def _events(
         attempts = db.execute(_ATTEMPTS, [id_, row.abonnement, row.replay]).fetchall()
         events += [Probe(delivery.key, attempt_of(each)) for each in attempts]
         if unrouted and delivery.state is State.PENDING and not (delivery.round or attempts):
-            continue  # as the entry makes it
+            continue  # the entry makes this delivery
         outcome = _outcome(delivery)
         events.append(outcome)
         if outcome.state in counts:
@@ -154,7 +154,7 @@ def _entry(
 
 
 def _outcome(delivery: Delivery) -> Outcome:
-    """What is known of it. What was on its way may have been delivered since the ledger could be written."""
+    """Its state; UNSURE where it may have been delivered since the ledger could last be written."""
     on_its_way = delivery.state in (State.PENDING, State.RETURNING, State.RETRYING)
     return Outcome(
         key=delivery.key,

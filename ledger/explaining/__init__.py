@@ -1,14 +1,14 @@
 """Explaining: what became of a notificatie for one abonnement, and why.
 
-The one source of these sentences, for commands, logs and pages. With each go a code and facts for programs.
-Pure, but for the first module, which reads.
+The only source of these sentences, for commands, logs and pages. Each has a code and facts for programs.
+All modules but the first are pure.
 
     account.py   what ledger and registry know of one delivery, put together
     dutch.py     times, numbers, lists and classes of failure as Dutch sentences have them
     fitting.py   whether the filters of an abonnement let a notificatie through, and why not
-    case.py      what is known of one notificatie and one abonnement, and what is told of it
-    states.py    what is told of a delivery in each of its states
-    telling.py   all of it put together
+    case.py      values: what is known of one notificatie and one abonnement, and its explanation
+    states.py    the explanation of a delivery in each of its states
+    telling.py   the whole explanation
 """
 
 from ledger.explaining.case import (

@@ -1,6 +1,6 @@
-"""What the ledger and the registry know of one delivery, put together, for whoever tells of it.
+"""Reads what ledger and registry know of one delivery, and explains it.
 
-The only module here that reads: it makes the Case that the others tell of.
+The only module here with I/O: it makes the Case that the others explain.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from router.catalogue import Catalogue
     from store.registry import KanalenVersion, Registry
 
-MOST_IN_ROW = 100_000  # of an abonnement, gone through to find a delivery's place
+MOST_IN_ROW = 100_000  # deliveries of an abonnement, counted to find the place of one
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One delivery (None: there is none), its failed attempts, and what there is to tell of it."""
+    """One delivery (None: there is none), its failed attempts, and its explanation."""
 
     abonnement: UUID
     client: str
@@ -41,8 +41,8 @@ class Told:
 class Account:
     """What is known of notificaties at one moment.
 
-    now: milliseconds since 1970. reader: for whom it is told. most_in_row: deliveries of an abonnement that
-    are gone through to find the place of one; of what is behind these it is not told.
+    now: milliseconds since 1970. reader: for whom it is explained. most_in_row: deliveries of an abonnement
+    that are counted to find the place of one; behind these the place is unknown.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Account:
         return first[0].received if first else None
 
     async def incomplete(self, *, after: int | None = None, before: int | None = None) -> list[Incomplete]:
-        """When the ledger may lack something, of the time between these (milliseconds; None: from ever)."""
+        """The times between these in which the ledger may lack something (milliseconds; None: any)."""
         if self._incomplete is None:
             self._incomplete = await self.ledger.incomplete()
         return [
@@ -147,7 +147,7 @@ class Account:
         return Told(abonnement, client, delivery, attempts, explain(case, reader=self._reader))
 
     async def _places(self, deliveries: Iterable[Delivery]) -> dict[Key, Place]:
-        """The place in its row of each that waits in a queue."""
+        """The place in its queue of each that waits."""
         wanted: dict[UUID, set[Key]] = defaultdict(set)
         for each in deliveries:
             if each.state in (State.PENDING, State.RETRYING):
@@ -171,7 +171,7 @@ class Account:
 
 
 class _OfVersions(TypedDict, total=False):
-    """What the versions of an abonnement's kanalen tell for a Case."""
+    """The fields of a Case that follow from the versions of an abonnement's kanalen."""
 
     made: int | None
     removed: int | None

@@ -1,4 +1,4 @@
-"""What is known of one notificatie and one abonnement, and what is told of it: values, without I/O."""
+"""Values: what is known of one notificatie and one abonnement (Case), and its Explanation. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.kanaal import Kanaal
 
 
 class Code(StrEnum):
-    """What is told, beside the codes of `fitting.FitCode`."""
+    """The codes of explanations, beside those of `fitting.FitCode`."""
 
     DELIVERED = "delivered"
     PENDING = "pending"
@@ -51,7 +51,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """Kanalen that an abonnement had until then; until it was removed, too. since: None when not known."""
+    """Kanalen that an abonnement had until it was changed or removed. since: None when not known."""
 
     kanalen: tuple[FilterGroup, ...]
     until: int
@@ -70,12 +70,11 @@ class Place:
 class Case:
     """All that is known of one notificatie and one abonnement. Times are milliseconds since 1970.
 
-    kenmerken: None when its body is gone. abonnement: None when it is not there (any more); made, removed:
-    when, as far as known. since: from when on it has its present kanalen. former: its kanalen before the
-    present ones. delivery: the one that is told of, None when there is none. attempts: of that, the oldest
-    first. most_attempts: how many there are in all. returned: of that, the oldest first. kanaal: as it is
-    now; None when it is not there. incomplete: when the ledger may lack something, of the moment at which the
-    notificatie came; incomplete_since: of all the time since then.
+    kenmerken: None when its body is gone. kanaal, abonnement: as they are now; None when they do not exist
+    (any more). made, removed: of the abonnement, as far as known. since: when it got its present kanalen.
+    former: its kanalen before those. delivery: the one to explain, None when there is none. attempts,
+    returned: of that, the oldest first. most_attempts: how many attempts it gets in all. incomplete: times
+    around its acceptance in which the ledger may lack something; incomplete_since: such times since then.
     """
 
     clock: Clock
@@ -98,19 +97,19 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is told, the most important first. fit: what the filters say; None when that can't be said."""
+    """The reasons, the most important first. fit: what the filters say; None when that is not known."""
 
     reasons: tuple[Reason, ...]
     fit: Fit | None = None
 
     @property
     def code(self) -> str:
-        """The code of the most important."""
+        """The code of the first reason."""
         return self.reasons[0].code
 
     @property
     def text(self) -> str:
-        """All of it, in Dutch."""
+        """All reasons, in Dutch."""
         return " ".join(reason.text for reason in self.reasons)
 
     def facts(self) -> dict[str, object]:

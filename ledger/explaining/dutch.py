@@ -1,6 +1,6 @@
 """Times, numbers, lists and classes of failure as Dutch sentences have them. Pure.
 
-The sentences themselves are in `fitting` and `explaining`.
+The sentences themselves are in `fitting`, `states` and `telling`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _FAILURES = {
     "shortage": "er was hier geen ruimte voor een verzoek",
     "delivered_all_the_same": "toch afgeleverd",
 }
-"""By class of failure, all but `http_status`, which is told by its status. The last is none."""
+"""By class of failure, except `http_status`: its status is given. The last one is not a failure."""
 
 _TIMES = ("nul keer", "eenmaal", "tweemaal", "driemaal")
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How moments are told: in this zone, to somebody who reads at `now` (milliseconds since 1970)."""
+    """How moments are written: in this zone, for a reader at `now` (milliseconds since 1970)."""
 
     now: int
     zone: tzinfo = AMSTERDAM
@@ -56,7 +56,7 @@ class Clock:
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def bare(self, at: int, form: str = "%H:%M") -> str:
-        """`01:46`, or `28-10 01:46` when without its date another moment could be meant."""
+        """`01:46`, or `28-10 01:46` where the time alone is ambiguous."""
         day, time = self._parts(at, form)
         return f"{day} {time}" if day else time
 
@@ -74,7 +74,7 @@ class Clock:
         return self.at(at, f"%H:%M:%S,{at % 1000:03d}")
 
     def apart(self, one: int, other: int) -> tuple[str, str]:
-        """Both as `at` tells them, to the millisecond where they are in the same minute."""
+        """Both as `at` writes them, to the millisecond where they are in the same minute."""
         told = self.at(one), self.at(other)
         return told if told[0] != told[1] else (self.to_millisecond(one), self.to_millisecond(other))
 
@@ -83,7 +83,7 @@ class Clock:
         moment, now = self.local(at), self.local(self.now)
         time = moment.strftime(form)
         if moment.utcoffset() != moment.replace(fold=1 - moment.fold).utcoffset():
-            # The hour that the clock does twice in October.
+            # The hour that occurs twice in October.
             time += " (zomertijd)" if moment.dst() else " (wintertijd)"
         if moment.date() == now.date() or abs(at - self.now) < _WITHOUT_DATE.total_seconds() * 1000:
             return "", time
@@ -127,7 +127,7 @@ def failure(kind: str, detail: str, status: int | None) -> str:
 
 
 def held_because(reason: str) -> str:
-    """The same of the reason of a held abonnement, as the deliverer writes it: `<class>: <detail>`."""
+    """The same for the reason of a held abonnement, which the deliverer writes as `<class>: <detail>`."""
     kind, separator, detail = reason.partition(": ")
     if not separator:
         return reason

@@ -1,7 +1,7 @@
 """Why a notificatie is for an abonnement, or why not: in a code and facts for programs, in Dutch for people.
 
-Pure. What it says is equal to `router/matching/filters.py:matches`, which decides. Used by `explaining`, for
-what was accepted, and by `nrc match`, for what was not sent yet.
+Pure. It agrees with `router/matching/filters.py:matches`, which decides. Used by `telling` for accepted
+notificaties, and by `nrc match` for those that were not sent yet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reader(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that is told. code: for programs. facts: what it is made of, fit for JSON. text: Dutch."""
+    """One sentence of an explanation. text: Dutch. code, facts: the same for programs; facts fit JSON."""
 
     code: str
     text: str
@@ -91,7 +91,7 @@ def fit(
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """A filter whose value the notificatie does not have. only: in what alone the two differ, in Dutch."""
+    """A filter whose value differs from the notificatie's. only: as of `only_in`."""
 
     name: str
     wanted: str
@@ -101,7 +101,7 @@ class _Difference:
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """One filter group beside a notificatie. asked: how many of its filters ask a value."""
+    """A filter group compared with a notificatie. asked: how many of its filters are not `*`."""
 
     differing: tuple[_Difference, ...]
     absent: tuple[str, ...]
@@ -109,7 +109,7 @@ class _Compared:
 
     @property
     def distance(self) -> tuple[int, int]:
-        """How far it is from matching: filters that differ, and how many of these in more than form."""
+        """How far it is from matching: filters that differ, and how many of these beyond `only_in`."""
         return len(self.differing), sum(not each.only for each in self.differing)
 
 
@@ -136,14 +136,14 @@ _FORMS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("nullen vooraan", lambda text: text.lstrip("0")),
     ("de codering van tekens (Unicode)", lambda text: unicodedata.normalize("NFKC", text)),
 )
-"""What people take for the same: what it is called, and the form in which two such values are equal."""
+"""Differences that people overlook: the name of each, and a normal form that removes it."""
 
 
 def only_in(one: str, other: str) -> tuple[str, ...]:
-    """In what alone two values differ, in Dutch; the fewest things. Empty when they differ in more."""
+    """The fewest of such differences that explain why two values differ; empty when there is more."""
     for count in range(1, len(_FORMS) + 1):
         for chosen in combinations(_FORMS, count):
-            # White space first, so that a slash or a zero beside it is at the end.
+            # White space first, so that a slash or a zero next to it is at the end.
             ways = sorted(chosen, key=lambda form: form[0] != "spaties")
             if _formed(one, ways) == _formed(other, ways) != "":
                 return tuple(name for name, _ in chosen)
@@ -194,7 +194,7 @@ def _matches(best: _Compared, kanaal: str, filters: Sequence[str] | None) -> Fit
 
 
 def _gone(names: Iterable[str], filters: Sequence[str] | None) -> tuple[str, ...]:
-    """Those that the kanaal does not have; none when it takes any, or its filters are not known."""
+    """Those that are no filters of the kanaal; none when it allows any, or its filters are not known."""
     known = {normalise(name) for name in filters or ()}
     return tuple(name for name in names if normalise(name) not in known) if known else ()
 
@@ -224,7 +224,7 @@ def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
 
 
 def _hint(nearest: _Compared, *, consumer: bool) -> str:
-    """How values are compared; with the little in which they differ, unless that would tell the value."""
+    """How values are compared, and the small difference, unless that would reveal the value."""
     if consumer:
         return f"{_DISTINCT}, ook hoofdletters, spaties en een schuine streep (/) aan het eind."
     near = [each for each in nearest.differing if each.only]

@@ -1,4 +1,4 @@
-"""What is told of a delivery in each of its states. Pure."""
+"""The explanation of a delivery in each of its states. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOST = {
 
 
 def of_delivery(case: Case, delivery: Delivery, reader: Reader) -> Iterator[Reason]:
-    """What became of it, and how it came to that."""
+    """Its state, and why it was sent more than once when it was."""
     yield _state(case, delivery, reader)
     if delivery.key.replay != ORIGINAL:
         text = f"Dit is herhaling {delivery.key.replay}: de notificatie is op verzoek nog eens gezonden."
@@ -109,12 +109,12 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
 
 
 def _taken(case: Case, delivery: Delivery) -> bool:
-    """Whether it is delivered by the word of an operator only."""
+    """Whether it is delivered only because an operator said so."""
     return any(each.kind == TAKEN_AS_DELIVERED and each.at == delivery.last_at for each in case.attempts)
 
 
 def _taken_all_the_same(case: Case) -> Attempt | None:
-    """The attempt by which the callback took what was removed."""
+    """The attempt that succeeded although an operator had removed the delivery."""
     return next((each for each in case.attempts if each.kind == DELIVERED_ALL_THE_SAME), None)
 
 
@@ -128,7 +128,7 @@ def _answer(delivery: Delivery) -> str:
 
 
 def _withheld(case: Case, reader: Reader) -> Reason | None:
-    """That nothing is sent to the abonnement now, and why; None when it is active, or gone."""
+    """Why nothing is sent to the abonnement now; None when it is active, or removed."""
     abonnement, clock = case.abonnement, case.clock
     if abonnement is None or abonnement.state is abonnementen.State.ACTIVE:
         return None
@@ -154,7 +154,7 @@ _GONE = "callback answered 410 (gone)"  # deliverer/attempting/decide.py
 
 
 def _suspended_because(reason: str, reader: Reader) -> str:
-    """Why; what an operator wrote is for operators."""
+    """Why; the text of an operator is shown to operators only."""
     if reason == _GONE:
         return "de callback antwoordde met status 410"
     return "door de beheerder" if reader is Reader.CONSUMER or reason == "by an operator" else reason
@@ -194,7 +194,7 @@ def _failed(case: Case, delivery: Delivery) -> str:
 
 
 def _last_attempt(case: Case) -> Attempt | None:
-    """The last that was made; a probe is none."""
+    """The last attempt; probes do not count."""
     return next((each for each in reversed(case.attempts) if each.number), None)
 
 
@@ -224,14 +224,14 @@ def _undeliverable(case: Case, delivery: Delivery) -> str:
 
 
 def _went_with_its_abonnement(case: Case, delivery: Delivery) -> bool:
-    """Whether it is undeliverable since its abonnement was removed, with attempts left."""
+    """Whether it became undeliverable with attempts left, because its abonnement was removed."""
     if case.removed is not None:
         return delivery.last_at >= case.removed
     return case.abonnement is None and delivery.attempts < (case.most_attempts or 1)
 
 
 def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
-    """Why it came more than once into its queue; nothing when it did not."""
+    """Why it was put into its queue more than once; nothing when it was not."""
     last = case.returned[-1] if case.returned else None
     facts: dict[str, object] = {"round": delivery.round}
     # The first round of a replay is 1, and RabbitMQ may never have had what was accepted without it.
@@ -258,7 +258,7 @@ def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
         text = f"{begin}{when} heeft de beheerder om herhaling gevraagd."
     elif (lost := _LOST.get(last.cause)) is not None:
         text = f"{often} in de wachtrij gezet (zelfde webhook-id): {when} {lost}"
-        # What looked lost may have been delivered by one whose word did not get here.
+        # What looked lost may have been delivered by a deliverer whose outcome was not written.
         if before := [each for each in case.incomplete_since if (each.since or 0) <= last.at]:
             text += f"; {not_complete(case.clock, before)}"
         text += "."

@@ -38,7 +38,7 @@ def unknown(
     incomplete: Sequence[Incomplete] = (),
     by: str = "dit hoofdObject",
 ) -> Reason:
-    """What is told of a notificatie that the ledger does not have.
+    """The explanation of a notificatie that the ledger does not have.
 
     oldest: when the oldest that it has was accepted; None when it has none. by: what was looked for.
     """
@@ -60,10 +60,10 @@ def unknown(
 
 @dataclass(frozen=True, slots=True)
 class _Then:
-    """What an abonnement asked for when a notificatie came. kanalen: None when that is not known.
+    """The kanalen of an abonnement when a notificatie was accepted; None when they are not known.
 
-    former: the same, when it asks for something else since. forgotten: it was there, with kanalen that are
-    not kept any more.
+    former: the same, when they have changed since. forgotten: it existed, but its kanalen of then are not
+    kept any more.
     """
 
     kanalen: tuple[FilterGroup, ...] | None = None
@@ -134,7 +134,7 @@ def _without_delivery(case: Case, fits: Fit | None, *, forgotten: bool) -> Reaso
 
 
 def _other_filter(case: Case, former: Former) -> Reason:
-    """That other filters held when it came."""
+    """Says that other filters applied when it was accepted."""
     until = case.clock.bare(former.until)
     groups = [group for group in former.kanalen if group.naam == case.notificatie.kanaal]
     if not groups:

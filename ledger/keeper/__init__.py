@@ -1,4 +1,4 @@
-"""The keeper, `nrc ledger`: gives back to RabbitMQ what RabbitMQ does not have.
+"""The keeper, `nrc ledger`: gives back to RabbitMQ what RabbitMQ lost or never had.
 
 Several may run; the one with the lease works. It reads the ledger, decides, commits, and then publishes.
 Nothing waits for it: while no keeper runs, everything else goes on.
@@ -7,11 +7,11 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     parts.py        the parts of a running one, for whoever observes it
     lease.py        whether this keeper is the one that works
     older_copy.py   whether an older copy of the ledger was put back
-    left_behind.py  what processes ended with that the ledger lacks
-    loop.py         one pass over all that may have to be given back, again and again
-    losses/         what RabbitMQ lost or never had, and how that is known
-    giving_back/    committed as RETURNING, then published to one queue, at a bounded rate
-    undeliverable/  what ends without having been delivered: dead letters, too old, too much, removed
+    left_behind.py  notes in the ledger what processes had in memory when they ended
+    loop.py         the keeper's loop: pass after pass over all that may have to be given back
+    losses/         finds what RabbitMQ lost or never had: gaps, unrouted, E1 and E2
+    giving_back/    gives it back: commits it as RETURNING, then publishes it to one queue
+    undeliverable/  ends what is not delivered: dead letters, too old, too much, abonnement removed
     replays.py      replays that operators asked for: their next deliveries, at the rate of each
-    shedding.py     what goes out of the ledger, by age and budget
+    shedding.py     removes rows and bodies from the ledger, by age and budget
 """

@@ -12,9 +12,9 @@ from runtime.log import logger
 from schemas.errors import LeaseLost
 
 SECONDS = 15.0
-"""For how long a lease is taken: after this another keeper works when this one was killed or hangs."""
+"""How long a lease lasts: after this another keeper takes over from one that was killed or hangs."""
 RENEWAL = 3.0
-"""Seconds after which it is taken again."""
+"""Seconds after which it is renewed."""
 
 log = logger(__name__)
 
@@ -31,7 +31,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this keeper works, as far as it knows."""
+        """Whether this keeper is the one that works, as far as it knows."""
         return self._epoch is not None
 
     async def take(self, ledger: KeeperLedger) -> int | None:
@@ -51,7 +51,7 @@ class Lease:
         return epoch
 
     async def keep(self, ledger: KeeperLedger) -> int:
-        """The same in the middle of work. Raises LeaseLost."""
+        """As `take`, in the middle of a pass: raises LeaseLost while another keeper works."""
         before = self._epoch
         epoch = await self.take(ledger)
         if epoch is None or epoch != before:
@@ -59,7 +59,7 @@ class Lease:
         return epoch
 
     def check(self) -> None:
-        """Raise LeaseLost when it may have run out: this process hung. Before anything goes to RabbitMQ."""
+        """Raise LeaseLost when it may have run out (this process hung). Called before each publish."""
         if self._epoch is None or monotonic() - self._taken >= self._seconds:
             raise LeaseLost("the lease ran out while this keeper hung")
 
@@ -68,7 +68,7 @@ class Lease:
         self._epoch = None
 
     async def release(self, ledger: KeeperLedger) -> None:
-        """Another keeper may work at once. Raises LedgerError."""
+        """Give it up, so that another keeper may work at once. Raises LedgerError."""
         if self._epoch is not None:
             self._epoch = None
             await ledger.release_lease(self.holder)

@@ -1,4 +1,4 @@
-"""Tells the ledger that it may lack what processes had in memory when they ended (ledger/unwritten.py)."""
+"""Notes in the ledger that it may lack what processes had in memory at their end (ledger/unwritten.py)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logger(__name__)
 
 
 class LeftBehind:
-    """What is left in this folder."""
+    """The files that ended processes left in this folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._failures = Occasional(every=REPORT_INTERVAL)
 
     async def tell(self, ledger: Ledger) -> None:
-        """Have it in the ledger, and remove it. Raises LedgerError."""
+        """Note each in the ledger, and remove the file. Raises LedgerError."""
         try:
             with closing(left_behind(self._folder)) as found:
                 for left in found:

@@ -1,6 +1,6 @@
-"""What the keeper does, again and again: one pass over all that may have to be given back.
+"""The keeper's outermost loop: pass after pass over all that may have to be given back.
 
-The outermost loop: what fails is told, and done again at the next pass.
+A failure is logged; the next pass tries again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
 log = logger(__name__)
 
 
-class Work:
+class KeeperLoop:
     """The passes of one keeper process over `ledger`. Times are in seconds."""
 
     def __init__(
@@ -70,31 +70,31 @@ class Work:
         self._fault = "the ledger was not opened yet"
 
     def not_ready(self) -> list[str]:
-        """What keeps it from working, a line each. Another that works does not."""
+        """What prevents it from working, a line each; not that another keeper works."""
         ledger = [f"ledger: {self._fault}"] if self._fault else []
         broker = [f"broker: {self._publisher.why_not}"] if self._publisher.why_not else []
         return ledger + broker
 
     def warnings(self) -> list[str]:
-        """What does not keep it from working and must not stay so, a line each."""
+        """What an operator must look at although it works, a line each."""
         if not self._stuck:
             return []
         return [f"stuck: {self._stuck} deliveries were given back three times and lost again"]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`; what is under way then ends, and another keeper may work at once."""
+        """Work until `stop`; then finish what is under way, and give the lease up."""
         self._giving.stopping = stop
         pause = self._first_pause
         while not stop.is_set():
             moved = await self._try_pass()
-            # A queue that was full takes more in a moment.
+            # A queue that was full may have room in a moment.
             pause = self._first_pause if moved else min(2 * pause, self._longest_pause)
             await self._rest(pause / 4 if moved else pause, stop)
         with suppress(LedgerError):
             await self._lease.release(self._ledger.ledger.keeping)
 
     async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
-        """Keep the lease meanwhile, or look whether it is free."""
+        """Wait; meanwhile renew the lease, or try to take it."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while (left := until - loop.time()) > 0 and not stop.is_set():
@@ -121,7 +121,7 @@ class Work:
         return epoch is not None
 
     async def _try_pass(self) -> int:
-        """One pass; how much it moved."""
+        """One pass; returns how many deliveries it moved on."""
         if self._publisher.link.blocked:
             self._lost.alarm()
         if not await self._try_lease():

@@ -1,8 +1,8 @@
-"""Marks the ledger, has the registry note that, and sees by it when an older copy was put back.
+"""Marks the ledger, notes the mark in the registry, and detects by it an older copy that was put back.
 
-First the ledger, then the registry: a mark that was noted is in the ledger, so a ledger without it is older.
-What changed after the last mark is not seen: an older copy that was made since then passes for the ledger.
-A ledger that was made after the note took the place of a lost one, and says so itself from then on.
+First the ledger, then the registry: a ledger without the noted mark is therefore older. A copy that was made
+after the last mark is not detected. A ledger that was made after the note replaces a lost one, and is the
+one that is noted from then on.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Marking:
         self._next = 0.0  # monotonic
 
     async def look(self, ledger: Ledger) -> int:
-        """Mark it when that is due; returns how many deliveries became UNSURE, as it is an older copy.
+        """Mark it when that is due; returns how many deliveries became UNSURE since it is an older copy.
 
-        Always when it was just opened or the lease taken: before anything of it is given back.
+        Always due when it was just opened or the lease just taken: before anything is given back.
         Raises LeaseLost, LedgerError, or RegistryError.
         """
         epoch = await self._lease.keep(ledger.keeping)
@@ -45,7 +45,7 @@ class Marking:
         instance, noted = await ledger.instance(), await self._registry.noted_ledger()
         count = 0
         if noted is not None and older_than_noted(instance, noted):
-            count = await ledger.keeping.doubt(epoch, until=noted.at)
+            count = await ledger.keeping.mark_unsure(epoch, until=noted.at)
             log.error(
                 "the ledger is an older copy",
                 unsure=count,
@@ -55,7 +55,7 @@ class Marking:
                 noted_mark=noted.mark,
             )
         elif noted is not None and noted.instance != instance.id:
-            # It was made after the note: the one before is lost.
+            # It was made after the note: the noted one is lost.
             await ledger.write([Incomplete(None, instance.made)])
             log.warning("the ledger is a new one", ledger=str(instance.id), noted_ledger=str(noted.instance))
         above = noted.mark if noted is not None and noted.instance == instance.id else 0

@@ -1,7 +1,7 @@
 """Carries out the replays that operators asked for: makes their next deliveries, at the rate of each.
 
-A delivery is made RETURNING, and `Giving` publishes it as it does all of these. How far a replay is stands in
-the ledger, in the transaction that makes its deliveries, so it goes on where it was, whoever keeps.
+A delivery is made RETURNING, and `Giving` publishes it like all others. The progress of a replay is written
+in the transaction that makes its deliveries, so any keeper continues it where it was.
 """
 
 from __future__ import annotations

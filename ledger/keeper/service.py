@@ -1,6 +1,6 @@
 """The keeper process: what it opens, in which order, and how it stops.
 
-Starts and goes on while the ledger cannot be opened or RabbitMQ is away: it is there for the time after that.
+It starts and goes on while the ledger cannot be opened or RabbitMQ is away, and works once they are back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
 from ledger.keeper.left_behind import LeftBehind
-from ledger.keeper.loop import LONGEST_PAUSE, PAUSE, Work
+from ledger.keeper.loop import LONGEST_PAUSE, PAUSE, KeeperLoop
 from ledger.keeper.losses.gaps import Gaps
 from ledger.keeper.losses.judging import PATIENCE, Patience
 from ledger.keeper.losses.lost import AFTER_AWAY, EVERY, Lost
@@ -45,14 +45,14 @@ from runtime.settings import Settings
 from store.opening import registry_of
 
 REGISTRY_PATIENCE = 0.5  # seconds; the next pass tries again, and a stop must not wait for a lock
-LAST = 2.0  # seconds of NRC_STOP_TIMEOUT that closing gets
+LAST = 2.0  # seconds of NRC_STOP_TIMEOUT that are kept for closing
 
 log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What tests make smaller; times are in seconds. What each means is said where its default is."""
+    """Limits that tests lower; times are in seconds. Each is documented at its default."""
 
     lease: float = SECONDS
     renewal: float = RENEWAL
@@ -100,7 +100,7 @@ async def serve(
         )
         binding = Binding(RouterClient(publisher.link))
         removed = Removed(catalogue, settled=limits.removed)
-        keeper = Work(
+        keeper = KeeperLoop(
             ledger=ledger,
             publisher=publisher,
             lease=lease,

@@ -1,6 +1,6 @@
-"""Has the ledger remove what is past its time, and what does not fit in its budget, every minute.
+"""Has the ledger remove every minute what is past its retention, and what exceeds its budget.
 
-Near its budget it is looked at every few seconds: what was made room for may be full again in less.
+Every few seconds near the budget: the room that was made may be used again in less than a minute.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from runtime.settings import Settings
 from schemas.errors import LedgerError
 
 EVERY = 60.0
-"""Seconds between two looks at what may go; the first is when this keeper begins to work."""
+"""Seconds between two runs; the first is when this keeper begins to work."""
 SOON = 5.0
-"""The same where the ledger has more than NEAR of its budget."""
+"""The same where the ledger uses more than NEAR of its budget."""
 NEAR = 0.9
 LOOK = 0.5  # seconds between two looks at whether this keeper works
 REPORT_INTERVAL = 600.0  # seconds between two lines that say the same
@@ -27,7 +27,7 @@ log = logger(__name__)
 
 
 class Shedding:
-    """What goes out of the ledger, while this keeper works. every: seconds."""
+    """Sheds while this keeper works. every: seconds."""
 
     def __init__(
         self, settings: Settings, *, ledger: ReopenedLedger, lease: Lease, every: float = EVERY
@@ -48,7 +48,7 @@ class Shedding:
         return [f"ledger: full: {self._size} bytes of {budget}, and all of it is still needed"]
 
     async def run(self) -> None:
-        """Until cancelled. In small transactions, beside who writes."""
+        """Shed until cancelled, in small transactions between those of other processes."""
         while True:
             if not self._lease.held:
                 await asyncio.sleep(min(LOOK, self._every))
@@ -63,7 +63,7 @@ class Shedding:
             await asyncio.sleep(min(SOON, self._every) if near else self._every)
 
     async def _shed(self) -> int:
-        """How many bytes the ledger has after it."""
+        """Shed once; returns how many bytes the ledger has in use then."""
         settings = self._settings
         shed = await self._ledger.ledger.shed(
             now=int(time.time() * 1000),

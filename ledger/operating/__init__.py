@@ -1,6 +1,6 @@
-"""What operators have done with deliveries: sent again, sent now, replayed, or removed.
+"""What operators do with deliveries: send again, send now, replay, remove.
 
-replays.py    a replay: what it sends to whom, how far it is; and what a store does for it
-sending.py    deliveries that are sent again at once, into the queue of their abonnement
-unsure.py     deliveries of which nobody knows whether they were delivered, and what is decided of them
+replays.py    a replay and its progress, and the protocol of a store for it
+sending.py    sends deliveries again at once, into the queue of their abonnement
+unsure.py     UNSURE deliveries, and what an operator decides of them
 """

@@ -1,6 +1,6 @@
-"""A replay: notificaties of the past that go to one abonnement again; and what a store keeps of it.
+"""A replay: past notificaties that are sent to one abonnement again; and the protocol of a store for it.
 
-Its deliveries are rows of their own (`Key.replay` is its number), so what became of the originals stands. A
+Its deliveries are rows of their own (`Key.replay` is its number), so those of the originals do not change. A
 replay of one notificatie is carried out by the command that makes it, all others by the keeper.
 """
 
@@ -19,7 +19,7 @@ FIRST_ROUND = 1
 
 
 class Progress(StrEnum):
-    """How a replay stands."""
+    """The state of a replay."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -32,10 +32,10 @@ UNFINISHED = frozenset({Progress.RUNNING, Progress.PAUSED})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a replay sends to whom. abonnement: that gets it. search: which notificaties.
+    """What a replay sends. abonnement: that gets it. search: which notificaties.
 
     unmatched: also those that the filters of the abonnement do not match. rate: deliveries in a second.
-    total: how many notificaties `search` found when it was made. reason: of who made it.
+    total: how many notificaties `search` found when it was made. reason: why, by the operator who made it.
     """
 
     abonnement: UUID
@@ -51,7 +51,7 @@ class Replay:
     """A replay, and how far it is.
 
     made, ended: milliseconds since 1970. sent: how many deliveries it made. skipped: notificaties that the
-    abonnement's filters do not match, or whose body is gone. last: the notificatie that it came to.
+    abonnement's filters do not match, or whose body is gone. last: the last notificatie that was looked at.
     """
 
     number: int
@@ -68,7 +68,7 @@ class ReplayLedger(Protocol):
     """The part of a ledger that keeps replays."""
 
     async def make(self, plan: Plan, *, progress: Progress = Progress.RUNNING) -> Replay:
-        """A new replay, with a number that no other has had."""
+        """Make a replay, with a number that no other has had."""
 
     async def replay(self, number: int) -> Replay | None:
         """One replay."""
@@ -77,19 +77,19 @@ class ReplayLedger(Protocol):
         """The newest first. unfinished: only those that run or are paused."""
 
     async def change(self, number: int, progress: Progress) -> bool:
-        """Let it run, pause or stop. False when it has ended already.
+        """Let it run, pause it or stop it. False when it has ended already.
 
-        Of one that stops, what was not published yet is not: those deliveries are REMOVED.
+        When it is stopped, its deliveries that are not published yet become REMOVED.
         """
 
     async def unpublished(self, number: int) -> int:
-        """How many of its deliveries are to be published still."""
+        """How many of its deliveries are still to be published."""
 
     async def advance(
         self, epoch: int, number: int, *, sends: Sequence[UUID], skipped: int, last: UUID | None
     ) -> int | None:
         """Make a RETURNING delivery of each of `sends`, to be published at once, and note how far it is.
 
-        last: None when there is no more, so that it is DONE. Returns how many were made; None, and nothing is
-        changed, when it does not run any more. Raises LeaseLost, as the keeper's other methods.
+        last: None when there is no more, so that it is DONE. Returns how many were made; None, without any
+        change, when it is not RUNNING. Raises LeaseLost, as the keeper's other methods.
         """

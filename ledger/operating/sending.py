@@ -1,8 +1,8 @@
-"""Sends deliveries again at the word of an operator, each into the queue of its one abonnement.
+"""Sends deliveries again for an operator, each into the queue of its one abonnement.
 
-Committed as RETURNING in its next round first, and published after that. So the copy that RabbitMQ still has
-(in a wait queue, or undeliverable) is overtaken: a deliverer looks at the row before it attempts that one,
-and drops it. What RabbitMQ did not confirm stays RETURNING, and the keeper publishes it again.
+Each is committed as RETURNING in its next round, and then published. RabbitMQ may still have an older copy
+(in a wait queue, or undeliverable): a deliverer reads the row before it attempts that one, and drops it. What
+RabbitMQ did not confirm stays RETURNING, and the keeper publishes it again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one that was to be sent. problem: why RabbitMQ has it not; "" when it has.
+    """The result for one delivery. problem: why RabbitMQ does not have it; "" when it has.
 
     later: RabbitMQ did not confirm it, and the keeper sends it.
     """
@@ -63,8 +63,8 @@ class Sending:
     async def send(self, rows: Sequence[Delivery], *, anew: bool, tell: Callable[[Sent], None]) -> None:
         """Send these in their next round. anew: with as many attempts as a new one, else with those it has.
 
-        tell: called with each. One that was settled since it was read is left alone. Raises LedgerError, and
-        BrokerUnavailable when RabbitMQ is away; what was told of stands, of the others nothing was changed.
+        tell: called with each result. One that was settled since it was read is left alone. Raises
+        LedgerError, and BrokerUnavailable when RabbitMQ is away; those without a result are unchanged then.
         """
         for start in range(0, len(rows), AT_ONCE):
             wanted = [
@@ -82,7 +82,7 @@ class Sending:
         return sent
 
     async def _send(self, wanted: Sequence[Delivery], *, anew: bool) -> list[Sent]:
-        """wanted: as they are to be sent."""
+        """wanted: the rows as they will be, in the next round."""
         await self._look({row.key.abonnement for row in wanted})
         bodies = await notificaties_of(self._ledger, wanted)
         problems = {row.key: self._why_not(row, bodies) for row in wanted}
@@ -121,7 +121,7 @@ class Sending:
         message = message_of(row, notificatie, self._kanalen.get(notificatie.kanaal))
         if not anew:
             return message
-        # From when on it is held, should its abonnement be: not from when it was accepted.
+        # The retention of a held abonnement counts from here, not from its acceptance.
         return replace(message, headers={**message.headers, **resent_header(datetime.now(UTC))})
 
     def _why_not(self, row: Delivery, bodies: Mapping[UUID, Notificatie | None]) -> str:
@@ -145,7 +145,7 @@ class Sending:
 
 
 def removed(row: Delivery) -> Outcome:
-    """The outcome of a delivery that an operator takes out for good."""
+    """The outcome of a delivery that an operator removes."""
     return _outcome(row, State.REMOVED)
 
 
@@ -162,7 +162,7 @@ def _is_still(now: Delivery, wanted: Delivery) -> bool:
 
 
 def _too_large(sent: Sent) -> Outcome:
-    """It cannot be sent, and is not tried again."""
+    """The outcome of one that RabbitMQ refuses for its size: it is not tried again."""
     failed = Attempt(_now(), 0, WhyEnded.TOO_LARGE, sent.problem)
     return replace(_outcome(sent.delivery, State.UNDELIVERABLE), failed=failed)
 

@@ -22,7 +22,7 @@ SAMPLE = 3  # ids of each abonnement
 
 @dataclass(slots=True)
 class Unsure:
-    """What is unsure of one abonnement. oldest, newest: milliseconds. sample: the oldest of them."""
+    """Totals of what is UNSURE of one abonnement. oldest, newest: milliseconds. sample: the oldest ids."""
 
     count: int = 0
     oldest: int = 0
@@ -30,7 +30,7 @@ class Unsure:
     sample: list[UUID] = field(default_factory=list)
 
     def add(self, row: Delivery) -> None:
-        """One more; they come the oldest first."""
+        """Count one more; they must come in order, the oldest first."""
         at = accepted(row)
         self.oldest = self.oldest or at
         self.newest = at
@@ -47,7 +47,7 @@ def accepted(row: Delivery) -> int:
 async def unsure(
     ledger: Ledger, *, abonnement: UUID | None = None, since: int | None = None
 ) -> AsyncIterator[Delivery]:
-    """What is unsure of all abonnementen or this one, accepted at this moment (milliseconds) or later."""
+    """What is UNSURE of all abonnementen or this one, accepted at `since` (milliseconds) or later."""
     for uuid in [abonnement] if abonnement is not None else sorted(await ledger.backlogs()):
         async for row in ledger.open_of(uuid):
             if row.state is State.UNSURE and (since is None or accepted(row) >= since):
@@ -57,9 +57,9 @@ async def unsure(
 async def decide(
     ledger: Ledger, rows: AsyncIterator[Delivery], outcome: Callable[[Delivery], Outcome]
 ) -> int:
-    """Give these `outcome`, but for what has another meanwhile; returns how many got it.
+    """Write `outcome` for these, except where another came meanwhile; returns how many.
 
-    Reads on as it goes.
+    `rows` is read while it is worked on.
     """
     decided, page = 0, list[Delivery]()
     async for row in rows:
@@ -79,12 +79,12 @@ async def _decide(ledger: Ledger, rows: Sequence[Delivery], outcome: Callable[[D
 
 
 def given_back(row: Delivery) -> Outcome:
-    """It goes to its queue again; the keeper publishes it."""
+    """The outcome of one that is sent again: the keeper publishes it."""
     return returning(replace(row, round=row.round + 1))
 
 
 def taken_as_delivered(row: Delivery) -> Outcome:
-    """It counts as delivered, by the word of an operator. Not REMOVED: one that still comes may be told."""
+    """The outcome of one that an operator calls delivered. Not REMOVED: a later outcome may still count."""
     now = time.time_ns() // 1_000_000
     why = Attempt(now, 0, TAKEN_AS_DELIVERED, "door de beheerder als afgeleverd aangemerkt")
     return Outcome(row.key, State.DELIVERED, round=row.round, attempts=row.attempts, at=now, failed=why)

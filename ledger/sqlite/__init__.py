@@ -2,13 +2,13 @@
 
 ledger.py    which work runs in which transaction
 schema.py    the tables, as steps that only go forward
-looking.py   a file that is looked at, and not opened
-rows.py      values as rows and back, and how two accounts of a delivery become one
+looking.py   reads a file without opening it as the ledger
+rows.py      values as rows and back, and how an outcome is merged into a row
 numbers.py   clients, kanalen and abonnementen by number, so that rows are small
 writing.py   the SQL of what gateways and deliverers write
 reading.py   the SQL of searches, and by which index
 keeper.py    the SQL of the lease and of what is given back
 replays.py   the SQL of replays
-finding.py   the SQL of finding deliveries by what an operator has of them
+finding.py   the SQL of look-ups for operators' commands
 shedding.py  what is removed, by age and by the budget
 """

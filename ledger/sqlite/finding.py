@@ -1,4 +1,4 @@
-"""Deliveries by what an operator has of them, in the SQLite ledger."""
+"""Look-ups of deliveries for operators' commands, in the SQLite ledger."""
 
 from __future__ import annotations
 

@@ -77,9 +77,9 @@ class SqliteKeeping:
         """As `KeeperLedger.mark`."""
         return await self._guarded(epoch, lambda db, now: instance.mark(db, above=above, now=now))
 
-    async def doubt(self, epoch: int, *, until: int) -> int:
-        """As `KeeperLedger.doubt`."""
-        return await self._guarded(epoch, lambda db, now: instance.doubt(db, until=until, now=now))
+    async def mark_unsure(self, epoch: int, *, until: int) -> int:
+        """As `KeeperLedger.mark_unsure`."""
+        return await self._guarded(epoch, lambda db, now: instance.mark_unsure(db, until=until, now=now))
 
     async def unrouted(
         self, *, settled: float, live: float, limit: int, after: UUID | None = None
@@ -156,7 +156,7 @@ class SqliteKeeping:
             number = number_of(db, Kind.ABONNEMENT, str(abonnement))
             if number is None:
                 return []
-            # What went into its queue by then was received by then; the index is by that.
+            # What went into its queue by then was received by then, and the index is by id, so by `received`.
             select = (
                 "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "
                 "AND (id, replay) > (?, ?) AND id < ? AND state IN (?, ?) AND since < ? AND NOT EXISTS "
@@ -173,7 +173,7 @@ class SqliteKeeping:
         self, abonnement: UUID, *, limit: int, before: int | None = None, after: Key | None = None
     ) -> Sequence[Delivery]:
         """As `KeeperLedger.waiting`."""
-        # An id of a gateway tells the moment of acceptance, and none of these may lie ahead; others don't.
+        # A gateway's id says when it was accepted, which cannot lie ahead; other ids say nothing.
         ranges = [(b"", _BEYOND)]
         if before is not None:
             ranges = [(b"", least_id(before + SKEW)), (least_id(self._now + SKEW), _BEYOND)]
@@ -255,7 +255,7 @@ class SqliteKeeping:
                     continue
                 received, size = found
                 row = pending_row(id_.bytes, number, received=received, size=size, now=received)
-                if received <= unsure_until:  # as the rows that this ledger had then
+                if received <= unsure_until:  # as the rows that it had when the older copy was put back
                     row = row._replace(state=_UNSURE)
                 if insert_row(db, row):
                     added += 1
@@ -387,7 +387,7 @@ class SqliteKeeping:
         return int(self._clock() * 1000)
 
     async def _guarded(self, epoch: int, work: Callable[[Database, int], T]) -> T:
-        """What `work` does, by the one that has the lease. Raises LeaseLost."""
+        """Run `work` in a transaction that checks the lease first. Raises LeaseLost."""
 
         def transaction(db: Database) -> T:
             check_epoch(db, epoch)
@@ -398,7 +398,7 @@ class SqliteKeeping:
     async def _change(
         self, epoch: int, rows: Sequence[Delivery], change: Callable[[Row, int], Row]
     ) -> list[Delivery]:
-        """As `_changed`, by the one that has the lease. Raises LeaseLost."""
+        """As `_changed`, in such a transaction. Raises LeaseLost."""
         if not rows:
             return []
         return await self._guarded(epoch, lambda db, now: self._changed(db, rows, change, now=now))
@@ -406,7 +406,7 @@ class SqliteKeeping:
     def _changed(
         self, db: Database, rows: Sequence[Delivery], change: Callable[[Row, int], Row], *, now: int
     ) -> list[Delivery]:
-        """Change those that are still as given; returns them as they are now."""
+        """Change those that are unchanged since they were read; returns them as they are now."""
         changed = []
         for given in rows:
             old = self._row(db, given.key)
@@ -443,7 +443,7 @@ def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
     row = db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
     was, epoch, until = row or ("", 0, 0)
     if was != holder:
-        # One from far ahead was written by a clock that was wrong, and must not hold for years.
+        # A lease from far ahead was written by a wrong clock, and must not last for years.
         if now < until <= now + 2 * ms:
             return None
         epoch += 1
@@ -452,14 +452,14 @@ def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
 
 
 def _covered_by(db: Database, gap: Gap, *, closed: int) -> tuple[str, list[Any]]:
-    """What is so of a delivery `d` that may have been lost by a closed gap, as SQL with its parameters."""
+    """The SQL condition, with its parameters, for a delivery `d` that a closed gap may have lost."""
     if gap.scope is not Scope.KANAAL:
-        # RabbitMQ had what was accepted before the entry was committed, by which `since` goes; its id tells
-        # when. `since` of a retry lies ahead of its failure.
+        # `since` of a new delivery is when its entry was committed; RabbitMQ had it before that, when its id
+        # was made. `since` of a retry is when it is due, so `last_at` counts.
         went_in = "((d.state = ? AND (d.since <= ? OR (d.round = 0 AND d.id < ?))) OR "
         went_in += "(d.state = ? AND d.last_at <= ?))"
         return went_in, [_PENDING, closed, least_id(closed + 1), _RETRYING, closed]
-    # By the exchange comes only what is accepted; a retry and a give-back go to the queue by another one.
+    # Only what is accepted passes the kanaal's exchange; retries and give-backs go to the queue by others.
     accepted = "EXISTS (SELECT 1 FROM notificatie m WHERE m.id = d.id AND m.kanaal = ? "
     accepted += "AND m.received BETWEEN ? AND ?)"
     kanaal = number_of(db, Kind.KANAAL, gap.of)
@@ -467,13 +467,13 @@ def _covered_by(db: Database, gap: Gap, *, closed: int) -> tuple[str, list[Any]]
 
 
 def _hands(db: Database, *, since: int) -> frozenset[Key]:
-    """What deliverers that lived at `since` have in hand."""
+    """What deliverers with a heartbeat at `since` or later have in hand."""
     rows = db.execute("SELECT hands FROM process WHERE at >= ? AND stopped = 0", [since])
     return frozenset(key for (packed,) in rows.fetchall() for key in unpack_keys(packed))
 
 
 def insert_row(db: Database, row: Row) -> bool:
-    """Write a new row, and what is open of its abonnement; False, and nothing is done, when there is one."""
+    """Insert a row and count it in the backlog of its abonnement; False, without a change, when it exists."""
     insert = f"INSERT OR IGNORE INTO delivery VALUES ({_marks(row)})"  # noqa: S608
     is_new = db.execute(insert, [*row]).rowcount > 0
     if is_new:
@@ -484,7 +484,7 @@ def insert_row(db: Database, row: Row) -> bool:
 
 
 def change_row(db: Database, old: Row, new: Row, *, now: int) -> None:
-    """Write a changed row and what is counted of it."""
+    """Update a row, and its counts."""
     db.execute(
         "UPDATE delivery SET open = ?, state = ?, round = ?, since = ?, last_at = ?, next_at = ?, given = ?, "
         "doubt = ? WHERE id = ? AND abonnement = ? AND replay = ?",

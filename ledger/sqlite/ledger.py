@@ -29,15 +29,15 @@ from store.files.sqlite_file import SqliteFile
 from store.secrets import KEYS_FILE, Vault
 
 LOCK_TIMEOUT = 1.0
-"""Seconds for which a write waits for another process's; who writes tries again, and must be able to stop."""
+"""Seconds that a write waits for another process's: writers try again, and must be able to stop."""
 
 
 class SqliteLedger:
     """The ledger in one file, for the processes of one host.
 
-    vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
-    for tests. clock: the database's clock, in Unix seconds. Times are in seconds. keeping: the keeper's part.
-    replays: what was sent of the past.
+    vault: by default with the keys in secret.keys beside the file. boot: identifies this host, for tests.
+    clock: the database's clock, in Unix seconds. Times are in seconds. keeping: the keeper's part. replays:
+    the part for replays.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A ledger's file, looked at without being opened as the ledger: nothing in it is changed or made."""
+"""Reads a ledger's file without opening it as the ledger: nothing in it is changed or made."""
 
 from __future__ import annotations
 

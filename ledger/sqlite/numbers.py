@@ -1,4 +1,4 @@
-"""Clients, kanalen and abonnementen by number: a row per name, so that a row per delivery can be small."""
+"""Numbers for clients, kanalen and abonnementen, so that a row per delivery can be small."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def number_of(db: Database, kind: Kind, text: str) -> int | None:
 
 
 class Texts:
-    """The names of numbers. Used by several threads; what it has kept stays true."""
+    """Names by number, cached. Used by several threads; the name of a number never changes."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[Kind, int], str] = {}

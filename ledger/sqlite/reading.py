@@ -1,8 +1,8 @@
-"""What the reading methods of the ledger ask of its tables, and by which index.
+"""The SQL of the ledger's reading methods, and the index that each uses.
 
-Everything that is listed comes from an index in its order and is read until there is enough, so that a page
-of a search costs what is on it and what was looked at to find it. A search has one order on all its pages:
-by `n`, or by id where it goes through deliveries. Both are by time.
+A list is read from an index in its order until there is enough, so a page of a search costs only the rows
+that were read to find it. All pages of a search have one order: by `n`, or by id where it goes through
+deliveries. Both are by time.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ledger.values import OPEN, Attempt, Backlog, Delivery, Incomplete, Key, Not
 
 PAGE = 500  # rows of `open_of` in one snapshot
 _AT_ONCE = 500  # ids of one IN (…)
-_RARE = 1000  # terms are counted up to here, to find the one to begin with
+_RARE = 1000  # rows of a condition are counted up to here, to begin with the rarest
 
 _COLUMNS = ", ".join(f"m.{name}" for name in NOTIFICATIE_COLUMNS.split(", "))
 _SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
@@ -60,13 +60,13 @@ def search(
     hashes: Hashes,
     texts: Texts,
 ) -> list[Notificatie]:
-    """Those asked for, without bodies."""
+    """The notificaties found, without bodies."""
     plan = _plan(db, asked, hashes)
     if plan is None:
         return []
     if after is not None:
         plan.start_after(db, after, oldest_first=oldest_first)
-    # No LIMIT: each cursor is read only as far as is needed, whatever falls out after it.
+    # No LIMIT: each cursor is read only as far as is needed, since rows may be left out afterwards.
     cursors = [db.execute(sql, parameters) for sql, parameters in plan.statements(oldest_first=oldest_first)]
     found: dict[bytes, tuple[Any, ...]] = {}
     for row in heapq.merge(*cursors, key=lambda row: row[0], reverse=not oldest_first):
@@ -162,7 +162,7 @@ def undeliverable(
 
 
 def incomplete(db: Database) -> list[Incomplete]:
-    """When the ledger lacks something."""
+    """The times in which the ledger lacks something."""
     rows = db.execute("SELECT since, until, n FROM incomplete ORDER BY since, until")
     return [Incomplete(since or None, until, count) for since, until, count in rows]
 
@@ -183,7 +183,7 @@ def open_page(db: Database, abonnement: UUID, after: Delivery | None) -> list[De
 
 @dataclass(slots=True)
 class _Plan:
-    """How a search goes through the ledger: `sources` in its order, and what must be so of each row.
+    """The query plan of a search: `sources` in its order, and the conditions for each row.
 
     sources: FROM and WHERE of each, with its parameters. order: the column that all are ordered by.
     """
@@ -202,7 +202,7 @@ class _Plan:
         place: Any = id_.bytes
         if self.order.endswith(".n"):
             row = db.execute("SELECT n FROM notificatie WHERE id = ?", [id_.bytes]).fetchone()
-            # One that has gone meanwhile: where it was.
+            # It was removed meanwhile: from where it was.
             place = row[0] if row else first_n(received_of(id_) or 0)
         self.must(f"{self.order} {'>' if oldest_first else '<'} ?", place)
 
@@ -283,7 +283,7 @@ def _by_delivery(where: str, parameters: list[list[Any]]) -> _Plan:
 def _filter(
     plan: _Plan, asked: Search, numbers: Mapping[Kind, int], terms: Sequence[int], states: Sequence[int]
 ) -> None:
-    """What must be so of each notificatie, whatever led to it. A `+` keeps SQLite from another index."""
+    """Add the conditions for each notificatie, whatever its source. A `+` keeps SQLite from another index."""
     for term in terms:
         plan.must("EXISTS (SELECT 1 FROM term x WHERE x.t = ? AND x.n = m.n)", term)
     if Kind.ABONNEMENT in numbers or states:
@@ -307,13 +307,13 @@ def _filter(
         plan.must(f"{plan.order} >= ?", first)
     if asked.before is not None:
         plan.must("m.received < ?", asked.before)
-        # Some may have a place of a later moment, when theirs was full.
+        # Some may have an n of a later moment, where theirs was full.
         last: Any = first_n(asked.before) + SPILL if by_n else least_id(asked.before + SKEW)
         plan.must(f"{plan.order} < ?", last)
 
 
 def _few(db: Database, rows: str, value: int) -> int:
-    """How many there are, up to _RARE: to find with which of several conditions to begin."""
+    """How many there are, up to _RARE: to begin with the rarest of several conditions."""
     select = f"SELECT count(*) FROM (SELECT 1 FROM {rows} LIMIT ?)"  # noqa: S608
     return int(db.execute(select, [value, _RARE]).fetchone()[0])
 

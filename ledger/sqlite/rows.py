@@ -1,7 +1,7 @@
-"""The ledger's values as table rows and back, and how two accounts of a delivery become one. Pure: no SQL.
+"""The ledger's values as table rows and back, and how an outcome is merged into a row. Pure: no SQL.
 
-Knows the columns of ledger/sqlite/schema.py. What is done for every notificatie and every delivery works on
-plain tuples in the order of the columns: a value class costs more than its row does in SQLite.
+Knows the columns of ledger/sqlite/schema.py. Code that runs for every notificatie or delivery uses plain
+tuples in the order of the columns: a value class costs more than its row does in SQLite.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATES = {
     State.DELIVERED: 7,
     State.REMOVED: 8,
 }
-"""The numbers by which states stand in the file; they never change."""
+"""The numbers of states in the file; they never change."""
 STATE_OF = {number: state for state, number in STATES.items()}
 COMMON = frozenset({State.PENDING, State.DELIVERED})
 """States that nearly every delivery has; the others have an index of their own (delivery_uncommon)."""
@@ -37,15 +37,15 @@ _DELIVERED = STATES[State.DELIVERED]
 
 _EPOCH = 1_577_836_800_000  # 2020-01-01: until 2063 an n takes six bytes
 PLACES = 1024
-"""Values of `n` for each ten milliseconds; those that are too many take some of the next ten."""
+"""Values of `n` for each ten milliseconds; further notificaties take some of the next ten."""
 
 
 SPILL = 100 * PLACES
-"""How far an n may be beyond the places of its moment, when those were taken."""
+"""How far an n may lie beyond those of its moment, when these were taken."""
 
 
 class Kind(IntEnum):
-    """Of what a row of `name` is the name."""
+    """What a row of `name` names."""
 
     CLIENT = 1
     KANAAL = 2
@@ -53,15 +53,15 @@ class Kind(IntEnum):
 
 
 class Counter(IntEnum):
-    """`what` of a row of `minute` below those of states; `who` is a kanaal, and elsewhere an abonnement.
+    """`what` of a row of `minute`; `who` is a kanaal for the first two, an abonnement for all others.
 
-    A state that a delivery came to is counted under STATE + its number.
+    Deliveries that came to a state are counted under STATE + the number of the state.
     """
 
     ACCEPTED = 0
     MATCHED = 1
     IN_VAIN = 2
-    """Not wanted by its abonnement, which it was matched for: dropped, and given back later."""
+    """NOT_WANTED for an abonnement that it was matched for: dropped by a fault, and given back later."""
     STATE = 10
 
 
@@ -119,7 +119,7 @@ class Hashes:
     def __init__(self, key: bytes) -> None:
         self._segments = blake2b(key=key, digest_size=8, person=b"segment")
         self._terms = blake2b(key=key, digest_size=8, person=b"term")
-        self._kept: dict[tuple[str, str], int] = {}  # most kenmerken come again and again
+        self._kept: dict[tuple[str, str], int] = {}  # most kenmerken recur
 
     def segment(self, url: str) -> int:
         """Of the last segment of a URL's path, whatever the case of its letters."""
@@ -181,7 +181,7 @@ def pending_row(id_: bytes, abonnement: int, *, received: int, size: int, now: i
 
 
 def outcome_row(outcome: Outcome, abonnement: int, *, old: Row | None, now: int) -> Row:
-    """The row that an outcome makes of `old`, when it holds; what it does not tell stays as it was."""
+    """The row after an outcome that wins over `old`; what it does not say stays as it was."""
     state = STATES[outcome.state]
     later = now + round((outcome.wait or 0) * 1000)
     next_at = later if state == _RETRYING else None
@@ -211,13 +211,13 @@ _RANKS = [merge_key(STATE_OF[number], round_=0, attempts=0, at=0) for number in 
 
 
 def key_of_row(row: Row) -> tuple[int, int, int, int, int]:
-    """Its `merge_key`, without its enumerations, which take time."""
+    """Its `merge_key`, without enums, which take time."""
     rank = _RANKS[row.state]
     return (rank[0], row.round, row.attempts, rank[3], row.last_at)
 
 
 def count_open(row: Row, backlog: list[int], times: int) -> None:
-    """Add what an open row counts for to `backlog` (n, bytes, stuck); `times` -1 takes it off."""
+    """Add an open row to `backlog` (n, bytes, stuck); `times` -1 subtracts it."""
     if row.open:
         backlog[0] += times
         backlog[1] += times * row.size

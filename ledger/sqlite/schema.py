@@ -41,8 +41,8 @@ def _first(db: Database) -> None:
     # url and t are keyed hashes (rows.Hashes); client, kanaal and abonnement are numbers of `name`;
     # terms: each t of this n in `term`, to remove them by.
     # delivery: `open` is whether its state is (one index, by abonnement, for what waits and for all that it
-    # had), `us` microseconds. unrouted: `open` until the keeper has brought it on; the row stays, so that who
-    # tells it again does not undo that. minute: `what` and `who` as in rows.Counter. attempt: `number` as of
+    # had), `us` microseconds. unrouted: `open` until the keeper has published it; the row stays, so that a
+    # repeated mark does not undo that. minute: `what` and `who` as in rows.Counter. attempt: `number` as of
     # values.Attempt. budget has one row once the budget was looked at: `full` when nothing could be shed.
     db.executescript(
         """
@@ -128,7 +128,7 @@ def _replays(db: Database) -> None:
 
 
 def _incomplete(db: Database) -> None:
-    # since: 0 when nothing of before is there. n: how many notificaties may be lacking, when that is known.
+    # since: 0 when it lacks all of before. n: how many notificaties may be lacking, when that is known.
     db.executescript(
         """
         CREATE TABLE incomplete (since INTEGER NOT NULL, until INTEGER NOT NULL, n INTEGER,
@@ -138,7 +138,7 @@ def _incomplete(db: Database) -> None:
 
 
 def _sent_again(db: Database) -> None:
-    # again_at: of what was sent again as a new one, or replayed, when; NULL of all else.
+    # again_at: when it was sent again as a new one, or replayed; NULL of all others.
     db.executescript("ALTER TABLE delivery ADD COLUMN again_at INTEGER;")
 
 
@@ -180,7 +180,7 @@ def hash_key(db: Database, vault: Vault) -> bytes:
 
 
 def _keep_key(db: Database, vault: Vault) -> None:
-    """Have a key, sealed under the vault's first, so that an older one of the vault can be taken out."""
+    """Make a key, or encrypt it under the vault's first key, so that an older one can be removed."""
     row = db.execute("SELECT value FROM secret WHERE name = ?", [_KEY]).fetchone()
     sealed: str = row[0] if row else ""
     try:

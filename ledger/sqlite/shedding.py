@@ -1,9 +1,9 @@
-"""What goes out of the ledger: by age, and in which order when it is over its budget.
+"""Removes rows and bodies from the ledger: by age, and when it is over its budget in a fixed order.
 
-Bodies before rows, what is settled only, the oldest first. What is undeliverable stays until it is sent again
-or removed, but where the budget is not kept otherwise: then goes what has been so for as long as rows are
-kept, and the ledger notes that it lacks it. In small transactions, so that who writes waits for one of them
-at most: what may go is looked up in a snapshot, and looked at again when it is removed.
+Bodies before rows, only what is settled, the oldest first. What is undeliverable stays until it is sent again
+or removed. Where the budget is not met otherwise, what has been undeliverable for as long as rows are kept
+goes too, and the ledger notes that it lacks it. Transactions are small, so that a writer waits for one of
+them at most: candidates are found in a snapshot, and checked again when they are removed.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from store.files.sqlite_file import SqliteFile
 
 PIECE = 200
 """Notificaties in one transaction."""
-PIECE_OVER_BUDGET = 25  # of which none should go that would have fitted
+PIECE_OVER_BUDGET = 25  # the same over the budget, so that no more goes than must
 BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body goes, also of what is open still
-PROCESS_AGE = 24 * 3600  # seconds after which a process that shows itself no more is forgotten
+PROCESS_AGE = 24 * 3600  # seconds without a heartbeat after which a process is forgotten
 
 _UNDELIVERABLE = STATES[State.UNDELIVERABLE]
 _IS_KEPT = f"(d.open = 1 OR d.state = {_UNDELIVERABLE} OR d.last_at > :settled)"
@@ -60,7 +60,7 @@ Rows = list[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What is removed in one way. select: those that may go, by their place. remove: what is done to them."""
+    """One kind of removal. select: the candidates, by their place. remove: deletes them."""
 
     select: str
     remove: Callable[[Database, Rows], None]
@@ -150,13 +150,13 @@ def _remove_rows(db: Database, rows: Rows) -> None:
 
 
 class _GivenUp:
-    """What is removed of the undeliverable; in the same transaction the ledger notes that it lacks it."""
+    """Removes undeliverable ones, and notes in the same transaction that the ledger lacks them."""
 
     def __init__(self) -> None:
         self.removed: Incomplete | None = None
 
     def remove(self, db: Database, rows: Rows) -> None:
-        """These are removed: notificaties with when they were received."""
+        """Remove these notificaties; each row ends in when it was received."""
         if not rows:
             return
         received = [row[3] for row in rows]
@@ -187,7 +187,7 @@ def _remove_counts(db: Database, before: int) -> int:
 
 
 def _forget(db: Database, *, process: int, unrouted: int) -> None:
-    """What nothing refers to any more."""
+    """Remove what nothing refers to any more."""
     db.execute("DELETE FROM process WHERE at < ?", [process])
     db.execute(
         "DELETE FROM unrouted WHERE since < ? AND NOT EXISTS "
@@ -197,7 +197,7 @@ def _forget(db: Database, *, process: int, unrouted: int) -> None:
 
 
 def _by_n(settled: int, *, last: int = 0) -> dict[str, Any]:
-    """What was settled at `settled` at the latest; bodies of what was received at `last` too."""
+    """Parameters: settled at `settled` at the latest, or (bodies only) received at `last` at the latest."""
     before = first_n(max(settled, last)) + SPILL
     return {"place": first_n(0), "before": before, "settled": settled, "last": last, "piece": PIECE}
 

@@ -1,7 +1,7 @@
-"""What `Ledger.write` does within its transaction: events to rows, merged with those that are there.
+"""What `Ledger.write` does within its transaction: makes rows of events, merged with existing rows.
 
-In any order and again: a row is only changed by an account of it that holds (values.merge_key), and what is
-counted (per minute, and per abonnement what is open) follows from the rows that changed.
+Events come in any order, and twice too: an outcome changes a row only when it wins (values.merge_key), and
+the counts (per minute, and the backlog per abonnement) follow from the rows that changed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from schemas.errors import LedgerFull
 
 AT_ONCE = 500  # values of one IN (…)
 MINUTE = 60_000  # milliseconds
-OVER = 1.1  # times its budget: as far as a ledger grows before its keeper has looked at it
+OVER = 1.1  # times its budget: how far a ledger may grow before its keeper looks at it
 
 _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combines each id with each abonnement
     "WITH wanted(i, a, r) AS (VALUES %s) SELECT d.* FROM wanted CROSS JOIN delivery d "
@@ -55,7 +55,7 @@ _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combine
 )
 _INSERT_NOTIFICATIE = "INSERT INTO notificatie VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_DELIVERY = "INSERT INTO delivery VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-INSERT_ATTEMPT = (  # a message tells all of an attempt but how long it took
+INSERT_ATTEMPT = (  # a dead letter says all of an attempt but how long it took
     "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id, abonnement, replay, at, round, number, kind) "
     "DO UPDATE SET us = excluded.us WHERE us IS NULL"
@@ -77,7 +77,7 @@ ADD_BACKLOG = (
     "bytes = bytes + excluded.bytes, stuck = stuck + excluded.stuck"
 )
 
-# Of several accounts of a delivery that was removed one holds, as of any other, in whatever order they come.
+# Of several attempts that succeeded after a removal one is kept, whatever the order in which they come.
 _ONLY_LAST_TAKEN = (
     "DELETE FROM attempt WHERE id = ? AND abonnement = ? AND replay = ? "  # noqa: S608
     f"AND kind = '{DELIVERED_ALL_THE_SAME}' AND (round, number, at) < (SELECT a.round, a.number, a.at "
@@ -139,7 +139,7 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
 def _write_entries(
     db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names, hashes: Hashes
 ) -> None:
-    """The rows of those that are not in the ledger yet; of the others those that are missing."""
+    """Write those that are not in the ledger yet; complete the others."""
     again = {}
     for (known,) in _in_pieces(db, "SELECT id FROM notificatie WHERE id IN (%s)", list(entries)):
         again[known] = entries.pop(known)
@@ -170,9 +170,9 @@ def _write_entries(
 
 
 def _complete(db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names) -> None:
-    """What these have beside what is there: an entry that the keeper made of one message is for one.
+    """Add what existing entries lack: one that the keeper made of a message is for one abonnement only.
 
-    That of the gateway may be written later, and knows for whom else it is, and whose.
+    The gateway's own may be written later; it has the client and all abonnementen.
     """
     for row in _in_pieces(db, "SELECT * FROM delivery WHERE id IN (%s)", list(entries)):
         changes.known(Row._make(row), size=len(entries[row[0]].body))
@@ -196,15 +196,15 @@ class _Changes:
         self._after: dict[DeliveryKey, Row] = {}
         self._minutes: dict[tuple[int, int, int], int] = {}
         self._firsts: dict[int, int] = {}
-        self._taken: list[tuple[Any, ...]] = []  # rows of `attempt`: delivered, and removed
+        self._taken: list[tuple[Any, ...]] = []  # rows of `attempt`: delivered, though removed
 
     def count(self, at: int, what: int, who: int) -> None:
-        """One more of this in the minute of this moment."""
+        """Count one more of this in the minute of this moment."""
         key = (at // MINUTE, what, who)
         self._minutes[key] = self._minutes.get(key, 0) + 1
 
     def known(self, row: Row, *, size: int) -> None:
-        """A delivery of which an outcome came before its entry, which tells the size of its body."""
+        """A delivery whose outcome came before its entry; the entry has the size of its body."""
         key = row[:3]
         self._before[key] = row
         self._after[key] = row._replace(size=size)
@@ -214,7 +214,7 @@ class _Changes:
         return key in self._after
 
     def pending(self, id_: bytes, abonnement: int, entry: Entry) -> None:
-        """An entry is for this abonnement."""
+        """Add the delivery of an entry to this abonnement."""
         received = entry.received
         row = pending_row(id_, abonnement, received=received, size=len(entry.body), now=self._now)
         key = (id_, abonnement, 0)
@@ -226,7 +226,7 @@ class _Changes:
         self.count(received, _MATCHED, abonnement)
 
     def look_up(self, keys: Iterable[DeliveryKey]) -> None:
-        """Have the rows of these deliveries, those that are there."""
+        """Read the rows of these deliveries, where they exist."""
         wanted = [key for key in keys if key not in self._after]
         for start in range(0, len(wanted), _KEYS_AT_ONCE):
             piece = wanted[start : start + _KEYS_AT_ONCE]
@@ -235,7 +235,7 @@ class _Changes:
                 self._before[found[:3]] = self._after[found[:3]] = Row._make(found)
 
     def merge(self, key: DeliveryKey, outcome: Outcome) -> None:
-        """Take an outcome over when it holds; `look_up` of its key came before."""
+        """Apply an outcome when it wins; its key must have been read by `look_up`."""
         old = self._after.get(key)
         if outcome.kanalen_change is not None and not self._is_final(outcome, key, old):
             return
@@ -250,13 +250,13 @@ class _Changes:
         elif key_of_row(new) <= key_of_row(old):
             return
         elif old.state == _PENDING and new.attempts > old.attempts == 0 and new.round == old.round:
-            # `since` of before: that of a retry lies after the attempt that it follows.
+            # The former `since`: the new one of a retry is when it is due, after this attempt.
             self._firsts[key[1]] = max(self._firsts.get(key[1], 0), old.since)
         self._after[key] = new
         self.count(outcome.at, _STATE + new.state, key[1])
 
     def _tell_both(self, outcome: Outcome, delivered: Row) -> None:
-        """An operator removed it, and the callback took it: REMOVED holds, and the other stays an attempt."""
+        """An operator removed it, and it was delivered: REMOVED wins, and the other is kept as an attempt."""
         ms = None if delivered.us is None else delivered.us / 1000
         taken = Attempt(
             delivered.last_at,
@@ -269,10 +269,10 @@ class _Changes:
         self._taken.append(attempt_row(outcome.key, delivered.abonnement, delivered.round, taken))
 
     def _is_final(self, outcome: Outcome, key: DeliveryKey, old: Row | None) -> bool:
-        """Whether a delivery that was not wanted ends by that; if not, its row stays open, in doubt.
+        """Whether NOT_WANTED ends a delivery; if not, its row stays open, in doubt.
 
-        Bindings may be wider than the filters: what has no row was never for this abonnement. What was
-        matched by the kanalen that it has still was wanted, and dropped by some fault.
+        One without a row was never for this abonnement: bindings may be wider than the filters. One that was
+        matched with the kanalen of now is wanted, and was dropped by some fault.
         """
         if old is None:
             return False

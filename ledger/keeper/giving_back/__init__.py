@@ -1,8 +1,8 @@
-"""Giving back: a delivery of the ledger to the queue of its abonnement once more.
+"""Giving back: publishes a delivery of the ledger to the queue of its abonnement again.
 
 giving.py      committed as RETURNING, then published, at a bounded rate
-publishing.py  what the keeper and operators' commands do alike: bodies, publishes, what RabbitMQ said
+publishing.py  reads bodies and publishes; also used by operators' commands
 queue_room.py  how many messages a queue may get now
-binding.py     has the router bind an abonnement of which something was found lost
+binding.py     asks the router to bind an abonnement again when a delivery of it was lost
 message.py     a delivery as a message in RabbitMQ; no I/O
 """

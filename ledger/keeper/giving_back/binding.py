@@ -1,7 +1,7 @@
-"""Has the router bind an abonnement of which something was found lost: its bindings may be what is missing.
+"""Asks the router to bind an abonnement again when a delivery of it was lost: a binding may be missing.
 
-Of a queue or an exchange that is missing the router knows by itself; AMQP cannot list bindings. Without this
-what comes next would be lost too, until the next comparison. A router that is away binds all when it begins.
+The router itself finds missing queues and exchanges, but AMQP cannot list bindings. Without this later
+notificaties would be lost too, until the next reconcile. A router that is away binds all when it starts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logger(__name__)
 
 
 class Binding:
-    """Asks for one abonnement after the other, beside what is given back. again: seconds."""
+    """Asks for one abonnement at a time, in the background. again: seconds, as AGAIN."""
 
     def __init__(self, router: RouterClient, *, again: float = AGAIN) -> None:
         self._router = router
@@ -34,7 +34,7 @@ class Binding:
         self._failures = Occasional(every=REPORT_INTERVAL)
 
     def want(self, abonnementen: Iterable[UUID]) -> None:
-        """These are bound in a moment, but for those that were lately."""
+        """Queue a request for each of these, except where one was sent less than `again` seconds ago."""
         before = monotonic() - self._again
         self._asked = {uuid: at for uuid, at in self._asked.items() if at > before}
         self._wanted.update(dict.fromkeys(uuid for uuid in abonnementen if uuid not in self._asked))
@@ -42,7 +42,7 @@ class Binding:
             self._something.set()
 
     async def run(self) -> None:
-        """Ask for what is wanted, until cancelled."""
+        """Send the queued requests, until cancelled."""
         while True:
             await self._something.wait()
             self._something.clear()

@@ -1,10 +1,10 @@
 """A give-back: committed as RETURNING in the next round, then published to the queue of its abonnement.
 
-In this order: what is committed and not published (the keeper died, RabbitMQ went) is published again after
-AGAIN, in the same round. Published first, one that is not committed would be given back once more as if it
-had never been. With RabbitMQ's confirm it is PENDING, as it was at first.
+In this order: what was committed and not published (the keeper died, RabbitMQ went away) is published again
+after AGAIN seconds, in the same round. In the other order a publish without its commit would be repeated as
+if it had not happened. With RabbitMQ's confirm the delivery is PENDING again.
 
-Nothing goes to an abonnement in an open gap: when that is closed all that went there before is given back.
+Nothing is given back to an abonnement in an open gap: once that is closed, all of before is given back.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from schemas.errors import BrokerError, MessageTooLarge
 from schemas.kanaal import Kanaal
 
 PER_SECOND = 200
-"""Deliveries that are given back in a second, at most, where that they are lost is a judgement."""
+"""Deliveries that are given back in a second, at most, where their loss is inferred (E1, E2)."""
 KNOWN_PER_SECOND = 2000
-"""The same of those of which it is known that RabbitMQ does not have them."""
+"""The same where it is certain that RabbitMQ does not have them (unrouted, gaps)."""
 AT_ONCE = 100
-"""Of these in one transaction, and under way at the same time."""
+"""Deliveries in one transaction, and published at the same time."""
 AGAIN = 60.0
 """Seconds after which one that RabbitMQ did not confirm is published again."""
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
@@ -40,9 +40,9 @@ log = logger(__name__)
 
 
 class Giving:
-    """Gives deliveries back. counts: how many, by why; also those that RabbitMQ did not take ("refused").
+    """Gives deliveries back. counts: how many, by cause, and those that RabbitMQ refused ("refused").
 
-    stopping: set by whoever stops this process; what is under way ends, and nothing more is begun.
+    stopping: set when this process stops: what is under way ends, and nothing more is begun.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class Giving:
         caused: int | None = None,
         judged: bool = False,
     ) -> int:
-        """Give back those of these that are still so, and whose queue has room now; returns how many.
+        """Give back those of these that are unchanged and whose queue has room now; returns how many.
 
-        full: abonnementen that get nothing; those whose queue has no room are added, so that what comes
-        later does not go before what could not. caused: when that was. judged: each counts in `given`.
+        full: abonnementen that get nothing; those whose queue has no room are added, so that later
+        deliveries do not overtake earlier ones. caused: when it was lost. judged: each counts in `given`.
         Raises LeaseLost, LedgerError, or BrokerUnavailable.
         """
         given, left = 0, list(rows)
         while left and not self.stopping.is_set():
             full |= await in_open_gap(ledger, {row.key.abonnement for row in left})
-            # One to try, where it is not known that RabbitMQ takes messages: it may have an alarm.
+            # One first where it is not known whether RabbitMQ takes messages: it may have an alarm.
             at_once = AT_ONCE if self._takes else 1
             piece, left = left[:at_once], left[at_once:]
             piece = [row for row in piece if row.key.abonnement not in full]
@@ -125,7 +125,7 @@ class Giving:
             abonnementen = {row.key.abonnement for row in rows}
             await self._room.look(abonnementen)
             waits = await in_open_gap(ledger, abonnementen)
-            # Those get a new `since` all the same, and come again after as long.
+            # These get a new `since` too, so they come again after the same time.
             rows = [row for row in rows if row.key.abonnement not in waits]
             rows = [row for row in rows if self._room.take(row.key.abonnement)]
             await self._publish(ledger, epoch, rows, why="again", rate=self._judged_per_second)
@@ -160,7 +160,7 @@ class Giving:
         return message_of(row, notificatie, self._kanalen().get(notificatie.kanaal))
 
     def _heard(self, row: Delivery, fault: BrokerError | None) -> None:
-        """What RabbitMQ said of one."""
+        """Count and log RabbitMQ's answer for one."""
         self._takes = fault is None
         if fault is None:
             self._room.took(row.key.abonnement)
@@ -177,7 +177,7 @@ class Giving:
             )
 
     async def _wait_for_turn(self, count: int, *, rate: float) -> None:
-        """Return when this many may go out, at so many a second."""
+        """Return when `count` more may be published, at `rate` a second."""
         now = monotonic()
         if (wait := self._next - now) > 0:
             await asyncio.sleep(wait)
@@ -185,7 +185,7 @@ class Giving:
 
 
 async def in_open_gap(ledger: Ledger, abonnementen: Set[UUID]) -> Set[UUID]:
-    """Which of these are in a gap that is open. An operator's counts not: it may be open for long."""
+    """Which of these have an open gap. An operator's gap does not count: it may be open for long."""
     gaps = [gap for gap in await ledger.keeping.gaps(done=False) if gap.closed is None]
     of = {gap.of for gap in gaps if gap.scope is not Scope.KANAAL and gap.why != OPERATOR}
     return abonnementen if "" in of else {uuid for uuid in abonnementen if str(uuid) in of}

@@ -16,8 +16,8 @@ from schemas.kanaal import Kanaal
 from schemas.notificatie import kenmerken_of
 
 DEFAULT_EXCHANGE = ""
-"""Leads to the queue by its name. One that is missing is told so (Unroutable), while `nrc.return` would hand
-the message to its alternate exchange, as undeliverable, and confirm it."""
+"""Routes to a queue by its name. Where that is missing the publish fails (Unroutable); `nrc.return` would
+route the message to its alternate exchange, as undeliverable, and RabbitMQ would confirm it."""
 
 
 def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | None) -> Outgoing:
@@ -27,7 +27,7 @@ def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | No
     if notificatie.hops:
         kept[HOPS] = str(notificatie.hops)
     if delivery.again_at is not None:
-        # From when on it waits, and not from when it was accepted.
+        # Its waiting time is counted from here, not from its acceptance.
         kept |= resent_header(datetime.fromtimestamp(delivery.again_at / 1000, UTC))
     return built_anew(
         DEFAULT_EXCHANGE,

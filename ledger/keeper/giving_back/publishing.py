@@ -1,6 +1,6 @@
-"""Publishing deliveries, each into the queue of its abonnement: what the keeper and commands do alike.
+"""Publishes deliveries, each into the queue of its abonnement, for the keeper and for commands.
 
-What it means that RabbitMQ took one, or did not, is its caller's.
+What a confirm or a refusal means is for the caller to decide.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ async def notificaties_of(ledger: Ledger, rows: Iterable[Delivery]) -> Mapping[U
 
 
 async def publish_all(publisher: Publisher, messages: Sequence[Outgoing]) -> list[BrokerError | None]:
-    """Why RabbitMQ did not take each; None where it confirmed. Begun in this order, and so in each queue."""
+    """Publish in this order; returns for each why RabbitMQ did not take it, None where it confirmed."""
 
     async def publish(message: Outgoing) -> BrokerError | None:
         try:

@@ -1,4 +1,4 @@
-"""How many messages the queue of an abonnement may get now, by a look at how full it is."""
+"""How many messages the queue of an abonnement may get now, by how many are ready in it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REST = 10.0  # seconds in which a queue that did not take a message is left alon
 
 
 class Room:
-    """What is left of MOST_READY in each queue. A queue that is missing has no room: the router makes it."""
+    """What is left of MOST_READY in each queue. A missing queue has no room until the router declares it."""
 
     def __init__(self, publisher: Publisher, *, most: int = MOST_READY, rest: float = REST) -> None:
         self._publisher = publisher
@@ -37,7 +37,7 @@ class Room:
         return await self._publisher.link.use(lambda connection: ready_of(connection, abonnementen))
 
     async def look(self, abonnementen: set[UUID]) -> None:
-        """Ask RabbitMQ about those of which it was not asked lately. Raises BrokerUnavailable."""
+        """Ask RabbitMQ about those that were not asked about lately. Raises BrokerUnavailable."""
         if not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)
         now = monotonic()
@@ -50,13 +50,13 @@ class Room:
             self._until[uuid] = now + LOOK_AGAIN
 
     def take(self, abonnement: UUID) -> bool:
-        """Whether one more may go there; it counts from then on."""
+        """Whether one more may be published there; if so it is counted."""
         left = self._left.get(abonnement, 0)
         self._left[abonnement] = max(left - 1, 0)
         return left > 0
 
     def none(self, abonnement: UUID) -> None:
-        """It did not take a message: nothing goes there for a while, and then one to try."""
+        """It did not take a message: nothing is sent there for `rest` seconds, and then one to try."""
         self._doubted.add(abonnement)
         self._left[abonnement] = 0
         self._until[abonnement] = monotonic() + self._rest
@@ -67,7 +67,7 @@ class Room:
 
     @property
     def resting(self) -> frozenset[UUID]:
-        """Those without room, as far as that was looked at lately."""
+        """Those without room, by the last look at each."""
         now = monotonic()
         return frozenset(
             uuid for uuid, left in self._left.items() if not left and self._until.get(uuid, 0.0) > now

@@ -1,8 +1,8 @@
-"""What RabbitMQ lost or never had, and how that is known.
+"""Finds the deliveries that RabbitMQ lost or never had.
 
-gaps.py              what was lost with a queue or an exchange, or at a time that an operator tells
-lost.py              deliveries of which no outcome comes
-judging.py           whether such a delivery is lost: E1 and E2; no I/O
-unrouted.py          what a gateway accepted without RabbitMQ
-registry_changes.py  what a gateway's older copy of the registry left out
+gaps.py              lost with a queue or an exchange, or in a time that an operator names
+lost.py              deliveries without an outcome: looks at their queues
+judging.py           whether such a delivery is lost, by E1 and E2; no I/O
+unrouted.py          accepted by a gateway without RabbitMQ
+registry_changes.py  missed by a gateway that matched with an older copy of the registry
 """

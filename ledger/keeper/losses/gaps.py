@@ -1,12 +1,12 @@
-"""Gives back what a gap covers: what RabbitMQ lost with a queue or an exchange, or when an operator says so.
+"""Gives back what a gap covers: what RabbitMQ lost with a queue or an exchange, or as an operator says.
 
-A gap is opened before anything is repaired, and closed when that is done. Its deliveries are given back some
-seconds later, when what came to the queue all the same has been delivered.
+The router opens a gap (ledger/losses.py) before it repairs anything, and closes it after that. What it covers
+is given back some seconds later, so that messages that reached the queue anyway are delivered first.
 
-Of a queue: all that is open, held or not, and what came in the gap and has no row, since a gateway matched it
-with an older copy of the registry. Of a kanaal's exchange: what was accepted in the gap for active
-abonnementen, and of which nothing is known. What came for a held one waits in its queue or was lost; E1 and
-E2 (lost.py) find that out once it is released.
+Of a queue: all open deliveries, held or not, and notificaties of the gap without a row, which a gateway
+matched with an older copy of the registry. Of a kanaal's exchange: deliveries to active abonnementen that
+were accepted in the gap and of which nothing more is known. Those to a held one may be in its queue; E1 and
+E2 (lost.py) decide that once it is released.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from schemas.abonnement import State
 from store.registry import Registry
 
 SETTLED = 10.0
-"""Seconds after a gap was closed; what was on its way to the queue has come by then."""
+"""Seconds after a gap was closed; messages on their way to the queue have arrived by then."""
 PAGE = 200  # rows that are given back together
 _CAUSES = {Scope.ABONNEMENT: Cause.QUEUE, Scope.KANAAL: Cause.EXCHANGE, Scope.EVERYTHING: Cause.RABBITMQ}
 
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 
 class Gaps:
-    """One pass after the other over the gaps that are not done. Times are in seconds."""
+    """Passes over the gaps that are not done. Times are in seconds."""
 
     def __init__(
         self,
@@ -88,14 +88,14 @@ class Gaps:
                 )
                 left += len(rows) - len(lost)
         epoch = await self._lease.keep(ledger.keeping)
-        # What had no room, or was in the hands of a deliverer, has its turn in the next pass.
+        # What had no room, or was in the hands of a deliverer, is left to the next pass.
         if not full and not left and not self._giving.stopping.is_set():
             await ledger.keeping.end_gap(epoch, gap.nr)
             log.info("gap is done", gap=gap.nr, scope=gap.scope, of=gap.of, why=gap.why, given_back=given)
         return given
 
     async def _add_missed(self, ledger: Ledger, gap: Gap, uuid: UUID) -> None:
-        """Have rows of all that its queue may have got in the gap. Not of before it had these kanalen."""
+        """Add rows for what its queue may have got in the gap, since it has these kanalen."""
         abonnement = self._catalogue.abonnementen[uuid]
         change = abonnement.kanalen_change
         since = await kanalen_since(self._registry, uuid, change)
@@ -106,7 +106,7 @@ class Gaps:
             )
 
     async def _covered(self, ledger: Ledger, gap: Gap) -> list[UUID]:
-        """The abonnementen of which something may be lost. Of a kanaal not held ones: their queues stand."""
+        """The abonnementen that may have lost something. Of a kanaal only active ones, as said above."""
         known = self._catalogue.abonnementen
         if gap.scope is Scope.ABONNEMENT:
             uuid = UUID(gap.of)

@@ -1,8 +1,8 @@
-"""Whether a delivery of which no outcome comes is lost: two proofs, each of which takes minutes. Pure.
+"""Decides whether a delivery without an outcome is lost, by two rules that each take minutes. Pure.
 
-Overtaken (E1): queues are FIFO, and something that went into the same queue clearly later had its first
+Overtaken (E1): queues are FIFO, and a delivery that went into the same queue clearly later had its first
 attempt long ago. Empty (E2): nothing was ready in its queue at two looks a minute apart, both after it went
-in. Neither holds for what a live deliverer has in hand. Times are milliseconds by the database's clock.
+in. Neither applies to what a live deliverer has in hand. Times are milliseconds by the database's clock.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ledger.values import Delivery, is_in_hand
 class Patience:
     """How long it takes until something is taken for lost.
 
-    ahead: how much later what overtook it went into the queue, at least; ended: since that had its first
-    attempt. apart: between two looks at which a queue was empty, at least. pauses: from when it went into its
-    queue to its first, second … give-back.
+    E1: the other delivery went into the queue at least `ahead` later, and had its first attempt at least
+    `ended` ago. E2: the two looks are at least `apart`. pauses: from when it went into its queue to its
+    first, second … give-back.
     """
 
     ahead: int = 60_000
@@ -34,7 +34,7 @@ PATIENCE = Patience()
 
 
 class Verdict(StrEnum):
-    """What is known of a delivery without an outcome."""
+    """What the rules say of a delivery without an outcome."""
 
     NOTHING = "nothing"
     OVERTAKEN = "overtaken"
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look at a queue in which nothing was ready. began, ended: around the question."""
+    """A look at a queue that found nothing ready. began, ended: before and after RabbitMQ was asked."""
 
     began: int
     ended: int
@@ -59,8 +59,8 @@ def judge(
 ) -> Verdict:
     """Whether the message of an open delivery is lost, and it is time to give it back.
 
-    first: the greatest `since` of what had its first attempt over `ended` ago. looks: those at its queue, in
-    their order, without one in between that saw something.
+    first: the greatest `since` of deliveries whose first attempt was over `ended` ago. looks: the last ones
+    at its queue, the oldest first, all of which found nothing.
     """
     pauses = patience.pauses
     pause = pauses[min(row.given, len(pauses) - 1)]
@@ -68,7 +68,7 @@ def judge(
         return Verdict.NOTHING
     if first is not None and first > row.since + patience.ahead:
         return Verdict.OVERTAKEN
-    # A look counts once all that live have written after it: what it did not see may just have been taken.
+    # A look counts once all live deliverers have written after it: one may just have taken the message.
     after = [look for look in looks if look.began > row.since and look.ended < hands.heard]
     if after and after[-1].began - after[0].began >= patience.apart:
         return Verdict.EMPTY
@@ -76,5 +76,5 @@ def judge(
 
 
 def is_used_up(row: Delivery, patience: Patience = PATIENCE) -> bool:
-    """Whether it was given back as often as that is done."""
+    """Whether it was given back as often as is allowed."""
     return row.given >= len(patience.pauses)

@@ -1,7 +1,7 @@
 """Looks for deliveries that RabbitMQ lost (judging.py), and gives them back.
 
-Not those of an abonnement that is held or suspended: its queue stands and keeps them. Nothing for a while
-after an alarm, after the ledger was away, or while a deliverer that lives has outcomes that are not written.
+Not those of a held or suspended abonnement: its queue keeps them. Nothing for a while after an alarm of
+RabbitMQ or after the ledger was away, nor while a live deliverer has outcomes that are not written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVERY = 20.0
 AFTER_ALARM = 300.0
 """Seconds after an alarm in which nothing is taken for lost: messages are held back everywhere."""
 AFTER_AWAY = 60.0
-"""Seconds after the ledger was away, or this keeper began: outcomes may wait to be written."""
+"""Seconds after the ledger was away, or this keeper began: deliverers may still have outcomes to write."""
 MOST_LOOKS = 200  # of a queue that are remembered
 PAGE = 500  # rows that are judged together
 
@@ -37,7 +37,7 @@ log = logger(__name__)
 
 
 class Lost:
-    """One pass after the other over what has no outcome. Times are in seconds."""
+    """Passes over the deliveries without an outcome. Times are in seconds."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class Lost:
         self._not_before = monotonic() + after_away
 
     def forget(self) -> None:
-        """What was seen before a silence proves nothing."""
+        """Drop earlier looks: after an interruption they prove nothing."""
         self._looks.clear()
         self._not_before = max(self._not_before, monotonic() + self._after_away)
 
     def alarm(self) -> None:
-        """RabbitMQ has an alarm now."""
+        """Note that RabbitMQ has an alarm now."""
         self._looks.clear()
         self._not_before = monotonic() + AFTER_ALARM
 
@@ -93,8 +93,8 @@ class Lost:
         hands = await keeping.hands(live=LIVE)
         if monotonic() < self._not_before or hands.now - hands.heard > LIVE * 1000:
             return 0
-        # What an open gap covers is given back when it is closed. Of a kanaal's it need not wait for that: a
-        # give-back does not go by its exchange, and what was given back is not covered any more.
+        # What an open gap covers is given back once it is closed. With a kanaal's gap it need not wait:
+        # a give-back does not pass the exchange, and the gap does not cover what was given back.
         open_ = [gap for gap in await keeping.gaps(done=False) if gap.closed is None]
         gaps = {gap.of for gap in open_ if gap.scope is not Scope.KANAAL}
         if "" in gaps:
@@ -116,7 +116,7 @@ class Lost:
                 looks = self._looks.setdefault(uuid, [])
                 looks.append(Look(began, ended))
                 del looks[:-MOST_LOOKS]
-            else:  # something is ready, or there is no queue: that is the router's, and a gap
+            else:  # something is ready, or the queue is missing, for which the router opens a gap
                 self._looks.pop(uuid, None)
 
     async def _give_back(self, ledger: Ledger, uuid: UUID, *, first: int | None, hands: Hands) -> int:

@@ -1,8 +1,8 @@
-"""Adds what a gateway's older copy of the registry left out: it matched before it heard of a change.
+"""Adds deliveries that a gateway missed because it matched with an older copy of the registry.
 
 After each change of an abonnement's kanalen, at once and a minute later, what was accepted since then and
-matched with an older catalogue is matched again. RabbitMQ may have routed it all the same; without a row
-nobody would know when that gets lost. So does a gap of a queue (gaps.py), for what came in it.
+matched with an older catalogue is matched again. RabbitMQ may have routed it anyway; without a row its loss
+would not be noticed. gaps.py does the same for the time of a queue's gap.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from schemas.notificatie import kenmerken_of
 from store.registry import Changes, Registry
 
 LOOK_AGAIN = 60.0
-"""Seconds after a change at which it is looked at once more; a copy is older than that nowhere."""
+"""Seconds from a change to the second look at it; no gateway's copy is older than that."""
 SKEW = 2000  # milliseconds by which the clocks of gateway and registry may differ
 OLD = 86_400.0
-"""Seconds since a change after which it is not looked at any more: a keeper that begins hears of all."""
+"""Seconds after which a change is not looked at any more: a keeper that starts reads all changes."""
 PAGE = 500  # notificaties that are looked at together
 
 log = logger(__name__)
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 @dataclass(slots=True)
 class _Look:
-    """A change of these kanalen that is looked at from `due` on (monotonic). last: not once more."""
+    """A change of kanalen to look at from `due` on (monotonic). last: it is the second look."""
 
     change: int
     due: float
@@ -63,7 +63,7 @@ class ChangedKanalen:
         """Look at what is due; returns how many rows were added. Raises LeaseLost and what stores raise."""
         added = 0
         for uuid, look in [each for each in self._looks.items() if each[1].due <= monotonic()]:
-            # Once more after a look that failed, too: what waited for the ledger meanwhile comes then.
+            # Once more after a failed look too: entries that waited for the ledger are written by then.
             was_last, look.last = look.last, False
             await self._lease.keep(ledger.keeping)
             added += await self._look(ledger, uuid, look.change)
@@ -88,7 +88,7 @@ class ChangedKanalen:
 
 
 async def kanalen_since(registry: Registry, abonnement: UUID, change: int) -> int | None:
-    """From when on (milliseconds) it has the kanalen of this change; None when that is not known."""
+    """When (milliseconds) it got the kanalen of this change; None when that is not known."""
     versions = await registry.kanalen_versions(abonnement)
     return next((round(each.valid_from * 1000) for each in versions if each.change == change), None)
 
@@ -98,8 +98,8 @@ async def add_missed(
 ) -> int:
     """Add a row for each notificatie that matches the abonnement and was matched before it changed.
 
-    Those received from `after` to `before`, by the plain predicate. change: of its kanalen; what was matched
-    with a catalogue that has it has its rows. Returns how many had none.
+    Of those received from `after` to `before`, by the plain predicate. change: of its kanalen; what was
+    matched with a catalogue of that change or later has its rows. Returns how many were added.
     """
     added = 0
     for naam in {group.naam for group in abonnement.kanalen}:

@@ -1,11 +1,11 @@
-"""Brings on what gateways accepted without RabbitMQ: notificaties that are marked Unrouted.
+"""Publishes what gateways accepted without RabbitMQ: notificaties that are marked Unrouted.
 
-Only those that were marked so long ago that no confirm can come any more: before that some of the queues may
-still get it. Of each only the deliveries of which nothing is known, each into its own queue, the oldest
-first. Through the kanaal's exchange it would come twice to whom it reached already.
+Only those that were marked so long ago that no confirm can come any more: until then some queues may still
+get them. Each delivery of which nothing is known goes into its own queue, the oldest first. Through the
+kanaal's exchange an abonnement that has the notificatie already would get it twice.
 
-RabbitMQ never routed these, so what a gateway's older copy of the registry left out would be missed for good:
-they are matched again, with kanalen that held when they were accepted.
+RabbitMQ never routed these, so an abonnement that a gateway missed (its copy of the registry was older) would
+never get them: they are matched again, with the kanalen of when they were accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PAGE = 200  # notificaties that are looked at together
 
 
 class Unrouted:
-    """One pass after the other over the unrouted. Times are in seconds."""
+    """Passes over the unrouted notificaties. Times are in seconds."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Unrouted:
     ) -> None:
         self._giving = giving
         self._registry = registry
-        self._since: dict[tuple[UUID, int], int | None] = {}  # of each change of kanalen: when that was
+        self._since: dict[tuple[UUID, int], int | None] = {}  # of each change of kanalen: when it was
         self._lease = lease
         self._catalogue = catalogue
         self._settled = settled
@@ -53,7 +53,7 @@ class Unrouted:
         self._removed = removed
 
     async def bring_on(self, ledger: Ledger) -> int:
-        """Give back what may go, and clear the mark of those of which all has gone; returns how many did.
+        """Give back what is due, and clear the mark where all deliveries are published; returns how many.
 
         Raises LeaseLost, LedgerError, BrokerUnavailable, or RegistryError.
         """
@@ -73,7 +73,7 @@ class Unrouted:
         return moved
 
     async def _match_again(self, ledger: Ledger, page: Sequence[Unsent]) -> None:
-        """Add the rows that are missing; those are brought on in the next pass."""
+        """Add the rows that are missing; the next pass publishes those."""
         oldest = min(unsent.catalogue for unsent in page)
         first, last = (received_of(page[end].notificatie) or 0 for end in (0, -1))
         for each in list(self._catalogue.abonnementen.values()):

@@ -1,12 +1,12 @@
-"""Takes what RabbitMQ hands over as undeliverable, in `nrc.undeliverable`, into the ledger.
+"""Takes dead letters into the ledger: the messages in the queue `nrc.undeliverable`.
 
-What carries our own verdict (router/history.py) is undeliverable; a deliverer told the ledger so too, and to
-tell it twice changes nothing. All else was dropped by RabbitMQ: by a policy, since no queue was there to go
-back to, or at somebody's word. It is still to be delivered, so it is given back; at most three times, then it
-is stuck. What the ledger does not know gets its entry from the message.
+A message with a deliverer's verdict (router/history.py) is undeliverable; the deliverer wrote that to the
+ledger too, and twice changes nothing. All others were dead-lettered by RabbitMQ (a policy, or a missing
+queue) or put there by somebody. They are still to be delivered, so they are given back: at most three times,
+then they are stuck. What the ledger does not know gets its entry from the message.
 
-A message is acknowledged once what became of it is committed. So one that is in hand when this process dies,
-or comes while the ledger is away or no keeper runs, is in the queue still.
+A message is acknowledged once its outcome is committed. So it stays in the queue when this process dies,
+and while the ledger is away or no keeper runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ledger.keeper.giving_back.giving import AGAIN
 from ledger.keeper.lease import Lease
 from ledger.keeper.losses.judging import PATIENCE, Patience, is_used_up
 from ledger.keeper.undeliverable.entry_of_message import (
-    Letter,
+    DeadLetter,
     ended,
     entry_of,
     history_of,
@@ -49,7 +49,7 @@ from schemas.notificatie import kenmerken_of
 AT_ONCE = 100  # messages in hand, and in one transaction
 LOOK = 0.5  # seconds between two looks at whether this keeper works
 TRY_AGAIN = 5.0
-"""Seconds after which it is tried again to write what the ledger did not take."""
+"""Seconds until the next try to write what the ledger did not take."""
 CONSUME_TIMEOUT = 10.0  # seconds
 REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
 NOBODYS = "nothing on it says for which abonnement it was"
@@ -59,17 +59,17 @@ log = logger(__name__)
 
 @dataclass(slots=True)
 class _Taken:
-    """What becomes of some letters: what is written of them, and those that are given back after that."""
+    """What becomes of some dead letters: events to write, those of no abonnement, those to give back."""
 
     events: list[Event] = field(default_factory=list)
-    nobodys: list[Letter] = field(default_factory=list)
-    lost: list[Letter] = field(default_factory=list)
+    nobodys: list[DeadLetter] = field(default_factory=list)
+    lost: list[DeadLetter] = field(default_factory=list)
 
 
 class DeadLetters:
-    """The dead letters that one keeper takes while it works. Times are in seconds.
+    """Takes dead letters while this keeper works. Times are in seconds.
 
-    link: not one that publishes, since RabbitMQ reads no acknowledgements from that under an alarm.
+    link: not one that publishes: under an alarm RabbitMQ reads no acknowledgements from such a connection.
     again: after how long `KeeperLedger.give_back_again` takes up what is RETURNING.
     """
 
@@ -143,7 +143,7 @@ class DeadLetters:
                 await channel.basic_ack(messages[-1].delivery_tag or 0, multiple=True, wait=False)
 
     async def _take(self, messages: Sequence[DeliveredMessage]) -> bool:
-        """Have these in the ledger, however long that is away; False when another keeper works then."""
+        """Write these to the ledger, however long it is away; False when another keeper works by then."""
         letters = [read_letter(message, now=int(time() * 1000)) for message in messages]
         while self._lease.held:
             try:
@@ -159,7 +159,7 @@ class DeadLetters:
                 return True
         return False
 
-    async def _write(self, ledger: Ledger, letters: Sequence[Letter]) -> None:
+    async def _write(self, ledger: Ledger, letters: Sequence[DeadLetter]) -> None:
         if any(letter.verdict is None for letter in letters):
             with suppress(RegistryError):
                 await self._catalogue.refresh()
@@ -172,7 +172,7 @@ class DeadLetters:
             log.warning("undeliverable message of no abonnement", notificatie=str(letter.key.notificatie))
         await self._give_back(ledger, taken.lost)
 
-    async def _decide(self, ledger: Ledger, letter: Letter, taken: _Taken) -> None:
+    async def _decide(self, ledger: Ledger, letter: DeadLetter, taken: _Taken) -> None:
         at = int(time() * 1000)
         known: list[Event] = [entry_of(letter, catalogue=self._catalogue.number), *history_of(letter)]
         if letter.key.abonnement == UNKNOWN:
@@ -190,8 +190,8 @@ class DeadLetters:
         elif row.state is not State.STUCK and not row.overtakes(letter.history.round):
             taken.lost.append(letter)
 
-    async def _is_wanted(self, ledger: Ledger, letter: Letter) -> bool:
-        """Whether one without a row was for its abonnement: bindings may let through more than is."""
+    async def _is_wanted(self, ledger: Ledger, letter: DeadLetter) -> bool:
+        """Whether one without a row was for its abonnement: bindings may be wider than the filters."""
         notificatie = await ledger.notificatie(letter.key.notificatie)
         abonnement = self._catalogue.abonnementen.get(letter.key.abonnement)
         if notificatie is None or abonnement is None or letter.key.replay:
@@ -199,8 +199,8 @@ class DeadLetters:
         kenmerken = kenmerken_of(letter.body)
         return kenmerken is None or matches(abonnement, notificatie.kanaal, kenmerken)
 
-    async def _give_back(self, ledger: Ledger, letters: Iterable[Letter]) -> None:
-        """Those that are still to come are RETURNING, and published by `Giving.give_again` in time."""
+    async def _give_back(self, ledger: Ledger, letters: Iterable[DeadLetter]) -> None:
+        """Make those that are still open RETURNING; `Giving.give_again` publishes them when due."""
         keys = {letter.key: letter for letter in letters}
         rows = [row for key in keys if (row := await ledger.delivery(key)) is not None]
         rows = [row for row in rows if not row.overtakes(keys[row.key].history.round)]
@@ -215,11 +215,11 @@ class DeadLetters:
                 **_named(keys[used_up[0].key]),
             )
         left = [row for row in rows if row not in gone and row not in used_up]
-        # A retry finds no way back where its queue is not bound for that.
+        # A retry whose queue is not bound to `nrc.return` is dead-lettered.
         self._binding.want(row.key.abonnement for row in left)
         for given, group in groupby(sorted(left, key=_given), key=_given):
             some = list(group)
-            # At once, and then not before what drops it may have been mended.
+            # At once the first time, then after a pause in which the cause may have been repaired.
             pause = self._patience.pauses[given - 1] / 1000 if given else 0.0
             epoch = await self._lease.keep(ledger.keeping)
             await ledger.keeping.give_back(
@@ -237,5 +237,5 @@ def _given(row: Delivery) -> int:
     return row.given
 
 
-def _named(letter: Letter) -> dict[str, str]:
+def _named(letter: DeadLetter) -> dict[str, str]:
     return {"notificatie": str(letter.key.notificatie), "abonnement": str(letter.key.abonnement)}

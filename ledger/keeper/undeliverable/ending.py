@@ -1,4 +1,4 @@
-"""How a delivery ends as undeliverable without an attempt: it waited too long, or its abonnement is gone."""
+"""Makes deliveries undeliverable without an attempt: they waited too long, or their abonnement is gone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ AT_ONCE = 500  # deliveries that end in one transaction
 
 
 async def end(ledger: Ledger, rows: Sequence[Delivery], why: WhyEnded, detail: str) -> None:
-    """These are undeliverable, for this reason. detail: a line for people. Raises LedgerError.
+    """Make these undeliverable for this reason. detail: a line for people. Raises LedgerError.
 
-    What a deliverer still tells of one holds over it: that it was delivered, or that it is retried.
+    A deliverer's outcome that comes later overrides it: that one was delivered, or is retried.
     """
     for start in range(0, len(rows), AT_ONCE):
         now = int(time() * 1000)

@@ -1,7 +1,7 @@
-"""A message of RabbitMQ as what the ledger keeps of it: the reverse of giving_back/message.py. Pure.
+"""Reads a message in RabbitMQ as values of the ledger: the reverse of giving_back/message.py. Pure.
 
 For a message that the ledger may not know: of an older version, put in by hand, or of a gateway that died
-before it wrote its entry. Takes anything that can be in a queue.
+before it wrote its entry. Accepts anything that can be in a queue.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from schemas.notificatie import kenmerken_of, read_accepted
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A message, read. Times are milliseconds since 1970.
+class DeadLetter:
+    """A message as it was read. Times are milliseconds since 1970.
 
-    key: of its delivery; the abonnement is UNKNOWN when nothing on it says which. received: when it was
-    accepted. verdict: when we gave it up; None of what RabbitMQ or somebody else put there.
+    key: of its delivery; the abonnement is UNKNOWN when the message does not say which. received: when it was
+    accepted. verdict: when a deliverer gave it up; None where RabbitMQ or somebody else put it there.
     """
 
     key: Key
@@ -36,10 +36,10 @@ class Letter:
     verdict: int | None
 
 
-def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: int) -> Letter:
-    """What there is to know of a message; the same each time. owner: of the queue that it is in.
+def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: int) -> DeadLetter:
+    """Read a message; with the same result each time. owner: the abonnement of the queue that it is in.
 
-    now: milliseconds since 1970, of one that nothing tells the age of.
+    now: milliseconds since 1970, used as `received` where the message does not say.
     """
     properties = message.header.properties
     headers = properties.headers or {}
@@ -49,7 +49,7 @@ def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: in
     id_ = id_of_message(properties.message_id or blake2b(message.body, digest_size=16).hexdigest())
     stamped = ms_of(aware(properties.timestamp)) if properties.timestamp else now
     verdict, made = read_verdict(headers), received_of(id_)
-    return Letter(
+    return DeadLetter(
         key=Key(id_, abonnement, history.replay),
         history=history,
         body=message.body,
@@ -59,8 +59,8 @@ def read_letter(message: DeliveredMessage, *, owner: UUID | None = None, now: in
     )
 
 
-def entry_of(letter: Letter, *, catalogue: int) -> Entry:
-    """Its entry, for its one abonnement: for whom else it was is not known.
+def entry_of(letter: DeadLetter, *, catalogue: int) -> Entry:
+    """Its entry, for its one abonnement: which others it was for is not known.
 
     client: "". catalogue: the newest, so that nothing matches it again for others.
     """
@@ -92,8 +92,8 @@ def entry_of(letter: Letter, *, catalogue: int) -> Entry:
     )
 
 
-def history_of(letter: Letter) -> list[Event]:
-    """Its failed attempts, as the deliverers told them or would have."""
+def history_of(letter: DeadLetter) -> list[Event]:
+    """Its failed attempts, as its deliverers wrote them or would have."""
     history = letter.history
     number = history.attempts - len(_made(history))
     return [
@@ -109,8 +109,8 @@ def history_of(letter: Letter) -> list[Event]:
     ]
 
 
-def ended(letter: Letter, *, at: int, reason: Attempt | None = None) -> Outcome:
-    """That it is undeliverable. reason: by default what its message says last."""
+def ended(letter: DeadLetter, *, at: int, reason: Attempt | None = None) -> Outcome:
+    """The outcome that it is undeliverable. reason: by default the last failure on its message."""
     history = letter.history
     if reason is None and history.failures:
         last = history.failures[-1]
@@ -118,12 +118,12 @@ def ended(letter: Letter, *, at: int, reason: Attempt | None = None) -> Outcome:
     return _outcome(letter, State.UNDELIVERABLE, at=at, failed=reason)
 
 
-def pending(letter: Letter, *, at: int) -> Outcome:
-    """That it is still to be delivered, in the round that its message is of."""
+def pending(letter: DeadLetter, *, at: int) -> Outcome:
+    """The outcome that it is still to be delivered, in the round of its message."""
     return _outcome(letter, State.PENDING, at=at)
 
 
-def _outcome(letter: Letter, state: State, *, at: int, failed: Attempt | None = None) -> Outcome:
+def _outcome(letter: DeadLetter, state: State, *, at: int, failed: Attempt | None = None) -> Outcome:
     history = letter.history
     return Outcome(letter.key, state, history.round, history.attempts, at, failed=failed)
 
@@ -137,5 +137,5 @@ def _attempt(failed: FailedAttempt, number: int) -> Attempt:
 
 
 def _storable(text: str) -> str:
-    """A text without half surrogates, which no database takes."""
+    """A text without lone surrogates, which no database takes."""
     return text.encode(errors="replace").decode()

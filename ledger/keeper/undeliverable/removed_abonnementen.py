@@ -1,7 +1,7 @@
-"""What is open of an abonnement that was removed: it ends as undeliverable.
+"""Ends what is open of a removed abonnement as undeliverable.
 
-The router deletes its queue with what waits there. By a tombstone only: a registry that was put back from an
-older copy may not know an abonnement that there is.
+The router deletes its queue with what waits there. Only a tombstone counts: a registry that was put back
+from an older copy may lack an abonnement that exists.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from runtime.log import logger
 from store.registry import Changes
 
 SETTLED = 60.0
-"""Seconds from when a removal is heard of; what deliverers had in hand then has its outcome by now."""
+"""Seconds after a removal was read; what deliverers had in hand then has its outcome by now."""
 
 log = logger(__name__)
 
 
 class Removed:
-    """The abonnementen that were removed, and one pass after the other over what is open of them.
+    """The abonnementen that were removed, and passes over what is open of them.
 
     settled: seconds, as SETTLED.
     """

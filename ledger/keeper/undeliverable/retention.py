@@ -1,7 +1,7 @@
-"""What waits for an abonnement for too long, or too much of it: it becomes undeliverable, the oldest first.
+"""Ends what waits for too long, or exceeds the budget of an abonnement, as undeliverable, the oldest first.
 
-By the rows of the ledger, whatever the state of the abonnement, and not by arguments of its queue, which can
-never change. What RabbitMQ still has of them is taken from the front of the queue after that (trimming.py).
+By the rows of the ledger, whatever the state of the abonnement; not by arguments of its queue, which can
+never change. Its messages are removed from the front of the queue after that (trimming.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.settings import Settings
 from schemas.errors import LedgerError
 
 LONGEST_INTERVAL = 60.0  # seconds between two runs
-FILLED = 0.9  # of the budget, after some had to go: else some would have to go every minute
+FILLED = 0.9  # of the budget: what is left after a cut, else some would have to go every minute
 PAGE = 500  # rows that end together
 REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
 
@@ -56,7 +56,7 @@ class HoldLimits:
 
 
 class Retention:
-    """Both limits, while this keeper works."""
+    """Enforces both limits while this keeper works."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Retention:
         self._failures = Occasional(every=REPORT_INTERVAL)
 
     async def run(self) -> None:
-        """See to it, again and again, until cancelled."""
+        """Enforce them at each interval, until cancelled."""
         while True:
             await asyncio.sleep(self._interval)
             if not self._lease.held:
@@ -103,7 +103,7 @@ class Retention:
         await self._trimming.trim(ledger, list(known), ended=ended, open_=open_, before=before)
 
     async def _end(self, ledger: Ledger, uuid: UUID, backlog: Backlog, *, before: int) -> int:
-        """End what is too old or too much of one abonnement; returns how many. Raises LedgerError."""
+        """End what exceeds the limits of one abonnement; returns how many. Raises LedgerError."""
         ended: Counter[WhyEnded] = Counter()
         over = self._limits.excess(backlog)
         after = None

@@ -1,9 +1,9 @@
-"""Takes from the front of a queue what has ended in the ledger: it fills a disk, and would be delivered.
+"""Removes messages from the front of a queue that have ended in the ledger: else they would be delivered.
 
-A few messages are taken at a time, and acknowledged while their row has ended; with the first that has not it
-ends, and what is in hand is given back in its order. RabbitMQ keeps the order of at most 32 messages that
-come with one nack and were given out to one consumer; and it gives out first what was given back, in the
-order of that. So where what stays was given back before, all that was is taken, and given back.
+A few messages are taken at a time, and acknowledged while their row has ended. It stops at the first whose
+row has not, and requeues what it still holds. RabbitMQ keeps the order of at most 32 messages that one
+consumer requeues with one nack, and delivers requeued messages first, in the order in which they were
+requeued. So where a message that stays was requeued before, all requeued ones are taken and requeued.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage, FieldValue
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from ledger.keeper.lease import Lease
-from ledger.keeper.undeliverable.entry_of_message import Letter, ended, entry_of, history_of, read_letter
+from ledger.keeper.undeliverable.entry_of_message import DeadLetter, ended, entry_of, history_of, read_letter
 from ledger.ledger import Ledger
 from ledger.values import Attempt, WhyEnded, ms_of
 from router.catalogue import Catalogue
@@ -33,13 +33,13 @@ from schemas.errors import BrokerError, BrokerUnavailable
 
 AT_ONCE = 10_000  # messages of one queue, before another has its turn
 IN_ONE_NACK = 32  # messages in the hands of one consumer
-MOST_RETURNED = 10_000  # messages in hand; of more that were given back before, the order changes
+MOST_REQUEUED = 10_000  # messages in hand; with more of them the order changes
 NONE_LEFT = 0.1  # seconds without a message, after which it is asked whether there are more
 ANSWER_TIMEOUT = 10.0  # seconds
 AFTER_OTHERS: dict[str, FieldValue] = {"x-priority": -1}
-"""Whoever delivers to a callback comes first."""
+"""Below the deliverers' consumers, which get messages first."""
 LOOK_AGAIN = 6 * 3600.0
-"""Seconds until a queue that has more than the ledger knows is looked at again: RabbitMQ counts each look."""
+"""Seconds until a queue with more than the ledger has is looked at again: each look counts as a delivery."""
 REPORT_INTERVAL = 60.0  # seconds between two lines that say the same
 UNKNOWN_TOO_OLD = "held longer than NRC_HOLD_RETENTION, and not known to the ledger until then"
 
@@ -61,7 +61,7 @@ class Trimming:
         self._failures = Occasional(every=REPORT_INTERVAL)
 
     def forget(self) -> None:
-        """Another keeper may have ended what is in any queue."""
+        """Look at every queue again: another keeper may have ended what is in it."""
         self._not_before.clear()
 
     async def trim(
@@ -101,7 +101,7 @@ class Trimming:
             try:
                 is_done = await self._link.use(partial(self._trim, ledger, uuid, before=before))
             except (BrokerError, *AMQP_ERRORS) as error:
-                # Of this queue alone, such as one without a leader; if not, the next one fails too.
+                # It may be this queue alone, such as one without a leader; if not, the next one fails too.
                 self._tell(error, uuid)
                 continue
             if is_done:
@@ -109,38 +109,38 @@ class Trimming:
                 self._not_before[uuid] = monotonic() + self._look_again
 
     async def _trim(self, ledger: Ledger, uuid: UUID, connection: AbstractConnection, *, before: int) -> bool:
-        """Whether the first that is left has not ended."""
+        """Trim one queue; whether that is complete: the first message that is left has not ended."""
         trimmed = 0
         channel = await open_channel(connection)
-        hands = _Hands(channel, uuid)
+        unacked = _Unacked(channel, uuid)
         try:
             while trimmed < AT_ONCE and self._lease.held:
-                taken = await hands.take()
+                taken = await unacked.take()
                 gone = 0
-                while gone < len(taken) and not hands.kept:
+                while gone < len(taken) and not unacked.kept:
                     if not await self._has_ended(ledger, uuid, taken[gone], before=before):
                         break
                     gone += 1
-                await hands.remove(gone)
+                await unacked.remove(gone)
                 trimmed += gone
-                hands.kept += len(taken) - gone
-                if len(taken) < IN_ONE_NACK or (hands.kept and not taken[-1].redelivered):
+                unacked.kept += len(taken) - gone
+                if len(taken) < IN_ONE_NACK or (unacked.kept and not taken[-1].redelivered):
                     return True
-                if hands.kept >= MOST_RETURNED:
+                if unacked.kept >= MOST_REQUEUED:
                     return True
             return False
         except ChannelNotFoundEntity:  # removed meanwhile
             return True
         finally:
             with suppress(*AMQP_ERRORS):
-                await hands.give_back()
+                await unacked.requeue()
             with suppress(*AMQP_ERRORS):
                 await channel.close()
             if trimmed:
                 log.info("front of a queue trimmed", abonnement=str(uuid), count=trimmed)
 
     async def _has_ended(self, ledger: Ledger, uuid: UUID, message: DeliveredMessage, *, before: int) -> bool:
-        """Whether it is not to be delivered. One that is too old and not known is ended now."""
+        """Whether it is not to be delivered. One that is too old and not in the ledger is ended now."""
         letter = read_letter(message, owner=uuid, now=int(time() * 1000))
         row = await ledger.delivery(letter.key)
         if row is not None:
@@ -152,7 +152,7 @@ class Trimming:
         await self._end(ledger, letter)
         return True
 
-    async def _end(self, ledger: Ledger, letter: Letter) -> None:
+    async def _end(self, ledger: Ledger, letter: DeadLetter) -> None:
         now = int(time() * 1000)
         reason = Attempt(now, 0, WhyEnded.RETENTION, UNKNOWN_TOO_OLD)
         await ledger.write(
@@ -169,8 +169,8 @@ class Trimming:
             log.warning("queue not trimmed", abonnement=str(uuid or ""), reason=reason, times=times)
 
 
-class _Hands:
-    """What is taken of one queue, on a channel of its own. kept: how many of it stay."""
+class _Unacked:
+    """The unacknowledged messages of one queue, on a channel of its own. kept: how many of them stay."""
 
     def __init__(self, channel: AbstractChannel, uuid: UUID) -> None:
         self._channel = channel
@@ -213,15 +213,15 @@ class _Hands:
             self._consumers[-1] = (tag, taken[count:])
 
     async def _cancel(self) -> None:
-        """The last one gets no more; all that was done on the channel before has been applied."""
+        """Cancel the last consumer; RabbitMQ has then applied all that was sent on the channel before."""
         tag, taken = self._consumers[-1]
         if tag:
             self._consumers[-1] = ("", taken)
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 await self._channel.basic_cancel(tag)
 
-    async def give_back(self) -> None:
-        """All that was not removed is at the front of the queue again, in its order. Raises AMQP_ERRORS."""
+    async def requeue(self) -> None:
+        """Put all that was not removed back at the front of the queue, in order. Raises AMQP_ERRORS."""
         for tag, taken in self._consumers:
             if tag:
                 async with asyncio.timeout(ANSWER_TIMEOUT):

@@ -384,7 +384,7 @@ async def test_what_is_open_in_an_older_copy_is_unsure(ledger: Ledger, clock: Cl
     clock.now = noted / 1000 + 30
     epoch = await an_epoch(ledger)
 
-    assert await ledger.keeping.doubt(epoch, until=noted) == 2
+    assert await ledger.keeping.mark_unsure(epoch, until=noted) == 2
 
     states = {each: (await row(ledger, entry, each)).state for each in entry.matched}
     assert states == {
@@ -399,7 +399,7 @@ async def test_what_is_open_in_an_older_copy_is_unsure(ledger: Ledger, clock: Cl
     assert (backlogs[retrying].count, backlogs[retrying].retrying) == (1, 0)
     assert (backlogs[alive].count, backlogs[alive].retrying) == (1, 1)
     assert (await ledger.instance()).unsure_until == noted
-    assert await ledger.keeping.doubt(epoch, until=noted) == 0
+    assert await ledger.keeping.mark_unsure(epoch, until=noted) == 0
     found = {each.notificatie: each.deliveries for each in await waiting(ledger)}
     assert not found.get(entry.id)
     assert [each.key.abonnement for each in found[later.id]] == [new], "what came since is brought on"
@@ -689,7 +689,7 @@ async def test_a_row_of_before_a_restore_is_unsure_as_the_others_are(ledger: Led
     old, new = an_entry(at=AT), an_entry(at=AT + 1)
     await ledger.write([old, new])
     epoch = await an_epoch(ledger)
-    await ledger.keeping.doubt(epoch, until=AT)
+    await ledger.keeping.mark_unsure(epoch, until=AT)
     assert await ledger.keeping.add_rows(epoch, abonnement, [old.id, new.id]) == 2
     assert (await row(ledger, old, abonnement)).state is State.UNSURE
     assert (await row(ledger, new, abonnement)).state is State.PENDING

@@ -227,7 +227,7 @@ async def test_what_is_unsure_comes_once_an_operator_says_so(kept: Kept) -> None
     entries = [await kept.accept(one, mark=False) for _ in range(3)]
     epoch = await kept.ledger.keeping.take_lease("test", seconds=0)
     assert epoch is not None
-    assert await kept.ledger.keeping.doubt(epoch, until=entries[-1].received) == 3
+    assert await kept.ledger.keeping.mark_unsure(epoch, until=entries[-1].received) == 3
     async with kept.looking(again=0.5):
         await asyncio.sleep(2)  # longer than E1 and E2 take
         assert await ids_in(kept, one) == []

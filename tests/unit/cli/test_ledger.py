@@ -117,7 +117,7 @@ def unsure(folder: Path) -> tuple[UUID, UUID, list[Entry]]:
         async with open_ledger(folder / LEDGER_FILE) as opened:
             epoch = await opened.keeping.take_lease("test", seconds=0)
             assert epoch is not None
-            assert await opened.keeping.doubt(epoch, until=AT + 60_000) == 3
+            assert await opened.keeping.mark_unsure(epoch, until=AT + 60_000) == 3
             await opened.write([entries[3]])
 
     fill(folder, *entries[:3])
