@@ -12,6 +12,7 @@ COPY router router
 COPY ledger ledger
 COPY deliverer deliverer
 COPY gateway gateway
+COPY extra extra
 COPY telemetry telemetry
 COPY inbox inbox
 COPY nrc nrc

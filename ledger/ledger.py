@@ -15,7 +15,21 @@ from uuid import UUID
 from ledger.copies.instance import Instance
 from ledger.keeper_ledger import KeeperLedger
 from ledger.operating.replays import ReplayLedger
-from ledger.values import Attempt, Backlog, Delivery, Event, Incomplete, Key, Notificatie, Search, Shed
+from ledger.values import (
+    Attempt,
+    Backlog,
+    Delivery,
+    Event,
+    Incomplete,
+    Key,
+    Notificatie,
+    Search,
+    Shed,
+    State,
+)
+
+RECENT = 1000
+"""Deliveries of an abonnement that are gone through to see when it last got something."""
 
 
 class Ledger(Protocol):
@@ -75,8 +89,8 @@ class Ledger(Protocol):
     async def incomplete(self) -> Sequence[Incomplete]:
         """The times in which it may lack accepted notificaties, the oldest first."""
 
-    async def backlogs(self) -> Mapping[UUID, Backlog]:
-        """What is open of each abonnement that has anything open."""
+    async def backlogs(self, abonnement: UUID | None = None) -> Mapping[UUID, Backlog]:
+        """What is open of each abonnement that has anything open, or of this one only."""
 
     async def undeliverable(
         self, *, abonnement: UUID | None = None, limit: int, after: Key | None = None
@@ -85,6 +99,12 @@ class Ledger(Protocol):
 
     async def undeliverable_count(self) -> int:
         """How many deliveries are undeliverable."""
+
+    async def last_delivered(self, abonnement: UUID) -> int | None:
+        """When this abonnement last got something of the newest RECENT deliveries that it is done with."""
+
+    async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
+        """How many deliveries of a notificatie are in each state, without replays."""
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         """Deliveries of notificaties with an id from `first` to `last`, by id; also without an entry."""

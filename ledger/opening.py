@@ -7,19 +7,29 @@ from pathlib import Path
 
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
+from ledger.sqlite.schema import READERS
 from runtime.settings import Settings
 from store.secrets import KEYS_FILE, Vault
 
 LEDGER_FILE = "ledger.db"
 
 
-def open_ledger(file: Path, *, secret_keys: Sequence[str] = (), keys_file: Path | None = None) -> Ledger:
+def open_ledger(
+    file: Path,
+    *,
+    secret_keys: Sequence[str] = (),
+    keys_file: Path | None = None,
+    readers: int = READERS,
+    longest_read: float | None = None,
+) -> Ledger:
     """The ledger in `file`; open it with `async with`.
 
+    readers: reads at once. longest_read: seconds after which a read is broken off with LedgerError.
     The key of its hashes is encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys
     beside it).
     """
-    return SqliteLedger(file, vault=Vault(secret_keys, keys_file or file.with_name(KEYS_FILE)))
+    vault = Vault(secret_keys, keys_file or file.with_name(KEYS_FILE))
+    return SqliteLedger(file, vault=vault, readers=readers, longest_read=longest_read)
 
 
 def ledger_file(settings: Settings) -> Path:
@@ -27,10 +37,12 @@ def ledger_file(settings: Settings) -> Path:
     return settings.registry_file.with_name(LEDGER_FILE)
 
 
-def ledger_of(settings: Settings) -> Ledger:
-    """The ledger of these settings; open it with `async with`."""
+def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float | None = None) -> Ledger:
+    """The ledger of these settings, as `open_ledger` opens it; open it with `async with`."""
     return open_ledger(
         ledger_file(settings),
         secret_keys=settings.secret_keys,
         keys_file=settings.state_dir / KEYS_FILE,
+        readers=readers,
+        longest_read=longest_read,
     )

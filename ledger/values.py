@@ -368,9 +368,9 @@ class Backlog:
 class Search:
     """Which notificaties are searched; a field that is None or empty does not restrict them.
 
-    text: a URL, the last segment of one, or the id of a notificatie: found by hoofdObject, resourceUrl and
-    id. kenmerken: each with exactly this value; names are normalised. abonnement, states: of one and the same
-    delivery. after, before: `received`, the former included.
+    ids: these, in place of text. text: a URL, the last segment of one, or the id of a notificatie: found by
+    hoofdObject, resourceUrl and id. kenmerken: each with exactly this value; names are normalised.
+    abonnement, states: of one and the same delivery. after, before: `received`, the former included.
     """
 
     text: str | None = None
@@ -383,6 +383,7 @@ class Search:
     states: frozenset[State] = frozenset()
     after: int | None = None
     before: int | None = None
+    ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,9 +76,10 @@ def run_process(name: str, settings: Settings) -> int:
 def _serve_of(name: str) -> Serve:
     """A process loads only the packages that it needs."""
     if name == "gateway":
+        from extra.mounting import mount as mount_extra
         from gateway.service import serve as serve_gateway
 
-        return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD))
+        return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD), mounts=(mount_extra,))
     if name == "router":
         from ledger.losses import LedgerLosses
         from router.declaring.service import serve as serve_router

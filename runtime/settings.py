@@ -259,6 +259,14 @@ class Settings(BaseSettings):
         ge=0,
         le=1000,
     )
+    extra_rate: float = setting(
+        10.0,
+        "Requests that one application may make to /api/extra/v1 in a second, of one gateway; five seconds' "
+        "worth at once. More is a 429.",
+        unit="requests/s",
+        gt=0,
+        le=10000,
+    )
     gateway_max_in_flight: int = setting(
         2000,
         "Notificaties that one gateway works on at once, half of them of one client; what comes beyond gets "

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "nrc",
     "telemetry",
+    "extra",
     "inbox",
     "gateway",
     "deliverer",

@@ -5,6 +5,7 @@ It is for anyone, from any origin, without a token, whatever the query.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -51,19 +52,24 @@ def _as_yaml(prefix: str) -> str:
 
 
 @lru_cache(maxsize=32)
-def _body(suffix: str, prefix: str) -> tuple[bytes, str]:
-    """The document's bytes and media type."""
+def _body(text: Callable[[str], str], suffix: str, prefix: str) -> tuple[bytes, str]:
+    """A document's bytes and media type."""
     if suffix == "json":
-        return orjson.dumps(document(prefix)), "application/json"
-    return _as_yaml(prefix).encode(), "application/vnd.oai.openapi; charset=utf-8"
+        return orjson.dumps(yaml.safe_load(text(prefix))), "application/json"
+    return text(prefix).encode(), "application/vnd.oai.openapi; charset=utf-8"
 
 
-def add_document(app: web.Application, settings: Settings) -> None:
-    """Serve the document at each of PATHS."""
+def add_document(
+    app: web.Application,
+    settings: Settings,
+    paths: Iterable[str] = PATHS,
+    text: Callable[[str], str] = _as_yaml,
+) -> None:
+    """Serve this document at each of these paths. text: its YAML, with what a proxy puts before its root."""
 
     async def answer(request: web.Request) -> web.Response:
         prefix = URL(root_url(request, settings)).raw_path.rstrip("/")
-        body, media_type = _body(request.path.rpartition(".")[2], prefix)
+        body, media_type = _body(text, request.path.rpartition(".")[2], prefix)
         return web.Response(
             body=body, headers={**_CORS, "Content-Type": media_type, "Cache-Control": "public, max-age=300"}
         )
@@ -71,6 +77,6 @@ def add_document(app: web.Application, settings: Settings) -> None:
     async def preflight(request: web.Request) -> web.Response:
         return web.Response(status=204, headers=_PREFLIGHT)
 
-    for path in PATHS:
+    for path in paths:
         app.router.add_get(path, answer)
         app.router.add_route("OPTIONS", path, preflight)

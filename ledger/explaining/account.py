@@ -154,7 +154,8 @@ class Account:
                 wanted[each.key.abonnement].add(each.key)
         if not wanted:
             return {}
-        backlogs = await self.ledger.backlogs()
+        one = next(iter(wanted)) if len(wanted) == 1 else None
+        backlogs = await self.ledger.backlogs(one)
         places: dict[Key, Place] = {}
         for abonnement, keys in wanted.items():
             waiting = backlogs[abonnement].count if abonnement in backlogs else 0

@@ -144,7 +144,7 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
             text,
             {"heldSince": clock.utc(since), "nextProbe": clock.utc(probe), "why": why} | _row_facts(case),
         )
-    why = _suspended_because(abonnement.state_reason, reader)
+    why = suspended_because(abonnement.state_reason, reader)
     text = f"Wacht: het abonnement is opgeschort{f' ({why})' if why else ''}.{_row(case)}"
     text += " Het gaat verder zodra de beheerder het hervat."
     return Reason(Code.SUSPENDED, text, {"why": why} | _row_facts(case))
@@ -153,7 +153,7 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
 _GONE = "callback answered 410 (gone)"  # deliverer/attempting/decide.py
 
 
-def _suspended_because(reason: str, reader: Reader) -> str:
+def suspended_because(reason: str, reader: Reader) -> str:
     """Why; the text of an operator is shown to operators only."""
     if reason == _GONE:
         return "de callback antwoordde met status 410"

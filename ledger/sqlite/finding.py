@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.sqlite.numbers import Texts
-from ledger.sqlite.rows import STATES, Row, delivery_of
-from ledger.values import Delivery, State
+from ledger.ledger import RECENT
+from ledger.sqlite.numbers import Texts, number_of
+from ledger.sqlite.rows import STATE_OF, STATES, Kind, Row, delivery_of
+from ledger.values import ORIGINAL, Delivery, State
 
 
 def deliveries_between(
@@ -27,3 +28,21 @@ def undeliverable_count(db: Database) -> int:
         "SELECT count(*) FROM delivery INDEXED BY delivery_uncommon WHERE state = ? AND state NOT IN (0, 7)"
     )
     return int(db.execute(select, [STATES[State.UNDELIVERABLE]]).fetchone()[0])
+
+
+def last_delivered(db: Database, abonnement: UUID) -> int | None:
+    """As `Ledger.last_delivered`."""
+    number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+    select = (
+        "SELECT max(last_at) FROM (SELECT state, last_at FROM delivery INDEXED BY delivery_abonnement "
+        "WHERE abonnement = ? AND open = 0 ORDER BY id DESC LIMIT ?) WHERE state = ?"
+    )
+    (at,) = db.execute(select, [number, RECENT, STATES[State.DELIVERED]]).fetchone()
+    return None if at is None else int(at)
+
+
+def outcomes(db: Database, notificatie: UUID) -> Mapping[State, int]:
+    """As `Ledger.outcomes`."""
+    select = "SELECT state, count(*) FROM delivery WHERE id = ? AND replay = ? GROUP BY state"
+    rows = db.execute(select, [notificatie.bytes, ORIGINAL])
+    return {STATE_OF[state]: count for state, count in rows}

@@ -22,8 +22,19 @@ from ledger.sqlite.keeper import SqliteKeeping
 from ledger.sqlite.numbers import Known, Names, Texts
 from ledger.sqlite.replays import SqliteReplays
 from ledger.sqlite.rows import Hashes
-from ledger.sqlite.schema import contents, hash_key
-from ledger.values import Attempt, Backlog, Delivery, Event, Incomplete, Key, Notificatie, Search, Shed
+from ledger.sqlite.schema import READERS, contents, hash_key
+from ledger.values import (
+    Attempt,
+    Backlog,
+    Delivery,
+    Event,
+    Incomplete,
+    Key,
+    Notificatie,
+    Search,
+    Shed,
+    State,
+)
 from store.files.host_lease import RENEWAL, boot_id
 from store.files.sqlite_file import SqliteFile
 from store.secrets import KEYS_FILE, Vault
@@ -37,7 +48,8 @@ class SqliteLedger:
 
     vault: by default with the keys in secret.keys beside the file. boot: identifies this host, for tests.
     clock: the database's clock, in Unix seconds. Times are in seconds. keeping: the keeper's part. replays:
-    the part for replays.
+    the part for replays. readers: reads at once. longest_read: seconds after which a read is broken off with
+    LedgerError.
     """
 
     def __init__(
@@ -49,10 +61,16 @@ class SqliteLedger:
         busy_timeout: float = LOCK_TIMEOUT,
         renewal: float = RENEWAL,
         clock: Callable[[], float] = time.time,
+        readers: int = READERS,
+        longest_read: float | None = None,
     ) -> None:
         self._vault = vault or Vault((), file.with_name(KEYS_FILE))
         self._file = SqliteFile(
-            file, contents(self._vault), boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
+            file,
+            contents(self._vault, readers=readers, longest_read=longest_read),
+            boot=boot or boot_id(),
+            busy_timeout=busy_timeout,
+            renewal=renewal,
         )
         self._clock = clock
         self._known = Known()
@@ -122,9 +140,9 @@ class SqliteLedger:
     async def incomplete(self) -> Sequence[Incomplete]:
         return await self._file.read(reading.incomplete)
 
-    async def backlogs(self) -> Mapping[UUID, Backlog]:
+    async def backlogs(self, abonnement: UUID | None = None) -> Mapping[UUID, Backlog]:
         return await self._file.read(
-            lambda db: reading.backlogs(db, self._texts, now=int(self._clock() * 1000))
+            lambda db: reading.backlogs(db, self._texts, now=int(self._clock() * 1000), of=abonnement)
         )
 
     async def undeliverable(
@@ -139,6 +157,12 @@ class SqliteLedger:
 
     async def undeliverable_count(self) -> int:
         return await self._file.read(finding.undeliverable_count)
+
+    async def last_delivered(self, abonnement: UUID) -> int | None:
+        return await self._file.read(lambda db: finding.last_delivered(db, abonnement))
+
+    async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
+        return await self._file.read(lambda db: finding.outcomes(db, notificatie))
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         return await self._file.read(

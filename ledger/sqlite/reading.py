@@ -110,9 +110,11 @@ def attempts(db: Database, key: Key) -> Sequence[Attempt]:
     return () if place is None else tuple(map(attempt_of, db.execute(select, place)))
 
 
-def backlogs(db: Database, texts: Texts, *, now: int) -> Mapping[UUID, Backlog]:
-    """What is open of each abonnement. now: milliseconds, by the database's clock."""
-    select = """
+def backlogs(db: Database, texts: Texts, *, now: int, of: UUID | None = None) -> Mapping[UUID, Backlog]:
+    """What is open of each abonnement, or of one. now: milliseconds, by the database's clock."""
+    only = "" if of is None else "AND b.abonnement = :of"
+    parameters = {"now": now} if of is None else {"now": now, "of": number_of(db, Kind.ABONNEMENT, str(of))}
+    select = f"""
         SELECT abonnement, n, bytes, retrying, stuck, oldest,
             (SELECT received FROM notificatie WHERE id = oldest), next_at
         FROM (SELECT *,
@@ -122,8 +124,8 @@ def backlogs(db: Database, texts: Texts, *, now: int) -> Mapping[UUID, Backlog]:
                 AS oldest,
             (SELECT min(next_at) FROM delivery d WHERE d.abonnement = b.abonnement AND d.next_at > :now)
                 AS next_at
-            FROM backlog b WHERE n > 0)
-        """
+            FROM backlog b WHERE n > 0 {only})
+        """  # noqa: S608
     return {
         texts.abonnement(db, nr): Backlog(
             count=n,
@@ -133,7 +135,7 @@ def backlogs(db: Database, texts: Texts, *, now: int) -> Mapping[UUID, Backlog]:
             next_at=next_at,
             stuck=stuck,
         )
-        for nr, n, size, retrying, stuck, oldest, received, next_at in db.execute(select, {"now": now})
+        for nr, n, size, retrying, stuck, oldest, received, next_at in db.execute(select, parameters)
     }
 
 
@@ -233,7 +235,11 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
     terms = [hashes.term(name, value) for name, value in asked.kenmerken.items()]
     client, abonnement = numbers.get(Kind.CLIENT), numbers.get(Kind.ABONNEMENT)
     states = sorted(STATES[state] for state in asked.states)
-    if asked.text is not None:
+    if asked.ids:
+        marks = ", ".join("?" * len(asked.ids))
+        source = f"notificatie m {_UNROUTED} WHERE m.id IN ({marks})"
+        plan = _Plan([(source, [each.bytes for each in asked.ids])])
+    elif asked.text is not None:
         plan = _by_text(asked.text, hashes)
     elif terms:
         rarest = min(terms, key=lambda term: _few(db, "term WHERE t = ?", term))

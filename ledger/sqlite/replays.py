@@ -179,6 +179,7 @@ def _packed(search: Search) -> str:
             "states": sorted(search.states),
             "after": search.after,
             "before": search.before,
+            "ids": search.ids,
         }
     ).decode()
 
@@ -187,4 +188,6 @@ def _unpacked(text: str) -> Search:
     found = orjson.loads(text)
     abonnement = found.pop("abonnement")
     states = frozenset(map(State, found.pop("states")))
-    return Search(**found, abonnement=None if abonnement is None else UUID(abonnement), states=states)
+    ids = tuple(map(UUID, found.pop("ids", ())))  # an earlier version noted none
+    of = None if abonnement is None else UUID(abonnement)
+    return Search(**found, abonnement=of, states=states, ids=ids)

@@ -159,7 +159,7 @@ STEPS = {
 }
 
 
-def contents(vault: Vault) -> Contents:
+def contents(vault: Vault, *, readers: int = READERS, longest_read: float | None = None) -> Contents:
     """The ledger as the contents of a SqliteFile; opening the file opens the vault."""
 
     def migrate(db: Database, file: Path) -> Sequence[str]:
@@ -167,7 +167,14 @@ def contents(vault: Vault) -> Contents:
         _keep_key(db, vault)
         return done
 
-    return Contents(faults=FAULTS, migrate=migrate, readers=READERS, secure_delete=False, cache=CACHE)
+    return Contents(
+        faults=FAULTS,
+        migrate=migrate,
+        readers=readers,
+        longest_read=longest_read,
+        secure_delete=False,
+        cache=CACHE,
+    )
 
 
 def hash_key(db: Database, vault: Vault) -> bytes:

@@ -18,6 +18,7 @@ _ADVICE = {
     sqlite3.SQLITE_PERM: "access is denied; give this user read and write access to it and to its folder",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened; it must be a file in a folder that this user may write to",
     sqlite3.SQLITE_NOTADB: "it is not an SQLite database; point NRC_DATABASE_URL or NRC_STATE_DIR elsewhere",
+    sqlite3.SQLITE_INTERRUPT: "a read took too long and was broken off; ask for less",
     sqlite3.SQLITE_CORRUPT: "it is damaged; stop every process and restore a copy",
 }
 

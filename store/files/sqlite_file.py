@@ -35,6 +35,7 @@ AGAIN = 1.0
 LAST_WAIT = 0.3
 """Seconds for which a process that stops waits for the lock."""
 
+_STEPS = 10_000  # of SQLite's virtual machine, some 0.1 ms, between two looks at the time
 _REPLACED = "was removed or replaced while it was in use: restart this process."
 
 log = logger(__name__)
@@ -47,7 +48,8 @@ class Contents:
 
     faults: how faults are told. migrate: brings the tables up to date within the first transaction, and
     returns the steps that it did. migrated: called after that with those steps, outside a transaction.
-    readers: how many reads run at once. secure_delete: what is overwritten or removed does not stay behind in
+    readers: how many reads run at once. longest_read: seconds after which a read is broken off, as a fault;
+    None for never. secure_delete: what is overwritten or removed does not stay behind in
     unused parts of a page. cache: kB of pages that each connection keeps, at most.
     """
 
@@ -55,6 +57,7 @@ class Contents:
     migrate: Callable[[Database, Path], Sequence[str]]
     migrated: Callable[[Database, Path, Sequence[str]], None] | None = None
     readers: int = 1
+    longest_read: float | None = None
     secure_delete: bool = True
     cache: int = 2000
 
@@ -125,6 +128,7 @@ class SqliteFile:
 
         def snapshot() -> T:
             db = reader.db
+            reader.break_off_after(self._contents.longest_read)
             db.execute("BEGIN")
             try:
                 self._refuse_newer(db)
@@ -250,6 +254,12 @@ class _Connection:
 
     def wait_at_most(self, seconds: float) -> None:
         self.db.execute(f"PRAGMA busy_timeout={seconds * 1000:.0f}")
+
+    def break_off_after(self, seconds: float | None) -> None:
+        """From now on statements are interrupted that go on for longer than so many seconds from now."""
+        if seconds is not None:
+            until = time.monotonic() + seconds
+            self.db.conn.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
 
     async def run(self, work: Callable[[], T]) -> T:
         self.waiting += 1

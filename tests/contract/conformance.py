@@ -19,6 +19,7 @@ from uuid import UUID
 
 from jsonschema import Draft4Validator, FormatChecker
 
+from extra.documents.openapi import document as extra_document
 from gateway.documents.openapi import document
 from gateway.documents.pages import ERRORS
 
@@ -65,12 +66,13 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or _DATE_TIME.fullmatch(value) is not None
 
 
-def assert_conforms(method: str, path_template: str, answer: Answer) -> None:
-    """AssertionError when our OAS does not allow this answer on this operation."""
+def assert_conforms(method: str, path_template: str, answer: Answer, *, doc: Any = None) -> None:
+    """AssertionError when our OAS does not allow this answer on this operation. doc: another document."""
+    doc = doc or document()
     head = method == "HEAD"
-    operation = document()["paths"].get(path_template, {}).get("get" if head else method.lower())
+    operation = doc["paths"].get(path_template, {}).get("get" if head else method.lower())
     if operation is None:
-        known_path = path_template in document()["paths"]
+        known_path = path_template in doc["paths"]
         assert answer.status == (405 if known_path else 404), f"undocumented, yet {answer.status}"
         assert not known_path or answer.headers["Allow"]
         if not head:
@@ -78,25 +80,35 @@ def assert_conforms(method: str, path_template: str, answer: Answer) -> None:
         return
     where = f"{operation['operationId']} {answer.status}"
     assert str(answer.status) in operation["responses"], f"{where} is not documented"
-    documented = deref(operation["responses"][str(answer.status)])
-    _check_headers(documented, answer, where)
+    documented = deref(operation["responses"][str(answer.status)], doc)
+    _check_headers(documented, answer, where, doc)
     if head or "content" not in documented:
         assert answer.body == b"", f"{where} has no body"
         return
     media_type = answer.headers["Content-Type"].partition(";")[0]
     assert media_type in documented["content"], f"{where} is not {media_type}"
-    _check_schema(documented["content"][media_type]["schema"], answer, where)
+    _check_schema(documented["content"][media_type]["schema"], answer, where, doc)
     if answer.status >= 400:
         assert_problem(answer)
 
 
 def assert_documented(method: str, url: str, answer: Answer) -> None:
     """`assert_conforms` for a URL, when it is one of our document's; other URLs pass."""
+    if "/api/extra/v1/" in url:
+        _assert_documented_extra(method, url.partition("?")[0].rpartition("/api/extra/v1")[2], answer)
+        return
     path = url.partition("?")[0].rpartition("/api/v1")[2]
     if _DETAIL.fullmatch(path):
         path = path[: path.index("/", 1)] + "/{uuid}"
     if path in document()["paths"]:
         assert_conforms(method, path, answer)
+
+
+def _assert_documented_extra(method: str, path: str, answer: Answer) -> None:
+    """The same for a path of the other document, whose templates have several parameters."""
+    for template in extra_document()["paths"]:
+        if re.fullmatch(re.sub(r"\{\w+\}", "[0-9A-Fa-f-]+", template), path):
+            assert_conforms(method, template, answer, doc=extra_document())
 
 
 def assert_problem(answer: Answer) -> None:
@@ -118,53 +130,55 @@ def assert_problem(answer: Answer) -> None:
     assert _UUID4.fullmatch(number)
 
 
-def deref(value: Any) -> Any:
-    """What a `$ref` of our document stands for; anything else as it is."""
+def deref(value: Any, doc: Any = None) -> Any:
+    """What a `$ref` of our document stands for; anything else as it is. doc: another document."""
     while isinstance(value, dict) and "$ref" in value:
-        target: Any = document()
+        target: Any = doc or document()
         for step in value["$ref"].removeprefix("#/").split("/"):
             target = target[step]
         value = target
     return value
 
 
-def answer_schema(documented: Any) -> dict[str, Any]:
+def answer_schema(documented: Any, doc: Any = None) -> dict[str, Any]:
     """An OAS 3.0 schema as JSON Schema draft 4, for an answer: what is writeOnly may not be there."""
-    schema: dict[str, Any] = dict(deref(documented))
-    hidden = {name for name, sub in schema.get("properties", {}).items() if deref(sub).get("writeOnly")}
+    schema: dict[str, Any] = dict(deref(documented, doc))
+    properties = schema.get("properties", {})
+    hidden = {name for name, sub in properties.items() if deref(sub, doc).get("writeOnly")}
+    if schema.pop("nullable", False):
+        schema["type"] = [schema["type"], "null"]
     if "properties" in schema:
         schema["properties"] = {
-            name: {"not": {}} if name in hidden else answer_schema(sub)
-            for name, sub in schema["properties"].items()
+            name: {"not": {}} if name in hidden else answer_schema(sub, doc)
+            for name, sub in properties.items()
         }
     if required := [name for name in schema.pop("required", ()) if name not in hidden]:
         schema["required"] = required
     for key in ("items", "additionalProperties"):
         if isinstance(schema.get(key), dict):
-            schema[key] = answer_schema(schema[key])
+            schema[key] = answer_schema(schema[key], doc)
     for key in ("anyOf", "allOf", "oneOf"):
         if key in schema:
-            schema[key] = [answer_schema(sub) for sub in schema[key]]
+            schema[key] = [answer_schema(sub, doc) for sub in schema[key]]
     return schema
 
 
 @cache
-def _validator(schema: str) -> Draft4Validator:
-    return Draft4Validator(answer_schema(json.loads(schema)), format_checker=formats)
+def _validator(schema: str, title: str) -> Draft4Validator:
+    doc = next(each for each in (document(), extra_document()) if each["info"]["title"] == title)
+    return Draft4Validator(answer_schema(json.loads(schema), doc), format_checker=formats)
 
 
-def _check_schema(schema: Any, answer: Answer, where: str) -> None:
+def _check_schema(schema: Any, answer: Answer, where: str, doc: Any = None) -> None:
     content = json.loads(answer.body)
-    faults = [
-        f"{where} {error.json_path}: {error.message}"
-        for error in _validator(json.dumps(schema)).iter_errors(content)
-    ]
+    validator = _validator(json.dumps(schema), (doc or document())["info"]["title"])
+    faults = [f"{where} {error.json_path}: {error.message}" for error in validator.iter_errors(content)]
     assert not faults, "\n".join(faults)
 
 
-def _check_headers(documented: Any, answer: Answer, where: str) -> None:
+def _check_headers(documented: Any, answer: Answer, where: str, doc: Any) -> None:
     for name, header in documented.get("headers", {}).items():
-        header = deref(header)
+        header = deref(header, doc)
         value = answer.headers.get(name)
         if value is None:
             assert not header.get("required"), f"{where} lacks {name}"

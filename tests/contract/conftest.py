@@ -13,6 +13,7 @@ from uuid import UUID
 import aiohttp
 import pytest
 
+import extra.mounting
 import gateway.service
 import router.declaring.service
 from runtime.settings import Settings
@@ -36,10 +37,13 @@ class Stage:
         settings = self.settings.model_copy(update=overrides)
         sock = free_socket()
         host, port = sock.getsockname()
+        mounts = (extra.mounting.mount,)
         root = f"http://{host}:{port}/api/v1"
         async with (
             running(
-                lambda stop, ready: gateway.service.serve(settings, stop=stop, ready=ready, sock=sock),
+                lambda stop, ready: gateway.service.serve(
+                    settings, stop=stop, ready=ready, sock=sock, mounts=mounts
+                ),
                 wait=wait,
             ),
             # Closed before the gateway stops, which else waits for those who may still send.

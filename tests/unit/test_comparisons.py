@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "runtime", "store", "router", "ledger", "deliverer", "gateway", "inbox", "nrc")
+PACKAGES = (
+    "schemas",
+    "runtime",
+    "store",
+    "router",
+    "ledger",
+    "deliverer",
+    "gateway",
+    "extra",
+    "inbox",
+    "nrc",
+)
 SECRETS = {"auth", "authorization", "secret", "old_secret", "token", "password", "signature"}
 
 

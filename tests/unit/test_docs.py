@@ -30,6 +30,7 @@ PACKAGES = (
     "ledger",
     "deliverer",
     "gateway",
+    "extra",
     "inbox",
     "telemetry",
     "nrc",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -24,7 +23,6 @@ from schemas.errors import Conflict, Problem, RequestTooLarge, UsageError, Valid
 
 if TYPE_CHECKING:
     from ledger.explaining import Fit
-    from router.catalogue import Catalogue
 
 
 @click.command()
@@ -102,6 +100,7 @@ class _Matched:
 
 async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Matched]:
     """Every abonnement, or the one that is typed. Raises Problem, as the API answers, and UsageError."""
+    from extra.explaining import checked
     from ledger.explaining import fit
 
     async with opened_registry(settings) as opened:
@@ -112,25 +111,12 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
             asked = [catalogue.abonnementen[ids.abonnement(typed, catalogue.abonnementen)]]
         except Conflict as error:
             raise UsageError(str(error)) from None  # the exit code of a Conflict says here that none matches
-    naam, kenmerken = _checked(settings, catalogue, body)
+    if len(body) > settings.max_body:
+        raise RequestTooLarge(f"De body is groter dan {settings.max_body} bytes.")
+    naam, kenmerken = checked(settings, catalogue.kanalen, body)
     filters = catalogue.kanalen[naam].filters
     found = [_Matched(each, fit(each.kanalen, naam, kenmerken, filters=filters)) for each in asked]
     return sorted(found, key=lambda each: each.order)
-
-
-def _checked(settings: Settings, catalogue: Catalogue, body: bytes) -> tuple[str, dict[str, str]]:
-    """The kanaal and kenmerken, after the checks of POST /notificaties. Raises Problem."""
-    from gateway.api.checks import message_faults
-    from schemas.notificatie import read_notificatie
-
-    if len(body) > settings.max_body:
-        raise RequestTooLarge(f"De body is groter dan {settings.max_body} bytes.")
-    leeway = timedelta(seconds=settings.time_leeway)
-    data, notificatie, faults = read_notificatie(body, now=datetime.now(UTC), leeway=leeway)
-    faults += message_faults(data, catalogue.kanalen)
-    if notificatie is None or faults:
-        raise ValidationError(faults)
-    return notificatie.kanaal, notificatie.kenmerken
 
 
 def _refuse(problem: Problem, *, name: str, json_: bool) -> None:

@@ -76,4 +76,6 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[s
     if not path_parameters or not _is_chosen(path_parameters):
         return path_parameters
     kind = context.operation.path.split("/")[1].upper()
-    return {**path_parameters, "uuid": os.environ[f"NRC_TEST_{kind}"]}
+    names = {"uuid": kind, "notificatie": "NOTIFICATIE", "nummer": "NUMMER"}
+    there = {name: os.environ[f"NRC_TEST_{names[name]}"] for name in path_parameters if name in names}
+    return {**path_parameters, **there}

@@ -796,3 +796,54 @@ async def test_what_was_removed_and_delivered_is_removed_and_the_delivery_stays_
     (taken,) = await ledger.attempts(Key(entry.id, abonnement))
     assert (taken.at, taken.number, taken.kind) == (AT + 70, 2, DELIVERED_ALL_THE_SAME)
     assert (taken.status, taken.ms) == (204, 38.0)
+
+
+# For questions that others than operators ask
+
+
+async def test_one_abonnement_s_backlog_alone(ledger: Ledger) -> None:
+    mine, other = uuid4(), uuid4()
+    await ledger.write([an_entry(mine, other), an_entry(mine)])
+    every = await ledger.backlogs()
+    assert await ledger.backlogs(mine) == {mine: every[mine]}
+    assert every[mine].count == 2
+    assert await ledger.backlogs(uuid4()) == {}
+
+
+async def test_when_an_abonnement_last_got_something(ledger: Ledger) -> None:
+    mine, other = uuid4(), uuid4()
+    entries = [an_entry(mine, other, at=AT + number) for number in range(4)]
+    await ledger.write(entries)
+    assert await ledger.last_delivered(mine) is None
+    outcomes = [
+        an_outcome(entries[0], mine, at=AT + 900),
+        an_outcome(entries[1], mine, at=AT + 500),
+        an_outcome(entries[2], mine, State.UNDELIVERABLE, at=AT + 1000),
+        an_outcome(entries[3], other, at=AT + 2000),
+    ]
+    await ledger.write(outcomes)
+    assert await ledger.last_delivered(mine) == AT + 900
+    assert await ledger.last_delivered(uuid4()) is None
+
+
+async def test_how_many_deliveries_of_a_notificatie_are_in_each_state(ledger: Ledger) -> None:
+    first, second, third = uuid4(), uuid4(), uuid4()
+    entry = an_entry(first, second, third)
+    again = Outcome(Key(entry.id, first, 7), State.DELIVERED, 1, 1, at=AT + 9)
+    await ledger.write([entry, an_outcome(entry, first), an_outcome(entry, second), again])
+    assert await ledger.outcomes(entry.id) == {State.DELIVERED: 2, State.PENDING: 1}
+    assert await ledger.outcomes(uuid4()) == {}
+
+
+async def test_a_search_of_some_ids_keeps_to_all_else_that_is_asked(ledger: Ledger) -> None:
+    mine, other = uuid4(), uuid4()
+    entries = [an_entry(mine if number % 2 else other, at=AT + 20 * number) for number in range(6)]
+    await ledger.write([*entries, an_outcome(entries[1], mine)])
+    ids = tuple(each.id for each in entries[:4])
+    assert await found(ledger, Search(ids=ids)) == [each.id for each in entries[3::-1]]
+    assert await found(ledger, Search(ids=ids, abonnement=mine)) == [entries[3].id, entries[1].id]
+    settled = Search(ids=ids, abonnement=mine, states=frozenset({State.DELIVERED}))
+    assert await found(ledger, settled) == [entries[1].id]
+    pages = await found(ledger, Search(ids=ids), after=entries[1].id, oldest_first=True)
+    assert pages == [entries[2].id, entries[3].id]
+    assert await found(ledger, Search(ids=(uuid4(),))) == []

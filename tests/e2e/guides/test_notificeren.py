@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shlex
 import shutil
 import sys
-import textwrap
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -31,15 +29,15 @@ from nrc.rabbitmq.private_node import free_port
 from runtime.settings import Settings
 from schemas.application import Application, Scope
 from schemas.errors import PermissionDenied
-from tests.callback_server import CallbackServer, Received, Wire, status
-from tests.e2e.running import NRC, environment, nrc, running
+from tests.callback_server import CallbackServer, Received
+from tests.e2e.guides.place import BLOCK, Place, blocks
+from tests.e2e.running import environment, running
 from tests.eventually import eventually
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GUIDE = ROOT / "docs" / "notificeren.md"
 STANDARD_GUIDE = ROOT.parent / "shared" / "data" / "000_19dcfd6cd9054309.txt"
 
-BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```+ *$", re.MULTILINE | re.DOTALL)
 OURS = "127.0.0.1:8000"
 READERS = "http://127.0.0.1:9000/api/callbacks"
 GIVEN_OUT = ("Location", "nrc-notificatie-id")
@@ -82,12 +80,6 @@ class Http:
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
-def blocks(guide: Path) -> Iterator[tuple[str, str]]:
-    """(language, text) of every block of code in a guide."""
-    for match in BLOCK.finditer(guide.read_text()):
-        yield match[1], textwrap.dedent(match[2])
-
-
 async def send(request: Http) -> Http:
     """The whole answer to a request, over a connection of its own."""
     host, _, port = request.target.split("/")[2].partition(":")
@@ -99,39 +91,6 @@ async def send(request: Http) -> Http:
     await writer.wait_closed()
     start, *lines = head.decode().split("\r\n")
     return Http(start, CIMultiDict(line.split(": ", 1) for line in lines), body)
-
-
-@dataclass
-class Place:
-    """A product that runs, with a callback of the reader's own beside it."""
-
-    address: str
-    callback: CallbackServer
-    environment: dict[str, str]
-
-    async def command(self, *arguments: str) -> str:
-        """What a command of ours prints."""
-        done = await nrc(*arguments, env=self.environment)
-        assert done.process.returncode == 0, done.err
-        return done.out
-
-
-async def asks_for_the_guide_s_auth(wire: Wire, received: Received) -> bool:
-    known = received.header("Authorization") == "Token abcde12345"
-    return await status(204 if known else 401)(wire, received)
-
-
-@pytest.fixture
-async def place(vhost: str, tmp_path: Path) -> AsyncIterator[Place]:
-    """Everything that `nrc up` starts, on an empty broker and with an empty registry."""
-    address = f"127.0.0.1:{free_port()}"
-    env = environment(NRC_AMQP_URL=vhost, NRC_STATE_DIR=str(tmp_path), NRC_GATEWAY_LISTEN=address)
-    async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=tmp_path) as up:
-        callback.script("/api/callbacks", asks_for_the_guide_s_auth)
-        await up.says(f"NRC ready: http://{address}/api/v1")
-        yield Place(address, callback, env)
-        assert await up.stop() == 0
-        assert "Traceback" not in up.err, up.err
 
 
 class Reader:

@@ -1,0 +1,131 @@
+"""What every handler here begins with: who asks, whether it asks too often, and about which abonnement.
+
+Another application's abonnement is not found, whether or not there is one: 404 and not 403.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NoReturn
+from uuid import UUID
+
+from aiohttp import web
+
+from extra.rates import Rates
+from extra.reading import ReadLedger
+from gateway.http.admission import Turns
+from gateway.http.requests import must_accept_json, root_url
+from gateway.state import GATEWAY, Gateway
+from gateway.tokens import Credentials
+from ledger.explaining import Clock, Reader
+from ledger.explaining.account import Account
+from ledger.ledger import Ledger
+from runtime.log import Occasional, logger
+from schemas.abonnement import Abonnement
+from schemas.application import Scope
+from schemas.errors import InvalidParam, LedgerError, NotFound, ServiceUnavailable, ValidationError
+from schemas.fields import parse_date_time
+
+ROOT = "/api/extra/v1"
+QUESTIONS = 8  # asked of the ledger at once, half of them by one application; the others wait
+QUESTION_WITHIN = 5.0  # seconds that one waits for its turn
+MOST_IN_ROW = 1000  # of what waits, gone through to find the place of one
+RETRY_AFTER = 5  # seconds
+REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
+
+log = logger(__name__)
+
+
+@dataclass(slots=True)
+class Extra:
+    """The parts that the handlers here share, in one gateway."""
+
+    gateway: Gateway
+    reading: ReadLedger
+    rates: Rates
+    turns: Turns = field(default_factory=lambda: Turns(QUESTIONS, within=QUESTION_WITHIN))
+    failures: Occasional = field(default_factory=lambda: Occasional(every=REPORT_INTERVAL))
+
+    async def asks(self, request: web.Request, *any_of: Scope, cost: float = 1.0) -> Credentials:
+        """Who asks. Raises NotAcceptable, PermissionDenied, or Throttled. cost: as of `Rates.take`."""
+        must_accept_json(request)
+        client = await self.gateway.authorise(request, *any_of)
+        self.rates.take(client.client_id, now=time.monotonic(), cost=cost)
+        return client
+
+    async def own(self, request: web.Request, client: Credentials) -> Abonnement:
+        """The abonnement of the path, when this application made it. Raises NotFound and RegistryError."""
+        uuid, known = UUID(request.match_info["uuid"]), self.gateway.catalogue.abonnementen
+        if uuid not in known:
+            await self.gateway.catalogue.fresh_look()
+        found = known.get(uuid)
+        if found is None or found.client_id != client.client_id:
+            raise NotFound("Deze applicatie heeft geen abonnement met dit UUID.")
+        return found
+
+    @asynccontextmanager
+    async def ledger(self, client: Credentials) -> AsyncIterator[Ledger]:
+        """The ledger, in this application's turn. Raises Overloaded, or ServiceUnavailable."""
+        async with self.turns.one(client.client_id):
+            try:
+                yield await self.reading.opened()
+            except LedgerError as error:
+                await self.reading.failed()
+                self._cannot_read(error)
+
+    def _cannot_read(self, error: LedgerError) -> NoReturn:
+        if times := self.failures.due():
+            log.warning("a question could not be answered from the ledger", reason=str(error), times=times)
+        raise ServiceUnavailable(
+            "Het grootboek kan dit nu niet beantwoorden. Vraag minder tegelijk (since, limit), of probeer "
+            "het zo opnieuw.",
+            retry_after=RETRY_AFTER,
+        ) from error
+
+    def account(self, ledger: Ledger) -> Account:
+        """What ledger and registry know, told to a consumer."""
+        return Account(
+            ledger,
+            self.gateway.registry,
+            self.gateway.catalogue,
+            most_attempts=1 + len(self.gateway.settings.retry_schedule),
+            now=now_ms(),
+            reader=Reader.CONSUMER,
+            most_in_row=MOST_IN_ROW,
+        )
+
+    def url(self, request: web.Request, path: str) -> str:
+        """The URL of a path of this API, from the root that the client used."""
+        return f"{root_url(request, self.gateway.settings)}{ROOT}/{path}"
+
+
+EXTRA: web.AppKey[Extra] = web.AppKey("extra", Extra)
+
+
+def parts(request: web.Request) -> tuple[Extra, Gateway]:
+    """The parts of these handlers, and of the gateway that they are in."""
+    return request.app[EXTRA], request.app[GATEWAY]
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def moment(seconds: float | None) -> str | None:
+    """Unix seconds as an RFC 3339 moment in UTC."""
+    return None if seconds is None else Clock.utc(round(seconds * 1000))
+
+
+def asked_moment(name: str, text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 text. Raises ValidationError."""
+    parsed = parse_date_time(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
+    if parsed is None:
+        reason = "Voer een datum en tijd in volgens RFC 3339, zoals 2026-03-27T10:59:13Z."
+        raise ValidationError([InvalidParam(name, "invalid", reason)])
+    at: datetime = parsed[0] if parsed[0].tzinfo else parsed[0].replace(tzinfo=UTC)
+    return int(at.timestamp() * 1000)

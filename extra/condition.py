@@ -1,0 +1,87 @@
+"""GET /abonnement and GET /abonnement/{uuid}/status: which are one's own, and how one is doing."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from extra.asking import moment, parts
+from gateway.api.abonnementen import as_json
+from gateway.http.requests import read_query
+from gateway.http.responses import json_answer, json_list
+from ledger.explaining import Clock, Reader
+from ledger.explaining.dutch import held_because
+from ledger.explaining.states import suspended_because
+from ledger.values import Backlog
+from schemas.abonnement import Abonnement, State
+from schemas.application import Scope
+from store.registry import ActSearch, LastFailure, Registry
+
+SUSPENDED = "abonnement suspended"
+"""The act of an operator, in the registry."""
+
+
+async def list_own(request: web.Request) -> web.Response:
+    """200 with the abonnementen of this application, without their `auth`."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    read_query(request)
+    await gateway.catalogue.fresh_look()
+    collection = gateway.url(request, "abonnement")
+    own = (each for each in gateway.catalogue.every_abonnement() if each.client_id == client.client_id)
+    return json_list(
+        {"uuid": str(each.uuid), "state": each.state, **as_json(each, collection)} for each in own
+    )
+
+
+async def read_status(request: web.Request) -> web.Response:
+    """200 with the state of an own abonnement, what waits for it, and what went wrong last."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    abonnement = await extra.own(request, client)
+    read_query(request)
+    failure = (await gateway.registry.last_failures()).get(abonnement.uuid)
+    since = await _since(gateway.registry, abonnement, failure)
+    async with extra.ledger(client) as ledger:
+        waiting = (await ledger.backlogs(abonnement.uuid)).get(abonnement.uuid, Backlog())
+        delivered = await ledger.last_delivered(abonnement.uuid)
+    return json_answer(
+        {
+            "abonnement": gateway.url(request, f"abonnement/{abonnement.uuid}"),
+            "state": abonnement.state,
+            "since": moment(since),
+            "reason": _reason(abonnement),
+            "nextProbe": moment(abonnement.hold.next_probe if abonnement.hold else None),
+            "waiting": waiting.in_queue,
+            "retrying": waiting.retrying,
+            "stuck": waiting.stuck,
+            "bytes": waiting.size,
+            "oldest": Clock.utc(waiting.oldest),
+            "nextRetry": Clock.utc(waiting.next_at),
+            "lastError": {"at": moment(failure.at), "text": held_because(failure.detail)}
+            if failure
+            else None,
+            "lastDelivered": Clock.utc(delivered),
+        }
+    )
+
+
+async def _since(registry: Registry, abonnement: Abonnement, failure: LastFailure | None) -> float | None:
+    """Since when it is in its state (Unix seconds); None where nobody noted that."""
+    if abonnement.hold is not None:
+        return abonnement.hold.since
+    if abonnement.state is not State.SUSPENDED:
+        return None
+    found = await registry.acts(ActSearch(what=SUSPENDED, abonnement=str(abonnement.uuid)), limit=1)
+    if found:
+        return found[0].at
+    # By a 410, which is the last that was sent to it.
+    return failure.at if failure else None
+
+
+def _reason(abonnement: Abonnement) -> str | None:
+    """Why nothing is sent to it now, in Dutch; what an operator wrote is for operators."""
+    if abonnement.hold is not None:
+        return held_because(abonnement.state_reason)
+    if abonnement.state is State.SUSPENDED:
+        return suspended_because(abonnement.state_reason, Reader.CONSUMER)
+    return None

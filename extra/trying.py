@@ -1,0 +1,56 @@
+"""POST /abonnement/{uuid}/test: the standard's test message to a callback, and what it answered.
+
+Nothing of the answer but its status: this must not become a way to read what stands inside our network.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+from aiohttp import web
+
+from deliverer.http.client import Failure, FailureClass
+from deliverer.http.dutch import why_none
+from extra.asking import parts
+from gateway.api.callback_check import TEST_MESSAGE
+from gateway.http.requests import read_query
+from gateway.http.responses import json_answer
+from ledger.explaining.dutch import milliseconds
+from schemas.application import Scope
+from schemas.errors import Overloaded
+
+COST = 5.0  # requests; somebody else's server works for each
+
+
+async def try_callback(request: web.Request) -> web.Response:
+    """200 with what the callback of an own abonnement answered to the test message, whatever that was."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
+    abonnement = await extra.own(request, client)
+    read_query(request)
+    async with gateway.changes.one(client.client_id):
+        began = perf_counter()
+        answer = await gateway.callbacks.post(
+            abonnement.callback_url,
+            body=TEST_MESSAGE,
+            headers={"Authorization": abonnement.auth, "nrc-abonnement": str(abonnement.uuid)},
+            timeout=gateway.settings.callback_timeout,
+        )
+        took = (perf_counter() - began) * 1000
+    if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:
+        raise Overloaded(f"nothing left to make a request with: {answer.detail}")
+    taken = not isinstance(answer, Failure) and 200 <= answer.status < 300
+    if answer.status is None and isinstance(answer, Failure):
+        text = f"De callback gaf geen antwoord: {why_none(answer)}."
+    else:
+        text = f"De callback antwoordde met status {answer.status}, na {milliseconds(took)}."
+        if not taken:
+            text += " Alleen een status van 200 tot en met 299 is goed."
+    return json_answer(
+        {
+            "taken": taken,
+            "status": answer.status,
+            "ms": round(took, 1),
+            "text": text,
+        }
+    )

@@ -1,0 +1,1 @@
+"""`/api/extra/v1`: what a consumer sees of its own abonnementen."""

@@ -1,0 +1,1 @@
+"""The pages that tell a reader what to do, done."""
