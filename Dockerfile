@@ -1,4 +1,4 @@
-# One image for every process: gateway (the default), router, deliverer, ledger, and all other `nrc` commands.
+# One image for every process: gateway (the default), router, deliverer, ledger, console, and all other `nrc` commands.
 
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -15,6 +15,8 @@ COPY gateway gateway
 COPY extra extra
 COPY telemetry telemetry
 COPY inbox inbox
+COPY operating operating
+COPY console console
 COPY nrc nrc
 RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt .
 
@@ -26,10 +28,11 @@ ENV PATH=/opt/nrc/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     NRC_STATE_DIR=/var/lib/nrc \
     NRC_GATEWAY_LISTEN=0.0.0.0:8000 \
+    NRC_CONSOLE_LISTEN=0.0.0.0:8010 \
     NRC_LOG_FORMAT=json
 USER nrc
 WORKDIR /var/lib/nrc
 VOLUME /var/lib/nrc
-EXPOSE 8000
+EXPOSE 8000 8010
 ENTRYPOINT ["nrc"]
 CMD ["gateway"]

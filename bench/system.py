@@ -39,6 +39,7 @@ class System:
             **{name: value for name, value in os.environ.items() if not name.startswith("NRC_")},
             "NRC_STATE_DIR": str(folder),
             "NRC_GATEWAY_LISTEN": f"127.0.0.1:{self.port}",
+            "NRC_CONSOLE_LISTEN": "",
             "NRC_CALLBACK_CHECK": "off",
             "NRC_LOG_LEVEL": "info",
             **settings,

@@ -10,6 +10,6 @@ rabbitmq/              the RabbitMQ that `nrc up` starts when it is given none
 demo.py                the main job, shown
 gateway_address.py     the address of a gateway on this machine
 metrics_addresses.py   where each process of `nrc up` answers with its metrics
-inbox_socket.py        whether there is a callback inbox, and where it listens
+page_sockets.py        where inbox and console listen, and whether they are there
 exits.py               exit codes
 """

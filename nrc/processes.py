@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import click
 import uvloop
 
 from nrc.exits import Exit, exit_code
@@ -35,7 +36,7 @@ LABEL = "NRC_LABEL"
 """What `nrc up` calls this process in its log lines."""
 
 LISTEN_FD = "NRC_LISTEN_FD"
-"""The number of the socket, bound by `nrc up`, on which a gateway or the inbox listens."""
+"""The number of the socket, bound by `nrc up`, on which a gateway, the inbox or the console listens."""
 READY = b"ready\n"
 
 LAST_RESORT = 2.0
@@ -47,7 +48,7 @@ Serve = Callable[..., Awaitable[None]]
 
 
 def run_process(name: str, settings: Settings) -> int:
-    """Run a gateway, router, deliverer, keeper or inbox until it is told to stop; returns the exit code.
+    """Run a gateway, router, deliverer, keeper, inbox or console until told to stop; returns the exit code.
 
     One of nrc/exits.py, with one line in the log (a traceback only for a fault that we don't know). A second
     SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
@@ -89,6 +90,10 @@ def _serve_of(name: str) -> Serve:
         from deliverer.service import serve as serve_deliverer
 
         return serve_deliverer
+    if name == "console":
+        from console.service import serve as serve_console
+
+        return _unobserved(serve_console, sock=_given_socket(LISTEN_FD), say=click.echo)
     if name == "ledger":
         from ledger.keeper.service import serve as serve_keeper
 
@@ -100,11 +105,17 @@ def _serve_of(name: str) -> Serve:
         if sock is None:
             raise UsageError("the inbox is a part of `nrc up`, which starts it: NRC_INBOX_LISTEN says where")
 
-        async def serve(settings: Settings, *, observe: Observe, **signals: Any) -> None:
-            await serve_inbox(settings, sock=sock, **signals)  # there is nothing of it to observe
-
-        return serve
+        return _unobserved(serve_inbox, sock=sock)
     raise ValueError(name)
+
+
+def _unobserved(serve: Serve, **given: Any) -> Serve:
+    """Of a process that has nothing for monitoring."""
+
+    async def run(settings: Settings, *, observe: Observe, **signals: Any) -> None:
+        await serve(settings, **given, **signals)
+
+    return run
 
 
 def _with_broker(settings: Settings) -> Settings:

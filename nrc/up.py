@@ -1,4 +1,4 @@
-"""`nrc up`: RabbitMQ, router, gateways, deliverers, keeper and inbox, started, watched, stopped as one.
+"""`nrc up`: RabbitMQ and every process, started, watched and stopped as one.
 
 Owns the order of starting and stopping, and what is printed about it on standard output; the log goes to
 standard error. Does no work of the product's own: kill -9 it and nothing is lost, its processes stop by
@@ -20,8 +20,8 @@ from yarl import URL
 
 from nrc.demo import demo as show_main_job
 from nrc.gateway_address import gateway_root
-from nrc.inbox_socket import bind_inbox
 from nrc.metrics_addresses import metrics_address
+from nrc.page_sockets import bind_console, bind_inbox
 from nrc.processes import LISTEN_FD
 from nrc.rabbitmq.choice import Broker, choose_broker
 from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
@@ -98,12 +98,20 @@ class Up:
         self._deliverers: list[Child] = []
         self._keeper: list[Child] = []
         self._inbox: list[Child] = []
+        self._console: list[Child] = []
         self._stopping_since = 0.0
 
     @property
     def children(self) -> list[Child]:
         """Every process, in the order of starting."""
-        return [*self._router, *self._gateways, *self._deliverers, *self._keeper, *self._inbox]
+        return [
+            *self._router,
+            *self._gateways,
+            *self._deliverers,
+            *self._keeper,
+            *self._inbox,
+            *self._console,
+        ]
 
     async def run(self) -> None:
         """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
@@ -116,18 +124,20 @@ class Up:
             opened.enter_context(told_loopback(settings.state_dir, is_open=loopback_open(settings)))
             sock = opened.enter_context(bind(settings.gateway_listen, name=LISTEN))
             inbox = bind_inbox(settings, loopback=loopback_open(settings), note=say)
-            if inbox is not None:
-                opened.enter_context(inbox)
+            console = bind_console(settings, note=say)
+            for pages in (inbox, console):
+                if pages is not None:
+                    opened.enter_context(pages)
             opened.push_async_callback(self._stop_broker)
             url, where = await self._get_broker()
             opened.push_async_callback(self._stop_children)
             tasks = await opened.enter_async_context(Tasks())
             if self._broker is not None:
                 tasks.start("watching RabbitMQ", self._keep_broker(self._broker, url))
-            await self._start_children(tasks, url, lock=lock, sock=sock, inbox=inbox)
+            await self._start_children(tasks, url, lock=lock, sock=sock, inbox=inbox, console=console)
             root = gateway_root(sock.getsockname()[:2])
             opened.enter_context(told_where(settings.state_dir, str(root).rstrip("/")))
-            self._tell(root, where, inbox)
+            self._tell(root, where, inbox, console)
             if self._demo:
                 # Started last, so that it is cancelled, and removes what it made, before anything stops.
                 tasks.start("demo", self._show(root))
@@ -147,7 +157,14 @@ class Up:
         return url, f"{URL(url).with_password(None)} ({self._broker.described})"
 
     async def _start_children(
-        self, tasks: Tasks, url: str, *, lock: int, sock: socket.socket, inbox: socket.socket | None
+        self,
+        tasks: Tasks,
+        url: str,
+        *,
+        lock: int,
+        sock: socket.socket,
+        inbox: socket.socket | None,
+        console: socket.socket | None,
     ) -> None:
         env = {
             "NRC_AMQP_URL": url,
@@ -173,12 +190,20 @@ class Up:
             for number, label in enumerate(labels("deliverer", self._settings.deliverer_processes), 1)
         ]
         self._keeper = [Child("ledger", "ledger", env=self._env_of(env, "ledger", 1), fds=[lock])]
-        if inbox is not None:
-            given = {**env, LISTEN_FD: str(inbox.fileno()), env_name("metrics_listen"): ""}
-            self._inbox = [Child("inbox", "inbox", env=given, fds=[lock, inbox.fileno()])]
-        others = [*self._gateways, *self._deliverers, *self._keeper, *self._inbox]
+        self._inbox = self._with_pages("inbox", inbox, env, lock=lock)
+        self._console = self._with_pages("console", console, env, lock=lock)
+        others = self.children[len(self._router) :]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
+
+    def _with_pages(
+        self, name: str, sock: socket.socket | None, env: Mapping[str, str], *, lock: int
+    ) -> list[Child]:
+        """A process with a socket of its own, and no metrics; none where there is no socket."""
+        if sock is None:
+            return []
+        given = {**env, LISTEN_FD: str(sock.fileno()), env_name("metrics_listen"): ""}
+        return [Child(name, name, env=given, fds=[lock, sock.fileno()])]
 
     def _env_of(self, env: Mapping[str, str], process: str, number: int) -> dict[str, str]:
         """The environment of one process, with an address of its own for its metrics."""
@@ -196,13 +221,16 @@ class Up:
         for child in children:
             tasks.start(f"watching the {child.label}", child.keep_alive())
 
-    def _tell(self, root: URL, where: str, inbox: socket.socket | None) -> None:
+    def _tell(
+        self, root: URL, where: str, inbox: socket.socket | None, console: socket.socket | None
+    ) -> None:
         api = f"{self._settings.public_url or str(root).rstrip('/')}/api/v1"
         at = "" if inbox is None else f"  Inbox       {gateway_root(inbox.getsockname()[:2])}inbox/\n"
         processes = ", ".join(f"{child.label} {child.pid}" for child in self.children)
         say(
             f"\n  API         {api}\n"
             f"  Reference   {api}/schema/\n"
+            f"{self._console_line(console)}"
             f"{at}"
             f"  RabbitMQ    {where}\n"
             f"  State       {self._settings.state_dir.resolve()}\n"
@@ -217,6 +245,12 @@ class Up:
         """A line with the addresses for Prometheus, when there are any."""
         addresses = [address for each in self.children if (address := each.env[env_name("metrics_listen")])]
         return f"  Metrics     {', '.join(addresses)}\n" if addresses else ""
+
+    def _console_line(self, console: socket.socket | None) -> str:
+        if console is None:
+            return ""
+        root = self._settings.console_public_url or str(gateway_root(console.getsockname()[:2])).rstrip("/")
+        return f"  Console     {root}/console/\n"
 
     async def _show(self, root: URL) -> None:
         say("")
@@ -258,9 +292,10 @@ class Up:
         """Gateways first: nothing comes in any more. Then who delivers, gives back; last what these need."""
         self.begin_stop()
         timeout = self._settings.stop_timeout
+        others = [*self._gateways, *self._deliverers, *self._keeper, *self._console]
         for children, seconds in (
             (self._gateways, timeout * 0.3),
-            ([*self._gateways, *self._deliverers, *self._keeper], timeout + GRACE * 0.5),
+            (others, timeout + GRACE * 0.5),
             ([*self._router, *self._inbox], timeout + GRACE * 0.6),
         ):
             for child in children:

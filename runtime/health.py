@@ -65,7 +65,7 @@ async def small_server(
     runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None  # noqa: S101 - set up
-    accept = functools.partial(_Protocol, runner.server)
+    accept = functools.partial(QuietProtocol, runner.server)
     try:
         sock = start_listening(listen, name=name)
         address: Listen = sock.getsockname()[:2]
@@ -78,7 +78,7 @@ async def small_server(
         await runner.cleanup()
 
 
-class _Protocol(web.RequestHandler):
+class QuietProtocol(web.RequestHandler):
     """One client's connection: short, and what cannot be parsed gets an answer that tells nothing of us."""
 
     def __init__(self, server: web.Server) -> None:

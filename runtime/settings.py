@@ -114,6 +114,30 @@ class Settings(BaseSettings):
         "Where the gateway listens. `[::]:8000` is every address, also of IPv4; of a name the first address.",
         unit="host:port",
     )
+    console_listen: Annotated[Listen | None, NoDecode] = setting(
+        "127.0.0.1:8010",
+        "Where the console listens. Empty: `nrc up` starts none.",
+        unit="host:port",
+    )
+    console_public_url: str = setting(
+        "",
+        "The address at which people reach the console; the gateway's first page links to it. With https its "
+        "cookies are for TLS only. Empty: the address that the browser used, and no link.",
+        unit="URL",
+    )
+    console_session: int = setting(
+        8 * 3600,
+        "How long a login to the console lasts without a request; at most a day in all.",
+        unit="s",
+        ge=60,
+        le=24 * 3600,
+    )
+    console_style: Path | None = setting(
+        None,
+        "The house style of the console, in place of console/static/huisstijl.css: the values of its colours "
+        "and sizes.",
+        unit="CSS file",
+    )
     health_listen: Annotated[Listen | None, NoDecode] = setting(
         "",
         "Where router and deliverer answer /health/live and /health/ready. Empty: nowhere.",
@@ -320,7 +344,7 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator("amqp_ca_file", "callback_ca_file", mode="before")
+    @field_validator("amqp_ca_file", "callback_ca_file", "console_style", mode="before")
     @classmethod
     def _no_file(cls, value: Any) -> Any:
         return value or None
@@ -352,6 +376,16 @@ class Settings(BaseSettings):
                 text = str(url.update_query(cafile=str(file)))
             trusted.append(text)
         return tuple(trusted)
+
+    @field_validator("console_style")
+    @classmethod
+    def _readable(cls, file: Path | None) -> Path | None:
+        if file is not None:
+            try:
+                file.read_bytes()
+            except OSError as error:
+                raise ValueError(f"{file}: {error.strerror or error}") from None
+        return file
 
     @field_validator("secret_keys")
     @classmethod
@@ -394,7 +428,9 @@ class Settings(BaseSettings):
             raise ValueError("at most 50 steps")
         return steps
 
-    @field_validator("gateway_listen", "health_listen", "metrics_listen", "inbox_listen", mode="before")
+    @field_validator(
+        "gateway_listen", "health_listen", "metrics_listen", "inbox_listen", "console_listen", mode="before"
+    )
     @classmethod
     def _listen(cls, value: Any, info: ValidationInfo) -> Any:
         if not isinstance(value, str):
@@ -406,7 +442,7 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, e.g. 127.0.0.1:8000 or [::1]:8000")
         return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
 
-    @field_validator("public_url")
+    @field_validator("public_url", "console_public_url")
     @classmethod
     def _public(cls, text: str) -> str:
         url = read_url(text)

@@ -16,6 +16,7 @@ from uuid import UUID
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
+from store.users import Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,10 @@ class NotedLedger:
 
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
+
+    @property
+    def users(self) -> Users:
+        """Who may use the console, and who is logged in there."""
 
     async def __aenter__(self) -> Self: ...
 

@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "nrc",
+    "console",
     "telemetry",
+    "operating",
     "extra",
     "inbox",
     "gateway",

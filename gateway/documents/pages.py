@@ -62,7 +62,7 @@ def add_pages(app: web.Application, settings: Settings) -> None:
     """Serve the first page, the OAS document, its readable form, and the pages under /ref/."""
     add_document(app, settings)
     environment = _environment()
-    app.router.add_get("/", _first_page(environment))
+    app.router.add_get("/", _first_page(environment, settings.console_public_url))
     for path, html in _render_all(environment).items():
         app.router.add_get(path, _page(html))
     app.router.add_get("/ref/fouten/{name}/", _no_such_page)
@@ -120,10 +120,10 @@ _NOTHING = "Storing: neemt nu geen notificaties aan"
 _STATUSES = (_WORKS, _LATER, _NOTHING)
 
 
-def _first_page(environment: Environment) -> Handler:
+def _first_page(environment: Environment, console: str) -> Handler:
     """The state of this gateway for people, always with status 200; /health/ready is for machines."""
     template = environment.get_template("begin.html")
-    facts = {"info": document()["info"], "version": version("nrc"), "root": "./"}
+    facts = {"info": document()["info"], "version": version("nrc"), "root": "./", "console": console}
     bodies = {status: template.render(status=status, **facts).encode() for status in _STATUSES}
     headers = {**_HEADERS, "Content-Type": _HTML, "Cache-Control": "no-store"}
 

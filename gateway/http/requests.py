@@ -174,7 +174,7 @@ def own_root(request: web.BaseRequest) -> str:
 def asked_root(request: web.BaseRequest, settings: Settings) -> str:
     """The root that the client used: that of the request, or what a trusted proxy gives."""
     scheme, host, prefix = request.scheme, _own_authority(request), ""
-    if settings.trusted_proxies and _is_trusted(request.remote, settings.trusted_proxies):
+    if settings.trusted_proxies and is_trusted(request.remote, settings.trusted_proxies):
         proto = _forwarded(request, "X-Forwarded-Proto").lower()
         scheme = proto if proto in ("http", "https") else scheme
         forwarded_host = _forwarded(request, "X-Forwarded-Host")
@@ -217,7 +217,8 @@ def _forwarded(request: web.BaseRequest, name: str) -> str:
     return last.rpartition(",")[2].strip()
 
 
-def _is_trusted(remote: str | None, networks: tuple[Network, ...]) -> bool:
+def is_trusted(remote: str | None, networks: tuple[Network, ...]) -> bool:
+    """Whether this address is in one of the networks."""
     try:
         address = ip_address((remote or "").partition("%")[0])
     except ValueError:

@@ -4,7 +4,7 @@ Here they are put together; each is loaded only when it is asked for (lazy_comma
 standard output, notes and faults to standard error.
 
     processes.py    `nrc up` and each process
-    registry/       kanalen, abonnementen, applications, tokens, the keys of secrets
+    registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     publishing/     `nrc publish`
     tracing/        what became of notificaties, and whom one would reach
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
@@ -60,6 +60,7 @@ _COMMANDS = {
         "router": "Run a router: it keeps RabbitMQ as the registry says.",
         "deliverer": "Run a deliverer: it POSTs to the callbacks.",
         "inbox": "Run the callback inbox: `nrc up` does so, and nothing else can.",
+        "console": "Run a console: pages for operators, in a browser.",
         "demo": "Show the main job on what runs: kanaal, abonnement, notificatie, callback.",
         "version": "Print the version.",
     },
@@ -70,6 +71,7 @@ _COMMANDS = {
         "application": "Applications: the clients of the API, their secrets and what they may do.",
     },
     "registry.token": {"token": "Print an Authorization header for application CLIENT_ID."},
+    "registry.user": {"user": "Users of the console: who may log in there, and what they may do."},
     "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "registry.abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
     "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},

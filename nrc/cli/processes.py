@@ -68,6 +68,12 @@ def inbox() -> None:
 
 
 @click.command()
+def console() -> None:
+    """Run a console: pages for operators, in a browser."""
+    run("console")
+
+
+@click.command()
 def version() -> None:
     """Print the version."""
     click.echo(installed_version("nrc"))

@@ -50,6 +50,7 @@ from store.sqlite.rows import (
     kanaal_row,
 )
 from store.sqlite.schema import contents
+from store.sqlite.users import SqliteUsers
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
 TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read anew
@@ -77,6 +78,11 @@ class SqliteRegistry:
             file, contents(self._vault), boot=boot or boot_id(), busy_timeout=busy_timeout, renewal=renewal
         )
         self._clock = clock
+        self._users = SqliteUsers(self._file)
+
+    @property
+    def users(self) -> SqliteUsers:
+        return self._users
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()

@@ -22,6 +22,7 @@ from store.files.upgrade import copy_name, keep_copy, scrub
 from store.secrets import Vault
 from store.sqlite.acts import TABLE as ACTS_TABLE
 from store.sqlite.encrypted_columns import keys_in_use, seal_plain
+from store.sqlite.users import TABLES as USERS_TABLES
 
 Step = Callable[[Database, Vault], None]
 
@@ -183,6 +184,11 @@ def _owner_of_kanaal(db: Database, _: Vault) -> None:
     )
 
 
+def _users(db: Database, _: Vault) -> None:
+    # Who may use the console, and who is logged in there. No change.
+    db.executescript(USERS_TABLES)
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -199,6 +205,7 @@ STEPS: dict[str, Step] = {
     "0011_no_between_attempts": _no_between_attempts,
     "0012_one_exchange_per_kanaal": _one_exchange_per_kanaal,
     "0013_owner_of_kanaal": _owner_of_kanaal,
+    "0014_users": _users,
 }
 
 

@@ -17,9 +17,9 @@ NRC = (sys.executable, "-P", "-m", "nrc")
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment without the settings of whoever runs the tests, and with these."""
+    """The environment without the settings of whoever runs the tests, and with these; without a console."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("NRC_")}
-    return kept | settings
+    return kept | {"NRC_CONSOLE_LISTEN": ""} | settings
 
 
 class Running:

@@ -22,7 +22,7 @@ from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OURS = ("router", "gateway", "deliverer", "ledger")
+OURS = ("router", "gateway", "deliverer", "ledger", "console")
 
 
 def compose() -> dict[str, Any]:
@@ -114,7 +114,9 @@ async def test_the_services_do_the_main_job_together(vhost: str, tmp_path: Path)
         for name in (*OURS, "deliverer"):
             service = services[name]
             health = f"127.0.0.1:{free_port()}"
+            console = f"127.0.0.1:{free_port()}"
             moved = {"NRC_AMQP_URL": vhost, "NRC_STATE_DIR": str(tmp_path), "NRC_GATEWAY_LISTEN": gateway}
+            moved["NRC_CONSOLE_LISTEN"] = console
             moved["NRC_CALLBACK_ALLOW_LOOPBACK"] = "true"  # here they all stand on one
             if "NRC_HEALTH_LISTEN" in service["environment"]:
                 moved["NRC_HEALTH_LISTEN"] = health
@@ -123,10 +125,11 @@ async def test_the_services_do_the_main_job_together(vhost: str, tmp_path: Path)
             assert entrypoint() == ["nrc"]
             command = (*NRC, *service["command"])
             started.append(await opened.enter_async_context(running(*command, env=env, cwd=tmp_path)))
-            listens = service["environment"].get("NRC_HEALTH_LISTEN", "127.0.0.1:8000")
+            own = {"gateway": (gateway, "127.0.0.1:8000"), "console": (console, "127.0.0.1:8010")}
+            at, listens = own.get(name, (health, service["environment"].get("NRC_HEALTH_LISTEN")))
             *check, url = service["healthcheck"]["test"][2:]
             assert url == f"http://{listens}"
-            checks.append(([*check, f"http://{moved.get('NRC_HEALTH_LISTEN', gateway)}"], env))
+            checks.append(([*check, f"http://{at}"], env))
 
         async def healthy() -> bool:
             ran = await asyncio.gather(*(nrc(*check, env=env, cwd=tmp_path) for check, env in checks))

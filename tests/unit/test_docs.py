@@ -33,6 +33,8 @@ PACKAGES = (
     "extra",
     "inbox",
     "telemetry",
+    "operating",
+    "console",
     "nrc",
 )
 LEVELS = {"warning", "error", "exception", "critical"}

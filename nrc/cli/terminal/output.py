@@ -7,13 +7,15 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import Any
 from unicodedata import combining, east_asian_width
 
 import click
 import orjson
+
+from operating.plain_text import moment as moment
+from operating.plain_text import printable as printable
 
 _GAP = "  "
 
@@ -131,13 +133,6 @@ def _width(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def printable(text: str) -> str:
-    """Text from elsewhere without what would steer a terminal."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
-
-
 def as_json(value: Any) -> None:
     """Print JSON, indented."""
     click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
@@ -154,8 +149,3 @@ def age(seconds: float) -> str:
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"
     return f"{int(max(seconds, 0))}s"
-
-
-def moment(seconds: float) -> str:
-    """Unix seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

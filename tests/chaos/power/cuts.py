@@ -87,6 +87,7 @@ def settings(disk: Disk, port: int) -> dict[str, str]:
         **SETTINGS,
         "NRC_STATE_DIR": str(disk.folder),
         "NRC_GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "NRC_CONSOLE_LISTEN": "",
         "NRC_GATEWAY_PROCESSES": "1",
         "NRC_DELIVERER_PROCESSES": str(DELIVERERS),
     }

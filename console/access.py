@@ -1,0 +1,25 @@
+"""Which role may see which page, and do which action there: the one table. Pure.
+
+`<page>` is seeing it, `<page>/<action>` is doing something there. A page or an action that is not here cannot
+be reached: tests/unit/console/test_access.py compares with the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from schemas.user import Role
+
+LEAST: Mapping[str, Role] = {
+    "overzicht": Role.LEZER,
+    "account": Role.LEZER,
+    "account/wachtwoord": Role.LEZER,
+    "account/overal-uitloggen": Role.LEZER,
+}
+"""The least role that may."""
+
+
+def may(role: Role, what: str) -> bool:
+    """Whether this role may. False for what is not in the table."""
+    least = LEAST.get(what)
+    return least is not None and role.includes(least)

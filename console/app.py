@@ -1,0 +1,148 @@
+"""The HTTP application: every route in one list, and the middleware that all requests pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+from uuid import uuid4
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from console.forms import MAX_FORM, SAFE, comes_from_here
+from console.login.routes import LOGIN, LOGOUT, log_out, login_page
+from console.login.sessions import console_root, is_https
+from console.pages import PAGES
+from console.rendering import Templates
+from console.serving import HTML, ROOT, LoginNeeded, root_of, served
+from console.state import CONSOLE, Console
+from console.styles import ICON, Styles
+from runtime.log import logger
+from runtime.response_headers import make_safe
+from schemas.errors import LedgerError, NotFound, RegistryError
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    # With no-referrer a browser sends `Origin: null` with a form.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+TEMPLATES = web.AppKey("templates", Templates)
+
+_TEXTS: Mapping[int, tuple[str, str]] = {
+    400: ("Dit verzoek is niet te lezen", "Ga terug naar de pagina, en probeer het van daar opnieuw."),
+    403: (
+        "Dat mag je niet",
+        "Je rol is hier niet genoeg voor, of het formulier kwam niet van deze console. Vraag een admin om "
+        "een andere rol: nrc user role.",
+    ),
+    404: ("Niet gevonden", "Deze pagina is er niet, of niet meer. Begin bij het overzicht."),
+    405: ("Dat kan hier niet", "Ga terug naar de pagina, en probeer het van daar opnieuw."),
+    413: ("Het formulier is te groot", "Maak de tekst korter, en probeer het opnieuw."),
+    415: ("Dit verzoek is niet te lezen", "Ga terug naar de pagina, en probeer het van daar opnieuw."),
+    500: (
+        "Er ging hier iets mis",
+        "Probeer het opnieuw. Blijft het zo, zoek dan in de log van de console naar",
+    ),
+    503: ("Dit is nu niet te lezen", "Probeer het over een minuut opnieuw; `nrc health` zegt wat er is."),
+}
+
+log = logger(__name__)
+
+
+def build_app(console: Console, styles: Styles) -> web.Application:
+    """The application over what the console has open."""
+    templates = Templates(PAGES, styles)
+    app = web.Application(middlewares=[answers], client_max_size=MAX_FORM)
+    app[CONSOLE] = console
+    app[TEMPLATES] = templates
+    app.router.add_get("/", _to_console)
+    app.router.add_get(ROOT.rstrip("/"), _to_console)
+    app.router.add_get("/health/live", _live)
+    app.router.add_get("/health/ready", _ready)
+    app.router.add_get(f"{ROOT}static/{{name}}", _style(styles))
+    login = login_page(templates)
+    app.router.add_get(LOGIN, login)
+    app.router.add_post(LOGIN, login)
+    app.router.add_post(LOGOUT, log_out)
+    for page in PAGES:
+        handler = served(page, templates)
+        app.router.add_get(ROOT + page.path, handler)
+        if page.actions:
+            app.router.add_post(ROOT + page.path, handler)
+    return app
+
+
+@web.middleware
+async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what another site sent, make a page of every fault, and set the headers of every answer."""
+    settings = request.app[CONSOLE].settings
+    answer: web.StreamResponse
+    try:
+        if request.method not in SAFE and not comes_from_here(request, console_root(request, settings)):
+            raise web.HTTPForbidden
+        answer = await handler(request)
+    except LoginNeeded:
+        answer = _to_login(request)
+    except (web.HTTPException, NotFound) as error:
+        answer = _fault(request, error.status)
+    except (RegistryError, LedgerError) as error:
+        log.warning("a page could not be shown", path=request.path, reason=str(error))
+        answer = _fault(request, 503, detail=str(error))
+    except Exception:  # logged and answered here
+        instance = uuid4()
+        log.exception("a page failed", method=request.method, path=request.path, instance=str(instance))
+        answer = _fault(request, 500, detail=str(instance))
+    if not answer.prepared:
+        for name, value in HEADERS.items():
+            answer.headers.setdefault(name, value)
+        make_safe(answer.headers, https=is_https(request, settings))
+    return answer
+
+
+def _to_login(request: web.Request) -> web.Response:
+    root = root_of(request)
+    to = request.path_qs.removeprefix(ROOT) if request.method in SAFE else ""
+    query = f"?naar={quote(to, safe='')}" if to else ""
+    return web.Response(status=303, headers={"Location": f"{root}inloggen/{query}"})
+
+
+def _fault(request: web.Request, status: int, *, detail: str = "") -> web.Response:
+    shown = status if status in _TEXTS else 400
+    title, advice = _TEXTS[shown]
+    root = root_of(request) if request.path.startswith(ROOT) else ROOT
+    text = request.app[TEMPLATES].bare("fault.html", root=root, title=title, advice=advice, detail=detail)
+    return web.Response(text=text, content_type=HTML, status=status)
+
+
+async def _to_console(request: web.Request) -> web.StreamResponse:
+    """From `/` and from `/console`."""
+    return web.Response(status=302, headers={"Location": "console/"})
+
+
+async def _live(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"status": "ok"})
+
+
+async def _ready(request: web.Request) -> web.StreamResponse:
+    """Whether people can log in: the registry can be read."""
+    try:
+        await request.app[CONSOLE].registry.change_number()
+    except RegistryError as error:
+        return web.json_response({"status": "not ready", "notReady": [f"registry: {error}"]}, status=503)
+    return web.json_response({"status": "ok", "notReady": [], "warnings": []})
+
+
+def _style(styles: Styles) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        body = styles.content.get(request.match_info["name"])
+        if body is None:
+            raise web.HTTPNotFound
+        media_type = "image/svg+xml" if request.match_info["name"] == ICON else "text/css; charset=utf-8"
+        # Pages name the version, so another one is another address.
+        caching = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return web.Response(body=body, headers={**caching, "Content-Type": media_type})
+
+    return answer

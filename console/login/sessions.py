@@ -1,0 +1,142 @@
+"""Sessions: the cookie, how long one lasts, and what is said on the next page.
+
+The cookie has a random token; the registry has its hash. Of the token are made, by HMAC, the token that is in
+every form of the session, and the mark on what an action says on the next page (a cookie of its own).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from console.state import Console
+from gateway.http.requests import asked_root, is_trusted
+from runtime.settings import Settings
+from schemas.user import Session, User
+
+LONGEST = 24 * 3600.0  # seconds from the login to the end of any session
+NOTE_SEEN = 60.0  # seconds between two writes of when a session was used
+MAX_SAID = 1000  # characters of what an action says on the next page
+_SAID_FOR = 60  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedIn:
+    """Who makes a request."""
+
+    user: User
+    session: Session
+    token: str = field(repr=False)
+
+    @property
+    def form_token(self) -> str:
+        """What every form of this session has."""
+        return _mac(self.token, b"form")
+
+
+def console_root(request: web.BaseRequest, settings: Settings) -> str:
+    """The address of the console for its users, without /console/."""
+    return settings.console_public_url or asked_root(request, settings)
+
+
+def is_https(request: web.BaseRequest, settings: Settings) -> bool:
+    """Whether users reach the console over TLS."""
+    return console_root(request, settings).startswith("https:")
+
+
+def client_address(request: web.BaseRequest, settings: Settings) -> str:
+    """From where the request comes: of the proxy's `X-Forwarded-For` the last, where it is trusted."""
+    remote = request.remote or ""
+    if settings.trusted_proxies and is_trusted(remote, settings.trusted_proxies):
+        forwarded = request.headers.getall("X-Forwarded-For", ("",))[-1].rpartition(",")[2].strip()
+        return forwarded[:64] if forwarded.isprintable() and forwarded else remote
+    return remote
+
+
+async def logged_in(request: web.Request, console: Console) -> LoggedIn | None:
+    """Who made this request; None when nobody is logged in, or not any more."""
+    token = request.cookies.get(_cookie(request, console.settings), "")
+    if not token:
+        return None
+    users = console.registry.users
+    found = await users.session(_key(token))
+    if found is None:
+        return None
+    session, user = found
+    now = time.time()
+    if now - session.seen > console.settings.console_session or now - session.began > LONGEST:
+        await users.end_session(session.key)
+        return None
+    if now - session.seen > NOTE_SEEN:
+        await users.note_seen(session.key, now)
+    return LoggedIn(user, session, token)
+
+
+async def begin(request: web.Request, response: web.StreamResponse, console: Console, user: User) -> None:
+    """Begin a session of this user, with the cookie in the response; sessions that are over go."""
+    now, users = time.time(), console.registry.users
+    await users.end_old_sessions(
+        seen_before=now - console.settings.console_session, begun_before=now - LONGEST
+    )
+    token = secrets.token_urlsafe(32)
+    await users.begin_session(
+        Session(_key(token), user.name, now, now, client_address(request, console.settings))
+    )
+    _set_cookie(request, response, _cookie(request, console.settings), token, console.settings)
+
+
+def forget(request: web.Request, response: web.StreamResponse, settings: Settings) -> None:
+    """Have the browser drop the cookie."""
+    name, secure = _cookie(request, settings), is_https(request, settings)
+    response.del_cookie(name, path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+def say_next(response: web.StreamResponse, who: LoggedIn, text: str) -> None:
+    """Have the next page say this, once."""
+    content = base64.urlsafe_b64encode(text[:MAX_SAID].encode()).decode()
+    value = f"{content}.{_mac(who.token, content.encode())}"
+    response.set_cookie(SAID, value, path="/", max_age=_SAID_FOR, httponly=True, samesite="Lax")
+
+
+SAID = "nrc-console-said"
+
+
+def take_said(request: web.Request, who: LoggedIn) -> list[tuple[str, str]]:
+    """What an action before said to say here; nothing that others wrote into the cookie."""
+    content, _, mac = request.cookies.get(SAID, "").partition(".")
+    if not content or not hmac.compare_digest(mac.encode(), _mac(who.token, content.encode()).encode()):
+        return []
+    return [("ok", base64.urlsafe_b64decode(content).decode())]
+
+
+def forget_said(request: web.Request, response: web.StreamResponse) -> None:
+    """It was said."""
+    if SAID in request.cookies:
+        response.del_cookie(SAID, path="/", httponly=True, samesite="Lax")
+
+
+def _set_cookie(
+    request: web.Request, response: web.StreamResponse, name: str, value: str, settings: Settings
+) -> None:
+    # Until the browser is closed, or the session is over here.
+    secure = is_https(request, settings)
+    response.set_cookie(name, value, path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+def _cookie(request: web.BaseRequest, settings: Settings) -> str:
+    # A browser takes a name with __Host- only over TLS, from this host, for this host alone.
+    return "__Host-nrc-console" if is_https(request, settings) else "nrc-console"
+
+
+def _key(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _mac(token: str, of: bytes) -> str:
+    return hmac.new(token.encode(), of, hashlib.sha256).hexdigest()

@@ -1,0 +1,92 @@
+"""The console process from start to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from aio_pika.abc import AbstractConnection
+from aiohttp import web
+
+from console.app import build_app
+from console.state import Console, OpenedLedger
+from console.styles import read_styles
+from operating.acts import Log, Operator
+from operating.passwords import Passwords
+from operating.users import FIRST_USER, make_first_user
+from router.catalogue import Catalogue
+from router.changes import follow_changes
+from router.requests import RouterClient
+from runtime.amqp import Link
+from runtime.health import QuietProtocol
+from runtime.lifecycle import Tasks
+from runtime.listening import listen, start_listening
+from runtime.log import logger
+from runtime.settings import Settings, env_name
+from schemas.errors import UsageError
+from store.opening import registry_of
+
+LISTEN = env_name("console_listen")
+
+log = logger(__name__)
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[], None],
+    say: Callable[[str], None],
+    sock: socket.socket | None = None,
+) -> None:
+    """Run a console until `stop`, on `sock` or NRC_CONSOLE_LISTEN. Raises NrcError for what prevents it.
+
+    say: called with lines for whoever started it: the first user's password, once.
+    """
+    if sock is None and settings.console_listen is None:
+        raise UsageError(f"{LISTEN} is empty: set it to host:port, such as 127.0.0.1:8010")
+    async with AsyncExitStack() as opened:
+        styles = read_styles(settings)
+        registry = await opened.enter_async_context(registry_of(settings))
+        catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
+        await catalogue.load()
+        ledger = await opened.enter_async_context(OpenedLedger(settings))
+        passwords = await opened.enter_async_context(Passwords())
+        link = Link(settings.amqp_url, name="console")
+        console = Console(settings, registry, catalogue, ledger, link, RouterClient(link), passwords)
+
+        async def session(connection: AbstractConnection) -> None:
+            await follow_changes(connection, catalogue)
+
+        tasks = await opened.enter_async_context(Tasks())
+        tasks.start("registry", catalogue.run())
+        tasks.start("changes", link.run(session))
+        runner = web.AppRunner(build_app(console, styles), shutdown_timeout=settings.stop_timeout / 2)
+        await runner.setup()
+        opened.push_async_callback(runner.cleanup)
+        assert runner.server is not None  # noqa: S101 - set up
+        if sock is None:
+            assert settings.console_listen is not None  # noqa: S101 - looked at above
+            sock = start_listening(settings.console_listen, name=LISTEN)
+        else:
+            listen(sock, name=LISTEN)
+        accept = functools.partial(QuietProtocol, runner.server)
+        server = await asyncio.get_running_loop().create_server(accept, sock=sock)
+        opened.callback(server.close)
+        await _first_user(console, say)
+        ready()
+        await tasks.run_until(stop)
+
+
+async def _first_user(console: Console, say: Callable[[str], None]) -> None:
+    log_of_start = Log(console.settings, Operator("", "console"), tell=_not_noted, registry=console.registry)
+    password = await make_first_user(console.registry.users, log_of_start, console.passwords)
+    if password is not None:
+        say(f"The console's first user, said once: {FIRST_USER}, with password {password}")
+
+
+def _not_noted(line: str) -> None:
+    log.error("an act could not be noted", reason=line)

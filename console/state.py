@@ -1,0 +1,68 @@
+"""What the console process has open, for all requests."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from ledger.ledger import Ledger
+from ledger.opening import ledger_file, ledger_of
+from operating.passwords import Passwords
+from router.catalogue import Catalogue
+from router.requests import RouterClient
+from runtime.amqp import Link
+from runtime.settings import Settings
+from schemas.errors import LedgerError
+from store.registry import Registry
+
+
+class OpenedLedger:
+    """The ledger, opened when it is first asked for: the first gateway makes it, the console never does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._ledger: Ledger | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.aclose()
+
+    async def get(self) -> Ledger:
+        """The ledger, to read from. Raises LedgerError while there is none, or it cannot be opened."""
+        async with self._opening:
+            if self._ledger is None:
+                if not (file := ledger_file(self._settings)).exists():
+                    raise LedgerError(f"there is no ledger {file.absolute()} yet: the first gateway makes it")
+                self._ledger = await self._opened.enter_async_context(ledger_of(self._settings))
+            return self._ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What a page works with.
+
+    catalogue: this process's copy of the registry; `refresh` it after a write. link: a connection to RabbitMQ
+    that is made again. router: asks the router over it.
+    """
+
+    settings: Settings
+    registry: Registry
+    catalogue: Catalogue
+    ledger: OpenedLedger
+    link: Link
+    router: RouterClient
+    passwords: Passwords
+
+
+CONSOLE = web.AppKey("console", Console)

@@ -1,0 +1,9 @@
+"""What an operator does, whether with a command of `nrc` or in the console: the same functions for both.
+
+Each does one act and notes who did it. They print nothing and ask nothing: that is nrc/cli and console.
+
+acts.py         notes an act: in `operator.log`, and in the registry
+users.py        users of the console: made, changed, locked out
+passwords.py    hashes of passwords, made and compared by a bounded number of threads
+plain_text.py   moments, and text from elsewhere, as they are printed
+"""

@@ -1,0 +1,116 @@
+"""Notes what an operator did and who it was: a line in `operator.log` beside the registry, and a row in the
+registry.
+
+Only appends, and only what was done: an act stands whether it can be noted or not, and what could not be
+noted is told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from operating.plain_text import moment, printable
+from runtime.settings import Settings
+from schemas.errors import RegistryError
+from store.registry import Act
+
+if TYPE_CHECKING:
+    from store.registry import Registry
+
+FILE = "operator.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acts, and by what means.
+
+    user: of the operating system or, where `command` begins with `console`, of the console. sudo_user: who
+    called sudo, else "". command: without its arguments, of which one may be a secret.
+    """
+
+    user: str
+    command: str
+    sudo_user: str = ""
+
+
+class Log:
+    """Where acts of one operator are noted.
+
+    registry: where it is open already. tell: called with a line for each act that could not be noted.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        operator: Operator,
+        *,
+        tell: Callable[[str], None],
+        registry: Registry | None = None,
+    ) -> None:
+        self._settings = settings
+        self._operator = operator
+        self._tell = tell
+        self._registry = registry
+
+    async def record(self, act: str, **facts: object) -> None:
+        """Note `act`: in the file, then in the registry. After the act, not with it.
+
+        facts: what it was done to, and `why` where that was said; a None is left out. Nothing secret.
+        """
+        await self.keep([self.append(act, **facts)])
+
+    def append(self, act: str, **facts: object) -> Act:
+        """Append a line of JSON to the file; returns what `keep` puts into the registry."""
+        at, by = time.time(), self._operator
+        told = {name: value for name, value in facts.items() if value is not None}
+        who = {"user": by.user, "sudo_user": by.sudo_user}
+        line = {"timestamp": moment(at), "event": act, **{key: name for key, name in who.items() if name}}
+        file = self._settings.registry_file.with_name(FILE)
+        try:
+            _append_line(file, json.dumps({**line, **told}, default=str))
+        except OSError as error:
+            self._tell(f"done, but not noted in {file}: {error.strerror or error}")
+        return Act(
+            at=at,
+            act=act,
+            command=by.command,
+            user=printable(by.user),
+            sudo_user=printable(by.sudo_user),
+            host=socket.gethostname(),
+            facts=json.loads(json.dumps(told, default=str)),
+        )
+
+    async def keep(self, acts: Sequence[Act]) -> None:
+        """Put acts into the registry's table, in one transaction."""
+        from store.opening import registry_of
+
+        if not acts:
+            return
+        try:
+            if self._registry is not None:
+                await self._registry.note_acts(acts)
+            elif self._settings.registry_file.exists():
+                async with registry_of(self._settings) as opened:
+                    await opened.note_acts(acts)
+        except (RegistryError, OSError) as error:
+            self._tell(f"done, but not noted in the registry (see {FILE}): {error}")
+
+
+def _append_line(file: Path, line: str) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.geteuid() == 0:
+            # Else whoever runs NRC could append no more after one `sudo nrc …`.
+            folder = file.parent.stat()
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        # In one write, so that two processes at once leave two whole lines.
+        os.write(descriptor, (line + "\n").encode())
+    finally:
+        os.close(descriptor)
