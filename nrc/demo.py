@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,12 +18,12 @@ from uuid import uuid4
 
 import aiohttp
 import click
-import jwt
 from aiohttp import web
 from yarl import URL
 
 from nrc.exits import Exit, exit_code
 from nrc.gateway_address import gateway_root
+from nrc.temporary_client import client_of, expect
 from router.matching.filters import names_fit
 from runtime.log import configure_logging
 from runtime.settings import Settings
@@ -93,7 +92,7 @@ async def _steps(settings: Settings, root: URL, say: Say) -> None:
         registry = await opened.enter_async_context(registry_of(settings))
         application = await opened.enter_async_context(_application(registry))
         say(f"  1 made a temporary application, {application.client_id}, that may publish and subscribe")
-        client = await opened.enter_async_context(_client(application, root))
+        client = await opened.enter_async_context(client_of(application, root, name="demo"))
 
         naam = await _kanaal_for(registry)
         if naam == OWN_KANAAL:
@@ -109,9 +108,7 @@ async def _steps(settings: Settings, root: URL, say: Say) -> None:
             "auth": callback.auth,
             "kanalen": [{"naam": naam, "filters": FILTERS}],
         }
-        made = await _expect(
-            client.post("/api/v1/abonnement", json=abonnement), 201, "step 4, the abonnement"
-        )
+        made = await expect(client.post("/api/v1/abonnement", json=abonnement), 201, "step 4, the abonnement")
         location = URL(made.headers["Location"]).path
         opened.push_async_callback(_remove, client, location, naam, say)
         say(f"  4 POST /api/v1/abonnement → 201: kanaal {naam}, filter bronorganisatie = 224557609")
@@ -123,7 +120,7 @@ async def _steps(settings: Settings, root: URL, say: Say) -> None:
 async def _publish(client: aiohttp.ClientSession, callback: _Callback, naam: str, say: Say) -> None:
     notificatie = {**NOTIFICATIE, "kanaal": naam}
     posted = time.perf_counter()
-    answer = await _expect(
+    answer = await expect(
         client.post("/api/v1/notificaties", json=notificatie), 201, "step 5, the notificatie"
     )
     took = _milliseconds(time.perf_counter() - posted)
@@ -150,13 +147,13 @@ async def _kanaal_for(registry: Registry) -> str:
 
 async def _register_kanaal(client: aiohttp.ClientSession, naam: str) -> str:
     """The kanaal is there, as steps 2 and 3 of the guide have it; returns what was done."""
-    answer = await _expect(
+    answer = await expect(
         client.get("/api/v1/kanaal", params={"naam": naam}), 200, f"step 2, asking for {naam}"
     )
     found: list[dict[str, Any]] = await answer.json()
     if not found:
         kanaal = {**KANAAL, "naam": naam}
-        await _expect(client.post("/api/v1/kanaal", json=kanaal), 201, f"step 2, registering {naam}")
+        await expect(client.post("/api/v1/kanaal", json=kanaal), 201, f"step 2, registering {naam}")
         return f"GET /api/v1/kanaal?naam={naam} → not there yet; POST /api/v1/kanaal → 201"
     filters = found[0]["filters"]
     if not (names_fit(NOTIFICATIE["kenmerken"], filters) and names_fit(FILTERS, filters)):
@@ -187,43 +184,10 @@ async def _application(registry: Registry) -> AsyncIterator[Application]:
         await registry.remove_application(application.client_id, with_abonnementen=True)
 
 
-@asynccontextmanager
-async def _client(application: Application, root: URL) -> AsyncIterator[aiohttp.ClientSession]:
-    """An HTTP client with a token, as any component has."""
-    claims = {"iss": application.client_id, "iat": int(time.time()), "client_id": application.client_id}
-    token = jwt.encode(
-        {**claims, "user_id": "demo", "user_representation": "Demo"}, application.secret, algorithm="HS256"
-    )
-    async with aiohttp.ClientSession(
-        root, headers={"Authorization": f"Bearer {token}"}, timeout=aiohttp.ClientTimeout(total=30)
-    ) as client:
-        yield client
-
-
-async def _expect(request: Any, status: int, step: str) -> aiohttp.ClientResponse:
-    """The answer with this status, its body read. Raises DemoFailed with the reason in the answer."""
-    answer: aiohttp.ClientResponse
-    async with request as answer:
-        text = await answer.text()
-        if answer.status != status:
-            raise DemoFailed(f"{step}: answered {answer.status} instead of {status}: {_reason(text)}")
-        return answer
-
-
-def _reason(text: str) -> str:
-    """What a problem says, on one line."""
-    try:
-        problem = json.loads(text)
-        faults = [f"{fault['name']}: {fault['reason']}" for fault in problem.get("invalidParams", [])]
-        return "; ".join(faults) or f"{problem['detail']} ({problem['code']})"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return text[:200]
-
-
 async def _remove(client: aiohttp.ClientSession, path: str, naam: str, say: Say) -> None:
     # Soon: `nrc up` may be waiting for it to stop.
     timeout = aiohttp.ClientTimeout(total=3)
-    await _expect(client.delete(path, timeout=timeout), 204, "step 7, removing the abonnement")
+    await expect(client.delete(path, timeout=timeout), 204, "step 7, removing the abonnement")
     say(f"  7 removed the abonnement and the application again; kanaal {naam} stays")
 
 

@@ -1,8 +1,9 @@
 """One `nrc up` per state folder, and none beside processes that an earlier one left.
 
 Owns the two lock files in the state folder. Their locks go with the processes that hold them, however those
-end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts. Owns also what
-`nrc up` tells those that are started beside it: where its gateway is, and whether loopback is open.
+end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts. Others may lock
+files in the same way (`held`). Owns also what `nrc up` tells those that are started beside it: where its
+gateway is, and whether loopback is open.
 """
 
 from __future__ import annotations
@@ -59,17 +60,38 @@ def told_loopback(state_dir: Path, *, is_open: bool) -> Iterator[None]:
 
 def loopback_is_open(state_dir: Path) -> bool:
     """Whether an `nrc up` runs on this state folder, and its processes send to loopback addresses."""
-    if not (state_dir / "loopback.open").exists():
+    # What is left of a killed one is no answer.
+    return (state_dir / "loopback.open").exists() and is_held(state_dir / "up.lock")
+
+
+@contextmanager
+def held(file: Path) -> Iterator[None]:
+    """The lock of this file is held while the context is open, or until this process ends, however it does.
+
+    The file goes with it, but for that of a process that is killed. Raises UsageError where it can't be made.
+    """
+    descriptor = _open(file)
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def is_held(file: Path) -> bool:
+    """Whether a process that lives holds the lock of this file."""
+    if not file.exists():
         return False
     try:
-        file = _open(state_dir / "up.lock")
+        descriptor = _open(file)
     except UsageError:
         return False
     try:
-        # Shared: two that ask at once are not in each other's way. What is left of a killed one is no answer.
-        return not _lock(file, fcntl.LOCK_SH)
+        # Shared: two that ask at once are not in each other's way.
+        return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
-        os.close(file)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ LONGEST_FIRST = (
     "tests/e2e/test_start_stop.py",
     "tests/integration/deliverer/test_hold.py",
     "tests/integration/cli/test_cli_broker.py",
-    "tests/e2e/test_readme.py",
+    "tests/e2e/guides/test_readme.py",
     "tests/e2e/test_rolling.py",
     "tests/integration/ledger/test_keeper.py",
     "tests/e2e/test_stop_in_bad_moments.py",

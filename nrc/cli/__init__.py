@@ -6,6 +6,7 @@ standard output, notes and faults to standard error.
     processes.py    `nrc up` and each process
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     publishing/     `nrc publish`
+    listening/      `nrc listen`
     tracing/        what became of notificaties, and whom one would reach
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
     undeliverable/  `nrc undeliverable`
@@ -75,6 +76,9 @@ _COMMANDS = {
     "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "registry.abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
     "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
+    "listening.listen": {
+        "listen": "Print what arrives on a kanaal, by an abonnement that lasts until Ctrl-C.",
+    },
     "tracing.trace": {
         "trace": "Show every notificatie of an object, to whom each went, and what became of it there.",
     },

@@ -80,6 +80,7 @@ REGISTRY = ("pydantic", "cryptography", "rich", "sqlite_utils", "structlog")
         ("application --help", ("pydantic",)),
         ("up --help", ("pydantic",)),
         ("publish --help", ("pydantic",)),
+        ("listen --help", ("pydantic",)),
         ("kanaal list", REGISTRY),
         ("kanaal list --json", REGISTRY),
         ("application list", REGISTRY),

@@ -5,15 +5,17 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
 from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.operating import audit
 from nrc.cli.registry.removal import (
+    Waited,
     abonnementen_of,
     ask_about_waiting,
     end_what_waits,
@@ -75,13 +77,14 @@ def add(
         scopes=frozenset(scopes),
         scopes_from_token=scopes_from_token,
     )
-    carry_out(_add(settings, application, new=new))
+    carry_out(add_application(settings, application, new=new))
     _show_secret(application, given=secret is not None, json_=json_)
     if not scopes and not scopes_from_token:
         note(f"{client_id} may do nothing yet: `nrc application grant {client_id} publiceren|consumeren`")
 
 
-async def _add(settings: Settings, application: Application, *, new: bool) -> None:
+async def add_application(settings: Settings, application: Application, *, new: bool | None = None) -> None:
+    """Register it, note the act, and tell processes. new: as of `opened_registry`. Raises Conflict."""
     async with opened_registry(settings, new=new) as opened:
         try:
             await opened.registry.add_application(application)
@@ -221,6 +224,27 @@ def remove(client_id: str, with_abonnementen: bool, give_to: str | None, yes: bo
 async def _remove(
     settings: Settings, client_id: str, *, with_abonnementen: bool, give_to: str | None, keep: bool
 ) -> None:
+    touched, waited = await remove_application(
+        settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep=keep
+    )
+    what = f"given to {give_to}" if give_to is not None else "removed"
+    click.echo(f"{client_id} removed" + (f"; {len(touched)} abonnement(en) {what}" if touched else ""))
+    if text := str(waited):
+        click.echo(text)
+
+
+async def remove_application(
+    settings: Settings,
+    client_id: str,
+    *,
+    with_abonnementen: bool,
+    give_to: str | None = None,
+    keep: bool = False,
+) -> tuple[Sequence[UUID], Waited]:
+    """(the abonnementen that went, or were given away; what waited for those that went). Notes the act.
+
+    keep: what waits becomes undeliverable, and is not removed. Raises UsageError, Conflict.
+    """
     async with opened_registry(settings) as opened:
         owned = [each for each in opened.catalogue.abonnementen.values() if each.client_id == client_id]
         try:
@@ -248,10 +272,7 @@ async def _remove(
         await router.announce()
 
     await tell_processes(settings, ask)
-    what = f"given to {give_to}" if give_to is not None else "removed"
-    click.echo(f"{client_id} removed" + (f"; {len(touched)} abonnement(en) {what}" if touched else ""))
-    if text := str(waited):
-        click.echo(text)
+    return touched, waited
 
 
 @application.command()

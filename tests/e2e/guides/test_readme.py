@@ -16,7 +16,7 @@ import pytest
 from nrc.rabbitmq.private_node import free_port
 from tests.e2e.running import NRC, environment, nrc, running
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 ID = re.compile(r"accepted: ([0-9a-f-]{36})")
 
 
