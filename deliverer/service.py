@@ -76,7 +76,7 @@ async def serve(
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        await catalogue.load()
+        await catalogue.refresh()
         client = await opened.enter_async_context(CallbackClient.of(settings))
         publisher = Publisher(settings.amqp_url, name="deliverer", mandatory=True)
         # On the connection that publishes: one that has published is not read during an alarm, and the

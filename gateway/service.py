@@ -61,7 +61,7 @@ async def serve(
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        await catalogue.load()
+        await catalogue.refresh()
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))
         ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
         link = Link(settings.amqp_url, name="gateway")

@@ -1,6 +1,6 @@
 """A process's copy of the registry, kept up to date, so that no hot path waits for a database.
 
-It looks at the registry at every hint on `nrc.changes`, and at a fixed interval.
+It reads the registry at every hint on `nrc.changes`, and at a fixed interval.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.errors import RegistryError
 from schemas.kanaal import Kanaal
 from store.registry import Changes, Registry
 
-FRESH_LOOK_INTERVAL = 0.25  # seconds; refusals together cost the database at most four looks a second
+FRESH_LOOK_INTERVAL = 0.25  # seconds; all refusals together cost the database at most four reads a second
 
 log = logger(__name__)
 
@@ -46,20 +46,20 @@ class Catalogue:
         self.applications: Mapping[str, Application] = self._applications
 
     def every_kanaal(self) -> tuple[Kanaal, ...]:
-        """All kanalen as they are now, to iterate over slowly: one tuple until something changes."""
+        """All kanalen as they are now, safe to iterate over slowly: the same tuple until one changes."""
         if self._every_kanaal is None:
             self._every_kanaal = tuple(self._kanalen.values())
         return self._every_kanaal
 
     def every_abonnement(self) -> tuple[Abonnement, ...]:
-        """The same of abonnementen."""
+        """The same for abonnementen."""
         if self._every_abonnement is None:
             self._every_abonnement = tuple(self._abonnementen.values())
         return self._every_abonnement
 
     @property
     def index(self) -> Index:
-        """Which abonnementen match a notificatie. Built when first asked for, then kept up to date."""
+        """Finds the abonnementen that match a notificatie. Built at the first use, then kept up to date."""
         if self._index is None:
             self._index = Index()
             for abonnement in self._abonnementen.values():
@@ -72,12 +72,8 @@ class Catalogue:
         return None if naam is None else self._kanalen.get(naam)
 
     def subscribe(self, listener: Callable[[Changes], None]) -> None:
-        """Call `listener` after each change that is applied, the first whole load included."""
+        """Call `listener` after each `Changes` that is applied, the first, whole one included."""
         self._listeners.append(listener)
-
-    async def load(self) -> None:
-        """Fill the copy. Raises RegistryError."""
-        await self.refresh()
 
     async def refresh(self) -> None:
         """Apply all changes that the registry has at this call. Raises RegistryError."""
@@ -115,7 +111,7 @@ class Catalogue:
 
     def _apply(self, changes: Changes, rows: Mapping[UUID, Rows]) -> None:
         if changes.whole:
-            # The registry does not know every removal since then, or it is another registry.
+            # The registry does not remember all removals since then, or it is another registry.
             kanalen = {kanaal.uuid for kanaal in changes.kanalen}
             abonnementen = {abonnement.uuid for abonnement in changes.abonnementen}
             applications = {application.client_id for application in changes.applications}
@@ -125,7 +121,7 @@ class Catalogue:
                 gone_abonnementen=changes.gone_abonnementen | (self._abonnementen.keys() - abonnementen),
                 gone_applications=changes.gone_applications | (self._applications.keys() - applications),
             )
-        # What is gone first: another kanaal may have its naam.
+        # Removals first: another kanaal may have the same naam.
         for uuid in changes.gone_kanalen:
             self._kanalen.pop(self._kanaal_names.pop(uuid, ""), None)
         for uuid in changes.gone_abonnementen:

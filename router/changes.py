@@ -1,4 +1,4 @@
-"""The hint that the registry changed: a fanout that every process hears. It carries no change itself."""
+"""The hint that the registry changed: a fanout to every process. It carries no change itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headers by which a message carries its history, as docs/messages.md describes them.
+"""The headers with which a message carries its history (docs/messages.md).
 
 A message that is published again keeps these and the headers of its kenmerken (`k.…`), and nothing else:
 RabbitMQ's own `x-death` would make RabbitMQ drop it as a cycle.
@@ -28,7 +28,7 @@ REPLAY = "nrc-replay"
 UNDELIVERABLE_AT = "nrc-undeliverable-at"
 RESENT_AT = "nrc-resent-at"
 HOPS = "nrc-hops"
-"""Also the header of a request to a callback, where that delivery counts too, and of an answer 508."""
+"""Also a header of a request to a callback, which counts that delivery too, and of an answer 508."""
 
 _COUNT = re.compile(r"[0-9]{1,6}")
 _STAY = frozenset({RESENT_AT, HOPS})
@@ -59,10 +59,10 @@ class FailedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What became of a message so far. due: milliseconds since 1970, or None.
+    """The history of a message so far. due: milliseconds since 1970, or None.
 
-    replay: which delivery of the ledger it is; round: how often that was put into its queue again. 0 of a
-    message that a gateway published, and of one of an older version.
+    replay: that of its delivery in the ledger; round: how often that was put into its queue again. Both are 0
+    for a message that a gateway or an older version published.
     """
 
     attempts: int = 0
@@ -72,7 +72,7 @@ class History:
     replay: int = 0
 
     def after(self, failure: Failure, *, at: datetime) -> History:
-        """This history and one more attempt, which failed."""
+        """This history with one more failed attempt."""
         failed = FailedAttempt(at, str(failure.kind), failure.status, failure.detail)
         failures = (*self.failures, failed)[-MAX_FAILURES:]
         return replace(self, attempts=self.attempts + 1, failures=failures, due=None)
@@ -83,7 +83,7 @@ class History:
 
 
 def whose(headers: Mapping[str, Any], routing_key: str) -> UUID | None:
-    """The abonnement of a message: by our header, else its key (out of a wait queue) or its first queue."""
+    """The abonnement of a message: by our header, else its key (from a wait queue) or its first queue."""
     with suppress(ValueError):
         return UUID(str(headers.get(ABONNEMENT_HEADER)))
     for name in (routing_key, headers.get("x-first-death-queue")):
@@ -118,7 +118,7 @@ def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_hops(headers: Mapping[str, Any]) -> int:
-    """How many deliveries of an NRC a message went through; 0 for one that its source published."""
+    """How many deliveries by an NRC a message went through; 0 for one that its source published."""
     text = headers.get(HOPS)
     return int(text) if isinstance(text, str) and _COUNT.fullmatch(text) else 0
 
@@ -220,5 +220,5 @@ def _moment(value: Any) -> datetime | None:
 
 
 def aware(moment: datetime) -> datetime:
-    """A moment with its zone: one of the client library without zone is in UTC."""
+    """The moment with a zone: without one it is in UTC, as those of the client library are."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

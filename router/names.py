@@ -1,4 +1,4 @@
-"""Every name that this product gives to something in RabbitMQ. Made here and nowhere else."""
+"""The names of everything that this product has in RabbitMQ. Made here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CANARY = "nrc.canary"
 REQUESTS = "nrc.router"
 
 FILTER_PREFIX = "nrc.filter."
-"""Of the exchanges that match on headers."""
+"""Prefix of the headers exchanges."""
 
 KENMERK_PREFIX = "k."
-"""Of the headers that hold kenmerken."""
+"""Prefix of the headers with kenmerken."""
 
 ABONNEMENT_HEADER = "nrc-abonnement"
-"""On a message that a deliverer has seen: whose it is."""
+"""On a message that a deliverer published again: the UUID of its abonnement."""
 
 _PLAIN_NAAM = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
 _ABONNEMENT = re.compile(r"nrc\.abonnement\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -42,7 +42,7 @@ def kanaal_exchange(naam: str) -> str:
 
 
 def filter_exchange(naam: str, pattern: str) -> str:
-    """The headers exchange that a kanaal's topic exchange feeds by exactly this pattern."""
+    """The headers exchange that is bound to a kanaal's topic exchange by exactly this pattern."""
     digest = blake2b(f"{naam}\x00{pattern}".encode(), digest_size=16).digest()
     return f"{FILTER_PREFIX}{urlsafe_b64encode(digest).rstrip(b'=').decode()}"
 
@@ -58,7 +58,7 @@ def abonnement_queue(uuid: UUID) -> str:
 
 
 def marker(queue: str, ways: str) -> str:
-    """The exchange that shows that all `ways` to the queue of an abonnement stand."""
+    """The exchange that shows that all bindings (`ways`) to the queue of an abonnement exist."""
     return f"{_MARKER}{queue.removeprefix('nrc.abonnement.')}.{word(ways)}"
 
 

@@ -27,28 +27,28 @@ from runtime.amqp.frames import HeadersTooLong
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
-CONFIRM_TIMEOUT = 4.0  # seconds; a publisher hears 503 within 5
+CONFIRM_TIMEOUT = 4.0  # seconds; a source gets 503 within 5
 MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
-OTHER_CHANNELS = 1  # that this connection opens beside its lanes: the look at whether the topology stands
-LATE = 0.5  # seconds; when a time-out is noticed this much late, this process was held up itself
-TRIES = 4  # to publish a message whose channel closes over others
-TURN = 0.1  # seconds for which a channel may be kept busy while others wait for one
-REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is given up
+OTHER_CHANNELS = 1  # that this connection has beside its lanes: for the look at `nrc.ready`
+LATE = 0.5  # seconds; a time-out that is noticed this much later means that this process itself hung
+TRIES = 4  # to publish a message whose channel is closed because of other messages
+TURN = 0.1  # seconds that an exchange may keep its channel while others wait for one
+REFUSED_LANE = 0.5  # seconds after which a channel on which RabbitMQ refuses messages is replaced
 
 log = logger(__name__)
 
 
 class _LimitLearned(Exception):
-    """The channel closed because another message was too large for RabbitMQ; this one is not."""
+    """The channel was closed because another message was too large; this one is not."""
 
 
 class ExchangeMissing(BrokerUnavailable):
-    """The exchange to publish to is not there; the router has to declare it again."""
+    """The exchange to publish to does not exist; the router has to declare it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way into RabbitMQ; always persistent, always JSON."""
+    """A message to publish; always persistent, always JSON."""
 
     exchange: str
     routing_key: str
@@ -60,7 +60,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class _Lane:
-    """The channel for one exchange. busy: publishes under way on it. retired: it takes no more."""
+    """The channel for one exchange. busy: publishes under way on it. retired: it gets no more."""
 
     channel: ConfirmChannel
     busy: int = 0
@@ -76,10 +76,10 @@ class _Lane:
 class Publisher:
     """The publishing connection of a process.
 
-    mandatory: a message that no queue takes is Unroutable. Without this RabbitMQ confirms it and drops it.
-    largest: bytes of the largest body that may come. Whether RabbitMQ takes that many is tried at the start,
+    mandatory: a message that is routed to no queue raises Unroutable. Else RabbitMQ confirms and drops it.
+    largest: bytes of the largest body to expect. Whether RabbitMQ accepts that many is tried at the start,
     since a message over its limit closes the channel for others too. 0: not tried.
-    limit: bytes of the largest body that RabbitMQ takes, as far as that is known.
+    limit: bytes of the largest body that RabbitMQ accepts, as far as that is known.
     """
 
     def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0) -> None:
@@ -124,7 +124,7 @@ class Publisher:
                 await channel.publish(
                     routing_key="", body=bytes(self._largest), message_id="", headers={}, timestamp=None
                 )
-        except TimeoutError:  # an alarm: the first message that is too large will tell
+        except TimeoutError:  # an alarm: the first message that is too large will show it
             pass
         except AMQP_ERRORS as error:
             limit = size_limit(error)
@@ -138,7 +138,7 @@ class Publisher:
 
     @property
     def ready(self) -> bool:
-        """Connected, the topology stands, and RabbitMQ takes messages."""
+        """Whether it is connected, the topology is declared, and RabbitMQ accepts messages."""
         return self._ready.is_set() and not self.link.blocked
 
     @property
@@ -233,9 +233,9 @@ class Publisher:
     def _unconfirmed(self, exchange: str, lane: _Lane | None, *, number: int, began: float) -> None:
         """Close the channel or the connection, so that a message without a confirm is not sent later.
 
-        RabbitMQ has received it when it confirmed a later message: its queue has no leader, and closing the
-        channel is enough. So it is when this process itself was late and the confirm may be in the socket.
-        Else the connection is cut.
+        If RabbitMQ confirmed a later message it has received this one, and a queue has no leader: closing the
+        channel is enough. So it is when this process hung and the confirm may be in the socket. Else the
+        connection is cut.
 
         lane: None when no channel became free, so that it was not sent.
         number: its own, or, when it was not sent, that of the last message before it.
@@ -248,7 +248,7 @@ class Publisher:
             self._give_up(exchange, lane)
 
     def _retire(self, exchange: str, lane: _Lane | None) -> None:
-        """Have the next publish open another channel.
+        """Let the next publish open another channel.
 
         A channel that published to a queue without a leader keeps refusing messages for that queue, even
         after it has a leader on another node (RabbitMQ 3.10).
@@ -299,7 +299,7 @@ class Publisher:
     async def _wait_for_room(self, connection: AbstractConnection) -> None:
         """Return once another channel may be opened: RabbitMQ closes a connection that opens too many.
 
-        Closes a channel without publishes, or retires the oldest and closes it when its publishes have ended.
+        Closes an idle channel, or retires the oldest and closes it when its publishes have ended.
         """
         limit = max(1, min(MAX_LANES, channel_max(connection) - OTHER_CHANNELS))
         self._want_room += 1

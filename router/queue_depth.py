@@ -1,4 +1,4 @@
-"""How full queues are, and who consumes them, as RabbitMQ itself says. Only looks."""
+"""How many messages and consumers queues have, as RabbitMQ reports. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """messages: those ready to be delivered, without those that a consumer holds."""
+    """messages: those that are ready, without those that are unacknowledged."""
 
     messages: int
     consumers: int
@@ -42,18 +42,18 @@ async def ready_of(connection: AbstractConnection, abonnementen: Iterable[UUID])
 
 
 async def depth_of(connection: AbstractConnection, queue: str) -> Depth | None:
-    """The depth of one queue; None when it is not there. Raises BrokerUnavailable."""
+    """The depth of one queue; None when it does not exist. Raises BrokerUnavailable."""
     return (await depths(connection, [queue]))[queue]
 
 
 async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, Depth | None]:
-    """The depth of each queue by name; None when it is not there. Raises BrokerUnavailable."""
+    """The depth of each queue by name; None when it does not exist. Raises BrokerUnavailable."""
     found: dict[str, Depth | None] = {}
     channel = connection.channel()
     try:
         for name in queues:
             if not channel.is_initialized or channel.is_closed:
-                # The answer that a queue is not there closes the channel.
+                # RabbitMQ closes the channel when a queue does not exist.
                 channel = connection.channel()
                 await channel.initialize()
             try:

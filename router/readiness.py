@@ -1,6 +1,6 @@
-"""The marker exchange `nrc.ready`: the router declares it last, so where it stands, all else does.
+"""The marker exchange `nrc.ready`: the router declares it last, so where it exists, everything else does.
 
-It is not durable: a RabbitMQ that was killed may come back without what it confirmed last.
+It is not durable: a RabbitMQ that was killed may come back without what was declared last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RETRY = 0.25  # seconds between two looks
 
 
 async def topology_stands(connection: AbstractConnection) -> None:
-    """Return once the marker is there. Before that a message may be routed nowhere."""
+    """Return once the marker exists. Before that a message may be routed to no queue."""
     while True:
         channel = connection.channel()
         await channel.initialize()

@@ -1,7 +1,7 @@
-"""Requests to the router process, to make RabbitMQ as the registry says, and its answers.
+"""Requests to the router process, to declare in RabbitMQ what the registry says, and its answers.
 
-Requests go through one queue with a single active consumer: several routers may run, one of them works.
-Every request is idempotent: it names what to look at, and the registry says what it should be.
+Requests go through one queue with a single active consumer: of several routers one is active. Every request
+is idempotent: it names a kanaal or an abonnement, and the registry says what must exist for it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from runtime.joining import Joined
 from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, MessageTooLarge, QueueRefused
 
-TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must take a request
-ROUTER_TIMEOUT = 4.0  # seconds in which some router must be there; one that is restarted is back by then
+TAKEN_TIMEOUT = 5.0  # seconds in which RabbitMQ must accept a request
+ROUTER_TIMEOUT = 4.0  # seconds in which a router must answer; one that is restarted is back by then
 APPLY_TIMEOUT = 10.0  # seconds; an abonnement with a thousand filters takes two
-CHANGE_TIMEOUT = 4.0  # seconds; whoever changes an abonnement has an answer within five
+CHANGE_TIMEOUT = 4.0  # seconds; a client that changes an abonnement has its answer within five
 RECONCILE_TIMEOUT = 600.0  # seconds
 LOOK_AGAIN = 0.1  # seconds
 SEEN_FOR = 0.5  # seconds
@@ -36,7 +36,7 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 
 
 class RouterClient:
-    """Asks the router over `link`, a connection that its owner keeps (a Link's, or one just opened)."""
+    """Sends requests over `link`, whose owner keeps it connected."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -49,8 +49,8 @@ class RouterClient:
     async def at_work(self) -> None:
         """Return when a router answers. Raises BrokerUnavailable within 4 s.
 
-        For use before a change of the registry: what is asked next may take longer, but is done. Concurrent
-        callers share a ping.
+        For use before a change of the registry: a request after that may take longer, but is handled.
+        Concurrent callers share a ping.
         """
         try:
             async with asyncio.timeout(ROUTER_TIMEOUT):
@@ -62,17 +62,17 @@ class RouterClient:
         await self._ask({"do": "ping"}, timeout=ROUTER_TIMEOUT)
 
     async def apply_kanaal(self, naam: str) -> None:
-        """Have the exchange of this kanaal declared. Raises BrokerUnavailable."""
+        """Ask to declare the exchange of this kanaal. Raises BrokerUnavailable."""
         await self._ask({"do": "kanaal", "naam": naam})
 
     async def apply_abonnement(self, uuid: UUID) -> None:
-        """Have queue and bindings declared, or removed. Raises BrokerUnavailable or QueueRefused."""
+        """Ask to declare, or remove, queue and bindings. Raises BrokerUnavailable or QueueRefused."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)})
 
     async def prepare_abonnement(self, uuid: UUID, kanalen: Sequence[FilterGroup]) -> None:
-        """Have bindings declared for the registry's filters and also for these.
+        """Ask to declare bindings for the registry's filters and also for these.
 
-        Before a change is written to the registry; `finish_abonnement` removes the former bindings after it.
+        Before a change is written to the registry; after it `finish_abonnement` removes the former bindings.
         kanalen: () for a change of something else. Raises BrokerUnavailable or QueueRefused: then the change
         must not be written.
         """
@@ -84,11 +84,11 @@ class RouterClient:
         await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
 
     async def announce(self) -> None:
-        """Have every process told to look at the registry. Raises BrokerUnavailable."""
+        """Ask to send every process the hint to read the registry. Raises BrokerUnavailable."""
         await self._ask({"do": "announce"})
 
     async def reconcile(self, *, dry_run: bool = False) -> list[str]:
-        """What was (or with dry_run: would be) repaired or removed, a line each. Raises BrokerUnavailable."""
+        """Ask to reconcile; returns what was (dry_run: would be) done. Raises BrokerUnavailable."""
         answer = await self._ask({"do": "reconcile", "dry_run": dry_run}, timeout=RECONCILE_TIMEOUT)
         return list(answer["lines"])
 
@@ -107,7 +107,7 @@ class RouterClient:
         except TimeoutError:
             raise BrokerUnavailable(f"no answer from the router within {timeout:g} s") from None
         except asyncio.CancelledError:
-            # Either somebody cancelled us, or the client library did since the connection was lost.
+            # Either our caller cancelled us, or the client library did because the connection was lost.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from None
@@ -126,7 +126,7 @@ class RouterClient:
         return reply
 
     async def _send(self, channel: AbstractChannel, request: Mapping[str, Any], number: str) -> None:
-        """Put the request into the router's queue. Raises BrokerUnavailable when an alarm delays that."""
+        """Publish the request to the router's queue. Raises BrokerUnavailable when an alarm delays that."""
         message = Message(
             orjson.dumps(request),
             reply_to=REPLY_TO,

@@ -1,6 +1,6 @@
-"""From a notificatie to a message in RabbitMQ: its routing key and headers. Pure.
+"""Makes the message of a notificatie: its routing key and headers. Pure.
 
-The key is `<resource>.<actie>.<w1>…<w14>`: 14 words, one per slot of the kanaal, `-` for a slot that the
+The key is `<resource>.<actie>.<w1>…<w14>`: 14 words, one per slot of the kanaal; `-` for a slot that the
 notificatie or the kanaal lacks, or that this process does not know yet.
 """
 
@@ -26,7 +26,7 @@ _MAX_HEADER_VALUE = 128  # bytes; keeps the header frame far below the 128 KiB a
 def route(
     kanaal: Kanaal, notificatie: Notificatie, *, message_id: str, accepted_at: datetime, hops: int = 0
 ) -> Outgoing:
-    """The message of a notificatie. hops: how many deliveries of an NRC it went through before."""
+    """The message of a notificatie. hops: how many deliveries by an NRC it went through before."""
     kenmerken = notificatie.kenmerken if kanaal.slots else {}
     values = {normalise(name): value for name, value in kenmerken.items()}
     headers = {header_name(slot): header_value(values[slot]) for slot in kanaal.slots if slot in values}
@@ -43,7 +43,7 @@ def route(
 
 
 def needed(kanaal: Kanaal, kenmerken: Mapping[str, str], *, filtered: Container[str]) -> dict[str, str]:
-    """The kenmerken that decide where a notificatie goes; there may be 80,000 others.
+    """The kenmerken by which a notificatie is routed; there may be 80,000 others.
 
     filtered: normalised names that filters of abonnementen use, with or without a slot.
     """
@@ -68,12 +68,12 @@ def slot_pattern(words: Mapping[int, str]) -> str:
 
 
 def header_name(slot: str) -> str:
-    """The header of a slot. Never its bare name: `x-…`, `CC` and `BCC` mean something to RabbitMQ."""
+    """The header of a slot; with a prefix, since `x-…`, `CC` and `BCC` have a meaning in RabbitMQ."""
     return KENMERK_PREFIX + (slot if len(slot.encode()) <= _MAX_HEADER_NAME else "~" + word(slot))
 
 
 def header_value(value: str) -> str:
-    """The header of a value: always text, since headers match by type too."""
+    """The header value: always text, since a headers exchange compares types too."""
     return value if len(value.encode()) <= _MAX_HEADER_VALUE else "~" + word(value)
 
 

@@ -1,4 +1,4 @@
-"""What must stand in RabbitMQ, as frozen values. Pure: `declarer` declares it.
+"""The exchanges, queues and bindings that must exist in RabbitMQ, as values. Pure: `declarer` declares them.
 
 Fixed things (`fixed`), an exchange per kanaal (`of_kanaal`), and per abonnement a queue with its bindings and
 a marker (`of_abonnement`). No argument of a queue comes from a setting: they cannot change once declared.
@@ -20,7 +20,7 @@ from schemas.kanaal import Kanaal
 ExchangeType = Literal["topic", "headers", "fanout", "direct"]
 Arguments = tuple[tuple[str, str | int], ...]
 
-# Seconds, 1 to 2048: waits that add up to a Retry-After.
+# Seconds, 1 to 2048: a Retry-After is waited out in steps of these.
 RUNGS = tuple(2**power for power in range(12))
 
 _QUORUM: Arguments = (
@@ -54,7 +54,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """From an exchange to a queue, or to another exchange."""
+    """A binding from an exchange to a queue, or to another exchange."""
 
     source: str
     destination: str
@@ -75,10 +75,10 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Filtered:
-    """The way through a filter exchange: fed from the kanaal by one pattern, then matched on headers.
+    """A filter exchange with its bindings: from the kanaal by one pattern, to the queue by headers.
 
-    The exchange is auto-delete: it goes with the last abonnement bound to it, and `feed` with it. Whoever
-    declares the three must start again when it went in between.
+    The exchange is auto-delete: RabbitMQ deletes it, and `feed`, with the last binding from it. When that
+    happens while the three are declared, all three must be declared again.
     """
 
     exchange: Exchange
@@ -88,10 +88,10 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True)
 class AbonnementTopology:
-    """An abonnement's queue, all bindings to it, and a marker that shows that these stand.
+    """An abonnement's queue, all bindings to it, and a marker that shows that these exist.
 
-    back: out of the wait queues. direct: from kanalen, without a filter exchange. The marker is an exchange
-    with auto-delete, bound to the queue, and goes with it. Its name has a fingerprint of the bindings.
+    back: from `nrc.return`, for retries. direct: from kanalen, without a filter exchange. The marker is an
+    auto-delete exchange, bound to the queue and deleted with it. Its name has a fingerprint of the bindings.
     """
 
     queue: Queue
@@ -112,7 +112,7 @@ class AbonnementTopology:
 
     @property
     def marking(self) -> Binding:
-        """The marker's binding, by which it goes with the queue."""
+        """The marker's binding, by which it is deleted with the queue."""
         return Binding(self.marker.name, self.queue.name)
 
 
@@ -126,14 +126,14 @@ class FixedTopology:
 
 
 def fixed(retry_schedule: Iterable[int]) -> FixedTopology:
-    """Changes, the undeliverable, the canary, the way back, and a wait queue per step and rung."""
+    """`nrc.changes`, `nrc.undeliverable`, `nrc.canary`, `nrc.return`, and a wait queue per step and rung."""
     waits = sorted({*retry_schedule, *RUNGS})
     return FixedTopology(
         exchanges=(
             Exchange(names.CHANGES, "fanout"),
             Exchange(names.UNDELIVERABLE, "fanout"),
-            # An at-least-once message that is routed nowhere stays, and 32 of them stop all retries. The
-            # alternate exchange takes what was of a removed abonnement.
+            # An at-least-once dead letter that is routed nowhere stays, and 32 of them stop all retries. The
+            # alternate exchange takes those of a removed abonnement.
             Exchange(names.RETURN, "direct", arguments=(("alternate-exchange", names.UNDELIVERABLE),)),
             *(Exchange(names.wait_queue(seconds), "fanout") for seconds in waits),
         ),
@@ -167,7 +167,7 @@ def of_kanaal(kanaal: Kanaal) -> Exchange:
 
 
 def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> AbonnementTopology:
-    """What an abonnement has in RabbitMQ; a kanaal that `kanalen` lacks has no bindings yet."""
+    """What must exist for an abonnement; a kanaal that `kanalen` lacks has no bindings yet."""
     queue = names.abonnement_queue(abonnement.uuid)
     direct: dict[Binding, None] = {}
     filtered: dict[Filtered, None] = {}
@@ -197,7 +197,7 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
 
 
 def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
-    """The values that a group asks, by index of slot; the deliverer checks the other filters."""
+    """The values that a group asks, by index of its slot; the deliverer checks filters without a slot."""
     wanted = {normalise(name): value for name, value in group.filters if value != WILDCARD}
     return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
 

@@ -1,4 +1,4 @@
-"""Which store a registry is in: the one place that names a store. Opens nothing by itself."""
+"""Makes the store of the registry: the one place that names a store. Opens nothing by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_registry(
     """The registry in `file`; open it with `async with`.
 
     Its secrets are encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys beside it).
-    patience: seconds for which a write waits for others.
+    patience: seconds that a write waits for other processes' writes.
     """
     vault = Vault(secret_keys, keys_file or file.with_name(KEYS_FILE))
     return SqliteRegistry(file, vault=vault, busy_timeout=patience)

@@ -1,4 +1,4 @@
-"""What a registry store guarantees, whatever database is behind it (tests/contract/stores/test_registry.py).
+"""The protocol of a registry store, whatever database is behind it (tests/contract/stores/test_registry.py).
 
 All methods are coroutines, safe to call from several processes at once, atomic, and durable when they
 return. They raise RegistryError (or its subclasses) and nothing of the database's own.
@@ -21,10 +21,10 @@ from store.users import Users
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Everything that changed after a change number, and the number up to which that is so.
+    """Everything that changed from one change number up to `number`.
 
-    A copy that applies these in any order equals the registry at `number`. `gone_*` hold removed rows.
-    whole: everything that there is, so what a copy has and this does not hold is gone too.
+    A copy that applies these in any order equals the registry at `number`. `gone_*`: removed rows. whole:
+    these are all rows that exist, so a copy must drop those that are not in it.
     """
 
     number: int
@@ -40,8 +40,8 @@ class Changes:
 class DeclaredKind(StrEnum):
     """What the router declared in RabbitMQ.
 
-    YOUNG is no thing of its own: a queue that was made so lately that RabbitMQ, when it is killed, may come
-    back without its log (router/declaring/watching/new_queues.py).
+    YOUNG is the note of a queue that is so new that RabbitMQ, when it is killed, may come back without its
+    log (router/declaring/watching/new_queues.py).
     """
 
     EXCHANGE = "exchange"
@@ -54,9 +54,9 @@ class DeclaredKind(StrEnum):
 class Declared:
     """One thing that was, or is about to be, declared in RabbitMQ.
 
-    key: unique within kind (for a binding, its frozen form as JSON). owner: to whom it belongs, the
-    UUID of an abonnement or "kanaal <naam>"; "" for what is everyone's. orphan_since: Unix seconds at which
-    reconcile first found that nothing asks for it any more, else None.
+    key: unique within kind (for a binding, its frozen form as JSON). owner: the UUID of an abonnement or
+    "kanaal <naam>" that it belongs to; "" when it is shared. orphan_since: Unix seconds at which reconcile
+    first found that nothing asks for it any more, else None.
     """
 
     kind: DeclaredKind
@@ -67,7 +67,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """How the secrets are kept. Nothing in it is secret.
+    """How the secrets are encrypted. Nothing in it is secret.
 
     where: where the keys come from. keys: their names, the first encrypts. in_use: how many values are under
     each ("": not encrypted). faults: a line for each value that cannot be read.
@@ -81,7 +81,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """The last attempt of an abonnement that failed. at: Unix seconds; detail: a line for people."""
+    """The last failed attempt of an abonnement. at: Unix seconds; detail: a line for people."""
 
     at: float
     detail: str
@@ -107,11 +107,11 @@ class KanalenVersion:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What an operator did. Nothing in it is secret.
+    """An act of an operator, for the audit trail. Nothing in it is secret.
 
     at: Unix seconds. act: such as `abonnement suspended`. command: the command without its arguments, such as
     `abonnement suspend`. user: of the operating system; sudo_user: who called sudo, else "". host: its name.
-    facts: what it was done to, and how, as JSON takes it: `abonnement`, `application`, `kanaal`, …
+    facts: what it was done to, and how, as JSON values: `abonnement`, `application`, `kanaal`, …
     """
 
     at: float
@@ -125,7 +125,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class ActSearch:
-    """Which acts are asked for; what is None asks nothing.
+    """Which acts are searched; a field that is None does not restrict them.
 
     since, until: Unix seconds, the former included. who: a user or sudo_user. what: a part of the act or of
     its command, in any case. abonnement: a whole UUID; also of what was done to its application.
@@ -170,16 +170,16 @@ class Registry(Protocol):
         """The number of the last change; cheap enough to ask every second."""
 
     async def changes_since(self, number: int) -> Changes:
-        """All that changed after `number`, from one snapshot; 0 gives everything, what is gone included.
+        """All that changed after `number`, from one snapshot; 0 gives everything, with all tombstones.
 
         Removals are remembered for at least 30 days. Asked with a number older than that, or one above
         the registry's own (another file), it answers as for 0. Those answers are `whole`.
         """
 
     async def add_kanaal(self, kanaal: Kanaal, *, quota: int | None = None) -> Kanaal:
-        """Keep a new kanaal; Conflict when its naam is taken. Returns it with its change number.
+        """Store a new kanaal; Conflict when its naam is taken. Returns it with its change number.
 
-        quota: how many its client_id may have, this one included; QuotaReached when it has them already.
+        quota: how many its client_id may have, this one included; QuotaReached when it has that many.
         """
 
     async def update_kanaal(
@@ -191,17 +191,17 @@ class Registry(Protocol):
         """Remove a kanaal to which no abonnement refers; False (and nothing removed) otherwise."""
 
     async def add_abonnement(self, abonnement: Abonnement, *, quota: int | None = None) -> Abonnement:
-        """Keep a new abonnement; Conflict when a kanaal it names is not there. Returns it as kept.
+        """Store a new abonnement; Conflict when a kanaal that it names does not exist. Returns it as stored.
 
         Its kanalen_change is its change number, and its first version of kanalen begins.
         quota: as of `add_kanaal`.
         """
 
     async def change_abonnement(self, uuid: UUID, change: Callable[[Abonnement], Abonnement]) -> Abonnement:
-        """Keep what `change` makes of it as it is at that moment, but for uuid and client_id, in one write.
+        """Read it, apply `change` and store the result, but for uuid and client_id, in one transaction.
 
-        Whoever changes something else at the same time keeps that. change: called in another thread; nothing
-        is written when it raises. Conflict when it is gone or names an unknown kanaal. Returns it as kept.
+        So concurrent changes of other fields are kept. change: called in another thread; nothing is written
+        when it raises. Conflict when it is gone or names an unknown kanaal. Returns it as stored.
 
         When `wants` differs, kanalen_change is the new change number, and a new version of kanalen begins.
         Else both stay, whatever `change` made of kanalen_change.
@@ -212,14 +212,14 @@ class Registry(Protocol):
     ) -> Abonnement | None:
         """Suspend or resume; None when it is gone, or when `callback_url` is given and is no longer its own.
 
-        Ends a hold. Nothing is written (no new change number) when state and reason are already so. Not for
-        State.HELD: that is `set_hold`'s.
+        Ends a hold. Nothing is written (no new change number) when state and reason are the same. Not for
+        State.HELD: use `set_hold`.
         """
 
     async def set_hold(
         self, uuid: UUID, hold: Hold | None, reason: str, *, before: Hold | None, callback_url: str
     ) -> Abonnement | None:
-        """Hold (before: None), note a probe, or release (hold: None); of several who try, one does.
+        """Hold (before: None), note a probe, or release (hold: None); of concurrent callers one succeeds.
 
         None, and nothing written, when it is gone or suspended, its hold is no longer `before`, or its
         callbackUrl no longer `callback_url`.
@@ -232,23 +232,23 @@ class Registry(Protocol):
         """The last failed attempt of each abonnement that had one."""
 
     async def remove_abonnement(self, uuid: UUID) -> bool:
-        """Remove it; False when it was gone already. Its last version of kanalen ends."""
+        """Remove it; False when it did not exist. Its last version of kanalen ends."""
 
     async def kanalen_versions(self, uuid: UUID) -> tuple[KanalenVersion, ...]:
         """The present and former kanalen of an abonnement, also of one that was removed; the oldest first.
 
-        Each begins at the moment at which the one before ended. A former one is kept for 30 days after its
-        end, but of one abonnement the last 100 at most, and of all the last 10,000. So between made_at and
-        the first valid_from it is not known any more. () for an unknown abonnement.
+        Each begins when the one before ended. A former one is kept for 30 days after its end; at most the
+        last 100 of one abonnement and the last 10,000 of all. So those between made_at and the first
+        valid_from are not known any more. () for an unknown abonnement.
         """
 
     async def add_application(self, application: Application) -> Application:
-        """Keep a new application; Conflict when its client_id is taken."""
+        """Store a new application; Conflict when its client_id is taken."""
 
     async def change_application(
         self, client_id: str, change: Callable[[Application], Application]
     ) -> Application:
-        """The same as `change_abonnement` of an application: all but client_id; Conflict when it is gone."""
+        """As `change_abonnement`, for an application: all but client_id; Conflict when it is gone."""
 
     async def remove_application(
         self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
@@ -260,7 +260,7 @@ class Registry(Protocol):
         """
 
     async def check_secrets(self) -> Secrets:
-        """Decrypt every secret, and say what can't be."""
+        """Decrypt every secret, and report those that cannot be decrypted."""
 
     async def rotate_secrets(self, *, progress: Callable[[int, int], None]) -> int:
         """Encrypt every secret with the first key, or with a new one when the keys are in our own file.
@@ -282,15 +282,15 @@ class Registry(Protocol):
         """Forget what was removed from RabbitMQ. Not a change."""
 
     async def note_acts(self, acts: Iterable[Act]) -> None:
-        """Append what an operator did; it is never changed or removed. Not a change."""
+        """Append acts; they are never changed or removed. Not a change."""
 
     async def acts(self, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
-        """The newest `limit` of those asked for, the newest first."""
+        """The newest `limit` of those found, the newest first."""
 
     async def note_ledger(self, noted: NotedLedger) -> None:
         """Note which ledger is in use. Not a change.
 
-        Of the ledger that is noted already, a lower mark changes nothing.
+        A lower mark of the ledger that is noted already changes nothing.
         """
 
     async def noted_ledger(self) -> NotedLedger | None:

@@ -1,6 +1,6 @@
 """Secrets at rest: the keys, the file they may be in, and the form of an encrypted value.
 
-An encrypted value names its key and is bound to its place, so that it is of no use in another row or column.
+An encrypted value names its key and is bound to its place: it cannot be decrypted in another row or column.
 Knows no SQL (store/sqlite/encrypted_columns.py does). Never logs or raises a key or a value.
 """
 
@@ -28,25 +28,25 @@ log = logger(__name__)
 
 
 def place(table: str, column: str, key: str) -> str:
-    """Where a value belongs, in words; no two places have the same."""
+    """The name of a value's place, unique; a value is bound to it."""
     return f"{column} of {table} {key}"
 
 
 def key_id(key: str) -> str:
-    """The name of a key in encrypted values and in messages; it tells nothing of the key itself."""
+    """The name of a key in encrypted values and in messages; it reveals nothing of the key itself."""
     return hashlib.sha256(b"nrc key id " + key.encode()).hexdigest()[:ID_LENGTH]
 
 
 def key_of(sealed: str) -> str:
-    """The name of a value's key, told by its first HEAD_LENGTH characters; "" when it is plain."""
+    """The name of a value's key, by its first HEAD_LENGTH characters; "" when it is not encrypted."""
     return sealed[len(MARK) : HEAD_LENGTH] if sealed.startswith(MARK) else ""
 
 
 class Vault:
     """Encrypts and decrypts values with the keys given, or else with those in `file`.
 
-    `open` comes first. Other processes may replace the file: that is noticed before every encryption, and
-    when a value names an unknown key. Used by several threads. Raises SecretsUnreadable only.
+    Call `open` first. Other processes may replace the file: it is checked before every encryption, and when a
+    value names an unknown key. Used by several threads. Raises SecretsUnreadable only.
     """
 
     def __init__(self, given: Sequence[str], file: Path) -> None:
@@ -67,7 +67,7 @@ class Vault:
         return tuple(self._ciphers)
 
     def open(self, in_use: Collection[str]) -> None:
-        """Have every key of `in_use`. A key file is made when there is none and nothing is encrypted yet."""
+        """Read the keys; all of `in_use` must be among them. Makes the file if nothing is encrypted yet."""
         if self._given:
             self._take(self._given)
         elif not self._look():
@@ -85,7 +85,7 @@ class Vault:
             )
 
     def seal(self, value: str, where: str) -> str:
-        """`value` encrypted with the first key, for this place; what is empty stays so."""
+        """`value` encrypted with the first key, for this place; an empty one stays empty."""
         if not value:
             return ""
         self._look()
@@ -114,7 +114,7 @@ class Vault:
         return plain[32:].decode()
 
     def add_key(self) -> bool:
-        """Put a new key before those in the file; False when the keys are given: their giver decides."""
+        """Put a new key before those in the file; False when the keys come from NRC_SECRET_KEYS."""
         if self._given:
             return False
         self._look()
@@ -127,7 +127,7 @@ class Vault:
             self._write([_new_key()], replace=False)
             log.info("key made", file=str(self._file), note="back it up, apart from the registry")
         except FileExistsError:
-            pass  # Another process was first; its key is the one.
+            pass  # Another process was first; its key is used.
         if not self._look():
             raise SecretsUnreadable(f"{self._file} was removed while it was being made.")
 
@@ -150,11 +150,11 @@ class Vault:
 
     def _take(self, keys: Sequence[str]) -> None:
         self._keys = tuple(keys)
-        # One assignment: another thread sees the old ones or the new.
+        # One assignment, so that another thread sees the old keys or the new ones.
         self._ciphers = {key_id(key): Fernet(key) for key in keys}
 
     def _write(self, keys: Iterable[str], *, replace: bool) -> None:
-        """Have the file with these keys, whole and on disk. Raises FileExistsError unless it may replace."""
+        """Write these keys to the file, synced. Raises FileExistsError when it exists, unless `replace`."""
         try:
             make_folder(self._file.parent)
             keep(self._file, (_COMMENT + "".join(f"{key}\n" for key in keys)).encode(), replace=replace)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from deliverer.http.client import Failure, FailureClass, Response
-from router.history import History
+from router.history import History, aware
 from router.topology import RUNGS
 
 MAX_RETRY_AFTER = 3600  # seconds
@@ -122,7 +122,7 @@ def asked_wait(answer: Response | Failure, *, now: datetime) -> float | None:
             date = parsedate_to_datetime(text)
         except (ValueError, OverflowError):  # the latter for an absurd year or offset
             return None
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+        seconds = aware(date).timestamp() - now.timestamp()
     return min(seconds, float(MAX_RETRY_AFTER)) if seconds > 0 else None
 
 

@@ -156,7 +156,7 @@ async def serve(
             trimming=Trimming(link, lease=lease, catalogue=catalogue),
             interval=limits.retention,
         )
-        await catalogue.load()
+        await catalogue.refresh()
         shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
 
         def warnings() -> list[str]:

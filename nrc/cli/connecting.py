@@ -64,7 +64,7 @@ async def opened_registry(settings: Settings, *, new: bool | None = None) -> Asy
         there_is_a_registry(settings, may_make=new is not None)
     async with registry_of(settings) as registry:
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        await catalogue.load()
+        await catalogue.refresh()
         file = settings.registry_file.absolute()
         if not there:
             note(f"made a new registry: {file}")

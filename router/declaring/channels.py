@@ -33,7 +33,7 @@ class Channels:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Channel]:
-        """A channel for exclusive use. Raises BrokerUnavailable or AMQP_ERRORS."""
+        """A channel for exclusive use within the context. Raises BrokerUnavailable or AMQP_ERRORS."""
         async with self._turns:
             channel = self._idle.pop() if self._idle else None
             if channel is None or channel.is_closed:
@@ -47,8 +47,8 @@ class Channels:
     async def do(self, methods: Iterable[Frame]) -> None:
         """Return when these methods, none of which has an answer, are done.
 
-        Raises what RabbitMQ closed the channel for, such as ChannelNotFoundEntity: the methods before the one
-        at fault are done, those after it are not. Else BrokerUnavailable or AMQP_ERRORS.
+        When RabbitMQ closes the channel over one of them, raises its reason, such as ChannelNotFoundEntity:
+        the methods before that one are done, those after it are not. Else BrokerUnavailable or AMQP_ERRORS.
         """
         if not (frames := list(methods)):
             return
@@ -78,7 +78,7 @@ def declare_exchange(exchange: Exchange) -> Frame:
 
 
 def delete_exchange(name: str) -> Frame:
-    """The method that deletes an exchange with its bindings, if it is there."""
+    """The method that deletes an exchange with its bindings, if it exists."""
     return spec.Exchange.Delete(exchange=name, nowait=True)
 
 
@@ -100,7 +100,7 @@ def bind_all(topology: AbonnementTopology) -> list[Frame]:
 
 
 async def unbind(channel: Channel, binding: Binding) -> None:
-    """Remove a binding, if it is there. Raises ChannelNotFoundEntity or AMQP_ERRORS."""
+    """Remove a binding, if it exists. Raises ChannelNotFoundEntity or AMQP_ERRORS."""
     to, of, key = binding.destination, binding.source, binding.key
     arguments: dict[str, FieldValue] = dict(binding.arguments)
     if binding.to == "queue":

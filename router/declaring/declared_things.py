@@ -1,4 +1,4 @@
-"""What was declared, noted in the registry: AMQP has no list of it. Concurrent callers share a write."""
+"""Notes in the registry what was declared: AMQP cannot list it. Concurrent callers share a write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def owner_of_kanaal(naam: str) -> str:
 
 
 class Notes:
-    """What is noted and forgotten of one registry."""
+    """Notes and forgets declared things in one registry."""
 
     def __init__(self, registry: Registry) -> None:
         self.note = Batch(registry.note_declared)
@@ -22,7 +22,7 @@ class Notes:
 
 
 class Batch:
-    """Writes things; those that come during a write go together into the next. Raises RegistryError."""
+    """Writes things; those that come during a write go into the next one together. Raises RegistryError."""
 
     def __init__(self, write: Callable[[Iterable[Declared]], Awaitable[None]]) -> None:
         self._write = write

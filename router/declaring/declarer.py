@@ -1,7 +1,7 @@
 """The only code that declares and removes things in RabbitMQ. Runs in the router process alone.
 
-Everything is noted in the registry before it is declared, since AMQP has no list: that is how reconcile finds
-what nobody asks for any more.
+Everything is noted in the registry before it is declared, since AMQP cannot list bindings: by these notes
+reconcile finds orphans, which nothing in the registry asks for any more.
 
 Two faults of RabbitMQ need waits (decision 25). A queue that is declared within 20 ms of the deletion of one
 with the same name hands messages to the consumers of that one, where they are lost. A queue that is deleted
@@ -56,10 +56,10 @@ from schemas.errors import BrokerUnfit, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
-BEFORE_AGAIN = 1.0  # seconds from the deletion of a queue until one of that name is declared
+BEFORE_AGAIN = 1.0  # seconds from the deletion of a queue until it is declared again
 BEFORE_DELETING = 3.0  # seconds since connecting, when RabbitMQ may have started just before
 FILTER_ATTEMPTS = 10
-PREPARED_FOR = 30.0  # seconds in which the registry has what was prepared, or never will
+PREPARED_FOR = 30.0  # seconds after which a prepared change that is not in the registry is given up
 
 log = logger(__name__)
 
@@ -67,7 +67,7 @@ log = logger(__name__)
 class Declarer:
     """Declares through one connection.
 
-    leaderless: returns those of the given queues that have no leader. young: new queues; `run` it.
+    leaderless: returns those of the given queues that have no leader. young: new queues; its `run` must run.
     under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
     """
 
@@ -97,7 +97,7 @@ class Declarer:
         self.under_way: set[UUID] = set()
         self.refusals = Refusals()
 
-    # -- everyone's
+    # -- what no single abonnement owns
 
     async def remove_leaderless_requests(self) -> None:
         """Delete the queue of requests, if it is new and has no leader. Raises as `remove_leaderless`."""
@@ -106,13 +106,13 @@ class Declarer:
     async def remove_leaderless(self) -> None:
         """Delete the other queues that were new when RabbitMQ ended and came back without a leader.
 
-        What the new queues held may be lost: a gap is opened for each. To be called by the active router,
-        before anything else is declared: what is in these queues later is not lost. Raises RegistryError,
+        What the new queues held may be lost: a gap is opened for each. The active router calls it before it
+        declares anything else: later messages in these queues are not lost. Raises RegistryError,
         BrokerUnavailable or AMQP_ERRORS.
         """
         young = await self.young.left_behind(lambda name: name != names.REQUESTS)
         if young and await self.missing([Thing.exchange(names.READY)]):
-            # RabbitMQ was restarted; the gaps are closed when all stands.
+            # RabbitMQ was restarted; the gaps are closed when everything is declared.
             uuids = [*filter(None, map(names.abonnement_of, young))]
             self._lost.update(uuids)
             why = "RabbitMQ ended just after the queue was made"
@@ -155,7 +155,7 @@ class Declarer:
     async def declare_abonnement(self, uuid: UUID) -> bool:
         """Declare queue and bindings as the catalogue has them now, and then remove the former bindings.
 
-        False, and nothing done, when the catalogue does not have the abonnement. Raises QueueRefused.
+        False, without doing anything, when the catalogue lacks the abonnement. Raises QueueRefused.
         """
         async with self._lock(uuid):
             abonnement = self._catalogue.abonnementen.get(uuid)
@@ -171,9 +171,9 @@ class Declarer:
             return True
 
     def prepare(self, uuid: UUID, kanalen: tuple[FilterGroup, ...]) -> None:
-        """Declare bindings for these too, from the next `declare_abonnement` until the registry has them.
+        """Declare bindings for these kanalen too, from the next `declare_abonnement` on.
 
-        A later comparison removes them when the registry does not get them within PREPARED_FOR.
+        A later reconcile removes them when the registry does not have these kanalen within PREPARED_FOR.
         """
         self._prepared.setdefault(uuid, {})[kanalen] = asyncio.get_running_loop().time() + PREPARED_FOR
 
@@ -203,7 +203,7 @@ class Declarer:
         new = await self._missing_queues([queue]) if had else [queue.name]
         if had and new and abonnement.uuid not in self.refusals.now:
             log.warning("queue was missing", abonnement=owner)
-            await self._is_lost(abonnement.uuid, "queue was missing")
+            await self._open_gap(abonnement.uuid, "queue was missing")
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
         try:
@@ -211,22 +211,22 @@ class Declarer:
             await self._bind(topology, own)
         except BrokerUnfit as error:
             if queue.name in self._stood and not new and abonnement.uuid not in self._lost:
-                await self._is_lost(abonnement.uuid, "another queue was in its place")
+                await self._open_gap(abonnement.uuid, "another queue was in its place")
             raise QueueRefused(str(error)) from error
         if abonnement.uuid in self._lost:
             self._lost.discard(abonnement.uuid)
             self._losses.queue_stands(abonnement.uuid)
         await self._remove({*before} - {*asked})
 
-    async def _is_lost(self, uuid: UUID, why: str) -> None:
-        """Open the gap of a queue; it is closed once that stands."""
+    async def _open_gap(self, uuid: UUID, why: str) -> None:
+        """Open the gap of a queue, before it is declared again; it is closed after that."""
         self._lost.add(uuid)
         await self._losses.queue_lost(uuid, why)
 
     async def _bind(self, topology: AbonnementTopology, own: AbonnementTopology) -> None:
         """Declare all bindings, and last the marker of `own`: the abonnement without what is prepared.
 
-        Starts again when a filter exchange went in between, with its last binding.
+        Starts again when a filter exchange was auto-deleted in between, with its last binding.
         """
         for attempt in range(1, FILTER_ATTEMPTS + 1):
             try:
@@ -240,12 +240,12 @@ class Declarer:
                 return
 
     async def _make(self, queues: Sequence[Queue], *, new: Sequence[str] | None = None) -> None:
-        """Declare queues. new: those that are not there, when the caller has noted these as young."""
+        """Declare queues. new: those that do not exist, when the caller has noted these as young."""
         if new is None:
             new = await self._missing_queues(queues)
             await self._notes.note(map(noted, new))
         if not self._stood.isdisjoint(new):
-            # Deleted by hand: its consumers must hear of that first.
+            # Deleted by hand: RabbitMQ must cancel its consumers first.
             await asyncio.sleep(BEFORE_AGAIN)
         try:
             await self._channels.do(map(declare_queue, queues))
@@ -258,7 +258,7 @@ class Declarer:
         return [thing.name for thing in await self.missing([Thing.queue(queue.name) for queue in queues])]
 
     async def remove_abonnement(self, uuid: UUID) -> None:
-        """Remove all that was declared for an abonnement that is gone. Raises BrokerUnavailable."""
+        """Remove all that was declared for a removed abonnement. Raises BrokerUnavailable."""
         async with self._lock(uuid):
             queue = names.abonnement_queue(uuid)
             things = await self._registry.declared_by(str(uuid))
@@ -276,7 +276,7 @@ class Declarer:
         for thing in former:
             if thing.kind is DeclaredKind.BINDING:
                 async with self._channels.one() as channel:
-                    # Raised when an end of the binding is gone, not when the binding is.
+                    # Raised when source or destination is gone, not when the binding is.
                     with suppress(ChannelNotFoundEntity):
                         await unbind(channel, Binding.thaw(thing.key))
         await self._notes.forget(former)
@@ -292,14 +292,14 @@ class Declarer:
     async def _may_delete(self) -> None:
         await asyncio.sleep(max(0.0, self._connected_at + BEFORE_DELETING - time.monotonic()))
 
-    # -- one by one, for reconcile
+    # -- single things, for reconcile
 
     async def missing(self, things: Sequence[Thing]) -> list[Thing]:
-        """Those that are not there."""
+        """Those that do not exist."""
         return await missing(self._channels, things)
 
     async def depth(self, queue: str) -> Depth | None:
-        """How full a queue is; None when it is not there."""
+        """The depth of a queue; None when it does not exist."""
         return await depth_of(self._connection, queue)
 
     async def remove_exchange(self, name: str) -> None:
@@ -308,7 +308,7 @@ class Declarer:
 
 
 def _why_refused(queues: Sequence[Queue], reason: str) -> str:
-    """What to do about it, with RabbitMQ's own text, which alone distinguishes the two."""
+    """What to do about a refusal, with RabbitMQ's own text, by which alone the two kinds differ."""
     name = next((queue.name for queue in queues if f"'{queue.name}'" in reason), queues[0].name)
     if "limit in" in reason:
         return f"queue {name} cannot be made: raise the limit on queues in RabbitMQ ({reason})"

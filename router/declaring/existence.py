@@ -1,7 +1,7 @@
-"""Which exchanges and queues are there. Only looks, at little cost.
+"""Finds which exchanges and queues exist, at little cost. Changes nothing.
 
-They are declared passively, AT_ONCE with one answer (Channels.do): either all are there, or the channel is
-closed. Then what is missing is found by halving.
+They are declared passively, AT_ONCE with one answer (Channels.do): either all exist, or RabbitMQ closes the
+channel. Then what is missing is found by halving.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pamqp.base import Frame
 from router.declaring.channels import Channels
 from store.registry import DeclaredKind
 
-AT_ONCE = 128  # things about which one question is asked
-PARTS = 4  # of a look at many, one beside the other
+AT_ONCE = 128  # things in one question
+PARTS = 4  # parallel parts of a large look
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Thing:
 
 
 async def missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
-    """Those that are not there, in their order. Raises BrokerUnavailable or AMQP_ERRORS."""
+    """Those that do not exist, in their order. Raises BrokerUnavailable or AMQP_ERRORS."""
     part = max(AT_ONCE, -(-len(things) // PARTS))
     starts = range(0, len(things), part)
     found = await asyncio.gather(*(_missing(channels, things[start : start + part]) for start in starts))
@@ -49,7 +49,7 @@ async def missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
 
 
 async def _missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
-    """Asks about more at once while all are there, and halves a part in which one is missing."""
+    """Asks about more at once while all exist, and halves a part in which one is missing."""
     found: list[Thing] = []
     start, size, bad = 0, AT_ONCE, 0
     while start < len(things):
@@ -59,7 +59,7 @@ async def _missing(channels: Channels, things: Sequence[Thing]) -> list[Thing]:
                 bad = end
                 continue
             found.append(things[start])
-            # What is missing often comes in groups: ask for the next alone.
+            # Missing things often come in groups: ask for the next alone.
             size, bad = 1, 0
         elif not bad:
             size = min(2 * size, AT_ONCE)
@@ -76,7 +76,7 @@ async def _all_there(channels: Channels, things: Sequence[Thing]) -> bool:
 
 
 def _passive(thing: Thing) -> Frame:
-    # With nowait RabbitMQ does not ask the queue for its number of messages.
+    # With nowait RabbitMQ does not count the messages of the queue.
     if thing.kind is DeclaredKind.QUEUE:
         return spec.Queue.Declare(queue=thing.name, passive=True, nowait=True)
     return spec.Exchange.Declare(exchange=thing.name, passive=True, nowait=True)

@@ -1,4 +1,4 @@
-"""Who is told of a queue or an exchange that was lost, with the notificaties that were in it.
+"""The protocol by which the router opens and closes gaps: times in which RabbitMQ lost messages.
 
 Implemented by `ledger.losses.LedgerLosses`, which `nrc` gives to the router.
 """
@@ -14,7 +14,7 @@ from runtime.settings import Settings
 
 
 class Losses(Protocol):
-    """Told of what is lost and what stands again. A context manager; `run` must run meanwhile."""
+    """Opens and closes gaps. A context manager; `run` must run meanwhile."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -23,22 +23,22 @@ class Losses(Protocol):
     ) -> None: ...
 
     async def run(self) -> None:
-        """Pass on what is told, until cancelled."""
+        """Write gaps to the ledger, until cancelled."""
 
     async def close(self) -> None:
-        """Pass on what is left, within a short time."""
+        """Write what is left, within a short time."""
 
     async def queue_lost(self, abonnement: UUID, why: str) -> None:
-        """What its queue held is gone. To be called before it is declared again."""
+        """Open a gap: what its queue held is gone. To be called before it is declared again."""
 
     def queue_stands(self, abonnement: UUID | None) -> None:
-        """The queue of this abonnement stands again, with its bindings. None: all that is wanted stands."""
+        """Close its gap: its queue is declared again, with its bindings. None: everything is declared."""
 
     async def exchange_lost(self, kanaal: str, why: str) -> None:
-        """What was published on this kanaal may be lost. To be called before its exchange is made again."""
+        """Open a gap of the kanaal. To be called before its exchange is declared again."""
 
     def exchange_stands(self, kanaal: str) -> None:
-        """The exchange of this kanaal stands again, with all bindings."""
+        """Close its gap: its exchange is declared again, with all bindings."""
 
 
 LossesOf = Callable[[Settings], Losses]

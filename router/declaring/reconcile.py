@@ -1,7 +1,7 @@
-"""Registry against broker: what is missing is declared again, what nobody asks for any more is removed.
+"""Compares the registry with RabbitMQ: declares again what is missing, and removes orphans.
 
-What was removed through the API goes at once. Any other orphan goes when a second comparison finds it too and
-it holds no message.
+An orphan is what was declared and the registry does not ask for any more. What was removed through the API is
+deleted at once; any other orphan when a second comparison finds it too and it holds no message.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from schemas.errors import BrokerUnavailable, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
-GENTLY = 2  # abonnementen that are bound again at once, while all of them work
+GENTLY = 2  # abonnementen that are bound again at the same time, while deliveries go on
 
 log = logger(__name__)
 
 
 class Reconcile:
-    """One comparison at a time; `run` returns a line for each thing that it did.
+    """Runs one comparison at a time; `run` returns a line for each thing that it did.
 
-    gone: abonnementen that were removed through the API; those of which nothing is left are taken out of it.
+    gone: abonnementen that were removed through the API; taken out of it once nothing of them is left.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class Reconcile:
     async def run(self, *, dry_run: bool) -> list[str]:
         """Compare and repair; with dry_run only say what would be done.
 
-        First what is missing is declared, after which gateways may publish. Then all other abonnementen are
-        bound again, GENTLY, since AMQP cannot list bindings. A refused queue of an abonnement is a line.
+        First what is missing is declared, then gateways may publish. Then all other abonnementen are bound
+        again, GENTLY at a time, since AMQP cannot list bindings. A refused queue of an abonnement is a line.
         Raises BrokerUnfit when a fixed queue has other arguments.
         """
         self._lines, gone = [], frozenset(self._gone)
@@ -83,7 +83,7 @@ class Reconcile:
         return self._lines
 
     def _told(self, missing: Sequence[Thing]) -> Iterator[str]:
-        """A line for each; none for a marker whose queue is missing too."""
+        """A line for each missing thing; none for a marker whose queue is missing too."""
         gone, wanted = frozenset(missing), self._wanted()
         for thing in missing:
             if not (queue := names.marked(thing.name)):
@@ -92,7 +92,7 @@ class Reconcile:
                 yield f"bind queue {queue} again"
 
     async def missing(self) -> list[Thing]:
-        """What is not there of all that the registry asks for. Cheap."""
+        """What is missing of all that the registry asks for. Cheap."""
         return await self._declarer.missing([*self._wanted()])
 
     def queues(self) -> list[str]:
@@ -100,7 +100,7 @@ class Reconcile:
         return [thing.name for thing in self._wanted() if thing.kind is DeclaredKind.QUEUE]
 
     def _wanted(self) -> Mapping[Thing, str]:
-        """Everything that must be there, and the end of a line about it."""
+        """Everything that must exist, and the end of a line about it."""
         if self._wanted_as_of != self._catalogue.number:
             self._wanted_as_of = self._catalogue.number
             self._wanted_now = wanted(self._fixed, self._catalogue)
@@ -109,8 +109,8 @@ class Reconcile:
     async def repair(self, missing: Iterable[Thing]) -> Set[UUID]:
         """Declare what is missing of kanalen and abonnementen; returns which abonnementen it declared.
 
-        Opens a gap for each kanaal of which an exchange was lost, from before it is declared again until all
-        is bound. None where `nrc.ready` is missing too: then no gateway published.
+        Opens a gap for each kanaal that lost an exchange before it is declared again, and closes it once all
+        is bound. No gap where `nrc.ready` is missing too: then no gateway published.
         """
         gone = frozenset(missing)
         if not gone:
@@ -119,13 +119,13 @@ class Reconcile:
         without = [kanaal for kanaal in known.values() if Thing.exchange(of_kanaal(kanaal).name) in gone]
         unbound = {kanaal.naam for kanaal in without}
         affected: set[UUID] = set()
-        feeds: list[tuple[UUID, Filtered]] = []  # with a missing filter exchange, and a queue that is there
+        feeds: list[tuple[UUID, Filtered]] = []  # with a missing filter exchange, and an existing queue
         for uuid, abonnement in self._catalogue.abonnementen.items():
             topology = of_abonnement(abonnement, known)
             own = gone.intersection(_things(topology))
             if own or any(group.naam in unbound for group in abonnement.kanalen):
                 affected.add(uuid)
-            # A filter exchange goes with the last queue that is bound to it.
+            # A filter exchange is auto-deleted with the last queue that is bound to it.
             if Thing.queue(topology.queue.name) not in own:
                 feeds += [
                     (uuid, way) for way in topology.filtered if Thing.exchange(way.exchange.name) in own
@@ -141,7 +141,7 @@ class Reconcile:
         return affected
 
     async def _lost(self, without: Iterable[Kanaal], feeds: Iterable[tuple[UUID, Filtered]]) -> set[str]:
-        """The namen of the kanalen of which an exchange was lost: one that is noted as declared."""
+        """The namen of the kanalen that lost an exchange: a missing one that is noted as declared."""
         kanaal_of = {of_kanaal(kanaal).name: kanaal.naam for kanaal in self._catalogue.kanalen.values()}
         lost = {
             kanaal.naam
@@ -158,7 +158,7 @@ class Reconcile:
         return any(thing.key == key for thing in await self._registry.declared_by(owner))
 
     def own(self, uuid: UUID) -> set[Thing]:
-        """What an abonnement alone needs."""
+        """What exists for this abonnement alone."""
         return {*_things(of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen))}
 
     async def _abonnement(self, uuid: UUID) -> None:
@@ -234,7 +234,7 @@ class Reconcile:
 
 
 def wanted(fixed: FixedTopology, catalogue: Catalogue) -> dict[Thing, str]:
-    """What must be there, and the end of a line about it."""
+    """What must exist, and the end of a line about it."""
     found = {Thing.exchange(exchange.name): "" for exchange in fixed.exchanges}
     found |= {Thing.queue(queue.name): "" for queue in fixed.queues}
     found[Thing.exchange(names.READY)] = ""

@@ -1,4 +1,4 @@
-"""What the active router does when asked."""
+"""Handles the requests to the router process, and watches for what was deleted by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnfit, NrcError, QueueRefused
 
 SECOND_LOOK = 0.5  # seconds
-BETWEEN_HINTS = 0.05  # seconds; each has every process look at the registry
+BETWEEN_HINTS = 0.05  # seconds; at each hint every process reads the registry
 
 log = logger(__name__)
 
@@ -36,8 +36,8 @@ class Outbox(Protocol):
     async def send(self, routing_key: str, value: Any, *, exchange: str = "", number: str = "") -> None: ...
 
 
-class Work:
-    """Answers the requests of `router.requests` on one connection.
+class RequestHandler:
+    """Handles the requests of `router.requests` on one connection.
 
     active: set with the first request; no other router gets one until this connection is gone.
     unfit: gets the exception when RabbitMQ cannot be used at all.
@@ -66,7 +66,7 @@ class Work:
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     async def handle(self, message: AbstractIncomingMessage) -> None:
-        """Do what is asked, answer, and acknowledge: if this router ends before, another gets the request."""
+        """Do it, answer, then acknowledge: if this router ends before that, another gets the request."""
         try:
             request = orjson.loads(message.body)
             await self._become_active(request)
@@ -96,7 +96,7 @@ class Work:
             await self._declarer.remove_leaderless()
             self.active.set()
         if request["do"] != "reconcile":
-            # The router that was active before may have been of an older version.
+            # The previous active router may have been of an older version.
             await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
 
     async def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Work:
         return {}
 
     def _announce_soon(self) -> None:
-        """Announce all changes since the last time, BETWEEN_HINTS after it at the earliest."""
+        """Announce all changes since the last hint, BETWEEN_HINTS after that at the earliest."""
         if self._announcing is None:
             self._announcing = asyncio.create_task(self._announce_later(), name="announcing")
 
@@ -138,7 +138,7 @@ class Work:
     async def _kanaal(self, naam: str) -> None:
         """Declare its exchange if it is missing, then with all bindings.
 
-        Slots that were added need no new bindings at once: the former bindings let more through.
+        Added slots need no new bindings at once: the former bindings let more through.
         """
         async with self._one_kanaal:
             await self._catalogue.refresh()
@@ -148,7 +148,7 @@ class Work:
         self._announce_soon()
 
     async def _abonnement(self, uuid: UUID) -> None:
-        """Declare queue and bindings, or remove them when the registry does not have it."""
+        """Declare queue and bindings, or remove them when the registry does not have the abonnement."""
         await self._catalogue.refresh()
         try:
             stands = await self._declared(uuid)
@@ -158,29 +158,29 @@ class Work:
         if stands:
             self._announce_soon()
         else:
-            await self._announce()  # first, so that deliverers return what they have not begun with
+            await self._announce()  # first, so that deliverers requeue what they have not begun
             await self._declarer.remove_abonnement(uuid)
 
     async def _declared(self, uuid: UUID) -> bool:
         try:
             return await self._declarer.declare_abonnement(uuid)
         except ChannelNotFoundEntity:
-            # An exchange that it is bound to was deleted by hand.
+            # An exchange that its queue is bound to was deleted by hand.
             await self._compare(dry_run=False)
             return await self._declarer.declare_abonnement(uuid)
 
     async def _watch(self) -> None:
         """Declare again what was deleted by hand."""
         if self._one_reconcile.locked():
-            return  # a comparison declares what is missing
+            return  # reconcile declares what is missing
         missing = await self._missing()
         if missing:
-            # It may just be about to be declared.
+            # It may be about to be declared.
             await asyncio.sleep(SECOND_LOOK)
             missing &= await self._missing()
         if not missing:
             return
-        # A kanaal that got filters gives its abonnementen other markers.
+        # When a kanaal gets filters its abonnementen have other markers.
         deleted = {thing for thing in missing - self._refused() if not names.marked(thing.name)}
         if deleted:
             log.warning(
@@ -191,12 +191,12 @@ class Work:
             await self._compare(dry_run=False)
 
     def _refused(self) -> set[Thing]:
-        """What cannot be there, since RabbitMQ refuses the queue of its abonnement."""
+        """What cannot exist, since RabbitMQ refuses the queue of its abonnement."""
         uuids = self._declarer.refusals.now & self._catalogue.abonnementen.keys()
         return set().union(*map(self._reconcile.own, uuids))
 
     async def _missing(self) -> set[Thing]:
-        """What is not there, except what is being declared."""
+        """What does not exist, except what is being declared."""
         missing = set(await self._reconcile.missing())
         for uuid in self._declarer.under_way & self._catalogue.abonnementen.keys() if missing else ():
             missing -= self._reconcile.own(uuid)
@@ -214,7 +214,7 @@ class Work:
         return lines
 
     def _close_gaps(self, but: Set[UUID]) -> None:
-        """Close all gaps, also of other routers, except those of abonnementen that do not stand."""
+        """Close all gaps, also those that other routers opened, except of these abonnementen."""
         if not but:
             self._losses.queue_stands(None)
             return

@@ -1,7 +1,7 @@
 """The router process: declares, answers requests, announces changes, reconciles.
 
-Several may run; RabbitMQ gives the requests to one of them. No notificatie passes through it: while it is
-away only new or changed kanalen and abonnementen have to wait.
+Several may run; RabbitMQ delivers the requests to one of them, the active one. No notificatie passes through
+it: while it is away only new or changed kanalen and abonnementen have to wait.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from router.changes import follow_changes
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
 from router.declaring.losses import Losses, LossesOf
 from router.declaring.reconcile import Reconcile
-from router.declaring.request_handling import Work
+from router.declaring.request_handling import RequestHandler
 from router.declaring.watching.canary import Canary
 from router.declaring.watching.leaders import leaderless, watch_leaders
 from router.readiness import topology_stands
@@ -44,7 +44,7 @@ WATCH_INTERVAL = 5.0  # seconds
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
 CONSUME_TIMEOUT = 10.0  # seconds
-STREAMS_TIMEOUT = 10.0  # seconds; a cluster that lost a node may take a minute to say no
+STREAMS_TIMEOUT = 10.0  # seconds; a cluster that lost a node may take a minute to refuse
 
 log = logger(__name__)
 
@@ -63,7 +63,7 @@ async def serve(
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         losses = await opened.enter_async_context(losses_of(settings))
         router = Router(settings, registry=registry, catalogue=catalogue, losses=losses, ready=ready)
-        await catalogue.load()
+        await catalogue.refresh()
         await opened.enter_async_context(
             serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
         )
@@ -71,14 +71,14 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", router.outbox.run())
-        tasks.start("telling of losses", losses.run())
+        tasks.start("writing gaps", losses.run())
         tasks.start("working", router.link.run(router.session))
         await tasks.run_until(stop)
         await losses.close()
 
 
 class Outbox:
-    """Answers and announcements, on a connection of their own: RabbitMQ may block one that publishes."""
+    """Sends answers and announcements on its own connection: RabbitMQ may block one that publishes."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -107,7 +107,7 @@ class Outbox:
             self._open.clear()
 
     async def send(self, routing_key: str, value: Any, *, exchange: str = "", number: str = "") -> None:
-        """Send, or drop what cannot be sent: whoever waits for it asks again."""
+        """Send, or drop what cannot be sent: a process that waits for it asks again."""
         message = Message(
             orjson.dumps(value), correlation_id=number, message_id=uuid4().hex, expiration=EXPIRY
         )
@@ -148,7 +148,7 @@ class Router:
         catalogue.subscribe(lambda changes: self._gone.update(changes.gone_abonnementen))
 
     def not_ready(self) -> list[str]:
-        """What keeps the router from working, a line each."""
+        """What prevents the router from working, a line each."""
         if self.link.connection is None:
             return [f"broker: {self.link.why_not}"]
         if self._standing:
@@ -163,7 +163,7 @@ class Router:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
         self._standing = False
         await check_fitness(connection, streams_seen=self._streams_seen)
-        # Not asked again: a feature flag cannot be turned off, and a cluster without one node may not answer.
+        # Asked once: a feature flag cannot be turned off, and a cluster that lacks a node may not answer.
         self._streams_seen = True
         declarer = Declarer(
             connection,
@@ -180,7 +180,7 @@ class Router:
             losses=self._losses,
             gone=self._gone,
         )
-        work = Work(
+        work = RequestHandler(
             declarer=declarer,
             reconcile=reconcile,
             catalogue=self._catalogue,
@@ -217,7 +217,7 @@ class Router:
         self._report_ready()
 
     async def _ask_reconcile(self) -> None:
-        """Ask the active router to compare now and at every interval, and to watch in between."""
+        """Ask the active router to reconcile now and at every interval, and to watch in between."""
         while True:
             await self.outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
             until = asyncio.get_running_loop().time() + self._interval
@@ -226,12 +226,12 @@ class Router:
                 await self.outbox.send(names.REQUESTS, {"do": "watch"})
 
 
-async def _once_active(work: Work, watch: Callable[[], Awaitable[None]]) -> None:
+async def _once_active(work: RequestHandler, watch: Callable[[], Awaitable[None]]) -> None:
     await work.active.wait()
     await watch()
 
 
-async def _consume_requests(channel: AbstractChannel, work: Work) -> asyncio.Event:
+async def _consume_requests(channel: AbstractChannel, work: RequestHandler) -> asyncio.Event:
     """Consume until the returned event is set: the queue was deleted. Raises BrokerUnavailable."""
     deleted = asyncio.Event()
     underlay = await channel.get_underlay_channel()
@@ -247,14 +247,14 @@ async def _consume_requests(channel: AbstractChannel, work: Work) -> asyncio.Eve
 
 async def _until_deleted(deleted: asyncio.Event) -> None:
     await deleted.wait()
-    await asyncio.sleep(BEFORE_AGAIN)  # another router may not have heard of it yet
+    await asyncio.sleep(BEFORE_AGAIN)  # RabbitMQ may not have cancelled another router's consumer yet
     raise BrokerUnavailable(f"{names.REQUESTS} was deleted")
 
 
 async def check_fitness(connection: AbstractConnection, *, streams_seen: bool = False) -> None:
     """Raise BrokerUnfit when RabbitMQ is too old, or lacks the streams for at-least-once dead-lettering.
 
-    streams_seen: it is known to have these. Raises AMQP_ERRORS when RabbitMQ cannot tell now.
+    streams_seen: it is known to have these. Raises AMQP_ERRORS when RabbitMQ does not answer now.
     """
     assert connection.transport is not None  # noqa: S101 - it is open
     properties: dict[str, Any] = connection.transport.connection.server_properties
@@ -278,7 +278,7 @@ async def _has_streams(connection: AbstractConnection) -> bool:
         async with asyncio.timeout(STREAMS_TIMEOUT):
             queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "stream"})
     except ConnectionInternalError as error:
-        # The same error comes when a node of a cluster has just gone; only the text differs.
+        # The same error comes when a node of a cluster has just gone down; only the text differs.
         if "feature flag" in str(error):
             return False
         raise

@@ -1,6 +1,6 @@
-"""The one predicate: does a notificatie match an abonnement? And the standard's check of names.
+"""The predicate: whether a notificatie matches an abonnement. And the standard's check of names.
 
-The deliverer applies it to each message: bindings in RabbitMQ may let through more, never less.
+The deliverer applies it to each message: bindings in RabbitMQ may let through more than this, never less.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from schemas.fields import normalise
 
 
 def matches(abonnement: Abonnement, kanaal: str, kenmerken: Mapping[str, str]) -> bool:
-    """Whether any filter group of the abonnement matches: AND within one group, OR over groups.
+    """Whether any filter group of the abonnement matches: AND within a group, OR between groups.
 
     Values are compared exactly, names normalised. A filter on a kenmerk that the notificatie lacks is
     ignored, and the value `*` matches anything (STANDARD: Matching).

@@ -1,11 +1,11 @@
-"""Which abonnementen match a notificatie, by look-ups in dicts instead of a test of each abonnement.
+"""Finds the abonnementen that match a notificatie, by look-ups in dicts instead of testing each abonnement.
 
-The result equals `router/matching/filters.py:matches` of every abonnement.
+The result equals `router/matching/filters.py:matches` for every abonnement.
 
-The shape of a notificatie is the set of its kenmerken that any filter on its kanaal asks a value of. A
-kanaal has a view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view
-each filter group is reduced to the names of its shape. Groups with the same names left form one table, from
-the values that they ask to their abonnementen. A notificatie costs one look-up in each table of its view.
+The shape of a notificatie is the set of its kenmerken that any filter on its kanaal names. A kanaal has a
+view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view each filter
+group is reduced to the names of the shape. Groups that are left with the same names form one table, from the
+values that they ask to their abonnementen. A notificatie costs one look-up in each table of its view.
 
 A view is built when it is first needed, and then kept up to date. A kanaal has at most MOST_VIEWS; for a
 shape without a view every filter group is tested.
@@ -25,13 +25,13 @@ from schemas.abonnement import WILDCARD, Abonnement, FilterGroup
 from schemas.fields import normalise
 
 MOST_VIEWS = 64  # of a kanaal: every shape when its filters have six names
-LEAST_VIEWS = 8  # of a kanaal with very many groups
+LEAST_VIEWS = 8  # of a kanaal, also with very many groups
 MOST_ENTRIES = 160_000  # of the views of a kanaal together, while they are more than LEAST_VIEWS
 
 LARGE = 2000
-"""Filters of an abonnement from which on `rows_of` may take more than some milliseconds."""
+"""Filters of an abonnement above which `rows_of` may take more than some milliseconds."""
 
-_CONTRADICTION = object()  # asked by a group that asks two values of one name: equal to no value
+_CONTRADICTION = object()  # stands for two different values asked of one name: equal to no value
 
 Groups = tuple[FilterGroup, ...]
 Wanted = Mapping[str, object]  # what a group asks, by normalised name, without `*`
@@ -39,7 +39,7 @@ Rows = Mapping[str, tuple[Wanted, ...]]  # of an abonnement, by naam of the kana
 
 
 class Index:
-    """The abonnementen that were put in, by what they ask. State, hold and owner play no part."""
+    """Abonnementen by what their filters ask. Their state, hold and owner play no part."""
 
     def __init__(self) -> None:
         self._kanalen: dict[str, _OfKanaal] = {}
@@ -47,7 +47,7 @@ class Index:
         self._large: dict[UUID, Rows] = {}  # kept, so that a removal need not make them again
 
     def put(self, abonnement: Abonnement, rows: Rows | None = None) -> None:
-        """Add an abonnement, or replace its kanalen. rows: `rows_of` its kanalen, when that is known."""
+        """Add an abonnement, or replace its kanalen. rows: `rows_of` its kanalen, when already made."""
         uuid, kanalen = abonnement.uuid, abonnement.kanalen
         if self._groups.get(uuid) == kanalen:
             return
@@ -126,8 +126,8 @@ class _OfKanaal:
         if (view := self.views.get(shape)) is not None:
             return view.matching(values)
         if len(self.views) >= self._room():
-            # Other shapes may be frequent now. Views are dropped only after as many scans, which keeps the
-            # cost of building them below that of scanning.
+            # Other shapes may be frequent now. Views are dropped only after as many scans, so that building
+            # them costs less than scanning.
             self._scans += 1
             if self._scans <= MOST_VIEWS:
                 asked = {name: values[name] for name in shape}
@@ -161,14 +161,14 @@ class _View:
         self._tables: dict[tuple[str, ...], dict[tuple[object, ...], list[UUID]]] = {}
 
     def put(self, wanted: Wanted, uuid: UUID) -> None:
-        """Add a group. All groups of one abonnement come in succession, so it is at the end of a list."""
+        """Add a group. All groups of one abonnement come in succession, so it is last in a list."""
         names, values = self._place(wanted)
         uuids = self._tables.setdefault(names, {}).setdefault(values, [])
         if not uuids or uuids[-1] != uuid:
             uuids.append(uuid)
 
     def remove(self, wanted: Wanted, uuid: UUID) -> None:
-        """Remove a group. Groups of one abonnement share a place in a list, which the first removes."""
+        """Remove a group. Groups of one abonnement share one item of a list; the first call removes it."""
         names, values = self._place(wanted)
         table = self._tables.get(names, {})
         uuids = table.get(values, [])

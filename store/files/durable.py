@@ -1,4 +1,4 @@
-"""Small files that are there whole, on disk and for their owner only, or not at all."""
+"""Writes small files whole, synced and for their owner only, or not at all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 
 def make_folder(folder: Path) -> None:
-    """The folder is there, with those above it, and outlives a loss of power; a new one is its owner's only.
+    """Make the folder and those above it, synced; a new one is for its owner only.
 
     Raises OSError.
     """
@@ -19,7 +19,7 @@ def make_folder(folder: Path) -> None:
 
 
 def keep(file: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> None:
-    """Have `file` with this content. Raises OSError; FileExistsError when it is there, unless `replace`."""
+    """Write `file` with this content. Raises OSError; FileExistsError when it exists, unless `replace`."""
     new = file.with_name(f".{file.name}.{uuid4().hex}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -30,7 +30,7 @@ def keep(file: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> Non
         if replace:
             new.replace(file)
         else:
-            # A link, and not an empty file that is then filled: nobody reads half a key.
+            # A link, not an empty file that is filled later: no process reads half a key.
             os.link(new, file)
     finally:
         new.unlink(missing_ok=True)
@@ -38,7 +38,7 @@ def keep(file: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> Non
 
 
 def sync_folder(folder: Path) -> None:
-    """What was made or renamed in the folder outlives a loss of power. Raises OSError."""
+    """Sync what was made or renamed in the folder, so that it survives a power cut. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

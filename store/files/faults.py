@@ -1,4 +1,4 @@
-"""What can go wrong with a SQLite file, in words that say what to do."""
+"""SQLite's and the file system's errors, as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """How the faults of a file are told. name: of what is in it.
+    """The errors of one kind of file. name: of what is in it.
 
     error: raised for every fault, or a subclass of it: in_use when another host has the file, too_new when a
-    newer program wrote it, taken when a unique value is there already, full when its disk is full. damaged:
-    what to do about a file that is no database (any more); None: as of any file.
+    newer program wrote it, taken when a unique value exists already, full when its disk is full. damaged:
+    what to do about a file that is no database (any more); None: as for any file.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Faults:
 
 
 def told(faults: Faults, file: Path, error: sqlite3.Error | OSError) -> NrcError:
-    """What SQLite or the file system said, in words that say what to do."""
+    """The error to raise for an error of SQLite or the file system; it says what to do."""
     what = f"the {faults.name} {file}"
     if isinstance(error, OSError):
         return faults.error(

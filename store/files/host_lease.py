@@ -1,4 +1,4 @@
-"""The lease on a SQLite file: which host uses it, so that a process on another host can stop in time.
+"""The lease on a SQLite file: it says which host uses it, so that processes on another host refuse to.
 
 SQLite's locks, and the memory that its WAL mode shares, work between processes of one host only.
 """
@@ -17,7 +17,7 @@ AGE = 30.0
 
 
 def boot_id() -> str:
-    """What tells this host from others: the kernel's boot id (containers on it share that), else its name."""
+    """Identifies this host: the kernel's boot id (which containers on it share), else its name."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -27,7 +27,7 @@ def boot_id() -> str:
 def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float, error: type[NrcError]) -> None:
     """Raise `error` when another host held the file less than 30 s ago (`now`: Unix seconds)."""
     for row in db.query("SELECT host, at FROM lease WHERE boot != ? ORDER BY at DESC", [boot]):
-        # Either way: a lease from far ahead comes from a clock that was wrong, and must not hold for years.
+        # In both directions: a lease from far ahead was written by a wrong clock, and must not last so long.
         if abs(now - row["at"]) < AGE:
             raise error(
                 f"{file} is in use on host {row['host']}, and one SQLite file serves one host: "
@@ -36,11 +36,11 @@ def refuse_other_hosts(db: Database, file: Path, *, boot: str, now: float, error
 
 
 def shown_before_reboot(db: Database, *, boot: str, now: float) -> float | None:
-    """When this host last showed itself before it was rebooted (Unix seconds); None when it did not.
+    """When this host last renewed its lease before a reboot (Unix seconds); None when it did not.
 
-    Told by its name: it is the same, and the boot id is another. A host of the same name that still runs
-    looks the same, but for showing itself again within RENEWAL. None as well when a host of another name has
-    the file too.
+    Recognised by the same name with another boot id. Another host of the same name that still runs looks the
+    same, except that it renews its lease within RENEWAL. None as well when a host of another name has the
+    file too.
     """
     held = [
         row
@@ -53,7 +53,7 @@ def shown_before_reboot(db: Database, *, boot: str, now: float) -> float | None:
 
 
 def renew(db: Database, *, holder: str, boot: str, now: float) -> None:
-    """Show that `holder` (one open file) on host `boot` has the file open; drop what has run out."""
+    """Renew the lease of `holder` (one open file) on host `boot`; remove those that have run out."""
     db.execute("DELETE FROM lease WHERE abs(? - at) >= ?", [now, AGE])
     db.execute("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?)", [holder, boot, socket.gethostname(), now])
 

@@ -1,6 +1,6 @@
-"""The steps by which the tables of a file got their form: which it has, and those that are still to be done.
+"""Carries out the schema steps (migrations) that a file lacks.
 
-The names of the applied ones stand in the file itself, so an older program sees that a newer one was there.
+The names of the applied ones are in the file itself, so an older program sees that a newer one wrote it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One SQLite file, written by one thread and read by others, on one host.
 
-Owns the connections, their threads, the transactions, and the way from SQLite's errors to this product's.
-Knows nothing of what the tables mean: `Contents` tells what differs between the registry and the ledger.
+Owns the connections, their threads, the transactions, and the translation of SQLite's errors. Knows nothing
+of what the tables mean: `Contents` has what differs between the registry and the ledger.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from store.files.upgrade import scrub
 
 BUSY_TIMEOUT = 5.0
 AGAIN = 1.0
-"""Seconds between two tries to get a lease that runs out."""
+"""Seconds between two tries to get the lease."""
 LAST_WAIT = 0.3
-"""Seconds for which a process that stops waits for the lock."""
+"""Seconds that a process waits for the lock when it stops."""
 
 _STEPS = 10_000  # of SQLite's virtual machine, some 0.1 ms, between two looks at the time
 _REPLACED = "was removed or replaced while it was in use: restart this process."
@@ -44,13 +44,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What is kept in a file, where that makes a difference to how it is opened, read and written.
+    """How a file is opened, read and written, by what is in it.
 
-    faults: how faults are told. migrate: brings the tables up to date within the first transaction, and
-    returns the steps that it did. migrated: called after that with those steps, outside a transaction.
-    readers: how many reads run at once. longest_read: seconds after which a read is broken off, as a fault;
-    None for never. secure_delete: what is overwritten or removed does not stay behind in
-    unused parts of a page. cache: kB of pages that each connection keeps, at most.
+    faults: its errors. migrate: brings the tables up to date within the first transaction, and returns the
+    steps that it did. migrated: called after that with those steps, outside a transaction. readers: how many
+    reads run at once. longest_read: seconds after which a read is broken off, as a fault; None for never.
+    secure_delete: overwrite removed content in unused parts of a page. cache: kB of pages that each
+    connection keeps, at most.
     """
 
     faults: Faults
@@ -66,7 +66,7 @@ class SqliteFile:
     """Transactions on one file: `read` sees one snapshot, `write` is on disk when it returns.
 
     Any number of processes of one host may have the file open. Raises the errors of `contents` only.
-    boot: what tells this host from others (`store.files.host_lease.boot_id`). Times are in seconds.
+    boot: identifies this host (`store.files.host_lease.boot_id`). Times are in seconds.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class SqliteFile:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await self._keeper
-        # A lease that stays behind runs out by itself.
+        # A lease that is not released runs out by itself.
         with suppress(self._contents.faults.error):
             await self._writer.run(lambda: self._writer.wait_at_most(LAST_WAIT))
             await self.write(lambda db: release(db, holder=self._holder))
@@ -122,7 +122,7 @@ class SqliteFile:
         await self._close()
 
     async def read(self, work: Callable[[Database], T]) -> T:
-        """What `work` makes of one snapshot; it must have fetched all that it needs when it returns."""
+        """Run `work` on one snapshot, and return its result; it must have fetched all rows by then."""
         self._check_usable()
         reader = min(self._readers, key=lambda each: each.waiting)
 
@@ -139,15 +139,15 @@ class SqliteFile:
         return await reader.run(snapshot)
 
     async def write(self, work: Callable[[Database], T]) -> T:
-        """Run `work` while no one else writes the file, and commit; what it raises rolls all of it back."""
+        """Run `work` in a write transaction, and commit; when it raises everything is rolled back."""
         self._check_usable()
 
         def transaction() -> T:
             with _immediate(self._writer.db) as db:
                 if _inode(self._file) != self._opened:
-                    # What is written from here on would be in no file that anyone opens again.
+                    # Nobody would open the file again that this would be written to.
                     raise self._contents.faults.error(f"{self._file} {_REPLACED}")
-                # A host that was paused may wake up when another has taken over.
+                # A host that was paused may resume after another has taken over.
                 self._refuse_other_hosts(db)
                 self._refuse_newer(db)
                 return work(db)
@@ -155,11 +155,11 @@ class SqliteFile:
         return await self._writer.run(transaction)
 
     async def scrub(self) -> None:
-        """Leave nothing in the file of what was overwritten or removed, as far as other processes let us."""
+        """Remove overwritten and deleted content from the file, as far as other processes allow."""
         await self._writer.run(lambda: scrub(self._writer.db, self._file))
 
     async def _start_when_free(self) -> None:
-        """`_start`, once this host's own lease of before a reboot has run out. Raises as `_start` does."""
+        """`_start`, once this host's own lease from before a reboot has run out. Raises as `_start`."""
         shown = None
         while True:
             try:
@@ -197,7 +197,7 @@ class SqliteFile:
         refuse_other_hosts(db, self._file, boot=self._boot, now=time.time(), error=error)
 
     def _refuse_newer(self, db: Database) -> None:
-        """What a newer program made of the tables, this one would misread."""
+        """Raise when a newer program changed the tables: this one would misread them."""
         if steps_done(db) != self._steps:
             raise self._contents.faults.too_new(
                 f"{self._file} was upgraded by a newer version of nrc while this process had it open: "
@@ -223,12 +223,12 @@ class SqliteFile:
     async def _close(self) -> None:
         for reader in self._readers:
             await reader.close()
-        # Last, so that it is the one that moves the write-ahead log into the file.
+        # The writer last, so that it checkpoints the write-ahead log into the file.
         await self._writer.close()
 
 
 class _Connection:
-    """A connection and the one thread that uses it. waiting: calls that it has not answered yet."""
+    """A connection and the one thread that uses it. waiting: calls that are not done yet."""
 
     def __init__(self, file: Path, contents: Contents, *, busy_timeout: float, task: str) -> None:
         self._file = file
@@ -244,10 +244,10 @@ class _Connection:
         return self._db
 
     def open(self) -> None:
-        # Transactions are ours: the module's own habit of opening them would make them DEFERRED.
+        # Autocommit: transactions are begun here; those that the module begins itself are DEFERRED.
         connection = sqlite3.connect(self._file, timeout=self.busy_timeout, isolation_level=None)
         self._db = Database(connection, execute_plugins=False)
-        # In WAL mode anything less leaves the last commits to the operating system's good fortune.
+        # In WAL mode anything less may lose the last commits in a power cut.
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(f"PRAGMA secure_delete={'ON' if self._contents.secure_delete else 'OFF'}")
         self._db.execute(f"PRAGMA cache_size=-{self._contents.cache}")
@@ -299,8 +299,8 @@ _creating = threading.Lock()
 def _create(file: Path) -> None:
     """Make the file, for its owner only, when it is not there."""
     make_folder(file.parent)
-    # One at a time: closing any descriptor of a file drops the locks that this process has on it, also those
-    # of a connection that another thread opened meanwhile.
+    # One at a time: closing any descriptor of a file drops all locks of this process on it, also those of a
+    # connection that another thread opened meanwhile.
     with _creating:
         try:
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -316,7 +316,7 @@ def _use_wal(db: Database, file: Path, *, deadline: float, faults: Faults) -> No
             mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
             break
         except sqlite3.OperationalError as error:
-            # SQLite does not wait out the busy timeout here when several processes open a new file at once.
+            # SQLite ignores the busy timeout here when several processes open a new file at once.
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)

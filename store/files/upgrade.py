@@ -1,4 +1,4 @@
-"""What surrounds the steps of a schema: the copy of the file before them, and no traces of secrets after."""
+"""Keeps a copy of a file before its schema steps, and removes secrets from unused parts of it after them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def copy_name(file: Path, step: str) -> Path:
 
 
 def keep_copy(file: Path, step: str) -> Path:
-    """A whole copy of the file as last committed, on disk and for its owner only. Raises RegistryError.
+    """Make a copy of the file as last committed, synced and for its owner only. Raises RegistryError.
 
-    Call it while the file is locked for writing. An earlier copy from before the same step is replaced.
+    The file must be locked for writing. An earlier copy from before the same step is replaced.
     """
     copy = copy_name(file, step)
     new = copy.with_name(f"{copy.name}.new")
@@ -54,7 +54,7 @@ def keep_copy(file: Path, step: str) -> Path:
 
 
 def scrub(db: Database, file: Path) -> None:
-    """Leave nothing in the file of what was overwritten or removed, if it can be; outside a transaction."""
+    """Remove overwritten and deleted content from the file where possible; outside a transaction."""
     try:
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,7 +1,7 @@
-"""The table `act`: what operators did. Append-only: triggers refuse to change or remove a row.
+"""The table `act`: what operators did (the audit trail). Append-only: triggers refuse other changes.
 
-An act is kept for ever: it takes some 300 bytes, so a thousand a day are 0.1 GB in a year. Whoever
-may write the file can also drop the triggers: a record, no proof.
+An act is kept for ever: it takes some 300 bytes, so a thousand a day are 0.1 GB in a year. Anyone who may
+write the file can also drop the triggers: it is a record, not a proof.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlite_utils import Database
 from store.registry import Act, ActSearch
 from store.sqlite.rows import Row
 
-# Nobody gives `nr`. The third trigger is for INSERT OR REPLACE, which fires no trigger of DELETE.
+# SQLite sets `nr`. The third trigger is for INSERT OR REPLACE, which fires no DELETE trigger.
 TABLE = """
     CREATE TABLE act (nr INTEGER PRIMARY KEY, at REAL NOT NULL, act TEXT NOT NULL, command TEXT NOT NULL,
         user TEXT NOT NULL, sudo_user TEXT NOT NULL, host TEXT NOT NULL, facts TEXT NOT NULL);
@@ -39,7 +39,7 @@ def append_acts(db: Database, acts: Iterable[Act]) -> None:
 
 
 def acts_found(db: Database, search: ActSearch, *, limit: int) -> tuple[Act, ...]:
-    """The newest `limit` of those asked for, the newest first."""
+    """The newest `limit` of those found, the newest first."""
     conditions, values = ["1"], list[object]()
 
     def where(condition: str, *given: object) -> None:

@@ -1,4 +1,4 @@
-"""A copy of a database's file that stands by itself, made while processes use it."""
+"""Copies a database's file into one complete file, while processes use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.sqlite.schema import FAULTS
 
 
 def copy_registry(file: Path, copy: Path) -> None:
-    """`copy`, which must not be there, holds what was last committed in `file`; on disk, for its owner only.
+    """Copy what was last committed in `file` to `copy`, which must not exist; synced, for its owner only.
 
     Raises RegistryError.
     """
@@ -22,14 +22,14 @@ def copy_registry(file: Path, copy: Path) -> None:
 
 
 def copy_file(file: Path, copy: Path, *, faults: Faults) -> None:
-    """The same of any file with a lease; raises the error of `faults`."""
+    """The same for any file with a lease; raises the error of `faults`."""
     try:
         descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as source:
                 source.execute("VACUUM INTO ?", [str(copy)])
             with closing(sqlite3.connect(copy)) as made:
-                # Who has the file open now says nothing about who may open the copy.
+                # The leases on the file do not apply to the copy.
                 made.execute("DELETE FROM lease")
                 made.commit()
             os.fsync(descriptor)

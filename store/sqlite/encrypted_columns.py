@@ -1,4 +1,4 @@
-"""The encrypted columns of the SQLite registry: which they are, and the SQL that goes over all of them."""
+"""The encrypted columns of the SQLite registry, and the SQL that reads or encrypts all of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def unreadable(db: Database, vault: Vault) -> list[str]:
 
 
 def seal_plain(db: Database, vault: Vault) -> None:
-    """Encrypt every value; all of them are plain still."""
+    """Encrypt every value; none is encrypted yet."""
     for table, primary, column, key, value in list(_values(db)):
         _set(db, table, primary, column, key, vault.seal(value, place(table, column, key)))
 
@@ -55,7 +55,7 @@ def seal_again(db: Database, vault: Vault, *, progress: Callable[[int, int], Non
         (table, primary, column, key, vault.unseal(value, place(table, column, key)))
         for table, primary, column, key, value in _values(db)
     ]
-    # Before the values: with a key too many all can be read, with one too few they cannot.
+    # Before the values: an unused key does no harm, while values without their key cannot be read.
     vault.add_key()
     for number, (table, primary, column, key, value) in enumerate(plain, 1):
         _set(db, table, primary, column, key, vault.seal(value, place(table, column, key)))

@@ -1,4 +1,4 @@
-"""The table `kanalen_version`: which kanalen and filters an abonnement had, and when.
+"""The table `kanalen_version`: the kanalen and filters that an abonnement had, and when.
 
 A version is open (valid_until NULL) while its abonnement has these kanalen. All functions run in the caller's
 transaction: that of the change which they record. The form of a row is store/sqlite/rows.py's.
@@ -76,7 +76,7 @@ def _end(db: Database, version: Row, *, now: float, removed: bool) -> float:
 
 
 def _forget(db: Database, *, now: float) -> None:
-    # `<`: of those that ended at the same moment, with their application, none goes without the others.
+    # `<`: those that ended at the same moment, with their application, go together.
     db.execute(
         "DELETE FROM kanalen_version WHERE valid_until < ? OR valid_until < "
         "(SELECT valid_until FROM kanalen_version WHERE valid_until IS NOT NULL "

@@ -1,7 +1,7 @@
 """The registry in a SQLite file: the SQL of every method of `store.registry.Registry`.
 
-Each write takes the next change number in its own transaction. The file, its threads and its faults are
-store/files/sqlite_file.py's; the form of a row is store/sqlite/rows.py's.
+Each write takes the next change number in its own transaction. The file, its threads and its errors are in
+store/files/sqlite_file.py, the form of a row in store/sqlite/rows.py.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ from store.sqlite.schema import contents
 from store.sqlite.users import SqliteUsers
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
-TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read anew
+TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read whole again
 
 
 class SqliteRegistry:
     """The registry in one file, for the processes of one host.
 
-    vault: by default with the keys in secret.keys beside the file. boot: what tells this host from others,
-    for tests. clock: Unix seconds. Times are in seconds.
+    vault: by default with the keys in secret.keys beside the file. boot: identifies this host, for tests.
+    clock: Unix seconds. Times are in seconds.
     """
 
     def __init__(
@@ -352,7 +352,7 @@ class SqliteRegistry:
         return await self._file.read(work)
 
     def _remove(self, db: Database, kind: str, keys: list[str], *, change: int) -> None:
-        """Remove rows and leave a tombstone of each; those that are old enough go."""
+        """Remove rows and keep a tombstone of each; remove old tombstones."""
         now = self._clock()
         table = db.table(kind)
         for key in keys:
@@ -371,7 +371,7 @@ class SqliteRegistry:
 
 
 def _counter(db: Database) -> tuple[int, int]:
-    """(number of the last change, number up to which tombstones are gone)."""
+    """(number of the last change, number up to which tombstones were removed)."""
     change, forgotten = db.execute("SELECT change, forgotten FROM counter").fetchone()
     return change, forgotten
 
@@ -383,7 +383,7 @@ def _next_change(db: Database) -> int:
 
 def _changes_since(db: Database, number: int, vault: Vault) -> Changes:
     last, forgotten = _counter(db)
-    if number == last > 0:  # asked at every delivery, and so it is nearly always
+    if number == last > 0:  # the usual case, at every delivery
         return Changes(number=last)
     whole = number <= 0 or number < forgotten or number > last
     after = [0 if whole else number]
@@ -415,7 +415,7 @@ def _row(db: Database, table: str, key: str) -> Row | None:
 
 
 def _insert(db: Database, kind: str, key: str, row: Row) -> None:
-    """Insert a row; a key that was removed before is not gone any more."""
+    """Insert a row, and remove the tombstone of its key."""
     db.table(kind).insert(row)
     db.execute("DELETE FROM removed WHERE kind = ? AND key = ?", [kind, key])
 
@@ -430,7 +430,7 @@ def _has_kanaal(db: Database, naam: str) -> bool:
 
 
 def _check_quota(db: Database, table: str, what: str, *, client_id: str, quota: int | None) -> None:
-    """Raise QuotaReached when this application has as many as it may already; None is any number."""
+    """Raise QuotaReached when this application has `quota` already; None is any number."""
     if quota is not None and db.table(table).count_where("client_id = ?", [client_id]) >= quota:
         raise QuotaReached(what, quota)
 

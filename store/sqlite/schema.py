@@ -1,7 +1,7 @@
 """The SQLite registry's tables, as named steps that only go forward.
 
-A step that has been released is never changed: what is wrong with it is put right by a new step. The
-names of the applied ones stand in the file itself, so an older program sees that a newer one was there.
+A step that has been released is never changed: a fault in it is repaired by a new step. The names of the
+applied ones are in the file itself, so an older program sees that a newer one wrote it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _declared(db: Database, _: Vault) -> None:
 
 
 def _lease(db: Database, _: Vault) -> None:
-    # A row per open registry: `boot` tells hosts apart, `at` (Unix seconds) is when it last showed itself.
+    # A row per open registry: `boot` identifies the host, `at` (Unix seconds) is the last renewal.
     db.executescript(
         """
         CREATE TABLE lease (holder TEXT PRIMARY KEY, boot TEXT NOT NULL, host TEXT NOT NULL,
@@ -87,7 +87,7 @@ def _lease(db: Database, _: Vault) -> None:
 
 
 def _encrypted(db: Database, vault: Vault) -> None:
-    # From here on `auth`, `secret` and `old_secret` are what store/secrets.py makes of them, or empty.
+    # From here on `auth`, `secret` and `old_secret` are encrypted by store/secrets.py, or empty.
     seal_plain(db, vault)
 
 
@@ -113,7 +113,7 @@ def _kanaal_owner(db: Database, _: Vault) -> None:
 
 
 def _between_attempts(db: Database, _: Vault) -> None:
-    # Where notificaties are that no queue of an abonnement has just now; due in Unix seconds. No change.
+    # Notificaties between two attempts, in no queue of an abonnement; due in Unix seconds. No change.
     db.executescript(
         """
         CREATE TABLE between_attempts (notificatie TEXT NOT NULL, abonnement TEXT NOT NULL,
@@ -126,8 +126,8 @@ def _between_attempts(db: Database, _: Vault) -> None:
 
 def _kanalen_versions(db: Database, _: Vault) -> None:
     # kanalen_change: the change at which kanalen last changed. `kanalen_version` has present and former ones,
-    # in the same JSON; times are Unix seconds. valid_until is NULL for what is valid now, removed_at unless
-    # the version ended with its abonnement, made_at for abonnementen from before this step.
+    # in the same JSON; times are Unix seconds. NULL: valid_until in the version that is valid now, removed_at
+    # unless the version ended with its abonnement, made_at for abonnementen from before this step.
     db.executescript(
         """
         ALTER TABLE abonnement ADD COLUMN kanalen_change INTEGER NOT NULL DEFAULT 0;
@@ -166,7 +166,7 @@ def _no_between_attempts(db: Database, _: Vault) -> None:
 
 
 def _one_exchange_per_kanaal(db: Database, _: Vault) -> None:
-    # A kanaal keeps its exchange, and a queue need not rest. What was noted of both is of no use any more.
+    # A kanaal keeps its exchange, and a new queue need not wait: the notes of both are not needed any more.
     db.executescript(
         """
         ALTER TABLE kanaal DROP COLUMN generation;
@@ -177,7 +177,7 @@ def _one_exchange_per_kanaal(db: Database, _: Vault) -> None:
 
 
 def _owner_of_kanaal(db: Database, _: Vault) -> None:
-    # The naam of a kanaal may be the UUID of an abonnement, which owns as itself.
+    # A kanaal's naam may be equal to an abonnement's UUID, which is the owner of the abonnement's things.
     db.execute(
         "UPDATE declared SET owner = 'kanaal ' || owner "
         "WHERE kind = 'exchange' AND substr(key, 1, 11) = 'nrc.kanaal.'"
@@ -227,7 +227,7 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
     """
 
     def before(applied: set[str], pending: Sequence[str]) -> None:
-        # What is not encrypted any more is a fault of that row, found when it is read.
+        # A value that is no longer encrypted is a fault of its row, found when that is read.
         vault.open(keys_in_use(db).keys() - {""} if ENCRYPTED in applied else ())
         if applied and pending:
             keep_copy(file, pending[0])
@@ -237,7 +237,7 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
 
 
 def _migrated(db: Database, file: Path, done: Sequence[str]) -> None:
-    """Tell of an upgrade, and leave no secret in plain text behind in the file."""
+    """Log an upgrade, and remove plain secrets from unused parts of the file."""
     if len(done) == len(STEPS):
         return
     copy = copy_name(file, done[0])

@@ -1,7 +1,7 @@
-"""What may go wrong with queues in RabbitMQ.
+"""Watches for what may go wrong with queues in RabbitMQ.
 
-new_queues.py  queues that RabbitMQ may forget when it is killed now
+new_queues.py  queues so new that RabbitMQ may lose them when it is killed now
 leaders.py     queues without a leader
 refusals.py    abonnementen whose queue RabbitMQ refuses
-canary.py      policies that take messages away
+canary.py      policies that remove messages
 """

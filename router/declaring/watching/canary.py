@@ -1,9 +1,9 @@
-"""Messages in `nrc.canary` that only a policy takes away: what AMQP shows of policies that empty queues.
+"""Detects policies that empty queues, by canary messages in `nrc.canary` that only a policy removes.
 
-Owns that queue, what its messages carry and how they are looked at. AMQP tells nothing of policies. So the
-active router keeps a few messages there and looks at them again and again. One is young, since a time to live
-holds for what comes after it was set; one is old, for a long one. A look gives them back, so the oldest has
-been given back as often as what is looked at elsewhere: where it survives, so does that.
+Owns that queue, its messages and how they are read: AMQP cannot list policies. The active router keeps a few
+messages there and looks at them at an interval. One is young, since a time to live applies to messages that
+come after it was set; one is old, for a long time to live. Each look requeues them, so the oldest has a
+higher delivery count than messages elsewhere: while RabbitMQ keeps it, it keeps those.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
+from router.history import aware
 from runtime.amqp import AMQP_ERRORS, connect_to_first, open_channel
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable
@@ -32,8 +33,8 @@ TOLD_EVERY = 600.0  # seconds
 TOLD_FOR = timedelta(days=1)
 ANSWER_TIMEOUT = 10.0  # seconds
 CLOSE_TIMEOUT = 1.0  # seconds
-TRIES, PAUSE = 3, 0.2  # and seconds in between, in which whoever else looks has given them back
-MANY_RETURNS = 50_000  # after which one is replaced; our own queues allow 100,000
+TRIES, PAUSE = 3, 0.2  # and seconds in between, in which another process that looks has requeued them
+MANY_RETURNS = 50_000  # requeues after which one is replaced; our own queues allow 100,000
 
 DELIVERY_COUNT = "x-delivery-count"
 LIFE = "nrc-life"
@@ -45,9 +46,9 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look says. returns: how often a message may be given back, at least, before RabbitMQ drops it.
+    """The result of a look. returns: how often a message may be requeued, at least, before it is dropped.
 
-    lost: that messages are lost there, or were within the last day, and when; "" when not.
+    lost: says that messages were lost there within the last day, and when; "" when none were.
     """
 
     returns: int
@@ -55,7 +56,7 @@ class Sight:
 
 
 async def look(connection: AbstractConnection) -> Sight:
-    """Look, and give all back twice. Raises ChannelNotFoundEntity, BrokerUnavailable or AMQP_ERRORS."""
+    """Look, and requeue all twice. Raises ChannelNotFoundEntity, BrokerUnavailable or AMQP_ERRORS."""
     channel = await open_channel(connection)
     try:
         for _ in range(TRIES):
@@ -73,13 +74,13 @@ async def look(connection: AbstractConnection) -> Sight:
 
 
 def returns_of(message: DeliveredMessage) -> int:
-    """How often a message was given back to its queue."""
+    """How often a message was requeued."""
     count = (message.header.properties.headers or {}).get(DELIVERY_COUNT)
     return count if isinstance(count, int) else 0
 
 
 class Canary:
-    """Keeps the messages there, and tells when one goes."""
+    """Keeps the messages there, and logs when one was removed."""
 
     def __init__(self) -> None:
         self._had: set[int] = set()
@@ -88,11 +89,11 @@ class Canary:
 
     @property
     def lost(self) -> str:
-        """That one was lost within the last day, and when; "" when not."""
+        """Says that one was lost within the last day, and when; "" when none was."""
         return _in_words(self._lost_at)
 
     async def run(self, urls: Sequence[str]) -> None:
-        """Look again and again, until cancelled. Of the active router alone.
+        """Look every INTERVAL, until cancelled. For the active router alone.
 
         On a connection of its own: under an alarm RabbitMQ reads nothing more from one that publishes.
         """
@@ -111,7 +112,7 @@ class Canary:
             await asyncio.sleep(INTERVAL)
 
     async def _see_to_it(self, connection: AbstractConnection) -> bool:
-        """Whether the queue is there. Raises BrokerUnavailable or AMQP_ERRORS."""
+        """Look, and replace what is old or missing; whether the queue exists. Raises as `look` does."""
         channel = await open_channel(connection, confirms=True)
         try:
             for tries in range(TRIES + 1):
@@ -130,7 +131,7 @@ class Canary:
                     await self._put(channel, life, now)
             for message in taken:
                 life = _life(message)
-                # Of one life there are several when a router ended before it took away the former one.
+                # There are several of one life when a router ended before it removed the former one.
                 if life not in LIVES or message is not there[life] or _is_old(message, life, now):
                     await channel.basic_ack(message.delivery_tag or 0)
                 else:
@@ -193,7 +194,7 @@ def _is_old(message: DeliveredMessage, life: int, now: datetime) -> bool:
     born = message.header.properties.timestamp
     if born is None or returns_of(message) >= MANY_RETURNS:
         return True
-    return now - (born if born.tzinfo else born.replace(tzinfo=UTC)) > timedelta(seconds=life)
+    return now - aware(born) > timedelta(seconds=life)
 
 
 def _lost_at(message: DeliveredMessage) -> datetime:

@@ -1,8 +1,8 @@
-"""Quorum queues that have no leader: they look well and empty, and hang whoever uses them. Only looks.
+"""Finds quorum queues without a leader: they seem empty, and every process that uses them hangs.
 
-RabbitMQ says of such a queue that it holds nothing and that nobody consumes it. So only of those of which it
-says so one message is asked for, which any other queue answers at once. RabbitMQ ends the whole connection of
-a question that it could not answer for a minute: each look has connections of its own.
+RabbitMQ reports such a queue as empty and without consumers. So each queue that it reports so is asked for a
+message (basic.get), which any other queue answers at once. RabbitMQ closes the whole connection when it could
+not answer for a minute, so each look has connections of its own. Changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logger(__name__)
 
 
 async def watch_leaders(urls: Sequence[str], queues: Callable[[], Iterable[str]]) -> None:
-    """Tell of each of `queues` that has no leader, again and again, until cancelled."""
+    """Log each of `queues` that has no leader, every INTERVAL, until cancelled."""
     while True:
         with suppress(BrokerUnavailable, *AMQP_ERRORS):
             for name in await leaderless(urls, queues()):
@@ -57,7 +57,7 @@ async def leaderless(urls: Sequence[str], queues: Iterable[str]) -> list[str]:
 
 
 async def _first_silent(connection: AbstractConnection, suspects: deque[str]) -> str | None:
-    """The first that does not answer; those up to it are taken out of `suspects`."""
+    """The first that does not answer; it and those before it are taken out of `suspects`."""
     while suspects:
         channel = await open_channel(connection)
         with suppress(AMQPChannelError):  # it was deleted meanwhile

@@ -1,10 +1,10 @@
-"""Queues that RabbitMQ may not have whole when it is killed now: those that were made a moment ago.
+"""Notes new queues, which RabbitMQ may lose in part when it is killed within seconds (decision 23).
 
 RabbitMQ keeps the name of a quorum queue's log in a table that it writes to disk up to some seconds later.
-Killed before that, it comes back with the queue and without its log: what was in it the ledger gives back. In
-some of them no leader comes up either. Such a queue says that it is empty and takes nothing, and who
-publishes to its kanaal gets no confirm. So the registry has a note of each queue until it is old enough, and
-the next connection looks whether those that are noted have a leader. Decision 23.
+Killed before that, it comes back with the queue and without its log; the ledger gives back what was in it.
+Some of these queues get no leader either. Such a queue seems empty and takes nothing, and publishes to its
+kanaal get no confirm. So the registry has a note of each queue until it is old enough, and at the next
+connection the router looks whether the noted ones have a leader.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logger(__name__)
 
 
 class Young:
-    """The names of these queues, those that another router or connection left included."""
+    """The names of young queues, also those that another router or connection noted."""
 
     def __init__(
         self, registry: Registry, notes: Notes, *, clock: Callable[[], float] = time.monotonic
@@ -36,7 +36,7 @@ class Young:
         self._made: dict[str, float] = {}
 
     async def left_behind(self, chosen: Callable[[str], bool]) -> list[str]:
-        """Those of the chosen that were young when the last connection or router ended.
+        """Those chosen ones that were young when the last connection or router ended.
 
         Raises RegistryError.
         """
@@ -46,12 +46,12 @@ class Young:
         return found
 
     def made(self, names: Iterable[str]) -> None:
-        """These are made now, and noted as young (`noted`)."""
+        """Remember that these were declared now; they must be noted as young already (`noted`)."""
         now = self._clock()
         self._made.update((name, now) for name in names)
 
     async def run(self) -> None:
-        """Forget those that are old enough, again and again, until cancelled."""
+        """Forget those that are old enough, every LOOK seconds, until cancelled."""
         while True:
             await asyncio.sleep(LOOK)
             before = self._clock() - YOUNG_FOR
@@ -61,7 +61,7 @@ class Young:
             except RegistryError as error:
                 log.debug("young queues not forgotten yet", reason=str(error))
             else:
-                # One that was made again meanwhile is young still.
+                # One that was declared again meanwhile is still young.
                 self._made = {name: made for name, made in self._made.items() if made > before}
 
 

@@ -1,6 +1,6 @@
-"""Abonnementen whose queue RabbitMQ refuses: a line when it begins, at growing pauses, and when it is over.
+"""Logs abonnementen whose queue RabbitMQ refuses: when it begins, at growing pauses, and when it is over.
 
-Only remembers and tells. The router tries again every few seconds all the same.
+It only remembers and logs. The router tries again every few seconds in any case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Refusal:
 
 
 class Refusals:
-    """Those of one router. `now`: the abonnementen that are refused."""
+    """The refusals of one router. `now`: the abonnementen that are refused."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -39,7 +39,7 @@ class Refusals:
         return self._refused.keys()
 
     def refused(self, uuid: UUID, error: QueueRefused) -> None:
-        """It was refused (again)."""
+        """Note that its queue was refused (again)."""
         now = self._clock()
         if (refusal := self._refused.get(uuid)) is None:
             refusal = self._refused[uuid] = _Refusal(since=now, next_line=now)
@@ -57,11 +57,11 @@ class Refusals:
         )
 
     def stands(self, uuid: UUID) -> None:
-        """Its queue stands, with all that leads there."""
+        """Note that its queue is declared, with its bindings."""
         if refusal := self._refused.pop(uuid, None):
             seconds = round(self._clock() - refusal.since)
             log.warning("queue of an abonnement is usable again", abonnement=str(uuid), seconds=seconds)
 
     def forget(self, uuid: UUID) -> None:
-        """The abonnement is gone."""
+        """Forget an abonnement that was removed."""
         self._refused.pop(uuid, None)

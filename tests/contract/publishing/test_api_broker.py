@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 import router.declaring.service
-from router.declaring.request_handling import Work
+from router.declaring.request_handling import RequestHandler
 from router.names import abonnement_queue, kanaal_exchange
 from router.requests import RouterClient
 from runtime.settings import Settings
@@ -177,13 +177,13 @@ async def test_a_change_that_the_router_does_not_take_was_not_made(
     naam = a_naam()
     assert (await api.post("/kanaal", {"naam": naam, "filters": ["a"]})).status == 201
     path = await an_abonnement_of(api, naam, a="old")
-    kept, working, usual = (await api.get(path)).json, asyncio.Event(), Work._do
+    kept, working, usual = (await api.get(path)).json, asyncio.Event(), RequestHandler._do
 
-    async def frozen(self: Work, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def frozen(self: RequestHandler, request: Mapping[str, Any]) -> dict[str, Any]:
         await working.wait()
         return await usual(self, request)
 
-    monkeypatch.setattr(Work, "_do", frozen)
+    monkeypatch.setattr(RequestHandler, "_do", frozen)
     began = time.monotonic()
     change = {"kanalen": [{"naam": naam, "filters": {"a": "new"}}]}
     assert (await api.patch(path, change)).outcome == UNAVAILABLE
@@ -201,14 +201,14 @@ async def test_nothing_is_made_or_changed_while_the_router_is_frozen(
     kanaal = (await api.post("/kanaal", {"naam": naam, "filters": ["a"]})).json
     path = await an_abonnement_of(api, naam, a="old")
     other = await an_abonnement_of(api, naam, a="old")
-    kept, working, usual = (await api.get(path)).json, asyncio.Event(), Work._do
+    kept, working, usual = (await api.get(path)).json, asyncio.Event(), RequestHandler._do
     every = (await api.get("/abonnement")).json
 
-    async def frozen(self: Work, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def frozen(self: RequestHandler, request: Mapping[str, Any]) -> dict[str, Any]:
         await working.wait()
         return await usual(self, request)
 
-    monkeypatch.setattr(Work, "_do", frozen)
+    monkeypatch.setattr(RequestHandler, "_do", frozen)
 
     async def in_time(asked: Awaitable[Answer]) -> Answer:
         began = time.monotonic()

@@ -162,7 +162,7 @@ async def test_a_catalogue_keeps_its_index_up_to_date(tmp_path: Path) -> None:
         early, late = (an_abonnement(("zaken", {"a": "1"})) for _ in range(2))
         await registry.add_abonnement(early)
         catalogue = Catalogue(registry, refresh_interval=60)
-        await catalogue.load()
+        await catalogue.refresh()
         assert catalogue.index.matching("zaken", {"a": "1"}) == (early.uuid,)
         await registry.add_abonnement(late)
         await catalogue.refresh()

@@ -36,7 +36,7 @@ async def test_what_had_to_wait_for_the_ledger_is_found_by_the_look_after_the_ne
         await registry.add_kanaal(a_kanaal("zaken"))
         one = await registry.add_abonnement(an_abonnement(("zaken", {})))
         late = an_entry(catalogue=one.kanalen_change - 1)
-        await catalogue.load()
+        await catalogue.refresh()
         away = open_ledger(tmp_path / "ledger.db")
         for _ in range(2):  # the times of both looks pass
             with pytest.raises(LedgerError):
