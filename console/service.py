@@ -52,7 +52,7 @@ async def serve(
         styles = read_styles(settings)
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        await catalogue.load()
+        await catalogue.refresh()
         ledger = await opened.enter_async_context(OpenedLedger(settings))
         passwords = await opened.enter_async_context(Passwords())
         link = Link(settings.amqp_url, name="console")
