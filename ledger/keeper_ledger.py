@@ -81,6 +81,16 @@ class Facts:
     lease: Lease | None
     processes: tuple[Process, ...]
 
+    @property
+    def keeper(self) -> str | None:
+        """The holder of the lease; None while no keeper works."""
+        return self.lease.holder if self.lease is not None and self.lease.until > self.now else None
+
+    @property
+    def living(self) -> Sequence[Process]:
+        """The deliverers that live."""
+        return [each for each in self.processes if each.lives(self.now)]
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:

@@ -22,6 +22,7 @@ from ledger.values import (
     Event,
     Incomplete,
     Key,
+    Minute,
     Notificatie,
     Search,
     Shed,
@@ -105,6 +106,12 @@ class Ledger(Protocol):
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
         """How many deliveries of a notificatie are in each state, without replays."""
+
+    async def per_minute(self, *, since: int) -> Sequence[Minute]:
+        """What was counted from the minute of this moment on (milliseconds), the oldest first.
+
+        Without minutes in which there was nothing.
+        """
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         """Deliveries of notificaties with an id from `first` to `last`, by id; also without an entry."""

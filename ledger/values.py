@@ -365,6 +365,19 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True)
+class Minute:
+    """What was counted in one minute. at: when it began, in milliseconds since 1970.
+
+    accepted: notificaties. came_to: how many deliveries came to each state; RETRYING once for each attempt
+    that failed and has another.
+    """
+
+    at: int
+    accepted: int = 0
+    came_to: Mapping[State, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """Which notificaties are searched; a field that is None or empty does not restrict them.
 

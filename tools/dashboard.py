@@ -1,7 +1,7 @@
 """The Grafana dashboard deploy/grafana/dashboards/nrc.json, made of the rows of panels below.
 
 `python -m tools.dashboard` writes it. tests/unit/test_deploy.py compares it with what is made here, and
-tests/e2e/test_metrics.py its names with those that real processes tell.
+tests/e2e/test_watching.py its names with those that real processes tell.
 """
 
 from __future__ import annotations

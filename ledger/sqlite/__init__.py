@@ -9,6 +9,6 @@ writing.py   the SQL of what gateways and deliverers write
 reading.py   the SQL of searches, and by which index
 keeper.py    the SQL of the lease and of what is given back
 replays.py   the SQL of replays
-finding.py   the SQL of look-ups for operators' commands
+finding.py   the SQL of look-ups for operators' commands, and of counts per minute
 shedding.py  what is removed, by age and by the budget
 """

@@ -1,16 +1,18 @@
-"""Look-ups of deliveries for operators' commands, in the SQLite ledger."""
+"""Look-ups of deliveries for operators' commands, and counts per minute, in the SQLite ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from uuid import UUID
 
 from sqlite_utils import Database
 
 from ledger.ledger import RECENT
 from ledger.sqlite.numbers import Texts, number_of
-from ledger.sqlite.rows import STATE_OF, STATES, Kind, Row, delivery_of
-from ledger.values import ORIGINAL, Delivery, State
+from ledger.sqlite.rows import STATE_OF, STATES, Counter, Kind, Row, delivery_of
+from ledger.sqlite.writing import MINUTE
+from ledger.values import ORIGINAL, Delivery, Minute, State
 
 
 def deliveries_between(
@@ -46,3 +48,18 @@ def outcomes(db: Database, notificatie: UUID) -> Mapping[State, int]:
     select = "SELECT state, count(*) FROM delivery WHERE id = ? AND replay = ? GROUP BY state"
     rows = db.execute(select, [notificatie.bytes, ORIGINAL])
     return {STATE_OF[state]: count for state, count in rows}
+
+
+def per_minute(db: Database, *, since: int) -> Sequence[Minute]:
+    """As `Ledger.per_minute`."""
+    select = "SELECT minute, what, sum(n) FROM minute WHERE minute >= ? GROUP BY 1, 2 ORDER BY 1, 2"
+    found = []
+    for minute, rows in groupby(db.execute(select, [since // MINUTE]), key=lambda row: row[0]):
+        counts = {what: n for _, what, n in rows}
+        came_to = {
+            state: counts[Counter.STATE + number]
+            for state, number in STATES.items()
+            if Counter.STATE + number in counts
+        }
+        found.append(Minute(minute * MINUTE, counts.get(Counter.ACCEPTED, 0), came_to))
+    return found

@@ -30,6 +30,7 @@ from ledger.values import (
     Event,
     Incomplete,
     Key,
+    Minute,
     Notificatie,
     Search,
     Shed,
@@ -163,6 +164,9 @@ class SqliteLedger:
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
         return await self._file.read(lambda db: finding.outcomes(db, notificatie))
+
+    async def per_minute(self, *, since: int) -> Sequence[Minute]:
+        return await self._file.read(partial(finding.per_minute, since=since))
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         return await self._file.read(

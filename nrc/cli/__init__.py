@@ -11,6 +11,7 @@ standard output, notes and faults to standard error.
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
     undeliverable/  `nrc undeliverable`
     ledger/         `nrc ledger`
+    status/         `nrc status`
     operating/      queues, reconcile, health, backup, settings, the audit trail
     connecting.py   how a command reaches the registry, RabbitMQ and processes
     faults.py       how a command ends when it fails
@@ -86,9 +87,13 @@ _COMMANDS = {
         "explain": "Say why an abonnement got notificatie ID, gets it later, or does not get it.",
     },
     "tracing.listing": {"notificaties": "Notificaties that were accepted, as the ledger has them."},
+    "tracing.tail": {"tail": "Show notificaties as they come and what becomes of them, until Ctrl-C."},
     "tracing.match": {
         "match": "Say whom the notificatie in FILE (- is standard input) would reach, and why not "
         "the others.",
+    },
+    "status.command": {
+        "status": "Show on one screen what runs, what happened, what waits, and what needs attention.",
     },
     "operating.queues": {"queues": "Show each queue: the messages that are ready in it, and its consumers."},
     "undeliverable.commands": {

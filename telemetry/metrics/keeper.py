@@ -141,7 +141,6 @@ async def _of_ledger(parts: Parts) -> list[Metric]:
         retrying[state] += backlog.retrying
         oldest[state] = max(oldest[state], _age(backlog, now))
     by_state = "state of its abonnement"
-    lives = sum(each.lives(facts.now) for each in facts.processes)
     return [
         gauge(
             "nrc_waiting",
@@ -171,7 +170,7 @@ async def _of_ledger(parts: Parts) -> list[Metric]:
             "What it may have in use (NRC_LEDGER_BUDGET).",
             parts.settings.ledger_budget,
         ),
-        gauge("nrc_deliverers", "Deliverers that were heard of a moment ago.", lives),
+        gauge("nrc_deliverers", "Deliverers that were heard of a moment ago.", len(facts.living)),
     ]
 
 

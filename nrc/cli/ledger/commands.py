@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +10,7 @@ import click
 from nrc.cli.connecting import carry_out, opened_ledger, opened_registry
 from nrc.cli.ledger.audit import ledger_audit
 from nrc.cli.ledger.rebuild import ledger_rebuild
+from nrc.cli.ledger.telling import facts_of_gap, facts_of_ledger, keeper_of, megabytes
 from nrc.cli.operating import audit
 from nrc.cli.processes import run
 from nrc.cli.terminal import ids
@@ -46,18 +46,18 @@ def status(json_: bool) -> None:
     facts, gaps = carry_out(_with_ledger(settings, _look))
     file = str(ledger_file(settings).absolute())
     if json_:
-        as_json(_as_facts(facts, gaps, file))
+        as_json(facts_of_ledger(facts, gaps, file))
         return
     count, size = facts.open
     rows = [
-        ("keeper", _keeper(facts)),
-        ("open", f"{count} deliveries, {_megabytes(size)}"),
+        ("keeper", keeper_of(facts)),
+        ("open", f"{count} deliveries, {megabytes(size)}"),
         ("unrouted", f"{facts.unrouted} notificaties" + (" (not in RabbitMQ yet)" if facts.unrouted else "")),
         ("returning", f"{facts.returning} deliveries"),
         ("stuck", f"{facts.stuck} deliveries" + (" (look at them)" if facts.stuck else "")),
         ("unsure", f"{facts.unsure} deliveries" + (" (`nrc ledger audit`)" if facts.unsure else "")),
         ("gaps", f"{sum(not gap.done for gap in gaps)} not given back yet"),
-        ("file", f"{file}, {_megabytes(facts.size)} in use"),
+        ("file", f"{file}, {megabytes(facts.size)} in use"),
     ]
     for each in facts.processes:
         if not each.stopped:
@@ -82,7 +82,7 @@ def gaps(context: click.Context, json_: bool) -> None:
         return
     found = carry_out(_with_ledger(load_settings(), lambda opened: opened.keeping.gaps(done=True)))
     if json_:
-        as_json([_as_gap(gap) for gap in found])
+        as_json([facts_of_gap(gap) for gap in found])
         return
     table(
         [
@@ -175,56 +175,3 @@ async def _look(opened: Ledger) -> tuple[Facts, list[Gap]]:
 async def _with_ledger(settings: Settings, work: Callable[[Ledger], Awaitable[T]]) -> T:
     async with opened_ledger(settings) as opened:
         return await work(opened)
-
-
-def _keeper(facts: Facts) -> str:
-    lease = facts.lease
-    if lease is None:
-        return "none has worked yet"
-    left = (lease.until - facts.now) / 1000
-    if left > 0:
-        return f"{lease.holder} works (epoch {lease.epoch})"
-    return f"none works; the last was {lease.holder}, until {moment(min(lease.until, facts.now) / 1000)}"
-
-
-def _as_facts(facts: Facts, gaps: list[Gap], file: str) -> dict[str, object]:
-    lease = facts.lease
-    return {
-        "keeper": lease.holder if lease is not None and lease.until > facts.now else None,
-        "open": facts.open[0],
-        "openBytes": facts.open[1],
-        "unrouted": facts.unrouted,
-        "returning": facts.returning,
-        "stuck": facts.stuck,
-        "unsure": facts.unsure,
-        "gaps": [_as_gap(gap) for gap in gaps],
-        "file": file,
-        "bytes": facts.size,
-        "deliverers": [
-            {
-                "name": each.name,
-                "heard": moment(each.at / 1000),
-                "flushedUntil": moment(each.flushed_until / 1000),
-                "inHand": each.hands,
-                "lives": each.lives(facts.now),
-            }
-            for each in facts.processes
-        ],
-        "at": moment(time.time()),
-    }
-
-
-def _as_gap(gap: Gap) -> dict[str, object]:
-    return {
-        "gap": gap.nr,
-        "scope": gap.scope,
-        "of": gap.of or None,
-        "opened": moment(gap.opened / 1000),
-        "closed": None if gap.closed is None else moment(gap.closed / 1000),
-        "done": gap.done,
-        "why": gap.why,
-    }
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1_000_000:.1f} MB"

@@ -1,6 +1,7 @@
 """Commands of operation, and what all commands note of what an operator did.
 
 upkeep.py       `nrc reconcile` and `nrc health`
+parts_health.py  whether gateway, RabbitMQ, router and registry can do their work
 queues.py       `nrc queues`
 backup.py       `nrc backup` and `nrc restore`
 settings.py     `nrc settings`

@@ -106,7 +106,15 @@ async def conditions(settings: Settings) -> list[Condition]:
     async with opened_registry(settings) as opened:
         abonnementen = list(opened.catalogue.abonnementen.values())
         failures = await opened.registry.last_failures()
-    backlogs = await ledger_backlogs(settings)
+    return combined(abonnementen, failures, await ledger_backlogs(settings))
+
+
+def combined(
+    abonnementen: Sequence[Abonnement],
+    failures: Mapping[UUID, LastFailure],
+    backlogs: Mapping[UUID, Backlog] | None,
+) -> list[Condition]:
+    """The condition of each. backlogs: of the ledger; None when that can't be asked."""
     same = _same(abonnementen)
     return [
         replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.explaining import Clock
-from ledger.values import Attempt, Notificatie
+from ledger.values import Attempt, Delivery, Notificatie
 from nrc.cli.tracing.account import Told
 
 
@@ -25,21 +25,27 @@ def facts_of_told(told: Told) -> dict[str, object]:
     """One delivery: its state, its failed attempts, and what there is to tell. Its moments are in UTC too."""
     facts: dict[str, object] = {"abonnement": str(told.abonnement), "clientId": told.client or None}
     if (delivery := told.delivery) is not None:
-        facts |= {
-            "state": delivery.state.value,
-            "replay": delivery.key.replay,
-            "round": delivery.round,
-            "attempts": delivery.attempts,
-            "at": Clock.utc(delivery.last_at),
-            "nextAt": Clock.utc(delivery.next_at),
-            "status": delivery.status,
-            "ms": delivery.ms,
-        }
-    facts["failures"] = [_facts_of_attempt(each) for each in told.attempts]
+        facts |= facts_of_delivery(delivery)
+    facts["failures"] = [facts_of_attempt(each) for each in told.attempts]
     return facts | {"explanation": told.explanation.facts()}
 
 
-def _facts_of_attempt(attempt: Attempt) -> dict[str, object]:
+def facts_of_delivery(delivery: Delivery) -> dict[str, object]:
+    """What became of it, and what the callback answered."""
+    return {
+        "state": delivery.state.value,
+        "replay": delivery.key.replay,
+        "round": delivery.round,
+        "attempts": delivery.attempts,
+        "at": Clock.utc(delivery.last_at),
+        "nextAt": Clock.utc(delivery.next_at),
+        "status": delivery.status,
+        "ms": delivery.ms,
+    }
+
+
+def facts_of_attempt(attempt: Attempt) -> dict[str, object]:
+    """An attempt that failed, or why there was none."""
     return {
         "attempt": attempt.number,
         "at": Clock.utc(attempt.at),

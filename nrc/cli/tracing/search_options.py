@@ -48,7 +48,7 @@ def what_options(command: Command) -> Command:
 
     @wraps(command)
     def with_search(*, kenmerken: tuple[tuple[str, str], ...], **given: object) -> None:
-        search: Mapping[str, object] = {name: given.pop(name) for name in _PLAIN}
+        search: Mapping[str, object] = {name: given.pop(name, None) for name in _PLAIN}
         command(search=Search(kenmerken=dict(kenmerken), **search), **given)  # type: ignore[arg-type]
 
     return _with(_WHAT, with_search)

@@ -542,6 +542,32 @@ async def test_undeliverable_is_listed_oldest_first_and_in_pages(ledger: Ledger)
     assert await ledger.undeliverable(abonnement=uuid4(), limit=3) == []
 
 
+async def test_what_was_counted_in_each_minute(ledger: Ledger) -> None:
+    one, other = uuid4(), uuid4()
+    first, second = an_entry(one, other, at=AT), an_entry(one, at=AT + 1000)
+    later = an_entry(at=AT + 120_000)
+    begin = AT - AT % 60_000
+    assert await ledger.per_minute(since=0) == []
+    await ledger.write([first, second, later])
+    await ledger.write([an_outcome(first, one), an_outcome(first, one)])
+    for number in (1, 2):
+        await ledger.write(
+            [an_outcome(first, other, State.RETRYING, attempts=number, at=AT + 60_000, wait=9)]
+        )
+    told = {each.at: each for each in await ledger.per_minute(since=AT)}
+    assert {at: each.accepted for at, each in told.items()} == {
+        begin: 2,
+        begin + 60_000: 0,
+        begin + 120_000: 1,
+    }
+    assert told[begin].came_to == {State.DELIVERED: 1}, "once, however often it was told"
+    assert told[begin + 60_000].came_to == {State.RETRYING: 2}
+    assert [each.at for each in await ledger.per_minute(since=begin + 60_000)] == [
+        begin + 60_000,
+        begin + 120_000,
+    ]
+
+
 async def test_what_is_open_is_read_in_pages(ledger: Ledger) -> None:
     abonnement = uuid4()
     entries = [an_entry(abonnement, at=AT + number) for number in range(1203)]

@@ -1,12 +1,18 @@
-"""What real processes tell Prometheus, and that the page, the rules and the dashboard name what they tell."""
+"""What operators watch a running system by: what it tells Prometheus, `nrc status` and `nrc tail`.
+
+And that the page, the rules and the dashboard name what is told.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import yaml
@@ -56,6 +62,8 @@ class System:
     """`nrc up` with metrics, two callbacks and their abonnementen."""
 
     up: Running
+    env: Mapping[str, str]
+    folder: Path
     api: str
     authorization: dict[str, str]
     callback: CallbackServer
@@ -67,6 +75,11 @@ class System:
         found = re.search(rf"metrics are served .*process={process} .*url=(\S+)", self.up.err)
         assert found, self.up.err
         return found[1]
+
+    async def status(self, **settings: str) -> tuple[int, dict[str, Any]]:
+        """The exit code of `nrc status --json` with these settings, and what it says."""
+        ran = await nrc("status", "--json", env={**self.env, **settings}, cwd=self.folder)
+        return ran.process.returncode or 0, json.loads(ran.out)
 
     async def metrics(self, path: str = "") -> Metrics:
         """Those of all processes now."""
@@ -115,7 +128,8 @@ async def system(vhost: str, folder: Path) -> AsyncIterator[System]:
             await up.says("NRC ready")
             api = re.search(r"NRC ready: (\S+)", up.out)
             assert api
-            yield System(up, api[1], {name: token}, callback, well, failing)
+            del env["NRC_GATEWAY_LISTEN"]  # commands find where it is
+            yield System(up, env, folder, api[1], {name: token}, callback, well, failing)
             assert await up.stop() == 0
             assert "Traceback" not in up.err, up.err
 
@@ -189,3 +203,56 @@ def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> No
         grouped = re.findall(r"\b(?:by|on|group_left) \((.*?)\)", query)
         labels = {label for each in there.samples for label in each.labels} | {"job", "instance"}
         assert {label for each in grouped for label in each.split(", ")} <= labels, query
+
+
+async def test_on_one_screen_how_it_is_and_line_by_line_what_happens(vhost: str, tmp_path: Path) -> None:
+    async with system(vhost, tmp_path) as running_system:
+        code, told = await running_system.status()
+        assert (code, told["attention"]) == (0, [])
+        assert all(part["ok"] for part in told["parts"].values())
+        await what_happens_is_told_as_it_happens(running_system)
+        await eventually(lambda: all_is_settled(running_system), within=30)
+        code, told = await running_system.status()
+        assert code == 0, told["attention"]
+        assert told["counts"]["5"] == told["counts"]["60"]
+        assert {name: told["counts"]["60"][name] for name in ("accepted", "delivered", "failed")} == {
+            "accepted": 2,
+            "delivered": 2,
+            "failed": 2,
+        }
+        (suspended,) = told["attention"]
+        assert (suspended["code"], suspended["urgent"]) == ("suspended", False)
+        assert "by a test); 2 notificaties wait" in suspended["text"]
+        assert re.fullmatch(r"nrc abonnement resume [0-9a-f]{8}", suspended["next"])
+        # Elsewhere no gateway answers.
+        code, told = await running_system.status(NRC_GATEWAY_LISTEN="127.0.0.1:9")
+        assert code == 3
+        assert [each["code"] for each in told["attention"] if each["urgent"]] == ["gateway_away"]
+
+
+async def what_happens_is_told_as_it_happens(running_system: System) -> None:
+    well, failing = str(running_system.well.uuid), str(running_system.failing.uuid)
+    env, folder = running_system.env, running_system.folder
+    await running_system.publish(running_system.authorization)
+    async with running(*NRC, "tail", "--json", "--after", "1m", env=dict(env), cwd=folder) as tail:
+
+        def told(event: str, **facts: object) -> list[dict[str, Any]]:
+            lines = [json.loads(line) for line in tail.out.splitlines()]
+            return [each for each in lines if each["event"] == event and facts.items() <= each.items()]
+
+        await eventually(lambda: told("accepted"), within=30)
+        await running_system.publish(running_system.authorization)
+        await eventually(
+            lambda: (
+                len(told("outcome", abonnement=well)) == 2 and len(told("outcome", abonnement=failing)) == 2
+            ),
+            within=30,
+        )
+        assert await tail.stop(signal.SIGINT) == 0
+        assert tail.err == ""
+        assert [each["abonnementen"] for each in told("accepted")] == [3, 3]
+        assert {(each["state"], each["status"]) for each in told("outcome", abonnement=well)} == {
+            ("delivered", 204)
+        }
+        for each in told("outcome", abonnement=failing):
+            assert (each["state"], each["failure"]["status"]) == ("retrying", 500)
