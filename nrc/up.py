@@ -225,7 +225,7 @@ class Up:
         self, root: URL, where: str, inbox: socket.socket | None, console: socket.socket | None
     ) -> None:
         api = f"{self._settings.public_url or str(root).rstrip('/')}/api/v1"
-        at = "" if inbox is None else f"  Inbox       {gateway_root(inbox.getsockname()[:2])}inbox/\n"
+        at = "" if inbox is None else f"  Inbox       {gateway_root(inbox.getsockname()[:2]) / 'inbox/'}\n"
         processes = ", ".join(f"{child.label} {child.pid}" for child in self.children)
         say(
             f"\n  API         {api}\n"

@@ -24,9 +24,10 @@ def blocks(page: Path) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class Place:
-    """A product that runs, with a callback of the reader's own beside it."""
+    """A product that runs, with a callback of the reader's own beside it. address, inbox: host and port."""
 
     address: str
+    inbox: str
     callback: CallbackServer
     environment: dict[str, str]
 
@@ -45,11 +46,16 @@ async def asks_for_the_guide_s_auth(wire: Wire, received: Received) -> bool:
 @asynccontextmanager
 async def a_place(vhost: str, tmp_path: Path) -> AsyncIterator[Place]:
     """Everything that `nrc up` starts, on an empty broker and with an empty registry."""
-    address = f"127.0.0.1:{free_port()}"
-    env = environment(NRC_AMQP_URL=vhost, NRC_STATE_DIR=str(tmp_path), NRC_GATEWAY_LISTEN=address)
+    address, inbox = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    env = environment(
+        NRC_AMQP_URL=vhost,
+        NRC_STATE_DIR=str(tmp_path),
+        NRC_GATEWAY_LISTEN=address,
+        NRC_INBOX_LISTEN=inbox,
+    )
     async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=tmp_path) as up:
         callback.script("/api/callbacks", asks_for_the_guide_s_auth)
         await up.says(f"NRC ready: http://{address}/api/v1")
-        yield Place(address, callback, env)
+        yield Place(address, inbox, callback, env)
         assert await up.stop() == 0
         assert "Traceback" not in up.err, up.err

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -39,7 +39,9 @@ GUIDE = ROOT / "docs" / "notificeren.md"
 STANDARD_GUIDE = ROOT.parent / "shared" / "data" / "000_19dcfd6cd9054309.txt"
 
 OURS = "127.0.0.1:8000"
-READERS = "http://127.0.0.1:9000/api/callbacks"
+INBOX = "127.0.0.1:8011"
+READERS = f"http://{INBOX}/inbox/yQ2Kd0v3S9qf8mXb1TzLwA"
+"""The inbox of whoever reads our guide."""
 GIVEN_OUT = ("Location", "nrc-notificatie-id")
 """Headers with an identity that is another one each time."""
 
@@ -102,6 +104,7 @@ class Reader:
         self.answer: Http | None = None
         self.last_message: Http | None = None
         self.sent = 0
+        self.receives = self.place.callback.url("/")
 
     def fill_in(self, text: str) -> str:
         for written, real in self.filled_in.items():
@@ -113,7 +116,7 @@ class Reader:
         http = Http.parse(self.fill_in(text))
         if http.is_answer:
             self.compare(Http.parse(text))
-        elif http.target.startswith(self.place.callback.url("/")):
+        elif http.target.startswith(self.receives):
             await self.receive(http)
         else:
             self.answer = await send(http)
@@ -142,22 +145,63 @@ class Reader:
         elif self.answer.start.split(" ")[1] == "204":
             assert self.answer.body == b""
 
-    async def receive(self, written: Http) -> None:
-        """Publish the last message once more; what comes in at the callback is what is written."""
+    async def publish_again(self) -> str:
+        """The id of the last message, published once more."""
         assert self.last_message is not None
         published = await send(self.last_message)
         assert published.start.split(" ")[1] == "201"
-        number = published.headers["nrc-notificatie-id"]
+        return published.headers["nrc-notificatie-id"]
+
+    async def receive(self, written: Http) -> None:
+        """Publish the last message once more; what comes in at the callback is what is written."""
+        number = await self.publish_again()
 
         def arrived() -> list[Received]:
             return [got for got in self.place.callback.received if got.header("webhook-id") == number]
 
         [got] = await eventually(arrived, within=10)
-        assert f"POST {got.path}" == "POST /" + written.target.split("/", 3)[3]
-        assert json.loads(got.body) == written.json
-        given = {"webhook-id": number}
+        self.is_what_came(written, number, f"{got.method} {got.path}", dict(got.headers), got.body)
+
+    def is_what_came(
+        self, written: Http, number: str, line: str, given: Mapping[str, str], body: bytes
+    ) -> None:
+        """What a guide says comes in is what did, but for the id. line: method and path."""
+        assert line == "POST /" + written.target.split("/", 3)[3]
+        assert json.loads(body) == written.json
+        came = CIMultiDict(given)
         for name, value in written.headers.items():
-            assert got.header(name) == given.get(name, value), name
+            assert came[name] == {"webhook-id": number}.get(name, value), name
+
+
+class ReaderWithInbox(Reader):
+    """Somebody whose callback is an inbox, as our guide says; who asks it with the guide's own command."""
+
+    def __init__(self, place: Place, filled_in: dict[str, str]) -> None:
+        super().__init__(place, {OURS: place.address, INBOX: place.inbox, **filled_in})
+        self.receives = f"http://{place.inbox}/"
+        self.expected: tuple[Http, str] | None = None
+
+    async def receive(self, written: Http) -> None:
+        """Publish the last message once more; it is compared when the guide asks the inbox."""
+        self.expected = written, await self.publish_again()
+
+    async def command(self, text: str) -> None:
+        """Do what a block for the shell says of the inbox; the others are curl beside HTTP."""
+        env = environment(INBOX=self.filled_in.get(READERS, ""))
+        if "INBOX" not in text or "127.0.0.1:8000" in text:
+            return
+        async with running("sh", "-euc", self.fill_in(text), env=env) as shell:
+            assert await shell.ends(within=30) == 0, shell.err
+        if text.startswith("INBOX="):
+            # First, for the place of an inbox stands in it.
+            self.filled_in = {READERS: shell.out.strip(), **self.filled_in}
+            return
+        assert self.expected is not None
+        written, number = self.expected
+        [got] = json.loads(shell.out)["requests"]
+        given = dict(got["headers"])
+        self.is_what_came(written, number, f"{got['method']} {got['target']}", given, got["body"].encode())
+        self.expected = None
 
 
 def headers(http: Http) -> list[str]:
@@ -171,10 +215,12 @@ def identity(value: str) -> str:
 
 @pytest.mark.parametrize("form", [[], ["--legacy"]], ids=["today", "2019"])
 async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> None:
-    reader = Reader(place, {OURS: place.address, READERS: place.callback.url("/api/callbacks")})
+    reader = ReaderWithInbox(place, {})
     for language, text in blocks(GUIDE):
         if language == "http":
             await reader.read(text)
+        elif language == "bash":
+            await reader.command(text)
         elif language == "sh":
             for line in text.splitlines():
                 command = shlex.split(line)
@@ -185,6 +231,7 @@ async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> Non
                 if command[1] == "token":
                     reader.filled_in[f"<token van {command[2]}>"] = printed.strip().rpartition(" ")[2]
     assert reader.sent == 9
+    assert reader.expected is None, "the guide asks its inbox for what it says came in"
     listed = json.loads(await place.command("abonnement", "list", "--json"))
     assert listed == [], "the guide ends its abonnement"
 
@@ -245,7 +292,7 @@ async def test_a_token_of_the_guide_s_own_snippets_is_valid(language: str, secre
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the guide's commands use curl")
 async def test_each_request_of_our_guide_stands_beside_the_same_one_with_curl() -> None:
-    env = environment(TOKEN_ZRC="<token van zrc>", TOKEN_MELDKAMER="<token van meldkamer>")
+    env = environment(TOKEN_ZRC="<token van zrc>", TOKEN_MELDKAMER="<token van meldkamer>", INBOX=READERS)
     every = [(language, text) for language, text in blocks(GUIDE) if language in ("http", "bash")]
     async with CallbackServer() as server:
         compared = 0
