@@ -1,6 +1,6 @@
 """The deliverer process: what it opens, in which order, and how it stops.
 
-Any number may run beside each other, on one host or several; RabbitMQ shares the messages out.
+Any number may run at the same time, on one host or several; RabbitMQ distributes the messages.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ from runtime.settings import Settings
 from store.opening import registry_of
 
 LONGEST_REST = 15.0
-"""Seconds to which the pauses grow while each connection is lost within a moment: on each of them everything
-that waits may be sent to its callback without being acknowledged."""
+"""Seconds to which the pauses grow while each connection is lost within a moment: each time every waiting
+message may be sent to its callback without being acknowledged."""
 
-LAST_NOTES = 0.5  # seconds to write what operators may want to know
+LAST_NOTES = 0.5  # seconds to write the last failures
 LEDGER_OPENS = 2.0  # seconds, at most, that consuming waits for the ledger
-LAST_COMMITS = 1.0  # seconds, at most, for what is to be written to the ledger still
-LEAST_FOR_COMMITS = 0.25  # seconds, also when no time is left
+LAST_COMMITS = 1.0  # seconds, at most, for the last commits to the ledger
+LEAST_FOR_COMMITS = 0.25  # seconds, at least, also when no time is left
 
 PREFETCH = 2
-"""Times NRC_DELIVERER_PREFETCH: what RabbitMQ sends without an acknowledgement. As many as are attempted at
-once (`Slots`), and as many that were delivered and wait for a commit of the ledger, about as long."""
+"""Times NRC_DELIVERER_PREFETCH: RabbitMQ's prefetch. One for the messages that are attempted at once
+(`Slots`), one for those that were delivered and wait for a commit of the ledger, which takes as long."""
 
 log = logger(__name__)
 
@@ -79,8 +79,8 @@ async def serve(
         await catalogue.refresh()
         client = await opened.enter_async_context(CallbackClient.of(settings))
         publisher = Publisher(settings.amqp_url, name="deliverer", mandatory=True)
-        # On the connection that publishes: one that has published is not read during an alarm, and the
-        # consuming one must be, acknowledgements and all.
+        # On the connection that publishes: RabbitMQ does not read from that during an alarm, and it must
+        # read acknowledgements from the consuming one.
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         last_failures = LastFailures(registry)
@@ -178,11 +178,11 @@ async def serve(
         tasks.start("reporting ready", report_ready())
         await tasks.run_until(stop)
         began = monotonic()
-        # No request starts any more; what waits for its turn goes back.
+        # No request starts any more; messages that wait for their turn are requeued.
         slow_start.close()
         slots.close()
         if not await _wind_down(settle, prober, consumers, within=time_to_finish(settings.stop_timeout)):
-            # Nobody there hears a goodbye.
+            # RabbitMQ hangs: do not wait for it to close.
             link.abort()
             publisher.link.abort()
         account.stopped()
@@ -210,15 +210,15 @@ def _name() -> str:
 
 
 def time_to_finish(stop_timeout: float) -> float:
-    """Seconds that requests under way get; what is left of the time goes to closing."""
+    """Seconds for requests under way; the rest of the time is for closing."""
     return max(stop_timeout - 1.0, stop_timeout / 2)
 
 
 async def _wind_down(settle: Settle, prober: Prober, consumers: Consumers, *, within: float) -> bool:
     """Stop so that as little as possible is sent twice; False when RabbitMQ hangs.
 
-    In this order: no message comes in, what had not started goes back, and what is under way ends, or is
-    broken off and goes back when the time is over.
+    In this order: no message comes in, what had not started is requeued, and what is under way ends, or is
+    cancelled and requeued when the time is over.
     """
     await settle.close()
     _, ended = await asyncio.gather(prober.stop(within=within), consumers.stop(within=within))

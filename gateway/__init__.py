@@ -4,8 +4,8 @@ service.py    the process: what it opens, in which order, and how it stops
 app.py        every route
 state.py      the parts of a running gateway that all handlers share
 tokens.py     who calls, and with which scopes
-accepting.py  in which homes a notificatie must be before its 201
-health.py     whether this gateway can do its work, for a load balancer
+accepting.py  RabbitMQ and the ledger: which must have a notificatie before its 201
+health.py     whether this gateway works, for a load balancer
 api/          the handlers: POST /notificaties, kanalen, abonnementen
 http/         connections, limits, requests, responses and problems
 documents/    the OpenAPI document, and the pages for people

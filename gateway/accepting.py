@@ -1,6 +1,6 @@
-"""Where a notificatie must be before the answer is 201: in RabbitMQ, in the ledger, or in both.
+"""Brings a notificatie into RabbitMQ and the ledger (its two homes), and decides when to answer 201.
 
-Implements the table of docs/decisions/0035-two-homes.md. Reads nothing, and knows nothing of HTTP.
+Implements the table of docs/decisions/0035-two-homes.md. Reads no database, and knows nothing of HTTP.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from runtime.metrics.histogram import LATENCIES, Histogram
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
-SECOND_HOME_WITHIN = 0.25  # seconds for the ledger once RabbitMQ has confirmed; none where that took longer
-ONLY_HOME_WITHIN = 2.0  # seconds for the ledger when RabbitMQ has not
-MOST_LATE = 50  # publishes of one kanaal without a confirm for longer; others go to the ledger only
+SECOND_HOME_WITHIN = 0.25  # seconds for the ledger, since the start, once RabbitMQ has confirmed
+ONLY_HOME_WITHIN = 2.0  # seconds for the ledger when RabbitMQ has not confirmed
+MOST_LATE = 50  # publishes of one kanaal with a late confirm; beyond it others go to the ledger only
 MOST_LATE_BYTES = 64 * 1024 * 1024  # of all kanalen together
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
 
@@ -30,7 +30,7 @@ log = logger(__name__)
 
 
 class Homes(StrEnum):
-    """What had a notificatie when it was answered with 201."""
+    """Where a notificatie was when it was answered with 201."""
 
     BOTH = "2"
     RABBITMQ = "rabbitmq"
@@ -38,7 +38,7 @@ class Homes(StrEnum):
 
 
 class Accepting:
-    """Bring notificaties into RabbitMQ and the ledger; count `homes`, and the seconds of `confirms`."""
+    """Brings notificaties into RabbitMQ and the ledger; counts `homes`, and the seconds of `confirms`."""
 
     def __init__(self, publisher: Publisher, writer: Writer) -> None:
         self._publisher = publisher
@@ -51,7 +51,7 @@ class Accepting:
         self.confirms = Histogram(LATENCIES)
 
     async def accept(self, message: Outgoing, entry: Entry) -> Homes:
-        """Return once it is where it does not get lost. Raises BrokerError when no home has it.
+        """Return once RabbitMQ, the ledger or both have it for certain. Raises BrokerError when neither has.
 
         message, entry: the same notificatie for RabbitMQ and for the ledger. After BrokerUnavailable one of
         the two may have it nevertheless.
@@ -79,7 +79,7 @@ class Accepting:
         raise fault
 
     def _why_not(self, kanaal: str) -> str:
-        """Why nothing is published on this kanaal now; "" when it is."""
+        """Why nothing can be published on this kanaal now; "" when it can."""
         if not self._publisher.ready:
             return self._publisher.why_not
         if len(self._late.get(kanaal, ())) >= MOST_LATE or self._late_bytes > MOST_LATE_BYTES:
@@ -100,7 +100,7 @@ class Accepting:
         return self._single_home(Homes.RABBITMQ, reason)
 
     async def _only_ledger(self, entry: Entry, writing: Writing | None, fault: BrokerError) -> Homes:
-        """RabbitMQ may not have it: write it, unless `writing` did, and mark it. Raises BrokerError."""
+        """RabbitMQ may not have it: write it, unless `writing` did, marked unrouted. Raises BrokerError."""
         there = writing is not None and not self._writer.withdraw(writing)
         try:
             if isinstance(fault, MessageTooLarge):
@@ -117,7 +117,7 @@ class Accepting:
         return self._single_home(Homes.LEDGER, str(fault))
 
     def _take_back(self, entry: Entry) -> None:
-        """Have nothing delivered of what was refused and the ledger may have."""
+        """Mark a refused notificatie that the ledger may have as removed, so that it is not delivered."""
         at = int(time() * 1000)
         for abonnement in entry.matched:
             key = Key(entry.id, abonnement)
@@ -130,7 +130,7 @@ class Accepting:
         return homes
 
     def _leave(self, publishing: asyncio.Task[None], entry: Entry) -> None:
-        """No confirm came in time: the answer waits no longer, the publisher does."""
+        """Wait for a late confirm in the background: the answer waits no longer."""
         self._late.setdefault(entry.kanaal, set()).add(publishing)
         self._late_bytes += len(entry.body)
         publishing.add_done_callback(partial(self._ended, entry))
@@ -145,7 +145,7 @@ class Accepting:
             log.debug("confirmed late, or not", notificatie=str(entry.id), reason=str(publishing.exception()))
 
     def away(self) -> tuple[list[str], list[str]]:
-        """(why nothing is accepted now, what is away while notificaties are accepted), a line each."""
+        """(why nothing is accepted now, what is unavailable while notificaties are accepted), a line each."""
         broker = [f"broker: {self._publisher.why_not}"] if not self._publisher.ready else []
         ledger = [f"ledger: {why_not}"] if (why_not := self._writer.why_not) else []
         return (broker + ledger, []) if broker and ledger else ([], broker + ledger)

@@ -1,4 +1,4 @@
-"""The HTTP application: every route in one list, and the one middleware that all requests pass."""
+"""The HTTP application: every route in one list, and the one middleware for all requests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from gateway.state import API_ROOT, GATEWAY, Gateway
 from runtime.response_headers import make_safe
 
 UUID = "{uuid:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}}"
-"""A path with anything else is not there: 404 before any other check."""
+"""Any other path does not exist: 404 before any other check."""
 
 
 async def links(request: web.Request) -> web.Response:
-    """200 with where things are, for anyone."""
+    """200 with the URLs of the API's parts, for anyone."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     read_query(request)
@@ -31,7 +31,7 @@ async def links(request: web.Request) -> web.Response:
     )
 
 
-# A route for GET answers HEAD too, without a body.
+# A GET route answers HEAD too, without a body.
 ROUTES = (
     web.get(API_ROOT, links),
     web.get(f"{API_ROOT}/", links),
@@ -60,7 +60,7 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         answer = await handler(request)
     except ClientGone:
-        answer = web.Response(status=400)  # nobody reads it
+        answer = web.Response(status=400)  # the client has gone
     except Exception as error:  # logged and answered here
         root = root_url(request, gateway.settings)
         answer = answer_for(error, request, root=root)

@@ -1,4 +1,4 @@
-"""Whether this gateway lives, and whether it can do its work: for a load balancer or an orchestrator."""
+"""/health/live and /health/ready of a gateway, for a load balancer or an orchestrator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def live(_: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """200 when a notificatie would be accepted now, else 503; `notReady` has a line for each reason.
 
-    `warnings`: what is away while notificaties are accepted without it.
+    `warnings`: what is unavailable while notificaties are accepted without it.
     """
     gateway = request.app[GATEWAY]
     lines = await not_ready(gateway)

@@ -1,4 +1,4 @@
-"""A gateway process from start to stop."""
+"""The gateway process: what it opens, in which order, and how it stops."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from store.opening import registry_of
 LOOK_INTERVAL = 0.5  # seconds between two looks at whether the ledger is open, while RabbitMQ is away
 REPORT_INTERVAL = 10.0  # seconds between two lines that say why it is not ready
 WARM_UP = 3.0  # seconds for which connections wait, on a shared socket, until this process can publish
-LAST_CALL = 0.25  # seconds, twice, that the HTTP library gives what is still unfinished at the end
-LAST_COMMITS = 2.0  # seconds, at most, for what is to be written to the ledger still
+LAST_CALL = 0.25  # seconds, twice, that the HTTP library gives to unfinished requests at the end
+LAST_COMMITS = 2.0  # seconds, at most, for the last commits to the ledger
 
-THREAD_TURN = 0.001  # seconds; the event loop needs several turns for one answer beside a thread at work
+THREAD_TURN = 0.001  # seconds; while a thread works the event loop needs several turns for one answer
 
 log = logger(__name__)
 
@@ -106,9 +106,9 @@ async def serve(
 
 
 async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:
-    """Return when the broker takes notificaties, after WARM_UP, or on `stop`.
+    """Return when RabbitMQ accepts notificaties, after WARM_UP, or on `stop`.
 
-    Meanwhile the other processes on a shared socket accept the connections, or these wait in the kernel.
+    Meanwhile other processes on a shared socket accept the connections, or these wait in the kernel.
     """
     can_publish = asyncio.create_task(gateway.publisher.wait_ready(WARM_UP), name="warming up")
     stopping = asyncio.create_task(stop.wait(), name="stop")

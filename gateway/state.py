@@ -1,4 +1,4 @@
-"""The parts of one running gateway, which all handlers share; and who may call them."""
+"""The parts of one running gateway, which all handlers share; and the check of a caller's scopes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ API_ROOT = "/api/v1"
 class Gateway:
     """The parts of one gateway process.
 
-    changes: turns to make or change a kanaal or abonnement. stopping: every answer closes its connection, so
-    that clients go to another process.
+    changes: limits how many kanalen and abonnementen are made or changed at once. stopping: every answer
+    closes its connection, so that clients go to another process.
     """
 
     settings: Settings
@@ -55,7 +55,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
-        self.index = self.catalogue.index  # now, and not at the first notificatie
+        self.index = self.catalogue.index  # builds it now, not at the first notificatie
         self.accepting = Accepting(self.publisher, self.writer)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
@@ -65,9 +65,9 @@ class Gateway:
         self.connections = Connections(most_connections(self.settings.gateway_max_connections))
 
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:
-        """Who calls, with at least one of these scopes. Raises PermissionDenied.
+        """The credentials of the caller, who must have one of these scopes. Raises PermissionDenied.
 
-        Reads the registry again before a refusal that a change of it may have made wrong.
+        Before a refusal that a recent change of the registry would undo, it reads the registry again.
         """
         header = request.headers.get("Authorization")
         try:

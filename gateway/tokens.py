@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: the JWT of `Authorization: Bearer …`.
+"""Authentication: the client and its scopes, by the JWT of `Authorization: Bearer …`.
 
 `verify` is pure; `Tokens` caches its result. Every failure is a PermissionDenied with the standard's code:
 403, never 401, and never a 500, whatever a token holds.
@@ -19,8 +19,8 @@ from runtime.settings import Settings
 from schemas.application import Application, Scope, read_scope
 from schemas.errors import PermissionDenied
 
-MAX_REMEMBERED = 4096  # tokens; those of valid clients only, so nobody else can fill it
-LONGEST_REMEMBERED = 4096  # characters; a longer one is verified each time
+MAX_REMEMBERED = 4096  # tokens; valid ones only, so that others cannot fill the cache
+LONGEST_REMEMBERED = 4096  # characters; a longer one is verified at each request
 
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _NOBODYS = secrets.token_bytes(32)
@@ -29,12 +29,12 @@ _NOBODYS = secrets.token_bytes(32)
 UNKNOWN_CLIENT = "invalid-client-identifier"
 BAD_SIGNATURE = "invalid-jwt-signature"
 DEPENDS_ON_REGISTRY = frozenset({UNKNOWN_CLIENT, BAD_SIGNATURE})
-"""Refusals that may be wrong when the copy of the registry is old."""
+"""Refusals that may be wrong while the copy of the registry is out of date."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A valid token: until `valid_until` (Unix seconds) or a change of its application."""
+    """What a valid token gives, until `valid_until` (Unix seconds) or a change of its application."""
 
     application: Application
     scopes: frozenset[Scope]
@@ -42,12 +42,12 @@ class Credentials:
 
     @property
     def client_id(self) -> str:
-        """The client that calls."""
+        """The client_id of the caller."""
         return self.application.client_id
 
 
 class Tokens:
-    """The verified tokens of this process, by the Authorization header as sent. Refusals are not kept."""
+    """A cache of verified tokens, by the Authorization header as sent. Refusals are not cached."""
 
     def __init__(self, applications: Mapping[str, Application], settings: Settings) -> None:
         self._applications = applications
@@ -55,7 +55,7 @@ class Tokens:
         self._remembered: dict[str, Credentials] = {}
 
     def credentials(self, header: str | None, *, now: float) -> Credentials:
-        """Who sent this Authorization header. Raises PermissionDenied."""
+        """The credentials of this Authorization header. Raises PermissionDenied."""
         if header is None:
             raise PermissionDenied("Er is geen token meegestuurd (Authorization: Bearer <JWT>).")
         known = self._remembered.get(header)
@@ -96,8 +96,8 @@ def verify(
 ) -> Credentials:
     """The credentials that a JWT gives at `now` (Unix seconds). Raises PermissionDenied (STANDARD: Tokens).
 
-    First whether it can be read, then the client, the signature, and the claims. The work is the same for a
-    client that is known and one that is not.
+    Checks first that it can be read, then the client, the signature, and the claims. It takes the same time
+    for a known and an unknown client.
     """
     header, claims, signature = _decode(token)
     application = applications.get(_client_id(header, claims, legacy=settings.legacy_tokens))
@@ -130,7 +130,7 @@ def _decode(token: str) -> tuple[dict[str, Any], dict[str, Any], bytes]:
 
 
 def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: bool) -> str:
-    """The client_id that a token names; "" when it is no text, which no application has."""
+    """The client_id in a token; "" when it is not a text, which no application has."""
     if "client_id" in claims:
         client_id = claims["client_id"]
     elif legacy and "client_identifier" in header:
@@ -143,9 +143,9 @@ def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: 
 def _vouched_until(
     application: Application | None, signed: bytes, signature: bytes, *, now: float
 ) -> float | None:
-    """Until when the secret that made the signature is valid; None for no secret of the application.
+    """Until when the secret that made the signature is valid; None when no secret of the application did.
 
-    Takes the same time for a wrong signature, a secret that is not there and an unknown client.
+    Takes the same time for a wrong signature, a missing secret and an unknown client.
     """
     secret = application.secret.encode() if application else b""
     old = application.old_secret.encode() if application and now < application.old_secret_until else b""
@@ -157,7 +157,7 @@ def _vouched_until(
 
 
 def _valid_until(claims: Mapping[str, Any], *, now: float, settings: Settings) -> float:
-    """The first moment at which a token with these claims no longer counts. Raises PermissionDenied."""
+    """The moment from which a token with these claims is not valid any more. Raises PermissionDenied."""
     if "iat" in claims and not _is_moment(claims["iat"]):
         raise _refusal("jwt-invalidissuedaterror", "iat van het token moet een getal zijn.")
     for name in ("nbf", "exp"):
@@ -184,14 +184,14 @@ def _valid_until(claims: Mapping[str, Any], *, now: float, settings: Settings) -
 
 
 def _is_moment(value: Any) -> bool:
-    """Whether a claim is a number of seconds; JSON's true and Python's NaN are not."""
+    """Whether a claim is a number of seconds; true (JSON) and NaN (Python) are not."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _scopes(application: Application, claims: Mapping[str, Any], *, legacy: bool) -> frozenset[Scope]:
-    """The scopes that the application was granted, narrowed by those in the token (as of 2019)."""
+    """The scopes of the application, restricted to those in the token, if it has any (2019 form)."""
     zds = claims.get("zds")
     listed = zds.get("scopes") if isinstance(zds, dict) else None
     texts = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []

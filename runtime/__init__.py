@@ -1,16 +1,16 @@
-"""What every process stands on. Knows nothing of kanalen, abonnementen or notificaties.
+"""What every process uses: settings, logs, AMQP, tasks. Knows nothing of kanalen, abonnementen, notificaties.
 
 settings.py            every setting: default, unit, help, validation
 log.py                 structured logs
 amqp/                  the connection to RabbitMQ, and publishing with confirms
 lifecycle.py           background tasks that are watched
-joining.py             work that several ask for at once
-deadlines.py           waiting for many things at most so long, with one timer
+joining.py             one run of a piece of work for several concurrent callers
+deadlines.py           time-outs for many waits, with one timer
 metrics/               what is counted for Prometheus, and the address on which it is read
 health.py              a small HTTP server, and /health/live and /health/ready on it
 listening.py           sockets to listen on
 response_headers.py    headers of every HTTP answer
-trust.py               whose TLS certificates are believed
+trust.py               the certificate authorities (TLS) that are trusted
 open_files.py          how many files and sockets a process may open
 garbage_collection.py  Python's garbage collector: when it runs
 """

@@ -1,6 +1,6 @@
-"""Waiting for futures at most a fixed time, with one timer for all that wait.
+"""Waits for futures at most a fixed time, with one timer for all waits.
 
-A timer for each costs more than all else of a wait that ends in time, as nearly all do.
+A timer for each would cost more than the rest of a wait that ends in time, as nearly all do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Deadlines:
     async def wait(self, future: asyncio.Future[Any]) -> bool:
         """Return when the future is done, whatever its result, or after `within` seconds; whether it is done.
 
-        Does not cancel it. May be a little late, since others' deadlines are looked at together.
+        Does not cancel it. May be a little late, since one timer serves all deadlines.
         """
         if future.done():
             return True
@@ -44,7 +44,7 @@ class Deadlines:
         return future.done()
 
     def _expire(self) -> None:
-        """Wake whose time is over, forget who needs no waking, and look again when the next one's is."""
+        """Wake callers whose time is over, forget those that are done, and set the timer for the next."""
         loop, waiting = asyncio.get_running_loop(), self._waiting
         while waiting and (waiting[0][1].done() or waiting[0][0] <= loop.time()):
             _, waiter = waiting.popleft()

@@ -1,4 +1,4 @@
-"""Pauses of Python's garbage collector, which stops all threads of a process while it runs."""
+"""Pauses Python's garbage collector, which stops all threads of a process while it runs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _counting = threading.Lock()
-_pauses = 0  # that are open
+_pauses = 0  # contexts that are open
 
 
 @contextmanager
 def collections_paused() -> Iterator[None]:
-    """No collection by itself while the context is open, in any thread. Several may be open at once.
+    """No automatic collection while the context is open, in any thread. Several may be open at once.
 
-    For work in a thread that makes many objects, in no cycle, such as those of a large JSON text. A megabyte
-    of it is half a million objects, and each of the many collections they would set off takes up to 0.1 s.
+    For work in a thread that makes many objects without cycles, such as parsing a large JSON text: a megabyte
+    is half a million objects, and each of the many collections that these cause takes up to 0.1 s.
     """
     global _pauses
     with _counting:

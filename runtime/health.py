@@ -27,7 +27,7 @@ NotReady = Callable[[], Sequence[str]]
 async def serve_health(
     listen: Listen | None, not_ready: NotReady, *, warnings: NotReady = tuple
 ) -> AsyncIterator[None]:
-    """Answer on `listen` (None: nowhere) as long as the context is open.
+    """Answer on `listen` (None: do not) as long as the context is open.
 
     /health/live: 200 while the process runs. /health/ready: 200, or 503 with the lines of `not_ready`;
     the lines of `warnings` beside it.
@@ -79,7 +79,7 @@ async def small_server(
 
 
 class QuietProtocol(web.RequestHandler):
-    """One client's connection: short, and what cannot be parsed gets an answer that tells nothing of us."""
+    """One client's connection. A request that cannot be parsed gets an answer without any details of ours."""
 
     def __init__(self, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
@@ -104,6 +104,6 @@ class QuietProtocol(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        # What the library refuses by itself (an unknown Expect) does not pass the application.
+        # Requests that the library refuses itself (an unknown Expect) do not pass the application.
         make_safe(resp.headers, https=False)
         return await super().finish_response(request, resp, start_time)

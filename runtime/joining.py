@@ -1,4 +1,4 @@
-"""Work that several ask for at once: one run serves all who asked before it began."""
+"""One run of a piece of work for several concurrent callers: it serves all that called before it began."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Joined:
     async def run(self, *, delay: float = 0.0) -> None:
         """Return when a run that began after this call has ended. Raises what it raised.
 
-        delay: seconds before it begins, for who is the first to ask for it.
+        delay: seconds before it begins, for the first caller of a run.
         """
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running, delay), name=self._name)
@@ -35,6 +35,6 @@ class Joined:
 
 
 def _heard(run: asyncio.Task[None]) -> None:
-    """Nobody may be left who waits for it."""
+    """Mark its exception as retrieved: all callers may have been cancelled."""
     if not run.cancelled():
         run.exception()

@@ -1,4 +1,4 @@
-"""Background tasks with names that are watched: one that dies ends the process, with its exception."""
+"""Named background tasks that are watched: one that dies ends the process, with its exception."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ CANCEL_AGAIN = 1.0  # seconds
 async def cancelled(task: asyncio.Future[Any]) -> None:
     """Cancel a task and return when it has ended, however it did.
 
-    Once is not enough: until Python 3.12 asyncio.wait_for, which the AMQP library uses, forgets a
-    cancellation that comes at the moment at which what it waited for is there.
+    One cancellation is not enough: until Python 3.12 asyncio.wait_for, which the AMQP library uses, swallows
+    one that comes at the moment at which the awaited future is done.
     """
     while not task.done():
         task.cancel()
@@ -36,7 +36,7 @@ class Tasks:
         for task in reversed(self._tasks):
             await cancelled(task)
         for task in self._tasks:
-            # Raised by run_until already, or drowned by another exception: not "never retrieved".
+            # Raised by run_until already, or superseded by another exception: avoids "never retrieved".
             if not task.cancelled():
                 task.exception()
 
@@ -47,7 +47,7 @@ class Tasks:
         return task
 
     async def run_until(self, stop: asyncio.Event) -> None:
-        """Return when `stop` is set. Raises what a task died of; one that ends without is a RuntimeError."""
+        """Return when `stop` is set. Raises what a task died of, and RuntimeError when one just ended."""
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)

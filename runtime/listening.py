@@ -1,6 +1,6 @@
-"""Sockets to listen on, made in one way, so that an address means the same to every process.
+"""Listening sockets, made in one way, so that an address means the same in every process.
 
-`nrc up` holds that of its gateways, so that a gateway's restart refuses nobody.
+`nrc up` holds the one of its gateways, so that no connection is refused while a gateway restarts.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ BACKLOG = 1024
 
 
 def bind(at: Listen, *, name: str) -> socket.socket:
-    """A socket bound to host and port, not listening yet. Raises UsageError when somebody has the address.
+    """A socket bound to host and port, not listening yet. Raises UsageError when the address is in use.
 
-    `::` takes IPv4 too, whatever the system's default. name: the setting, for the error.
+    `::` accepts IPv4 too, whatever the system's default. name: the setting, for the error.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -24,7 +24,7 @@ def bind(at: Listen, *, name: str) -> socket.socket:
         )[0]
         sock = socket.socket(family, kind, protocol)
         try:
-            # A connection that was closed a moment ago keeps no address.
+            # Not refused because of connections that were closed a moment ago (TIME_WAIT).
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -38,7 +38,7 @@ def bind(at: Listen, *, name: str) -> socket.socket:
 
 
 def listen(sock: socket.socket, *, name: str) -> None:
-    """Take connections from now on. Raises UsageError when somebody else came first."""
+    """Accept connections from now on. Raises UsageError when another process listens there already."""
     try:
         sock.listen(BACKLOG)
     except OSError as error:
@@ -46,7 +46,7 @@ def listen(sock: socket.socket, *, name: str) -> None:
 
 
 def start_listening(at: Listen, *, name: str) -> socket.socket:
-    """A socket that takes connections, for a process of its own. Raises UsageError like `bind`."""
+    """A socket that accepts connections, for one process alone. Raises UsageError like `bind`."""
     sock = bind(at, name=name)
     try:
         listen(sock, name=name)

@@ -1,7 +1,7 @@
-"""Structured logs on standard error, to people (`console`) or machines (`json`).
+"""Structured logs on standard error, for people (`console`) or machines (`json`).
 
-Values of keys that could hold a secret never get out, no value is longer than 2,000 characters and no
-traceback than 20,000. A line that cannot be written is lost, and nothing else is: whoever logs goes on.
+Values of keys that could hold a secret are never written, no value is longer than 2,000 characters and no
+traceback than 20,000. A line that cannot be written is lost without an exception to the caller.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _short(text: str) -> str:
 
 
 def _bounded(traceback: str) -> str:
-    """Its begin and its end, which say most; between them an error may quote all that it was given."""
+    """Its beginning and its end, which say most; in between an error may quote all of its input."""
     half = MAX_TRACEBACK // 2
     if len(traceback) <= MAX_TRACEBACK:
         return traceback
@@ -67,7 +67,7 @@ def _print_exception(out: TextIO, error: structlog.typing.ExcInfo) -> None:
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Nothing that a client sent may steer the terminal of whoever reads the log."""
+    """Escape control characters, so that what a client sent cannot control the terminal of a reader."""
     for key, value in event.items():
         if isinstance(value, str) and not value.isprintable():
             event[key] = "".join(
@@ -82,7 +82,7 @@ _QUOTED = re.compile("[ \t=\r\n\"']")
 
 
 def _plain(render: Callable[[Any, str, MutableMapping[str, Any]], str]) -> Any:
-    """The same line as structlog's own renderer without colours, for a third of the time.
+    """Renders the same line as structlog's own renderer without colours, in a third of the time.
 
     There is a line for each notificatie, in the gateway and in the deliverer. render: for all other lines.
     """
@@ -106,7 +106,7 @@ def _is_secret(key: str) -> bool:
 
 
 class _Unfailing:
-    """A stream whose faults (its disk is full, its reader is gone) are not the faults of who writes to it.
+    """A stream whose errors (its disk is full, its reader is gone) are not raised to its writers.
 
     A notificatie that RabbitMQ has confirmed must be answered with 201, and a delivered one acknowledged,
     whatever happens to the line about it.
@@ -127,7 +127,7 @@ class _Unfailing:
 def configure_logging(*, form: str, level: str, process: str) -> None:
     """Send our own lines and those of libraries to standard error, in one form.
 
-    Ours don't pass through the standard library's logging: at a thousand notificaties a second that costs.
+    Ours don't pass through the standard library's logging, which is too slow for a thousand a second.
     """
     stream = cast(TextIO, _Unfailing(sys.stderr))
     facts: list[Any] = [
@@ -159,7 +159,7 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # The client library logs every closed channel with a traceback; ours say what follows from it.
+    # The client library logs every closed channel with a traceback; our own lines say what it means.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("aio_pika").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -168,17 +168,17 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
 def _json(event: Any, **_: Any) -> str:
     try:
         return orjson.dumps(event, default=str).decode()
-    except orjson.JSONEncodeError:  # half a surrogate, which a client may have put in a name
+    except orjson.JSONEncodeError:  # a lone surrogate, which a client may have put in a name
         return json.dumps(event, default=str)
 
 
 def without_secrets(url: str) -> str:
-    """A URL as a log line may show it: no user or password, no query, no fragment. Takes any text."""
+    """A URL for a log line: without user, password, query and fragment. Accepts any text."""
     return _USERINFO.sub("//***@", _AFTER_PATH.sub("?…", url))
 
 
 class Occasional:
-    """Something that may happen a hundred times a second and deserves a line now and then."""
+    """Limits the log lines about something that may happen a hundred times a second."""
 
     def __init__(self, *, every: float) -> None:
         self._every = every
@@ -186,7 +186,7 @@ class Occasional:
         self._times = 0
 
     def due(self) -> int:
-        """It happened once more: how often since the last line when one is due, else 0."""
+        """Count one more; returns how many since the last line when a line is due, else 0."""
         self._times += 1
         if time.monotonic() < self._next:
             return 0

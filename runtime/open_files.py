@@ -1,6 +1,6 @@
-"""The files that this process may open, sockets included: how many, and which errors say that none is left.
+"""The limit on open files of this process, sockets included (`ulimit -n`), and the errors of reaching it.
 
-Owns the limit (`ulimit -n`). What a process does when it has none left is its own.
+What a process does when it has none left is its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from contextlib import suppress
 from runtime.log import Occasional, logger
 
 ENOUGH = 65536
-"""Files. More would cost: some programs that `nrc up` starts, RabbitMQ's Erlang among them, keep a table of
-as many as they may open."""
-LOOK = 5.0  # seconds between two looks whether a file is left
+"""Files. Not more: some programs that `nrc up` starts, such as RabbitMQ's Erlang, keep a table of as many as
+they may open."""
+LOOK = 5.0  # seconds between two looks at whether a file can be opened
 REPORT_INTERVAL = 30.0  # seconds
 
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN})
@@ -26,7 +26,7 @@ log = logger(__name__)
 
 
 def allow_open_files(least: int = ENOUGH) -> int:
-    """Raise the limit to the greater of `least` and ENOUGH, or as far as may be; gives what it is then."""
+    """Raise the limit to the greater of `least` and ENOUGH, or as far as allowed; returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(least, ENOUGH)
     if soft == resource.RLIM_INFINITY:
@@ -41,22 +41,22 @@ def allow_open_files(least: int = ENOUGH) -> int:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether it says that this process, or its host, has no file, memory or thread left."""
-    if isinstance(error, socket.gaierror):  # its numbers are others
+    """Whether the error says that this process, or its host, has no file, memory or thread left."""
+    if isinstance(error, socket.gaierror):  # its numbers have another meaning
         return error.errno == socket.EAI_MEMORY
     if not isinstance(error, OSError):
         return False
     if error.errno is None:
-        # Where every address of a name failed, and not alike, there is one error with the text of all.
+        # Where all addresses of a name failed with different errors, one error has the texts of all.
         return any(f"[Errno {number}]" in str(error) for number in _SHORTAGES)
     return error.errno in _SHORTAGES
 
 
 def none_left() -> OSError | None:
-    """The error of opening one more file now, when that is a lack of them; None when one could be opened.
+    """Try to open a file: the error when there is none left, None when one could be opened.
 
-    For a call that hides the reason it failed for: `getaddrinfo` without a file left says that the name is
-    not known, that an argument is invalid, or that it should be tried again, as the C library has it.
+    For a call that hides why it failed: `getaddrinfo` without a file left says that the name is not known,
+    that an argument is invalid, or that it should be tried again, depending on the C library.
     """
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
@@ -66,9 +66,9 @@ def none_left() -> OSError | None:
 
 
 async def tell_of_none_left() -> None:
-    """A line now and then while this process has no file left to open, until cancelled.
+    """Log at an interval while this process has no file left to open, until cancelled.
 
-    For what has no other line: a connection that cannot be accepted waits, and the event loop is silent.
+    Nothing else logs that: a connection that cannot be accepted waits, and the event loop says nothing.
     """
     shortages = Occasional(every=REPORT_INTERVAL)
     while True:

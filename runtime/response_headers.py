@@ -1,4 +1,4 @@
-"""What every HTTP answer of ours carries, whichever process gives it."""
+"""The headers of every HTTP answer, whichever process gives it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ SAFE: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Where an answer has such a header already, it stays: pages may be kept, and load scripts of ours."""
+"""An answer that has such a header already keeps its own: pages may be cached, and load our scripts."""
 
 HSTS = "Strict-Transport-Security"
 HSTS_YEAR = "max-age=31536000"
-"""For this host only: of others on the same domain we know nothing."""
+"""For this host only, not for others on the same domain."""
 
 
 def make_safe(headers: MutableMapping[str, str], *, https: bool) -> None:
-    """Add what is not there, and name no versions. https: whether the root of our URLs has it."""
+    """Add missing headers, and hide versions. https: whether the root of our URLs is https."""
     for name, value in SAFE.items():
         headers.setdefault(name, value)
-    # By itself the library tells its own version and Python's, in some answers before this is called.
+    # The library names its own version and Python's, in some answers before this is called.
     headers["Server"] = "nrc"
     if https:
         headers[HSTS] = HSTS_YEAR

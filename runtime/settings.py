@@ -41,20 +41,20 @@ Listen = tuple[str, int]
 
 
 def setting(default: Any, help: str, *, unit: str = "", secret: bool = False, **limits: Any) -> Any:
-    """A field with what docs/settings.md and `nrc settings` say of it."""
+    """A field, with its texts for docs/settings.md and `nrc settings`."""
     extra: dict[str, Any] = {"unit": unit, "secret": secret}
     return Field(default, description=help, json_schema_extra=extra, validate_default=True, **limits)
 
 
 class _EnvFile(DotEnvSettingsSource):
-    """The file `.env` as it is written: a `$` is no variable, it may stand in a password."""
+    """The file `.env` as it is written: `$` marks no variable, since it may be part of a password."""
 
     def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
         return {each.key.lower(): each.value for each in _lines(file_path) if each.key is not None}
 
 
 def _lines(file: Path) -> list[Binding]:
-    """What stands in a `.env`, line by line. Editors of Windows put a mark before the first."""
+    """The lines of a `.env`. Editors on Windows put a byte order mark before the first."""
     with file.open(encoding="utf-8-sig") as stream:
         return list(parse_stream(stream))
 
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is passed, then the environment, then `.env`."""
+        """In order of precedence: arguments, the environment, `.env`."""
         assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101 - knows which file, or none
         return init_settings, env_settings, _EnvFile(settings_cls, env_file=dotenv_settings.env_file)
 
@@ -475,7 +475,7 @@ def log_is_json() -> bool:
 
 
 def origins() -> dict[str, str]:
-    """Where each setting's value comes from, by field: `environment`, `.env` or `default`."""
+    """The source of each setting's value, by field: `environment`, `.env` or `default`."""
     in_environment, in_file = EnvSettingsSource(Settings)(), _EnvFile(Settings)()
     return {
         field: "environment" if field in in_environment else ".env" if field in in_file else "default"
@@ -484,10 +484,10 @@ def origins() -> dict[str, str]:
 
 
 def unknown_variables() -> dict[str, str]:
-    """What looks like a setting and is none, each with the setting that was perhaps meant ("": no idea).
+    """Variables that look like a setting and are none, each with the setting that may be meant, or "".
 
-    All such lines of `.env`. Of the environment only what is close to a setting: others name theirs `NRC_…`
-    too, such as Kubernetes for a service called nrc.
+    All of `.env`; of the environment only those close to a setting, since others use `NRC_…` too, such as
+    Kubernetes for a service called nrc.
     """
     known = [env_name(field) for field in Settings.model_fields]
     in_file = {env_name(field) for field in _EnvFile(Settings)()}
@@ -520,7 +520,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _faults_of_lines(name: str | None) -> list[str]:
-    """The lines of a `.env` that set nothing, though they were meant to. What stands there may be secret."""
+    """The numbers of lines of a `.env` that are no assignment; not their text, which may be secret."""
     if name is None or not Path(name).is_file():
         return []
     wrong = (each.original for each in _lines(Path(name)) if each.error)
@@ -533,7 +533,7 @@ def _blank_lines_before(text: str) -> int:
 
 
 def _faults_without_file(overrides: Mapping[str, Any]) -> list[str]:
-    """What is wrong beside a `.env` that can't be read."""
+    """The faults of settings other than that the `.env` cannot be read."""
     try:
         Settings(**{**overrides, "_env_file": None})
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Whose certificates are believed: the system's authorities, and those of a file that a setting names."""
+"""The certificate authorities that are trusted: the system's, and those of a file that a setting names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def trusting(file: Path | None) -> ssl.SSLContext | None:
-    """How to check a server's certificate, with the authorities of this PEM file on top of the system's.
+    """A context that trusts the authorities of this PEM file besides the system's.
 
-    None for no file: then the system's will do. Raises OSError (ssl.SSLError is one) for a file that is none.
+    None for no file: then only the system's. Raises OSError (ssl.SSLError is one) for a file without any.
     """
     if file is None:
         return None

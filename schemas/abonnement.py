@@ -1,4 +1,4 @@
-"""Abonnement: who wants which notificaties, and where they go."""
+"""Abonnement: a subscription: which notificaties, to which callback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_FILTERS = 10_000  # in all groups of one abonnement
 
 
 def too_many(groups: list[object]) -> str:
-    """Which limit these items of `kanalen` exceed, whatever else is wrong with them; "" when none."""
+    """The reason when these items of `kanalen` exceed a limit, whatever else is wrong with them; else ""."""
     if len(groups) > MAX_GROUPS:
         return f"Een abonnement heeft ten hoogste {MAX_GROUPS} kanalen."
     filters = (group.get("filters") for group in groups if isinstance(group, dict))
@@ -62,13 +62,13 @@ class FilterGroup:
 
 
 class State(StrEnum):
-    """Whether an abonnement is delivered to. If not, its queue is left untouched: nothing is discarded."""
+    """Whether an abonnement is delivered to. If not, its queue keeps everything."""
 
     ACTIVE = "active"
     HELD = "held"
     """Its callback does not work; it is probed, and goes on by itself."""
     SUSPENDED = "suspended"
-    """Its callback is gone (410), or an operator said so; until somebody resumes it."""
+    """Its callback is gone (410), or an operator suspended it; until it is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Hold:
 class Abonnement:
     """An abonnement as the registry keeps it.
 
-    auth: the Authorization value for the callback; never logged, never answered (hence not in repr).
+    auth: the Authorization value for the callback; never logged, never in an answer (so not in repr).
     client_id: the application that made it, the only one that may change it.
     state_reason: for operators, e.g. `410 from callback`; of a held one its last error. hold: of a held one
     only. change: the registry's change number of its last change. kanalen_change: that of the last change of
@@ -103,5 +103,5 @@ class Abonnement:
     kanalen_change: int = 0
 
     def wants(self) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
-        """Its kanalen and filters, in no order: equal in two that ask for the same."""
+        """Its kanalen and filters as sets: equal for two abonnementen that ask for the same."""
         return frozenset((group.naam, frozenset(group.filters)) for group in self.kanalen)

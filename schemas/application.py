@@ -14,7 +14,7 @@ class Scope(StrEnum):
 
 
 def read_scope(text: str) -> Scope | None:
-    """The scope that text names, in today's form or that of 2019 (`notificaties.scopes.…`); else None."""
+    """The scope that text names, in the present form or that of 2019 (`notificaties.scopes.…`); else None."""
     try:
         return Scope(text.replace("notificaties.scopes.", "notificaties.", 1))
     except ValueError:

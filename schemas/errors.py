@@ -1,4 +1,4 @@
-"""The one exception tree. Libraries' exceptions become one of these at the edge where they are met.
+"""The one exception tree. Libraries' exceptions become one of these where they are caught.
 
 NrcError
 ├── SettingsError            settings are wrong; nothing has started yet
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 MAX_FAULTS = 1000
-"""Faults told of one request: nobody mends more at once, and each costs time and bytes."""
+"""Faults reported of one request, at most: each costs time and bytes."""
 
 
 class NrcError(Exception):
@@ -79,7 +79,7 @@ class LedgerFull(LedgerError):
 
 
 class LeaseLost(LedgerError):
-    """Another keeper has taken over; this one changes nothing."""
+    """Another keeper has the lease; this one has changed nothing."""
 
 
 class SecretsUnreadable(RegistryError):
@@ -108,7 +108,7 @@ class BrokerUnavailable(BrokerError):
 
 
 class MessageTooLarge(BrokerUnavailable):
-    """RabbitMQ takes no message of this size until an operator changes that. `limit`: bytes of a body."""
+    """RabbitMQ refuses messages of this size until an operator changes that. `limit`: bytes of a body."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"a message of {size} bytes is over RabbitMQ's max_message_size of {limit}")
@@ -120,15 +120,15 @@ class BrokerUnfit(BrokerError):
 
 
 class QueueRefused(BrokerError):
-    """RabbitMQ refuses the queue of one abonnement, until an operator mends that; all else goes on."""
+    """RabbitMQ refuses the queue of one abonnement until an operator repairs that; all else goes on."""
 
 
 class Unroutable(BrokerError):
-    """A mandatory publish reached no queue; the message is still ours."""
+    """A mandatory publish was routed to no queue; RabbitMQ does not have the message."""
 
 
 class Overloaded(NrcError):
-    """As much is under way in this process as may be; nothing was taken. Try again soon."""
+    """This process has as much under way as it may; nothing was accepted. Try again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ class ParseError(Problem):
 
 
 class PermissionDenied(Problem):
-    """403: no token, a bad token, or a right that is not there. Never 401 (the standard says so)."""
+    """403: no token, a bad token, or a missing scope. Never 401 (the standard says so)."""
 
     status = 403
     code = "permission_denied"
@@ -195,7 +195,7 @@ class NotFound(Problem):
 
 
 class MethodNotAllowed(Problem):
-    """405. `allowed` goes out as the Allow header."""
+    """405. `allowed` is sent as the Allow header."""
 
     status = 405
     code = "method_not_allowed"
@@ -247,7 +247,7 @@ class ServiceUnavailable(Problem):
 
 
 class LoopDetected(Problem):
-    """508: a notificatie that comes out of more deliveries than may be. `hops`: of how many."""
+    """508: a notificatie that went through more deliveries by NRCs than allowed. `hops`: how many."""
 
     status = 508
     code = "loop_detected"

@@ -1,4 +1,4 @@
-"""Field rules of the standard as pydantic types, and the way from pydantic's errors to InvalidParams.
+"""Field rules of the standard as pydantic types, and pydantic's errors as InvalidParams.
 
 Every rule that a field of kanaal, abonnement or notificatie must keep is here, each with the standard's
 code and a Dutch reason; the models only say which rule goes with which field.
@@ -39,12 +39,12 @@ def fault(code: str, reason: str) -> PydanticCustomError:
 
 
 def normalise(name: str) -> str:
-    """The form in which two spellings of a kenmerk are one: lower case, without `_`."""
+    """A kenmerk's name in the form that is compared: lower case, without `_`."""
     return name.lower().replace("_", "")
 
 
 def as_text(value: Any) -> str:
-    """A JSON value where the standard asks a string: strings and numbers pass, the rest is a fault."""
+    """A JSON value where the standard requires a string: strings and numbers pass, all else is a fault."""
     if type(value) is str:
         text = value
     elif isinstance(value, Number):
@@ -102,13 +102,13 @@ def _url(*, max_length: int | None, blank: bool = False, userinfo: bool) -> Call
 
 def is_http_url(text: str) -> bool:
     """Whether text is an absolute http(s) URL with a host; single-label hosts are fine."""
-    # No host is longer; and of a path of a megabyte nothing needs to be taken apart.
+    # No host is longer, and a path of a megabyte need not be parsed.
     authority = _AUTHORITY.match(text)
     if _CONTROL.search(text) or " " in text or authority is None or text[authority.end() :][:1] not in "/?#":
         return False
     try:
         url = read_url(authority[0])
-        # The port is parsed lazily; asking for it is what makes yarl check it.
+        # yarl checks the port only when it is asked for.
         return bool(url.host) and (url.port is None or 0 < url.port < 65536)
     except (ValueError, UnicodeError):
         return False
@@ -141,7 +141,7 @@ def parse_date_time(text: str) -> tuple[datetime, bool] | None:
 
 
 def as_utc(text: str) -> str:
-    """A sound date-time without offset, as UTC: `…Z`, with every digit that it had."""
+    """A valid date-time without offset, as UTC: `…Z`, with every digit that it had."""
     date, time = text[:10], text[11:]
     return f"{date}T{time}{':00' if time.count(':') == 1 else ''}Z"
 
@@ -201,9 +201,9 @@ def as_pairs(*, max_key: int | None = None, max_value: int = 1000) -> Callable[[
 
 
 def repeated_names(data: Any, *, under: str = "") -> list[InvalidParam]:
-    """The faults of an object in which names stand more than once: which of the values counts is a guess.
+    """The faults of an object with duplicate names, of which it is unclear which value counts.
 
-    under: what their names begin with, such as `kanalen.0.`.
+    under: a prefix for the names, such as `kanalen.0.`.
     """
     again = data.again if isinstance(data, Repeated) else ()
     return [InvalidParam(under + (name or NON_FIELD), "invalid", REPEATED) for name in again]
@@ -212,10 +212,10 @@ def repeated_names(data: Any, *, under: str = "") -> list[InvalidParam]:
 def parse(
     model: type[M], data: Any, *, sent: Any = None, context: Any = None
 ) -> tuple[M | None, list[InvalidParam]]:
-    """(what the model makes of data, []) or (None, every field fault).
+    """(the model's value for data, []) or (None, every field fault).
 
-    sent: what came in of it, where something was added; in data no name stands twice any more.
-    context: what the model's own checks need beside it.
+    sent: the request's own data, where something was added to it: duplicate names are looked for there.
+    context: for the model's own checks.
     """
     repeated = repeated_names(data if sent is None else sent)
     try:

@@ -1,8 +1,8 @@
-"""JSON in and out without changing a digit.
+"""Reads and writes JSON without changing a digit of a number.
 
-A notificatie is routed unchanged, and a number where the standard asks a string becomes that string
+A notificatie is routed unchanged, and a number where the standard requires a string becomes that string
 digit for digit. So numbers are read as `Number`, their own text, and written back as that text. That takes a
-second for a megabyte of them: `read_rounded` is for large texts of which no number needs to be exact.
+second for a megabyte of numbers: `read_rounded` is for large texts whose numbers need not be exact.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import orjson
 from schemas.errors import ParseError
 
 LARGE = 32 * 1024
-"""Bytes of a JSON text from which on reading and checking it may take more than some milliseconds."""
-_MOST_SEARCHED = 64 * 2**20  # bytes gone through, in all, to see that no name stands twice; some 50 ms
+"""Bytes of a JSON text above which reading and checking it may take more than some milliseconds."""
+_MOST_SEARCHED = 64 * 2**20  # bytes searched, in all, for duplicate names; some 50 ms
 
 
 class Number(str):
@@ -27,7 +27,7 @@ class Number(str):
 
 
 class Repeated(dict[str, Any]):
-    """A JSON object in which names stand more than once; the last of each counts. `again`: those names."""
+    """A JSON object with duplicate names; the last value of each counts. `again`: those names."""
 
     __slots__ = ("again",)
 
@@ -38,7 +38,7 @@ class Repeated(dict[str, Any]):
 
 
 def _number(text: str) -> Number:
-    # Not the class itself: with a function of Python's, other threads run meanwhile.
+    # Not the class itself: between calls of a Python function other threads can run.
     return Number(text)
 
 
@@ -73,10 +73,10 @@ def read_json(body: bytes) -> Any:
 
 
 def read_rounded(body: bytes, *, within: str) -> Any:
-    """As `read_json`, many times as fast and with numbers as Python's. None where it can vouch for nothing.
+    """As `read_json`, many times as fast and with numbers as Python's. None where the two may differ.
 
-    That is where orjson takes less than `read_json`, and where a name may stand twice in the object or in the
-    object that it has under `within`.
+    That is where orjson accepts less than `read_json`, and where the object, or the object that it has under
+    `within`, may have duplicate names.
     """
     try:
         data = orjson.loads(body)
@@ -97,11 +97,11 @@ def write_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_as_sent, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
     except orjson.JSONEncodeError:
-        return _write_any(value)  # slower, and takes half surrogates and deeper nesting
+        return _write_any(value)  # slower, and accepts lone surrogates and deeper nesting
 
 
 class _Text(str):
-    """A piece of JSON text that is written already."""
+    """A piece of finished JSON text."""
 
     __slots__ = ()
 
@@ -111,7 +111,7 @@ _OPEN_LIST, _CLOSE_LIST = _Text("["), _Text("]")
 
 
 def _write_any(value: Any) -> bytes:
-    """As `write_json`, without recursion, which has a limit, and in ASCII, which has half surrogates too."""
+    """As `write_json`, without recursion (which has a limit), and in ASCII (for lone surrogates)."""
     out: list[str] = []
     left = [value]
     while left:

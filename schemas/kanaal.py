@@ -1,4 +1,4 @@
-"""Kanaal: a source's channel, as it is sent, kept and answered."""
+"""Kanaal: a source's channel, in requests and in the registry."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kanaal:
     """A kanaal as the registry keeps it.
 
     filters: as sent, in order. slots: the normalised filter names that have a place in the routing key,
-    at most 14, append-only (`slots_for`), so that every binding ever made keeps its meaning.
+    at most 14, append-only (`slots_for`), so that earlier bindings keep their meaning.
     change: the registry's change number of its last change. client_id: the application that made it, whose
     quota it counts for; "" for an operator's, and where it was not kept.
     """

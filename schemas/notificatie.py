@@ -1,4 +1,4 @@
-"""Notificatie: the message that is routed, and the bytes in which it goes out."""
+"""Notificatie: the message that is routed, and the bytes that are delivered."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from schemas.fields import (
 )
 from schemas.jsontext import LARGE, Number, read_json, read_rounded, write_json
 
-PAIR = 100  # bytes that a pair takes in a dict, beside its texts, at most
+PAIR = 100  # bytes of memory of a pair in a dict, at most, beside its texts
 
 
 def _aanmaakdatum(value: Any, info: ValidationInfo) -> str:
@@ -41,7 +41,7 @@ def _aanmaakdatum(value: Any, info: ValidationInfo) -> str:
 
 
 class NotificatieRequest(BaseModel):
-    """What a POST of a notificatie must hold; all else passes through untouched."""
+    """What a POST of a notificatie must hold; all else is passed on unchanged."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True)
 
@@ -58,7 +58,7 @@ class NotificatieRequest(BaseModel):
 class Notificatie:
     """A valid notificatie.
 
-    body: the bytes that go out, which are those that came in unless a value was coerced.
+    body: the bytes that are delivered: those that were received, unless a value was coerced.
     """
 
     kanaal: str
@@ -71,7 +71,7 @@ class Notificatie:
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about: a kenmerk may take many times what it does in the body."""
+        """Approximate bytes of memory: a kenmerk may take many times as many as in the body."""
         pairs = sum(PAIR + getsizeof(name) + getsizeof(value) for name, value in self.kenmerken.items())
         return getsizeof(self.body) + getsizeof(self.hoofd_object) + getsizeof(self.resource_url) + pairs
 
@@ -79,13 +79,13 @@ class Notificatie:
 def read_notificatie(
     body: bytes, *, now: datetime, leeway: timedelta
 ) -> tuple[Any, Notificatie | None, list[InvalidParam]]:
-    """What a body holds, and (the notificatie, []) or (None, every field fault) of it. Raises ParseError.
+    """The data of a body, and (the notificatie, []) or (None, every field fault). Raises ParseError.
 
     now: aware datetime; leeway: how far aanmaakdatum may lie ahead of it.
     """
     if len(body) > LARGE and (data := read_rounded(body, within="kenmerken")) is not None:
         notificatie, _ = check_notificatie(body, data, now=now, leeway=leeway)
-        if notificatie is not None and notificatie.body is body:  # no number in it counts
+        if notificatie is not None and notificatie.body is body:  # no number of it was coerced
             return data, notificatie, []
         del data, notificatie
     data = read_json(body)
@@ -117,7 +117,7 @@ def check_notificatie(
 
 
 def _outgoing(body: bytes, data: dict[str, Any], request: NotificatieRequest) -> bytes:
-    """The body as it came, or rewritten where a number became text or a naive datetime became UTC."""
+    """The body as received, or rewritten where a number became text or a naive datetime became UTC."""
     coerced: dict[str, Any] = {
         name: value
         for name, value in (
@@ -139,7 +139,7 @@ def read_accepted(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return read_json(body)  # slower, and takes what the gateway takes: half surrogates, deeper nesting
+        return read_json(body)  # slower, and accepts all that the gateway does: surrogates, deeper nesting
 
 
 def kenmerken_of(body: bytes) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""URLs as yarl reads them, of texts that anyone may have written."""
+"""Parses URLs from untrusted texts with yarl."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from yarl import URL
 
 
 def read_url(text: str) -> URL:
-    """The URL. Raises ValueError for what is none; yarl itself raises IndexError for some, `http://[::1]@`."""
+    """The URL. Raises ValueError for any invalid one; yarl itself raises IndexError for `http://[::1]@`."""
     try:
         return URL(text)
     except IndexError as error:

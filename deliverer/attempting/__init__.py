@@ -2,6 +2,6 @@
 
 deliver.py      the path on one screen: prepare, check, send, classify and decide, settle
 concurrency.py  how many requests may be under way, in all and to one host
-decide.py       what follows from an answer: delivered, retried, undeliverable, suspended; no I/O
-settle.py       acknowledges, publishes to a wait queue or to the undeliverable; nothing else does
+decide.py       decides from an answer: delivered, retry, undeliverable, suspend; no I/O
+settle.py       acknowledges, requeues, or publishes to a wait queue or `nrc.undeliverable`; nothing else does
 """

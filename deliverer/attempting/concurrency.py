@@ -1,10 +1,10 @@
-"""How many requests may be under way: so many in this process, and at most half of them to one host.
+"""Limits the requests under way: a total for this process, and at most half of it to one host.
 
-So a host that hangs leaves the other half to all others. An abonnement gets another place of its host while
-it holds fewer than are free there. Alone it gets half of them, of two each gets a third, and the last place
-is for one that holds none.
+So a host that hangs leaves the other half to all others. An abonnement gets another place of its host only
+while it holds fewer places than are free there. So one alone gets half of the host's places, two get a third
+each, and the last place goes to one that holds none.
 
-Hosts are served in turn, and within a host the abonnement that holds fewest places first, equal ones in turn.
+Hosts are served in turn; within a host the abonnement that holds the fewest places first, equal ones in turn.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _Row = dict[Hashable, deque[asyncio.Future[bool]]]  # by user, whose turn it is 
 
 
 class Slots:
-    """`take` a place for a host, `give` it back. Once closed, nobody gets one.
+    """`take` a place for a host, `give` it back. Once closed, no place is given out.
 
-    user: one of those that share the host; None where nobody shares it, and one may have all. per_user:
-    places of a host that one user has at most; None: as many as the others leave.
+    user: one of those that share the host; None where the host is not shared, so that one may have all.
+    per_user: places of a host that one user has at most; None: as many as the others leave.
     """
 
     def __init__(self, total: int, *, per_user: int | None = None) -> None:
@@ -38,10 +38,10 @@ class Slots:
         return self._total - self._free
 
     async def take(self, host: str, user: Hashable = None) -> bool:
-        """Wait for a place; False when there will be none, since the process stops."""
+        """Wait for a place; False when there will be none because the process stops."""
         if self._closed:
             return False
-        # Nobody waits who could have it: what comes free is given away at once.
+        # No caller that could have it waits: a place that becomes free is given away at once.
         if self._fits(host, user):
             self._occupy(host, user)
             return True
@@ -51,13 +51,13 @@ class Slots:
             return await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled() and place.result():
-                self.give(host, user)  # it was given in the same moment
+                self.give(host, user)  # it was given out at the moment of the cancellation
             else:
                 self._leave(host, user, place)
             raise
 
     def give(self, host: str, user: Hashable = None) -> None:
-        """Give a place back, to whoever's turn it is."""
+        """Give a place back; it goes to the next that waits."""
         self._free += 1
         self._taken[host] -= 1
         self._held[host, user] -= 1
@@ -65,12 +65,12 @@ class Slots:
             del self._held[host, user]
         if not self._taken[host]:
             del self._taken[host]
-        # One at most: whoever waits for another reason than the last place of all holds as many as are left,
-        # or as many as it may; of two users on a host only one can be such that this place makes it fit.
+        # To one at most: a user that does not wait for the last place of all holds as many as are free, or as
+        # many as it may. Of two users of a host this place can be enough for one only.
         self._serve()
 
     def close(self) -> None:
-        """Send everyone who waits away."""
+        """Let all that wait return without a place."""
         self._closed = True
         for row in self._waiting.values():
             for places in row.values():
@@ -90,7 +90,7 @@ class Slots:
         self._held[host, user] += 1
 
     def _serve(self) -> None:
-        """Give a place to whoever's turn it is, and put host and user at the end of their rows."""
+        """Give a place to the next that waits, and put host and user at the end of their rows."""
         for host, row in self._waiting.items() if self._free else ():
             if (turn := self._turn(host, row)) is None:
                 continue
@@ -111,7 +111,7 @@ class Slots:
             held = self._held[host, user]
             if held >= fewest or not self._fits(host, user):
                 continue
-            # A place that is done was cancelled, and takes itself out of the row in a moment.
+            # One that is done was cancelled, and removes itself from the row in a moment.
             place = next((place for place in places if not place.done()), None)
             if place is not None:
                 turn, fewest = (user, place), held
@@ -120,7 +120,7 @@ class Slots:
         return turn
 
     def _leave(self, host: str, user: Hashable, place: asyncio.Future[bool]) -> None:
-        """Take it out of the row, if it is there."""
+        """Remove it from the row, if it is in there."""
         row = self._waiting.get(host, {})
         places = row.get(user, deque())
         if place in places:

@@ -1,4 +1,4 @@
-"""What follows from an answer: delivered, again later, put off, undeliverable, or its abonnement suspended.
+"""Decides what follows from an answer: delivered, retry, put off, undeliverable, or suspend the abonnement.
 
 Pure: time, schedule and history come in, a decision goes out. `settle` carries it out.
 """
@@ -24,7 +24,7 @@ LATE = 1.0  # seconds that a wait may be longer than asked, to save a rung
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The callback has it."""
+    """The callback accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class Undeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Suspend:
-    """The callback says that it is gone for good: nothing more is sent there until somebody resumes it.
+    """The callback says that it is gone for good: nothing more is sent there until it is resumed.
 
-    otherwise: what to do when it cannot be suspended, since it was changed or the registry is away.
+    otherwise: what to do when it cannot be suspended because it was changed or the registry is away.
     """
 
     reason: str
@@ -55,7 +55,7 @@ class Suspend:
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """No attempt was made, since this process had no files or memory left: soon again, not counted."""
+    """No attempt was made because this process had no files or memory left: again soon, not counted."""
 
 
 Decision = Delivered | Retry | Undeliverable | Suspend | PutOff
@@ -79,11 +79,11 @@ def classify(answer: Response | Failure) -> Failure | None:
 def decide(
     answer: Response | Failure, *, history: History, schedule: Sequence[int], now: datetime
 ) -> Decision:
-    """What follows from the answer to the attempt after `history`.
+    """The decision after the answer to the attempt that follows `history`.
 
-    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) replaces a step of the schedule
-    that is shorter, and costs an attempt. It never shortens one: with a fixed `Retry-After: 1` all attempts
-    would be over within seconds. A notificatie that goes round among NRCs has no further attempt.
+    A message has 1 + len(schedule) attempts. A Retry-After (on 429 and 503) replaces a shorter step of the
+    schedule, and costs an attempt. It never shortens one: with a fixed `Retry-After: 1` all attempts would be
+    over within seconds. A notificatie that loops between NRCs has no further attempt.
     """
     failure = classify(answer)
     if failure is None:
@@ -105,12 +105,12 @@ def decide(
 
 
 def until(history: History, *, seconds: float, now: datetime) -> History:
-    """The history of a message that waits for this long, by way of the ladder."""
+    """The history of a message that waits this long, through the ladder of wait queues (RUNGS)."""
     return history.waiting_until(_milliseconds(now) + round(seconds * 1000))
 
 
 def asked_wait(answer: Response | Failure, *, now: datetime) -> float | None:
-    """The seconds that a callback asks us to wait, at most an hour; None when it asks nothing sensible."""
+    """The seconds that a callback asks to wait, at most an hour; None without a valid Retry-After."""
     if not isinstance(answer, Response) or answer.status not in RETRY_AFTER_STATUSES:
         return None
     text = (answer.retry_after or "").strip()
@@ -127,7 +127,7 @@ def asked_wait(answer: Response | Failure, *, now: datetime) -> float | None:
 
 
 def next_rung(history: History, *, now: datetime) -> int | None:
-    """The wait queue (in seconds) that this message goes to first; None when its time has come.
+    """The next wait queue (in seconds) of this message; None when it is due.
 
     The longest that fits: the message is never early, and at most LATE too late.
     """
@@ -141,7 +141,7 @@ def next_rung(history: History, *, now: datetime) -> int | None:
 
 
 def ways_to_wait(retry: Retry, *, now: datetime) -> Iterator[tuple[int, History]]:
-    """The wait queues (in seconds) that will do, the best first, each with the history to send along.
+    """The possible wait queues (in seconds), the best first, each with the history to send along.
 
     The ladder replaces a step of the schedule without a queue (the router has another schedule, or it was
     deleted); a shorter rung, several times, replaces a rung without one.
@@ -157,7 +157,7 @@ def ways_to_wait(retry: Retry, *, now: datetime) -> Iterator[tuple[int, History]
 
 
 def _clock_was_put_back(history: History, *, now: datetime) -> bool:
-    """Whether the failure that `due` counts from lies ahead: waiting on could take days."""
+    """Whether the failure from which `due` counts lies ahead: the wait could else last for days."""
     return bool(history.failures) and history.failures[-1].at > now
 
 

@@ -1,4 +1,4 @@
-"""The path of one message: prepare, check, send, classify and decide, settle."""
+"""The path of one message, on one screen: prepare, check, send, classify and decide, settle."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ from schemas.notificatie import read_accepted
 from schemas.urls import read_url
 
 REPORT_INTERVAL = 30.0  # seconds
-PAUSE = 1.0  # seconds after a 429 that names no time
-LONGEST_TURN = 600.0  # seconds until a request may begin; RabbitMQ allows 30 minutes for a message in all
-LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy, and nothing is dropped
+PAUSE = 1.0  # seconds after a 429 without Retry-After
+LONGEST_TURN = 600.0  # seconds to wait for a place; RabbitMQ allows 30 minutes for a message in all
+LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made with the copy as it is, and nothing is dropped
 
 log = logger(__name__)
 
@@ -56,7 +56,7 @@ class Deliverer:
     """Delivers messages. counts: how many ended in which way, since the process started.
 
     took: seconds until a callback answered or failed.
-    refresh: returns when `abonnementen` has all that the registry has at the call; raises RegistryError.
+    refresh: brings `abonnementen` up to date with the registry; raises RegistryError.
     timeout, retention: seconds.
     """
 
@@ -118,7 +118,7 @@ class Deliverer:
             await self._settle.rest(delivery)
 
     async def _attempt(self, delivery: Delivery, turn: asyncio.Timeout) -> bool:
-        """Whether the callback took it. turn: the timeout of waiting for a place."""
+        """Whether the callback accepted it. turn: the timeout of waiting for a place."""
         abonnement, user = self._active(delivery), delivery.abonnement
         has_place = abonnement is not None and await self._slots.take(
             host := host_of(abonnement.callback_url), user
@@ -129,8 +129,8 @@ class Deliverer:
             return False
         answer, overtaken = None, False
         try:
-            # Address, auth and filters are those of the moment of sending: what was answered 200 before this
-            # message was accepted holds for it, whatever hint this process has missed.
+            # Address, auth and filters are those of the moment of sending: a change that was answered 200
+            # before this message was accepted applies to it, also when this process missed the hint.
             fresh = await self.look()
             started = perf_counter()
             abonnement = self._active(delivery)
@@ -153,7 +153,7 @@ class Deliverer:
         return False
 
     async def look(self) -> bool:
-        """Whether `abonnementen` has what the registry held at this moment; False when it cannot be read."""
+        """Bring `abonnementen` up to date; False when the registry cannot be read in time."""
         try:
             async with asyncio.timeout(LOOK_TIMEOUT):
                 await self._refresh()
@@ -164,7 +164,7 @@ class Deliverer:
     async def overtaken(self, delivery: Delivery) -> bool:
         """Whether the ledger says that no attempt is to be made.
 
-        Asked only about a message that may have been attempted, settled, or held for too long.
+        Only asked for a message that may have been attempted or settled before, or held for too long.
         """
         may_be = delivery.again or self._was_held_too_long(delivery)
         return may_be and await self._account.overtaken(delivery.key, delivery.history)
@@ -174,7 +174,7 @@ class Deliverer:
         return since is not None and (datetime.now(UTC) - since).total_seconds() > self._retention
 
     async def drop(self, delivery: Delivery, abonnement: Abonnement, *, fresh: bool) -> None:
-        """Acknowledge what is not wanted; when the registry cannot be read, try again later instead."""
+        """Acknowledge a message that is not wanted; when the registry cannot be read, retry it later."""
         if not fresh:
             log.debug("not wanted by an old copy", notificatie=delivery.notificatie)
             await self._settle.rest(delivery)
@@ -189,7 +189,7 @@ class Deliverer:
         return abonnement if abonnement is not None and abonnement.state is State.ACTIVE else None
 
     async def send(self, delivery: Delivery, abonnement: Abonnement) -> Response | Failure:
-        """The callback's answer to this message, or why there was none."""
+        """The callback's answer to this message, or why there is none."""
         return await self._client.post(
             abonnement.callback_url,
             body=delivery.body,
@@ -206,7 +206,7 @@ class Deliverer:
     async def _conclude(
         self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float
     ) -> bool:
-        """Carry out what follows from the answer. Whether it was delivered."""
+        """Carry out the decision on the answer. Whether it was delivered."""
         failure = classify(answer)
         decision = decide(answer, history=delivery.history, schedule=self._schedule, now=datetime.now(UTC))
         if failure is None:
@@ -225,7 +225,7 @@ class Deliverer:
             self._slow_start.narrow(abonnement.uuid, pause=asked or PAUSE)
         facts = {**facts_of(delivery, milliseconds), **why_of(failure)}
         if await self._withheld(delivery, abonnement, failure, decision):
-            # Back in its queue with no attempt counted, and kept there.
+            # It is back in its queue without a counted attempt, and stays there.
             log.warning("attempt failed", **facts, again="when its abonnement goes on")
             if not isinstance(decision, Suspend):
                 self._account.not_counted(delivery.key, failure, ms=milliseconds)
@@ -242,13 +242,13 @@ class Deliverer:
     async def give_up(
         self, delivery: Delivery, verdict: Undeliverable, facts: Mapping[str, Any], *, ms: float
     ) -> None:
-        """It is undeliverable. facts: of its last attempt, which took `ms` milliseconds."""
+        """Make it undeliverable. facts: of its last attempt, which took `ms` milliseconds."""
         self.counts["undeliverable"] += 1
         log.error("undeliverable", **facts)
         await self._settle.undeliverable(delivery, verdict, ms=ms)
 
     async def put_off(self, delivery: Delivery, failure: Failure) -> None:
-        """Bring it back in a moment, no attempt counted."""
+        """Send it through a short wait queue, without counting an attempt."""
         self.counts[str(failure.kind)] += 1
         if times := self._shortages.due():
             log.warning("nothing left to make requests with", detail=failure.detail, times=times)
@@ -258,7 +258,7 @@ class Deliverer:
     async def _withheld(
         self, delivery: Delivery, abonnement: Abonnement, failure: Failure, decision: Decision
     ) -> bool:
-        """Whether the abonnement is held, by this failure or already."""
+        """Whether the abonnement is held, by this failure or before it."""
         if isinstance(decision, Suspend):
             return await self._holder.suspend(abonnement, decision.reason)
         if self._breaker.failed(abonnement.uuid, delivery.notificatie, failure, now=monotonic()):
@@ -289,7 +289,7 @@ def why_of(failure: Failure) -> dict[str, Any]:
 def prepare(
     message: DeliveredMessage, *, abonnement: UUID, origin: Origin, consumer_stopped: asyncio.Event
 ) -> Delivery:
-    """A delivery of a message that came in, whatever it holds."""
+    """The delivery of a message, whatever the message holds."""
     properties = message.header.properties
     found = properties.headers or {}
     history = read_history(found)
@@ -310,7 +310,7 @@ def prepare(
 
 
 def _id_of(message_id: str | None) -> str:
-    """The id of a notificatie. A gateway's is a UUID; one put in by hand may be what no header can hold."""
+    """The id of a notificatie. A gateway's is a UUID; one put in by hand may not fit in an HTTP header."""
     if not message_id:
         return str(uuid4())
     if message_id.isascii() and message_id.isprintable() and message_id == message_id.strip():
@@ -319,15 +319,15 @@ def _id_of(message_id: str | None) -> str:
 
 
 def is_wanted(delivery: Delivery, abonnement: Abonnement) -> bool:
-    """Whether it is for this abonnement. A replay is: whoever asked for it chose the abonnement."""
+    """Whether it is for this abonnement. A replay always is: the operator chose the abonnement."""
     return bool(delivery.key.replay) or wants(abonnement, delivery.body)
 
 
 def wants(abonnement: Abonnement, body: bytes) -> bool:
     """Whether this abonnement is on this message's kanaal, and its filters let the message through.
 
-    The bindings in RabbitMQ may let more through. A body that cannot be read did not come through the
-    gateway, and is let through rather than lost.
+    Bindings in RabbitMQ may let more through. A body that cannot be read was not published by a gateway, and
+    is delivered rather than lost.
     """
     try:
         data = read_accepted(body)
@@ -338,7 +338,7 @@ def wants(abonnement: Abonnement, body: bytes) -> bool:
 
 @lru_cache(maxsize=4096)
 def host_of(url: str) -> str:
-    """What counts as one host for `Slots`."""
+    """The host of a URL, by which `Slots` counts."""
     try:
         address = read_url(url)
         return f"{address.host}:{address.port}"

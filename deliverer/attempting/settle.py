@@ -1,7 +1,7 @@
-"""Settling: the only place where a message is acknowledged or given back.
+"""Settling: the only place where a message is acknowledged or requeued.
 
-A message is acknowledged once its delivery is in the ledger (or 2 s later), or it is confirmed in a wait
-queue or the undeliverable. Until then RabbitMQ delivers it again if this process ends.
+A message is acknowledged once its delivery is in the ledger (or 2 s later), or its copy is confirmed in a
+wait queue or in `nrc.undeliverable`. Until then RabbitMQ delivers it again if this process ends.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
 PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries to publish; the last one repeats
 KEEP_TRYING = 600.0  # seconds; RabbitMQ closes the channel of a message that is held for 30 minutes
-REST = RUNGS[1]  # seconds before a message comes back that a probe failed with
+REST = RUNGS[1]  # seconds that the message of a failed probe stays in a wait queue
 STOP_TIMEOUT = 5.0  # seconds for a consumer to stop
-MISSING_FOR = 30.0  # seconds for which an exchange that was not there is not tried again
+MISSING_FOR = 30.0  # seconds in which a missing exchange is not tried again
 MEND_INTERVAL = 60.0  # seconds between two requests to the router to repair what is missing
 
 log = logger(__name__)
 
 
 class Origin:
-    """The channel of messages, the only one on which they can be settled."""
+    """The channel on which messages came in, the only one on which they can be settled."""
 
     def __init__(self, channel: AbstractChannel) -> None:
         self._channel = channel
@@ -49,7 +49,7 @@ class Origin:
         self._later: set[int] = set()
 
     def leave(self) -> None:
-        """Settle nothing from now on: settling on a closing channel closes the connection."""
+        """Settle nothing more: settling on a closing channel makes RabbitMQ close the connection."""
         self._left = True
 
     async def ack(self, tag: int) -> None:
@@ -62,11 +62,11 @@ class Origin:
                 await acknowledge(self._channel, tags)
 
     def ack_later(self, tag: int) -> None:
-        """Have a message acknowledged by the next `ack_now` or `ack_all`."""
+        """Leave the acknowledgement to the next `ack_now` or `ack_all`."""
         self._later.add(tag)
 
     async def ack_now(self, tags: Sequence[int]) -> None:
-        """Acknowledge of these what `ack_later` was called for, unless that has been done."""
+        """Acknowledge those of these for which `ack_later` was called, unless that was done."""
         due = [tag for tag in tags if tag in self._later]
         self._later.difference_update(due)
         try:
@@ -79,8 +79,8 @@ class Origin:
         """Acknowledge all that `ack_later` was called for."""
         await self.ack_now(sorted(self._later))
 
-    async def give_back(self, tag: int, *, all_before: bool = False) -> None:
-        """Return a message to its queue. By nack: RabbitMQ counts rejects."""
+    async def requeue(self, tag: int, *, all_before: bool = False) -> None:
+        """Requeue a message. By nack, since RabbitMQ counts rejects. all_before: and all with lower tags."""
         if not self._left:
             with suppress(*AMQP_ERRORS):
                 await self._channel.basic_nack(tag, multiple=all_before, requeue=True, wait=False)
@@ -91,7 +91,7 @@ class Delivery:
     """A message on its way to the callback of one abonnement.
 
     key: as in the ledger. tag: its delivery tag on `origin`. consumer_stopped: set when its queue is not
-    consumed any more, so that a message given back does not come in again at once. again: whether it may have
+    consumed any more, so that a requeued message does not come in again at once. again: whether it may have
     been attempted or settled before.
     """
 
@@ -109,7 +109,7 @@ class Delivery:
 
 
 class Settle:
-    """Carries decisions out. `close` it before the connection goes."""
+    """Carries decisions out. `close` it before the connection is closed."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Settle:
         self._last_mend = -MEND_INTERVAL
 
     async def delivered(self, delivery: Delivery, *, status: int, ms: float) -> None:
-        """Have it acknowledged when the ledger has its outcome; at once while the ledger is away."""
+        """Acknowledge it once the ledger has its outcome; at once while the ledger is away."""
         origin, tag, key = delivery.origin, delivery.tag, delivery.key
         if self._account.is_away or self._acknowledging.is_behind:
             then = self._acknowledging.caught_up
@@ -140,36 +140,36 @@ class Settle:
             self._account.delivered(key, delivery.history, status=status, ms=ms, then=then)
 
     async def drop(self, delivery: Delivery) -> None:
-        """Acknowledge what is not to be sent."""
+        """Acknowledge a message that must not be sent."""
         await delivery.origin.ack(delivery.tag)
 
     async def hold(self, delivery: Delivery) -> None:
-        """Leave it in its queue: give it back once the queue is not consumed any more.
+        """Leave it in its queue: requeue it once the queue is not consumed any more.
 
-        Before that it would come in again at once, and again.
+        Before that it would come in again at once.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_TIMEOUT):
                 await delivery.consumer_stopped.wait()
-        await delivery.origin.give_back(delivery.tag)
+        await delivery.origin.requeue(delivery.tag)
 
     async def wait_on(self, delivery: Delivery) -> None:
-        """Send it to the next wait queue of its ladder; no attempt was made."""
+        """Publish it to the next wait queue of its ladder; no attempt was made."""
         await self._wait(delivery, Retry(delivery.history, step=0))
 
     async def rest(self, delivery: Delivery) -> None:
-        """Send it through a short wait queue to the end of its queue, no attempt counted."""
+        """Send it through a short wait queue to the end of its queue, without counting an attempt."""
         retry = Retry(delivery.history.waiting_until(None), step=REST)
         if (wait := await self._wait(delivery, retry)) is not None:
             self._account.rested(delivery.key, delivery.history, wait=wait)
 
     async def retry(self, delivery: Delivery, retry: Retry, *, ms: float) -> None:
-        """It is in a wait queue after an attempt that took `ms` milliseconds, and acknowledged."""
+        """Publish it to a wait queue after an attempt that took `ms` milliseconds, then acknowledge it."""
         if (wait := await self._wait(delivery, retry)) is not None:
             self._account.retrying(delivery.key, retry.history, wait=wait, ms=ms)
 
     async def _wait(self, delivery: Delivery, retry: Retry) -> float | None:
-        """The seconds until its waiting ends; None when it was given back after all."""
+        """Publish it to a wait queue; the seconds until it is due, None when it was requeued instead."""
 
         def ways() -> Iterable[Outgoing]:
             for seconds, history in ways_to_wait(retry, now=datetime.now(UTC)):
@@ -180,14 +180,14 @@ class Settle:
         return _seconds_of(sent, now=time.time())
 
     async def undeliverable(self, delivery: Delivery, verdict: Undeliverable, *, ms: float) -> None:
-        """It is in the undeliverable, with its history, and acknowledged. ms: that its last attempt took."""
+        """Publish it to `nrc.undeliverable` with its history, then acknowledge. ms: of its last attempt."""
         at = datetime.now(UTC)
         outgoing = self._outgoing(delivery, names.UNDELIVERABLE, verdict.history, undeliverable_at=at)
         if await self._move(delivery, lambda: [outgoing]) is not None:
             self._account.undeliverable(delivery.key, verdict.history, at=at, ms=ms)
 
     async def close(self) -> None:
-        """Have messages that are still to be published given back instead."""
+        """From now on requeue messages that are still to be published."""
         self._closing.set()
         if self._mending is not None:
             self._mending.cancel()
@@ -213,10 +213,10 @@ class Settle:
         )
 
     async def _move(self, delivery: Delivery, ways: Callable[[], Iterable[Outgoing]]) -> Outgoing | None:
-        """Publish in the first way that there is, then acknowledge; try again while RabbitMQ takes nothing.
+        """Publish to the first of these that exists, then acknowledge; try again while RabbitMQ refuses.
 
-        It is not given back at once, since its callback would then get it again and again. Returns what was
-        published; None when the message was given back after all.
+        It is not requeued at once, since its callback would then get it again and again. Returns what was
+        published; None when the message was requeued after KEEP_TRYING or when the process stops.
         """
         loop = asyncio.get_running_loop()
         give_up = loop.time() + KEEP_TRYING
@@ -228,7 +228,7 @@ class Settle:
                         await delivery.origin.ack(delivery.tag)
                         return outgoing
             except MessageTooLarge as error:
-                # It came in with another limit, and stays ours until it fits, or goes back to its queue.
+                # It was published under another limit; keep it until it fits, or is requeued.
                 if reason != str(error):
                     reason = str(error)
                     log.error(
@@ -245,16 +245,16 @@ class Settle:
                 async with asyncio.timeout(pause):
                     await self._closing.wait()
         log.warning(
-            "message given back, its failed attempt not counted",
+            "message requeued, its failed attempt not counted",
             notificatie=delivery.notificatie,
             abonnement=str(delivery.abonnement),
             reason=reason,
         )
-        await delivery.origin.give_back(delivery.tag)
+        await delivery.origin.requeue(delivery.tag)
         return None
 
     async def _published(self, outgoing: Outgoing) -> bool:
-        """Whether RabbitMQ has it; False when that way is not there. Raises BrokerUnavailable."""
+        """Whether RabbitMQ has it; False when the exchange is missing. Raises BrokerUnavailable."""
         now = asyncio.get_running_loop().time()
         if self._missing.get(outgoing.exchange, now) > now:
             return False
@@ -267,7 +267,7 @@ class Settle:
         return True
 
     def _mend(self, exchange: str, reason: str) -> None:
-        """Have the router declare again what is missing."""
+        """Ask the router to declare again what is missing."""
         now = asyncio.get_running_loop().time()
         log.warning("a way is missing in RabbitMQ", exchange=exchange, reason=reason)
         everyones = exchange == names.UNDELIVERABLE or names.wait_seconds(exchange) in RUNGS
@@ -285,6 +285,6 @@ class Settle:
 
 
 def _seconds_of(waiting: Outgoing, *, now: float) -> float:
-    """How long a message that was just put into a wait queue waits in all. now: Unix seconds."""
+    """How long a message that was just published to a wait queue waits in all. now: Unix seconds."""
     due = waiting.headers.get(DUE)
     return max(0.0, due / 1000 - now) if isinstance(due, int) else names.wait_seconds(waiting.exchange) or 0

@@ -1,6 +1,6 @@
-"""Consuming: which queues are consumed, and how much of each is in hand.
+"""Consuming: which queues are consumed, and with what prefetch.
 
-consumers.py  the queues of the active abonnementen of the registry, on every connection anew
+consumers.py  consumes the queues of the active abonnementen of the registry, on each new connection
 channels.py   one channel and the consumers on it
-prefetch.py   the prefetch of each queue, from the bytes of the bodies that this process has in hand
+prefetch.py   the prefetch of each queue, by the bytes of the bodies that this process has in hand
 """

@@ -1,7 +1,7 @@
 """One channel and the consumers on it.
 
-A channel is shared by some fifty consumers, and an error closes it with all of them. So nothing that may fail
-is asked on it: whether a queue is there is asked on another channel first.
+Some fifty consumers share a channel, and an error closes it with all of them. So nothing that may fail is
+done on it: whether a queue exists is asked on another channel first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.log import logger
 from schemas.errors import BrokerError
 
 CAPACITY = 50  # consumers
-PAUSE_AFTER_FAULT = 5.0  # seconds before a message that broke the deliverer itself is given back
+PAUSE_AFTER_FAULT = 5.0  # seconds before a message is requeued that caused an exception in the deliverer
 
 log = logger(__name__)
 
@@ -35,19 +35,19 @@ Deliver = Callable[[Delivery], Awaitable[None]]
 
 
 class QueueMissing(BrokerError):
-    """A queue that should be consumed is not there, or cannot be reached now. The channel stays open."""
+    """A queue that should be consumed does not exist, or cannot be reached now. The channel stays open."""
 
 
 class ConsumeRefused(BrokerError):
-    """A queue that is there cannot be consumed, and the channel closed over it with all its consumers."""
+    """An existing queue cannot be consumed, and RabbitMQ closed the channel with all its consumers."""
 
 
 @dataclass(slots=True, eq=False)
 class Consumer:
     """The consumer of one abonnement's queue.
 
-    stopped: set when no more of its messages come in. not_kept: bytes of a message that the budget did not
-    keep, 0 when there was none.
+    stopped: set when no more of its messages come in. not_kept: bytes of a message that exceeded the budget,
+    0 when there was none.
     """
 
     abonnement: UUID
@@ -57,7 +57,7 @@ class Consumer:
 
     @property
     def tag(self) -> str:
-        """Its consumer tag, as seen in RabbitMQ's management pages."""
+        """Its consumer tag, as shown in RabbitMQ's management pages."""
         return str(self.abonnement)
 
 
@@ -65,8 +65,8 @@ class ConsumingChannel:
     """Up to CAPACITY consumers on one channel. Make it with `open`.
 
     lost: called with each consumer that RabbitMQ ended (its queue was deleted, the channel closed). too_much:
-    called with the consumer of a message that the budget does not keep; the caller cancels it, after which
-    the message goes back to its queue.
+    called with the consumer of a message that exceeds the budget; the caller cancels it, after which the
+    message is requeued.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class ConsumingChannel:
 
     @property
     def room(self) -> int:
-        """How many consumers more it takes."""
+        """How many more consumers fit on it."""
         return CAPACITY - len(self._consumers)
 
     async def consume(self, abonnement: UUID) -> Consumer:
@@ -124,12 +124,12 @@ class ConsumingChannel:
         """
         await self._check_queue(names.abonnement_queue(abonnement))
         if (prefetch := self._budget.prefetch_of(abonnement)) != self._prefetch:
-            # That of a channel is for the consumers that begin on it from then on.
+            # basic.qos applies to the consumers that begin on the channel after it.
             await self._channel.basic_qos(prefetch_count=prefetch)
             self._prefetch = prefetch
         consumer = Consumer(abonnement, self)
         self._consumers[consumer.tag] = consumer
-        # RabbitMQ closes the connection (541) when a queue is consumed again with messages of it in hand.
+        # RabbitMQ closes the connection (541) when a queue is consumed again while it has unacked messages.
         await self._origin.ack_all()
         try:
             await self._channel.basic_consume(
@@ -146,7 +146,7 @@ class ConsumingChannel:
         """End a consumer. The messages that came in are still delivered."""
         if self._consumers.pop(consumer.tag, None) is None:
             return
-        # Not nowait: what RabbitMQ sent before it heard would be lost sight of until the channel closes.
+        # Not nowait: messages that RabbitMQ sends before the cancel arrives would stay unacked until the end.
         with suppress(*AMQP_ERRORS):
             await self._channel.basic_cancel(consumer.tag)
         consumer.stopped.set()
@@ -157,14 +157,14 @@ class ConsumingChannel:
             await asyncio.wait(self._under_way)
 
     async def close(self) -> None:
-        """Cancel what is under way, and return all that is unsettled to the queues."""
+        """Cancel what is under way, and requeue all unsettled messages."""
         under_way = list(self._under_way)
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         await self._origin.ack_all()
-        # 0: all that were delivered on this channel and not settled.
-        await self._origin.give_back(0, all_before=True)
+        # Tag 0: all unsettled messages of this channel.
+        await self._origin.requeue(0, all_before=True)
         self._origin.leave()
         with suppress(*AMQP_ERRORS):
             await self._channel.close()
@@ -189,7 +189,7 @@ class ConsumingChannel:
                 consumer.not_kept = size
                 self._too_much(consumer)
                 await consumer.stopped.wait()
-                await self._origin.give_back(tag)
+                await self._origin.requeue(tag)
                 return
             try:
                 await self._bring(consumer, message)
@@ -209,15 +209,15 @@ class ConsumingChannel:
                 )
             )
         except Exception:
-            # A fault of ours. Given back at once, the message would come in again and again.
+            # A fault of ours. Requeued at once, the message would come in again and again.
             log.exception("delivery broke off", abonnement=consumer.tag)
             await asyncio.sleep(PAUSE_AFTER_FAULT)
-            await self._origin.give_back(message.delivery_tag or 0)
+            await self._origin.requeue(message.delivery_tag or 0)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         consumer = self._consumers.pop(frame.consumer_tag, None)
         if consumer is not None:
-            # Mostly the router, for an abonnement that was removed; if not, the warnings are still to come.
+            # Mostly the router removed the abonnement; if not, warnings follow.
             log.info("queue went away", abonnement=consumer.tag)
             consumer.stopped.set()
             self._lost(consumer)

@@ -1,4 +1,4 @@
-"""Which queues are consumed: those of the active abonnementen in the catalogue, on every connection anew."""
+"""Consumes the queues of the active abonnementen in the catalogue, on each new connection."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from schemas.errors import BrokerError, BrokerUnavailable, RegistryError
 from store.registry import Changes
 
 SEEK_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds before a missing queue is looked for again
-ASK_AT_ONCE = 4  # abonnementen that the router is asked to declare
-LOST_PAUSE = 0.1  # seconds before a queue is consumed again that RabbitMQ stopped
-FOLLOW_PAUSE = 1.0  # seconds before hearing of changes is tried again
+ASK_AT_ONCE = 4  # requests to the router to declare an abonnement
+LOST_PAUSE = 0.1  # seconds before a queue is consumed again whose consumer RabbitMQ cancelled
+FOLLOW_PAUSE = 1.0  # seconds before following changes is tried again
 CLOSE_TIMEOUT = 1.0  # seconds
-WIDEN_LOOK = 5.0  # seconds between two looks whether queues may send more again
+WIDEN_LOOK = 5.0  # seconds between two looks at whether a prefetch may grow again
 REPORT_INTERVAL = 30.0  # seconds
 
 log = logger(__name__)
@@ -46,7 +46,7 @@ log = logger(__name__)
 class Consumers:
     """Consumes every queue that should be consumed, and no other.
 
-    caught_up: set while that is so, as far as this process knows. Queues that are missing, or about to get
+    caught_up: set while that is so, as far as this process knows. Missing queues, and those about to get
     another prefetch, do not count.
     """
 
@@ -63,7 +63,7 @@ class Consumers:
         self._beginning_anew: dict[UUID, asyncio.Task[None]] = {}
         self._seeking: dict[UUID, asyncio.Task[None]] = {}
         self._sought: dict[UUID, int] = {}
-        # Each of these is tried on a channel of its own, since it takes the channel with it.
+        # Each of these is tried on a channel of its own, since a refusal closes the channel.
         self._refused: set[UUID] = set()
         self._ask_at_once = asyncio.Semaphore(ASK_AT_ONCE)
         self._look = asyncio.Event()
@@ -95,7 +95,7 @@ class Consumers:
             self._forget()
 
     async def stop(self, *, within: float) -> bool:
-        """Consume no more, let what is under way end within so many seconds, and give the rest back.
+        """Consume no more, let what is under way end within so many seconds, and requeue the rest.
 
         False when RabbitMQ does not answer.
         """
@@ -120,7 +120,7 @@ class Consumers:
         self._beginning_anew.clear()
         self._consuming.clear()
         self._channels.clear()
-        # Whoever waits for it while stopping waits for consumers to end, and they have.
+        # A stop that waits for this waits for consumers to end, and they have.
         (self.caught_up.set if self._stopping else self.caught_up.clear)()
 
     async def _follow_changes(self, connection: AbstractConnection) -> None:
@@ -214,7 +214,7 @@ class Consumers:
                 self._sought.pop(uuid, None)
                 self._refused.discard(uuid)
                 self._consuming[uuid] = consumer
-                # Before we knew that we had it, it may have been lost, or have brought too much.
+                # It may have been lost, or have exceeded the budget, before `consume` returned.
                 if consumer.stopped.is_set():
                     self._lost(consumer)
                 elif consumer.not_kept:
@@ -231,9 +231,9 @@ class Consumers:
         asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
 
     def _narrow(self, consumer: Consumer) -> None:
-        """The budget does not hold a message: have its queue send fewer at once."""
+        """A message exceeds the budget: consume its queue with a smaller prefetch."""
         if self._consuming.get(consumer.abonnement) is not consumer:
-            return  # it is ending already, or only just beginning
+            return  # it is ending already, or is only just beginning
         prefetch = self._budget.narrow(consumer.abonnement, consumer.not_kept, now=monotonic())
         if times := self._over_budget.due():
             log.warning(
@@ -270,7 +270,7 @@ class Consumers:
 
     def _seek(self, uuid: UUID, reason: str) -> None:
         tries = self._sought[uuid] = self._sought.get(uuid, 0) + 1
-        # Once is nothing: an abonnement is in the registry for a moment before its queue stands.
+        # Once is normal: an abonnement is in the registry for a moment before its queue is declared.
         tell = log.warning if tries > 1 else log.debug
         tell("queue cannot be consumed", abonnement=str(uuid), reason=reason, tries=tries)
         self._seeking[uuid] = asyncio.create_task(self._ask_for(uuid, tries), name=f"seeking {uuid}")
@@ -280,13 +280,13 @@ class Consumers:
             await self._have_declared(uuid)
             await asyncio.sleep(SEEK_PAUSES[min(tries, len(SEEK_PAUSES)) - 1])
         finally:
-            # Whoever cancels this has forgotten it already, and may be seeking again.
+            # The caller that cancels this has removed it already, and may be seeking again.
             if self._seeking.get(uuid) is asyncio.current_task():
                 del self._seeking[uuid]
             self._changed()
 
     async def _have_declared(self, uuid: UUID) -> None:
-        """Have the router declare the queue of an abonnement, if it is still there."""
+        """Ask the router to declare the queue of an abonnement, if that still exists."""
         try:
             async with self._ask_at_once:
                 await self._catalogue.refresh()

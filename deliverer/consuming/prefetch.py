@@ -1,11 +1,11 @@
-"""The prefetch of each queue, from how many bytes of bodies this process has in hand.
+"""Decides the prefetch of each queue, by the bytes of bodies that this process has in hand. No I/O.
 
-RabbitMQ's prefetch counts messages, whatever their size. So a message that is too much goes back to its queue
-when it has come, and the queue gets a smaller prefetch. Only decides.
+RabbitMQ's prefetch counts messages, whatever their size. So a message that exceeds the budget is requeued,
+and its queue gets a smaller prefetch.
 
-Half of the budget is for whoever comes first; the other half is shared out evenly. The first message of each
-abonnement is always kept. So at most `most` bytes and one body of each abonnement are in hand, and no
-abonnement waits for another.
+Half of the budget is given out first come, first served; the other half is divided evenly. The first message
+of each abonnement is always kept. So at most `most` bytes and one body of each abonnement are in hand, and
+no abonnement waits for another.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections import Counter
 from dataclasses import dataclass
 from uuid import UUID
 
-LOW = 4  # queues may send more again while no more than this part of the budget is in hand: a fourth
-STEP = 30.0  # seconds, at least, until a queue that sends fewer may send twice as many again
+LOW = 4  # prefetches may grow again while no more than this part of the budget is in hand: a fourth
+STEP = 30.0  # seconds, at least, between two doublings of a prefetch
 
 
 @dataclass(frozen=True, slots=True)
 class Narrowed:
-    """A queue that sends fewer than others. since: from when on it sends so many (monotonic seconds)."""
+    """A queue with a smaller prefetch. since: when it got that (monotonic seconds)."""
 
     prefetch: int
     since: float
@@ -31,7 +31,7 @@ class Budget:
     """The bytes of the bodies in hand, of all abonnementen together and of each.
 
     most: bytes. prefetch: the largest of a queue. sharers: among how many abonnementen half of the budget is
-    shared out; to be set by the caller.
+    divided; set by the caller.
     """
 
     def __init__(self, most: int, *, prefetch: int) -> None:
@@ -64,7 +64,7 @@ class Budget:
         return self._half // max(self.sharers, 1)
 
     def give(self, abonnement: UUID, size: int) -> None:
-        """A message that was kept is not in hand any more."""
+        """Count a kept message as no longer in hand."""
         self.in_hand -= size
         self._bytes[abonnement] -= size
         self._messages[abonnement] -= 1
@@ -80,14 +80,14 @@ class Budget:
             await self._emptied.setdefault(abonnement, asyncio.Event()).wait()
 
     def prefetch_of(self, abonnement: UUID) -> int:
-        """How many messages at once its queue may send."""
+        """The prefetch of its queue."""
         narrowed = self._narrowed.get(abonnement)
         return self._prefetch if narrowed is None else narrowed.prefetch
 
     def narrow(self, abonnement: UUID, size: int, *, now: float) -> int:
-        """The new prefetch of a queue of which a message of so many bytes was not kept.
+        """The new prefetch of a queue whose message of so many bytes exceeded the budget.
 
-        As many as its share holds, at most half of before, at least one. now: monotonic seconds.
+        As many as fit in its share, at most half of before, at least one. now: monotonic seconds.
         """
         in_hand = self._bytes[abonnement] // max(self._messages[abonnement], 1)
         prefetch = max(1, min(self._share // max(size, in_hand, 1), self.prefetch_of(abonnement) // 2))
@@ -95,7 +95,7 @@ class Budget:
         return prefetch
 
     def widen(self, *, now: float) -> list[UUID]:
-        """The abonnementen of which the prefetch is doubled, since little is in hand."""
+        """Double prefetches when little is in hand; returns the abonnementen."""
         if self.in_hand > self._most // LOW:
             return []
         due = [uuid for uuid, each in self._narrowed.items() if each.since + STEP <= now]
@@ -106,5 +106,5 @@ class Budget:
         return due
 
     def forget(self, abonnement: UUID) -> None:
-        """It is not consumed any more; it starts with the largest prefetch again."""
+        """Forget a queue that is not consumed any more; it starts with the largest prefetch again."""
         self._narrowed.pop(abonnement, None)

@@ -1,8 +1,8 @@
-"""The circuit breaker: when the failures of an abonnement's callback are those of the callback itself.
+"""The circuit breaker: decides when to hold an abonnement because its callback does not work.
 
 Pure: failures and a monotonic clock come in, and whether to hold the abonnement comes out; `hold` holds it.
-Each process counts for itself. One message that fails does not hold an abonnement: others that succeed reset
-the count. Nor does a 429, or a refusal of what goes round among NRCs.
+Each process counts for itself. One message that keeps failing does not hold an abonnement: others that
+succeed reset the count. Nor does a 429, or a refusal of a loop between NRCs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from deliverer.http.client import Failure, FailureClass
 
 IN_A_ROW = 10  # failures with no success in between; a 429 or a loop is none
 DIFFERENT = 3  # notificaties, at least, that these were of
-IN_A_ROW_AFTER_HOLD = 3  # failures; for one that was held a moment ago
-NO_ANSWER_FOR = 30.0  # seconds in which nothing came back but refused, broken or silent connections
+IN_A_ROW_AFTER_HOLD = 3  # failures; for one that was released and has had no success since
+NO_ANSWER_FOR = 30.0  # seconds with only refused, broken or silent connections
 
 FIRST_PROBE = 5.0  # seconds
 LONGEST_PAUSE = 300.0  # seconds between two probes
@@ -32,14 +32,14 @@ class _Streak:
 
 
 class Breaker:
-    """The streaks of this process; none of an abonnement whose last attempt succeeded."""
+    """The streaks of failures in this process; none for an abonnement whose last attempt succeeded."""
 
     def __init__(self) -> None:
         self._streaks: dict[UUID, _Streak] = {}
         self._tried: dict[UUID, int] = {}
 
     def succeeded(self, abonnement: UUID) -> None:
-        """Its callback took a notificatie."""
+        """Its callback accepted a notificatie: reset the count."""
         self._streaks.pop(abonnement, None)
         self._tried.pop(abonnement, None)
 
@@ -61,12 +61,12 @@ class Breaker:
         return streak.count >= enough and len(streak.notificaties) >= DIFFERENT
 
     def released(self, abonnement: UUID) -> None:
-        """It is tried again after a hold: fewer failures hold it until its first success."""
+        """It was released: until its first success fewer failures hold it again."""
         self._streaks.pop(abonnement, None)
         self._tried[abonnement] = IN_A_ROW_AFTER_HOLD
 
     def forget(self, abonnement: UUID) -> None:
-        """It is held, changed or gone: its count is void."""
+        """Reset the count of one that is held, changed or removed."""
         self._streaks.pop(abonnement, None)
         self._tried.pop(abonnement, None)
 
@@ -74,7 +74,7 @@ class Breaker:
 def pause_before(probe: int, *, timeout: float) -> float:
     """Seconds before the probe with this number (0 is the first): 5, 10, 20 … 300.
 
-    timeout: of a probe. The pause is longer, so that there is no second probe at the same time.
+    timeout: of a probe. The pause is longer, so that two probes never overlap.
     """
     growing: float = FIRST_PROBE * 2.0 ** min(probe, 16)
     return (
@@ -83,5 +83,5 @@ def pause_before(probe: int, *, timeout: float) -> float:
 
 
 def is_due(next_probe: float, *, now: float) -> bool:
-    """Whether a probe is due (Unix seconds), or further ahead than any pause since a clock was put back."""
+    """Whether a probe is due (Unix seconds), or further ahead than any pause (a clock was set back)."""
     return not now < next_probe <= now + LONGEST_PAUSE + MAX_RETRY_AFTER

@@ -1,11 +1,11 @@
-"""Holding an abonnement: nothing is sent to its callback, its queue is left untouched, nothing is discarded.
+"""Holds, suspends and releases abonnementen: nothing is sent to the callback, and the queue keeps everything.
 
 Suspended, because its callback says that it is gone (410): until somebody resumes it. Held, because its
-callback does not work (`breaker`): until a probe succeeds (`probe`). Either stands in the registry, so that
-every process knows.
+callback does not work (`breaker`): until a probe succeeds (`probe`). Both are in the registry, so that every
+process knows.
 
-Its messages are given back to the queue once that is not consumed any more (`Settle.hold`), no attempt
-counted, and stay there. In a wait queue they would come back and use up their attempts.
+Its messages are requeued once the queue is not consumed any more (`Settle.hold`), without counting an
+attempt, and stay there. In a wait queue they would come back and use up their attempts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logger(__name__)
 class Holder:
     """Suspends, holds and releases in the registry, and announces it to all processes.
 
-    Keeps `breaker` and `slow_start` up to date with the catalogue, whoever changed it.
+    Updates `breaker` and `slow_start` at every change of the catalogue, also by other processes.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Holder:
         return self._held
 
     def withheld(self, abonnement: UUID) -> bool:
-        """Whether it exists and nothing is sent there now."""
+        """Whether it exists and is held or suspended."""
         return self._state(abonnement) in (State.HELD, State.SUSPENDED)
 
     def _changed(self, changes: Changes) -> None:
@@ -83,13 +83,13 @@ class Holder:
             self._breaker.forget(uuid)
 
     async def suspend(self, abonnement: Abonnement, reason: str) -> bool:
-        """Whether the abonnement is suspended now, as far as this process knows.
+        """Suspend it; whether it is suspended now, as far as this process knows.
 
-        Not when it was changed since the request: the answer is of another callback.
+        Not when it was changed since the request: the answer came from its former callback.
         """
         async with self._one_at_a_time:
             if self._state(abonnement.uuid) is State.SUSPENDED:
-                return True  # by another message of the same queue, just now
+                return True  # another message of the same queue did it just now
             if self._cannot_write():
                 return False
             try:
@@ -108,7 +108,7 @@ class Holder:
         return True
 
     async def hold(self, abonnement: Abonnement, failure: Failure) -> bool:
-        """Whether nothing is sent there any more.
+        """Hold it; whether it is held or suspended now.
 
         Not when it was changed since the request, or the registry cannot be written.
         """
@@ -136,14 +136,14 @@ class Holder:
         return True
 
     async def claim_probe(self, abonnement: Abonnement) -> Abonnement | None:
-        """The abonnement, when this process may probe it now. Raises RegistryError."""
+        """Claim the next probe in the registry; None when another process did. Raises RegistryError."""
         assert abonnement.hold is not None  # noqa: S101 - it is held
         probes = abonnement.hold.probes + 1
         next_probe = time.time() + pause_before(probes, timeout=self._timeout)
         return await self._change(abonnement, Hold(abonnement.hold.since, probes, next_probe))
 
     async def not_probed(self, abonnement: Abonnement) -> None:
-        """The claimed probe was not made: it is not counted, and another comes soon."""
+        """Undo a claim of a probe that was not made: it does not count, and another follows soon."""
         assert abonnement.hold is not None  # noqa: S101 - it is held
         hold = abonnement.hold
         soon = time.time() + pause_before(0, timeout=self._timeout)
@@ -182,12 +182,12 @@ class Holder:
         return None if current is None else current.state
 
     def _cannot_write(self) -> bool:
-        """Whether a write failed a moment ago: another would wait for the same lock."""
+        """Whether a write failed a moment ago: the next one would wait for the same lock."""
         return asyncio.get_running_loop().time() < self._write_again
 
     async def _announce(self, abonnement: Abonnement) -> None:
         try:
             await self._router.announce()
         except BrokerUnavailable as error:
-            # The others will see it at their next look, or by failures of their own.
+            # The others will read it at their next look, or see failures of their own.
             log.warning("state not announced", abonnement=str(abonnement.uuid), reason=str(error))

@@ -1,8 +1,8 @@
-"""Probing held callbacks: one message of one abonnement at a time, by one of all processes.
+"""Probes held callbacks: one message of an abonnement at a time, by one of all processes.
 
-A process claims a probe in the registry first (`Holder.claim_probe`). A success releases the abonnement. A
-failure costs its message no attempt. The message goes through a wait queue to the end of its queue, since it
-may be the one message that its callback cannot take.
+A process first claims a probe in the registry (`Holder.claim_probe`). A success releases the abonnement. A
+failure costs its message no attempt; the message goes through a wait queue to the end of its queue, since it
+may be the one message that its callback cannot process.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Probed(Enum):
 
 
 class Prober:
-    """Probes on the consuming connection. `stop` it before that goes."""
+    """Probes on the consuming connection. `stop` it before that is closed."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Prober:
         self._stopping = False
 
     async def session(self, connection: AbstractConnection) -> None:
-        """Probe whatever becomes due, until cancelled."""
+        """Make the probes that are due, until cancelled."""
         try:
             while True:
                 for abonnement in list(self._holder.held.values()):
@@ -88,14 +88,14 @@ class Prober:
                         self._start(connection, abonnement)
                 for uuid in self._empty.keys() - self._holder.held.keys():
                     del self._empty[uuid]
-                # Not all processes in the same moment.
+                # Not all processes at the same moment.
                 await asyncio.sleep(LOOK * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         finally:
             for task in list(self._probing.values()):
                 await cancelled(task)
 
     async def stop(self, *, within: float) -> None:
-        """Begin no probe, and let those under way end within so many seconds."""
+        """Begin no more probes, and let those under way end within so many seconds."""
         self._stopping = True
         if self._probing:
             await asyncio.wait(list(self._probing.values()), timeout=within)
@@ -148,7 +148,7 @@ class Prober:
                 if probed is not _Probed.SKIPPED:
                     return
         finally:
-            await origin.ack_all()  # what is closed now would come again
+            await origin.ack_all()  # RabbitMQ would else deliver these again when the channel closes
             origin.leave()
             with suppress(*AMQP_ERRORS):
                 await channel.close()
@@ -158,7 +158,7 @@ class Prober:
             message = await channel.basic_get(names.abonnement_queue(abonnement.uuid))
         if message.delivery_tag is None:
             return _Probed.NOTHING
-        # It can be given back at any time: no consumer is there to which it would come straight back.
+        # It can be requeued at any time: there is no consumer that would get it again at once.
         stopped = asyncio.Event()
         stopped.set()
         delivery = prepare(message, abonnement=abonnement.uuid, origin=origin, consumer_stopped=stopped)
@@ -215,7 +215,7 @@ class Prober:
         if failure.kind is FailureClass.LOOP:
             verdict = Undeliverable(delivery.history.after(failure, at=datetime.now(UTC)))
             await self._deliverer.give_up(delivery, verdict, {**facts, **why_of(failure)}, ms=ms)
-            await self._holder.release(abonnement)  # this message goes round, and its callback works
+            await self._holder.release(abonnement)  # this message loops, but its callback works
             return
         self._deliverer.counts["probes failed"] += 1
         log.warning("probe failed", **facts, **why_of(failure))

@@ -1,8 +1,8 @@
-"""How many requests of one abonnement may be under way after a hold or a 429.
+"""Limits the requests of one abonnement that are under way after a hold or a 429.
 
 Slow start: after a hold one at a time, doubled with each success, since thousands may wait for a callback
-that was just down. After a 429: a pause, then half as many, and one more with each success. Others are not
-limited.
+that was just down. After a 429: a pause, then half as many, and one more with each success. Other
+abonnementen are not limited.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from uuid import UUID
 
-LONGEST_PAUSE = 10.0  # seconds; those that wait are RabbitMQ's unacknowledged, which it allows for 30 minutes
+LONGEST_PAUSE = 10.0  # seconds; messages that wait are unacknowledged, which RabbitMQ allows for 30 minutes
 SHUT_MARGIN = 0.01  # seconds that a timer may be early
 
 
 @dataclass(slots=True)
 class Gate:
-    """The limit of one abonnement. shut_until: by the event loop's clock."""
+    """The limit of one abonnement: `room` at once, `inside` now. shut_until: by the event loop's clock."""
 
     abonnement: UUID
     room: int = 1
@@ -36,11 +36,11 @@ class SlowStart:
         self._gates: dict[UUID, Gate] = {}
 
     def begin(self, abonnement: UUID) -> None:
-        """From now on one request at a time."""
+        """Limit it to one request at a time."""
         self._gates.setdefault(abonnement, Gate(abonnement))
 
     def narrow(self, abonnement: UUID, *, pause: float) -> None:
-        """Let half as many through as now, and none for so many seconds (at most LONGEST_PAUSE)."""
+        """Limit it to half as many as now, after a pause of so many seconds (at most LONGEST_PAUSE)."""
         pause = min(pause, LONGEST_PAUSE)
         gate = self._gates.setdefault(abonnement, Gate(abonnement, room=self._full))
         gate.room = max(1, gate.room // 2)
@@ -50,19 +50,19 @@ class SlowStart:
         loop.call_later(pause + SHUT_MARGIN, self._let_in, gate)
 
     def end(self, abonnement: UUID) -> None:
-        """Let all through that wait: it is held again, changed or gone, which they check."""
+        """Let all that wait go on: it is held again, changed or removed, which they check."""
         gate = self._gates.pop(abonnement, None)
         for place in gate.waiting if gate else ():
             if not place.done():
                 place.set_result(None)
 
     def close(self) -> None:
-        """Let everyone through, since the process stops."""
+        """Let all that wait go on, since the process stops."""
         for abonnement in list(self._gates):
             self.end(abonnement)
 
     async def enter(self, abonnement: UUID) -> Gate | None:
-        """Return a gate when it is this message's turn; `leave` it in any case."""
+        """Wait for this message's turn; returns the gate, which must be passed to `leave` in any case."""
         gate = self._gates.get(abonnement)
         if gate is None:
             return None
@@ -75,17 +75,17 @@ class SlowStart:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.leave(gate, succeeded=False)  # its turn came in the same moment
+                self.leave(gate, succeeded=False)  # its turn came at the moment of the cancellation
             raise
         return gate
 
     def leave(self, gate: Gate | None, *, succeeded: bool) -> None:
-        """A message has had its turn at this gate."""
+        """Count a message out, and adapt the limit to its result."""
         if gate is None or self._gates.get(gate.abonnement) is not gate:
-            return  # there is none any more, or another, which it did not come through
+            return  # it has no gate any more, or another one since
         gate.inside -= 1
         if _is_shut(gate):
-            return  # what was under way says nothing of what comes after the pause
+            return  # requests from before the pause say nothing about those after it
         if succeeded:
             gate.room += gate.room if gate.doubles else 1
         if gate.room >= self._full:

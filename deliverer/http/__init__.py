@@ -1,9 +1,9 @@
 """HTTP to callbacks, for deliveries and for the callback check of a gateway.
 
 client.py     one POST: its status, or why there is none
-connector.py  the connections: to which addresses, and which are used again
+connector.py  the connections: to which addresses, and which are reused
 resolver.py   host names to addresses
-dutch.py      why there is none, in Dutch for whose callback it is; no I/O
+dutch.py      why there is no answer, in Dutch for the owner of the callback; no I/O
 guard.py      addresses to which nothing is sent; no I/O
 responses.py  where a response begins and ends, and how large its header may be; no I/O
 """

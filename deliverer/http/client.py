@@ -1,10 +1,9 @@
 """HTTP to a callback: one POST, its status or why there is none. For deliveries and for the callback check.
 
-Owns what goes over the wire, and asks the guard about every address before a connection is made to it: the
-very address, so that no second lookup can put another in its place. Follows no redirect, keeps no cookie,
-heeds no proxy variable, and sends a POST twice only when a connection that was used before broke before the
-first byte of an answer. Whether an answer is a success, and what follows from a failure,
-is `decide`'s.
+Owns what is sent, and asks the guard about every address before it connects to that very address, so that no
+second lookup can replace it. It follows no redirect, keeps no cookie, ignores proxy variables, and sends a
+POST twice only when a reused connection broke before the first byte of an answer. Whether an answer is a
+success, and what follows from a failure, is decided in `decide`.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ from runtime.settings import Settings
 from runtime.trust import trusting
 
 USER_AGENT = f"nrc/{version('nrc')}"
-MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be used again
-BODY_TIMEOUT = 1.0  # seconds for it; the message is delivered, and its place is another's
-MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not undo a delivery
+MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be reused
+BODY_TIMEOUT = 1.0  # seconds for it; the message is delivered already, and its place is free
+MAX_RESPONSE_LINE = 64 * 1024  # bytes of one line of its header; a large cookie must not fail a delivery
 MAX_DETAIL = 200  # characters
 LOOP_DETECTED = 508
 
@@ -56,7 +55,7 @@ _SERVER = re.compile(r"((?:[^:/?#]*://[^/?#]*)?)(.*)", re.DOTALL)
 
 
 class FailureClass(StrEnum):
-    """Why a delivery failed; stands in logs, metrics and the `nrc-failures` header."""
+    """Why a delivery failed; used in logs, the ledger and the `nrc-failures` header."""
 
     HTTP_STATUS = "http_status"
     REDIRECT = "redirect"
@@ -67,20 +66,20 @@ class FailureClass(StrEnum):
     CONNECTION_ERROR = "connection_error"
     """Reset, closed before a status, unreachable, or an answer that is not HTTP."""
     INVALID_REQUEST = "invalid_request"
-    """No request can be made of this callbackUrl or auth."""
+    """No HTTP request can be made with this callbackUrl or auth."""
     ADDRESS_REFUSED = "address_refused"
-    """We send nothing there: the guard's doing, or NRC_CALLBACK_REQUIRE_HTTPS's."""
+    """Nothing is sent there, by the guard or NRC_CALLBACK_REQUIRE_HTTPS."""
     LOOP = "loop"
-    """The callback is an NRC, and says that the notificatie has been through too many of them."""
+    """The callback is an NRC that refuses the notificatie, which went through too many of them (508)."""
     SHORTAGE = "shortage"
-    """We have no file, memory or thread left for a request: no attempt, and no fault of the callback."""
+    """This process has no file, memory or thread left for a request: no attempt, not the callback's fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """The callback answered. retry_after: the text of that header, if any.
 
-    loop: it is an NRC, which refuses a notificatie that goes round.
+    loop: it is an NRC, which refuses a notificatie that loops.
     """
 
     status: int
@@ -90,9 +89,9 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """There was no good answer. detail: one line for people; status: the answer's, if there was one.
+    """There was no 2xx. detail: one line for people; status: the answer's, if there was one.
 
-    rule: of ADDRESS_REFUSED, which one it was.
+    rule: of ADDRESS_REFUSED, which rule of the guard.
     """
 
     kind: FailureClass
@@ -107,12 +106,12 @@ class Failure:
 
 
 class _Request(ClientRequest):
-    """Sends the headers it was given, in latin-1, and nothing of its own but Host and Content-Length."""
+    """Sends only the headers that it was given, in latin-1, besides Host and Content-Length."""
 
-    DEFAULT_HEADERS = {}  # noqa: RUF012 - as the library has it
+    DEFAULT_HEADERS = {}  # noqa: RUF012 - as in the library
 
     async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
-        """As the library does, which by itself would write headers in UTF-8."""
+        """As the library's, which writes headers in UTF-8."""
         if (head := writer._headers_buf) is not None and not head.isascii():
             writer._headers_buf = head.decode().encode("latin-1")
         await super().write_bytes(writer, conn, content_length)
@@ -121,9 +120,8 @@ class _Request(ClientRequest):
 class CallbackClient:
     """Posts to callbacks over connections that it keeps and reuses. Open it with `async with`.
 
-    policy: what the guard lets through beside what it never does. require_https: for `post`. tls: how
-    certificates are checked; None for the system's authorities. How many requests run at once is the caller's
-    to bound.
+    policy: of the guard. require_https: for `post`. tls: how certificates are checked; None for the system's
+    authorities. The caller limits how many requests run at once.
     """
 
     def __init__(
@@ -174,8 +172,8 @@ class CallbackClient:
     ) -> Response | Failure:
         """The answer to one POST of JSON, or why there was none. Raises nothing but cancellation.
 
-        timeout: seconds from connecting until the answer's headers; what is left of them then goes to its
-        body, of which neither length nor end makes a difference.
+        timeout: seconds from connecting until the answer's headers; the rest of them is for its body, whose
+        length and end do not matter.
         """
         if self._require_https and not url.lower().startswith("https:"):
             return _refused(Refusal(Rule.HTTPS, url.partition(":")[0][:20]))
@@ -183,11 +181,11 @@ class CallbackClient:
         return await self._send("POST", url, body=body, headers=headers, timeout=timeout)
 
     async def get(self, url: str, *, timeout: float) -> Response | Failure:
-        """The same for one GET: what a kanaal's documentatieLink answers."""
+        """The same for one GET, of a kanaal's documentatieLink."""
         return await self._send("GET", url, body=None, headers={}, timeout=timeout)
 
     def known_refusal(self, url: str) -> Failure | None:
-        """What `post` would answer that can be told without a lookup: the URL has an address and no name."""
+        """The refusal that `post` would return without a lookup: the URL has an address, not a name."""
         try:
             found = refusal(ip_address(_address(url).raw_host or ""), self._policy)
         except AddressRefused as error:
@@ -223,14 +221,14 @@ class CallbackClient:
     async def _request(
         self, method: str, url: URL, *, body: bytes | None, headers: Mapping[str, str]
     ) -> ClientResponse:
-        """The answer's head; once more, on a new connection, if one that was kept broke before it."""
+        """The answer's head; sent once more, on a new connection, when a reused one broke before it."""
         request = functools.partial(
             self._session.request, method, url, data=body, headers=headers, allow_redirects=False
         )
         try:
             return await request()
         except UsedConnectionBroke:
-            # The server closed it between two requests; what it thinks of this one is not known yet.
+            # The server closed it between two requests, and may not have seen this one.
             before = new_connection.set(True)
             try:
                 return await request()
@@ -240,9 +238,9 @@ class CallbackClient:
 
 @lru_cache(maxsize=4096)
 def _address(url: str) -> URL:
-    """The URL as it was given, with what may not stand in one quoted.
+    """The URL as it was given, with characters quoted that a URL may not have.
 
-    yarl would change spellings that a callback may compare (%7E, %2F, `..`), and only does so to a host here.
+    yarl would change spellings that a callback may compare (%7E, %2F, `..`); here it changes the host only.
     Raises AddressRefused for a host of digits that is no address, ValueError for what is no URL.
     """
     if _WRITTEN_PROPERLY.fullmatch(url) is None:
@@ -257,14 +255,14 @@ def _address(url: str) -> URL:
 
 
 def _check_latin_1(headers: Mapping[str, str]) -> None:
-    """Raise ValueError for a value that cannot be sent; later it would be a request without an end."""
+    """Raise ValueError for a value that cannot be sent; later it would leave a request unfinished."""
     for value in headers.values():
         if not value.isascii():
             value.encode("latin-1")
 
 
 async def _read_away(response: ClientResponse) -> None:
-    """Read the body to its end, so that the connection can be used again, but no more than the limit."""
+    """Read the body to its end, so that the connection can be reused, but no more than the limit."""
     left = MAX_RESPONSE_BODY
     async for chunk in response.content.iter_any():
         left -= len(chunk)
@@ -290,7 +288,7 @@ def _kind(error: Exception) -> FailureClass:
         case aiohttp.ClientSSLError():
             return FailureClass.TLS_ERROR
         case _ if isinstance(error.__cause__, ssl.SSLError):
-            # A server may refuse us after the handshake (no client certificate).
+            # A server may refuse the client after the handshake (no client certificate).
             return FailureClass.TLS_ERROR
         case OSError(errno=errno.ECONNREFUSED):
             return FailureClass.CONNECTION_REFUSED
@@ -306,7 +304,7 @@ def _detail(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno or 0
-            # The event loop's own words for it repeat the address; those of a lookup have numbers below zero.
+            # The event loop's own text repeats the address; errors of a lookup have numbers below zero.
             reason = os.strerror(number) if number > 0 else str(error.os_error)
             text = f"{error.host}:{error.port}: {reason}"
         case AnsweredUnasked():
@@ -318,6 +316,6 @@ def _detail(error: Exception) -> str:
         case OSError(strerror=str(reason)):
             text = reason
         case _:
-            # Not its text: that may hold the value that was refused, a secret perhaps.
+            # Not its text, which may hold the refused value, such as a secret.
             text = type(error).__name__
     return " ".join(text.split())[:MAX_DETAIL]

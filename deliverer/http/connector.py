@@ -1,6 +1,6 @@
-"""The connections to callbacks: to which addresses, which are used again, how much header is read.
+"""The connections to callbacks: to which addresses, which are reused, and how much of a header is read.
 
-What aiohttp has no setting for. The client above it owns requests and answers; `answers` says where one ends.
+For what aiohttp has no setting. `client` owns requests and answers; `responses` finds where an answer ends.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ from deliverer.http.responses import Answer
 
 MAX_IDLE = 256  # connections kept open without a request
 DNS_CACHE = 10  # seconds
-# Shorter than the idle timeout of the servers in use (gunicorn 2 s; uvicorn, Node and Apache 5 s): a
-# request on a connection that the server is just closing is sent once more, which costs a new connection.
+# Shorter than the idle timeout of common servers (gunicorn 2 s; uvicorn, Node and Apache 5 s): a request on a
+# connection that the server is just closing must be sent again on a new one.
 KEEP_ALIVE = 1.5  # seconds
-WARY = 60.0  # seconds without reuse for a server that sent what nobody had asked for
+WARY = 60.0  # seconds without reuse for a server that sent bytes without a request
 MAX_WARY = 1000  # such servers remembered; beyond it the oldest is forgotten
-SETTLING = 0.05  # seconds for which a server's first connection must stay silent before any is used again
-PROVEN = 600.0  # seconds for which a server counts as one that stays silent
+SETTLING = 0.05  # seconds that a server's first connection must stay silent before any is reused
+PROVEN = 600.0  # seconds that a server counts as one that stays silent
 MAX_PROVEN = 10_000  # such servers remembered; beyond it the oldest is forgotten
 
 new_connection: ContextVar[bool] = ContextVar("new_connection", default=False)
-"""Whether a request of this task must have a connection that none had before."""
+"""Whether a request of this task must have a new connection."""
 
 
 class UsedConnectionBroke(ServerDisconnectedError):
-    """A connection that had a request before broke before the first byte of an answer to this one.
+    """A reused connection broke before the first byte of an answer to this request.
 
-    Or the server said that it had waited for one too long (408), when this one was on its way.
+    Or the server answered 408, having waited too long for a request, when this one was on its way.
     """
 
 
 class AnsweredUnasked(ServerDisconnectedError):
-    """Bytes came on a new connection, or its end, before it had a request."""
+    """A new connection got bytes, or its end, before it had a request."""
 
 
 class Connector(TCPConnector):
-    """Connects to what the policy lets through. How many requests run at once is the caller's to bound."""
+    """Connects to addresses that the policy allows. The caller limits how many requests run at once."""
 
     def __init__(self, policy: Policy, **options: Any) -> None:
         super().__init__(
             resolver=Resolver(policy),
-            # The last step before connecting, past the resolver, which literal addresses do not meet.
+            # The last step before connecting: literal addresses do not pass the resolver.
             socket_factory=functools.partial(_socket, policy),
             ttl_dns_cache=DNS_CACHE,
             keepalive_timeout=KEEP_ALIVE,
@@ -66,7 +66,7 @@ class Connector(TCPConnector):
         self._proven: dict[tuple[str, int | None], float] = {}
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
-        """A connection for this request: one of those that are kept, if it is still fit for it."""
+        """A connection for this request: a kept one, if it is still usable."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = cast(_Answers, connection.protocol)
@@ -77,8 +77,7 @@ class Connector(TCPConnector):
                     await self._stay_silent(connection)
                 return connection
             try:
-                # What came for it meanwhile, an end or bytes, is read before it is relied on: the loop does
-                # so between these two.
+                # Lets the event loop read what came on it meanwhile, bytes or its end, before it is used.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             except BaseException:
@@ -89,9 +88,9 @@ class Connector(TCPConnector):
             connection.close()
 
     async def _stay_silent(self, connection: Connection) -> None:
-        """Return when a new connection had no bytes for a moment. Raises AnsweredUnasked.
+        """Return when a new connection was silent for a moment. Raises AnsweredUnasked.
 
-        A server that answers at once, whoever connects, can't be told from one that answers a request.
+        Else a server that sends bytes at once to every client would seem to answer the request.
         """
         try:
             await asyncio.sleep(SETTLING)
@@ -107,7 +106,7 @@ class Connector(TCPConnector):
         return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
-        """Keep a connection for the next request, unless enough are kept: there may be thousands of hosts."""
+        """Keep a connection for the next request, unless MAX_IDLE are kept: hosts may be many."""
         full = sum(map(len, self._conns.values())) >= MAX_IDLE
         should_close = should_close or full or self._is_wary(key)
         super()._release(key, protocol, should_close=should_close)
@@ -115,8 +114,8 @@ class Connector(TCPConnector):
     def _is_proven(self, key: Any) -> bool:
         """Whether this server sends nothing after an answer, as far as is known.
 
-        Bytes that come with a request already under way can't be told from its answer. So the first
-        connection to a server waits a moment after its answer, and until then each request has its own.
+        Bytes that come when the next request is under way would seem to be its answer. So the first
+        connection to a server waits a moment after its answer, and until then each request gets its own.
         """
         server, now = (key.host, key.port), self._loop.time()
         if now < self._proven.get(server, 0.0):
@@ -131,7 +130,7 @@ class Connector(TCPConnector):
         return True
 
     def _be_wary(self, key: Any) -> None:
-        """Use no connection to this server again for a while."""
+        """Reuse no connection to this server for WARY seconds."""
         self._proven.pop((key.host, key.port), None)
         self._wary.pop((key.host, key.port), None)
         if len(self._wary) >= MAX_WARY:
@@ -145,7 +144,7 @@ class Connector(TCPConnector):
 
 
 class _Answers(ResponseHandler):
-    """The answers on one connection: each belongs to a request, and the library sees no other bytes."""
+    """The answers on one connection: the library sees only bytes that belong to a request."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -157,29 +156,29 @@ class _Answers(ResponseHandler):
 
     @property
     def was_used(self) -> bool:
-        """It had a request before."""
+        """Whether it had a request before."""
         return self._requests > 0
 
     @property
     def is_too_old(self) -> bool:
-        """The server may close it any moment, by its own word."""
+        """Whether the server may close it any moment, by the timeout that it announced."""
         rest = self._answer.rest if self._answer else None
         return rest is not None and self._loop.time() - self.ended_at >= rest
 
     @property
     def should_close(self) -> bool:
-        """It can carry no other request."""
+        """Whether it cannot be reused."""
         answer = self._answer
         return super().should_close or not (answer and answer.ended and answer.reusable)
 
     def set_response_params(self, **options: Any) -> None:
-        """From here on a request is under way."""
+        """Called when a request begins."""
         self._answer, self._has_begun = Answer(), False
         self._requests += 1
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
-        if not data:  # the library goes on with what it has
+        if not data:  # the library continues with buffered data
             super().data_received(data)
             return
         answer = self._answer
@@ -195,16 +194,16 @@ class _Answers(ResponseHandler):
             self.set_exception(UsedConnectionBroke("closed before a status"))
             return
         if surplus:
-            # Before the library sees the end, with which it lets go of the connection.
+            # Before the library sees the end, at which it releases the connection.
             self._close_for_unasked(answer)
         if answer.ended:
             self.ended_at = self._loop.time()
-        # One after the other: a fault in the body must not take the head with it.
+        # Separately: a fault in the body must not discard the head.
         for part in (head, body):
             if part and self._exception is None:
                 super().data_received(part)
         if self._exception is not None and self._payload is not None and not self._payload.is_eof():
-            # The library tells the next request of it, and leaves who reads this body waiting.
+            # The library would raise it in the next request, and leave the reader of this body waiting.
             self._payload.set_exception(ClientPayloadError())
         if answer.too_large and self._exception is None:
             if self.transport is not None:
@@ -212,14 +211,14 @@ class _Answers(ResponseHandler):
             self.set_exception(BadHttpMessage("the header is too large"))
 
     def set_exception(self, exc: BaseException, *causes: BaseException) -> None:
-        """Tell a connection that broke between two requests from a server that does not answer."""
+        """Distinguish a connection that broke between two requests from a server that does not answer."""
         broke = isinstance(exc, ClientOSError | ServerDisconnectedError | ConnectionError)
         if broke and self._requests > 1 and not self._has_begun:
             exc = UsedConnectionBroke("closed before a status")
         super().set_exception(exc, *causes)
 
     def _close_for_unasked(self, answer: Answer | None) -> None:
-        """These bytes answer nothing; nor may what comes next on this server's connections be trusted."""
+        """Close it: these bytes answer no request, and this server's other connections are not trusted."""
         if answer is None or answer.reusable:
             self.on_unasked()
         self.force_close()

@@ -1,4 +1,4 @@
-"""Why a callback gave no answer, in Dutch, for the application whose callback it is. Pure."""
+"""Why a callback gave no answer, in Dutch, for the application that owns the callback. Pure."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LOST = "de verbinding mislukte of brak af"
 
 
 def why_none(failure: Failure) -> str:
-    """Why there was no answer, to stand after a colon. Never the address that a name stands for."""
+    """Why there was no answer, to follow a colon. Never the address that a name resolves to."""
     if failure.rule is not None:
-        # Not the address: a client need not learn what a name of ours resolves to.
+        # Not the address: a client need not learn what an internal name resolves to.
         return f"het adres wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
     return _WHY.get(failure.kind, _LOST)

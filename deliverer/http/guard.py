@@ -1,7 +1,7 @@
-"""Whether anything may be sent to a resolved address. Pure: addresses and networks in, a refusal or none out.
+"""Decides whether anything may be sent to a resolved address. Pure: no lookups, no connections.
 
-Looks nothing up and opens nothing: `client` and `resolving` ask it about each address before a connection is
-made. docs/decisions/0015-callback-addresses.md has the reasons.
+`client`, `connector` and `resolver` ask it about each address before a connection is made.
+docs/decisions/0015-callback-addresses.md has the reasons.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Rule(StrEnum):
-    """Why nothing is sent to an address. All but the last four hold whatever the settings say."""
+    """Why nothing is sent to an address. All but the last four apply whatever the settings say."""
 
     UNSPECIFIED = "unspecified"
     LINK_LOCAL = "link-local"
@@ -26,7 +26,7 @@ class Rule(StrEnum):
     MULTICAST = "multicast"
     RESERVED = "reserved"
     SPELLING = "spelling"
-    """Not an address but digits that some programs read as one (2130706433, 0177.0.0.1, 127.1)."""
+    """Digits that are no address but that some programs read as one (2130706433, 0177.0.0.1, 127.1)."""
     LOOPBACK = "loopback"
     DENIED = "deny-networks"
     HTTPS = "require-https"
@@ -42,7 +42,7 @@ _CHANGED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Nothing is sent there. address: what was refused, as text."""
+    """A refusal to send. address: what was refused, as text."""
 
     rule: Rule
     address: str
@@ -53,7 +53,7 @@ class Refusal:
 
 
 class AddressRefused(OSError):
-    """Raised where a connection would have been made."""
+    """Raised in place of making a connection."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
@@ -62,7 +62,7 @@ class AddressRefused(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the settings leave to the operator: networks, and whether loopback is open."""
+    """The settings of the operator: denied and allowed networks, and whether loopback is allowed."""
 
     deny: tuple[Network, ...] = ()
     allow: tuple[Network, ...] = ()
@@ -82,9 +82,9 @@ def _networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-# Whatever the settings say. The first that has the address gives the refusal its name.
+# Refused whatever the settings say. The first that contains the address gives the rule.
 _ALWAYS: tuple[tuple[Rule, tuple[Network, ...]], ...] = (
-    # Linux takes a connection to 0.0.0.0 and to :: as one to itself.
+    # Linux connects to itself for 0.0.0.0 and ::.
     (Rule.UNSPECIFIED, _networks("0.0.0.0/8", "::/128")),
     (
         Rule.METADATA,
@@ -121,8 +121,8 @@ _SAME_AS_IPV4 = tuple(IPv6Network(text) for text in ("::ffff:0:0/96", "::ffff:0:
 def refusal(address: Address, policy: Policy) -> Refusal | None:
     """Why nothing may be sent to this address; None when it may.
 
-    An address that carries an IPv4 address is refused when that one is. Of the operator's networks the
-    narrowest that has the address decides; deny when both are as narrow.
+    An address that contains an IPv4 address is refused when that one is. Of the operator's networks the
+    narrowest that contains the address decides; deny when both are as narrow.
     """
     for one in seen_through(address):
         rule = _rule(one, policy)
@@ -134,7 +134,7 @@ def refusal(address: Address, policy: Policy) -> Refusal | None:
 def other_spelling(host: str) -> Refusal | None:
     """The refusal of a host that is all digits and dots but no address; None for an address or a name.
 
-    What is written otherwise (0x7f.1) is a name like any other: what it resolves to is decided on.
+    Any other spelling (0x7f.1) is a name: the address that it resolves to is checked.
     """
     if not host.replace(".", "").isdecimal():
         return None
@@ -146,7 +146,7 @@ def other_spelling(host: str) -> Refusal | None:
 
 
 def seen_through(address: Address) -> Iterator[Address]:
-    """The addresses that a packet to this one may end up at: itself, and the IPv4 addresses inside."""
+    """The addresses that a packet to this one may reach: itself, and the IPv4 addresses inside it."""
     if isinstance(address, IPv4Address):
         yield address
         return
@@ -170,9 +170,9 @@ def seen_through(address: Address) -> Iterator[Address]:
 
 
 def _local_nat64(number: int) -> list[IPv4Address]:
-    """RFC 8215 leaves open how long the prefix is, and with it where the IPv4 address stands (RFC 6052, 2.2).
+    """The IPv4 addresses that a local NAT64 address may contain (RFC 8215; RFC 6052, section 2.2).
 
-    Each place that it may stand at, given that what follows it is zero and it does not begin with zero.
+    One for each possible length of the prefix, where all after it is zero and it does not begin with zero.
     """
     found = []
     rest = number & ((1 << 64) - 1)  # an octet of zeros, then the part of it that is after the prefix
@@ -196,7 +196,7 @@ def _rule(address: Address, policy: Policy) -> Rule | None:
     denied, allowed = _narrowest(policy.deny, address), _narrowest(policy.allow, address)
     if denied >= 0 and denied >= allowed:
         return Rule.DENIED
-    # Like a network that is denied unless said otherwise: one that is wider does not open it by accident.
+    # Like a network that is denied by default: a wider allowed network does not open it by accident.
     loopback = _narrowest(_LOOPBACK, address)
     if loopback > allowed and not policy.allow_loopback:
         return Rule.LOOPBACK

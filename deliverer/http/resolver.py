@@ -1,8 +1,8 @@
-"""Host names to addresses, so that one name that hangs holds up no other.
+"""Looks up the addresses of host names, so that a lookup that hangs does not delay others.
 
-The event loop's own lookups share a handful of threads: a few names whose servers don't answer would stop
-deliveries to everyone. Here each lookup has a thread of its own; the connector caches what it found. What the
-guard refuses is not given out.
+The event loop's own lookups share a few threads: some names whose servers don't answer would stop all
+deliveries. Here each lookup has a thread of its own; the connector caches the result. Addresses that the
+guard refuses are left out.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host that the policy leaves, in the system's order.
+        """The addresses of a host that the policy allows, in the system's order.
 
-        Raises AddressRefused when it leaves none, OSError when there are none.
+        Raises AddressRefused when it allows none, OSError when there are none.
         """
         found: list[ResolveResult] = []
         refused: list[Refusal] = []
         for kind, _, protocol, _, address in await self._look_up(host, port, family):
-            # A scope (fe80::1%eth0) is a part of the address; without it there is no way to reach it.
+            # A scope (fe80::1%eth0) is a part of the address, which cannot be reached without it.
             name = str(address[0])
             if len(address) == 4 and address[3] and "%" not in name:
                 name = f"{name}%{address[3]}"
@@ -70,7 +70,7 @@ class Resolver(AbstractResolver):
         answer: asyncio.Future[Infos] = loop.create_future()
 
         def done(infos: Infos | None, error: Exception | None) -> None:
-            # Only now: whoever asked may be gone, but the thread was still there.
+            # Only now: the caller may have gone, but the thread still ran.
             self._places.release()
             if answer.done():
                 return
@@ -88,7 +88,7 @@ class Resolver(AbstractResolver):
                 infos = socket.getaddrinfo(
                     host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
                 )
-            except Exception as error:  # whatever it is, the place must be given back
+            except Exception as error:  # in any case the place must be given back
                 failure = none_left() or error
             with suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(done, infos, failure)

@@ -1,9 +1,8 @@
-"""Where one response of a callback begins and ends, byte for byte. No I/O.
+"""Finds where a response of a callback begins and ends, byte for byte. No I/O.
 
 A complete head with a status is an answer, whatever follows it. What follows only decides whether the
-connection may carry another request: in doubt it may not. The library's parser would refuse an answer of
-which one byte is wrong, and would keep what is left over for the next request; so it only sees what this
-passes on.
+connection may be reused: in doubt it may not. The library's parser would refuse an answer with one wrong
+byte, and would take left-over bytes for the next answer; so it only sees what is passed on here.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from enum import Enum, auto
 from router.history import HOPS
 
 PASSED_ON = ("Retry-After", HOPS)
-"""Headers of an answer that make a difference (`client.Response`)."""
+"""Headers of an answer that are used (`client.Response`)."""
 MAX_HEAD = 256 * 1024  # bytes of an answer's status and headers together, interim answers included
 KEEP_ALIVE_MARGIN = 0.5  # seconds before a server's own timeout at which a connection is no longer used
 
@@ -35,11 +34,11 @@ class _At(Enum):
 
 
 class Answer:
-    """Takes the bytes after one request as they come.
+    """Reads the bytes after one request as they come.
 
-    reusable: nothing seen so far speaks against another request on this connection. too_large: the head is.
-    timed_out: the server had waited for a request for too long (408). rest: seconds that it leaves a
-    connection open, less a margin, when it says so.
+    reusable: so far the connection may be used for another request. too_large: the head is. timed_out: the
+    server had waited for a request for too long (408). rest: seconds that it keeps an idle connection open,
+    less a margin, when it says so.
     """
 
     def __init__(self) -> None:
@@ -56,14 +55,14 @@ class Answer:
 
     @property
     def ended(self) -> bool:
-        """All of it came: whatever comes now is no part of it."""
+        """Whether all of it came: later bytes are not part of it."""
         return self._at is _At.END
 
     def feed(self, data: bytes) -> tuple[bytes, bytes, bytes]:
-        """What of this the library is to see, as a head and a body of good form, and what is left over.
+        """The head and the body, in valid form, that the library gets of these bytes, and what is left over.
 
-        Of a head only the status, PASSED_ON and what bounds the body are passed on. What is no HTTP is
-        passed on as it is.
+        Of a head only the status, PASSED_ON and the headers that bound the body are passed on. What is not
+        HTTP is passed on as it is.
         """
         head = b""
         if self._at is _At.HEAD:
@@ -142,7 +141,7 @@ class Answer:
         return head + self._bounds(code, is_1_1, lengths, codings) + b"\r\n"
 
     def _bounds(self, code: int, is_1_1: bool, lengths: list[bytes], codings: list[bytes]) -> bytes:
-        """What bounds the body, RFC 9112 section 6.3; of what is not wholly clear nothing is read."""
+        """The header that bounds the body (RFC 9112, section 6.3); where it is ambiguous nothing is read."""
         no_body = code in (101, 204, 304)
         self._at = _At.END
         if no_body:
@@ -163,7 +162,7 @@ class Answer:
         return b"Content-Length: 0\r\n"
 
     def _chunks(self, data: bytes) -> int:
-        """How many of these bytes belong to the chunks; a size that is none ends them."""
+        """How many of these bytes belong to the chunks; an invalid size ends them."""
         at = 0
         while at < len(data):
             if self._left:
@@ -185,7 +184,7 @@ class Answer:
         return at
 
     def _line_read(self) -> bool:
-        """Heed a line between chunks; whether it is one."""
+        """Read a line between chunks; whether it is valid."""
         line = bytes(self._line).rstrip(b"\r\n")
         self._line.clear()
         if self._in_trailer:
@@ -195,7 +194,7 @@ class Answer:
         size = line.partition(b";")[0].strip(b" \t")
         if not _SIZE.fullmatch(size):
             return False
-        # The line break after a chunk's bytes counts with them.
+        # The line break after a chunk's bytes counts as part of them.
         self._left = int(size, 16) + 2 if int(size, 16) else 0
         self._in_trailer = not self._left
         return True

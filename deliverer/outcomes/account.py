@@ -1,7 +1,7 @@
-"""What the ledger is told of deliveries, and what it is asked before an attempt that is not the first.
+"""Writes outcomes and heartbeats to the ledger, and reads a row before an attempt that is not the first.
 
-Puts outcomes into group commits; nothing waits for these. A heartbeat every few seconds has the deliveries
-that this process has in hand, or of which an outcome is not stored yet: the keeper gives none of these back.
+Outcomes go into group commits; nothing waits for these. A heartbeat every few seconds lists the deliveries
+that this process has in hand, or whose outcome is not stored yet: the keeper gives none of these back.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Hand:
 
 
 class Account:
-    """The deliveries of one deliverer process, for the ledger.
+    """The ledger as one deliverer process uses it.
 
-    look: returns the ledger's row of a delivery; raises LedgerError. process: a unique name. counts: gets the
-    number of what was dropped. arrivals: seconds from accepted to delivered, of what is no replay.
+    look: returns the ledger's row of a delivery; raises LedgerError. process: a unique name. counts: where
+    dropped deliveries are counted. arrivals: seconds from accepted to delivered, of what is no replay.
     delivered_to: how many were delivered, by abonnement.
     """
 
@@ -71,12 +71,12 @@ class Account:
 
     @property
     def is_away(self) -> bool:
-        """Whether the ledger is known not to be written now."""
+        """Whether the ledger cannot be written now, as far as known."""
         return bool(self._writer.why_not)
 
     @contextmanager
     def in_hand(self, key: Key) -> Iterator[None]:
-        """This process has it in hand, until the context ends and its outcome is stored."""
+        """Count it as in hand of this process, until the context has ended and its outcome is stored."""
         hand = _Hand(key)
         self._hands.add(hand)
         try:
@@ -118,7 +118,7 @@ class Account:
     def not_wanted(self, key: Key, history: History, *, kanalen_change: int) -> None:
         """Its abonnement does not want it. kanalen_change: that of the abonnement.
 
-        The ledger decides whether that is final: when it changed after the notificatie was accepted.
+        The ledger decides whether that is final: only when that change came after the acceptance.
         """
         outcome = Outcome(
             key=key,
@@ -136,7 +136,7 @@ class Account:
         self._note(key, Probe(key, attempt))
 
     async def overtaken(self, key: Key, history: History) -> bool:
-        """Whether the ledger says that it is settled, or that a newer round is on its way.
+        """Whether the ledger says that it is settled, or that there is a newer round.
 
         False when the ledger does not answer in time.
         """
@@ -163,14 +163,14 @@ class Account:
         return True
 
     async def run(self) -> None:
-        """Tell what is in hand, again and again, until `stopped`."""
+        """Write heartbeats, until `stopped`."""
         while not self._has_stopped:
             with suppress(LedgerError):
                 await self._writer.add(self._heartbeat(), within=BEAT)
             await asyncio.sleep(BEAT)
 
     def stopped(self) -> None:
-        """Tell that this process has nothing in hand; to be called last."""
+        """Write that this process has nothing in hand; to be called last."""
         self._has_stopped = True
         self._writer.note(Heartbeat(self._process, all_flushed=not self.is_away, stopped=True))
 
@@ -178,7 +178,7 @@ class Account:
         hands = frozenset(hand.key for hand in self._hands)
         if len(hands) > MOST_KEYS:
             hands = frozenset(Key(EVERYTHING, uuid) for uuid in {key.abonnement for key in hands})
-        # What is not stored yet is in `hands`, so that all else is.
+        # Outcomes that are not stored yet are in `hands`, so all others are stored.
         return Heartbeat(self._process, all_flushed=True, hands=hands)
 
     def _ended(

@@ -1,7 +1,7 @@
-"""When the messages that were delivered are acknowledged: once the ledger has their outcome, or LATEST later.
+"""Acknowledges delivered messages once the ledger has their outcome, or LATEST seconds after the delivery.
 
-So when a process is killed, RabbitMQ or the ledger knows of every delivery. Nothing waits for it: one task
-acknowledges for all messages.
+So when a process is killed, RabbitMQ or the ledger knows of every delivery. Nothing waits for this: one task
+acknowledges all messages.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from time import monotonic
 from typing import Protocol
 
 LATEST = 2.0  # seconds
-LOOK = 0.5  # seconds between two looks at what is late
-ACK_TIMEOUT = 5.0  # seconds for which a connection may take nothing, after which it is tried again
+LOOK = 0.5  # seconds between two looks for late ones
+ACK_TIMEOUT = 5.0  # seconds for a write to a connection, after which it is tried again
 
 
 class Origin(Protocol):
     """The channel of a message: `deliverer.attempting.settle.Origin`."""
 
     def ack_later(self, tag: int) -> None:
-        """The message is done with."""
+        """Acknowledge it at the next `ack_now`."""
 
     async def ack_now(self, tags: Sequence[int]) -> None:
-        """Acknowledge these, those of which that has not been done."""
+        """Acknowledge these, unless that was done."""
 
 
 class _Waiting:
@@ -41,7 +41,7 @@ class _Waiting:
 
 
 class Acknowledging:
-    """Call `begin`, and what that returns when the outcome is stored; `run` acknowledges.
+    """Call `begin`, and the function that it returns when the outcome is stored; `run` acknowledges.
 
     late: how many were acknowledged before the ledger had their outcome.
     """
@@ -54,14 +54,14 @@ class Acknowledging:
         self.late = 0
 
     def begin(self, origin: Origin, tag: int) -> Callable[[], None]:
-        """The message was delivered. Returns what is to be called when its outcome is stored."""
+        """Register a delivered message. Returns a function to call when its outcome is stored."""
         origin.ack_later(tag)
         waiting = _Waiting(origin, tag)
         self._waiting.append(waiting)
         return partial(self._stored, waiting)
 
     def caught_up(self) -> None:
-        """An outcome was stored: wait for others again."""
+        """Called when an outcome was stored: wait for others again."""
         self.is_behind = False
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Acknowledging:
                         async with asyncio.timeout(ACK_TIMEOUT):
                             await origin.ack_now(tags)
                     except TimeoutError:
-                        # A connection that takes nothing is lost in time, and its origin left.
+                        # A connection that accepts nothing is lost in time, and its origin closed.
                         self._ready.setdefault(origin, []).extend(tags)
         finally:
             looking.cancel()
@@ -94,7 +94,7 @@ class Acknowledging:
             self.look(now=monotonic())
 
     def look(self, *, now: float) -> None:
-        """Acknowledge what has waited for too long. now: monotonic seconds."""
+        """Acknowledge those that have waited for too long. now: monotonic seconds."""
         waiting = self._waiting
         while waiting and (waiting[0].done or waiting[0].since + LATEST <= now):
             first = waiting.popleft()

@@ -22,7 +22,7 @@ log = logger(__name__)
 
 
 class LastFailures:
-    """`failed` notes, `run` writes. counts: how many attempts and probes failed, by abonnement."""
+    """`failed` keeps a failure, `run` writes it. counts: failed attempts and probes, by abonnement."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -31,19 +31,19 @@ class LastFailures:
         self.counts: Counter[UUID] = Counter()
 
     def failed(self, abonnement: UUID, failure: Failure) -> None:
-        """An attempt failed just now."""
+        """Keep the failure of an attempt that just ended."""
         self.counts[abonnement] += 1
         self._failures[abonnement] = LastFailure(time.time(), failure.in_words)
         self._noted.set()
 
     async def run(self) -> None:
-        """Write what was noted, at once and then every second, until cancelled."""
+        """Write the failures, at once and then every second, until cancelled."""
         while True:
             await self._noted.wait()
             await asyncio.sleep(WRITE_INTERVAL if await self.write() else WRITE_AGAIN)
 
     async def write(self) -> bool:
-        """Whether what was noted since the last time was written; if not, the next time writes it too."""
+        """Write those since the last time; whether it succeeded. If not, the next call writes them too."""
         failures, self._failures = self._failures, {}
         self._noted.clear()
         try:

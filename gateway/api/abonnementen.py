@@ -1,7 +1,7 @@
-"""The abonnement endpoints: list, read, create, change and delete. `auth` is never answered.
+"""The abonnement endpoints: list, read, create, change and delete. `auth` is in no answer.
 
-Everyone may read them all; only the application that made one may change it. After an answer of success the
-registry has it and its queue and bindings stand: what is published from then on reaches it.
+Every client may read all; only the application that made one may change it. After a successful answer the
+registry has it and its queue and bindings are declared: what is published from then on reaches it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PROPERTIES = frozenset({"callbackUrl", "auth", "kanalen"})
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A sound request. named: which of PROPERTIES it has; a PATCH may leave some out."""
+    """A valid request. named: which of PROPERTIES it has; a PATCH may leave some out."""
 
     callback_url: str
     auth: str
@@ -53,7 +53,7 @@ class Asked:
 
 
 async def list_abonnementen(request: web.Request) -> web.Response:
-    """200 with everyone's abonnementen."""
+    """200 with the abonnementen of all applications."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
@@ -74,7 +74,7 @@ async def read_abonnement(request: web.Request) -> web.Response:
 
 
 async def create_abonnement(request: web.Request) -> web.Response:
-    """201 with the new abonnement; its queue and bindings stand."""
+    """201 with the new abonnement; its queue and bindings are declared."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
@@ -100,8 +100,8 @@ async def create_abonnement(request: web.Request) -> web.Response:
 async def update_abonnement(request: web.Request) -> web.Response:
     """200 with the changed abonnement (PUT and PATCH); a PATCH keeps what it does not name.
 
-    The callback is checked, unless a PATCH leaves callbackUrl and auth as they are; of a suspended one,
-    unless it names neither. Passing the check resumes a suspended one.
+    The callback is checked, unless a PATCH does not change callbackUrl and auth; for a suspended abonnement,
+    unless it has neither. Passing the check resumes a suspended one.
     """
     gateway = request.app[GATEWAY]
     must_accept_json(request)
@@ -123,7 +123,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
 
 
 async def delete_abonnement(request: web.Request) -> web.Response:
-    """204: nothing accepted from now on goes there; what waited for it becomes undeliverable."""
+    """204: nothing accepted from now on is sent there; what waited for it becomes undeliverable."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
@@ -135,7 +135,7 @@ async def delete_abonnement(request: web.Request) -> web.Response:
             raise NotFound("Dit abonnement bestaat niet meer.")
         try:
             await gateway.router.finish_abonnement(abonnement.uuid)
-        except BrokerError as error:  # it is removed; reconcile removes its queue
+        except BrokerError as error:  # the row is removed; reconcile removes its queue
             log.warning("queue not removed yet", abonnement=str(abonnement.uuid), reason=str(error))
         await gateway.catalogue.try_refresh()
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
@@ -143,7 +143,7 @@ async def delete_abonnement(request: web.Request) -> web.Response:
 
 
 def remarkable(abonnement: Abonnement, every: Iterable[Abonnement]) -> dict[str, Any]:
-    """Facts for the log of what is likely a mistake: no kanalen, or the same as another's."""
+    """Facts for the log of what is probably a mistake: no kanalen, or the same as another's."""
     marks: dict[str, Any] = {} if abonnement.kanalen else {"kanalen": "none: nothing reaches it"}
     shape = _shape(abonnement)
     for other in every:
@@ -169,7 +169,7 @@ async def _answer(gateway: Gateway, request: web.Request, abonnement: Abonnement
 
 
 def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:
-    """An abonnement as it is answered, without its `auth`. collection: the URL of the list."""
+    """An abonnement as JSON for an answer, without its `auth`. collection: the URL of the list."""
     return {
         "url": f"{collection}/{abonnement.uuid}",
         "callbackUrl": abonnement.callback_url,
@@ -191,7 +191,7 @@ def _must_own(client: Credentials, abonnement: Abonnement) -> None:
 
 
 def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonnement | None = None) -> Asked:
-    """The sound request; a PATCH keeps what is `stored`, whatever the rules are now.
+    """The valid request; a PATCH keeps what is `stored`, whatever the rules are now.
 
     Raises ParseError, or ValidationError with every fault. Notes the callbackUrl for the log.
     """
@@ -227,7 +227,7 @@ async def _check_callback(gateway: Gateway, asked: Asked) -> None:
 
 
 async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
-    """Keep it and have its queue declared; when RabbitMQ cannot, remove it again."""
+    """Store it and have its queue declared; when that fails, remove it again."""
     new = Abonnement(
         uuid=uuid4(),
         callback_url=asked.callback_url,
@@ -249,10 +249,10 @@ async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
 
 
 async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, resume: bool) -> Abonnement:
-    """Have the new bindings made, write the change, and have the former bindings removed.
+    """Have the new bindings declared, write the change, and have the former bindings removed.
 
-    In this order what matches the former or the new filters always has a binding, and a fault before the
-    write changes nothing. Only what was asked is written: others may have changed something else meanwhile.
+    In this order what matches the former or the new filters always has a binding, and a failure before the
+    write changes nothing. Only what the request changes is written: other fields may have changed meanwhile.
     """
     await gateway.catalogue.refresh()
     if abonnement.uuid not in gateway.catalogue.abonnementen:
@@ -276,7 +276,7 @@ async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, re
         raise
     try:
         await gateway.router.finish_abonnement(changed.uuid)
-    except BrokerError as error:  # it is changed; reconcile removes the former bindings
+    except BrokerError as error:  # the change is written; reconcile removes the former bindings
         log.warning("former bindings not removed yet", abonnement=str(changed.uuid), reason=str(error))
     await gateway.catalogue.try_refresh()
     return changed

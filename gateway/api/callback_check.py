@@ -1,6 +1,6 @@
-"""Whether the addresses that a client registers answer as the standard asks (STANDARD: Callback check).
+"""Checks that the addresses that a client registers answer as the standard requires (its callback check).
 
-Asked last, when no field is wrong, with the deliverer's HTTP client.
+Done last, when no field is wrong, with the deliverer's HTTP client.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ TEST_MESSAGE = orjson.dumps(
 
 
 async def check_callback(client: CallbackClient, *, url: str, auth: str, settings: Settings) -> None:
-    """Return when a callback refuses a message without `auth` and takes one with it.
+    """Return when a callback refuses a message without `auth` and accepts one with it.
 
-    With the check off: unless nothing would ever be sent to this address. Raises ValidationError, or
-    Overloaded when this process has no files or memory left for a request.
+    With the check off: unless the guard refuses this address. Raises ValidationError, or Overloaded when this
+    process has no files or memory left for a request.
     """
     if settings.callback_check == "off":
         if refused := client.known_refusal(url):
@@ -74,7 +74,7 @@ async def check_documentation(client: CallbackClient, link: str, *, settings: Se
 
 
 def _asked(answer: Response | Failure) -> Response | Failure:
-    """The answer. Raises Overloaded when no request was made, for lack of files or memory here."""
+    """The answer. Raises Overloaded when no request was made because files or memory were lacking here."""
     if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:
         raise Overloaded(f"nothing left to make a request with: {answer.detail}")
     return answer

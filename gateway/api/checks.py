@@ -1,7 +1,7 @@
-"""What the standard asks of the fields of a request beyond what `schemas` can see: other kanalen and names.
+"""Rules for fields of a request that depend on the registry, beyond those of `schemas`.
 
-Pure: every function takes what the registry holds and returns faults. Other fields of the data may be wrong,
-since a client gets every fault at once.
+Pure: every function gets what the registry holds and returns faults. Other fields of the data may be wrong,
+since a client gets all faults at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def naam_faults(data: Any, kanalen: Mapping[str, Kanaal], changes: Kanaal | None
 
 
 def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
-    """The fault of a callbackUrl that is not https, when the operator asks for that."""
+    """The fault of a callbackUrl that is not https, when the operator requires that."""
     url = _get(data, "callbackUrl")
     if not settings.callback_require_https or not isinstance(url, str):
         return []
@@ -50,7 +50,7 @@ def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
 
 
 def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
-    """The faults of an abonnement's `kanalen`: an unknown one, filters that do not fit it, a name twice."""
+    """The faults of an abonnement's `kanalen`: an unknown one, filters that do not fit it, duplicates."""
     groups = _get(data, "kanalen")
     if not isinstance(groups, list) or too_many(groups):
         return []

@@ -1,6 +1,6 @@
 """The kanaal endpoints: list, read, create and change. A kanaal is never deleted, its naam never changes.
 
-An answer of success means that the registry has it and the kanaal's exchange stands in RabbitMQ.
+After a successful answer the registry has it and the kanaal's exchange is declared in RabbitMQ.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def read_kanaal(request: web.Request) -> web.Response:
 
 
 async def create_kanaal(request: web.Request) -> web.Response:
-    """201 with the new kanaal; its exchange stands."""
+    """201 with the new kanaal; its exchange is declared."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
@@ -93,7 +93,7 @@ async def update_kanaal(request: web.Request) -> web.Response:
 
 
 def as_json(kanaal: Kanaal, collection: str) -> dict[str, Any]:
-    """A kanaal as it is answered. collection: the URL of the list."""
+    """A kanaal as JSON for an answer. collection: the URL of the list."""
     return {
         "url": f"{collection}/{kanaal.uuid}",
         "naam": kanaal.naam,
@@ -113,7 +113,7 @@ async def _existing(request: web.Request, gateway: Gateway) -> Kanaal:
 def _parse(
     gateway: Gateway, body: bytes, changes: Kanaal | None = None, *, partial: bool = False
 ) -> KanaalRequest:
-    """The sound request. Raises ParseError, or ValidationError with every fault."""
+    """The valid request. Raises ParseError, or ValidationError with every fault."""
     data = sent = read_json(body)
     if partial and changes and isinstance(sent, dict):
         data = {"naam": changes.naam, **sent}
@@ -125,7 +125,7 @@ def _parse(
 
 
 async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kanaal:
-    """Keep it and have its exchange declared; when RabbitMQ cannot, remove it again."""
+    """Store it and have its exchange declared; when that fails, remove it again."""
     new = Kanaal(
         uuid=uuid4(),
         naam=asked.naam,
@@ -137,7 +137,7 @@ async def _add(gateway: Gateway, asked: KanaalRequest, *, client_id: str) -> Kan
     await gateway.router.at_work()
     try:
         kanaal = await gateway.registry.add_kanaal(new, quota=gateway.settings.quota_kanalen)
-    except Conflict:  # another process was first, since our look
+    except Conflict:  # another process made it since our look
         raise ValidationError([TAKEN]) from None
     try:
         await gateway.router.apply_kanaal(kanaal.naam)

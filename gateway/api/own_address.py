@@ -1,7 +1,7 @@
-"""Whether a callbackUrl is the address at which this API takes notificaties, however it is written.
+"""Detects a callbackUrl that is this API's own address for notificaties, in any spelling.
 
-What is delivered there comes in again. A host name that no setting or request names is not recognised; its
-loop ends by `nrc-hops` (gateway/api/publish.py). No DNS lookup is made.
+What is delivered there would come in again. A host name that no setting or request has is not recognised;
+such a loop ends by `nrc-hops` (gateway/api/publish.py). No DNS lookup is made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from runtime.settings import Settings
 from schemas.errors import InvalidParam
 from schemas.urls import read_url
 
-LONGEST = 2048  # characters of a callbackUrl; a longer one is refused anyhow
+LONGEST = 2048  # characters of a callbackUrl; a longer one is refused in any case
 LOCALHOST = "localhost"
 
 Server = tuple[str, int]
@@ -35,7 +35,7 @@ def own_address_faults(data: Any, request: web.Request, settings: Settings) -> l
     prefixes: dict[Server, str] = {}
     for root in _own_roots(request, settings):
         if own := _place(root):
-            # Of several on one server the first counts: at another prefix there may be another application.
+            # Of several roots on one server only the first counts: another prefix may be another application.
             prefixes.setdefault(*own)
     if server not in prefixes or path != f"{prefixes[server].rstrip('/')}{API_ROOT}/notificaties":
         return []

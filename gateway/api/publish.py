@@ -1,6 +1,6 @@
-"""The hot path: POST /notificaties. Authorise, read, check, route, bring into both homes, and only then 201.
+"""The hot path: POST /notificaties. Authorise, read, check, match, route, accept, and only then 201.
 
-`gateway/accepting.py` brings it into the homes. No locks, and no database is read.
+`gateway/accepting.py` brings it into RabbitMQ and the ledger. No locks, and no database is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logger(__name__)
 
 
 async def create_notificatie(request: web.Request) -> web.Response:
-    """201 with the message as it goes out: RabbitMQ has confirmed it by then, or the ledger has it."""
+    """201 with the message as it will be delivered: RabbitMQ has confirmed it, or the ledger has it."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
@@ -48,7 +48,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
             id_ = new_id(at=now.timestamp())
             message_id = str(id_)
             message = route(kanaal, notificatie, message_id=message_id, accepted_at=now, hops=hops)
-            # By this process's copy. Held and suspended abonnementen count: their queues keep it.
+            # By this process's copy of the registry. Held and suspended ones count: their queues keep it.
             matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
             entry = Entry(
                 id=id_,
@@ -82,12 +82,12 @@ async def create_notificatie(request: web.Request) -> web.Response:
 
 
 async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaal, Notificatie]:
-    """The kanaal and the sound notificatie. Raises ParseError, or ValidationError with every fault."""
+    """The kanaal and the valid notificatie. Raises ParseError, or ValidationError with every fault."""
     kanalen = gateway.catalogue.kanalen
     leeway = timedelta(seconds=gateway.settings.time_leeway)
 
     def look() -> tuple[tuple[Kanaal, Notificatie] | None, list[InvalidParam], list[InvalidParam]]:
-        # What the body holds is many times as large, and gone before anything is waited for.
+        # The parsed data is many times as large as the body; it is freed when this returns.
         data, notificatie, faults = read_notificatie(body, now=now, leeway=leeway)
         if notificatie is not None:
             kanaal = kanalen.get(notificatie.kanaal)
@@ -98,7 +98,7 @@ async def _check(gateway: Gateway, body: bytes, *, now: datetime) -> tuple[Kanaa
 
     sound, faults, of_kanaal = await gateway.large_bodies(len(body), look)
     if sound is None and (of_kanaal or not faults):
-        await gateway.catalogue.fresh_look()  # the copy may be old: no refusal without another look
+        await gateway.catalogue.fresh_look()  # the copy may be old: read the registry before a refusal
         sound, faults, of_kanaal = await gateway.large_bodies(len(body), look)
     if sound is None:
         raise ValidationError(faults + of_kanaal)

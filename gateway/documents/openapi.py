@@ -1,6 +1,6 @@
 """The OAS document that this API publishes (openapi.yaml), and its four addresses.
 
-It is for anyone, from any origin, without a token, whatever the query.
+Anyone may read it, from any origin, without a token, whatever the query.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PREFLIGHT = {
 
 @lru_cache(maxsize=16)
 def document(prefix: str = "") -> dict[str, Any]:
-    """The document as a value. prefix: what a proxy puts before /api/v1, e.g. `/notificaties`."""
+    """The parsed document. prefix: what a proxy puts before /api/v1, e.g. `/notificaties`."""
     content: dict[str, Any] = yaml.safe_load(_as_yaml(prefix))
     return content
 

@@ -1,7 +1,7 @@
-"""Pages for people: the first one, the readable API document, and what `type` of a problem points to.
+"""Pages for people: the first page, the readable API document, and those that `type` of a problem refers to.
 
-Everything is rendered at the start. Every link is relative, so the pages work behind any prefix. Nothing is
-fetched from elsewhere: the Content-Security-Policy allows this server only.
+All are rendered at the start. All links are relative, so the pages work behind any prefix. Nothing is fetched
+from other servers: the Content-Security-Policy allows this one only.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ERRORS: Mapping[type[Problem], Mapping[str, Any]] = {
 }
 """What texts.toml says of each class of error: `meaning`, `remedy`, and `codes` or `fields` of some."""
 
-# What may be fetched from .../assets/, where it is, and its type: nothing is looked up by a name from a URL.
+# The files of .../assets/, each with its place and type: no file is looked up by a name from a URL.
 _ASSETS: Mapping[str, tuple[Path, str]] = {
     "swagger-ui.css": (_SWAGGER / "swagger-ui.css", _CSS),
     "swagger-ui-bundle.js": (_SWAGGER / "swagger-ui-bundle.js", _JAVASCRIPT),
@@ -101,7 +101,7 @@ def _render_all(environment: Environment) -> dict[str, str]:
 
 
 def _prose(text: str) -> Markup:
-    """A text as HTML, with what stands between backticks as code."""
+    """A text as HTML, with text between backticks as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
@@ -147,7 +147,7 @@ async def _asset(request: web.Request) -> web.Response:
     if found is None:
         raise NotFound("Dit bestand bestaat hier niet.")
     file, media_type = found
-    # Not the library's answer with a file, which knows ranges and conditions: its refusals are no problems.
+    # Not the library's FileResponse: it refuses ranges and conditions without application/problem+json.
     return web.Response(body=_bytes_of(file), headers={**_HEADERS, "Content-Type": media_type})
 
 

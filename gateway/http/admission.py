@@ -1,6 +1,6 @@
-"""Admission: how many notificaties, bytes of bodies and changes may be under way in one gateway at once.
+"""Admission: limits the notificaties, bytes of bodies and changes that are under way in one gateway.
 
-Decides before a body is read, or while one of unknown size comes. No client gets more than half. Knows
+It decides before a body is read, or while one of unknown size comes in. No client gets more than half. Knows
 nothing of HTTP or RabbitMQ. Reasons: docs/decisions/0021-limits.md.
 """
 
@@ -15,17 +15,17 @@ from deliverer.attempting.concurrency import Slots
 from schemas.errors import Overloaded, Throttled
 
 RETRY_AFTER = 1  # seconds
-BODIES = 64  # times the largest body: the bytes of all bodies that are here at once
+BODIES = 64  # times the largest body: the bytes of all bodies under way
 IN_TURN = 200
-"""Notificaties that are checked and published at once; the others wait. Without this, more would be published
-than RabbitMQ confirms in time, after which the connection is cut."""
-TURN_WITHIN = 4.0  # seconds that a notificatie waits for that
-CHANGES = 40  # kanalen and abonnementen being made or changed at once, callback check included
+"""Notificaties that are checked and published at once; others wait. With more, RabbitMQ would not confirm all
+in time, and the connection would be cut."""
+TURN_WITHIN = 4.0  # seconds that a notificatie waits for its turn
+CHANGES = 40  # kanalen and abonnementen that are made or changed at once, with the callback check
 CHANGE_WITHIN = 10.0  # seconds that a change waits for its turn
 
 
 class Turns:
-    """What is done at once: `places` of all clients, half of these of one client. The others wait."""
+    """Limits work to `places` at once, and to half of these for one client. Others wait."""
 
     def __init__(self, places: int, *, within: float) -> None:
         self._slots = Slots(places)
@@ -33,7 +33,7 @@ class Turns:
 
     @asynccontextmanager
     async def one(self, client_id: str) -> AsyncIterator[None]:
-        """This client's turn. Raises Overloaded when it does not come `within` so many seconds."""
+        """Wait for this client's turn; it lasts for the context. Raises Overloaded after `within` seconds."""
         try:
             async with asyncio.timeout(self._within):
                 await self._slots.take(client_id)
@@ -48,7 +48,7 @@ class Turns:
 
 
 class Publishes:
-    """The notificaties `under_way`, and the bytes of their bodies. One client may have half of either."""
+    """Limits the notificaties `under_way`, and the bytes of their bodies; one client gets half of each."""
 
     def __init__(self, *, requests: int, largest_body: int) -> None:
         self._most = {"requests": requests, "bytes": BODIES * largest_body}
@@ -58,7 +58,7 @@ class Publishes:
 
     @contextmanager
     def one(self, client_id: str, *, size: int) -> Iterator[Callable[[int], None]]:
-        """One more of this client, with `size` bytes, from before its body until its answer.
+        """Count one more of this client, of `size` bytes, from before its body until its answer.
 
         Yields a function to call with the number of further bytes. Both raise Overloaded at the limit, and
         Throttled when this client has its half.

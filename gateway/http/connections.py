@@ -1,4 +1,4 @@
-"""The open connections of one gateway, bounded: of too many, the one idle for longest is closed."""
+"""Limits the open connections of one gateway: beyond the limit the one idle for longest is closed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import Protocol
 from runtime.log import Occasional, logger
 from runtime.open_files import allow_open_files
 
-KEPT_FREE = 200  # files that are no connection of a client: RabbitMQ, registry, callbacks, pages
+KEPT_FREE = 200  # files for other uses than clients: RabbitMQ, registry, callbacks, pages
 REPORT_INTERVAL = 30.0  # seconds
 
 log = logger(__name__)
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """The part of a connection that is used here."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether no request of it is being answered: none came, or its header is not complete."""
+        """Whether no request on it is being answered: none came, or its header is not complete."""
 
     def force_close(self) -> None:
         """Close it at once."""
 
 
 class Connections:
-    """The `open` connections. First is the one on which nothing came in for longest."""
+    """The `open` connections, in order of their last received bytes, the oldest first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -33,7 +33,7 @@ class Connections:
         self._full = Occasional(every=REPORT_INTERVAL)
 
     def add(self, connection: Connection) -> None:
-        """One more; when that is one too many, the one idle for longest is closed, or else this one."""
+        """Add one; beyond the limit close the one idle for longest, or this one when none is idle."""
         self.open[connection] = None
         if len(self.open) <= self._most:
             return
@@ -44,16 +44,16 @@ class Connections:
         leaving.force_close()
 
     def heard(self, connection: Connection) -> None:
-        """Something came in on it."""
+        """Note that bytes came in on it."""
         if connection in self.open:
             del self.open[connection]
             self.open[connection] = None
 
     def remove(self, connection: Connection) -> None:
-        """It is closed."""
+        """Remove a closed one."""
         self.open.pop(connection, None)
 
 
 def most_connections(wanted: int) -> int:
-    """How many connections there may be: `wanted`, or fewer where this process may open fewer files."""
+    """The limit on connections: `wanted`, or fewer where this process may open fewer files."""
     return max(min(wanted, allow_open_files(wanted + KEPT_FREE) - KEPT_FREE), 10)

@@ -1,7 +1,7 @@
-"""Draining: how a gateway that stops ends its open connections, so that no client sees an error.
+"""Draining: closes the open connections of a gateway that stops, so that no client sees an error.
 
-A client may send at the moment at which its connection is closed, and then does not know what became of its
-request. So a connection in use is not closed: its next answer says `Connection: close`
+A client that sends at the moment when its connection is closed cannot know whether its request was handled.
+So a connection in use is not closed: its next answer says `Connection: close`
 (gateway/http/protocol.py). Only a quiet one is closed at once.
 """
 
@@ -14,12 +14,12 @@ from aiohttp import web
 
 from gateway.http.protocol import Protocol
 
-QUIET = 2.0  # seconds without a byte after which a connection between two requests counts as not in use
+QUIET = 2.0  # seconds without a byte after which a connection between two requests counts as unused
 LOOK_AGAIN = 0.02  # seconds
 
 
 async def say_goodbye(server: web.Server, *, within: float) -> int:
-    """Return when no connection is open any more, or after `within` seconds; how many requests are left."""
+    """Drain; return when no connection is open, or after `within` seconds: how many requests are left."""
     with suppress(TimeoutError):
         async with asyncio.timeout(max(within, 0.0)):
             while connections := _connections(server):

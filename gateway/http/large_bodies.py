@@ -25,12 +25,12 @@ class LargeBodies:
     async def __call__(self, size: int, work: Callable[[], R]) -> R:
         """The result of `work` on `size` bytes of JSON: called at once for a small body, else in the thread.
 
-        `work` must keep only its result: what it parses is many times as large as the body.
+        `work` must keep nothing but its result: parsed data is many times as large as the body.
         """
         if size <= LARGE:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._thread, collections_paused()(work))
 
     def close(self) -> None:
-        """Begin with nothing more; whoever waits is cancelled."""
+        """Begin nothing more; callers that wait are cancelled."""
         self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""The one place where a fault becomes an answer: application/problem+json, whatever went wrong.
+"""The one place where an exception becomes an answer (application/problem+json).
 
-Nothing of an unexpected exception reaches the client: it is in the log, under the answer's `instance`.
+No detail of an unexpected exception is sent to the client: it is logged under the answer's `instance`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from schemas.errors import (
 )
 
 PROBLEM_JSON = "application/problem+json"
-RETRY_AFTER = 2  # seconds; what is away comes back by itself, and is asked for again soon
-RETRY_AFTER_REFUSED = 300  # seconds; somebody must mend it first
+RETRY_AFTER = 2  # seconds; for what recovers by itself
+RETRY_AFTER_REFUSED = 300  # seconds; for what an operator must repair first
 
 REPORT_INTERVAL = 5.0  # seconds between two lines of 503 or 429, and two of 508
 
@@ -47,7 +47,7 @@ _ROOM = {
     "abonnementen": "Zeg op wat niet meer nodig is, of vraag de beheerder om een hogere grens "
     "(NRC_QUOTA_ABONNEMENTEN).",
 }
-"""What to do about a quota that is reached."""
+"""What a client can do when a quota is reached."""
 
 log = logger(__name__)
 refused: Counter[tuple[bool, int, str]] = Counter()  # by whether it was a notificatie, status and code
@@ -55,7 +55,7 @@ _unavailable, _loops = Occasional(every=REPORT_INTERVAL), Occasional(every=REPOR
 
 
 def problem_of(error: BaseException) -> Problem:
-    """What an exception is to a client; APIException (500) for what nobody foresaw."""
+    """The problem that a client gets for an exception; APIException (500) for an unexpected one."""
     match error:
         case Problem():
             return error
@@ -104,7 +104,7 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Response:
-    """The answer for a problem. root: what `type` starts with; instance: a fresh `urn:uuid:…`."""
+    """The answer for a problem. root: what `type` starts with; instance: a new `urn:uuid:…`."""
     content: dict[str, object] = {
         "type": f"{root}/ref/fouten/{type(problem).__name__}/",
         "code": problem.code,
@@ -149,7 +149,7 @@ def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> 
 
 
 def _reason(problem: Problem) -> dict[str, str]:
-    """Why, in the words of the answer; of a validation error its first fields."""
+    """The reason as in the answer; of a validation error its first fields."""
     if not isinstance(problem, ValidationError):
         return {"reason": problem.detail}
     params = problem.invalid_params
@@ -160,5 +160,5 @@ def _reason(problem: Problem) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Text of a client, without lone surrogates: JSON cannot hold these."""
+    """A client's text without lone surrogates, which JSON cannot hold."""
     return text if text.isascii() else text.encode(errors="replace").decode()

@@ -1,7 +1,7 @@
-"""The HTTP/1 end of a connection: limits, and problems for what never becomes a request.
+"""The HTTP/1 side of a connection: limits, and problems for requests that cannot be parsed.
 
 aiohttp answers a request line or header that it cannot parse, and an unknown `Expect`, with its own text.
-Here these become problems like all others, and no byte of the request gets into the log.
+Here these become problems like all others, and no byte of the request is logged.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ LIMITS: dict[str, Any] = {
     "max_line_size": 8190,  # bytes of a request line
     "max_field_size": 24 * 1024,  # bytes of a header: room for a JWT of 16 KiB
     "max_headers": 100,
-    "read_bufsize": 16 * 1024,  # bytes of a body that wait to be read; at twice as many no more are read
+    "read_bufsize": 16 * 1024,  # bytes of a body in the buffer; at twice as many reading pauses
     "lingering_time": 5.0,  # seconds in which the rest of a refused body is read and dropped
-    "auto_decompress": False,  # compressed bodies are refused, so none can explode
-    "access_log": None,  # the handlers log what matters, by notificatie
+    "auto_decompress": False,  # compressed bodies are refused
+    "access_log": None,  # the handlers log, by notificatie
 }
 MAX_HEAD = 64 * 1024  # bytes of a request line and all headers together
-RECEIVED_AT_ONCE = 32 * 1024  # bytes; the kernel takes twice as many for its own account
-ANSWER_TIMEOUT = 30.0  # seconds in which a client must take an answer, or more of a long one, off the wire
+RECEIVED_AT_ONCE = 32 * 1024  # bytes; the kernel doubles it for its own administration
+ANSWER_TIMEOUT = 30.0  # seconds in which a client must read an answer, or more of a long one
 
 log = logger(__name__)
 
@@ -76,30 +76,30 @@ class Protocol(web.RequestHandler):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it is waiting for a whole request."""
+        """Whether it waits for a request."""
         return self._waiter is not None and not self._messages
 
     def _bodies(self) -> list[StreamReader]:
-        """The bodies that are coming in, or wait to be read."""
+        """The bodies that come in, or wait to be read."""
         bodies = [payload for _, payload in self._messages if payload is not EMPTY_PAYLOAD]
         if (current := self._current_request or self._answering) is not None:
             bodies.append(current.content)
         return bodies
 
     def _drop_bodies(self) -> None:
-        """Release what has come of the bodies; a handler may keep its request for seconds."""
+        """Release the buffered bodies; a handler may keep its request for seconds."""
         for body in self._bodies():
-            # It raises where a handler waits for more, or got a fault: then nothing is held.
+            # It raises where a handler waits for more, or got a fault: then nothing is buffered.
             with suppress(Exception):
                 body.read_nowait()
 
     def held(self) -> int:
-        """The bytes that are held for this client: bodies not yet read, and answers not yet taken."""
+        """The bytes buffered for this client: bodies not read yet, and answers not sent yet."""
         answers = 0 if self.transport is None else self.transport.get_write_buffer_size()
         return answers + sum(getattr(body, "_size", 0) for body in self._bodies())
 
     def who(self) -> dict[str, str]:
-        """Facts for a log line: of its request, else its address."""
+        """Facts for a log line: its request, else its address."""
         request = self._current_request or self._answering
         if request is not None:
             return who_asks(request)
@@ -107,18 +107,18 @@ class Protocol(web.RequestHandler):
         return {"remote": str(peer[0])} if peer else {}
 
     def cut_off(self) -> None:
-        """Close it at once, with what is held for it."""
+        """Close it at once, and drop its buffers."""
         if self.transport is not None:
             self.transport.abort()
         self._drop_bodies()
 
     def pause_writing(self) -> None:
-        """The client takes less than it is given."""
+        """The client reads slower than it is sent to."""
         super().pause_writing()
         self._gateway.slow_clients.moved(self)
 
     def resume_writing(self) -> None:
-        """The client has taken something, and gets time for what follows."""
+        """The client has read something: its time starts again."""
         super().resume_writing()
         self._gateway.slow_clients.moved(self)
         if self._patience is not None and not self._patience.expired():
@@ -130,21 +130,21 @@ class Protocol(web.RequestHandler):
         self._gateway.connections.heard(self)
         try:
             super().data_received(data)
-        except (IndexError, ValueError) as error:  # yarl's, of a target such as http://[::1]@
+        except (IndexError, ValueError) as error:  # from yarl, for a target such as http://[::1]@
             self._refuse(type(error).__name__)
-        # The library bounds each line, not all of them together.
+        # The library limits each line, not all of them together.
         self._head = self._head + len(data) if self.is_idle else 0
         if self._head > MAX_HEAD:
             self._refuse("the header is too large")
         for at, (message, _) in enumerate(self._messages):
             if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
-                # By itself the library answers in the version that was asked, such as 0.9 or 2.0.
+                # Else the library answers in the version of the request, such as 0.9 or 2.0.
                 self._messages[at] = _unreadable("not HTTP/1")
-        if data:  # else the library looks again at what had come
+        if data:  # else the library parses its buffer again
             self._gateway.slow_clients.moved(self)
 
     def _refuse(self, why: str) -> None:
-        """Answer what came in as what cannot be parsed."""
+        """Answer it as a request that cannot be parsed."""
         self._messages.append(_unreadable(why))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -155,7 +155,7 @@ class Protocol(web.RequestHandler):
         return self._request_in_progress or bool(self._messages)
 
     def quiet_for(self) -> float:
-        """Seconds since the last byte came in; 0 while the socket has some that were not read yet."""
+        """Seconds since the last byte came in; 0 while the socket has unread bytes."""
         waiting = array("i", [0])
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         if sock is not None and sock.fileno() >= 0:
@@ -163,9 +163,9 @@ class Protocol(web.RequestHandler):
         return 0.0 if waiting[0] else self._loop.time() - self._heard_at
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Answer what was asked, then close: a client that sends no more may still read.
+        """Answer the request, then close: a client that has closed its sending side may still read.
 
-        True keeps the connection open until then. The rest of an unfinished body is not waited for.
+        True keeps the connection open until then. It does not wait for the rest of an unfinished body.
         """
         answering = self._heard and (self._waiter is None or bool(self._messages))
         coming = [payload for _, payload in self._messages]
@@ -178,7 +178,7 @@ class Protocol(web.RequestHandler):
         return answering
 
     def log_exception(self, *args: Any, **facts: Any) -> None:
-        """Log nothing of a refused body that broke off; else as the library."""
+        """Do not log a refused body that was broken off; else as the library."""
         if not isinstance(facts.get("exc_info"), web.RequestPayloadError | OSError):
             super().log_exception(*args, **facts)
 
@@ -189,7 +189,7 @@ class Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The problem for a request that could not be parsed; the connection closes after it."""
+        """The problem for a request that could not be parsed; the connection is closed after it."""
         if request.writer.output_size > 0:
             raise ConnectionError("part of another answer has gone out already")
         unreadable = ParseError("Het HTTP-verzoek kan niet gelezen worden.")
@@ -200,7 +200,7 @@ class Protocol(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send the answer; one that aiohttp made itself, past the middleware, goes out as a problem."""
+        """Send the answer; one that aiohttp made itself, outside the middleware, is sent as a problem."""
         if isinstance(resp, web.HTTPException):
             resp = self._problem(request, resp)
         if self._gateway.stopping:
@@ -223,7 +223,7 @@ class Protocol(web.RequestHandler):
 
 
 def _unreadable(why: str) -> tuple[_ErrInfo, StreamReader]:
-    """An item of `_messages` that the library answers as a request that it could not parse."""
+    """An item of `_messages` that makes the library answer as to a request that it could not parse."""
     error = BadHttpMessage(why)
     return _ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD
 
@@ -237,7 +237,7 @@ async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | 
 
     if sock is None:
         sock = start_listening(gateway.settings.gateway_listen, name=env_name("gateway_listen"))
-    # Connections inherit it. Without it one read may bring much more.
+    # Connections inherit it. Without it one read may return much more.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AT_ONCE)
     return await loop.create_server(connection, sock=sock, backlog=BACKLOG)
 
@@ -245,9 +245,9 @@ async def listen(server: web.Server, gateway: Gateway, *, sock: socket.socket | 
 async def stop_listening(
     listening: asyncio.Server, server: web.Server, gateway: Gateway, *, shared: bool
 ) -> None:
-    """Accept no more connections. Those that wait in the kernel are still served.
+    """Accept no more connections. Those in the kernel's backlog are still served.
 
-    shared: others listen on this socket too; then those connections are left to them.
+    shared: other processes listen on this socket too, and serve those connections.
     """
     waiting = [] if shared else [one for sock in listening.sockets for one in _accepted(sock.fileno())]
     listening.close()

@@ -1,6 +1,6 @@
-"""What a request asks and carries: Accept, query, body, and the root URL that its client used.
+"""Reads and checks the parts of a request: Accept, query, body, and the root URL that its client used.
 
-Each function checks one thing and raises the standard's Problem. The handlers call them in the standard's
+Each function checks one thing and raises the standard's Problem; the handlers call them in the standard's
 order. Knows nothing of kanalen, abonnementen or notificaties.
 """
 
@@ -31,11 +31,11 @@ from schemas.fields import NON_FIELD
 from schemas.urls import read_url
 
 CALLBACK_URL: web.RequestKey[str] = web.RequestKey("callback_url", str)
-"""The callbackUrl that a request has, for the log."""
+"""The callbackUrl of a request, for the log."""
 OF_A_DELIVERY = (HOPS, ABONNEMENT_HEADER, "nrc-attempt")
-"""Headers of a delivery, which whoever forwards it may keep."""
+"""Headers of a delivery, which a consumer that forwards it may keep."""
 BODY_TIMEOUT = 30.0  # seconds for a whole body; a slower client gets a ParseError
-MAX_CLIENT = 200  # characters of a client_id in the log; anyone may claim any
+MAX_CLIENT = 200  # characters of a client_id in the log; a client can claim any
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9._~%!$&'()*+,;=-]+|\[[0-9A-Fa-f:.%]+\])(?::[0-9]{1,5})?")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
@@ -48,10 +48,10 @@ class ClientGone(Exception):
 
 
 def must_accept_json(request: web.Request) -> None:
-    """Raise NotAcceptable when the client does not take application/json."""
+    """Raise NotAcceptable when the client does not accept application/json."""
     accept = request.headers.getall("Accept", ())
     asked = ",".join(accept)
-    # Only short ones are cached: a client may send two megabytes of them.
+    # Only short headers are cached: a client could else fill two megabytes.
     decide = accepts_json if len(asked) <= 256 else accepts_json.__wrapped__
     if asked and not decide(asked):
         raise NotAcceptable("Deze API antwoordt alleen met application/json.")
@@ -59,7 +59,7 @@ def must_accept_json(request: web.Request) -> None:
 
 @lru_cache(maxsize=256)
 def accepts_json(accept: str) -> bool:
-    """Whether an Accept header takes application/json: its most specific range decides (RFC 9110, 12.5.1)."""
+    """Whether an Accept header allows application/json, by its most specific range (RFC 9110, 12.5.1)."""
     best, quality = -1, 0.0
     for part in accept.split(","):
         media_range, *parameters = (piece.strip() for piece in part.split(";"))
@@ -82,7 +82,7 @@ def _quality(parameters: list[str]) -> float:
 
 
 def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str, str]:
-    """The query parameters, of which the last counts. Raises ValidationError for unknown ones."""
+    """The query parameters; of duplicates the last counts. Raises ValidationError for unknown ones."""
     if not request.query_string:
         return {}
     unknown = sorted({name for name in request.query if name not in known})
@@ -97,11 +97,11 @@ def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str
 async def read_body(request: web.Request, *, limit: int, came: Callable[[int], None] | None = None) -> bytes:
     """The body of a JSON request, of at most `limit` bytes.
 
-    Raises UnsupportedMediaType, RequestTooLarge, ParseError (it does not come) or ClientGone.
+    Raises UnsupportedMediaType, RequestTooLarge, ParseError (it did not arrive in time) or ClientGone.
     came: called with the size of each piece of a body without Content-Length; may raise.
     """
     headers = request.headers
-    # A charset parameter means nothing: JSON is UTF-8 (RFC 8259, 8.1 and 11).
+    # A charset parameter is ignored: JSON is UTF-8 (RFC 8259, 8.1 and 11).
     if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType("Stuur de body als application/json.")
     if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
@@ -123,8 +123,8 @@ async def read_body(request: web.Request, *, limit: int, came: Callable[[int], N
 
 
 async def _received(content: StreamReader, *, limit: int, came: Callable[[int], None] | None) -> bytes:
-    """All of a body, or what came of it when it turned out larger than `limit`."""
-    if content.is_eof() and came is None:  # it came with the headers, as small ones do
+    """All of a body, or its first part when it is larger than `limit`."""
+    if content.is_eof() and came is None:  # it came together with the headers, as small ones do
         return content.read_nowait()
     received = bytearray()
     async with asyncio.timeout(BODY_TIMEOUT):
@@ -140,9 +140,9 @@ def _too_large(limit: int) -> RequestTooLarge:
 
 
 def hops_of(request: web.Request) -> int:
-    """How many deliveries of an NRC this message went through, by `nrc-hops`.
+    """How many deliveries by an NRC this message went through, by `nrc-hops`.
 
-    1 where that header is missing or unreadable and another header of a delivery is there.
+    1 where that header is missing or invalid and the request has another header of a delivery.
     """
     counts = _COUNTS.findall(",".join(request.headers.getall(HOPS, ())))
     delivered = any(name in request.headers for name in OF_A_DELIVERY)
@@ -150,7 +150,7 @@ def hops_of(request: web.Request) -> int:
 
 
 def who_asks(request: web.BaseRequest) -> dict[str, str]:
-    """Facts of a request for a log line. client: as its token claims, whether or not it is valid."""
+    """Facts of a request for a log line. client: as its token claims, valid or not."""
     known = {
         "method": request.method,
         "path": request.path,
@@ -162,17 +162,17 @@ def who_asks(request: web.BaseRequest) -> dict[str, str]:
 
 
 def root_url(request: web.BaseRequest, settings: Settings) -> str:
-    """What `url`, `Location` and `type` start with, without a slash: NRC_PUBLIC_URL, else `asked_root`."""
+    """The root of `url`, `Location` and `type`, without a final slash: NRC_PUBLIC_URL, else `asked_root`."""
     return settings.public_url or asked_root(request, settings)
 
 
 def own_root(request: web.BaseRequest) -> str:
-    """scheme://host of the request itself, which a proxy may have changed."""
+    """scheme://host of the request as received, which a proxy may have changed."""
     return f"{request.scheme}://{_own_authority(request)}"
 
 
 def asked_root(request: web.BaseRequest, settings: Settings) -> str:
-    """The root that the client used: that of the request, or what a trusted proxy gives."""
+    """The root that the client used: that of the request, or as a trusted proxy says."""
     scheme, host, prefix = request.scheme, _own_authority(request), ""
     if settings.trusted_proxies and is_trusted(request.remote, settings.trusted_proxies):
         proto = _forwarded(request, "X-Forwarded-Proto").lower()
@@ -185,7 +185,7 @@ def asked_root(request: web.BaseRequest, settings: Settings) -> str:
 
 
 def root_is_https(request: web.BaseRequest, settings: Settings) -> bool:
-    """Whether `root_url` starts with https. Faster, where no setting needs the headers."""
+    """Whether `root_url` starts with https; faster where no setting needs the headers."""
     if not settings.public_url and not settings.trusted_proxies:
         return request.secure
     return root_url(request, settings).startswith("https:")
@@ -212,7 +212,7 @@ def _own_authority(request: web.BaseRequest) -> str:
 
 
 def _forwarded(request: web.BaseRequest, name: str) -> str:
-    """The last value of a header: the proxy next to us wrote it, anyone those before it."""
+    """The last value of a header: the nearest proxy wrote that; a client may have written those before it."""
     last = request.headers.getall(name, ("",))[-1]
     return last.rpartition(",")[2].strip()
 

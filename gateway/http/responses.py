@@ -1,4 +1,4 @@
-"""The shape of an answer that is no problem: JSON, and the version header that every answer carries."""
+"""Successful answers: JSON, and the version header that every answer has."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from aiohttp import web
 API_VERSION = "1.0.1"
 VERSION_HEADER = "API-version"
 JSON = "application/json"
-PIECE = 32 * 1024  # bytes of a list that are made at once, or a few more
+PIECE = 32 * 1024  # bytes of a list that are made at once, about
 
 
 def json_answer(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """`content` as JSON; bytes go out as they are."""
+    """`content` as JSON; bytes are sent as they are."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     return web.Response(body=body, status=status, headers={"Content-Type": JSON, **(headers or {})})
 
 
 def json_list(items: Iterable[Any]) -> web.Response:
-    """A list as JSON. A large one is made in pieces, each when the client has taken those before it.
+    """A list as JSON. A large one is made in pieces, each when the client has read those before it.
 
     So a slow client costs the memory of one piece, and a long list does not block the event loop.
     """

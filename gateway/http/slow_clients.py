@@ -1,6 +1,6 @@
-"""Bytes buffered for slow clients: bodies that wait to be read, and answers that are not taken.
+"""Limits the bytes buffered for slow clients: bodies that wait to be read, and answers not sent yet.
 
-Bounded in bytes, for all connections together: beyond it the one that moved nothing for longest is cut off.
+One limit for all connections together: beyond it the one without progress for longest is cut off.
 """
 
 from __future__ import annotations
@@ -10,36 +10,36 @@ from typing import Protocol
 from runtime.log import Occasional, logger
 
 MOST = 64 * 1024 * 1024  # bytes for all connections together
-SMALL = 16 * 1024  # bytes that each connection may have besides, in either direction
+SMALL = 16 * 1024  # bytes of each connection that do not count, in either direction
 REPORT_INTERVAL = 30.0  # seconds
 
 log = logger(__name__)
 
 
 class Connection(Protocol):
-    """What is asked of a connection here."""
+    """The part of a connection that is used here."""
 
     def held(self) -> int:
-        """The bytes that are held for it now."""
+        """The bytes that are buffered for it now."""
 
     def who(self) -> dict[str, str]:
-        """What a log line says of it."""
+        """Facts for a log line."""
 
     def cut_off(self) -> None:
-        """Close it at once, with what is held for it."""
+        """Close it at once, and drop its buffers."""
 
 
 class SlowClients:
-    """The connections for which more than SMALL is held. First is the one that moved longest ago."""
+    """The connections with more than SMALL in buffers, in order of their last progress, the oldest first."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._of: dict[Connection, int] = {}
         self._full = Occasional(every=REPORT_INTERVAL)
-        self.size = 0  # bytes, at most: what has been read since is only seen when there is too much
+        self.size = 0  # bytes, an upper bound: it is only recounted when it exceeds `most`
 
     def moved(self, connection: Connection) -> None:
-        """Something came in on it or went out. If too much is held, others are cut off."""
+        """Note that it received or sent something. If too much is buffered, others are cut off."""
         self.forget(connection)
         self._note(connection)
         if self.size > self._most:
@@ -59,11 +59,11 @@ class SlowClients:
             leaving.cut_off()
 
     def forget(self, connection: Connection) -> None:
-        """It is closed."""
+        """Remove a closed one."""
         self.size -= self._of.pop(connection, 0)
 
     def _note(self, connection: Connection) -> None:
-        """What is held for it now; its place in the row stays."""
+        """Note what is buffered for it now; its place in the order stays."""
         held = connection.held()
         if held <= SMALL:
             self.forget(connection)

@@ -1,7 +1,7 @@
-"""AMQP: a connection to RabbitMQ that is made again, and publishing with confirms.
+"""AMQP: a connection to RabbitMQ that reconnects, and publishing with confirms.
 
-    connection.py  Link: one connection, made again for as long as a process runs; channels on it
-    confirms.py    a channel that publishes to one exchange and hears of each message whether RabbitMQ has it
+    connection.py  Link: one connection that reconnects for as long as a process runs; channels on it
+    confirms.py    a channel that publishes to one exchange with publisher confirms
     frames.py      the bytes of publishes, of the answers to them and of acknowledgements; no I/O
 
 Declares nothing, and knows no exchange or queue of ours.

@@ -1,9 +1,9 @@
-"""A channel that publishes to one exchange with confirms, at a fraction of what the client library's costs.
+"""A channel that publishes to one exchange with confirms, at a fraction of the client library's cost.
 
-It writes whole publishes straight to the connection's socket and counts delivery tags itself. The connection
-remains the client library's (handshake, heartbeats, close); `DivertingReader` takes the frames of these
-channels out of what it reads. Reconnects nothing and retries nothing: `runtime/amqp/connection.py:Link` does
-the one, `router/publishing.py` the other.
+It writes whole publishes straight to the connection's socket and counts delivery tags itself. The client
+library keeps the connection (handshake, heartbeats, close); `DivertingReader` takes the frames of these
+channels out of what the library reads. It does not reconnect (`runtime/amqp/connection.py:Link` does) and
+does not retry (`router/publishing.py` does).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pamqp.header import ContentHeader
 from runtime.amqp import frames
 from schemas.errors import BrokerUnavailable
 
-ALIVE_INTERVAL = 1.0  # seconds between two heartbeats that stand for frames the client library does not see
+ALIVE_INTERVAL = 1.0  # seconds between two heartbeats in place of frames that the client library does not see
 
 
 class Outcome(Enum):
-    """What RabbitMQ says of a publish. REFUSED: a nack. RETURNED: mandatory, and no queue takes it."""
+    """RabbitMQ's answer to a publish. REFUSED: a nack. RETURNED: mandatory, and routed to no queue."""
 
     CONFIRMED = auto()
     REFUSED = auto()
@@ -47,9 +47,9 @@ class _Receiver(Protocol):
 
 
 class DivertingReader(asyncio.StreamReader):
-    """What comes from RabbitMQ: whole frames of some channels go to their receivers, all else to who reads.
+    """Gives whole frames of some channels to their receivers; the client library reads all others.
 
-    Only for connections on which little else comes: every frame is looked at.
+    Only for connections with few other frames, since it looks at every frame.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class DivertingReader(asyncio.StreamReader):
         others = start = 0  # data[others:start]: whole frames that are not diverted
         while self._amqp and length - start >= frames.OVERHEAD:
             kind, channel, size = frames.START.unpack_from(data, start)
-            if kind > frames.HEARTBEAT:  # not AMQP: a server that wants another version says so in words
+            if kind > frames.HEARTBEAT:  # not AMQP: a server that wants another version sends a text
                 self._amqp = False
                 break
             end = start + size + frames.OVERHEAD
@@ -84,8 +84,8 @@ class DivertingReader(asyncio.StreamReader):
         if start > others:
             super().feed_data(data[others:start])
         elif others and (now := monotonic()) - self._alive > ALIVE_INTERVAL:
-            # RabbitMQ sends no heartbeat while it sends other frames. The client library, which gives the
-            # connection up after some 33 s without any, must hear something.
+            # RabbitMQ sends no heartbeat while it sends other frames, and the client library gives the
+            # connection up after some 33 s without a frame.
             self._alive = now
             super().feed_data(frames.HEARTBEAT_FRAME)
         if start < length:
@@ -107,7 +107,7 @@ class DivertingReader(asyncio.StreamReader):
 
 @dataclass(slots=True)
 class _Turn:
-    """A mandatory publish. over: its confirm came, or never will."""
+    """A mandatory publish. over: set when its confirm came, or cannot come any more."""
 
     key: tuple[str, str]
     returned: bool = False
@@ -117,7 +117,7 @@ class _Turn:
 class ConfirmChannel:
     """A channel for one exchange. Made by `runtime/amqp/connection.py:Link.confirm_channel`, then `opened`.
 
-    on_end: called once when the channel is no more: closed by either side, or its connection lost.
+    on_end: called once when the channel has ended: closed by either side, or its connection lost.
     """
 
     def __init__(
@@ -169,11 +169,11 @@ class ConfirmChannel:
         timestamp: datetime | None,
         sending: Callable[[], object] | None = None,
     ) -> Outcome:
-        """Publish, and return what RabbitMQ says of it.
+        """Publish, and return RabbitMQ's answer.
 
-        sending: called in the moment in which it is written. Before that nothing of it goes out, whatever
-        ends the wait. Mandatory publishes with the same routing key and message id take turns, since a
-        message that comes back is known by those only.
+        sending: called at the moment when it is written; if the wait ends before that, nothing is sent.
+        Mandatory publishes with the same routing key and message id take turns, since a returned message is
+        recognised by those only.
 
         Raises what closed the channel, BrokerUnavailable when the connection was lost (both: it may or may
         not have arrived), and what `PublishEncoder.encode` does.
@@ -203,7 +203,7 @@ class ConfirmChannel:
         return await waiting
 
     def close(self) -> None:
-        """Say goodbye; `on_end` is called when RabbitMQ has answered. What has no confirm yet gets none."""
+        """Send Channel.Close; `on_end` is called at RabbitMQ's answer. Open publishes get no confirm."""
         if self.ended is None:
             self._end(ChannelClosed(None, "closed by this side"))
             self._closing = True
@@ -244,7 +244,7 @@ class ConfirmChannel:
             turn.over.set()
             if turn.returned:
                 outcome = Outcome.RETURNED
-        if not waiting.done():  # it is when who published was cancelled
+        if not waiting.done():  # it is done when its publisher was cancelled
             waiting.set_result(outcome)
 
     def _rare(self, method: int, data: bytes) -> None:
@@ -256,19 +256,19 @@ class ConfirmChannel:
         elif method == frames.CLOSE:
             self._end(exception_by_code(_unmarshal(data)))
             self._write(commands.Channel.CloseOk())
-            if not self._closing:  # else RabbitMQ's answer to our own goodbye is still to come
+            if not self._closing:  # else RabbitMQ's answer to our own Channel.Close is still to come
                 self._gone()
         elif method == frames.CLOSE_OK:
             self._gone()
 
     def _came_back(self, header: ContentHeader) -> None:
-        """The header of a returned message. Its body frames are passed over, its confirm is to come."""
+        """Handle the header of a returned message. Its body frames are ignored; its confirm follows."""
         turn = self._by_key.get((self._returned_key, header.properties.message_id or ""))
         if turn is not None:
             turn.returned = True
 
     def _end(self, reason: Exception) -> None:
-        """All who wait hear why, and nothing is published any more."""
+        """Give the reason to all who wait, and publish nothing more."""
         if self.ended is not None:
             return
         self.ended = reason
@@ -277,7 +277,7 @@ class ConfirmChannel:
         self._by_key.clear()
         if not self._open.done():
             self._open.set_exception(reason)
-            self._open.exception()  # looked at: who opened it may have been cancelled
+            self._open.exception()  # counts as retrieved: its caller may have been cancelled
         for future in waiting.values():
             if not future.done():
                 future.set_exception(reason)

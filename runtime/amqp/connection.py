@@ -1,7 +1,7 @@
-"""One AMQP connection that is made again for as long as a process runs.
+"""One AMQP connection that reconnects for as long as a process runs.
 
-Not aio-pika's own robust connection: that declares again what it remembers, which is how a deleted queue
-comes back without its bindings. Here a new connection starts with nothing but its owner's session.
+Not aio-pika's own robust connection: that declares again what it remembers, so a deleted queue comes back
+without its bindings. Here a new connection only runs its owner's session.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from schemas.errors import BrokerUnavailable
 
 HEARTBEAT = 10  # seconds
 CONNECT_TIMEOUT = 5.0  # seconds
-CLOSE_TIMEOUT = 1.0  # seconds for a goodbye; a broker that hangs must not keep a process from stopping
+CLOSE_TIMEOUT = 1.0  # seconds to close; a broker that hangs must not keep a process from stopping
 MAX_CHANNELS = 65535  # on a connection for which RabbitMQ sets no limit
-CHANNEL_TIMEOUT, CHANNEL_PAUSE = 3.0, 0.02  # seconds in which a channel is free, where all are in use
+CHANNEL_TIMEOUT, CHANNEL_PAUSE = 3.0, 0.02  # seconds to wait for a free channel, and between two looks
 REPORT_INTERVAL = 30.0  # seconds between two lines about a broker that stays away
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two attempts to connect
 STEADY = 5.0  # seconds; a session that ends sooner counts as a failure to connect
@@ -55,7 +55,7 @@ T = TypeVar("T")
 
 
 class _KeepsWriter(TransportFactory):
-    """Opens the socket and keeps hold of it, so that it can be aborted instead of closed politely.
+    """Opens the socket and keeps a reference to it, so that it can be aborted instead of closed.
 
     diverts: whether it reads with a DivertingReader, for ConfirmChannels.
     """
@@ -87,10 +87,10 @@ class _KeepsWriter(TransportFactory):
 
 
 class _UntilClosed:
-    """What a channel writes to; nothing after it has said goodbye.
+    """A channel's write queue that accepts nothing after the channel's close.
 
-    The client library lets those who wait for a turn on a channel write after its close was answered, which
-    RabbitMQ punishes by closing the whole connection, with everyone else's work on it.
+    The client library lets callers that wait for their turn on a channel write after its close was answered.
+    RabbitMQ then closes the whole connection, with all other channels on it.
     """
 
     def __init__(self, channel: Any) -> None:
@@ -104,7 +104,7 @@ class _UntilClosed:
         await self._put(frame)
 
     def put_nowait(self, frame: Any) -> None:
-        # The library's own would drop the goodbye when the queue is full, and overtake who waits there.
+        # The library's own would drop the close when the queue is full, and overtake callers that wait.
         self._check(frame)
         self._goodbye = asyncio.create_task(self._put(frame), name="closing a channel")
 
@@ -128,13 +128,13 @@ _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")
 
 
 def _write_until_closed(channel: Any) -> None:
-    """Let this channel write nothing after its goodbye, and keep its number until then."""
+    """Let this channel write nothing after its close, and keep its number until then."""
     channel.write_queue = _UntilClosed(channel)
     _numbers(channel.connection).open.add(channel.number)
 
 
 def close_reason(channel: AbstractUnderlayChannel) -> AMQPError | None:
-    """Why the broker closed this channel: what one met, all who used it should hear."""
+    """Why the broker closed this channel, for all its users."""
     reason = getattr(channel, "_close_exception", None)
     return reason if isinstance(reason, AMQPError) else None
 
@@ -145,7 +145,7 @@ class _Numbers:
     def __init__(self) -> None:
         self.last = 0
         self.open: set[int] = set()
-        """Of channels that have not said goodbye."""
+        """Of channels that have not sent their close."""
 
 
 _numbers_of: WeakKeyDictionary[AbstractUnderlayConnection, _Numbers] = WeakKeyDictionary()
@@ -170,9 +170,9 @@ async def _free_number(connection: AbstractUnderlayConnection) -> int:
 def _next_number(connection: AbstractUnderlayConnection) -> int:
     """The number for a new channel: in turn, so that one that was closed lately is not used again.
 
-    The client library takes a number for free as soon as it has read RabbitMQ's close, before its own answer
-    to that is written. An open with that number that overtakes the answer makes RabbitMQ close the whole
-    connection (504, second 'channel.open' seen).
+    The client library frees a number as soon as it has read RabbitMQ's close, before its own answer to that
+    is written. When an open with that number overtakes the answer, RabbitMQ closes the whole connection
+    (504, second 'channel.open' seen).
     """
     most = connection.connection_tune.channel_max or MAX_CHANNELS
     numbers, taken = _numbers(connection), connection.channels
@@ -185,14 +185,14 @@ def _next_number(connection: AbstractUnderlayConnection) -> int:
 
 
 async def open_channel(connection: AbstractConnection, *, confirms: bool = False) -> AbstractUnderlayChannel:
-    """A channel of the client library's lower layer: one task for each message, not two.
+    """A channel of the client library's lower layer, which makes one task for each message instead of two.
 
-    confirms: whether a publish returns when RabbitMQ has the message.
+    confirms: whether a publish returns only when RabbitMQ has confirmed it.
 
     Raises BrokerUnavailable or AMQP_ERRORS.
     """
     transport = connection.transport
-    # Of a closed connection the client library makes a bare RuntimeError.
+    # For a closed connection the client library raises a bare RuntimeError.
     if transport is None or transport.connection.is_closed:
         raise BrokerUnavailable("the connection to RabbitMQ was lost")
     channel = await transport.connection.channel(
@@ -220,7 +220,7 @@ class _Channel(aio_pika.Channel):
         except ChannelInvalidStateError:
             raise
         except RuntimeError as error:
-            # What the client library says when the connection was lost a moment ago.
+            # The client library raises this when the connection was lost a moment ago.
             raise ChannelInvalidStateError(str(error)) from error
 
 
@@ -229,7 +229,7 @@ class _Connection(aio_pika.Connection):
 
     async def _on_connection_close(self, closing: asyncio.Future[Any]) -> None:
         await super()._on_connection_close(closing)
-        # By itself the library's closed() only ends when this side closes, not when the connection is lost.
+        # The library's own closed() only ends when this side closes, not when the connection is lost.
         if not self._closed.done():
             self._closed.set_result(True)
 
@@ -268,7 +268,7 @@ async def _connect(url: str, *, name: str, diverts: bool = False) -> tuple[Abstr
 
 
 def _refused_host(error: BaseException, address: URL) -> str | None:
-    """What it means that RabbitMQ hung up at the last step; the client library keeps its words to itself."""
+    """Why RabbitMQ closed the connection at the last step; the client library drops RabbitMQ's own text."""
     if not isinstance(error, InvalidFrameError) or "Connection.Close" not in str(error):
         return None
     host = address.path[1:] or "/"
@@ -279,7 +279,7 @@ _TOO_LARGE = re.compile(r"message size \d+ is larger than (?:configured )?max si
 
 
 def size_limit(error: BaseException) -> int | None:
-    """RabbitMQ's limit on a body in bytes, when this says that a message was over it: its channel closed."""
+    """RabbitMQ's limit on a body in bytes, when this error says that a message exceeded it; else None."""
     found = _TOO_LARGE.search(str(error)) if isinstance(error, ChannelPreconditionFailed) else None
     return int(found[1]) if found else None
 
@@ -290,10 +290,10 @@ def describe(error: BaseException) -> str:
 
 
 class Link:
-    """One AMQP connection, made again whenever it is lost, walking the list of nodes.
+    """One AMQP connection that reconnects whenever it is lost, to the next of the list of nodes.
 
     longest_rest: seconds to which the pauses grow while connections are made but lost again within STEADY.
-    publishes: whether `confirm_channel` may be asked for.
+    publishes: whether `confirm_channel` may be called.
     """
 
     def __init__(
@@ -325,10 +325,10 @@ class Link:
         return self.connection
 
     async def use(self, work: Callable[[AbstractConnection], Coroutine[Any, Any, T]]) -> T:
-        """What `work` gives, beside the session, on the connection that there is; cancelled with that.
+        """Run `work` on the present connection, beside the session; returns its result.
 
-        For what goes on when the connection does not: the client library cancels whoever waits on one that
-        ends. Raises BrokerUnavailable then, and while there is none; and what `work` raises.
+        For callers that outlive the connection: the client library cancels a task that waits on one that
+        ends. Raises BrokerUnavailable then, and while there is no connection; and what `work` raises.
         """
         if (connection := self.connection) is None:
             raise BrokerUnavailable(self.why_not)
@@ -394,10 +394,10 @@ class Link:
                 await lost
         finally:
             lost.cancel()
-            # A session may still be giving back what it holds.
+            # A session may still be requeueing what it holds.
             await cancelled(work)
             if not work.cancelled():
-                work.exception()  # raised above already, or drowned by the loss of the connection
+                work.exception()  # raised above already, or superseded by the loss of the connection
 
     async def _drop(self) -> None:
         connection, self.connection = self.connection, None
@@ -414,7 +414,7 @@ class Link:
     ) -> ConfirmChannel:
         """An open channel that publishes to this exchange; of a Link that `publishes` only.
 
-        on_end: called once when the channel is no more, also when it never came to be.
+        on_end: called once when the channel has ended, also when it could not be opened.
 
         Raises BrokerUnavailable or AMQP_ERRORS.
         """
@@ -429,7 +429,7 @@ class Link:
             number = await _free_number(connection)
             if reader.at_eof() or writer.transport.is_closing():
                 raise BrokerUnavailable("the connection to RabbitMQ was lost")
-            connection.channels[number] = None  # the client library gives it to nobody else
+            connection.channels[number] = None  # so that the client library does not use the number
 
             def ended() -> None:
                 connection.channels.pop(number, None)
@@ -452,7 +452,7 @@ class Link:
 
     @property
     def all_sent(self) -> bool:
-        """Whether nothing that was written to the connection waits in this process to be sent."""
+        """Whether all that was written to the connection has left this process."""
         transport = getattr(self.connection, "transport", None)
         if transport is None or self._transport is None or self._transport.writer is None:
             return False
@@ -460,18 +460,18 @@ class Link:
         return not unsent and bool(transport.connection.write_queue.empty())
 
     def abort(self) -> None:
-        """Cut the connection without flushing: nothing that is still unsent goes out later."""
+        """Cut the connection without flushing: what is unsent is never sent."""
         if self._transport is not None and self._transport.writer is not None:
             self._transport.writer.transport.abort()
 
     @property
     def blocked(self) -> bool:
-        """Whether RabbitMQ has said that it takes nothing from publishers now (a memory or disk alarm)."""
+        """Whether RabbitMQ blocks publishers now (a memory or disk alarm)."""
         transport = getattr(self.connection, "transport", None)
         if transport is None:
             return False
-        # ready() returns at once unless the broker has blocked the connection. One step of it is the only
-        # way to ask that the client library offers.
+        # ready() returns at once unless the broker has blocked the connection. Running one step of it is the
+        # only way to ask that the client library offers.
         waiting = transport.connection.ready()
         try:
             waiting.send(None)

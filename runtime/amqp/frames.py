@@ -1,7 +1,7 @@
-"""The AMQP 0-9-1 frames of a publish, of what RabbitMQ answers to it, and of acknowledgements. Pure.
+"""The AMQP 0-9-1 frames of a publish, of RabbitMQ's answers to it, and of acknowledgements. Pure.
 
-A publish is a method frame, a header frame and as many body frames as `frame_max` asks for. They are made as
-one piece of bytes, the same that pamqp makes (tests/unit/runtime/test_frames.py compares them), for less.
+A publish is a method frame, a header frame and as many body frames as `frame_max` requires. They are made as
+one piece of bytes, equal to pamqp's (tests/unit/runtime/test_frames.py compares them), at less cost.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ SELECT_OK = (85 << 16) | 11
 """Class and method of a method frame, as one number."""
 
 START = Struct(">BHL")
-"""Type, channel and length of the payload: what each frame begins with."""
+"""Type, channel and length of the payload, with which each frame begins."""
 
 METHOD_ID = Struct(">L")
-"""What the payload of a method frame begins with."""
+"""Class and method, with which the payload of a method frame begins."""
 
 CONFIRM = Struct(">QB")
 """Delivery tag and bits of an ack or a nack, after the METHOD_ID. Bit 1: all tags up to this one."""
@@ -54,14 +54,14 @@ class HeadersTooLong(ValueError):
 
 
 def acks(channel: int, delivery_tags: Iterable[int]) -> bytes:
-    """A frame for each: the message that came with this tag on this channel is done with."""
+    """A basic.ack frame for each of these tags on this channel."""
     return b"".join(_ACK.pack(METHOD, channel, 13, ACK, tag, 0, END) for tag in delivery_tags)
 
 
 class PublishEncoder:
     """Makes the frames of publishes to one exchange on one channel; persistent JSON messages.
 
-    frame_max: bytes of the largest frame that RabbitMQ takes; 0: any.
+    frame_max: bytes of the largest frame that RabbitMQ accepts; 0: any.
     """
 
     def __init__(self, *, channel: int, exchange: str, mandatory: bool, frame_max: int) -> None:

@@ -61,9 +61,9 @@ async def look(connection: AbstractConnection) -> Sight:
     try:
         for _ in range(TRIES):
             before = await _taken(channel)
-            await _give_back(channel, before)
+            await _requeue(channel, before)
             after = await _taken(channel)
-            await _give_back(channel, after)
+            await _requeue(channel, after)
             if after and len(after) >= len(before):
                 return Sight(max(map(returns_of, after)), _in_words(max(map(_lost_at, after))))
             await asyncio.sleep(PAUSE)
@@ -120,7 +120,7 @@ class Canary:
                 there = {_life(message): message for message in taken}
                 if not self._had - there.keys() or tries == TRIES:
                     break
-                await _give_back(channel, taken)
+                await _requeue(channel, taken)
                 await asyncio.sleep(PAUSE)
             if gone := self._had - there.keys():
                 self._went(gone)
@@ -135,7 +135,7 @@ class Canary:
                 if life not in LIVES or message is not there[life] or _is_old(message, life, now):
                     await channel.basic_ack(message.delivery_tag or 0)
                 else:
-                    await _give_back(channel, [message])
+                    await _requeue(channel, [message])
             self._had = set(LIVES)
             return True
         except ChannelNotFoundEntity:
@@ -180,7 +180,7 @@ async def _taken(channel: AbstractChannel) -> list[DeliveredMessage]:
         found.append(message)
 
 
-async def _give_back(channel: AbstractChannel, messages: Iterable[DeliveredMessage]) -> None:
+async def _requeue(channel: AbstractChannel, messages: Iterable[DeliveredMessage]) -> None:
     for message in messages:
         await channel.basic_nack(message.delivery_tag or 0, requeue=True)
 
