@@ -14,10 +14,7 @@ from ledger.explaining.states import suspended_because
 from ledger.values import Backlog
 from schemas.abonnement import Abonnement, State
 from schemas.application import Scope
-from store.registry import ActSearch, LastFailure, Registry
-
-SUSPENDED = "abonnement suspended"
-"""The act of an operator, in the registry."""
+from store.state_since import state_since
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -40,7 +37,7 @@ async def read_status(request: web.Request) -> web.Response:
     abonnement = await extra.own(request, client)
     read_query(request)
     failure = (await gateway.registry.last_failures()).get(abonnement.uuid)
-    since = await _since(gateway.registry, abonnement, failure)
+    since = await state_since(gateway.registry, abonnement, failure)
     async with extra.ledger(client) as ledger:
         waiting = (await ledger.backlogs(abonnement.uuid)).get(abonnement.uuid, Backlog())
         delivered = await ledger.last_delivered(abonnement.uuid)
@@ -63,19 +60,6 @@ async def read_status(request: web.Request) -> web.Response:
             "lastDelivered": Clock.utc(delivered),
         }
     )
-
-
-async def _since(registry: Registry, abonnement: Abonnement, failure: LastFailure | None) -> float | None:
-    """Since when it is in its state (Unix seconds); None where nobody noted that."""
-    if abonnement.hold is not None:
-        return abonnement.hold.since
-    if abonnement.state is not State.SUSPENDED:
-        return None
-    found = await registry.acts(ActSearch(what=SUSPENDED, abonnement=str(abonnement.uuid)), limit=1)
-    if found:
-        return found[0].at
-    # By a 410, which is the last that was sent to it.
-    return failure.at if failure else None
 
 
 def _reason(abonnement: Abonnement) -> str | None:

@@ -5,21 +5,37 @@ Nothing of the answer but its status: this must not become a way to read what st
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from time import perf_counter
 
 from aiohttp import web
 
-from deliverer.http.client import Failure, FailureClass
+from deliverer.http.client import CallbackClient, Failure, FailureClass
 from deliverer.http.dutch import why_none
 from extra.asking import parts
 from gateway.api.callback_check import TEST_MESSAGE
 from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
 from ledger.explaining.dutch import milliseconds
+from schemas.abonnement import Abonnement
 from schemas.application import Scope
 from schemas.errors import Overloaded
 
 COST = 5.0  # requests; somebody else's server works for each
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a callback answered to the test message.
+
+    taken: whether that is a success. status: None when there was no answer. ms: how long it took. text: the
+    same in Dutch.
+    """
+
+    taken: bool
+    status: int | None
+    ms: float
+    text: str
 
 
 async def try_callback(request: web.Request) -> web.Response:
@@ -29,14 +45,30 @@ async def try_callback(request: web.Request) -> web.Response:
     abonnement = await extra.own(request, client)
     read_query(request)
     async with gateway.changes.one(client.client_id):
-        began = perf_counter()
-        answer = await gateway.callbacks.post(
-            abonnement.callback_url,
-            body=TEST_MESSAGE,
-            headers={"Authorization": abonnement.auth, "nrc-abonnement": str(abonnement.uuid)},
-            timeout=gateway.settings.callback_timeout,
-        )
-        took = (perf_counter() - began) * 1000
+        answer = await tried(gateway.callbacks, abonnement, timeout=gateway.settings.callback_timeout)
+    return json_answer(
+        {
+            "taken": answer.taken,
+            "status": answer.status,
+            "ms": round(answer.ms, 1),
+            "text": answer.text,
+        }
+    )
+
+
+async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, timeout: float) -> Tried:
+    """Send the test message with its `auth`. timeout: seconds.
+
+    Raises Overloaded when this process has no files or memory left for a request.
+    """
+    began = perf_counter()
+    answer = await callbacks.post(
+        abonnement.callback_url,
+        body=TEST_MESSAGE,
+        headers={"Authorization": abonnement.auth, "nrc-abonnement": str(abonnement.uuid)},
+        timeout=timeout,
+    )
+    took = (perf_counter() - began) * 1000
     if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:
         raise Overloaded(f"nothing left to make a request with: {answer.detail}")
     taken = not isinstance(answer, Failure) and 200 <= answer.status < 300
@@ -46,11 +78,4 @@ async def try_callback(request: web.Request) -> web.Response:
         text = f"De callback antwoordde met status {answer.status}, na {milliseconds(took)}."
         if not taken:
             text += " Alleen een status van 200 tot en met 299 is goed."
-    return json_answer(
-        {
-            "taken": taken,
-            "status": answer.status,
-            "ms": round(took, 1),
-            "text": text,
-        }
-    )
+    return Tried(taken, answer.status, took, text)

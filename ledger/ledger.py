@@ -18,12 +18,14 @@ from ledger.operating.replays import ReplayLedger
 from ledger.values import (
     Attempt,
     Backlog,
+    Counts,
     Delivery,
     Event,
     Incomplete,
     Key,
     Minute,
     Notificatie,
+    Published,
     Search,
     Shed,
     State,
@@ -100,6 +102,18 @@ class Ledger(Protocol):
 
     async def undeliverable_count(self) -> int:
         """How many deliveries are undeliverable."""
+
+    async def undeliverable_counts(self) -> Mapping[UUID, int]:
+        """How many are undeliverable of each abonnement that has any."""
+
+    async def counts(self, *, since: int) -> Counts:
+        """What was counted from the minute of this moment on. since: milliseconds since 1970."""
+
+    async def published(self, *, newest: int) -> Sequence[Published]:
+        """Who published what, of so many of the newest notificaties, by kanaal and application."""
+
+    async def unmatched(self, kanaal: str, *, newest: int, limit: int) -> Sequence[Notificatie]:
+        """Those on this kanaal that were for no abonnement, of so many of the newest on all; newest first."""
 
     async def last_delivered(self, abonnement: UUID) -> int | None:
         """When this abonnement last got something of the newest RECENT deliveries that it is done with."""

@@ -378,6 +378,31 @@ class Minute:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted in some minutes. accepted: notificaties by naam of kanaal.
+
+    came_to: as of Minute, by abonnement.
+    """
+
+    accepted: Mapping[str, int] = field(default_factory=dict)
+    came_to: Mapping[UUID, Mapping[State, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What an application published on a kanaal, of the newest notificaties. last: when the last came.
+
+    unmatched: how many of them were for no abonnement.
+    """
+
+    kanaal: str
+    client: str
+    count: int
+    unmatched: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """Which notificaties are searched; a field that is None or empty does not restrict them.
 

@@ -3,6 +3,8 @@
 Each does one act and notes who did it. They print nothing and ask nothing: that is nrc/cli and console.
 
 acts.py         notes an act: in `operator.log`, and in the registry
+abonnementen.py what is done with an abonnement: suspend, resume, probe, give, try its callback
+conditions.py   how abonnementen are doing
 users.py        users of the console: made, changed, locked out
 passwords.py    hashes of passwords, made and compared by a bounded number of threads
 plain_text.py   moments, and text from elsewhere, as they are printed

@@ -207,6 +207,12 @@ class Registry(Protocol):
         Else both stay, whatever `change` made of kanalen_change.
         """
 
+    async def give_abonnement(self, uuid: UUID, *, to: str) -> Abonnement:
+        """Make it that of another application; Conflict when either is not there. Returns it as kept.
+
+        Nothing is written (no new change number) when it has that one already.
+        """
+
     async def set_state(
         self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
     ) -> Abonnement | None:

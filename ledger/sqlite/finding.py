@@ -1,4 +1,4 @@
-"""Look-ups of deliveries for operators' commands, and counts per minute, in the SQLite ledger."""
+"""Look-ups and counts for operators, in the SQLite ledger."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from sqlite_utils import Database
 
 from ledger.ledger import RECENT
 from ledger.sqlite.numbers import Texts, number_of
+from ledger.sqlite.reading import SELECT, UNROUTED, as_notificatie
 from ledger.sqlite.rows import STATE_OF, STATES, Counter, Kind, Row, delivery_of
 from ledger.sqlite.writing import MINUTE
-from ledger.values import ORIGINAL, Delivery, Minute, State
+from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
+
+_UNMATCHED = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id)"
 
 
 def deliveries_between(
@@ -30,6 +33,57 @@ def undeliverable_count(db: Database) -> int:
         "SELECT count(*) FROM delivery INDEXED BY delivery_uncommon WHERE state = ? AND state NOT IN (0, 7)"
     )
     return int(db.execute(select, [STATES[State.UNDELIVERABLE]]).fetchone()[0])
+
+
+def undeliverable_counts(db: Database, texts: Texts) -> Mapping[UUID, int]:
+    """As `Ledger.undeliverable_counts`."""
+    select = (
+        "SELECT abonnement, count(*) FROM delivery INDEXED BY delivery_uncommon "
+        "WHERE state = ? AND state NOT IN (0, 7) GROUP BY abonnement"
+    )
+    rows = db.execute(select, [STATES[State.UNDELIVERABLE]])
+    return {texts.abonnement(db, number): count for number, count in rows}
+
+
+def counts(db: Database, *, since: int, texts: Texts) -> Counts:
+    """As `Ledger.counts`."""
+    accepted: dict[str, int] = {}
+    came_to: dict[UUID, dict[State, int]] = {}
+    select = "SELECT what, who, sum(n) FROM minute WHERE minute >= ? GROUP BY what, who"
+    for what, who, count in db.execute(select, [since // MINUTE]):
+        if what == Counter.ACCEPTED:
+            accepted[texts.text(db, Kind.KANAAL, who)] = count
+        elif what >= Counter.STATE:
+            came_to.setdefault(texts.abonnement(db, who), {})[STATE_OF[what - Counter.STATE]] = count
+    return Counts(accepted, came_to)
+
+
+def published(db: Database, *, newest: int, texts: Texts) -> Sequence[Published]:
+    """As `Ledger.published`."""
+    select = f"""
+        SELECT kanaal, client, count(*), sum({_UNMATCHED}), max(received)
+        FROM (SELECT * FROM notificatie ORDER BY n DESC LIMIT ?) m GROUP BY kanaal, client
+        """  # noqa: S608
+    return [
+        Published(
+            kanaal=texts.text(db, Kind.KANAAL, kanaal),
+            client=texts.text(db, Kind.CLIENT, client),
+            count=count,
+            unmatched=without,
+            last=last,
+        )
+        for kanaal, client, count, without, last in db.execute(select, [newest])
+    ]
+
+
+def unmatched(db: Database, kanaal: str, *, newest: int, limit: int, texts: Texts) -> Sequence[Notificatie]:
+    """As `Ledger.unmatched`."""
+    number = number_of(db, Kind.KANAAL, kanaal)
+    select = f"""
+        {SELECT} FROM (SELECT * FROM notificatie ORDER BY n DESC LIMIT ?) m {UNROUTED}
+        WHERE m.kanaal = ? AND {_UNMATCHED} ORDER BY m.n DESC LIMIT ?
+        """  # noqa: S608
+    return [as_notificatie(db, row, texts) for row in db.execute(select, [newest, number, limit])]
 
 
 def last_delivered(db: Database, abonnement: UUID) -> int | None:

@@ -26,12 +26,14 @@ from ledger.sqlite.schema import READERS, contents, hash_key
 from ledger.values import (
     Attempt,
     Backlog,
+    Counts,
     Delivery,
     Event,
     Incomplete,
     Key,
     Minute,
     Notificatie,
+    Published,
     Search,
     Shed,
     State,
@@ -158,6 +160,20 @@ class SqliteLedger:
 
     async def undeliverable_count(self) -> int:
         return await self._file.read(finding.undeliverable_count)
+
+    async def undeliverable_counts(self) -> Mapping[UUID, int]:
+        return await self._file.read(lambda db: finding.undeliverable_counts(db, self._texts))
+
+    async def counts(self, *, since: int) -> Counts:
+        return await self._file.read(lambda db: finding.counts(db, since=since, texts=self._texts))
+
+    async def published(self, *, newest: int) -> Sequence[Published]:
+        return await self._file.read(lambda db: finding.published(db, newest=newest, texts=self._texts))
+
+    async def unmatched(self, kanaal: str, *, newest: int, limit: int) -> Sequence[Notificatie]:
+        return await self._file.read(
+            lambda db: finding.unmatched(db, kanaal, newest=newest, limit=limit, texts=self._texts)
+        )
 
     async def last_delivered(self, abonnement: UUID) -> int | None:
         return await self._file.read(lambda db: finding.last_delivered(db, abonnement))

@@ -38,16 +38,16 @@ _AT_ONCE = 500  # ids of one IN (…)
 _RARE = 1000  # rows of a condition are counted up to here, to begin with the rarest
 
 _COLUMNS = ", ".join(f"m.{name}" for name in NOTIFICATIE_COLUMNS.split(", "))
-_SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
+SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
 _OF_CLIENT = "notificatie WHERE client = ?"
-_UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
+UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 
 
 def notificatie(db: Database, id_: UUID, texts: Texts) -> Notificatie | None:
     """One notificatie with its body."""
-    select = f"{_SELECT}, b.body FROM notificatie m {_UNROUTED} LEFT JOIN body b ON b.n = m.n WHERE m.id = ?"
+    select = f"{SELECT}, b.body FROM notificatie m {UNROUTED} LEFT JOIN body b ON b.n = m.n WHERE m.id = ?"
     row = db.execute(select, [id_.bytes]).fetchone()
-    return None if row is None else _notificatie(db, row[:-1], texts, body=row[-1])
+    return None if row is None else as_notificatie(db, row[:-1], texts, body=row[-1])
 
 
 def search(
@@ -73,7 +73,7 @@ def search(
         if len(found) == limit:
             break
         found.setdefault(row[1], row[1:])
-    return [_notificatie(db, row, texts) for row in found.values()]
+    return [as_notificatie(db, row, texts) for row in found.values()]
 
 
 def deliveries(db: Database, ids: Sequence[UUID], texts: Texts) -> Mapping[UUID, Sequence[Delivery]]:
@@ -237,17 +237,17 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
     states = sorted(STATES[state] for state in asked.states)
     if asked.ids:
         marks = ", ".join("?" * len(asked.ids))
-        source = f"notificatie m {_UNROUTED} WHERE m.id IN ({marks})"
+        source = f"notificatie m {UNROUTED} WHERE m.id IN ({marks})"
         plan = _Plan([(source, [each.bytes for each in asked.ids])])
     elif asked.text is not None:
         plan = _by_text(asked.text, hashes)
     elif terms:
         rarest = min(terms, key=lambda term: _few(db, "term WHERE t = ?", term))
         if client is not None and _few(db, _OF_CLIENT, client) < _few(db, "term WHERE t = ?", rarest):
-            plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [client])])
+            plan = _Plan([(f"notificatie m {UNROUTED} WHERE m.client = ?", [client])])
         else:
             terms.remove(rarest)
-            source = f"term t CROSS JOIN notificatie m ON m.n = t.n {_UNROUTED} WHERE t.t = ?"
+            source = f"term t CROSS JOIN notificatie m ON m.n = t.n {UNROUTED} WHERE t.t = ?"
             plan = _Plan([(source, [rarest])], order="t.n")
     elif states and not asked.states & COMMON:
         plan = _by_delivery("d.state = ? AND d.state NOT IN (0, 7)", [[state] for state in states])
@@ -255,9 +255,9 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
         sides = {int(state in OPEN) for state in asked.states} or {0, 1}
         plan = _by_delivery("d.abonnement = ? AND d.open = ?", [[abonnement, side] for side in sides])
     elif client is not None:
-        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE m.client = ?", [client])])
+        plan = _Plan([(f"notificatie m {UNROUTED} WHERE m.client = ?", [client])])
     else:
-        plan = _Plan([(f"notificatie m {_UNROUTED} WHERE 1", [])])
+        plan = _Plan([(f"notificatie m {UNROUTED} WHERE 1", [])])
     _filter(plan, asked, numbers, terms, states)
     return plan
 
@@ -266,23 +266,21 @@ def _by_text(text: str, hashes: Hashes) -> _Plan:
     hashed = hashes.segment(text)
     plan = _Plan(
         [
-            (f"notificatie m INDEXED BY notificatie_hoofd {_UNROUTED} WHERE m.hoofd = ?", [hashed]),
-            (f"notificatie m INDEXED BY notificatie_url {_UNROUTED} WHERE m.url = ?", [hashed]),
+            (f"notificatie m INDEXED BY notificatie_hoofd {UNROUTED} WHERE m.hoofd = ?", [hashed]),
+            (f"notificatie m INDEXED BY notificatie_url {UNROUTED} WHERE m.url = ?", [hashed]),
         ]
     )
     try:
         id_ = UUID(text.strip())
     except ValueError:
         return plan
-    plan.sources.append((f"notificatie m {_UNROUTED} WHERE m.id = ?", [id_.bytes]))
+    plan.sources.append((f"notificatie m {UNROUTED} WHERE m.id = ?", [id_.bytes]))
     return plan
 
 
 def _by_delivery(where: str, parameters: list[list[Any]]) -> _Plan:
     index = "delivery_uncommon" if "state" in where else "delivery_abonnement"
-    source = (
-        f"delivery d INDEXED BY {index} CROSS JOIN notificatie m ON m.id = d.id {_UNROUTED} WHERE {where}"
-    )
+    source = f"delivery d INDEXED BY {index} CROSS JOIN notificatie m ON m.id = d.id {UNROUTED} WHERE {where}"
     return _Plan([(source, each) for each in parameters], order="d.id")
 
 
@@ -334,9 +332,10 @@ def _delivery(db: Database, row: tuple[Any, ...], texts: Texts) -> Delivery:
     return delivery_of(made, texts.abonnement(db, made.abonnement))
 
 
-def _notificatie(
+def as_notificatie(
     db: Database, row: tuple[Any, ...], texts: Texts, *, body: bytes | None = None
 ) -> Notificatie:
+    """A row of SELECT as a notificatie."""
     *columns, unrouted = row
     return notificatie_of(
         tuple(columns),

@@ -183,6 +183,23 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
+    async def give_abonnement(self, uuid: UUID, *, to: str) -> Abonnement:
+        def work(db: Database) -> Abonnement:
+            row = _row(db, "abonnement", str(uuid))
+            if row is None:
+                raise Conflict(f"abonnement {uuid} is gone.")
+            if _row(db, "application", to) is None:
+                raise Conflict(f"there is no application {to!r} to give it to.")
+            before = abonnement_of(row, self._vault)
+            if before.client_id == to:
+                return before
+            given = replace(before, client_id=to, change=_next_change(db))
+            changes = {"client_id": to, "change": given.change}
+            db.table("abonnement").update(str(uuid), changes)
+            return given
+
+        return await self._file.write(work)
+
     async def set_state(
         self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
     ) -> Abonnement | None:

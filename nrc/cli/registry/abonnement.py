@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,7 +12,8 @@ import click
 
 from nrc.cli.connecting import OpenRegistry, carry_out, opened_registry, tell_processes
 from nrc.cli.operating import audit
-from nrc.cli.registry.condition import Condition, conditions
+from nrc.cli.registry import condition
+from nrc.cli.registry.condition import conditions
 from nrc.cli.registry.removal import (
     ask_about_waiting,
     end_what_waits,
@@ -21,7 +22,7 @@ from nrc.cli.registry.removal import (
     what_becomes,
     yes_option,
 )
-from nrc.cli.terminal import ids
+from nrc.cli.terminal import ids, parameters
 from nrc.cli.terminal.output import (
     Column,
     age,
@@ -33,11 +34,15 @@ from nrc.cli.terminal.output import (
     table,
     wide_option,
 )
+from nrc.exits import Exit
+from operating import abonnementen as operating
+from operating.conditions import Condition
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
-from schemas.errors import Conflict, UsageError
+from schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from extra.trying import Tried
     from router.requests import RouterClient
 
 
@@ -63,7 +68,7 @@ def list_(client: str | None, wide: bool, json_: bool) -> None:
     ]
     found.sort(key=_by_application)
     if json_:
-        as_json([each.facts() for each in found])
+        as_json([condition.facts(each) for each in found])
         return
     now = time.time()
     rows = (_row(each, now=now, wide=wide) for each in found)
@@ -97,15 +102,15 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
     return [
         abonnement.uuid if wide else ids.short(abonnement.uuid),
         abonnement.client_id,
-        each.state if wide else each.state_in_short(now),
+        condition.state_of(abonnement) if wide else condition.state_in_short(abonnement, now),
         "?" if each.waiting is None else each.waiting,
         each.retrying or "",
         "" if oldest is None else moment(oldest) if wide else age(now - oldest),
         each.size or "",
-        each.last_error,
-        each.next_probe,
+        condition.last_error(each),
+        condition.next_probe(abonnement, waiting=each.waiting),
         ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
-        each.remark,
+        condition.remark(each),
         abonnement.callback_url,
     ]
 
@@ -118,21 +123,21 @@ def show(uuid: str, json_: bool) -> None:
     every = {each.abonnement.uuid: each for each in carry_out(conditions(load_settings()))}
     found = every[ids.abonnement(uuid, every)]
     if json_:
-        as_json(found.facts())
+        as_json(condition.facts(found))
         return
     shown = found.abonnement
     lines = {
         "uuid": str(shown.uuid),
         "application": shown.client_id,
         "callbackUrl": shown.callback_url,
-        "state": found.state,
+        "state": condition.state_of(shown),
         "waiting": "" if found.waiting is None else str(found.waiting),
         "oldest": moment(found.oldest) if found.oldest else "",
         "bytes": str(found.size) if found.size else "",
         "retrying": _between_attempts(found),
-        "last error": found.last_error,
-        "next probe": found.next_probe,
-        "remark": found.remark,
+        "last error": condition.last_error(found),
+        "next probe": condition.next_probe(shown, waiting=found.waiting),
+        "remark": condition.remark(found),
     }
     for name, text in lines.items():
         if text:
@@ -198,21 +203,19 @@ def resume(uuids: tuple[str, ...]) -> None:
 async def _resume(settings: Settings, typed: tuple[str, ...]) -> None:
     async with opened_registry(settings) as opened:
         known = _known(opened, typed)
-        uuids = [each.uuid for each in known]
+        log = audit.log_of(settings, registry=opened.registry)
         for each in known:
             if each.state is State.ACTIVE:
                 note(f"{each.uuid} is active already")
-        for uuid in uuids:
-            if await opened.registry.set_state(uuid, State.ACTIVE, "") is None:
-                raise Conflict(f"abonnement {uuid} was just removed.")
-            await audit.record(settings, "abonnement resumed", registry=opened.registry, abonnement=uuid)
-            click.echo(f"{uuid} active")
-    await _apply(settings, uuids)
+        for each in known:
+            await operating.resume(opened.registry, log, each.uuid)
+            click.echo(f"{each.uuid} active")
+    await _apply(settings, [each.uuid for each in known])
 
 
 @abonnement.command()
 @click.argument("uuids", metavar="UUID...", type=ids.uuid, nargs=-1, required=True)
-@click.option("--reason", metavar="TEXT", default="by an operator", help="Stands beside the state.")
+@click.option("--reason", metavar="TEXT", default=operating.BY_AN_OPERATOR, help="Stands beside the state.")
 def suspend(uuids: tuple[str, ...], reason: str) -> None:
     """Deliver nothing to these any more, and keep what is for them, until `resume`."""
     settings = load_settings()
@@ -221,13 +224,10 @@ def suspend(uuids: tuple[str, ...], reason: str) -> None:
 
 async def _suspend(settings: Settings, typed: tuple[str, ...], reason: str) -> None:
     async with opened_registry(settings) as opened:
-        for uuid in [each.uuid for each in _known(opened, typed)]:
-            if await opened.registry.set_state(uuid, State.SUSPENDED, reason) is None:
-                raise Conflict(f"abonnement {uuid} was just removed.")
-            await audit.record(
-                settings, "abonnement suspended", registry=opened.registry, abonnement=uuid, reason=reason
-            )
-            click.echo(f"{uuid} suspended")
+        log = audit.log_of(settings, registry=opened.registry)
+        for each in _known(opened, typed):
+            await operating.suspend(opened.registry, log, each.uuid, reason=reason)
+            click.echo(f"{each.uuid} suspended")
     await _announce(settings)
 
 
@@ -242,21 +242,59 @@ def probe(uuids: tuple[str, ...]) -> None:
 async def _probe(settings: Settings, typed: tuple[str, ...]) -> None:
     async with opened_registry(settings) as opened:
         held = _known(opened, typed)
+        log = audit.log_of(settings, registry=opened.registry)
         for each in held:
             if each.hold is None:
                 raise UsageError(f"abonnement {each.uuid} is {each.state}, and only a held one is probed")
         for each in held:
-            assert each.hold is not None  # noqa: S101 - looked at above
-            now = replace(each.hold, next_probe=time.time())
-            changed = await opened.registry.set_hold(
-                each.uuid, now, each.state_reason, before=each.hold, callback_url=each.callback_url
-            )
-            if changed:
-                await audit.record(
-                    settings, "probe asked for", registry=opened.registry, abonnement=each.uuid
-                )
+            changed = await operating.probe(opened.registry, log, each)
             click.echo(f"{each.uuid} {'to be probed now' if changed else 'was probed or changed just now'}")
     await _announce(settings)
+
+
+@abonnement.command()
+@click.argument("uuid", type=ids.uuid)
+@click.option("--to", metavar="ID", type=parameters.client_id, required=True, help="The application.")
+@click.option("--reason", metavar="TEXT", default="", help="Stands in the audit log.")
+def give(uuid: str, to: str, reason: str) -> None:
+    """Give an abonnement to another application, which alone may change it from then on."""
+    settings = load_settings()
+    given = carry_out(_give(settings, uuid, to, reason))
+    click.echo(f"{given} given to {to}")
+
+
+async def _give(settings: Settings, typed: str, to: str, reason: str) -> UUID:
+    async with opened_registry(settings) as opened:
+        (known,) = _known(opened, [typed])
+        log = audit.log_of(settings, registry=opened.registry)
+        await operating.give(opened.registry, log, known, to=to, reason=reason)
+    await _announce(settings)
+    return known.uuid
+
+
+@abonnement.command()
+@click.argument("uuid", type=ids.uuid)
+@json_option
+def test(uuid: str, json_: bool) -> None:
+    """Send the standard's test message to a callback. Exit code 1 when it does not answer 2xx."""
+    settings = load_settings()
+    answer = carry_out(_test(settings, uuid))
+    if json_:
+        as_json({"taken": answer.taken, "status": answer.status, "ms": round(answer.ms, 1)})
+    else:
+        said = "no answer" if answer.status is None else f"status {answer.status}"
+        click.echo(f"{said} after {round(answer.ms)} ms: {'taken' if answer.taken else 'not taken'}")
+    if not answer.taken:
+        sys.exit(Exit.FAILED)
+
+
+async def _test(settings: Settings, typed: str) -> Tried:
+    from deliverer.http.client import CallbackClient
+
+    async with opened_registry(settings) as opened, CallbackClient.of(settings) as callbacks:
+        (known,) = _known(opened, [typed])
+        log = audit.log_of(settings, registry=opened.registry)
+        return await operating.try_callback(callbacks, log, known, timeout=settings.callback_timeout)
 
 
 async def _announce(settings: Settings) -> None:

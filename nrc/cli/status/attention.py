@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ledger.values import OPERATOR
 from nrc.cli.operating.parts_health import Part
-from nrc.cli.registry.condition import Condition
+from nrc.cli.registry.condition import last_error
 from nrc.cli.status.collecting import OfLedger, Status
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import age, moment
 from nrc.exits import Exit
+from operating.conditions import Condition
 from schemas.abonnement import State
 
 MOST_OF_A_KIND = 3  # abonnementen of which the same is told one by one
@@ -124,8 +125,8 @@ def _of_abonnementen(status: Status) -> Iterator[Concern]:
     held = [(each.abonnement.hold.since, each) for each in every if each.abonnement.hold is not None]
     held.sort(key=lambda one: one[0])
     yield from _each("held", [(each, _held(each, now - since)) for since, each in held])
-    suspended = [each for each in every if each.abonnement.state is State.SUSPENDED and _open(each)]
-    suspended.sort(key=_open, reverse=True)
+    suspended = [each for each in every if each.abonnement.state is State.SUSPENDED and each.open]
+    suspended.sort(key=lambda each: each.open, reverse=True)
     yield from _each("suspended", [(each, _suspended(each)) for each in suspended], then="resume")
     late = [
         (each.oldest, each)
@@ -156,7 +157,7 @@ def _suspended(each: Condition) -> str:
 
 
 def _late(each: Condition, seconds: float) -> str:
-    error = f"; its last failure: {each.last_error}" if each.last_error else ""
+    error = f"; its last failure: {last_error(each)}" if each.last_failure else ""
     return f"A notificatie has waited for {age(seconds)} for {_whose(each)}{error}."
 
 
@@ -164,14 +165,10 @@ def _whose(each: Condition) -> str:
     return f"{ids.short(each.abonnement.uuid)} of {each.abonnement.client_id}"
 
 
-def _open(each: Condition) -> int:
-    return (each.waiting or 0) + each.retrying
-
-
 def _wait(each: Condition) -> str:
     if each.waiting is None:
         return "what waits for it is not known"
-    count = _open(each)
+    count = each.open
     return "1 notificatie waits" if count == 1 else f"{count} notificaties wait"
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ledger.values import Backlog, Minute, State
 from nrc.cli.connecting import local_root, opened_ledger, opened_registry
 from nrc.cli.operating.parts_health import Part, parts_of
-from nrc.cli.registry.condition import Condition, combined
+from operating.conditions import Condition, conditions_of
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.errors import NrcError
@@ -114,7 +114,7 @@ async def collect(settings: Settings) -> Status:
     return Status(
         at=time.time(),
         parts=parts,
-        conditions=combined(abonnementen, failures, None if told is None else told.backlogs),
+        conditions=conditions_of(abonnementen, failures, None if told is None else told.backlogs),
         ledger=told,
         ledger_fault=ledger if isinstance(ledger, str) else "",
         ledger_budget=settings.ledger_budget,

@@ -9,6 +9,7 @@ import click
 
 from nrc.cli.ledger.telling import keeper_of, megabytes
 from nrc.cli.operating.parts_health import Part
+from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
 from nrc.cli.status.collecting import OfLedger, Status
 from nrc.cli.terminal.output import Column, age, moment, table
@@ -125,7 +126,7 @@ def facts(status: Status, found: Sequence[Concern]) -> dict[str, object]:
         "counts": None if ledger is None else {str(each): _counted(ledger, each) for each in (5, 60)},
         "undeliverable": None if ledger is None else ledger.undeliverable,
         "disk": None if disk is None else {"free": disk.free, "total": disk.total},
-        "abonnementen": [each.facts() for each in status.conditions],
+        "abonnementen": [facts_of_condition(each) for each in status.conditions],
         "attention": [
             {"code": each.code, "urgent": each.urgent, "text": each.text, "next": each.next} for each in found
         ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from ledger.values import REASONS, UNKNOWN, Delivery, State
-from nrc.cli.registry.condition import Condition
+from nrc.cli.registry.condition import next_probe, state_of
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import moment, printable
 from schemas.abonnement import State as Registered
@@ -67,9 +67,9 @@ class Undelivered:
                 return "unsure, since an older ledger was put back: `nrc ledger audit` decides"
         queue = "its queue, until the keeper ends it: its abonnement is gone"
         if self.abonnement is not None:
-            condition = Condition(self.abonnement)
-            probe = f", next probe {condition.next_probe}" if condition.next_probe else ""
-            queue = f"the queue of its abonnement, which is {condition.state}{probe}"
+            due = next_probe(self.abonnement)
+            probe = f", next probe {due}" if due else ""
+            queue = f"the queue of its abonnement, which is {state_of(self.abonnement)}{probe}"
         if self._due is None:
             return queue
         if self.next_attempt:

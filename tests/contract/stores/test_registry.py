@@ -558,6 +558,25 @@ async def test_an_application_gives_its_abonnementen_away(registry: Registry) ->
     assert await registry.remove_application("drc", with_abonnementen=True) == (mine.uuid,)
 
 
+async def test_one_abonnement_is_given_to_another_application(registry: Registry) -> None:
+    for client_id in ("zac", "drc"):
+        await registry.add_application(Application(client_id, "s"))
+    await registry.add_kanaal(a_kanaal("zaken"))
+    mine = await registry.add_abonnement(an_abonnement("zaken"))
+    other = await registry.add_abonnement(an_abonnement("zaken"))
+    number = await registry.change_number()
+    for uuid, to in ((mine.uuid, "nobody"), (uuid4(), "drc")):
+        with pytest.raises(Conflict):
+            await registry.give_abonnement(uuid, to=to)
+    assert await registry.give_abonnement(mine.uuid, to="zac") == mine
+    assert await registry.change_number() == number
+    given = await registry.give_abonnement(mine.uuid, to="drc")
+    assert given == replace(mine, client_id="drc", change=number + 1)
+    assert (await registry.changes_since(number)).abonnementen == (given,)
+    assert {*(await whole(registry)).abonnementen} == {given, other}
+    assert len(await registry.kanalen_versions(mine.uuid)) == 1
+
+
 async def test_an_application_without_abonnementen_just_goes_and_may_come_back(registry: Registry) -> None:
     await registry.add_application(Application("zac", "s"))
     assert await registry.remove_application("zac") == ()

@@ -378,6 +378,34 @@ def test_abonnement_probe(tmp_path: Path, kept: Abonnement) -> None:
     assert replace(probed.hold, next_probe=hold.next_probe) == hold
 
 
+def test_abonnement_give(tmp_path: Path, kept: Abonnement) -> None:
+    refused = nrc(tmp_path, "abonnement", "give", str(kept.uuid), "--to", "zac")
+    assert refused.code == 1
+    assert refused.err == "nrc: there is no application 'zac' to give it to.\n"
+    nrc(tmp_path, "application", "add", "zac")
+    ran = nrc(tmp_path, "abonnement", "give", str(kept.uuid)[:8], "--to", "zac", "--reason", "a new supplier")
+    assert ran.out == f"{kept.uuid} given to zac\n"
+    (given,) = look(tmp_path).abonnementen
+    assert (given.client_id, given.auth) == ("zac", kept.auth)
+    noted = nrc(tmp_path, "audit-trail", "--application", "zac", "--what", "given", "--json").json()
+    assert noted[0]["facts"] == {
+        "abonnement": str(kept.uuid),
+        "application": "zac",
+        "given_by": "test",
+        "reason": "a new supplier",
+    }
+
+
+def test_abonnement_test_says_what_the_callback_answered(tmp_path: Path, kept: Abonnement) -> None:
+    ran = nrc(tmp_path, "abonnement", "test", str(kept.uuid), "--json")
+    assert ran.code == 1
+    assert ran.json() == {"taken": False, "status": None, "ms": ran.json()["ms"]}
+    assert "no answer after" in nrc(tmp_path, "abonnement", "test", str(kept.uuid)).out
+    noted = nrc(tmp_path, "audit-trail", "--what", "test message", "--json").json()
+    assert [each["facts"] for each in noted] == [{"abonnement": str(kept.uuid)}] * 2
+    assert "never-shown" not in ran.out + ran.err + str(noted)
+
+
 def test_abonnement_remove(tmp_path: Path, kept: Abonnement) -> None:
     refused = nrc(tmp_path, "abonnement", "remove", str(kept.uuid), str(uuid4()))
     assert refused.code == 1

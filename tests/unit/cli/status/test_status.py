@@ -14,10 +14,10 @@ from ledger.opening import LEDGER_FILE, open_ledger
 from ledger.values import OPERATOR, Backlog, Heartbeat, Minute, Scope
 from ledger.values import State as Became
 from nrc.cli.operating.parts_health import Part
-from nrc.cli.registry.condition import Condition
 from nrc.cli.status.attention import Concern, concerns, worst_of
 from nrc.cli.status.collecting import Disk, OfLedger, Status
 from nrc.exits import Exit
+from operating.conditions import Condition
 from schemas.abonnement import Hold, State
 from tests.command import make_registry, nrc
 from tests.contract.stores.test_ledger import an_entry, an_outcome
