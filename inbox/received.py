@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 
 from inbox.behaviour import Answer
 from inbox.signatures import Signature
+from ledger.explaining.dutch import number
 
 OVERHEAD = 1024  # bytes that a request costs beside what came in
 MAX_LOOKED_INTO = 256 * 1024  # bytes of a body of which the kanaal and so on are told
@@ -92,7 +93,7 @@ class Received:
     def title(self) -> str:
         """What it is about, in a few words: `zaken · status · create`."""
         parts = [str(self.message.get(name, ""))[:60] for name in ("kanaal", "resource", "actie")]
-        return " · ".join(part for part in parts if part) or f"{self.method}, {self.size} bytes"
+        return " · ".join(part for part in parts if part) or f"{self.method}, {number(self.size)} bytes"
 
 
 def message_of(body: bytes) -> Mapping[str, Any]:

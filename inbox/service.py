@@ -22,6 +22,7 @@ LIMITS: dict[str, Any] = {
     "max_headers": 100,
     "auto_decompress": False,  # what came is shown as it came
     "access_log": None,  # its pages are the log
+    "handler_cancellation": True,  # who goes away leaves a place to others at once
 }
 LAST_CALL = 0.5  # seconds for what is still being answered at the end
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from playwright.async_api import Browser
 
 from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
@@ -37,6 +38,15 @@ async def vhost(broker: Broker) -> AsyncIterator[str]:
 async def mortal_broker() -> AsyncIterator[Broker]:
     """A private node that one test may stop, kill and start again; takes some seconds to start."""
     async with private_broker() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium, for tests of pages (tests/browser/)."""
+    from tests.browser.chromium import chromium
+
+    async with chromium() as started:
         yield started
 
 

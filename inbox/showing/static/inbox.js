@@ -14,6 +14,7 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
 
 const live = document.getElementById("live");
 if (live && window.EventSource) {
+  const AGAIN = 5000; // milliseconds until it connects again after an answer that is no stream
   const HIDDEN_POLL = 30000; // milliseconds; a hidden tab keeps no stream, and asks only how many are unread
   const SHOWN = 500; // rows, as many as the server keeps
   const rows = document.getElementById("rijen");
@@ -53,7 +54,12 @@ if (live && window.EventSource) {
     source.addEventListener("row", add);
     source.addEventListener("unread", (event) => count(Number(event.data)));
     source.addEventListener("reload", () => location.reload());
-    source.addEventListener("error", () => say("Geen verbinding, wordt opnieuw geprobeerd"));
+    source.addEventListener("error", () => {
+      say("Geen verbinding, wordt opnieuw geprobeerd");
+      if (source?.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      source = null;
+      setTimeout(follow, AGAIN);
+    });
   };
 
   const ask = async () => {
