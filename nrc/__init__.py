@@ -2,12 +2,12 @@
 
 __main__.py            `python -m nrc`
 cli/                   every command
-up.py                  `nrc up`: RabbitMQ and all processes, started, watched and stopped as one
-supervised_process.py  one process that `nrc up` starts, and starts again when it dies
-state_lock.py          one `nrc up` per state folder
-processes.py           one process of the product, from its first line to its exit code
-rabbitmq/              the RabbitMQ that `nrc up` starts when it is given none
-demo.py                the main job, shown
+up.py                  `nrc up`: starts, watches and stops RabbitMQ and all processes
+supervised_process.py  one process that `nrc up` starts, and restarts when it dies
+state_lock.py          allows one `nrc up` per state folder
+processes.py           runs one process: logging, signals, exit code
+rabbitmq/              the RabbitMQ that `nrc up` starts when NRC_AMQP_URL is not set
+demo.py                the demo: kanaal, abonnement, notificatie, callback over HTTP
 temporary_client.py    a client of the API for as long as a demo or a command runs
 gateway_address.py     the address of a gateway on this machine
 metrics_addresses.py   where each process of `nrc up` answers with its metrics

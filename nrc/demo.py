@@ -1,8 +1,8 @@
-"""The main job, shown: a publisher and a consumer of our own, over HTTP, as the standard's guide tells them.
+"""The demo: a source and a consumer of our own, over HTTP, following the standard's guide.
 
-Owns a temporary application, abonnement and callback, and removes them again; the kanaal stays. That is the
-guide's `zaken` only in an empty registry, so that no real consumer gets what is made up. Uses nothing of the
-product's inside but the registry, for the application and to see whether it is empty.
+Makes a temporary application, abonnement and callback, and removes them again; the kanaal stays. That is the
+guide's `zaken` only in an empty registry, so that no real consumer gets the example. Of the product it uses
+only the registry, for the application and to see whether it is empty.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ FILTERS = {"bronorganisatie": "224557609"}
 
 ARRIVAL_TIMEOUT = 10.0
 TAKEN_UP = 0.4
-"""Seconds after which every deliverer consumes a new abonnement (it promises 0.3): what is then measured is
-a notificatie on its way, not an abonnement being taken up."""
+"""Seconds after which every deliverer consumes a new abonnement (it promises 0.3), so that the time measured
+is that of the notificatie only."""
 
 Say = Callable[[str], None]
 
@@ -68,7 +68,7 @@ class DemoFailed(NrcError):
 
 
 def run_demo(settings: Settings, *, say: Say = click.echo) -> int:
-    """Show the main job on the gateway that listens at NRC_GATEWAY_LISTEN; the exit code.
+    """Run the demo on the gateway at NRC_GATEWAY_LISTEN; returns the exit code.
 
     say: called with each line of the transcript.
     """
@@ -77,7 +77,7 @@ def run_demo(settings: Settings, *, say: Say = click.echo) -> int:
 
 
 async def demo(settings: Settings, root: URL, *, say: Say) -> int:
-    """The same within a running event loop, on the gateway at `root`."""
+    """The same in a running event loop, on the gateway at `root`."""
     say("The main job, over HTTP, as the standard's guide (Notificeren) tells it:")
     try:
         await _steps(settings, root, say)
@@ -140,13 +140,13 @@ def _milliseconds(seconds: float) -> str:
 
 
 async def _kanaal_for(registry: Registry) -> str:
-    """The kanaal of the guide where nothing is registered yet, else one that only demos use."""
+    """The guide's kanaal where nothing is registered yet, else one that only demos use."""
     there = await registry.changes_since(0)
     return OWN_KANAAL if there.kanalen or there.abonnementen else KANAAL["naam"]
 
 
 async def _register_kanaal(client: aiohttp.ClientSession, naam: str) -> str:
-    """The kanaal is there, as steps 2 and 3 of the guide have it; returns what was done."""
+    """Register the kanaal unless it exists, as in steps 2 and 3 of the guide; returns what was done."""
     answer = await expect(
         client.get("/api/v1/kanaal", params={"naam": naam}), 200, f"step 2, asking for {naam}"
     )
@@ -166,7 +166,7 @@ async def _register_kanaal(client: aiohttp.ClientSession, naam: str) -> str:
 
 @asynccontextmanager
 async def _application(registry: Registry) -> AsyncIterator[Application]:
-    """A temporary application; what it still owns goes with it, and so does what a killed demo left."""
+    """A temporary application; removed with what it owns, as is what a killed demo left."""
     for left in (await registry.changes_since(0)).applications:
         if left.client_id.startswith(PREFIX):
             await registry.remove_application(left.client_id, with_abonnementen=True)
@@ -185,14 +185,14 @@ async def _application(registry: Registry) -> AsyncIterator[Application]:
 
 
 async def _remove(client: aiohttp.ClientSession, path: str, naam: str, say: Say) -> None:
-    # Soon: `nrc up` may be waiting for it to stop.
+    # With a short timeout: `nrc up` may be waiting for it to stop.
     timeout = aiohttp.ClientTimeout(total=3)
     await expect(client.delete(path, timeout=timeout), 204, "step 7, removing the abonnement")
     say(f"  7 removed the abonnement and the application again; kanaal {naam} stays")
 
 
 class _Callback:
-    """A consumer: keeps what comes in with its Authorization, and refuses the rest."""
+    """A consumer: keeps requests with its Authorization, and refuses all others."""
 
     def __init__(self) -> None:
         self.auth = f"Token {secrets.token_urlsafe(16)}"

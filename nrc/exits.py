@@ -1,4 +1,4 @@
-"""The exit codes of every command and every process: one table, and which fault has which."""
+"""The exit codes of all commands and processes, and the code of each exception."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.errors import (
 
 
 class Exit(IntEnum):
-    """What a command or a process ends with."""
+    """The exit code of a command or a process."""
 
     OK = 0
     FAILED = 1
@@ -28,11 +28,11 @@ class Exit(IntEnum):
 
 
 class GatewayUnreachable(NrcError):
-    """The gateway gives no answer at the address that was tried."""
+    """The gateway does not answer at the address that was tried."""
 
 
 def exit_code(error: NrcError) -> Exit:
-    """The exit code for a fault."""
+    """The exit code for an exception."""
     match error:
         case UsageError() | SettingsError():
             return Exit.USAGE

@@ -1,7 +1,7 @@
-"""One process of the product, from its first line to its exit code.
+"""Runs one process of the product, from its first log line to its exit code.
 
-Owns what all of them have in common around `serve`: logging, the event loop, signals, and
-the link with `nrc up` when that started it. Knows nothing of what they do.
+Owns what all processes have in common around `serve`: logging, the event loop, signals, and the link with
+`nrc up` when that started it. Knows nothing of what they do.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from schemas.errors import BrokerUnavailable, NrcError, SettingsError, UsageErro
 from telemetry.observing import Observe, observe
 
 UP_FD = "NRC_UP_FD"
-"""The number of an open socket to `nrc up`: the process writes READY on it; its end means that that died."""
+"""The file descriptor of a socket to `nrc up`: the process writes READY; its end means `nrc up` died."""
 LABEL = "NRC_LABEL"
-"""What `nrc up` calls this process in its log lines."""
+"""The name of this process in log lines, given by `nrc up`."""
 
 LISTEN_FD = "NRC_LISTEN_FD"
-"""The number of the socket, bound by `nrc up`, on which a gateway, the inbox or the console listens."""
+"""The file descriptor of the socket, bound by `nrc up`, on which gateway, inbox or console listens."""
 READY = b"ready\n"
 
 LAST_RESORT = 2.0
-"""Seconds beside NRC_STOP_TIMEOUT after which a process that was told to stop is ended, whatever it is at."""
+"""Seconds beside NRC_STOP_TIMEOUT after which a process that was told to stop is ended in any case."""
 
 log = logger(__name__)
 
@@ -50,15 +50,15 @@ Serve = Callable[..., Awaitable[None]]
 def run_process(name: str, settings: Settings) -> int:
     """Run a gateway, router, deliverer, keeper, inbox or console until told to stop; returns the exit code.
 
-    One of nrc/exits.py, with one line in the log (a traceback only for a fault that we don't know). A second
-    SIGTERM or SIGINT ends the process at once, and so does the end of its time to stop.
+    A fault is one line in the log, with a traceback only for an unexpected exception. A second SIGTERM or
+    SIGINT ends the process at once, and so does the end of its time to stop.
     """
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     allow_open_files()
     try:
         serve = functools.partial(_serve_of(name), observe=observe(name, settings))
-        gc.freeze()  # what is loaded stays: to look it over in each collection holds up everything for 0.1 s
-        gc.set_threshold(10_000)  # objects; with Python's 700 some 4% of a deliverer's time are collections
+        gc.freeze()  # loaded modules stay; to traverse them in each collection stops everything for 0.1 s
+        gc.set_threshold(10_000)  # objects; with Python's 700 some 4% of a deliverer's time is collections
         uvloop.run(_run(serve, _beside_up(_with_broker(settings))))
     except SettingsError as error:
         for fault in error.faults:
@@ -75,7 +75,7 @@ def run_process(name: str, settings: Settings) -> int:
 
 
 def _serve_of(name: str) -> Serve:
-    """A process loads only the packages that it needs."""
+    """The `serve` of a process; only the packages that it needs are loaded."""
     if name == "gateway":
         from extra.mounting import mount as mount_extra
         from gateway.service import serve as serve_gateway
@@ -119,7 +119,7 @@ def _unobserved(serve: Serve, **given: Any) -> Serve:
 
 
 def _with_broker(settings: Settings) -> Settings:
-    """The settings with an address of RabbitMQ: the one given, or that of the `nrc up` beside us."""
+    """The settings with the address of RabbitMQ: the one given, or that of a running `nrc up`."""
     if settings.amqp_url:
         return settings
     url = find_running(settings.state_dir)
@@ -131,9 +131,9 @@ def _with_broker(settings: Settings) -> Settings:
 
 
 def _beside_up(settings: Settings) -> Settings:
-    """The settings, with loopback open where it is for the `nrc up` beside us and nothing here says more.
+    """The settings, with loopback allowed as in a running `nrc up`, unless it is set here.
 
-    Else one deliverer started by hand would refuse, and so delay, what its siblings deliver.
+    Else a deliverer started by hand would refuse, and so delay, what the others deliver.
     """
     if "callback_allow_loopback" in settings.model_fields_set or not loopback_is_open(settings.state_dir):
         return settings
@@ -154,7 +154,7 @@ async def _run(serve: Serve, settings: Settings) -> None:
 
 
 def _end_after(seconds: float) -> None:
-    """End the process then, if it is still there: from a thread, so whatever the event loop waits for."""
+    """End the process after that time, from a thread, so that a blocked event loop cannot prevent it."""
 
     def end() -> None:
         log.warning("did not stop in time: ending at once", seconds=seconds)
@@ -179,7 +179,7 @@ def _stop_on_signals(stop: asyncio.Event, begin_stop: Callable[[], None]) -> Non
 
 @asynccontextmanager
 async def _parent(begin_stop: Callable[[], None]) -> AsyncIterator[Callable[[], None]]:
-    """Gives what to call when ready; stops when `nrc up`, if that started this process, has died."""
+    """Yields a function to call when ready; stops when the `nrc up` that started this process has died."""
     link = _given_socket(UP_FD)
     if link is None:
         yield lambda: log.info("ready")
@@ -209,7 +209,7 @@ async def _parent(begin_stop: Callable[[], None]) -> AsyncIterator[Callable[[], 
 
 
 def _given_socket(variable: str) -> socket.socket | None:
-    """The socket that `nrc up` left open for us under this variable."""
+    """The socket that `nrc up` passed in this variable."""
     number: Any = os.environ.get(variable)
     if number is None:
         return None

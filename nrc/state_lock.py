@@ -1,9 +1,9 @@
-"""One `nrc up` per state folder, and none beside processes that an earlier one left.
+"""Allows one `nrc up` per state folder, and none while processes of an earlier one still run.
 
-Owns the two lock files in the state folder. Their locks go with the processes that hold them, however those
-end: up.lock is held by `nrc up` alone, processes.lock also by every process that it starts. Others may lock
-files in the same way (`held`). Owns also what `nrc up` tells those that are started beside it: where its
-gateway is, and whether loopback is open.
+Owns the two lock files in the state folder. The kernel releases their locks when the processes end: up.lock
+is held by `nrc up` alone, processes.lock also by every process that it starts. Other modules may lock files
+in the same way (`held`). Owns also what `nrc up` writes there for other commands: the address of its gateway,
+and whether loopback is allowed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def only_up(state_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(state_dir: Path) -> Iterator[int]:
-    """The file that processes inherit, so that the lock stays until the last of them has gone."""
+    """The file that processes inherit, so that the lock is held until the last of them has ended."""
     file = _open(state_dir / "processes.lock")
     try:
         yield file
@@ -47,7 +47,7 @@ def shared_lock(state_dir: Path) -> Iterator[int]:
 
 @contextmanager
 def told_loopback(state_dir: Path, *, is_open: bool) -> Iterator[None]:
-    """Processes beside this `nrc up` send to loopback addresses, or not, as its own do."""
+    """Let processes that are started by hand send to loopback addresses, or not, as those of `nrc up`."""
     file = state_dir / "loopback.open"
     file.unlink(missing_ok=True)
     if is_open:
@@ -88,7 +88,7 @@ def is_held(file: Path) -> bool:
     except UsageError:
         return False
     try:
-        # Shared: two that ask at once are not in each other's way.
+        # A shared lock, so that two readers do not block each other.
         return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
@@ -96,7 +96,7 @@ def is_held(file: Path) -> bool:
 
 @contextmanager
 def told_where(state_dir: Path, root: str) -> Iterator[None]:
-    """Commands beside this `nrc up` find its gateway while the context is open."""
+    """Let commands find the gateway of this `nrc up` while the context is open."""
     file = state_dir / "gateway.url"
     file.write_text(root + "\n")
     try:
@@ -114,9 +114,9 @@ def running_gateway(state_dir: Path) -> str | None:
 
 
 async def wait_for_leftovers(file: int, *, within: float, note: Callable[[str], None]) -> None:
-    """Return once no process of an earlier run is left. They see that it died, and stop by themselves.
+    """Return once no process of an earlier run is left. They stop by themselves when `nrc up` has died.
 
-    file: what shared_lock gave. within: seconds. Raises UsageError.
+    file: from `shared_lock`. within: seconds. Raises UsageError.
     """
     deadline = time.monotonic() + within
     told = False

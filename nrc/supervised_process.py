@@ -1,7 +1,7 @@
-"""One process that `nrc up` starts, watches, and starts again when it dies.
+"""One process that `nrc up` starts, watches, and restarts when it dies.
 
-Owns the process and the socket that links it with us (nrc/processes.py has the other end). When to start
-and in which order to stop is not decided here.
+Owns the process and the socket that links it with `nrc up` (nrc/processes.py has the other end). When to
+start and in which order to stop is decided in nrc/up.py.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from runtime.log import logger
 from schemas.errors import NrcError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a process that died is started again
-STEADY = 60.0  # seconds after which a process that dies counts as one that worked
+STEADY = 60.0  # seconds of life after which the pauses start from FIRST_PAUSE again
 
 log = logger(__name__)
 
 
 def next_pause(pause: float, *, lived: float) -> float:
-    """How long to wait before the next start, after one pause of `pause` and a life of `lived` seconds."""
+    """Seconds before the next start, after a pause of `pause` and a life of `lived` seconds."""
     return FIRST_PAUSE if lived >= STEADY else min(pause * 2, LONGEST_PAUSE)
 
 
@@ -35,7 +35,7 @@ class DidNotStart(NrcError):
 
 
 class Child:
-    """A process `nrc <name>`, running from `start` until `terminate`; `label` tells it from its siblings."""
+    """A process `nrc <name>`, from `start` until `terminate`. label: its name among those of its kind."""
 
     def __init__(self, name: str, label: str, *, env: Mapping[str, str], fds: Sequence[int]) -> None:
         self.name = name
@@ -53,7 +53,7 @@ class Child:
         return self._process.pid if running and self._process else None
 
     async def start(self) -> None:
-        """It is ready when this returns. Raises DidNotStart when it ends first."""
+        """Start it, and return when it is ready. Raises DidNotStart when it ends first."""
         await self._spawn()
         ready = asyncio.create_task(self._ready.wait())
         ended = asyncio.create_task(self._ended())
@@ -68,7 +68,7 @@ class Child:
             ended.cancel()
 
     async def keep_alive(self) -> None:
-        """Start it again whenever it dies, until `terminate`."""
+        """Restart it whenever it dies, until `terminate`."""
         pause = FIRST_PAUSE / 2
         while True:
             began = time.monotonic()
@@ -106,7 +106,7 @@ class Child:
             await self._process.wait()
 
     def _was_told_to_stop(self) -> bool:
-        """Whether somebody restarts it by hand: it was at work, and ended in good order."""
+        """Whether somebody stopped it by hand: it had worked, and ended with exit code 0."""
         return self._ready.is_set() and self._process is not None and self._process.returncode == 0
 
     def _how_it_ended(self) -> str:
@@ -119,19 +119,19 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                # -P: what stands in the working directory is not imported.
+                # -P: nothing is imported from the working directory.
                 *(sys.executable, "-P", "-m", "nrc", self.name),
                 env={**os.environ, **self.env, LABEL: self.label, UP_FD: str(theirs.fileno())},
                 pass_fds=(theirs.fileno(), *self._fds),
                 stdin=asyncio.subprocess.DEVNULL,
-                # Ctrl-C in the terminal is for `nrc up`, which stops everything in its order.
+                # Ctrl-C in the terminal is for `nrc up`, which stops everything in order.
                 start_new_session=True,
             )
         self._ready.clear()
         self._watch(ours)
 
     def _watch(self, ours: socket.socket) -> None:
-        """Wait for READY; the socket stays open until the process closes its end, for it watches ours."""
+        """Wait for READY; keep the socket open until the process closes its end, since it watches ours."""
         ours.setblocking(False)
         loop = asyncio.get_running_loop()
 

@@ -38,7 +38,7 @@ async def client_of(
 
 
 async def expect(request: Any, status: int, step: str) -> aiohttp.ClientResponse:
-    """The answer with this status, its body read. Raises UnexpectedAnswer with the reason in the answer."""
+    """The answer, which must have this status. Raises UnexpectedAnswer with the reason in the answer."""
     answer: aiohttp.ClientResponse
     async with request as answer:
         text = await answer.text()
@@ -48,7 +48,7 @@ async def expect(request: Any, status: int, step: str) -> aiohttp.ClientResponse
 
 
 def _reason(text: str) -> str:
-    """What a problem says, on one line."""
+    """The text of a problem, on one line."""
     try:
         problem = json.loads(text)
         faults = [f"{fault['name']}: {fault['reason']}" for fault in problem.get("invalidParams", [])]

@@ -1,8 +1,8 @@
-"""`nrc up`: RabbitMQ and every process, started, watched and stopped as one.
+"""`nrc up`: starts, watches and stops RabbitMQ and every process.
 
 Owns the order of starting and stopping, and what is printed about it on standard output; the log goes to
-standard error. Does no work of the product's own: kill -9 it and nothing is lost, its processes stop by
-themselves and the next `nrc up` finds the broker.
+standard error. After a kill -9 of it nothing is lost: its processes stop by themselves, and the next `nrc up`
+finds RabbitMQ still running.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from schemas.errors import BrokerUnavailable
 
 LISTEN = env_name("gateway_listen")
 GRACE = 4.0
-"""Seconds beside NRC_STOP_TIMEOUT in which everything has stopped."""
+"""Seconds beside NRC_STOP_TIMEOUT within which everything has stopped."""
 
 log = logger(__name__)
 
 
 def run_up(settings: Settings, *, demo: bool) -> int:
-    """Run everything until SIGINT, SIGTERM or SIGHUP; 0 when it was stopped so, all of it.
+    """Run everything until SIGINT, SIGTERM or SIGHUP; returns 0 when everything stopped in time.
 
     Raises NrcError, with everything stopped, for what prevents it from starting.
     """
@@ -81,7 +81,7 @@ async def _until_asked(up: Up) -> int:
 
 
 def say(line: str) -> None:
-    """Tell whoever started us, at once; nobody may be listening any more."""
+    """Print a line and flush it; the reader may have gone."""
     with suppress(OSError):
         click.echo(line)
 
@@ -114,8 +114,8 @@ class Up:
         ]
 
     async def run(self) -> None:
-        """Start everything, say so, and keep it up until cancelled. What was opened first is closed last."""
-        allow_open_files()  # RabbitMQ too: each connection and each queue takes one
+        """Start everything, and keep it running until cancelled. What was opened first is closed last."""
+        allow_open_files()  # also for RabbitMQ, which inherits it: each connection and queue needs a file
         settings = self._settings
         async with AsyncExitStack() as opened:
             opened.enter_context(only_up(settings.state_dir))
@@ -144,7 +144,7 @@ class Up:
             await tasks.run_until(asyncio.Event())
 
     async def _get_broker(self) -> tuple[str, str]:
-        """(the AMQP URLs for the processes, what to say of them)."""
+        """(the AMQP URLs for the processes, a description)."""
         given = self._settings.amqp_url
         if given:
             where = ", ".join(str(URL(url).with_password(None)) for url in given)
@@ -169,7 +169,7 @@ class Up:
         env = {
             "NRC_AMQP_URL": url,
             "NRC_STATE_DIR": str(self._settings.state_dir.resolve()),
-            # One address would be for several processes; and who watches them is us.
+            # NRC_HEALTH_LISTEN is one address, for several processes; `nrc up` watches these itself.
             "NRC_HEALTH_LISTEN": "",
             env_name("callback_allow_loopback"): str(loopback_open(self._settings)).lower(),
             env_name("callback_check_exempt_hosts"): ",".join(exempt_hosts(self._settings)),
@@ -211,7 +211,7 @@ class Up:
         return {**env, env_name("metrics_listen"): address}
 
     async def _start(self, children: Sequence[Child], tasks: Tasks) -> None:
-        """They are ready, and watched, when this returns. Raises DidNotStart."""
+        """Start these and watch them; they are ready when this returns. Raises DidNotStart."""
         try:
             async with asyncio.TaskGroup() as group:
                 for child in children:
@@ -260,7 +260,7 @@ class Up:
         await asyncio.Event().wait()
 
     async def _keep_broker(self, broker: Broker, url: str) -> None:
-        """Start RabbitMQ again whenever it dies. When it has to move to another port, everyone follows."""
+        """Restart RabbitMQ whenever it dies. When it gets another port, restart all processes with that."""
         while True:
             await asyncio.sleep(0.5)
             if await broker.is_alive():
@@ -285,11 +285,11 @@ class Up:
         return self._stopping_since > 0
 
     def begin_stop(self) -> None:
-        """From now, if not already, the time for stopping runs."""
+        """Start the time for stopping, unless it runs already."""
         self._stopping_since = self._stopping_since or time.monotonic()
 
     async def _stop_children(self) -> None:
-        """Gateways first: nothing comes in any more. Then who delivers, gives back; last what these need."""
+        """Gateways first, so that nothing more comes in; then deliverers and keeper; last what these need."""
         self.begin_stop()
         timeout = self._settings.stop_timeout
         others = [*self._gateways, *self._deliverers, *self._keeper, *self._console]
@@ -304,7 +304,7 @@ class Up:
             await self._gone(children, until=until, kill=children is not self._gateways)
 
     async def _gone(self, children: Sequence[Child], *, until: float, kill: bool) -> None:
-        """Return when they have ended, at the latest at `until`, when those that are left are killed."""
+        """Return when they have ended; at `until` kill those that are left."""
         try:
             async with asyncio.timeout_at(asyncio.get_running_loop().time() + until - time.monotonic()):
                 for child in children:
@@ -331,17 +331,17 @@ class Up:
 
 
 def loopback_open(settings: Settings) -> bool:
-    """Whether callbacks may stand on this machine: so it is tried out, unless the operator says otherwise."""
+    """Whether callbacks on this machine are allowed: by default, for trying it out, unless it is set."""
     return settings.callback_allow_loopback or "callback_allow_loopback" not in settings.model_fields_set
 
 
 def exempt_hosts(settings: Settings) -> tuple[str, ...]:
-    """Hosts that need not refuse: what it is tried out with, unless the operator says otherwise."""
+    """Hosts that need not refuse in the callback check: those for trying it out, unless it is set."""
     if "callback_check_exempt_hosts" in settings.model_fields_set:
         return settings.callback_check_exempt_hosts
     return ("webhook.site",)
 
 
 def labels(name: str, count: int) -> list[str]:
-    """What to call the processes of one kind."""
+    """The labels of the processes of one kind."""
     return [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]

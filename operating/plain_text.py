@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere without what would steer a terminal."""
+    """The text without control characters, which could control a terminal."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )

@@ -1,21 +1,21 @@
-"""The command line. Commands talk to the registry, RabbitMQ and the gateway as any process does.
+"""The command line. Commands use the registry, the ledger, RabbitMQ and the gateway as any process does.
 
-Here they are put together; each is loaded only when it is asked for (lazy_commands.py). Results go to
-standard output, notes and faults to standard error.
+This is the list of commands; each is loaded only when it is used (lazy_commands.py). Results go to standard
+output, notes and faults to standard error.
 
     processes.py    `nrc up` and each process
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     publishing/     `nrc publish`
     listening/      `nrc listen`
-    tracing/        what became of notificaties, and whom one would reach
+    tracing/        `nrc trace`, `nrc explain`, `nrc match`, `nrc notificaties`
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
     undeliverable/  `nrc undeliverable`
     ledger/         `nrc ledger`
     status/         `nrc status`
     operating/      queues, reconcile, health, backup, settings, the audit trail
-    connecting.py   how a command reaches the registry, RabbitMQ and processes
-    faults.py       how a command ends when it fails
-    terminal/       what is printed, asked and read on a terminal
+    connecting.py   opens the registry, the ledger and RabbitMQ for a command
+    faults.py       ends a command that failed: a line and an exit code
+    terminal/       printing, asking and reading on a terminal
 """
 
 from __future__ import annotations

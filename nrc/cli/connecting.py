@@ -1,6 +1,6 @@
-"""How a command reaches the registry, RabbitMQ, and the processes that run beside it.
+"""Opens the registry, the ledger and RabbitMQ for a command, and reaches running processes.
 
-What talks to RabbitMQ or the registry is loaded when a command does so, and not for its help.
+The modules for that are loaded when a command needs them, and not for its help.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def opened_registry(settings: Settings, *, new: bool | None = None) -> Asy
         if not there:
             note(f"made a new registry: {file}")
         elif catalogue.number == 0:
-            # Perhaps that of another system than was meant.
+            # It may be that of another system than the one that is meant.
             note(f"this registry is empty: {file}")
         yield OpenRegistry(registry, catalogue)
 
@@ -86,7 +86,7 @@ async def opened_ledger(settings: Settings) -> AsyncIterator[Ledger]:
 
 
 def there_is_a_registry(settings: Settings, *, may_make: bool = False) -> None:
-    """Return when there is one. Raises UsageError: a command in another folder than was meant makes nothing.
+    """Return when there is one. Raises UsageError, so that a command in a wrong folder makes nothing.
 
     may_make: the command has the option --new.
     """
@@ -103,7 +103,7 @@ def _is_there(file: Path) -> bool:
     try:
         return file.exists()
     except OSError:
-        return True  # what is wrong with it is said when it is opened
+        return True  # opening it reports what is wrong
 
 
 def broker_urls(settings: Settings) -> tuple[str, ...]:
@@ -136,7 +136,7 @@ async def opened_link(settings: Settings) -> AsyncIterator[Link]:
 
 
 async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Awaitable[None]]) -> None:
-    """Let running processes take a write of the registry at once; it stands, also when none can be told."""
+    """Tell running processes of a write to the registry; it is done, also when they cannot be told."""
     from router.requests import RouterClient
 
     try:
@@ -150,13 +150,13 @@ async def tell_processes(settings: Settings, ask: Callable[[RouterClient], Await
 
 
 def gateway_root(settings: Settings, url: str | None = None) -> str:
-    """The root of the gateway: the one given, else NRC_PUBLIC_URL, else where NRC_GATEWAY_LISTEN says."""
+    """The root URL of the gateway: the one given, else NRC_PUBLIC_URL, else from NRC_GATEWAY_LISTEN."""
     root = url or settings.public_url or local_root(settings)
     return root.rstrip("/").removesuffix("/api/v1")
 
 
 def local_root(settings: Settings) -> str:
-    """The root of the gateway on this machine: where NRC_GATEWAY_LISTEN says, or else that of `nrc up`."""
+    """The root URL of the gateway on this machine: from NRC_GATEWAY_LISTEN, else that of `nrc up`."""
     from nrc.gateway_address import gateway_root as listening_at
     from nrc.state_lock import running_gateway
     from runtime.settings import origins

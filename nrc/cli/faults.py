@@ -1,4 +1,4 @@
-"""How a command ends when it can't do what was asked: one line on standard error, and an exit code."""
+"""Ends a command that failed: one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class Commands(LazyGroup):
                 click.echo(f"nrc: {line}", err=True)
             sys.exit(exit_code(error))
         except KeyboardInterrupt:
-            # What a shell expects of a command that Ctrl-C ended.
+            # As shells expect of a command that Ctrl-C ended.
             sys.exit(INTERRUPTED)
         except click.Abort as error:
-            # What click makes of a "no" to a question, and of a Ctrl-C at one.
+            # click raises this for a "no" to a question, and for a Ctrl-C at one.
             if isinstance(error.__context__, KeyboardInterrupt):
-                click.echo(err=True)  # the shell's prompt does not go on the line of the question
+                click.echo(err=True)  # so that the shell's prompt is on a line of its own
                 sys.exit(INTERRUPTED)
             raise
 
     def _with_all_told(self, ctx: click.Context) -> Any:
-        """What the command returns. Exit code 1 when its output could not be written, though it was done."""
+        """Run the command. Exit code 1 when its output could not be written, although it was carried out."""
         result = super().invoke(ctx)
         fault = fault_of_output()
         if fault is None:
@@ -50,7 +50,7 @@ class Commands(LazyGroup):
 
 
 def _tell_of_settings(error: SettingsError) -> None:
-    """A line for each fault, in JSON where the log is: what reads the log of a process must understand it."""
+    """A line for each fault, in JSON when the log is, so that a reader of the log understands it."""
     from runtime.log import configure_logging, logger
     from runtime.settings import log_is_json
 

@@ -1,4 +1,4 @@
-"""Commands whose module is loaded only when they are asked for, so that every command starts at once."""
+"""Commands whose module is loaded only when they are used, so that every command starts fast."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nrc up`, `nrc demo`, and the processes one by one."""
+"""`nrc up`, `nrc demo`, and the commands that run one process."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def run(name: str) -> None:
 
     code = run_process(name, load_settings())
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # nobody may be reading any more
+        with suppress(OSError):  # the reader may have gone
             stream.flush()
-    # Everything is closed. What the interpreter tidies after that takes a second on a busy machine, and
-    # its successor would have to wait.
+    # Everything is closed. The interpreter's own clean-up takes a second on a busy machine, for which a
+    # successor would have to wait.
     os._exit(code)

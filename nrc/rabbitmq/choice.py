@@ -1,4 +1,4 @@
-"""Which RabbitMQ `nrc up` runs on when it is given none: a private node, else a container, else a line."""
+"""Chooses the RabbitMQ that `nrc up` starts without NRC_AMQP_URL: a private node, else a container."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Broker(Protocol):
 
     @property
     def described(self) -> str:
-        """What it is and where its log is."""
+        """Its name and where its log is."""
 
     async def start(self, *, note: Callable[[str], None]) -> str:
-        """Its AMQP URL, once it takes connections. Raises BrokerUnavailable."""
+        """Start it; its AMQP URL, once it accepts connections. Raises BrokerUnavailable."""
 
     async def is_alive(self) -> bool:
-        """Whether it is still there."""
+        """Whether it still runs."""
 
     async def stop(self, *, within: float) -> None:
-        """It has stopped when this returns."""
+        """Stop it, and return when it has stopped."""
 
     def terminate(self) -> None:
-        """Tell it to stop, and wait for nothing."""
+        """Tell it to stop, without waiting."""
 
 
 async def choose_broker(state_dir: Path) -> Broker:

@@ -1,7 +1,7 @@
-"""RabbitMQ in a container, through the docker command: what `nrc up` falls back on without rabbitmq-server.
+"""RabbitMQ in a container, through the docker command: for `nrc up` on a machine without rabbitmq-server.
 
-Owns one container and one volume per state folder, and the file there that keeps their password. Starts no
-engine, and removes no data: the volume stays when the container is stopped.
+Owns one container and one volume per state folder, and the file there with their password. Does not start
+Docker itself, and removes no data: the volume stays when the container is stopped.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ log = logger(__name__)
 
 IMAGE = "rabbitmq:4-management"
 START_TIMEOUT = 300.0
-"""The image may have to be fetched first."""
+"""Long, since the image may have to be downloaded first."""
 CONTROL_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """The container of one state folder, as rabbitmq-container.json keeps it; also its volume's name."""
+    """The container of one state folder, as in rabbitmq-container.json. name: also that of its volume."""
 
     name: str
     port: int
@@ -42,12 +42,12 @@ class Container:
 
     @property
     def url(self) -> str:
-        """Where it takes AMQP connections."""
+        """Its AMQP URL."""
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
 
     def run_command(self) -> list[str]:
-        """`docker run …`; the password comes from the environment, since arguments are for all to see."""
-        # RabbitMQ's data go by the host name, so that must stay the same.
+        """`docker run …`; the password is in the environment, since others can see arguments."""
+        # RabbitMQ's data depend on the host name, so that must stay the same.
         names = ["--name", self.name, "--hostname", self.name]
         data = ["--publish", f"127.0.0.1:{self.port}:5672", "--volume", f"{self.name}:/var/lib/rabbitmq"]
         credentials = ["--env", "RABBITMQ_DEFAULT_USER", "--env", "RABBITMQ_DEFAULT_PASS"]
@@ -69,7 +69,7 @@ def load_container(state_dir: Path) -> Container | None:
 
 
 def find_running(state_dir: Path) -> str | None:
-    """The AMQP URL of the container of this state folder when something listens there, else None."""
+    """The AMQP URL of the container of this state folder when its port is open, else None."""
     container = load_container(state_dir)
     if container is None:
         return None
@@ -98,12 +98,12 @@ class ContainerBroker:
 
     @property
     def described(self) -> str:
-        """What it is and where its log is."""
+        """Its name and where its log is."""
         name = self._container.name if self._container else "not made yet"
         return f"container {name}; its log: docker logs {name}"
 
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
-        """Its AMQP URL, once it takes connections. Raises BrokerUnavailable with docker's reason."""
+        """Start it; its AMQP URL, once it accepts connections. Raises BrokerUnavailable with the reason."""
         if await self.is_alive() and self._container is not None:
             note(f"found RabbitMQ still running (container {self._container.name})")
             container = self._container
@@ -122,7 +122,7 @@ class ContainerBroker:
         return container.url
 
     async def _shield(self, container: Container) -> None:
-        """No policy of somebody else's can empty our queues; a line in the log when one can."""
+        """Set the policy that keeps other policies off our queues; log when that fails."""
         code, said = 1, f"rabbitmqctl was not done within {CONTROL_TIMEOUT:g} s"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CONTROL_TIMEOUT):
@@ -146,16 +146,16 @@ class ContainerBroker:
         return await _docker(running) == (0, "true")
 
     async def stop(self, *, within: float = 8.0) -> None:
-        """The container has stopped when this returns; its volume stays."""
+        """Stop the container, and return when it has stopped; its volume stays."""
         if self._container is not None:
             await _docker(["docker", "stop", "--time", str(max(1, int(within))), self._container.name])
 
     def terminate(self) -> None:
-        """Nothing: whoever is in that much of a hurry finds the container again at the next start."""
+        """Does nothing: the next start finds the container again."""
 
 
 async def _docker(command: list[str], *, container: Container | None = None) -> tuple[int, str]:
-    """(exit code, output's last line) of a docker command."""
+    """(exit code, last line of output) of a docker command."""
     env: Mapping[str, str] = os.environ
     if container is not None:
         env = {

@@ -1,9 +1,9 @@
-"""The private RabbitMQ node: a node of our own, beside whatever else runs on this machine.
+"""Starts, watches and stops the private RabbitMQ node, beside any others on this machine.
 
 Owns the folder `rabbitmq` in the state folder and the one Erlang process that works in it. Everything that
-RabbitMQ would take from the machine (name, ports, cookie, configuration, plugins, HOME) is set here, so
-that no other node is disturbed and none disturbs ours. Epmd is the machine's: never stopped here. What goes
-into RabbitMQ is not decided here.
+RabbitMQ would take from the machine (name, ports, cookie, configuration, plugins, HOME) is set here, so that
+this node and others do not affect each other. epmd is shared by the machine, and never stopped here. What is
+declared in RabbitMQ is not decided here.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ START_TIMEOUT = 90.0
 STOP_TIMEOUT = 8.0
 CONTROL_TIMEOUT = 30.0
 _POLL = 0.1
-_STAYS = 1.0  # seconds after which a node that was found is asked once more
+_STAYS = 1.0  # seconds after which a node that was found running is checked once more
 _MAX_SPAWNS = 3
 
 
 def find_running(state_dir: Path) -> str | None:
     """The AMQP URL of the live broker that `nrc up` runs for this state folder, else None.
 
-    Live means that its process is there; it may still be starting. Raises BrokerUnavailable when the state
-    folder belongs to somebody else.
+    Live means that its process exists; it may still be starting. Raises BrokerUnavailable when the state
+    folder belongs to another user.
     """
     folder = node_folder(state_dir)
     node = load_node(folder)
@@ -61,7 +61,7 @@ def find_running(state_dir: Path) -> str | None:
 def live_pids(folder: Path) -> tuple[int, ...]:
     """The processes of the node that works in `folder`, Erlang's last; () when it does not run.
 
-    A pid counts only while its command line carries the folder's mark: pids are used again.
+    A pid counts only while its command line has the folder's mark, since pids are reused.
     """
     mark = marker(folder)
     found = []
@@ -83,7 +83,7 @@ def _command_line(pid: int) -> str:
                 return ""
             if line:
                 return line.replace(b"\0", b" ").decode(errors="replace")
-            # A zombie's; or it is just now becoming another program, as start scripts do several times.
+            # A zombie's, or of a process during exec, which start scripts do several times.
             time.sleep(0.002)
         return ""
     shown = subprocess.run(  # noqa: S603
@@ -109,7 +109,7 @@ class PrivateBroker:
 
     @property
     def alive(self) -> bool:
-        """Whether its process is there (it may still be starting)."""
+        """Whether its process exists (it may still be starting)."""
         return self._spawned_runs() or bool(live_pids(self.folder))
 
     def _spawned_runs(self) -> bool:
@@ -117,21 +117,21 @@ class PrivateBroker:
 
     @property
     def described(self) -> str:
-        """What it is and where its log is."""
+        """Its name and where its log is."""
         return f"private node {self.node.name}; its log: {self.folder / 'log'}"
 
     async def is_alive(self) -> bool:
-        """`alive`, in the form that a container's answer has."""
+        """`alive`, as a coroutine, as `Broker` has it."""
         return self.alive
 
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
-        """Its AMQP URL, once it takes connections and what it wrote so far is on disk.
+        """Start it; its AMQP URL, once it accepts connections and its files are synced.
 
-        A live node that a killed `nrc up` left is adopted. note: called with what it is waiting for. Raises
+        A running node that a killed `nrc up` left is adopted. note: called with what it waits for. Raises
         BrokerUnavailable with the reason and where to look.
         """
         url = await self._start(note)
-        # RabbitMQ does not sync the files that it writes once, when a node is new.
+        # RabbitMQ does not sync the files that it writes only once, when a node is new.
         await asyncio.to_thread(os.sync)
         return url
 
@@ -161,7 +161,7 @@ class PrivateBroker:
             if await self._becomes_ready(node, deadline=deadline):
                 if spawns:
                     return await self._shielded(node)
-                # Found alive: one that is being stopped still takes connections for a moment.
+                # It was found alive: one that is stopping still accepts connections for a moment.
                 await asyncio.sleep(_STAYS)
                 if await self._becomes_ready(node, deadline=deadline):
                     return await self._shielded(node)
@@ -171,12 +171,12 @@ class PrivateBroker:
                     f"RabbitMQ was not ready within {START_TIMEOUT:.0f} s; its log: {self.folder / 'log'}"
                 )
             if spawns and not found and port_is_free(node.port) and port_is_free(node.dist_port):
-                # It died by itself: the same start would fail in the same way. (One that was found alive may
-                # have been stopping, and its name or a lock taken still; and a taken port is chosen anew.)
+                # It died by itself: another start would fail too. (Not when it was found alive and was
+                # stopping, with its name or a lock still taken; nor when its port was taken.)
                 raise BrokerUnavailable(self._why_it_stopped())
 
     async def _shielded(self, node: Node) -> str:
-        """The URL, once no policy of somebody else's can empty our queues; a line in the log when one can."""
+        """The URL, after setting the policy that keeps others off our queues; log when that fails."""
         script = control_script()
         reason = "there is no rabbitmqctl"
         if script is not None:
@@ -186,7 +186,7 @@ class PrivateBroker:
         return node.url
 
     async def _control(self, script: Path, node: Node, arguments: list[str]) -> str:
-        """Why rabbitmqctl did not do it; "" when it did."""
+        """Run rabbitmqctl; why it failed, "" when it did not."""
         try:
             process = await asyncio.create_subprocess_exec(
                 str(script),
@@ -210,7 +210,7 @@ class PrivateBroker:
         return " ".join(said.decode(errors="replace").split())[:500] if process.returncode else ""
 
     async def stop(self, *, within: float = STOP_TIMEOUT) -> None:
-        """The node has stopped when this returns: cleanly, or killed after `within` seconds."""
+        """Stop the node, and return when it has stopped: cleanly, or killed after `within` seconds."""
         self.terminate()
         deadline = time.monotonic() + within
         while self.alive:
@@ -220,17 +220,17 @@ class PrivateBroker:
             await asyncio.sleep(_POLL)
 
     def terminate(self) -> None:
-        """Tell it to stop, and wait for nothing."""
+        """Tell it to stop, without waiting."""
         self._signal(signal.SIGTERM)
 
     async def kill(self) -> None:
-        """The node is gone, at once (SIGKILL): what it had not written is lost to it."""
+        """Kill the node (SIGKILL): what it had not written is lost."""
         while self.alive:
             self._signal(signal.SIGKILL)
             await asyncio.sleep(_POLL)
 
     async def restart(self) -> str:
-        """Stopped cleanly and started again; the URL is the same unless somebody took its port."""
+        """Stop it cleanly and start it again; returns the URL, the same unless its port was taken."""
         await self.stop()
         return await self.start()
 
@@ -249,7 +249,7 @@ class PrivateBroker:
         (self.folder / "spawned.pid").write_text(str(self._spawned.pid))
 
     async def _becomes_ready(self, node: Node, *, deadline: float) -> bool:
-        """True once it takes connections; False when its process ends or the deadline passes first."""
+        """True once it accepts connections; False when its process ends or the deadline passes first."""
         while time.monotonic() < deadline:
             if not self.alive:
                 return False

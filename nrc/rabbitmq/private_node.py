@@ -1,4 +1,4 @@
-"""What the private RabbitMQ node is given: its name, ports, password, configuration, environment.
+"""The name, ports, password, configuration and environment of the private RabbitMQ node.
 
 Owns the files in the folder `rabbitmq` of a state folder that we write ourselves (RabbitMQ writes the
 rest); starts and stops nothing.
@@ -21,7 +21,7 @@ from pathlib import Path
 from schemas.errors import BrokerUnavailable
 from store.files.durable import keep, make_folder
 
-# Below the ports that Linux and macOS hand out by themselves, so that seldom anybody takes ours.
+# Below the ephemeral ports of Linux and macOS, so that they are seldom taken.
 _PORTS = range(21000, 32000)
 _SCRIPTS = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
@@ -34,7 +34,7 @@ _SEGMENT_ENTRIES = 2048  # RabbitMQ's own default
 _STORE_SETTINGS = (
     f"%% This file is auto-generated! Edit at your own risk!\n{{segment_entry_count, {_SEGMENT_ENTRIES}}}."
 )
-"""What RabbitMQ writes in the file `.config` of a virtual host's message store."""
+"""The content that RabbitMQ writes to the file `.config` of a virtual host's message store."""
 
 _NOT_SYNCED = (
     "cluster_nodes.config",
@@ -44,12 +44,12 @@ _NOT_SYNCED = (
     "quorum/*/*.wal",
     "quorum/*/*.dets",
 )
-"""Files in a node's folder that can be empty after a loss of power, and with which it does not start then."""
+"""Files in a node's folder that can be empty after a power cut, which prevents its start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One private node, as node.json keeps it. Its name says in which folder it was made."""
+    """One private node, as in node.json. Its name depends on the folder in which it was made."""
 
     name: str
     port: int
@@ -59,24 +59,24 @@ class Node:
 
     @property
     def url(self) -> str:
-        """Where it takes AMQP connections."""
+        """Its AMQP URL."""
         return f"amqp://{self.user}:{self.password}@127.0.0.1:{self.port}/"
 
     def arguments(self, folder: Path) -> list[str]:
-        """Erlang's arguments: distribution on loopback only, and a mark that `live_pids` knows it by."""
+        """Erlang's arguments: distribution on loopback only, and the mark by which `live_pids` finds it."""
         return ["-kernel", "inet_dist_use_interface", "{127,0,0,1}", "-nrc_folder", marker(folder)]
 
     def environment(self, folder: Path) -> dict[str, str]:
-        """The whole environment: nothing that is set for another node on this machine gets through."""
+        """The whole environment, without variables that are set for other nodes on this machine."""
         return {
             "PATH": os.pathsep.join(
                 [os.environ.get("PATH", os.defpath), "/usr/local/bin", "/usr/bin", "/bin"]
             ),
             "LANG": os.environ.get("LANG", "C.UTF-8"),
             "HOME": str(folder),
-            # The start script then becomes the Erlang process instead of waiting for it: one pid to know.
+            # The start script then execs the Erlang process instead of waiting for it, so there is one pid.
             "RUNNING_UNDER_SYSTEMD": "true",
-            # Only for an epmd that is not there yet and which the node therefore starts.
+            # Only applies when epmd does not run yet, so that the node starts it.
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
@@ -101,12 +101,12 @@ class Node:
         )
 
     def advanced_configuration(self) -> str:
-        """advanced.config, for what rabbitmq.conf has no word for."""
-        # Messages that found no way out of a wait queue (somebody deleted nrc.return) are tried again after
-        # this many milliseconds. RabbitMQ's own three minutes hold up every retry behind them.
-        # The prefetch: how many messages may be on their way out of one wait queue. With RabbitMQ's own 32,
-        # retries for one queue that takes nothing (it has no leader) hold up everybody's.
-        # The last is RabbitMQ's default, and given so that `mend_message_stores` knows it.
+        """advanced.config, for what rabbitmq.conf cannot set."""
+        # The timeout, in milliseconds: dead letters of a wait queue that were not routed (nrc.return was
+        # deleted) are tried again after it. RabbitMQ's own three minutes delay all retries behind them.
+        # The prefetch: how many dead letters of one wait queue may be under way. With RabbitMQ's default of
+        # 32, retries for one queue that accepts nothing (it has no leader) delay all others.
+        # The last is RabbitMQ's default, set so that `mend_message_stores` knows it.
         return (
             "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 10000},\n"
             "           {dead_letter_worker_consumer_prefetch, 512},\n"
@@ -115,12 +115,12 @@ class Node:
 
 
 def node_folder(state_dir: Path) -> Path:
-    """Where the private node of a state folder lives; absolute, links resolved."""
+    """The folder of the private node of a state folder; absolute, links resolved."""
     return state_dir.resolve() / "rabbitmq"
 
 
 def marker(folder: Path) -> str:
-    """What the command line of the node in exactly this folder carries, and no other's."""
+    """The mark in the command line of the node in exactly this folder."""
     return "nrc-" + blake2b(os.fsencode(folder), digest_size=6).hexdigest()
 
 
@@ -130,7 +130,7 @@ def node_name(folder: Path) -> str:
 
 
 def server_script() -> Path | None:
-    """RabbitMQ's own start script: not a package's wrapper around it, which changes user or refuses."""
+    """RabbitMQ's own start script, not a package's wrapper around it, which changes the user or refuses."""
     on_path = shutil.which("rabbitmq-server")
     for candidate in (*_SCRIPTS, *([on_path] if on_path else [])):
         script = Path(candidate).resolve()
@@ -192,17 +192,17 @@ def prepare_node(folder: Path) -> Node:
         write_secret(folder / "advanced.config", node.advanced_configuration())
         write_secret(folder / "enabled_plugins", "[].\n")
         write_secret(folder / "rabbitmq-env.conf", "")
-        # A pid that an earlier run left could mean anybody by now.
+        # A pid from an earlier run may be that of any process by now.
         (folder / "rabbitmq.pid").unlink(missing_ok=True)
     return node
 
 
 def mend_message_stores(folder: Path) -> list[Path]:
-    """Write the settings of message stores that a loss of power emptied; returns the files written.
+    """Write the settings of message stores that a power cut emptied; returns the files written.
 
-    RabbitMQ writes this file when it makes a virtual host, never again, and does not sync it. With an empty
-    one it starts, and every classic queue crashes. With none it takes an older version's number, which is not
-    what the queues' files were written with. Only for a node that does not run. Raises BrokerUnavailable.
+    RabbitMQ writes this file only when it makes a virtual host, and does not sync it. With an empty one it
+    starts, and every classic queue crashes. Without one it uses an older version's value, which differs from
+    that of the queues' files. Only for a node that does not run. Raises BrokerUnavailable.
     """
     mended = []
     with _faults_of(folder):
@@ -215,10 +215,10 @@ def mend_message_stores(folder: Path) -> list[Path]:
 
 
 def remove_empty_files(folder: Path) -> list[Path]:
-    """Remove files of RabbitMQ's that a loss of power left empty; returns those removed.
+    """Remove files of RabbitMQ's that a power cut left empty; returns those removed.
 
-    RabbitMQ writes them at every start without a sync. It does not start with an empty one, and starts with
-    none: it makes them anew. Only for a node that does not run. Raises BrokerUnavailable.
+    RabbitMQ writes them at every start without a sync. It does not start with an empty one; without one it
+    makes a new one. Only for a node that does not run. Raises BrokerUnavailable.
     """
     removed = []
     with _faults_of(folder):
@@ -232,7 +232,7 @@ def remove_empty_files(folder: Path) -> list[Path]:
 
 @contextmanager
 def _faults_of(folder: Path) -> Iterator[None]:
-    """What the file system refuses meanwhile is raised as BrokerUnavailable, with the folder."""
+    """Raises errors of the file system in the context as BrokerUnavailable, with the folder."""
     try:
         yield
     except OSError as error:
@@ -245,19 +245,19 @@ def _begin_of(file: Path) -> bytes:
 
 
 def write_secret(file: Path, text: str, *, mode: int = 0o600) -> None:
-    """The file is written whole and on disk, or not at all; readable by its owner only. Raises OSError."""
+    """Write the file whole and synced, or not at all; readable by its owner only. Raises OSError."""
     keep(file, text.encode(), replace=True, mode=mode)
 
 
 def free_port(*, but: int = 0) -> int:
-    """A port on loopback that nobody has now (somebody may before it is used), and not `but`."""
+    """A free port on loopback (it may be taken before it is used), other than `but`."""
     while (port := random.choice(_PORTS)) == but or not port_is_free(port):  # noqa: S311
         pass
     return port
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nobody listens on this loopback port; 0 never is."""
+    """Whether no process listens on this loopback port; False for 0."""
     if not port:
         return False
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

@@ -1,4 +1,4 @@
-"""Whether a RabbitMQ that is being started for us takes connections yet."""
+"""Whether a RabbitMQ that is being started accepts connections yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.errors import BrokerUnavailable
 
 
 class PasswordRefused(BrokerUnavailable):
-    """A broker answers, and knows another password: it holds somebody else's state."""
+    """A broker answers and has another password: it is not the one of this state folder."""
 
 
 async def takes_connections(url: str) -> bool:

@@ -1,7 +1,7 @@
-"""The policy that keeps every other one off our queues, where RabbitMQ is ours: as rabbitmqctl's arguments.
+"""The policy that keeps all other policies off our queues, as arguments of rabbitmqctl.
 
-RabbitMQ applies, of all policies that match a queue, the one with the highest priority. Ours says what our
-queues say already. `docker-compose.yml` and docs/operations.md have the same command.
+Of all policies that match a queue RabbitMQ applies the one with the highest priority. Ours sets what the
+arguments of our queues set already. `docker-compose.yml` and docs/operations.md have the same command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""`nrc ledger`: the keeper's process, and what operators see and decide of the ledger.
+"""`nrc ledger`: the keeper's process, and commands to inspect and repair the ledger.
 
 commands.py  the process, status, gaps
 telling.py   what it has, in words and as JSON
-audit.py     what is unsure, and deciding on it
-rebuild.py   a new ledger of what can be read of a damaged one
+audit.py     lists UNSURE deliveries, and decides on them
+rebuild.py   makes a new ledger from what can be read of a damaged one
 """

@@ -1,4 +1,4 @@
-"""`nrc ledger audit`: what is unsure since an older ledger was put back or rebuilt, and deciding on it."""
+"""`nrc ledger audit`: deliveries that are UNSURE since an older ledger was put back or rebuilt."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def delivered(abonnement: str | None, since: int | None, yes: bool, json_: bool)
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """A decision. name: in the audit log. key: in JSON. question, told: with `{}` for how many."""
+    """A decision. name: in the audit trail. key: in JSON. question, told: with `{}` for how many."""
 
     name: str
     key: str
@@ -121,7 +121,7 @@ class _Act:
 
 @dataclass(slots=True)
 class _Found:
-    """What is unsure of each abonnement. until: what was accepted until then may be (milliseconds, or 0)."""
+    """What is unsure, by abonnement. until: only what was accepted until then is (milliseconds, or 0)."""
 
     until: int = 0
     unsure: Mapping[UUID, Unsure] = field(default_factory=dict)
@@ -163,7 +163,7 @@ async def _look(settings: Settings) -> _Found:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What is decided on: how many deliveries that is now, for how many abonnementen. of: None for all."""
+    """The deliveries to decide on: how many, for how many abonnementen. of: one abonnement; None: all."""
 
     count: int
     to: int

@@ -1,4 +1,4 @@
-"""`nrc ledger`: the keeper's process, and what the ledger as a whole has."""
+"""`nrc ledger`: the keeper's process, the state of the ledger, and gaps."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def close_gap(number: int) -> None:
 
 
 async def _known(settings: Settings, kanaal: str | None, uuid: str | None) -> str:
-    """The naam or UUID that is meant. Raises UsageError when there is no such."""
+    """The naam or UUID that is meant. Raises UsageError when it does not exist."""
     async with opened_registry(settings) as opened:
         if kanaal is not None:
             if kanaal not in opened.catalogue.kanalen:

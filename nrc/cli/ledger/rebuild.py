@@ -1,4 +1,4 @@
-"""`nrc ledger rebuild`: a new ledger in the place of a damaged one, with what can be saved of that."""
+"""`nrc ledger rebuild`: replaces a damaged ledger by a new one with what can be read of it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def ledger_rebuild(source: Path | None, yes: bool, json_: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What was done. made: when the new ledger was (milliseconds). source: what was taken over from."""
+    """The result. made: when the new ledger was made (milliseconds). source: the file that was read."""
 
     file: Path
     made: int
@@ -75,14 +75,14 @@ class _Done:
 
 
 def _refuse(file: Path, source: Path) -> str:
-    """Raise UsageError for what is no other ledger than the one in use."""
+    """Raise UsageError when `source` is not another ledger than the one in use."""
     if file.exists() and source.samefile(file):
         raise UsageError(f"{source} is the ledger in use: give the file that was put aside")
     return ""
 
 
 def _what_is_wrong(settings: Settings, file: Path) -> str:
-    """Why there must be a new one; "" when there is none. Raises UsageError when it is well."""
+    """Why it must be rebuilt; "" when there is no ledger. Raises UsageError when it is not damaged."""
     if not file.exists():
         return ""
     wrong = what_is_wrong(file, Vault(settings.secret_keys, settings.state_dir / KEYS_FILE))
@@ -114,10 +114,10 @@ async def _rebuild(settings: Settings, file: Path, *, source: Path | None, put_a
 
 
 def _put_aside(file: Path) -> Path:
-    """Move the file, with what SQLite has beside it; returns where it is. Raises LedgerError."""
+    """Rename the file and SQLite's files beside it; returns the new path. Raises LedgerError."""
     to = file.with_name(f"{file.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
     try:
-        # The file first: SQLite drops a log that it finds beside an empty file.
+        # The file first: SQLite drops a write-ahead log that it finds beside an empty file.
         for end in ("", "-wal", "-shm"):
             if (part := file.with_name(file.name + end)).exists():
                 part.rename(to.with_name(to.name + end))

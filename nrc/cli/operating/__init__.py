@@ -1,4 +1,4 @@
-"""Commands of operation, and what all commands note of what an operator did.
+"""Commands for operation, and the audit trail of all commands.
 
 upkeep.py       `nrc reconcile` and `nrc health`
 parts_health.py  whether gateway, RabbitMQ, router and registry can do their work
@@ -6,5 +6,5 @@ queues.py       `nrc queues`
 backup.py       `nrc backup` and `nrc restore`
 settings.py     `nrc settings`
 audit_trail.py  `nrc audit-trail`
-audit.py        notes what an operator did, in the registry and in a file
+audit.py        records what an operator did, in the registry and in a file
 """

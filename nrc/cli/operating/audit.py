@@ -1,7 +1,4 @@
-"""Notes what a command did, as the operating system's user who typed it (operating/acts.py).
-
-Commands end, and their standard error with them; this stays.
-"""
+"""Records what a command did, and the operating system's user who typed it (operating/acts.py)."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from store.registry import Act, Registry
 
-# Of a thousand acts of one command the same fault is said once.
+# One line for the same fault of a thousand acts of one command.
 _note_once = cache(note)
 
 
@@ -51,13 +48,13 @@ def _operator() -> Operator:
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
-    except KeyError:  # a container's user may have a number only
+    except KeyError:  # a container's user may have no name
         name = str(number)
     return Operator(name, _command(), os.environ.get("SUDO_USER", ""))
 
 
 def _command() -> str:
-    """The command that runs, such as `application add`; no arguments, of which one may be a secret."""
+    """The command that runs, such as `application add`; without arguments, which may be secret."""
     context = click.get_current_context(silent=True)
     names = []
     while context is not None and context.parent is not None:

@@ -1,12 +1,12 @@
-"""`nrc backup` and `nrc restore`: registry, ledger and keys, in a folder from which they can be put back.
+"""`nrc backup` and `nrc restore`: copies registry, ledger and keys to a folder, and puts them back.
 
-What RabbitMQ has is in no backup; what is open stands in the ledger, and is brought out from there again.
-Each is read back, every secret of it decrypted, before it counts.
+What RabbitMQ has is not copied: open deliveries are in the ledger, and are given back from there. A copy is
+read back, and every secret in it decrypted, before the backup counts as made.
 
-The ledger is copied first, then the registry, then the keys. So every abonnement of which the ledger's copy
-has a delivery is in the registry's, or its tombstone; the matching of a notificatie is by no later state than
-the registry's; and every key by which something is encrypted is there. What is accepted between the first
-two copies is not in the backup, as what is accepted after it.
+The ledger is copied first, then the registry, then the keys. So each abonnement with a delivery in the copy
+of the ledger is in that of the registry, or its tombstone is; each notificatie was matched with a state that
+is not newer than the registry's copy; and every key is there that something is encrypted with. What is
+accepted between the first two copies is not in the backup, nor is what is accepted after it.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def _backup(settings: Settings, folder: Path) -> dict[str, Any]:
                 if file.exists()
             },
         }
-        # Last: a folder without it is no backup.
+        # Last: a folder without it does not count as a backup.
         keep(folder / ABOUT, (json.dumps(about, indent=2) + "\n").encode(), replace=False)
     return about
 
@@ -151,7 +151,7 @@ async def _restore(settings: Settings, folder: Path, *, with_ledger: bool) -> di
                 detail = f"restored from the backup of {about['made']}"
                 instance = await _put_ledger(settings, folder / LEDGER, ledger, detail=detail)
                 done.append(ledger)
-            # Last: a folder without a registry is no system, and the command can be given again.
+            # The registry last: without it the command can be repeated.
             copy, to = put[-1]
             keep(to, copy.read_bytes(), replace=False)
         except OSError as error:
@@ -161,14 +161,14 @@ async def _restore(settings: Settings, folder: Path, *, with_ledger: bool) -> di
             _unlink(done)
             raise
         if ledger:
-            # Else the ledger that the registry's copy noted might, by clocks that differ, seem the newer one.
+            # Else the ledger that the registry's copy noted may seem newer, when clocks differ.
             async with registry_of(settings) as opened:
                 await opened.note_ledger(instance.noted())
     return about
 
 
 async def _put_ledger(settings: Settings, copy: Path, to: Path, *, detail: str) -> Instance:
-    """Have the ledger of a backup as the one of a system that begins with it. Raises LedgerError, OSError."""
+    """Make the ledger of a backup that of the restored system. Raises LedgerError and OSError."""
     new = to.with_name(f"{to.name}.restoring")
     try:
         _unlink([new])
@@ -192,7 +192,7 @@ async def _put_ledger(settings: Settings, copy: Path, to: Path, *, detail: str) 
 
 
 def _unlink(files: Iterable[Path]) -> None:
-    """Remove these, and what SQLite left beside them."""
+    """Remove these, and SQLite's files beside them."""
     for file in files:
         for end in ("", "-wal", "-shm", "-journal"):
             file.with_name(file.name + end).unlink(missing_ok=True)
@@ -200,7 +200,7 @@ def _unlink(files: Iterable[Path]) -> None:
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[None]:
-    """The folder is there while the context is open; what is in it goes again when that fails."""
+    """Make the folder for the context; when that fails, remove what was put in it."""
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} is not empty: a backup goes to a new or an empty folder")
@@ -217,7 +217,7 @@ def _new_folder(folder: Path) -> Iterator[None]:
 
 
 def _checked(folder: Path) -> dict[str, Any]:
-    """What a backup says of itself, its files being what they were. Raises UsageError."""
+    """The description of a backup, after a check that its files are unchanged. Raises UsageError."""
     try:
         about: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
         files: Mapping[str, str] = about["files"]
@@ -232,9 +232,9 @@ def _checked(folder: Path) -> dict[str, Any]:
 
 
 async def _read_back(settings: Settings, folder: Path) -> dict[str, int]:
-    """How much of each is in a backup; every secret was decrypted. Raises RegistryError and LedgerError.
+    """Decrypt every secret of a backup, and count what is in it. Raises RegistryError and LedgerError.
 
-    Of the registry a copy is opened: the backup itself stays as it is.
+    A copy of the registry is opened, so that the backup itself does not change.
     """
     with tempfile.TemporaryDirectory(prefix="nrc-") as name:
         for file in (folder / REGISTRY, folder / KEYS_FILE):

@@ -57,7 +57,7 @@ async def parts_of(settings: Settings, root: str) -> list[Part]:
 
 
 class _NotReady(NrcError):
-    """A part answers, and says that it can't do its work."""
+    """A part answers, and says that it is not ready."""
 
 
 async def part(name: str, ask: Callable[[], Awaitable[Sequence[str]]]) -> Part:

@@ -1,4 +1,4 @@
-"""`nrc queues`: how much waits where, as RabbitMQ says."""
+"""`nrc queues`: each queue with its messages and consumers, as RabbitMQ reports."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def queues(wide: bool, json_: bool) -> None:
 
 
 def _shortened(name: str) -> str:
-    """The name of a queue, of an abonnement with the short id of that."""
+    """The name of a queue; that of an abonnement with its short id."""
     uuid = names.abonnement_of(name)
     return name if uuid is None else name.replace(str(uuid), f"{ids.short(uuid)}…")
 
@@ -77,7 +77,7 @@ async def _look(settings: Settings) -> list[_Line]:
         }
         abonnementen = sorted(opened.catalogue.abonnementen.values(), key=lambda each: each.callback_url)
     of = {names.abonnement_queue(each.uuid): f"{each.client_id} {each.callback_url}" for each in abonnementen}
-    # As the running router declared them: its retry schedule may be another than this shell's.
+    # The wait queues that the router declared: its retry schedule may differ from this shell's.
     of |= dict.fromkeys(sorted(declared, key=lambda name: (names.wait_seconds(name) or 0, name)), "")
     of[names.REQUESTS] = "the router"
     async with opened_link(settings) as link:

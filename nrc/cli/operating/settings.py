@@ -1,4 +1,4 @@
-"""`nrc settings`: every setting, its value and where that came from; docs/settings.md is made here."""
+"""`nrc settings`: every setting, its value and its source; also makes docs/settings.md."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ This page is made by `nrc settings --markdown`.
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a setting without its value."""
+    """A setting without its value."""
 
     field: str
     default: str
@@ -104,7 +104,7 @@ def page() -> str:
 
 
 def shown(value: Any, *, secret: bool = False) -> str:
-    """A setting's value as one would write it in the environment. secret: masked; of a URL its password."""
+    """A setting's value as in the environment. secret: it is masked; of a URL only the password."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""`nrc reconcile` and `nrc health`: whether all is as it should be, and making it so."""
+"""`nrc reconcile` and `nrc health`."""
 
 from __future__ import annotations
 

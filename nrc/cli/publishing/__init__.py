@@ -1,6 +1,6 @@
-"""`nrc publish`: notificaties of a file through the gateway, as any publisher would.
+"""`nrc publish`: POSTs the notificaties of a file to the gateway, as any source does.
 
 publish.py            the command
 notificatie_files.py  reading the file
-sender.py             posting many at once, and trying again when the gateway asks for that
+sender.py             posts many at once, and retries when the gateway asks for that
 """

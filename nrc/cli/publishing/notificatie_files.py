@@ -1,6 +1,6 @@
-"""Reading a file of notificaties: one JSON object, a list of them, or JSON lines. Sends nothing.
+"""Reads a file of notificaties: one JSON object, a list of them, or JSON lines. Sends nothing.
 
-What can be passed on byte for byte is: whether it is a notificatie is for the gateway to say.
+Where possible the bytes are passed on unchanged: the gateway decides whether it is a notificatie.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Items:
 
 
 def read_items(stream: BinaryIO, *, name: str) -> Items:
-    """What stands in `stream`. JSON lines are read as they are asked for, all else at once.
+    """The items of `stream`. JSON lines are read one by one, all else at once.
 
     Raises UsageError when it is not JSON from the start.
     """
@@ -47,7 +47,7 @@ def read_items(stream: BinaryIO, *, name: str) -> Items:
     if not first.startswith(b"["):
         if _is_json(first):
             return Items(_lines(first, stream), _count_lines(stream))
-        # An object over several lines, or else JSON lines of which the first is wrong.
+        # An object over several lines, or JSON lines whose first is wrong.
         rest = stream.read()
         if _is_json(first + rest):
             return Items(iter([Item("the notificatie", first + rest)]), 1)
@@ -96,7 +96,7 @@ def _why_not(text: bytes) -> str:
 
 
 def _count_lines(stream: BinaryIO) -> int | None:
-    """The lines of a file whose first was read, at most; None for what can't be read twice."""
+    """How many lines a file has at most, its first being read; None when it cannot be read twice."""
     try:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
             return None

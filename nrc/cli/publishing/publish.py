@@ -1,4 +1,4 @@
-"""`nrc publish`: send a file of notificaties through the gateway, as any publisher would."""
+"""`nrc publish`: POSTs the notificaties of a file to the gateway, as any source does."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ async def _send(
 
 
 def address(settings: Settings, url: str | None) -> str:
-    """Where to POST: under the given root, or else the gateway of these settings. Raises UsageError."""
+    """The URL to POST to: under the given root, else the gateway of these settings. Raises UsageError."""
     root = gateway_root(settings, url)
     if not is_http_url(root):
         raise UsageError(f"--url: {root} is no http(s) URL with a host")
@@ -171,7 +171,7 @@ def _publisher(catalogue: Catalogue, client: str | None) -> Application:
 
 
 class _Report:
-    """What became of the notificaties, as it goes and at the end."""
+    """Counts and prints the results, meanwhile and at the end."""
 
     def __init__(self, total: int | None, *, ids: bool, json_: bool) -> None:
         from nrc.cli.terminal.progress_bar import progress_bar
@@ -184,14 +184,14 @@ class _Report:
         self._last_id = ""
         self._started = 0.0
         self._on_terminal = sys.stderr.isatty()
-        # Ids that appear on the same terminal would tear the bar apart.
+        # Ids on the same terminal would break up the bar.
         self.progress = progress_bar(
             "publishing", shown=self._on_terminal and not (ids and sys.stdout.isatty())
         )
         self._task = self.progress.add_task("", total=total)
 
     def start(self) -> None:
-        """From here on time counts."""
+        """Start the clock."""
         self._started = time.monotonic()
 
     @property
@@ -201,11 +201,11 @@ class _Report:
 
     @property
     def done(self) -> int:
-        """How many were taken up."""
+        """How many have a result."""
         return self.accepted + self.failed
 
     def tell(self, outcome: Outcome) -> None:
-        """Count one, and say so when it failed."""
+        """Count one, and print it when it failed."""
         self.progress.advance(self._task)
         if not outcome.problem:
             self.accepted += 1
@@ -224,7 +224,7 @@ class _Report:
                 note(line)
 
     def show(self) -> None:
-        """Print the sum of it; beside ids on standard error."""
+        """Print the totals; on standard error when ids are printed."""
         seconds = time.monotonic() - self._started
         rate = self.accepted / seconds if seconds else 0.0
         if self._in_json:

@@ -1,4 +1,4 @@
-"""Posting notificaties to a gateway: many at once, trying again when it asks for that."""
+"""Posts notificaties to a gateway: many at once, with retries when it asks for that."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LONGEST_PAUSE = 60.0  # seconds, whatever Retry-After says
 NO_ANSWER_PAUSE = 0.5  # seconds
 
 TRY_AGAIN = frozenset({429, 503})
-# What is wrong for one notificatie is wrong for all: the token, the address.
+# Wrong for one notificatie means wrong for all: the token, or the address.
 REFUSES_ALL = frozenset({401, 403, 404, 405})
 
 
 class RefusedAll(NrcError):
-    """The gateway will take none of these notificaties; the text says why."""
+    """The gateway refuses all of these notificaties; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one notificatie. problem: "" when it was accepted. id: what the gateway calls it."""
+    """The result for one notificatie. problem: "" when it was accepted. id: the gateway's id of it."""
 
     where: str
     status: int | None
@@ -42,9 +42,9 @@ class Outcome:
 
 
 class Sender:
-    """Posts to one address. authorization: asked for the header's value before each request.
+    """Posts to one URL. authorization: returns the header's value, called before each request.
 
-    patience: seconds for which each is tried. stopped: why nothing more should be sent, once that is so.
+    patience: seconds for which each is tried. stopped: set to the reason when nothing more should be sent.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class Sender:
         self.stopped: NrcError | None = None
 
     async def send(self, item: Item) -> Outcome:
-        """Post until there is a final answer or patience ends.
+        """Post until there is a final answer or `patience` has passed.
 
         When an answer was lost it posts again, so a notificatie may be accepted twice. Raises
-        GatewayUnreachable when nothing ever answered.
+        GatewayUnreachable when there was never an answer.
         """
         started = time.monotonic()
         while True:
@@ -75,14 +75,14 @@ class Sender:
             await asyncio.sleep(pause)
 
     def _give_up(self, outcome: Outcome, *, since: float) -> None:
-        """Stop everything when nothing at all was accepted while this one was tried."""
+        """Stop everything when nothing was accepted at all while this one was tried."""
         if not self._answered:
             raise GatewayUnreachable(f"no gateway at {self._url}: {outcome.problem}. Its address: --url")
         if self._last_accepted < since:
             self.stopped = GatewayUnreachable(f"{self._url} takes nothing now: {outcome.problem}")
 
     async def _post(self, item: Item) -> tuple[Outcome, float | None]:
-        """(what came of it, seconds after which to try again; None when it is final)."""
+        """(the result, seconds until the next try; None when it is final)."""
         import aiohttp
 
         headers = {"Authorization": self._authorization(), "Content-Type": "application/json"}
@@ -112,12 +112,12 @@ class Sender:
 
 
 def retry_after(header: str | None) -> float:
-    """The seconds that a Retry-After asks for; 1 when it does not say so in seconds."""
+    """The seconds of a Retry-After; 1 when it has no seconds."""
     return min(float(header), LONGEST_PAUSE) if header is not None and header.isdecimal() else 1.0
 
 
 def explain(status: int, body: bytes) -> str:
-    """An error answer in one line: the faults of its fields, or its detail."""
+    """An error answer on one line: the faults of its fields, or its detail."""
     try:
         problem: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -135,9 +135,9 @@ def explain(status: int, body: bytes) -> str:
 
 
 async def send_all(items: Items, sender: Sender, *, at_once: int, tell: Callable[[Outcome], None]) -> None:
-    """Send each, `at_once` at a time; the first alone, so that a wrong address or token is one error.
+    """Send each, `at_once` at a time; the first alone, so that a wrong address or token gives one error.
 
-    tell: called with what became of each that was taken up, also when this is cancelled. Raises
+    tell: called with the result of each that was begun, also when this is cancelled. Raises
     GatewayUnreachable and RefusedAll; the rest was then not sent.
     """
     turn = asyncio.Lock()
@@ -145,7 +145,7 @@ async def send_all(items: Items, sender: Sender, *, at_once: int, tell: Callable
     async def take() -> Item | None:
         if items.total is not None:
             return next(items.each, None)
-        # A pipe: the next line may be a while.
+        # From a pipe the next line may take a while.
         async with turn:
             return await asyncio.to_thread(next, items.each, None)
 

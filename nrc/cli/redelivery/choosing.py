@@ -1,4 +1,4 @@
-"""Which deliveries a command is about: those of notificaties and of an abonnement, also typed in part."""
+"""Finds the deliveries that a command means: by ids of notificaties and an abonnement, also in part."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ledger.values import Delivery, Key, Search, State
 from nrc.cli.terminal import ids
 from nrc.cli.tracing.account import Account
 
-MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin alike
-PAGE = 500  # notificaties that are looked at together
+MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin with what is typed
+PAGE = 500  # notificaties that are read together
 _HINTS = {
     State.PENDING: "it is in the queue of its abonnement, or on its way there",
     State.RETURNING: "it is on its way to the queue of its abonnement again",
@@ -24,7 +24,7 @@ _HINTS = {
 
 @dataclass(slots=True)
 class Chosen:
-    """What was meant. refused: deliveries in another state. missing: what was typed and is not there."""
+    """What was found. refused: deliveries in another state. missing: ids that do not exist."""
 
     rows: list[Delivery] = field(default_factory=list)
     refused: list[Delivery] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Chosen:
 
 
 def why_refused(row: Delivery) -> str:
-    """Why nothing is done with it."""
+    """Why the command does nothing with this delivery."""
     return _HINTS.get(row.state, f"it is {row.state}")
 
 
@@ -41,7 +41,7 @@ async def choose(
 ) -> Chosen:
     """Deliveries in one of `states`, of these notificaties (none: of all), to this abonnement (None: to all).
 
-    What is typed of an abonnement may be of one that was removed. Raises UsageError when several begin so.
+    abonnement: may be one that was removed. Raises UsageError when what is typed means several.
     """
     chosen = Chosen()
     if not typed:
@@ -67,7 +67,7 @@ async def choose(
 
 
 async def of_notificatie(account: Account, typed: str) -> list[Delivery]:
-    """The deliveries of a notificatie, of which the id is typed whole or in part. Raises UsageError."""
+    """The deliveries of a notificatie, by its id, whole or in part. Raises UsageError."""
     first, last = ids.between(typed)
     rows = await account.ledger.deliveries_between(first, last, limit=MOST_ALIKE)
     ids.the_one(typed, (str(row.key.notificatie) for row in rows), what="notificatie")
@@ -75,7 +75,7 @@ async def of_notificatie(account: Account, typed: str) -> list[Delivery]:
 
 
 async def of_undeliverable(account: Account, typed: str) -> UUID:
-    """The abonnement that is typed: also one that was removed, and for which something is undeliverable.
+    """The abonnement that is typed: also a removed one for which something is undeliverable.
 
     Raises UsageError and Conflict.
     """
@@ -86,7 +86,7 @@ async def of_undeliverable(account: Account, typed: str) -> UUID:
 
 
 async def every_undeliverable(account: Account, abonnement: UUID | None = None) -> AsyncIterator[Delivery]:
-    """All that is undeliverable, the oldest first; also what has no entry in the ledger."""
+    """All undeliverable deliveries, the oldest first; also those without an entry in the ledger."""
     after: Key | None = None
     while page := await account.ledger.undeliverable(abonnement=abonnement, limit=PAGE, after=after):
         for row in page:

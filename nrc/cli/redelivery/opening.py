@@ -1,4 +1,4 @@
-"""The ledger with RabbitMQ to send with, opened for a command."""
+"""Opens the ledger, and RabbitMQ to send with, for a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READY_TIMEOUT = 5.0  # seconds
 
 @asynccontextmanager
 async def opened_publisher(settings: Settings) -> AsyncIterator[Publisher]:
-    """Publishes while it is open. Raises BrokerUnavailable."""
+    """A publisher that is ready. Raises BrokerUnavailable."""
     from router.publishing import Publisher
     from runtime.lifecycle import Tasks
 

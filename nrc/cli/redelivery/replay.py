@@ -1,4 +1,4 @@
-"""`nrc replay`: notificaties of the past to one abonnement again, by the keeper, at a rate."""
+"""`nrc replay`: has the keeper send past notificaties to one abonnement again, at a rate."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ledger.operating.replays import Plan, Progress, Replay
 
 PAGE = 1000  # notificaties that are counted together
-SAMPLE = 200  # notificaties of which it is looked at whether they would be sent
+SAMPLE = 200  # notificaties that are checked whether they would be sent
 SHOWN = 5  # of the sample
-MOST_RATE = 200  # a second, as the keeper gives back
+MOST_RATE = 200  # a second, the keeper's own limit
 
 
 @click.group()
@@ -214,7 +214,7 @@ async def _plan(
             raise Conflict(f"there is no abonnement {uuid} (any more), so nothing can be sent to it.")
         if of is not None:
             search = replace(search, abonnement=account.abonnement(of))
-        # What comes from now on is not of the past.
+        # Only what was accepted before now.
         now = account.clock.now
         search = replace(search, before=now if search.before is None else min(search.before, now))
         total, first = await _count(account, search)

@@ -1,4 +1,4 @@
-"""A bar that shows how far a replay is, on a terminal. Ctrl-C ends the bar, and not the replay."""
+"""The progress bar of a replay, on a terminal. Ctrl-C ends the bar, not the replay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_AGAIN = 0.5  # seconds
 
 
 async def watch(settings: Settings, number: int) -> None:
-    """Show a bar until the replay ends or is paused; nothing where no terminal is."""
+    """Show a bar until the replay ends or is paused; nothing without a terminal."""
     from ledger.operating.replays import Progress as State
     from nrc.cli.terminal.progress_bar import progress_bar
 

@@ -1,4 +1,4 @@
-"""`nrc resend`: one notificatie to one abonnement, once more, whatever became of it."""
+"""`nrc resend`: sends one notificatie to one abonnement once more, whatever became of it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _resend(
 async def _check(
     account: Account, notificatie: Notificatie, abonnement: UUID, rows: list[Delivery], *, unmatched: bool
 ) -> None:
-    """Raise Conflict for what nobody would want."""
+    """Raise Conflict where sending it makes no sense."""
     known = account.catalogue.abonnementen.get(abonnement)
     if known is None:
         raise Conflict(f"there is no abonnement {abonnement} (any more), so nothing can be sent to it.")

@@ -1,4 +1,4 @@
-"""What became of the deliveries of a command: for people, for scripts, and for the audit log."""
+"""The results of a command on deliveries: for people, scripts, and the audit trail."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Told:
-    """What became of each. act: what the audit log calls it.
+    """The results. act: its name in the audit trail.
 
-    under_way: of which an attempt may be under way; nothing breaks that off.
+    under_way: those with an attempt that may be under way, which cannot be cancelled.
     """
 
     settings: Settings
@@ -39,12 +39,12 @@ class Told:
     acts: list[Act] = field(default_factory=list)
 
     def take(self, chosen: Chosen) -> None:
-        """What was asked for and cannot be done."""
+        """Add what was asked for and cannot be done."""
         self.failed += [(row, why_refused(row)) for row in chosen.refused]
         self.missing += chosen.missing
 
     def sent(self, sent: Sent) -> None:
-        """One was sent, or not."""
+        """Add the result of sending one."""
         if sent.later:
             self.later.append(sent.delivery)
             note(f"RabbitMQ did not confirm {_name(sent.delivery)}: {sent.problem}")
@@ -56,7 +56,7 @@ class Told:
         self.note(sent.delivery)
 
     def note(self, row: Delivery) -> None:
-        """Note in the audit log that it was done to this one."""
+        """Record in `operator.log` that it was done to this one."""
         key = row.key
         facts: dict[str, object] = {"replay": key.replay} if key.replay else {}
         self.acts.append(
@@ -66,7 +66,7 @@ class Told:
         )
 
     def keep(self) -> None:
-        """Put what was noted into the registry too; to be called whatever happened."""
+        """Write these records to the registry too; to be called in any case."""
         carry_out(audit.keep(self.settings, self.acts))
 
     def end(self, text: str, *, named: str, json_: bool) -> None:
@@ -102,7 +102,7 @@ class Told:
 
 
 def facts_of_key(row: Delivery) -> dict[str, object]:
-    """Which delivery it is, for scripts."""
+    """The key of a delivery, for scripts."""
     key = row.key
     return {"id": str(key.notificatie), "abonnement": str(key.abonnement), "replay": key.replay}
 

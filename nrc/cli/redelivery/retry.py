@@ -1,4 +1,4 @@
-"""`nrc retry`: what waits between two attempts, sent now or dropped."""
+"""`nrc retry`: sends now, or drops, what waits between two attempts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runtime.settings import Settings, load_settings
 
 WAITING = frozenset({State.RETRYING, State.STUCK})
 DROPPED = WAITING | {State.RETURNING}
-"""Of these a deliverer looks at the row before it attempts what RabbitMQ still has of them."""
+"""For these a deliverer reads the row before it attempts the copy that RabbitMQ still has."""
 
 
 @click.group()

@@ -1,4 +1,4 @@
-"""Takes deliveries out for good, at the word of an operator."""
+"""Removes deliveries for an operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AT_ONCE = 500  # rows in one transaction
 
 
 async def take_out(settings: Settings, rows: Sequence[Delivery], told: Told, *, states: Set[State]) -> None:
-    """These are REMOVED, those that are still in one of `states`. Raises LedgerError."""
+    """Make these REMOVED, if they are still in one of `states`. Raises LedgerError."""
     from ledger.operating.sending import removed
 
     if not rows:
@@ -41,7 +41,7 @@ async def take_out(settings: Settings, rows: Sequence[Delivery], told: Told, *, 
 
 
 def _may_be_under_way(row: Delivery, hands: Hands) -> bool:
-    """Whether an attempt may be under way. A heartbeat names what a deliverer had seconds ago."""
+    """Whether an attempt may be under way, by the heartbeats of deliverers of the last seconds."""
     if not row.is_open:
         return False
     due = row.next_at is None or row.next_at <= hands.now

@@ -1,10 +1,10 @@
-"""Commands about what is registered.
+"""Commands on the registry.
 
 kanaal.py       `nrc kanaal`
-abonnement.py   `nrc abonnement`; condition.py how each abonnement is doing
+abonnement.py   `nrc abonnement`; condition.py the condition of each: state, backlog, last failure
 application.py  `nrc application`
 token.py        `nrc token`
 user.py         `nrc user`
 secret_keys.py  `nrc secrets`
-removal.py      what waits for abonnementen that a command removes, and the question about it
+removal.py      keeps or removes what waits for abonnementen that a command removes
 """

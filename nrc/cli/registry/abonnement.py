@@ -1,4 +1,4 @@
-"""`nrc abonnement …`: who wants what, for operators. Making one is the API's: it checks the callback."""
+"""`nrc abonnement …`: lists and changes abonnementen. Only the API makes them: it checks the callback."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ async def _apply(settings: Settings, uuids: Sequence[UUID]) -> None:
 
 
 def _known(opened: OpenRegistry, typed: Iterable[str]) -> list[Abonnement]:
-    """The abonnementen that are meant, each once. Raises Conflict and UsageError."""
+    """The abonnementen that were typed, each once. Raises Conflict and UsageError."""
     known = opened.catalogue.abonnementen
     return [known[uuid] for uuid in dict.fromkeys(ids.abonnement(each, known) for each in typed)]
 

@@ -1,4 +1,4 @@
-"""`nrc application …`: who may use the API, and with what secret."""
+"""`nrc application …`: the clients of the API, their secrets and scopes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from router.catalogue import Catalogue
     from router.requests import RouterClient
 
-# RFC 7518: a key of HS256 has at least the size of its hash.
+# RFC 7518: a key for HS256 has at least the size of its hash.
 LEAST_SECRET = 32
 
 
@@ -103,7 +103,7 @@ async def add_application(settings: Settings, application: Application, *, new: 
 
 
 def _show_secret(application: Application, *, given: bool, json_: bool) -> None:
-    """Print a secret that was made here; one that was given is known."""
+    """Print a secret that was made here, not one that was given."""
     if given and len(application.secret.encode()) < LEAST_SECRET:
         note(
             f"the secret is shorter than {LEAST_SECRET} bytes, which HS256 asks for; it works, but is weaker"
@@ -324,7 +324,7 @@ async def _load(settings: Settings) -> Catalogue:
 
 
 def known_application(catalogue: Catalogue, client_id: str) -> Application:
-    """The application of that name. Raises UsageError, saying which there are."""
+    """The application with this client_id. Raises UsageError, which lists them."""
     known = catalogue.applications.get(client_id)
     if known is None:
         others = ", ".join(sorted(catalogue.applications)) or "none yet"
@@ -342,7 +342,7 @@ def _facts(application: Application) -> dict[str, object]:
 
 
 def _noted(application: Application) -> list[str] | str:
-    """Its scopes, as `operator.log` has them."""
+    """Its scopes, for the audit trail."""
     return _scopes(application) if application.scopes_from_token else sorted(application.scopes)
 
 
@@ -353,7 +353,7 @@ def _scopes(application: Application) -> str:
 
 
 def _old_until(application: Application) -> str | None:
-    """Until when the old secret counts; None when there is none that does."""
+    """Until when the old secret is valid; None when no old secret is."""
     if not application.old_secret or application.old_secret_until <= time.time():
         return None
     return moment(application.old_secret_until)

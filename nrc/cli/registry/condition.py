@@ -1,4 +1,4 @@
-"""How an abonnement is doing (operating/conditions.py), as commands show it."""
+"""The condition of an abonnement (operating/conditions.py), as commands show it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def next_probe(abonnement: Abonnement, *, waiting: int | None = None) -> str:
 
 
 def remark(each: Condition) -> str:
-    """What is seldom meant: no kanalen, stuck notificaties, or everything twice; "" when none."""
+    """What is probably a mistake or a fault: no kanalen, stuck ones, or all twice; "" when none."""
     if not each.abonnement.kanalen:
         return "no kanalen"
     if each.stuck:

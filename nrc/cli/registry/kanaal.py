@@ -1,4 +1,4 @@
-"""`nrc kanaal …`: what may be published on."""
+"""`nrc kanaal …`: lists and changes kanalen."""
 
 from __future__ import annotations
 
@@ -156,12 +156,12 @@ async def _remove(settings: Settings, naam: str) -> None:
                 f"kanaal {naam} is used by {len(users)} abonnement(en), which go first: {', '.join(users)}"
             )
         await audit.record(settings, "kanaal removed", registry=opened.registry, kanaal=naam)
-    # Its exchange goes with a later comparison: gateways may publish there until they have heard of this.
+    # A later reconcile removes its exchange: gateways may publish there until they know of the removal.
     await tell_processes(settings, lambda router: router.announce())
 
 
 def _checked(sent: Mapping[str, object]) -> KanaalRequest:
-    """What was sent, as the API would take it. Raises UsageError."""
+    """The options, checked as the API does. Raises UsageError."""
     try:
         return KanaalRequest.model_validate(sent)
     except ValidationError as error:
@@ -170,7 +170,7 @@ def _checked(sent: Mapping[str, object]) -> KanaalRequest:
 
 
 def _known(catalogue: Catalogue, naam: str) -> Kanaal:
-    """The kanaal of that naam. Raises UsageError, saying which there are."""
+    """The kanaal with this naam. Raises UsageError, which lists them."""
     found = catalogue.kanalen.get(naam)
     if found is None:
         others = ", ".join(sorted(catalogue.kanalen)) or "none yet"

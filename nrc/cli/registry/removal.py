@@ -1,4 +1,4 @@
-"""What waits for abonnementen that a command removes: how much it is, the question, and its removal."""
+"""Asks what to do with what waits for abonnementen that a command removes, and does it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ keep_option = click.option("--keep", is_flag=True, help="Keep what waits, as und
 
 @dataclass(slots=True)
 class Waited:
-    """What became of what waited, in notificaties."""
+    """How many waiting notificaties were kept and discarded."""
 
     kept: int = 0
     discarded: int = 0
@@ -45,7 +45,7 @@ class Waited:
 
 
 def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, keep: bool) -> None:
-    """Return when what waits for these may go, or is kept. Raises UsageError where nobody can be asked."""
+    """Return when what waits for these may be removed, or is kept. Raises UsageError without a terminal."""
     if yes and keep:
         raise UsageError("--yes and --keep: give one of them")
     if yes or keep or not uuids:
@@ -81,7 +81,7 @@ def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
 
 
 async def end_what_waits(settings: Settings, uuids: Iterable[UUID], *, keep: bool) -> Waited:
-    """What waited for these, which are not in the registry any more, has ended."""
+    """End what waited for these abonnementen, which are removed from the registry already."""
     acts: list[Act] = []
     waited = Waited()
     try:
@@ -98,13 +98,13 @@ async def end_what_waits(settings: Settings, uuids: Iterable[UUID], *, keep: boo
 
 
 async def remove_queues(router: RouterClient, uuids: Iterable[UUID]) -> None:
-    """The queues of these, which are not in the registry any more, are gone. Raises BrokerUnavailable."""
+    """Have the router delete the queues of these removed abonnementen. Raises BrokerUnavailable."""
     for uuid in uuids:
         await router.apply_abonnement(uuid)
 
 
 async def _end(settings: Settings, uuid: UUID, *, keep: bool) -> int:
-    """End what is open of a removed abonnement; how many that was. What fails is the keeper's."""
+    """End what is open of a removed abonnement; returns how many. On failure the keeper does it later."""
     from ledger.keeper.undeliverable.ending import end
     from ledger.opening import ledger_file, ledger_of
     from ledger.operating.sending import removed

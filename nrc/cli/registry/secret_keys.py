@@ -57,7 +57,7 @@ async def _check(settings: Settings) -> Secrets:
 
 
 def _with_ledger(found: Secrets, settings: Settings) -> Secrets:
-    """The same with the key by which the ledger hashes, if there is a ledger. Raises LedgerError."""
+    """`found` with the key of the ledger's hashes added, if there is a ledger. Raises LedgerError."""
     from ledger.opening import ledger_file
     from ledger.sqlite.looking import seal_of
     from store.secrets import KEYS_FILE, Vault
@@ -105,7 +105,7 @@ def rotate() -> None:
 
 
 async def _seal_again(settings: Settings) -> None:
-    """Encrypt the key by which the ledger hashes with the first key, as whoever opens it does."""
+    """Open the ledger, which encrypts the key of its hashes with the first key."""
     from ledger.opening import ledger_file, ledger_of
 
     if ledger_file(settings).exists():

@@ -1,4 +1,4 @@
-"""`nrc token`: a ready Authorization header, in today's form or in that of 2019."""
+"""`nrc token`: prints an Authorization header, in the present form or in that of 2019."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def make_token(
         if named:
             claims["zds"] = {"scopes": named}
     with warnings.catch_warnings():
-        # Said when the secret was registered.
+        # PyJWT's warning; `nrc application add` gave it already.
         warnings.simplefilter("ignore")
         return jwt.encode(claims, application.secret, algorithm="HS256", headers=headers)
 

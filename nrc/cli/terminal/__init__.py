@@ -1,9 +1,9 @@
-"""What commands print, ask and read on a terminal.
+"""Printing, asking and reading on a terminal.
 
 output.py        tables for people, JSON for scripts, notes on standard error
-confirmation.py  whether whoever typed a command is sure
-progress_bar.py  how far a command is
+confirmation.py  asks for a confirmation
+progress_bar.py  the progress bar of a command
 parameters.py    click types: durations, scopes, names
-ids.py           ids as tables show them and as people type them, in part
+ids.py           ids in short, as tables show them and as people type them
 streams.py       standard streams that are closed or full
 """

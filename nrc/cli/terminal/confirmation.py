@@ -1,4 +1,4 @@
-"""Asks whoever typed a command whether they are sure."""
+"""Asks for a confirmation on a terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from schemas.errors import UsageError
 def ask(question: str, *, otherwise: str) -> None:
     """Return when the answer is yes; a no ends the command.
 
-    otherwise: what to give in place of an answer. Raises UsageError with it where nobody can be asked: in a
-    script the question would stay unanswered for ever, or take its answer from what was meant for another.
+    otherwise: says which option replaces the answer. Raises UsageError with it without a terminal: in a
+    script the question would wait for ever, or read input that was meant for something else.
     """
     if not at_terminal():
         raise UsageError(otherwise)
@@ -21,5 +21,5 @@ def ask(question: str, *, otherwise: str) -> None:
 
 
 def at_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Whether there is a terminal to ask on."""
     return sys.stdin.isatty()

@@ -1,4 +1,4 @@
-"""Ids as tables show them and as people type them: their first characters, where these name one thing."""
+"""Ids in short, as tables show them and as people type them: the first characters, where these are unique."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.errors import Conflict, UsageError
 
 SHORT = 8
 SHORT_IN_TIME = 18
-"""Of a UUID of version 7, as notificaties have: its first 12 digits are a moment, and shared by many."""
+"""For a UUID of version 7, as of notificaties: its first 12 digits are a time, which many share."""
 LEAST = 4
 MAX_LISTED = 20
 
@@ -29,7 +29,7 @@ def is_whole(text: str) -> bool:
 
 
 def short(id_: object) -> str:
-    """What a table shows of an id, and what can be typed for it. One that is no UUID is shown whole."""
+    """The short form of an id, which can be typed too. One that is no UUID stays whole."""
     text = str(id_)
     if not is_whole(text):
         return text
@@ -37,7 +37,7 @@ def short(id_: object) -> str:
 
 
 def bounds(part: str) -> tuple[int, int]:
-    """(first, last) milliseconds since 1970 in which a UUID of version 7 that begins so was made.
+    """(first, last) millisecond since 1970 in which a UUID of version 7 that begins so was made.
 
     part: as `uuid` gives it.
     """
@@ -52,7 +52,7 @@ def between(part: str) -> tuple[UUID, UUID]:
 
 
 def uuid(text: str) -> str:
-    """A UUID or its first characters, in the one form in which UUIDs are shown. A click type."""
+    """A UUID or its first characters, in the form in which UUIDs are shown. A click type."""
     try:
         return str(UUID(text))
     except ValueError:
@@ -63,10 +63,10 @@ def uuid(text: str) -> str:
 
 
 def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
-    """The id that is typed, whole or by its first characters; None when there is none.
+    """The id that is typed, whole or by its first characters; None when none matches.
 
-    what: what it names, for the fault. Raises UsageError when several begin so, with the candidates, or when
-    it is too short to tell.
+    what: the kind of id, for the error. Raises UsageError when several match, with the candidates, or when it
+    is too short.
     """
     found = set()
     for each in known:
@@ -86,10 +86,10 @@ def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
 def abonnement(
     typed: str, known: Iterable[UUID], *, others: Iterable[UUID] = (), removed: bool = False
 ) -> UUID:
-    """The abonnement that is typed, whole or in part: one that is there, or of `others`.
+    """The abonnement that is typed, whole or in part: one of `known` or of `others`.
 
-    removed: or any by its whole UUID, since it may have been removed. Raises UsageError when several begin
-    so, and Conflict when none does.
+    removed: also any whole UUID, since it may have been removed. Raises UsageError when several match, and
+    Conflict when none does.
     """
     found = the_one(typed, map(str, {*known, *others}), what="abonnement")
     if found is None and removed and is_whole(typed):
@@ -101,7 +101,7 @@ def abonnement(
 
 
 def some_are_meant(typed: Sequence[str], abonnement: str | None, *, see: str) -> None:
-    """Raise UsageError for all of everyone, which nobody means. see: where ids are shown, for the fault."""
+    """Raise UsageError when neither ids nor an abonnement are given. see: where ids are shown."""
     if not typed and abonnement is None:
         raise UsageError(f"which? Give IDs ({see}), or --abonnement UUID for all of its")
 
@@ -109,4 +109,4 @@ def some_are_meant(typed: Sequence[str], abonnement: str | None, *, see: str) ->
 of_abonnement = click.option(
     "--abonnement", type=uuid, metavar="UUID", help="Only (without ID: all) those for this one."
 )
-"""The option of a command about deliveries of ids, or all of an abonnement."""
+"""The option of commands on deliveries: of ids, or all of an abonnement."""

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for scripts, notes on standard error."""
+"""Prints tables for people, JSON for scripts, and notes on standard error."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ wide_option = click.option("--wide", is_flag=True, help="Print whole ids and eve
 class Column:
     """A column of a table.
 
-    least: the characters to which its cells may be cut on a narrow terminal; None: never. wide: only in whole
-    rows. folds: its cells are told whole, on several lines. spare: left out when a row does not fit.
+    least: the characters to which its cells may be cut on a narrow terminal; None: never. wide: only with
+    --wide. folds: its cells are wrapped over several lines. spare: left out when a row does not fit.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Column:
 def table(
     columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str, wide: bool = False
 ) -> None:
-    """Print rows under their columns; when there are none, say `empty` on standard error.
+    """Print rows under their columns; when there are none, print `empty` on standard error.
 
-    Rows fit the terminal: what is cut ends in `…`, and columns without a cell are left out. Nothing is cut
-    with `wide`, or in what goes to a file or another program.
+    Rows fit the terminal: cells that are cut end in `…`, and empty columns are left out. Nothing is cut with
+    `wide`, or when the output goes to a file or another program.
     """
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     if not cells:
@@ -76,12 +76,12 @@ def table(
 
 
 def terminal_width() -> int | None:
-    """The characters on a line of the terminal; None when the output goes elsewhere."""
+    """The characters on a line of the terminal; None when the output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _fitted(widths: list[int], columns: Sequence[Column], room: int) -> list[int]:
-    """The widths after the widest columns that may be cut were, until a row fits."""
+    """The widths after cutting the widest columns that may be cut, until a row fits."""
     least = [
         width if column.least is None else min(width, max(column.least, len(column.name)))
         for width, column in zip(widths, columns, strict=True)
@@ -114,7 +114,7 @@ def _laid_out(cells: Sequence[str], widths: Sequence[int], columns: Sequence[Col
 
 
 def _folded(text: str, width: int) -> list[str]:
-    """Its lines; no word is broken, so that a path can still be copied."""
+    """The text in lines; no word is broken, so that a path can still be copied."""
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
@@ -127,7 +127,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def _width(text: str) -> int:
-    """The places that it takes on a terminal."""
+    """The columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
@@ -139,12 +139,12 @@ def as_json(value: Any) -> None:
 
 
 def note(line: str) -> None:
-    """Say something on standard error, beside a command's output."""
+    """Print a line on standard error, beside a command's output."""
     click.echo(line, err=True)
 
 
 def age(seconds: float) -> str:
-    """How long that is, in the largest unit of which there is one at least: `45s`, `12m`, `3h`, `5d`."""
+    """A duration in its largest whole unit: `45s`, `12m`, `3h`, `5d`."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= size:
             return f"{int(seconds // size)}{unit}"

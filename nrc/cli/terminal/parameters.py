@@ -1,4 +1,4 @@
-"""What commands read from their arguments: durations, scopes, names. Each is a click type by being called."""
+"""Click types, which are functions: durations, scopes, names, secrets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client_id(text: str) -> str:
 
 
 def secret(text: str) -> str:
-    """A shared secret; `-` reads it from standard input, so that no list of processes shows it."""
+    """A shared secret; `-` reads it from standard input, since a list of processes shows arguments."""
     given = sys.stdin.readline().rstrip("\r\n") if text == "-" else text
     try:
         # Arguments that are not UTF-8 come in as lone surrogates.
@@ -60,4 +60,4 @@ def secret(text: str) -> str:
 
 
 SCOPE: dict[str, Any] = {"type": scope, "shell_complete": complete_scope}
-"""What an option or argument for scopes is made with."""
+"""The keyword arguments of an option or argument for scopes."""

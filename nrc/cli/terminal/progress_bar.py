@@ -1,4 +1,4 @@
-"""The bar that shows how far a command is. Loaded only where one is shown."""
+"""The progress bar of a command. Loaded only where one is shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.text import Text
 
 
 def progress_bar(title: str, *, shown: bool) -> Progress:
-    """A bar on standard error, of which nothing is left at the end."""
+    """A bar on standard error that is erased at the end."""
     return Progress(
         TextColumn(title),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""Standard streams that whoever started a command had closed (`nrc … <&-`), or that take nothing any more."""
+"""Handles standard streams that were closed by the caller (`nrc … <&-`), or that fail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, TextIO
 
 
 class _Output(io.FileIO):
-    """Standard output that may fail: what is done is done to its end, and told of at the end."""
+    """Standard output that may fail without ending the command; the fault is reported at the end."""
 
     fault: OSError | None = None
 
@@ -24,11 +24,11 @@ class _Output(io.FileIO):
 
 
 def open_standard_streams() -> None:
-    """Those that were closed lead nowhere, and a fault of standard output stops no command in the middle.
+    """Open closed streams on /dev/null, and let a fault of standard output not stop a command halfway.
 
-    Else the next file that is opened has the number of one: libuv aborts the process when that is closed.
+    Else the next file that is opened gets the number of a stream: libuv aborts when that is closed.
     """
-    # In this order each gets its own number: a file gets the lowest that is free.
+    # In this order each gets its own number, since a file gets the lowest free one.
     sys.stdin = sys.stdin or _nowhere("r")
     sys.stdout = sys.stdout or _nowhere("w")
     sys.stderr = sys.stderr or _nowhere("w")
@@ -44,7 +44,7 @@ def open_standard_streams() -> None:
 
 
 def fault_of_output() -> str | None:
-    """Why not all of the output could be written; "" when its reader wanted no more, None when all was."""
+    """Why the output could not be written; "" when its reader closed it, None when all was written."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if not isinstance(raw, _Output):
         return None

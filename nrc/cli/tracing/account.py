@@ -1,4 +1,4 @@
-"""Ledger and registry, opened to be read for a command; and what an id that is typed in part means."""
+"""Opens ledger and registry for a command that reads, and finds ids that are typed in part."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from schemas.errors import UsageError
 
 __all__ = ["Account", "Told", "opened_account"]
 
-_MOST_ALIKE = 20_000  # notificaties of the time that the first characters of an id tell
+_MOST_ALIKE = 20_000  # notificaties of the time that the first characters of an id give
 
 
 class Account(Known):
-    """What is known of notificaties now, by ids of which the first characters may be typed."""
+    """What ledger and registry know of notificaties now, with look-ups by ids that are typed in part."""
 
     async def meant(self, typed: str) -> Notificatie | None:
         """The notificatie with this id, whole or its first characters; None when there is none.
 
-        Without its body. Raises UsageError when several begin so.
+        Without its body. Raises UsageError when several match.
         """
         try:
             typed = ids.uuid(typed)
@@ -47,7 +47,7 @@ class Account(Known):
         return None if one is None else found[one]
 
     def abonnement(self, typed: str, others: Iterable[UUID] = ()) -> UUID:
-        """The abonnement that is typed: one that is there, one of `others`, or any by its whole UUID.
+        """The abonnement that is typed: an existing one, one of `others`, or any by its whole UUID.
 
         Raises UsageError and Conflict.
         """
@@ -56,7 +56,7 @@ class Account(Known):
 
 @asynccontextmanager
 async def opened_account(settings: Settings) -> AsyncIterator[Account]:
-    """The ledger and the registry of these settings. Raises LedgerError, RegistryError and UsageError."""
+    """Open the ledger and registry of these settings. Raises LedgerError, RegistryError and UsageError."""
     async with opened_registry(settings) as opened, opened_ledger(settings) as ledger:
         yield Account(
             ledger,

@@ -58,7 +58,7 @@ def explain(what: str, abonnement: str, at: int | None, wide: bool, json_: bool)
 async def _look(
     settings: Settings, what: str, abonnement: str, *, at: int | None
 ) -> Reason | tuple[Sequence[tuple[Notificatie, Sequence[Told]]], Clock]:
-    """Each notificatie, the oldest first, with what there is to tell; a Reason when there is none.
+    """Each notificatie, the oldest first, with its explanations; a Reason when there is none.
 
     Raises UsageError.
     """

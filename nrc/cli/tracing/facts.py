@@ -1,4 +1,4 @@
-"""What became of notificaties as JSON, for scripts. Moments are RFC 3339 in UTC, to the millisecond."""
+"""Notificaties and their deliveries as JSON, for scripts. Moments are RFC 3339 in UTC, to the millisecond."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nrc.cli.tracing.account import Told
 
 
 def facts_of(notificatie: Notificatie) -> dict[str, object]:
-    """What was accepted."""
+    """A notificatie."""
     return {
         "id": str(notificatie.id),
         "received": Clock.utc(notificatie.received),
@@ -22,7 +22,7 @@ def facts_of(notificatie: Notificatie) -> dict[str, object]:
 
 
 def facts_of_told(told: Told) -> dict[str, object]:
-    """One delivery: its state, its failed attempts, and what there is to tell. Its moments are in UTC too."""
+    """One delivery: its state, its failed attempts, and its explanation."""
     facts: dict[str, object] = {"abonnement": str(told.abonnement), "clientId": told.client or None}
     if (delivery := told.delivery) is not None:
         facts |= facts_of_delivery(delivery)

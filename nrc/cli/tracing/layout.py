@@ -1,4 +1,4 @@
-"""How what became of notificaties is laid out: lines of cells, and what is told below each, in sentences."""
+"""Prints notificaties and their deliveries for people: lines of cells, with sentences below each."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _GAP = "  "
 
 
 def show_notificatie(notificatie: Notificatie, clock: Clock) -> None:
-    """Print what came, from whom and when; and its whole id, which other commands take."""
+    """Print a notificatie, its client and time, and its whole id, which other commands take."""
     what = f"{notificatie.kanaal}, {notificatie.resource}, {notificatie.actie}"
     head(printable(f"{clock.bare(notificatie.received, '%H:%M:%S')}  {what}  (from {notificatie.client})"))
     click.echo(f"  {notificatie.id}")
 
 
 def show_told(told: Sequence[Told], clock: Clock, *, wide: bool) -> None:
-    """Print each delivery: to whom, its failed attempts, and what there is to tell of it."""
+    """Print each delivery: its abonnement, its failed attempts, and its explanation."""
     if not told:
         sentences("Voor geen enkel abonnement.", indent=2)
         return
@@ -53,7 +53,7 @@ def _show_attempts(attempts: Sequence[Attempt], clock: Clock) -> None:
 
 
 def heads(rows: Iterable[Sequence[object]]) -> list[str]:
-    """Each row as one line, with its cells below each other."""
+    """Each row as one line, with the cells of a column aligned."""
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
@@ -63,12 +63,12 @@ def heads(rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def head(line: str, *, indent: int = 0) -> None:
-    """Print a line of `heads`; nothing of it is cut."""
+    """Print a line of `heads`, without cutting it."""
     click.echo(" " * indent + click.style(line, bold=True))
 
 
 def sentences(text: str, *, indent: int = 0, error: bool = False) -> None:
-    """Print sentences over the width of the terminal; on one line where the output goes elsewhere.
+    """Print sentences, wrapped to the terminal; on one line when the output is not a terminal.
 
     error: on standard error.
 

@@ -1,4 +1,4 @@
-"""`nrc notificaties …`: what was accepted, by any combination of what is known of it."""
+"""`nrc notificaties …`: searches in the accepted notificaties."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ COLUMNS = (
 async def _look(
     settings: Settings, search: Search, abonnement: str | None, *, limit: int, oldest_first: bool
 ) -> tuple[Sequence[Notificatie], Mapping[UUID, Sequence[Delivery]], Clock, str]:
-    """One more than `limit` when there are more; and what to say when there are none."""
+    """One more than `limit` when there are more; and the text when there are none."""
     async with opened_account(settings) as account:
         if abonnement is not None:
             search = replace(search, abonnement=account.abonnement(abonnement))

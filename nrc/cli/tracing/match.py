@@ -1,6 +1,6 @@
 """`nrc match`: which abonnementen a notificatie would reach if it were sent now, and why not the others.
 
-Sends nothing, and keeps nothing.
+Nothing is sent or stored.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
         try:
             asked = [catalogue.abonnementen[ids.abonnement(typed, catalogue.abonnementen)]]
         except Conflict as error:
-            raise UsageError(str(error)) from None  # the exit code of a Conflict says here that none matches
+            raise UsageError(str(error)) from None  # a Conflict's exit code means here that none matches
     if len(body) > settings.max_body:
         raise RequestTooLarge(f"De body is groter dan {settings.max_body} bytes.")
     naam, kenmerken = checked(settings, catalogue.kanalen, body)
@@ -120,7 +120,7 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
 
 
 def _refuse(problem: Problem, *, name: str, json_: bool) -> None:
-    """Tell what the API would answer."""
+    """Print what the API would answer."""
     params = problem.invalid_params if isinstance(problem, ValidationError) else ()
     if json_:
         answer: dict[str, object] = {

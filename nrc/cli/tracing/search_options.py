@@ -1,4 +1,4 @@
-"""The options by which a command asks for notificaties, and the search that they make."""
+"""The options of a command that searches notificaties, and the search that they make."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _PLAIN = ("text", "kanaal", "resource", "actie", "client", "after", "before")
 
 
 def what_options(command: Command) -> Command:
-    """The options for what is asked for; the command gets these, and those of `when_options`, as `search`."""
+    """The options for what is searched; the command gets these and those of `when_options` as `search`."""
 
     @wraps(command)
     def with_search(*, kenmerken: tuple[tuple[str, str], ...], **given: object) -> None:
@@ -55,7 +55,7 @@ def what_options(command: Command) -> Command:
 
 
 def when_options(command: Command) -> Command:
-    """The options for when it came: below `what_options`, and in the help where they stand."""
+    """The options for when it was accepted; to be put below `what_options`."""
     return _with(_WHEN, command)
 
 

@@ -1,4 +1,4 @@
-"""Moments as people type them, in the time of Europe/Amsterdam: a click type."""
+"""Times as people type them, in Europe/Amsterdam: a click type."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def now() -> int:
 def moment(text: str) -> int:
     """Milliseconds since 1970 of `01:46`, `28-10`, `28-10 01:46`, an ISO 8601 time, or `2h` (ago).
 
-    A time without its date, or a date without its year, is the last such that has come.
+    A time without a date, or a date without a year, is the last such moment in the past.
     """
     return _moment(text.strip(), now() / 1000)
 
@@ -45,7 +45,7 @@ def _moment(text: str, current: float) -> int:
 
 
 def _of_today(text: str, local: datetime) -> datetime | None:
-    """A time: today's when that has come, else yesterday's."""
+    """A time: today's when that has passed, else yesterday's."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None
@@ -59,7 +59,7 @@ def _at(day: datetime, match: re.Match[str]) -> datetime:
 
 
 def _of_a_day(text: str, local: datetime) -> datetime | None:
-    """A day and month, as they are written here, with or without year and time."""
+    """Day and month in the Dutch order, with or without year and time."""
     match = _DAY.fullmatch(text)
     if match is None:
         return None

@@ -56,9 +56,9 @@ def trace(what: str, at: int | None, limit: int, wide: bool, json_: bool) -> Non
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Notificaties, the oldest first, with what became of them. more: there were others before them.
+    """Notificaties, the oldest first, with their deliveries. more: there were others before them.
 
-    missing: what there is to tell when there are none.
+    missing: the explanation when there are none.
     """
 
     clock: Clock
@@ -98,7 +98,7 @@ async def asked_for(
 
 
 async def what_is_missing(account: Account, what: str, *, at: int | None) -> Reason:
-    """What there is to tell of an object that was not found (then)."""
+    """The explanation when nothing of an object was found (at that time)."""
     by = "dit hoofdObject of deze resource" if is_http_url(what) else "dit UUID of id"
     clock = account.clock
     if at is not None and (others := await asked_for(account, what, limit=1000)):

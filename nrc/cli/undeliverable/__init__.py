@@ -1,5 +1,5 @@
-"""`nrc undeliverable`: what could not be delivered.
+"""`nrc undeliverable`: notificaties that could not be delivered.
 
 commands.py      list, show, resend and remove
-presentation.py  one delivery as a row of a table, as JSON, and where it is
+presentation.py  one delivery: where it is, as a row of a table and as JSON
 """

@@ -1,6 +1,6 @@
-"""`nrc undeliverable …`: what could not be delivered, sending it once more, and removing it.
+"""`nrc undeliverable …`: lists what could not be delivered, sends it again, or removes it.
 
-By the rows of the ledger. What RabbitMQ hands over in `nrc.undeliverable` the keeper takes into these.
+By the rows of the ledger, into which the keeper takes the messages in `nrc.undeliverable`.
 """
 
 from __future__ import annotations

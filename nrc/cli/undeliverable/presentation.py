@@ -1,4 +1,4 @@
-"""A delivery that was not made (yet): where it is, why, and how that is shown."""
+"""Shows a delivery that was not made (yet): where it is, and why."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Undelivered:
 
     @property
     def where(self) -> str:
-        """The same for people, and what becomes of it there."""
+        """The same for people, and what happens to it next."""
         match self.place:
             case Place.UNDELIVERABLE:
                 return "undeliverable: `nrc undeliverable resend` sends it again"
@@ -89,7 +89,7 @@ class Undelivered:
 
     @property
     def owner(self) -> str | None:
-        """The UUID of its abonnement; None when nothing says for which it was."""
+        """The UUID of its abonnement; None when that is not known."""
         uuid = self.row.key.abonnement
         return None if uuid == UNKNOWN else str(uuid)
 
@@ -99,7 +99,7 @@ class Undelivered:
         return (self.notificatie.body if self.notificatie is not None else None) or b""
 
     def cells(self, *, wide: bool) -> list[object]:
-        """Its cells in a list."""
+        """The cells of its row in a list."""
         key, owner = self.row.key, self.owner
         last = in_words(self.failures[-1]) if self.failures else ""
         return [
@@ -112,7 +112,7 @@ class Undelivered:
         ]
 
     def facts(self) -> dict[str, object]:
-        """What there is to say of it, for scripts."""
+        """The same for scripts."""
         key, notificatie = self.row.key, self.notificatie
         return {
             "id": str(key.notificatie),
@@ -134,7 +134,7 @@ class Undelivered:
         }
 
     def whole_facts(self) -> dict[str, object]:
-        """The same, and where it is, with the notificatie itself."""
+        """The same, with where it is and the notificatie itself."""
         return {
             **self.facts(),
             "where": self.place,
@@ -151,7 +151,7 @@ class Undelivered:
 
 
 async def look_up(account: Account, row: Delivery) -> Undelivered:
-    """What there is to know of a delivery."""
+    """Read what there is to show of a delivery."""
     return Undelivered(
         row=row,
         notificatie=await account.ledger.notificatie(row.key.notificatie),
@@ -161,14 +161,14 @@ async def look_up(account: Account, row: Delivery) -> Undelivered:
 
 
 def in_words(failure: Attempt) -> str:
-    """Why an attempt failed, in a line."""
+    """Why an attempt failed, on one line."""
     status = f" {failure.status}" if failure.status is not None else ""
     detail = f": {failure.detail}" if failure.detail else ""
     return printable(f"{failure.kind}{status}{detail}")
 
 
 def _failures(attempts: Sequence[Attempt], count: int) -> tuple[Attempt, ...]:
-    """The attempts of its last round, and why it ended when that was no attempt."""
+    """The failed attempts of its last round, and the reason when it ended without an attempt."""
     numbered = [each for each in attempts if each.number]
     ended = [each for each in attempts[-1:] if not each.number and each.kind in REASONS]
     return (*(numbered[-count:] if count else ()), *ended)
