@@ -1,9 +1,9 @@
-"""The RabbitMQ that tests run against: a real one, of their own, and an empty virtual host whenever asked.
+"""The RabbitMQ of the tests: a real one of their own, with an empty virtual host for each that asks.
 
 Where it comes from, in this order: `NRC_TEST_AMQP_URL` (with `NRC_TEST_MANAGEMENT_URL`, its management API
 with user and password, to make virtual hosts); a private node in a temporary folder, made by the code that
 `nrc up` uses (`NRC_TEST_RABBITMQ_SERVER` is another start script for it, of another version); a container
-through testcontainers. Several test runs on one machine don't meet.
+through testcontainers. Several test runs on one machine do not affect each other.
 
 A test that wants an empty broker takes `await broker.fresh_vhost()` (measured: 12 ms on the private node, by
 an Erlang process that stays connected to it; rabbitmqctl takes a second), or the fixture `vhost`, which also

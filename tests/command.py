@@ -1,4 +1,4 @@
-"""Running `nrc` in tests: in this process for what needs a registry only, as a process for the rest."""
+"""Runs `nrc` in tests: in this process where it only needs a registry, else as a process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The files that take longest: `make test` begins with these, so that none is left for the end.
 
-Roughly in that order, and those that work (they start RabbitMQ or many processes) between those that wait.
+Roughly in that order; those that use the processor (they start RabbitMQ or many processes) between those that
+wait.
 """
 
 from __future__ import annotations

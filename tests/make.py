@@ -1,4 +1,4 @@
-"""Kanalen, abonnementen and messages for tests, with no more said than the test is about."""
+"""Makes kanalen, abonnementen and messages for tests, which only give what they are about."""
 
 from __future__ import annotations
 

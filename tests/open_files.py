@@ -1,4 +1,4 @@
-"""A process that may open no more files, for tests."""
+"""Lets a process open no more files, for tests."""
 
 from __future__ import annotations
 

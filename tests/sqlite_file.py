@@ -1,4 +1,4 @@
-"""A file of SQLite, looked at and spoiled beside what is tested."""
+"""Reads and damages a SQLite file from outside the tested code."""
 
 from __future__ import annotations
 

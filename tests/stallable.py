@@ -1,4 +1,4 @@
-"""A way to RabbitMQ that can be made to stall: what goes in does not come out, as if it hung."""
+"""A TCP proxy to RabbitMQ that can be made to stall, as if RabbitMQ hung."""
 
 from __future__ import annotations
 

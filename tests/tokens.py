@@ -1,4 +1,4 @@
-"""Tokens for tests: sound ones, and ones with whatever a test wants wrong."""
+"""Tokens for tests: valid ones, and ones with any fault."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from gateway.http.requests import hops_of, must_accept_json, read_body, read_que
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
-from ledger.values import Entry
+from ledger.values import Entry, ms_of
 from router.matching.filters import names_fit
 from router.routing import needed, route
 from runtime.log import logger, without_secrets
@@ -52,7 +52,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
             matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
             entry = Entry(
                 id=id_,
-                received=int(now.timestamp() * 1000),
+                received=ms_of(now),
                 client=client.client_id,
                 kanaal=notificatie.kanaal,
                 resource=notificatie.resource,

@@ -1,6 +1,6 @@
 """`python -m tests.chaos [--short] [--only NAME ...]`: runs scenarios, prints and writes the certificate.
 
-Exit code 1 when anything was lost, a bound was broken, or a log has what it should not.
+Exit code 1 when anything was lost, a bound was exceeded, or a log has a line that is not allowed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The accounting of one scenario: what was accepted, and what became of each of it for each abonnement.
+"""The accounting of one scenario: what was accepted, and what became of each delivery.
 
-Pure: what publisher, consumer and queues tell comes in as values, an Account goes out. All times are seconds
-of one monotonic clock, which the processes of a machine share.
+Pure: the records of publisher, consumer and queues come in, an Account goes out. All times are seconds of one
+monotonic clock, which the processes of a machine share.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The RabbitMQ under test: a private node that scenarios stop, kill, wipe, alarm and meddle in.
+"""The RabbitMQ under test: a private node that scenarios stop, kill, wipe, alarm and change.
 
-Looks into queues, too: that is how what was not delivered is found back. Knows nothing of the load.
+It also reads the queues, to find what was not delivered. Knows nothing of the load.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The loss certificate: what the scenarios came to, for people (Markdown) and machines (JSON)."""
+"""The loss certificate: the results of the scenarios, for people (Markdown) and machines (JSON)."""
 
 from __future__ import annotations
 

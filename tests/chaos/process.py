@@ -1,4 +1,4 @@
-"""One process of the product under test: started, signalled and watched by itself, its log in a file."""
+"""One process of the product under test: started and signalled alone, its log in a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The short form: few scenarios for many faults.
+"""The short form: few scenarios with many faults.
 
-What takes its time in a scenario of the short form is not the fault but what stands around it: abonnementen,
-a load, and waiting until all has arrived. So the faults of all that may be joined are done under one load.
+Most of a scenario's time is not the fault but what is around it: making abonnementen, a load, and waiting
+until all has arrived. So the faults of scenarios that can be joined are made under one load.
 """
 
 from __future__ import annotations

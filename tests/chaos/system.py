@@ -1,7 +1,7 @@
 """The product under test: RabbitMQ, a router, two gateways on one socket, two deliverers, a keeper.
 
-All are real processes that we start ourselves, so that each can be signalled alone. Owns their order of
-starting and stopping, as `nrc up` has it; keeps count of what each kill may have had in flight.
+All are real processes that are started here, so that each can be signalled alone. Owns their order of
+starting and stopping, which is that of `nrc up`; counts what each kill may have had in flight.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The accounting of the loss certificate: what counts as what, and that one missing message is seen."""
+"""The accounting of the loss certificate: how deliveries are counted, and that one lost message is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The certificate shows what was not run and the parts of a scenario, and counts neither of them."""
+"""The certificate shows scenarios that were not run and parts of a scenario, and counts neither."""
 
 from __future__ import annotations
 

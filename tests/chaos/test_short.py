@@ -1,4 +1,4 @@
-"""The short form of the loss certificate, as everybody runs it."""
+"""The short form of the loss certificate, as a part of `make test`."""
 
 from __future__ import annotations
 

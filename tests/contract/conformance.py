@@ -2,10 +2,10 @@
 
     assert_conforms("POST", "/kanaal", answer)
 
-tests/contract/api.py asks it of every answer that it gets. `answer` has `status`, `headers` and the whole
-`body` as bytes. A method that the document does not have must have been refused with 405, and a path template
-that it does not have with 404, both as a problem. Formats are checked too (uri, uuid, date-time), by rules of
-our own: the validator's need more packages.
+tests/contract/api.py checks every answer so. `answer` has `status`, `headers` and the whole `body` as bytes.
+A method that is not in the document must have been refused with 405, and a path template that is not in it
+with 404, both as a problem. Formats are checked too (uri, uuid, date-time), by rules of our own: those of
+the validator need more packages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`nrc health --url` on whatever answers."""
+"""`nrc health --url` against servers that answer in different ways."""
 
 from __future__ import annotations
 

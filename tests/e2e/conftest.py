@@ -1,4 +1,4 @@
-"""What several of these tests stand on."""
+"""Fixtures that several of these tests use."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every process does at a start that cannot be, and at a second signal. Needs no RabbitMQ.
+"""Every process with settings that prevent its start, and at a second signal. Needs no RabbitMQ.
 
-A fault in the settings ends it before a socket is opened or a file made, and every fault is told at once.
+A fault in the settings ends it before a socket is opened or a file made, and all faults are reported at once.
 """
 
 from __future__ import annotations

@@ -3,6 +3,6 @@
     python -m tests.fuzz --minutes 10        # other examples each time
     pytest tests/fuzz                        # few examples, the same each time
 
-system.py starts real processes, shapes.py makes up what is sent, properties.py says what must hold of the
-answers and of what arrives, run.py goes through them and reads every log afterwards.
+system.py starts real processes, shapes.py generates what is sent, properties.py has the properties of answers
+and of what arrives, run.py checks them and reads every log afterwards.
 """

@@ -1,4 +1,4 @@
-"""Messages that nobody of ours would send, put into RabbitMQ by hand: any bodies, properties and headers."""
+"""Messages that the product never publishes, put into RabbitMQ by hand: any body, properties and headers."""
 
 from __future__ import annotations
 

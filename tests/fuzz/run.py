@@ -1,4 +1,4 @@
-"""Going through the properties: a fixed number of examples, or for so many minutes with others each time."""
+"""Checks the properties: with a fixed number of examples, or for some minutes with others each time."""
 
 from __future__ import annotations
 

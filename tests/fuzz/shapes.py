@@ -1,7 +1,7 @@
-"""What is made up: JSON near and far from what is sound, tokens, and bytes on the wire.
+"""Generates what is sent: valid, nearly valid and invalid JSON, tokens, and bytes on the wire.
 
-JSON is made as text, so that it can have what no encoder writes: names twice, numbers of any length, half
-surrogates. An object is a list of pairs (`Pairs`); text that stands for itself is `Raw`.
+JSON is made as text, so that it can have what no encoder writes: duplicate names, numbers of any length, lone
+surrogates. An object is a list of pairs (`Pairs`); `Raw` is text that is written as it is.
 """
 
 from __future__ import annotations

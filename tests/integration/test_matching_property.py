@@ -1,7 +1,7 @@
-"""What RabbitMQ routes and the deliverer's check lets through equals the predicate, whatever the input.
+"""What RabbitMQ routes and the deliverer's check accepts equals the predicate, for any input.
 
 Bindings may be wider than the predicate, never narrower. Two gateways publish, one of which has an old copy
-of the kanaal; names and values are those that a broker, a header or a pattern could trip over.
+of the kanaal; names and values include those with a meaning in AMQP, headers or patterns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Policies of others on a RabbitMQ that is not ours: what they empty is told."""
+"""Policies that empty our queues, on a RabbitMQ that others share: they are detected and logged."""
 
 from __future__ import annotations
 

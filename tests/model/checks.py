@@ -10,9 +10,9 @@ duplicates   no more deliveries than give-backs and faults account for
 
 Where it happens (system/keeper.py, system/deliverer.py) the model raises also:
 
-groundless   what is not lost is given back, without a fault after which nobody can know
+groundless   what is not lost is given back, without a fault after which that cannot be known
 limit        E1 and E2 give back one delivery more than three times
-copies       one delivery stands more often in RabbitMQ than it was given back
+copies       RabbitMQ has more copies of a delivery than it was given back
 stranger     an abonnement gets what was accepted before it was made
 again        a retry or a give-back is sent though its row says that it is over
 """

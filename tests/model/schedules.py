@@ -1,7 +1,7 @@
 """For each rule a directed schedule: with the rule it ends well, without it an invariant is violated.
 
 A schedule is a function named after its switch; `finish()` follows it. `VIOLATES` names the invariant, and
-what else must be off: some rules stand behind another one, and only count where that fails.
+which other switches must be off: some rules are needed only where another one fails.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""No secret is compared with `==`, which takes longer the more of it is right."""
+"""No secret is compared with `==`, whose duration depends on how much of it is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makefile, constraints and CI: what a fresh clone is set up with."""
+"""Makefile, constraints and CI, by which a fresh clone is set up."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The counting consumer: callbacks in a process of its own. Run as `python -m tests.chaos.clients.consumer`.
 
-Notes every request (which notificatie, on which path, when, and whether it was answered with a 2xx) and
+Records every request (which notificatie, on which path, when, and whether it was answered with a 2xx) and
 answers as it was told to for the path. Takes commands as JSON lines on standard input and answers each with a
 JSON line on standard output; tests/chaos/clients/consumer_process.py is the other end.
 """

@@ -1,4 +1,4 @@
-"""The runner's end of the counting consumer: starts it, tells it how to behave, and takes what it noted."""
+"""Starts the counting consumer, sets how its callbacks behave, and reads its records."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is published and who wants it: two kanalen, four abonnementen, and a notificatie for every number.
+"""The load: two kanalen, four abonnementen, and a notificatie for every number.
 
-Pure. The predicates here say by themselves what each abonnement must get, apart from the product's own code.
+Pure. Its predicates say what each abonnement must get, independently of the product's code.
 """
 
 from __future__ import annotations

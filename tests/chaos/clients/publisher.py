@@ -1,6 +1,6 @@
-"""A counting publisher: posts notificaties at a rate, over connections that it keeps, and notes every answer.
+"""A counting publisher: posts notificaties at a rate, over kept connections, and records every answer.
 
-It does as a source does: after a 503, a time-out or a lost connection it tries the same notificatie again,
+It behaves as a source: after a 503, a time-out or a lost connection it tries the same notificatie again,
 until that is accepted or it is told to stop. Speaks HTTP by itself, so that it sees every reset.
 """
 

@@ -1,6 +1,6 @@
-"""What can be wrong with files under a running system: locked, not to be extended, not to be written.
+"""Faults of files under a running system: locked, cannot grow, cannot be written.
 
-Each is done to our own files or processes only, and undone at the end of its context.
+Each applies to our own files or processes only, and is undone at the end of its context.
 """
 
 from __future__ import annotations

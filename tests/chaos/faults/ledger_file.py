@@ -1,7 +1,6 @@
-"""Looks into the ledger's file from outside: what is under way in it, and what it knows of deliveries.
+"""Reads the ledger's file from outside: what is being committed, and its deliveries.
 
-Reads beside the processes that write. A ledger that cannot be read, since a scenario did something to it, has
-nothing.
+Reads while processes write. A ledger that cannot be read because of a scenario counts as empty.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ _GIVES_BACK = """SELECT EXISTS (SELECT 1 FROM unrouted WHERE open = 1)
     OR EXISTS (SELECT 1 FROM delivery WHERE open = 1 AND state = ?)
     OR EXISTS (SELECT 1 FROM gap WHERE closed IS NOT NULL AND done = 0)"""
 _DELIVERIES = """SELECT d.id, name.text FROM delivery d
-    JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE d.state = ?"""
-_OPEN = """SELECT d.id, name.text FROM delivery d
-    JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE d.open = 1"""
+    JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE """
 _RETURNED = """SELECT a.id, name.text, a.detail FROM attempt a
     JOIN name ON name.kind = ? AND name.nr = a.abonnement WHERE a.kind = ? ORDER BY a.at"""
 
@@ -43,16 +40,14 @@ class LedgerFile:
 
     def in_state(self, state: State) -> list[OfAbonnement]:
         """Every delivery in this state."""
-        found = self._asked(_DELIVERIES, [Kind.ABONNEMENT, STATES[state]])
-        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
+        return self._deliveries("d.state = ?", STATES[state])
 
     def open_of(self, abonnementen: Collection[UUID]) -> list[OfAbonnement]:
-        """Every delivery that is open of these."""
-        found = ((str(UUID(bytes=id_)), UUID(text)) for id_, text in self._asked(_OPEN, [Kind.ABONNEMENT]))
-        return [each for each in found if each[1] in abonnementen]
+        """Every open delivery of these."""
+        return [each for each in self._deliveries("d.open = ?", 1) if each[1] in abonnementen]
 
     def given_back(self) -> dict[OfAbonnement, str]:
-        """Why each delivery was put into its queue again, of those that were: a Cause, the last one."""
+        """The last Cause of each delivery that was given back."""
         found = self._asked(_RETURNED, [Kind.ABONNEMENT, RETURNED])
         return {(str(UUID(bytes=id_)), UUID(text)): cause for id_, text, cause in found}
 
@@ -93,6 +88,10 @@ class LedgerFile:
 
     def _all(self) -> list[Path]:
         return [self.file.with_name(self.file.name + end) for end in ("", "-wal", "-shm")]
+
+    def _deliveries(self, where: str, value: int) -> list[OfAbonnement]:
+        found = self._asked(_DELIVERIES + where, [Kind.ABONNEMENT, value])
+        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
 
     def _asked(self, question: str, values: Sequence[Any]) -> list[Any]:
         try:

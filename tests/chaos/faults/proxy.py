@@ -1,4 +1,4 @@
-"""A TCP proxy that can do to connections what networks do: cut them, refuse them, hold their bytes.
+"""A TCP proxy with the faults of networks: it cuts connections, refuses them, or holds their bytes.
 
     async with Proxy(5672) as proxy:
         ... connect to 127.0.0.1:proxy.port ...
@@ -8,8 +8,8 @@
         await proxy.refuse()
         await proxy.accept()
 
-What was held goes on at `resume` even when its sender has gone meanwhile, as it does in a network.
-Understands nothing of what it carries.
+Held bytes are sent on at `resume` even when their sender has gone meanwhile, as in a network. It does not
+parse what it carries.
 """
 
 from __future__ import annotations

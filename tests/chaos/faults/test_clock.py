@@ -1,4 +1,4 @@
-"""The clock of a running process jumps, and nothing else does."""
+"""The time of day of a running process jumps; its monotonic clock does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults of files are there while they should be, and gone afterwards."""
+"""The faults of files last for their context only."""
 
 from __future__ import annotations
 

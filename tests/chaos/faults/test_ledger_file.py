@@ -1,4 +1,4 @@
-"""What is looked for in the ledger's file is found there, and a copy takes its place."""
+"""The look-ups in the ledger's file find what is there, and a copy can replace it."""
 
 from __future__ import annotations
 

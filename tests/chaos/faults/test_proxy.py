@@ -1,4 +1,4 @@
-"""The proxy carries what it is given, in order, and breaks it off as asked."""
+"""The proxy passes bytes on in order, and cuts, refuses and holds as told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scenario: load, a cut of the power, everything started again, and so on; and the account of it all.
+"""The scenario: load, a power cut, a restart of everything, and so on; then the account.
 
 Kinds of cut, in turns: at a random moment under load; right after the 201 of a notificatie; right after the
 201 of a new abonnement; and while everything is still starting after the cut before. FORGET and SCATTER

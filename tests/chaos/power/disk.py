@@ -1,7 +1,7 @@
-"""A mounted disk that loses its power: what was synced is there afterwards, the rest is not.
+"""A mounted disk that loses its power: what was synced is kept, the rest is lost.
 
-tests/chaos/power/model.py says what exactly. Needs root and /dev/fuse on Linux; `unusable` says why there can
-be no such disk here.
+tests/chaos/power/model.py has the exact rules. Needs root and /dev/fuse on Linux; `unusable` says why there
+can be no such disk here.
 """
 
 from __future__ import annotations

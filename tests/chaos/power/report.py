@@ -1,4 +1,4 @@
-"""What the power cuts came to, for machines and as a part of the loss certificate. Pure."""
+"""The results of the power cuts, for machines and as a part of the loss certificate. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Answers the kernel's requests for one mounted disk. Run as `python -m tests.chaos.power.serving FOLDER`.
 
 Owns the mount and the disk's state. Takes commands as JSON lines on standard input and answers each with a
-JSON line on standard output; tests/chaos/power/disk.py is the other end. A command goes before every request
-that has not been read yet, so whoever stops this process (SIGSTOP), asks for a cut and lets it go on has the
-cut at the moment of the stop.
+JSON line on standard output; tests/chaos/power/disk.py is the other end. A command goes before all requests
+that have not been read yet: to stop this process (SIGSTOP), send a cut and continue it makes the cut at the
+moment of the stop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The disk of the power cuts: what was synced survives, and what was not is gone."""
+"""The disk of the power cuts: what was synced survives, and all else is lost."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Callbacks that misbehave, and abonnementen that change while notificaties come in.
 
-Each misbehaviour is an abonnement of its own beside one whose callback does as it should, and has a row of
-its own in the certificate. All of them want the same slice of the load.
+Each misbehaviour has an abonnement and a row of the certificate of its own, beside an abonnement whose
+callback works. All of them match the same part of the load.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files that cannot be written: the registry's, everybody's, and what a process needs at its start."""
+"""Files that cannot be written: the registry's, those of all processes, and those needed at a start."""
 
 from __future__ import annotations
 

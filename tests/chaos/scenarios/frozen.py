@@ -1,4 +1,4 @@
-"""Processes that hang: alive for the kernel, their connections open, and silent."""
+"""Processes that hang: they exist, their connections are open, and nothing comes from them."""
 
 from __future__ import annotations
 

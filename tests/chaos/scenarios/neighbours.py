@@ -1,4 +1,4 @@
-"""One abonnement, queue or callback that hangs, is slow, cannot be made or goes round, beside others."""
+"""One abonnement, queue or callback that hangs, is slow, is refused or loops, beside others that work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What schemathesis cannot know from the document: which texts the API takes, and what there is in it.
+"""What schemathesis cannot know from the document: which texts the API accepts, and which kanalen exist.
 
-Loaded by schemathesis in its own process. Half of what it makes up passes through here untouched; the other
-half is made sound in what the standard's OAS leaves out, so that the API gets past its checks with it.
+Loaded by schemathesis in its own process. Half of its examples pass unchanged; the other half is made valid
+where the standard's OAS does not say what is, so that these get past the API's checks.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""What clients in use depend on, seen by running them: each fact over plain HTTP, one of them itself, and the
-checks that the standard's own Postman collection makes.
+"""What existing clients depend on: each fact over plain HTTP, one client itself, and the checks of the
+standard's own Postman collection.
 """
 
 from __future__ import annotations

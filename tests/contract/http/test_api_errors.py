@@ -1,4 +1,4 @@
-"""STANDARD: Errors, and what it lists as giving a 500 elsewhere; also what never becomes a request at all."""
+"""STANDARD: Errors, and requests that give a 500 in other products; also those that cannot be parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headers that every answer carries: of every route that there is, by every method."""
+"""The headers of every answer, for every route and every method."""
 
 from __future__ import annotations
 

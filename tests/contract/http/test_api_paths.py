@@ -1,4 +1,4 @@
-"""STANDARD: Paths. Each row with its methods, scopes and success; and what is no path at all."""
+"""STANDARD: Paths. Each row with its methods, scopes and status; and paths that do not exist."""
 
 from __future__ import annotations
 

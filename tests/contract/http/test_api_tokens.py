@@ -1,4 +1,4 @@
-"""STANDARD: Tokens, over HTTP. Each decision with its row: tests/unit/gateway/test_tokens.py."""
+"""STANDARD: Tokens, over HTTP. The table of all cases is in tests/unit/gateway/test_tokens.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway that stops: what becomes of every kind of connection that it has, or was about to have."""
+"""A gateway that stops: what happens to each kind of connection, open or in the backlog."""
 
 from __future__ import annotations
 

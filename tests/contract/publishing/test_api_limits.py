@@ -1,4 +1,4 @@
-"""Too much: at once, too long, too many, too slow. What is refused is a problem, and the rest goes on."""
+"""Limits: too many at once, too long, too slow. A refusal is a problem, and all else goes on."""
 
 from __future__ import annotations
 

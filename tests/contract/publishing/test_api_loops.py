@@ -1,4 +1,4 @@
-"""What would go round: a callbackUrl that is our own `/notificaties`, and a POST that is a delivery."""
+"""Loops: a callbackUrl that is our own `/notificaties`, and a POST that is a delivery."""
 
 from __future__ import annotations
 

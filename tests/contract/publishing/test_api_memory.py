@@ -1,4 +1,4 @@
-"""The memory of a gateway process while clients send what is refused, or do not read what they asked for."""
+"""The memory of a gateway process while clients send bodies that are refused, or do not read answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses that nothing is sent to, at registration; and the headers that depend on a setting."""
+"""Refused addresses at registration; and the headers that depend on a setting."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Another process that uses the ledger, for the tests that need several; run as a script.
 
-ledger_worker.py ADDRESS write NUMBER WORKERS COUNT  accept so many, one after the other, print the id of each
-    once it is written, and settle every other one; NUMBER of WORKERS settles those of its neighbour, as far
-    as it knows them: by ids that are made from both
+ledger_worker.py ADDRESS write NUMBER WORKERS COUNT  accept COUNT, one after the other, print the id of each
+    once it is written, and settle every other one; worker NUMBER of WORKERS settles those of the next worker,
+    whose ids follow from its number
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The guide, done: what docs/notificeren.md tells a reader to do, literally, with both forms of token.
+"""Carries out the guide docs/notificeren.md literally, with both forms of token.
 
-Only what differs per machine is filled in: the two addresses, the tokens, and the identities that the product
-gives out. A block that opens with `HTTP/1.1` is the answer to the request before it, and is compared; a
-request to the reader's own callback is what must have come in there. When the standard's own guide is at
-hand, it is done the same way.
+Only what differs per machine is filled in: the two addresses, the tokens, and ids that the product makes. A
+block that begins with `HTTP/1.1` is the answer to the request before it, and is compared; a request to the
+reader's own callback is what must have come in there. Where the standard's own guide is available, it is
+carried out in the same way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Delivery on a real RabbitMQ to a real callback: what arrives, and what becomes of what does not."""
+"""Delivery on a real RabbitMQ to a real callback: what arrives, and what happens to what does not."""
 
 from __future__ import annotations
 

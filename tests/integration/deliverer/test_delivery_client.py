@@ -1,4 +1,4 @@
-"""The callback client against a real server: what it sends, and what it makes of every answer."""
+"""The callback client against a real server: what it sends, and how it reads every answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guard where it stands: no connection to an address that is refused, however it is written."""
+"""The guard in the client: no connection is made to a refused address, in any spelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deliverers that come, go, are killed and are cut off: nothing is lost, and everything is followed."""
+"""Deliverers that start, stop, are killed and are cut off: nothing is lost, and changes are followed."""
 
 from __future__ import annotations
 

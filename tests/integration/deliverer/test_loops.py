@@ -1,4 +1,4 @@
-"""Notificaties that abonnementen send round end, in one NRC through a forwarder and between two NRCs."""
+"""Loops of notificaties end: in one NRC through a forwarder, and between two NRCs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A RabbitMQ whose `max_message_size` is small: what is over it is its own fault, and nobody else's."""
+"""A RabbitMQ whose `max_message_size` is small: a message over it fails alone, and no other with it."""
 
 from __future__ import annotations
 

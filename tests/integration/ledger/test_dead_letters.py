@@ -1,4 +1,4 @@
-"""What RabbitMQ hands over in `nrc.undeliverable`: in the ledger it is given back, or ends."""
+"""Dead letters in `nrc.undeliverable`: they are given back by the ledger, or end in it."""
 
 from __future__ import annotations
 

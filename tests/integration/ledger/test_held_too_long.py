@@ -1,4 +1,4 @@
-"""What waits for too long, or too much of it: its row ends, and then it goes from the front of its queue."""
+"""Retention and budget: a row ends, and then its message is removed from the front of the queue."""
 
 from __future__ import annotations
 

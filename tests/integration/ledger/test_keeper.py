@@ -1,4 +1,4 @@
-"""The keeper on a real RabbitMQ: what was accepted without it, and keepers that hang, die, or are two."""
+"""The keeper on a real RabbitMQ: unrouted notificaties, and keepers that hang, die, or run twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nrc replay`: the keeper sends what came in the past to one abonnement, paused, stopped, and restarted."""
+"""`nrc replay`: the keeper sends past notificaties to one abonnement; paused, stopped, and restarted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""amqps:// to a real RabbitMQ with a certificate that only NRC_AMQP_CA_FILE vouches for."""
+"""amqps:// to a real RabbitMQ with a certificate of the authority in NRC_AMQP_CA_FILE."""
 
 from __future__ import annotations
 

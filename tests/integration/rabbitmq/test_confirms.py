@@ -1,4 +1,4 @@
-"""A ConfirmChannel on a real RabbitMQ: what it sends arrives as it is, and it hears what became of each."""
+"""A ConfirmChannel on a real RabbitMQ: what it sends arrives unchanged, and each publish gets its outcome."""
 
 from __future__ import annotations
 

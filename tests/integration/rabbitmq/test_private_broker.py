@@ -1,4 +1,4 @@
-"""The private RabbitMQ node: nobody is disturbed, nothing is lost, and every start finds its state."""
+"""The private RabbitMQ node: other nodes are not disturbed, nothing is lost, every start finds its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing on a real RabbitMQ: what goes wrong with one exchange or message concerns no other."""
+"""Publishing on a real RabbitMQ: a fault of one exchange or message affects no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nrc ledger rebuild`: a damaged ledger is put aside, and what can be read of it stands in the new one."""
+"""`nrc ledger rebuild`: a damaged ledger is renamed, and what can be read of it is in the new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands read: durations, files of notificaties; and what they say about answers."""
+"""What commands read: durations and files of notificaties; and how they print answers."""
 
 from __future__ import annotations
 

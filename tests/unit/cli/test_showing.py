@@ -1,4 +1,4 @@
-"""Tables on terminals of every width, and ids in part."""
+"""Tables on terminals of every width, and short ids."""
 
 from __future__ import annotations
 

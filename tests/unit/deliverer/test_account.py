@@ -1,4 +1,4 @@
-"""What a deliverer tells the ledger, and what it makes of a row before an attempt that is not the first."""
+"""What a deliverer writes to the ledger, and how it uses a row before an attempt that is not the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When what was delivered is acknowledged: once its outcome is stored, or after a while."""
+"""When a delivered message is acknowledged: once its outcome is stored, or after LATEST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When failures are those of the callback itself, and when the next probe is."""
+"""The circuit breaker: when it holds an abonnement, and when the next probe is due."""
 
 from __future__ import annotations
 

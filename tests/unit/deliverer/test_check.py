@@ -1,4 +1,4 @@
-"""The check before sending, and reading what came off a queue."""
+"""The check before sending, and reading a message from a queue."""
 
 from __future__ import annotations
 

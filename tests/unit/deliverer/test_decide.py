@@ -1,4 +1,4 @@
-"""What follows from an answer, by table; and the ladder of waits, by its promise."""
+"""The decision on each answer, as a table; and the ladder of wait queues, as properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes that a deliverer has in hand: bounded, and not at the cost of who holds little."""
+"""The bytes that a deliverer has in hand: bounded, and fair to abonnementen that hold little."""
 
 from __future__ import annotations
 

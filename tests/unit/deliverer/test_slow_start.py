@@ -1,4 +1,4 @@
-"""Slow start: how many come through, and that nobody waits for ever."""
+"""Slow start: how many requests pass, and that none waits for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much is under way at once: when one more is refused, whose, and what comes after."""
+"""Admission: when one more is refused, of which client, and that later ones are accepted again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which connection makes room when there are too many."""
+"""Which connection is closed when there are too many."""
 
 from __future__ import annotations
 

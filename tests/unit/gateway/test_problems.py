@@ -1,4 +1,4 @@
-"""STANDARD: Errors. What each exception is to a client, and the shape in which it goes out."""
+"""STANDARD: Errors. The problem for each exception, and its form."""
 
 from __future__ import annotations
 

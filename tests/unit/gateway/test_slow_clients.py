@@ -1,4 +1,4 @@
-"""What a gateway holds for slow clients: bounded for all together, at the cost of the slowest."""
+"""The bytes buffered for slow clients: one limit for all, and the slowest is cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STANDARD: Tokens. Every case with its code, as a decision over values; and what is remembered of it."""
+"""STANDARD: Tokens. Every case with its code, as a decision over values; and the cache of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of a notificatie, in words: every sentence as it is told."""
+"""The explanations: every sentence in full."""
 
 from __future__ import annotations
 

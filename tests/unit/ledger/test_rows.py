@@ -1,4 +1,4 @@
-"""Rows of the ledger: places in time, hashes, and what an outcome makes of a row."""
+"""Rows of the ledger: values of `n`, hashes, and how an outcome changes a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is SQLite's own about the ledger: the file, the key of its hashes, and what can be wrong with it."""
+"""What is specific to the ledger in SQLite: the file, the key of its hashes, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process has in memory when it ends is told to the ledger by the keeper, however the process ends."""
+"""What a process has in memory when it ends, in whatever way, is noted in the ledger by the keeper."""
 
 from __future__ import annotations
 

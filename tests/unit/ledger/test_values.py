@@ -1,4 +1,4 @@
-"""Ids in the order of acceptance, and which of two accounts of a delivery holds."""
+"""Ids in the order of acceptance, and which of two outcomes of a delivery wins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group commits: what waits, what is noted, what fails, and what a single bad event does to others."""
+"""Group commits: waiting, noting, failing, and one bad event among others."""
 
 from __future__ import annotations
 

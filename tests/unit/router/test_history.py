@@ -1,4 +1,4 @@
-"""The headers of what became of a message: what is written is read back, and garbage is read as nothing."""
+"""The headers of a message's history: what is written is read back, and invalid headers are ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index gives what the predicate gives, whatever was put in and taken out before."""
+"""The index gives the same as the predicate, whatever was put in and removed before."""
 
 from __future__ import annotations
 

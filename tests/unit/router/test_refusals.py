@@ -1,4 +1,4 @@
-"""How often it is told that RabbitMQ refuses a queue."""
+"""How often it is logged that RabbitMQ refuses a queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting with one timer for all: who is woken, and by what."""
+"""Time-outs with one timer for all waits: which are woken, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collections are paused for as long as anybody asks for it, and go on afterwards."""
+"""Collections are paused while any context is open, and go on afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background tasks: watched while they run, and gone when their context is left."""
+"""Background tasks: watched while they run, and ended when their context is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses to listen on mean the same, whoever listens."""
+"""An address to listen on means the same in every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: what never gets into it, and that whoever logs goes on, whatever becomes of the line."""
+"""The log: what is never written to it, and that a line that cannot be written raises nothing."""
 
 from __future__ import annotations
 

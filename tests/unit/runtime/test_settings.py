@@ -1,4 +1,4 @@
-"""The settings: their page, their faults, and where their values come from."""
+"""The settings: their page, their faults, and the sources of their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and folders that outlive a loss of power."""
+"""Files and folders that survive a power cut."""
 
 from __future__ import annotations
 

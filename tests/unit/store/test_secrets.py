@@ -1,4 +1,4 @@
-"""Secrets at rest: what is on the disk, the keys and their file, rotation, loss, and the way from plain."""
+"""Secrets at rest: what is on the disk, the keys and their file, rotation, loss, encrypting plain ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is SQLite's own about the registry: the file, its steps, the lease, and what can be wrong with it."""
+"""What is specific to the registry in SQLite: the file, its steps, the lease, and its errors."""
 
 from __future__ import annotations
 

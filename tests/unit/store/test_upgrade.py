@@ -1,6 +1,6 @@
-"""Upgrades of the registry: forward from every step, with a copy, and with nothing half done.
+"""Upgrades of the registry: from every step, with a copy, and never in part.
 
-Written for whatever steps there are: one that is added needs nothing here.
+The tests use the steps that exist: a new one needs no change here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A program with one step more than ours opens a registry, in a process that a test kills or starves.
+"""Opens a registry with one schema step more, in a process that a test kills or lets run out of disk.
 
 Run as `python upgrade_worker.py FILE MOMENT [LIMIT]`. It says "now" and stays there at MOMENT: `copy` (being
 made), `step` (half done), or not at all at `never`. LIMIT: bytes that no file may exceed.

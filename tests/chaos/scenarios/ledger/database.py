@@ -1,7 +1,7 @@
-"""The ledger's database: locked, at its budget, deleted, put back from an older copy. RabbitMQ is well.
+"""The ledger's database: locked, at its budget, deleted, put back from an older copy. RabbitMQ works.
 
-What is in RabbitMQ is delivered whatever becomes of the ledger. What is undeliverable is in the ledger alone:
-only that may be missing after a ledger was deleted or replaced.
+What is in RabbitMQ is delivered whatever happens to the ledger. Undeliverable deliveries are in the ledger
+alone: only these may be missing after a ledger was deleted or replaced.
 """
 
 from __future__ import annotations

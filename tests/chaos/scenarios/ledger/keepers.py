@@ -1,4 +1,4 @@
-"""The keeper: killed, hanging, and two of them. With work: RabbitMQ was away under load.
+"""The keeper: killed, hanging, and two of them, while it has work: RabbitMQ was away under load.
 
 A keeper commits that something is given back before it publishes it. What it had committed and not published
 when it ended is published a minute later.

@@ -1,1 +1,1 @@
-"""Faults of RabbitMQ: as a whole, of what stands in it, of policies, of nodes and of the network."""
+"""Faults of RabbitMQ: the whole broker, its queues and exchanges, policies, nodes and the network."""

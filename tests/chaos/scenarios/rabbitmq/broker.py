@@ -1,4 +1,4 @@
-"""RabbitMQ as a whole: stopped, killed, blocking publishers, wiped."""
+"""The whole of RabbitMQ: stopped, killed, blocking publishers, wiped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three RabbitMQ nodes as a cluster, of which one is always left out of account."""
+"""A cluster of three RabbitMQ nodes, of which one is down or cut off at a time."""
 
 from __future__ import annotations
 

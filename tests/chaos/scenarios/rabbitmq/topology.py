@@ -1,4 +1,4 @@
-"""Things of ours that somebody deletes in RabbitMQ by hand."""
+"""Queues, exchanges and markers of ours that somebody deletes in RabbitMQ."""
 
 from __future__ import annotations
 

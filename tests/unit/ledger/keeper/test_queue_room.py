@@ -1,4 +1,4 @@
-"""How much the queue of an abonnement may get, as far as that was asked lately."""
+"""How many messages the queue of an abonnement may get, by the last look at it."""
 
 from __future__ import annotations
 

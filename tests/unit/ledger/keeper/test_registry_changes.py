@@ -1,4 +1,4 @@
-"""What an older copy of the registry left out gets a row, also when the ledger was away meanwhile."""
+"""What a gateway missed with an older copy of the registry gets a row, also after the ledger was away."""
 
 from __future__ import annotations
 
