@@ -68,10 +68,11 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[], None],
     observe: Callable[[Parts], AbstractAsyncContextManager[object]] = nullcontext,
+    deliverer_of: Callable[..., Deliverer] = Deliverer,
 ) -> None:
     """Deliver until `stop`. Raises NrcError for what prevents it from working at all.
 
-    observe: opened around its work, with its parts.
+    observe: opened around its work, with its parts. deliverer_of: makes the Deliverer, of its arguments.
     """
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
@@ -99,7 +100,7 @@ async def serve(
             slow_start=slow_start,
             timeout=settings.callback_timeout,
         )
-        deliverer = Deliverer(
+        deliverer = deliverer_of(
             abonnementen=catalogue.abonnementen,
             refresh=catalogue.refresh,
             client=client,

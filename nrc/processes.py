@@ -28,7 +28,7 @@ from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files, tell_of_none_left
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError, UsageError
-from telemetry.observing import Observe, observe
+from telemetry.observing import Observe, Observing
 
 UP_FD = "NRC_UP_FD"
 """The file descriptor of a socket to `nrc up`: the process writes READY; its end means `nrc up` died."""
@@ -56,7 +56,8 @@ def run_process(name: str, settings: Settings) -> int:
     configure_logging(form=settings.log_format, level=settings.log_level, process=os.environ.get(LABEL, name))
     allow_open_files()
     try:
-        serve = functools.partial(_serve_of(name), observe=observe(name, settings))
+        observing = Observing(name, settings)
+        serve = functools.partial(_serve_of(name, observing), observe=observing.observe)
         gc.freeze()  # loaded modules stay; to traverse them in each collection stops everything for 0.1 s
         gc.set_threshold(10_000)  # objects; with Python's 700 some 4% of a deliverer's time is collections
         uvloop.run(_run(serve, _beside_up(_with_broker(settings))))
@@ -74,13 +75,15 @@ def run_process(name: str, settings: Settings) -> int:
     return Exit.OK
 
 
-def _serve_of(name: str) -> Serve:
+def _serve_of(name: str, observing: Observing) -> Serve:
     """The `serve` of a process; only the packages that it needs are loaded."""
     if name == "gateway":
         from extra.mounting import mount as mount_extra
         from gateway.service import serve as serve_gateway
 
-        return functools.partial(serve_gateway, sock=_given_socket(LISTEN_FD), mounts=(mount_extra,))
+        return functools.partial(
+            serve_gateway, sock=_given_socket(LISTEN_FD), mounts=(mount_extra, *observing.mounts)
+        )
     if name == "router":
         from ledger.losses import LedgerLosses
         from router.declaring.service import serve as serve_router
@@ -89,7 +92,7 @@ def _serve_of(name: str) -> Serve:
     if name == "deliverer":
         from deliverer.service import serve as serve_deliverer
 
-        return serve_deliverer
+        return functools.partial(serve_deliverer, **observing.of_deliverer)
     if name == "console":
         from console.service import serve as serve_console
 

@@ -31,7 +31,7 @@ HOPS = "nrc-hops"
 """Also a header of a request to a callback, which counts that delivery too, and of an answer 508."""
 
 _COUNT = re.compile(r"[0-9]{1,6}")
-_STAY = frozenset({RESENT_AT, HOPS})
+_STAY = frozenset({RESENT_AT, HOPS, "traceparent", "tracestate"})
 MOST_ROUNDS = 2**31  # and replays; the ledger has four bytes for these
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
@@ -109,7 +109,7 @@ def read_history(headers: Mapping[str, Any]) -> History:
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that stay with a message: its kenmerken, nrc-resent-at and nrc-hops."""
+    """The headers that stay with a message: its kenmerken, nrc-resent-at, nrc-hops and those of a trace."""
     return {
         name: value
         for name, value in headers.items()

@@ -157,6 +157,11 @@ class Settings(BaseSettings):
         "no inbox.",
         unit="host:port",
     )
+    traces: Literal["off", "otlp"] = setting(
+        "off",
+        "Traces by OpenTelemetry, of gateway and deliverer: otlp sends them to OTEL_EXPORTER_OTLP_ENDPOINT; "
+        "that needs the extra nrc[opentelemetry].",
+    )
     public_url: str = setting(
         "",
         "Root of every URL in answers (url, Location, type). Empty: the root that the client used.",

@@ -193,15 +193,19 @@ class Deliverer:
         return await self._client.post(
             abonnement.callback_url,
             body=delivery.body,
-            headers={
-                "Authorization": abonnement.auth,
-                "webhook-id": delivery.notificatie,
-                "nrc-abonnement": str(abonnement.uuid),
-                "nrc-attempt": str(delivery.history.attempts + 1),
-                HOPS: str(read_hops(delivery.kept) + 1),
-            },
+            headers=self.headers(delivery, abonnement),
             timeout=self._timeout,
         )
+
+    def headers(self, delivery: Delivery, abonnement: Abonnement) -> dict[str, str]:
+        """The headers of the request to its callback."""
+        return {
+            "Authorization": abonnement.auth,
+            "webhook-id": delivery.notificatie,
+            "nrc-abonnement": str(abonnement.uuid),
+            "nrc-attempt": str(delivery.history.attempts + 1),
+            HOPS: str(read_hops(delivery.kept) + 1),
+        }
 
     async def _conclude(
         self, delivery: Delivery, abonnement: Abonnement, answer: Response | Failure, *, milliseconds: float

@@ -135,7 +135,7 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
 def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
     """Log an exception with its request, and return the answer for it."""
     problem = problem_of(error)
-    refused[request.path.endswith("/notificaties"), problem.status, problem.code] += 1
+    refused[request.path.endswith("v1/notificaties"), problem.status, problem.code] += 1
     instance = f"urn:uuid:{uuid4()}"
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
     if isinstance(problem, APIException):

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aiohttp
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import extra.mounting
 import gateway.service
@@ -19,6 +20,7 @@ import router.declaring.service
 from runtime.settings import Settings
 from store.opening import open_registry
 from store.registry import Registry
+from telemetry.observing import Observing
 from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Api, Callback, free_socket
 
@@ -32,17 +34,23 @@ class Stage:
     session: aiohttp.ClientSession
 
     @asynccontextmanager
-    async def gateway(self, *, wait: bool = True, **overrides: Any) -> AsyncIterator[Api]:
-        """A gateway with these settings, ready unless told not to wait; stopped at the end."""
+    async def gateway(
+        self, *, wait: bool = True, provider: TracerProvider | None = None, **overrides: Any
+    ) -> AsyncIterator[Api]:
+        """A gateway with these settings, ready unless told not to wait; stopped at the end.
+
+        provider: what makes its spans.
+        """
         settings = self.settings.model_copy(update=overrides)
         sock = free_socket()
         host, port = sock.getsockname()
-        mounts = (extra.mounting.mount,)
+        observing = Observing("gateway", settings, provider=provider)
+        mounts = (extra.mounting.mount, *observing.mounts)
         root = f"http://{host}:{port}/api/v1"
         async with (
             running(
                 lambda stop, ready: gateway.service.serve(
-                    settings, stop=stop, ready=ready, sock=sock, mounts=mounts
+                    settings, stop=stop, ready=ready, sock=sock, mounts=mounts, observe=observing.observe
                 ),
                 wait=wait,
             ),

@@ -1,4 +1,4 @@
-"""What operators watch a running system by: what it tells Prometheus, `nrc status` and `nrc tail`.
+"""What operators watch a running system by: Prometheus, `nrc status`, `nrc tail`, and traces.
 
 And that the page, the rules and the dashboard name what is told.
 """
@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.abonnement import Abonnement, State
@@ -103,14 +104,15 @@ class System:
 
 
 @asynccontextmanager
-async def system(vhost: str, folder: Path) -> AsyncIterator[System]:
-    """Everything, on this virtual host, with its registry in this folder."""
+async def system(vhost: str, folder: Path, **settings: str) -> AsyncIterator[System]:
+    """Everything, on this virtual host, with its registry in this folder, and these settings."""
     env = environment(
         NRC_AMQP_URL=vhost,
         NRC_STATE_DIR=".",
         NRC_GATEWAY_LISTEN="127.0.0.1:0",
         NRC_METRICS_LISTEN="127.0.0.1:0",
         NRC_RETRY_SCHEDULE="3600",
+        **settings,
     )
     async with CallbackServer() as callback:
         callback.script("/failing", status(500))
@@ -256,3 +258,52 @@ async def what_happens_is_told_as_it_happens(running_system: System) -> None:
         }
         for each in told("outcome", abonnement=failing):
             assert (each["state"], each["failure"]["status"]) == ("retrying", 500)
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def spans_at(collector: CallbackServer) -> dict[str, set[str]]:
+    """The names of the spans of TRACE that a collector got, by the service that they are of."""
+    found: dict[str, set[str]] = {}
+    for received in collector.at("/v1/traces"):
+        for of in ExportTraceServiceRequest.FromString(received.body).resource_spans:
+            (service,) = [
+                each.value.string_value for each in of.resource.attributes if each.key == "service.name"
+            ]
+            names = [
+                span.name for scope in of.scope_spans for span in scope.spans if span.trace_id.hex() == TRACE
+            ]
+            found.setdefault(service, set()).update(names)
+    return found
+
+
+async def test_spans_of_all_processes_go_to_one_collector(vhost: str, tmp_path: Path) -> None:
+    async with CallbackServer() as collector:
+        collector.script("/v1/traces", status(200))
+        traces = {
+            "NRC_TRACES": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url(""),
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+        }
+        async with system(vhost, tmp_path, **traces) as running_system:
+            headers = {**running_system.authorization, "traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+            assert await running_system.publish(headers) == 201
+            await eventually(lambda: len(spans_at(collector)) == 2, within=30)
+            (received,) = await eventually(lambda: running_system.callback.at("/well"), within=30)
+            assert (received.header("traceparent") or "").startswith(f"00-{TRACE}-")
+        # What was not sent yet is sent when they stop.
+        assert spans_at(collector) == {
+            "nrc-gateway": {"POST /api/v1/notificaties", "send nrc.kanaal.zaken"},
+            "nrc-deliverer": {"process nrc.abonnement.{uuid}", "POST"},
+        }
+
+
+async def test_a_collector_that_is_away_keeps_nothing_from_working_or_stopping(
+    vhost: str, tmp_path: Path
+) -> None:
+    away = {"NRC_TRACES": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    async with system(vhost, tmp_path, **away) as running_system:
+        assert await running_system.publish(running_system.authorization) == 201
+        await eventually(lambda: running_system.callback.at("/well"), within=30)
+    assert "did not stop in time" not in running_system.up.err
