@@ -12,6 +12,16 @@ from schemas.user import Role
 
 LEAST: Mapping[str, Role] = {
     "overzicht": Role.LEZER,
+    "applicaties": Role.LEZER,
+    "applicaties/toevoegen": Role.ADMIN,
+    "applicatie": Role.LEZER,
+    "applicatie/rechten": Role.ADMIN,
+    "applicatie/geheim": Role.ADMIN,
+    "applicatie/oud-geheim": Role.ADMIN,
+    "applicatie/verwijderen": Role.ADMIN,
+    "tokens": Role.ADMIN,
+    "tokens/maken": Role.ADMIN,
+    "logboek": Role.LEZER,
     "account": Role.LEZER,
     "account/wachtwoord": Role.LEZER,
     "account/overal-uitloggen": Role.LEZER,

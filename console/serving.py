@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from console.access import may
 from console.forms import SAFE, Form, has_token, read_form
-from console.login.sessions import LoggedIn, forget_said, logged_in, say_next, take_said
+from console.login.sessions import LoggedIn, client_address, forget_said, logged_in, say_next, take_said
 from console.page import Answer, Download, Page, Redirect, Refused, Show, Visit
 from console.rendering import Templates
 from console.state import CONSOLE, Console
@@ -45,6 +45,7 @@ def served(page: Page, templates: Templates) -> Handler:
         if who is None:
             raise LoginNeeded
         _must(who, page.name)
+        await console.catalogue.refresh()  # what was changed a moment ago, here or by a command, is shown
         visit = _visit(console, request, who, command=f"console {page.name}")
         said: list[tuple[str, str]] = [*take_said(request, who)]
         answer: object
@@ -70,7 +71,7 @@ def _must(who: LoggedIn, what: str) -> None:
 
 
 def _visit(console: Console, request: web.Request, who: LoggedIn, *, command: str) -> Visit:
-    operator = Operator(who.user.name, command)
+    operator = Operator(who.user.name, command, address=client_address(request, console.settings))
     notes = Log(console.settings, operator, tell=_not_noted, registry=console.registry)
     return Visit(console, request, who.user, who.session, notes, time.time())
 

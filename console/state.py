@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from aiohttp import web
 
 from ledger.ledger import Ledger
 from ledger.opening import ledger_file, ledger_of
 from operating.passwords import Passwords
+from operating.removal import remove_queues
 from router.catalogue import Catalogue
 from router.requests import RouterClient
 from runtime.amqp import Link
+from runtime.log import logger
 from runtime.settings import Settings
-from schemas.errors import LedgerError
+from schemas.errors import BrokerError, LedgerError
 from store.registry import Registry
+
+log = logger(__name__)
 
 
 class OpenedLedger:
@@ -63,6 +69,23 @@ class Console:
     link: Link
     router: RouterClient
     passwords: Passwords
+
+    async def announce(self, uuids: Iterable[UUID] = ()) -> str:
+        """Have every process take a write of the registry at once; returns a Dutch sentence when it can't be.
+
+        uuids: abonnementen that were removed, whose queues go. The write stands in any case.
+        """
+        await self.catalogue.refresh()
+        try:
+            await remove_queues(self.router, uuids)
+            await self.router.announce()
+        except BrokerError as error:
+            log.warning("processes not told of a change", reason=str(error))
+            return (
+                f"De andere processen konden het niet meteen horen; ze merken het binnen "
+                f"{self.settings.refresh_interval:g} s."
+            )
+        return ""
 
 
 CONSOLE = web.AppKey("console", Console)

@@ -9,7 +9,6 @@ processes.py           runs one process: logging, signals, exit code
 rabbitmq/              the RabbitMQ that `nrc up` starts when NRC_AMQP_URL is not set
 demo.py                the demo: kanaal, abonnement, notificatie, callback over HTTP
 temporary_client.py    a client of the API for as long as a demo or a command runs
-gateway_address.py     the address of a gateway on this machine
 metrics_addresses.py   where each process of `nrc up` answers with its metrics
 page_sockets.py        where inbox and console listen, and whether they are there
 exits.py               exit codes

@@ -22,9 +22,9 @@ from aiohttp import web
 from yarl import URL
 
 from nrc.exits import Exit, exit_code
-from nrc.gateway_address import gateway_root
 from nrc.temporary_client import client_of, expect
 from router.matching.filters import names_fit
+from runtime.listening import reached_at
 from runtime.log import configure_logging
 from runtime.settings import Settings
 from schemas.application import Application, Scope
@@ -73,7 +73,7 @@ def run_demo(settings: Settings, *, say: Say = click.echo) -> int:
     say: called with each line of the transcript.
     """
     configure_logging(form=settings.log_format, level="error", process="demo")
-    return asyncio.run(demo(settings, gateway_root(settings.gateway_listen), say=say))
+    return asyncio.run(demo(settings, reached_at(settings.gateway_listen), say=say))
 
 
 async def demo(settings: Settings, root: URL, *, say: Say) -> int:

@@ -19,7 +19,6 @@ import click
 from yarl import URL
 
 from nrc.demo import demo as show_main_job
-from nrc.gateway_address import gateway_root
 from nrc.metrics_addresses import metrics_address
 from nrc.page_sockets import bind_console, bind_inbox
 from nrc.processes import LISTEN_FD
@@ -27,7 +26,7 @@ from nrc.rabbitmq.choice import Broker, choose_broker
 from nrc.state_lock import only_up, shared_lock, told_loopback, told_where, wait_for_leftovers
 from nrc.supervised_process import Child
 from runtime.lifecycle import Tasks
-from runtime.listening import bind, listen
+from runtime.listening import bind, listen, reached_at
 from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files
 from runtime.settings import Settings, env_name
@@ -135,7 +134,7 @@ class Up:
             if self._broker is not None:
                 tasks.start("watching RabbitMQ", self._keep_broker(self._broker, url))
             await self._start_children(tasks, url, lock=lock, sock=sock, inbox=inbox, console=console)
-            root = gateway_root(sock.getsockname()[:2])
+            root = reached_at(sock.getsockname()[:2])
             opened.enter_context(told_where(settings.state_dir, str(root).rstrip("/")))
             self._tell(root, where, inbox, console)
             if self._demo:
@@ -225,7 +224,7 @@ class Up:
         self, root: URL, where: str, inbox: socket.socket | None, console: socket.socket | None
     ) -> None:
         api = f"{self._settings.public_url or str(root).rstrip('/')}/api/v1"
-        at = "" if inbox is None else f"  Inbox       {gateway_root(inbox.getsockname()[:2]) / 'inbox/'}\n"
+        at = "" if inbox is None else f"  Inbox       {reached_at(inbox.getsockname()[:2]) / 'inbox/'}\n"
         processes = ", ".join(f"{child.label} {child.pid}" for child in self.children)
         say(
             f"\n  API         {api}\n"
@@ -249,7 +248,7 @@ class Up:
     def _console_line(self, console: socket.socket | None) -> str:
         if console is None:
             return ""
-        root = self._settings.console_public_url or str(gateway_root(console.getsockname()[:2])).rstrip("/")
+        root = self._settings.console_public_url or str(reached_at(console.getsockname()[:2])).rstrip("/")
         return f"  Console     {root}/console/\n"
 
     async def _show(self, root: URL) -> None:

@@ -2,10 +2,13 @@
 
 Each does one act and notes who did it. They print nothing and ask nothing: that is nrc/cli and console.
 
-acts.py         notes an act: in `operator.log`, and in the registry
-abonnementen.py what is done with an abonnement: suspend, resume, probe, give, try its callback
-conditions.py   how abonnementen are doing
-users.py        users of the console: made, changed, locked out
-passwords.py    hashes of passwords, made and compared by a bounded number of threads
-plain_text.py   moments, and text from elsewhere, as they are printed
+acts.py          notes an act: in `operator.log`, and in the registry
+abonnementen.py  what is done with an abonnement: suspend, resume, probe, give, try its callback
+conditions.py    how abonnementen are doing
+applications.py  applications: registered, let do more or less, given another secret, removed
+removal.py       what waits for abonnementen that are removed, and their queues
+tokens.py        tokens of an application, to try something out
+users.py         users of the console: made, changed, locked out
+passwords.py     hashes of passwords, made and compared by a bounded number of threads
+plain_text.py    moments, and text from elsewhere, as they are printed
 """

@@ -32,12 +32,14 @@ class Operator:
     """Who acts, and by what means.
 
     user: of the operating system or, where `command` begins with `console`, of the console. sudo_user: who
-    called sudo, else "". command: without its arguments, of which one may be a secret.
+    called sudo, else "". command: without its arguments, of which one may be a secret. address: from where
+    they reach the console; stands among the facts of an act.
     """
 
     user: str
     command: str
     sudo_user: str = ""
+    address: str = ""
 
 
 class Log:
@@ -70,6 +72,8 @@ class Log:
         """Append a line of JSON to the file; returns what `keep` puts into the registry."""
         at, by = time.time(), self._operator
         told = {name: value for name, value in facts.items() if value is not None}
+        if by.address:
+            told["address"] = by.address
         who = {"user": by.user, "sudo_user": by.sudo_user}
         line = {"timestamp": moment(at), "event": act, **{key: name for key, name in who.items() if name}}
         file = self._settings.registry_file.with_name(FILE)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import socket
 
+from yarl import URL
+
 from runtime.settings import Listen
 from schemas.errors import UsageError
 
@@ -54,6 +56,12 @@ def start_listening(at: Listen, *, name: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def reached_at(at: Listen) -> URL:
+    """Where a process that listens there is reached from this machine, over HTTP."""
+    host, port = at
+    return URL.build(scheme="http", host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port=port)  # noqa: S104
 
 
 def _refusal(at: Listen, error: OSError, *, name: str) -> UsageError:

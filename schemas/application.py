@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+MAX_CLIENT_ID = 255
+
+
+def is_client_id(text: str) -> bool:
+    """Whether an application can have this client_id: printable characters, not blank, not too many."""
+    return bool(text.strip()) and len(text) <= MAX_CLIENT_ID and text.isprintable()
+
 
 class Scope(StrEnum):
     """The two rights of the standard."""

@@ -7,7 +7,7 @@ return. They raise RegistryError (or its subclasses) and nothing of the database
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
 from typing import Protocol, Self
@@ -111,7 +111,8 @@ class Act:
 
     at: Unix seconds. act: such as `abonnement suspended`. command: the command without its arguments, such as
     `abonnement suspend`. user: of the operating system; sudo_user: who called sudo, else "". host: its name.
-    facts: what it was done to, and how, as JSON values: `abonnement`, `application`, `kanaal`, …
+    facts: what it was done to, and how, as JSON values: `abonnement`, `application`, `kanaal`, `why`, …
+    nr: its place among all acts, from 1; 0 of one that is not noted yet.
     """
 
     at: float
@@ -121,6 +122,7 @@ class Act:
     sudo_user: str
     host: str
     facts: Mapping[str, object]
+    nr: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,8 @@ class ActSearch:
 
     since, until: Unix seconds, the former included. who: a user or sudo_user. what: a part of the act or of
     its command, in any case. abonnement: a whole UUID; also of what was done to its application.
-    application: also one that was given abonnementen of another.
+    application: also one that was given abonnementen of another. before: those noted before the act with this
+    `nr`: the page after the one that ends with it.
     """
 
     since: float | None = None
@@ -139,6 +142,7 @@ class ActSearch:
     abonnement: str | None = None
     application: str | None = None
     kanaal: str | None = None
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

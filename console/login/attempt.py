@@ -42,5 +42,5 @@ async def attempt(
     if changed.locked_until > now:
         log.warning("user locked out", user=user.name, remote=address, failures=changed.failures)
         seconds = round(changed.locked_until - now)
-        await log_of_user.record("user locked out", name=user.name, seconds=seconds, address=address)
+        await log_of_user.record("user locked out", name=user.name, seconds=seconds)
     return None

@@ -41,7 +41,7 @@ def login_page(templates: Templates) -> Handler:
         console = request.app[CONSOLE]
         form = await read_form(request)
         name, address = form.text("naam"), sessions.client_address(request, console.settings)
-        operator = Operator(read_user_name(name) or "", "console inloggen")
+        operator = Operator(read_user_name(name) or "", "console inloggen", address=address)
         notes = Log(console.settings, operator, tell=_not_noted, registry=console.registry)
         try:
             user = await attempt(console, notes, name, form.as_typed("wachtwoord"), address=address)
@@ -51,7 +51,7 @@ def login_page(templates: Templates) -> Handler:
             return _form(templates, request, to, name=name, fault=_WRONG, status=401)
         response = web.Response(status=303, headers={"Location": root_of(request) + to})
         await sessions.begin(request, response, console, user)
-        await notes.record("user logged in", name=user.name, address=address)
+        await notes.record("user logged in", name=user.name)
         return response
 
     return handle

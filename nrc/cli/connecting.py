@@ -157,10 +157,10 @@ def gateway_root(settings: Settings, url: str | None = None) -> str:
 
 def local_root(settings: Settings) -> str:
     """The root URL of the gateway on this machine: from NRC_GATEWAY_LISTEN, else that of `nrc up`."""
-    from nrc.gateway_address import gateway_root as listening_at
     from nrc.state_lock import running_gateway
+    from runtime.listening import reached_at
     from runtime.settings import origins
 
     if origins()["gateway_listen"] == "default" and (root := running_gateway(settings.state_dir)):
         return root
-    return str(listening_at(settings.gateway_listen)).rstrip("/")
+    return str(reached_at(settings.gateway_listen)).rstrip("/")

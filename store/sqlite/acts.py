@@ -66,6 +66,8 @@ def acts_found(db: Database, search: ActSearch, *, limit: int) -> tuple[Act, ...
             "? IN (json_extract(facts, '$.application'), json_extract(facts, '$.given_to'))",
             search.application,
         )
+    if search.before is not None:
+        where("nr < ?", search.before)
     if search.kanaal:
         where("json_extract(facts, '$.kanaal') = ?", search.kanaal)
     # By nr: the order in which they were noted, also when a clock was set back.
@@ -82,4 +84,5 @@ def _act(row: Row) -> Act:
         sudo_user=row["sudo_user"],
         host=row["host"],
         facts=json.loads(row["facts"]),
+        nr=row["nr"],
     )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from nrc.gateway_address import gateway_root
 from nrc.rabbitmq import choice, private_node
 from nrc.rabbitmq.choice import choose_broker
 from nrc.rabbitmq.container import Container, ContainerBroker, load_container
@@ -18,6 +17,7 @@ from nrc.rabbitmq.shield_policy import SET_POLICY
 from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
 from nrc.supervised_process import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.up import exempt_hosts, labels, loopback_open
+from runtime.listening import reached_at
 from runtime.settings import load_settings
 from schemas.errors import BrokerUnavailable, UsageError
 
@@ -51,7 +51,7 @@ def test_labels() -> None:
     ],
 )
 def test_where_a_gateway_is_reached_from_here(listen_at: tuple[str, int], root: str) -> None:
-    assert str(gateway_root(listen_at)).rstrip("/") == root
+    assert str(reached_at(listen_at)).rstrip("/") == root
 
 
 def test_one_up_per_state_folder(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from nrc.gateway_address import gateway_root
-from runtime.listening import start_listening
+from runtime.listening import reached_at, start_listening
 from runtime.settings import Listen
 
 PATH = "/callback"
@@ -70,7 +69,7 @@ class Receiver:
             async with aiohttp.ClientSession(timeout=self._timeout) as self._session:
                 port = sock.getsockname()[1]
                 # A name stays one: other hosts may know it, and not the address that it has here.
-                yield gateway_root((listen[0], port)).with_path(PATH)
+                yield reached_at((listen[0], port)).with_path(PATH)
         finally:
             await runner.cleanup()
 

@@ -13,10 +13,10 @@ from nrc.cli.connecting import carry_out, gateway_root, opened_registry
 from nrc.cli.publishing.notificatie_files import Items, read_items
 from nrc.cli.publishing.sender import ANSWER_TIMEOUT, Outcome, RefusedAll, Sender, send_all
 from nrc.cli.registry.application import known_application
-from nrc.cli.registry.token import make_token
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import as_json, note, printable
 from nrc.exits import Exit, GatewayUnreachable
+from operating.tokens import make_token
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import NrcError, UsageError

@@ -16,10 +16,7 @@ from nrc.cli.registry import condition
 from nrc.cli.registry.condition import conditions
 from nrc.cli.registry.removal import (
     ask_about_waiting,
-    end_what_waits,
     keep_option,
-    remove_queues,
-    what_becomes,
     yes_option,
 )
 from nrc.cli.terminal import ids, parameters
@@ -37,6 +34,7 @@ from nrc.cli.terminal.output import (
 from nrc.exits import Exit
 from operating import abonnementen as operating
 from operating.conditions import Condition
+from operating.removal import end_what_waits, remove_queues, what_becomes
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.errors import UsageError
@@ -181,7 +179,7 @@ async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> N
                     waiting=what_becomes(keep=keep),
                 )
                 click.echo(f"{uuid} removed")
-    waited = await end_what_waits(settings, uuids, keep=keep)
+    waited = await end_what_waits(settings, audit.log_of(settings), uuids, keep=keep, tell=note)
 
     async def ask(router: RouterClient) -> None:
         await remove_queues(router, uuids)

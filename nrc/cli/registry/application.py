@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -15,17 +12,16 @@ import click
 from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.operating import audit
 from nrc.cli.registry.removal import (
-    Waited,
     abonnementen_of,
     ask_about_waiting,
-    end_what_waits,
     keep_option,
-    remove_queues,
-    what_becomes,
     yes_option,
 )
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table, wide_option
+from operating import applications as operating
+from operating.applications import LEAST_SECRET, new_secret, old_secret_until
+from operating.removal import Waited, end_what_waits, remove_queues
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
@@ -33,9 +29,6 @@ from schemas.errors import Conflict, UsageError
 if TYPE_CHECKING:
     from router.catalogue import Catalogue
     from router.requests import RouterClient
-
-# RFC 7518: a key for HS256 has at least the size of its hash.
-LEAST_SECRET = 32
 
 
 @click.group()
@@ -72,7 +65,7 @@ def add(
         raise UsageError("--label: printable characters only")
     application = Application(
         client_id=client_id,
-        secret=secret or secrets.token_urlsafe(32),
+        secret=secret or new_secret(),
         label=label,
         scopes=frozenset(scopes),
         scopes_from_token=scopes_from_token,
@@ -87,18 +80,11 @@ async def add_application(settings: Settings, application: Application, *, new: 
     """Register it, note the act, and tell processes. new: as of `opened_registry`. Raises Conflict."""
     async with opened_registry(settings, new=new) as opened:
         try:
-            await opened.registry.add_application(application)
+            log = audit.log_of(settings, registry=opened.registry)
+            await operating.add_application(opened.registry, log, application)
         except Conflict as error:
             again = f"`nrc application rotate {application.client_id}`"
             raise Conflict(f"{error} A new secret: {again}.") from error
-        await audit.record(
-            settings,
-            "application added",
-            registry=opened.registry,
-            application=application.client_id,
-            scopes=_noted(application),
-            label=application.label or None,
-        )
     await tell_processes(settings, lambda router: router.announce())
 
 
@@ -180,20 +166,9 @@ async def _set_scopes(
     settings: Settings, client_id: str, *, add: Iterable[Scope] = (), remove: Iterable[Scope] = ()
 ) -> None:
     async with opened_registry(settings) as opened:
-        if known_application(opened.catalogue, client_id).scopes_from_token:
-            raise UsageError(f"{client_id} takes its scopes from its tokens (--scopes-from-token)")
-        changed = await opened.registry.change_application(
-            client_id,
-            lambda known: replace(known, scopes=(known.scopes | frozenset(add)) - frozenset(remove)),
-        )
-        await audit.record(
-            settings,
-            "scopes granted" if add else "scopes revoked",
-            registry=opened.registry,
-            application=client_id,
-            scopes=sorted([*add, *remove]),
-            now=_noted(changed),
-        )
+        known_application(opened.catalogue, client_id)
+        log = audit.log_of(settings, registry=opened.registry)
+        changed = await operating.set_scopes(opened.registry, log, client_id, add=add, remove=remove)
     await tell_processes(settings, lambda router: router.announce())
     click.echo(f"{client_id}: {_scopes(changed)}")
 
@@ -248,24 +223,20 @@ async def remove_application(
     async with opened_registry(settings) as opened:
         owned = [each for each in opened.catalogue.abonnementen.values() if each.client_id == client_id]
         try:
-            touched = await opened.registry.remove_application(
-                client_id, with_abonnementen=with_abonnementen, give_to=give_to
+            touched = await operating.remove_application(
+                opened.registry,
+                audit.log_of(settings, registry=opened.registry),
+                client_id,
+                with_abonnementen=with_abonnementen,
+                give_to=give_to,
+                keep=keep,
             )
         except Conflict as error:
             advice = " Add --with-abonnementen, or --give-to ID."
             undecided = owned and not with_abonnementen and give_to is None
             raise Conflict(f"{error}{advice if undecided else ''}") from error
-        await audit.record(
-            settings,
-            "application removed",
-            registry=opened.registry,
-            application=client_id,
-            abonnementen=[str(uuid) for uuid in touched],
-            given_to=give_to,
-            waiting=what_becomes(keep=keep) if with_abonnementen else None,
-        )
     gone = touched if with_abonnementen else ()
-    waited = await end_what_waits(settings, gone, keep=keep)
+    waited = await end_what_waits(settings, audit.log_of(settings), gone, keep=keep, tell=note)
 
     async def ask(router: RouterClient) -> None:
         await remove_queues(router, gone)
@@ -289,7 +260,7 @@ async def remove_application(
 def rotate(client_id: str, secret: str | None, keep_old: int | None, json_: bool) -> None:
     """Give application ID another secret. A new secret is shown once, here."""
     settings = load_settings()
-    changed = carry_out(_rotate(settings, client_id, secret or secrets.token_urlsafe(32), keep_old))
+    changed = carry_out(_rotate(settings, client_id, secret or new_secret(), keep_old))
     _show_secret(changed, given=secret is not None, json_=json_)
     if (until := _old_until(changed)) is not None:
         note(f"the old secret counts until {until}")
@@ -298,22 +269,8 @@ def rotate(client_id: str, secret: str | None, keep_old: int | None, json_: bool
 async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int | None) -> Application:
     async with opened_registry(settings) as opened:
         known_application(opened.catalogue, client_id)
-        changed = await opened.registry.change_application(
-            client_id,
-            lambda known: replace(
-                known,
-                secret=secret,
-                old_secret="" if keep_old is None else known.secret,
-                old_secret_until=0.0 if keep_old is None else time.time() + keep_old,
-            ),
-        )
-        await audit.record(
-            settings,
-            "secret rotated",
-            registry=opened.registry,
-            application=client_id,
-            old_one_counts_until=_old_until(changed),
-        )
+        log = audit.log_of(settings, registry=opened.registry)
+        changed = await operating.rotate_secret(opened.registry, log, client_id, secret, keep_old=keep_old)
     await tell_processes(settings, lambda router: router.announce())
     return changed
 
@@ -341,11 +298,6 @@ def _facts(application: Application) -> dict[str, object]:
     }
 
 
-def _noted(application: Application) -> list[str] | str:
-    """Its scopes, for the audit trail."""
-    return _scopes(application) if application.scopes_from_token else sorted(application.scopes)
-
-
 def _scopes(application: Application) -> str:
     if application.scopes_from_token:
         return "from its tokens"
@@ -354,6 +306,5 @@ def _scopes(application: Application) -> str:
 
 def _old_until(application: Application) -> str | None:
     """Until when the old secret is valid; None when no old secret is."""
-    if not application.old_secret or application.old_secret_until <= time.time():
-        return None
-    return moment(application.old_secret_until)
+    until = old_secret_until(application)
+    return None if until is None else moment(until)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Iterable
 
 import click
 
@@ -13,6 +11,7 @@ from nrc.cli.operating import audit
 from nrc.cli.registry.application import known_application
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import note
+from operating.tokens import make_token
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 
@@ -47,40 +46,3 @@ def token(client_id: str, scopes: tuple[Scope, ...], legacy: bool, expires: int 
 async def _application(settings: Settings, client_id: str) -> Application:
     async with opened_registry(settings) as opened:
         return known_application(opened.catalogue, client_id)
-
-
-def make_token(
-    application: Application,
-    *,
-    now: int,
-    scopes: Iterable[Scope] = (),
-    legacy: bool = False,
-    expires: int | None = None,
-) -> str:
-    """A JWT made at `now` (Unix seconds). scopes: none means all that the application may be granted."""
-    import jwt
-
-    named = sorted(scopes)
-    claims: dict[str, object] = {"iat": now}
-    if expires is not None:
-        claims["exp"] = now + expires
-    headers = {}
-    if legacy:
-        headers["client_identifier"] = application.client_id
-        named = named or sorted(Scope if application.scopes_from_token else application.scopes)
-        claims["zds"] = {"scopes": [_spelled_in_2019(scope) for scope in named]}
-    else:
-        claims |= {"iss": application.client_id, "client_id": application.client_id}
-        claims |= {"user_id": "", "user_representation": ""}
-        if application.scopes_from_token:
-            named = named or sorted(Scope)
-        if named:
-            claims["zds"] = {"scopes": named}
-    with warnings.catch_warnings():
-        # PyJWT's warning; `nrc application add` gave it already.
-        warnings.simplefilter("ignore")
-        return jwt.encode(claims, application.secret, algorithm="HS256", headers=headers)
-
-
-def _spelled_in_2019(scope: Scope) -> str:
-    return scope.replace("notificaties.", "notificaties.scopes.", 1)

@@ -9,12 +9,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from schemas.application import Scope, read_scope
+from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
 
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 100 * 366 * 86400
-MAX_CLIENT_ID = 255
 
 
 def duration(text: str) -> int:
@@ -41,7 +40,7 @@ def complete_scope(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 def client_id(text: str) -> str:
     """The client_id of an application."""
-    if not text.strip() or len(text) > MAX_CLIENT_ID or not text.isprintable():
+    if not is_client_id(text):
         raise click.BadParameter(f"a client_id is 1 to {MAX_CLIENT_ID} printable characters.")
     return text
 

@@ -706,6 +706,19 @@ async def test_calls_at_once_in_one_process(registry: Registry) -> None:
     assert len((await whole(registry)).kanalen) == 50
 
 
+async def test_acts_are_read_in_pages_in_the_order_in_which_they_were_noted(registry: Registry) -> None:
+    acts = [Act(at, f"act {at}", "command", "nrc", "", "host", {}) for at in (3.0, 1.0, 1.0, 2.0, 1.0)]
+    await registry.note_acts(acts)
+    seen: list[Act] = []
+    search = ActSearch()
+    while page := await registry.acts(search, limit=2):
+        seen += page
+        search = ActSearch(before=page[-1].nr)
+    assert seen == acts[::-1]
+    assert [act.nr for act in seen] == [5, 4, 3, 2, 1]
+    assert (await registry.acts(ActSearch(before=3, since=2.0), limit=9)) == (acts[0],)
+
+
 async def test_acts_are_appended_and_found(registry: Registry) -> None:
     def an_act(at: float, act: str, *, sudo_user: str = "", **facts: object) -> Act:
         return Act(at, act, "some command", "nrc", sudo_user, "host", facts)

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,22 @@ import pytest
 from argon2 import PasswordHasher
 
 from console.service import serve
+from ledger.ids import new_id
+from ledger.ledger import Ledger
 from ledger.opening import ledger_of
+from ledger.values import Entry
 from runtime.settings import Settings
+from schemas.abonnement import Hold, State
+from schemas.application import Application, Scope
 from schemas.user import Role, User
 from store.opening import open_registry
 from store.registry import Registry
 from tests.broker import Broker
 from tests.contract.api import free_socket
 from tests.integration.conftest import running, running_router
+from tests.make import a_kanaal, an_abonnement
 
+SECRET = "a secret of an application, for tests"
 PASSWORD = "a long password of a test"
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 _TOKEN = re.compile(r'name="token" value="([0-9a-f]+)"')
@@ -111,13 +118,48 @@ async def add_users(registry: Registry) -> None:
         await registry.users.add(User(role.value, HASH, role, made=time.time()))
 
 
+async def add_things(registry: Registry, ledger: Ledger) -> None:
+    """A kanaal, two applications, an abonnement in each state, and what waits for them."""
+    await registry.add_kanaal(a_kanaal("zaken", "bronorganisatie"))
+    await registry.add_application(Application("bron", SECRET, "Onze bron", frozenset({Scope.PUBLICEREN})))
+    await registry.add_application(
+        Application("zac", SECRET, "Zaakafhandelcomponent", frozenset(Scope), False, "old", 4e9)
+    )
+    active, held, suspended = [
+        await registry.add_abonnement(
+            replace(an_abonnement(("zaken", {}), callback=f"http://127.0.0.1:9/{name}"), client_id="zac")
+        )
+        for name in ("active", "held", "suspended")
+    ]
+    await registry.set_hold(
+        held.uuid,
+        Hold(time.time() - 700, 3, time.time() + 60),
+        "timeout: no answer within 10 s",
+        before=None,
+        callback_url=held.callback_url,
+    )
+    await registry.set_state(suspended.uuid, State.SUSPENDED, "410 from callback")
+    now = int(time.time() * 1000)
+    await ledger.write(
+        [
+            Entry(
+                *(new_id(at=now / 1000 - age), now - age * 1000, "bron", "zaken", "zaak", "create"),
+                *("https://zaken.example.nl/1", "https://zaken.example.nl/1", {}, b"{}", 1),
+                matched=(active.uuid, held.uuid, suspended.uuid),
+            )
+            for age in (5, 300, 4000)
+        ]
+    )
+
+
 @pytest.fixture(scope="module")
 async def served(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    """A console beside a router, with users, an application and an empty ledger; of one file of tests."""
+    """A console beside a router, with users and some things to show; of one file of tests."""
     url = await broker.fresh_vhost()
     folder: Path = tmp_path_factory.mktemp("console")
-    async with running_router(url, folder) as router, ledger_of(router.settings):
+    async with running_router(url, folder) as router, ledger_of(router.settings) as ledger:
         await add_users(router.registry)
+        await add_things(router.registry, ledger)
         async with console_on(router.settings) as served:
             yield served
     await broker.remove_vhost(url)

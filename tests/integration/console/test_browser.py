@@ -17,7 +17,12 @@ from tests.browser.inspecting import check_keyboard, findings, scheme_of, scroll
 from tests.integration.console.conftest import PASSWORD, Served
 
 LOGIN = "inloggen/"
-PATHS = [LOGIN, "nothing/", *(page.path for page in PAGES if "{" not in page.path)]
+QUERIES = {"applicaties/een/": "?id=zac"}
+PATHS = [
+    LOGIN,
+    "nothing/",
+    *(page.path + QUERIES.get(page.path, "") for page in PAGES if "{" not in page.path),
+]
 
 
 @pytest.fixture(scope="module", params=SCHEMES)
@@ -40,15 +45,14 @@ async def context(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_page_is_accessible_and_quiet(
-    context: BrowserContext, path: str, request: pytest.FixtureRequest
-) -> None:
+async def test_a_page_is_accessible_and_quiet(context: BrowserContext, path: str) -> None:
     page, said = await opened(context, path)
     scheme = await scheme_of(page)
+    name = path.partition("?")[0].strip("/").replace("/", "-") or "overzicht"
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": 900})
         assert await findings(page) == [], width
-        await shoot(page, f"{path.strip('/').replace('/', '-') or 'overzicht'}-{width}-{scheme}")
+        await shoot(page, f"{name}-{width}-{scheme}")
     await page.set_viewport_size({"width": NARROWEST, "height": 900})
     assert not await scrolls(page)
     assert [line for line in said if "404" not in line] == []

@@ -176,6 +176,7 @@ async def test_logging_out_everywhere(served: Served) -> None:
             "name": "everywhere",
             "sessions": 2,
             "by": "everywhere",
+            "address": "127.0.0.1",
             "command": "console account/overal-uitloggen",
         }
 

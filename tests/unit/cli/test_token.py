@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from gateway.tokens import Credentials, bearer, verify
-from nrc.cli.registry.token import make_token
+from operating.tokens import make_token
 from runtime.settings import load_settings
 from schemas.application import Application, Scope
 from schemas.errors import PermissionDenied
