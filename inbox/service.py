@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from inbox.app import build_app
 from inbox.inboxes import Inboxes, Limits
-from runtime.log import logger
+from runtime.health import QuietProtocol
 from runtime.settings import Settings
 
 LIMITS: dict[str, Any] = {
@@ -22,11 +23,8 @@ LIMITS: dict[str, Any] = {
     "max_headers": 100,
     "auto_decompress": False,  # what came is shown as it came
     "access_log": None,  # its pages are the log
-    "handler_cancellation": True,  # who goes away leaves a place to others at once
 }
 LAST_CALL = 0.5  # seconds for what is still being answered at the end
-
-log = logger(__name__)
 
 
 async def serve(
@@ -40,10 +38,14 @@ async def serve(
     """Serve inboxes on `sock` until `stop`. Nothing of them is kept."""
     inboxes = Inboxes(limits)
     async with AsyncExitStack() as opened:
-        runner = web.AppRunner(build_app(inboxes), shutdown_timeout=LAST_CALL, **LIMITS)
+        # Whoever goes away leaves a place to others at once.
+        runner = web.AppRunner(build_app(inboxes), shutdown_timeout=LAST_CALL, handler_cancellation=True)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, sock).start()
+        assert runner.server is not None  # noqa: S101 - set up
+        accept = functools.partial(QuietProtocol, runner.server, limits=LIMITS)
+        server = await asyncio.get_running_loop().create_server(accept, sock=sock)
+        opened.callback(server.close)
         ready()
         await stop.wait()
         inboxes.stop()

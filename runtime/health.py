@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from runtime.log import logger
 from runtime.response_headers import make_safe
 from runtime.settings import Listen, env_name
 
-LIMITS: dict[str, Any] = {"access_log": None, "max_headers": 50}
+LIMITS: Mapping[str, Any] = {"access_log": None, "max_headers": 50}
 KEEP_ALIVE = 15.0  # seconds that an idle connection, or an unfinished header, may last
 
 log = logger(__name__)
@@ -79,11 +79,22 @@ async def small_server(
 
 
 class QuietProtocol(web.RequestHandler):
-    """One client's connection. A request that cannot be parsed gets an answer without any details of ours."""
+    """One client's connection. A request that cannot be parsed gets an answer without any details of ours.
 
-    def __init__(self, server: web.Server) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(server, loop=loop, **LIMITS, keepalive_timeout=KEEP_ALIVE)
+    limits: for the library's handler, on top of those of a small server.
+    """
+
+    def __init__(self, server: web.Server, *, limits: Mapping[str, Any] | None = None) -> None:
+        wanted = {"keepalive_timeout": KEEP_ALIVE, **LIMITS, **(limits or {})}
+        super().__init__(server, loop=asyncio.get_running_loop(), **wanted)
+
+    def data_received(self, data: bytes) -> None:
+        """Close the connection where the library can do nothing with what came; none of that is logged."""
+        try:
+            super().data_received(data)
+        except (IndexError, ValueError):  # yarl's, of a target such as http://[::1]@
+            if self.transport is not None:
+                self.transport.abort()
 
     def handle_error(
         self,

@@ -114,9 +114,9 @@ async def commands_work_beside_it(place: Path, *, env: dict[str, str]) -> None:
 
 
 async def what_dies_is_started_again(up: Running, broker: PrivateBroker, *, ready: str) -> None:
-    for name in ("gateway", "router", "deliverer"):
+    for name in ("gateway", "router", "deliverer", "inbox"):
         os.kill(pids(up)[name], signal.SIGKILL)
-    for name in ("gateway", "router", "deliverer"):
+    for name in ("gateway", "router", "deliverer", "inbox"):
         await up.logs(f"name={name} pid=")
     await eventually(lambda: _is_ready(ready), within=30)
 
