@@ -30,6 +30,10 @@ _FILES = {
     "inbox.svg": "image/svg+xml",
     "inbox.js": "text/javascript; charset=utf-8",
 }
+# A page loads styles and scripts of ours, and nothing else.
+_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 # For paths: of the path to a page, and of the path to something that belongs to it.
 _HERE, _BELOW = "", "../../"
 
@@ -133,7 +137,10 @@ def page(template: str, *, base: str, status: int = 200, **facts: Any) -> web.Re
     return web.Response(
         body=html.encode(errors="replace"),
         status=status,
-        headers={"Content-Type": "text/html; charset=utf-8"},
+        headers={
+            "Content-Type": "text/html; charset=utf-8",
+            "Content-Security-Policy": _CONTENT_SECURITY_POLICY,
+        },
     )
 
 
