@@ -242,7 +242,11 @@ class Up:
 
     def _metrics(self) -> str:
         """A line with the addresses for Prometheus, when there are any."""
-        addresses = [address for each in self.children if (address := each.env[env_name("metrics_listen")])]
+        addresses = [
+            f"{each.label} {address}"
+            for each in self.children
+            if (address := each.env[env_name("metrics_listen")])
+        ]
         return f"  Metrics     {', '.join(addresses)}\n" if addresses else ""
 
     def _console_line(self, console: socket.socket | None) -> str:

@@ -270,7 +270,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "datasource": SOURCE,
                 "expr": query,
                 "legendFormat": legend or "__auto",
-                **({"format": "table", "instant": True} if panel.kind == "table" else {}),
+                **({"format": "table", "instant": True, "range": False} if panel.kind == "table" else {}),
             }
             for number, (query, legend) in enumerate(panel.queries)
         ],

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import yaml
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
+from nrc.rabbitmq.private_node import free_port
 from schemas.abonnement import Abonnement, State
 from store.opening import open_registry
 from tests.callback_server import CallbackServer, status
@@ -106,14 +108,14 @@ class System:
 @asynccontextmanager
 async def system(vhost: str, folder: Path, **settings: str) -> AsyncIterator[System]:
     """Everything, on this virtual host, with its registry in this folder, and these settings."""
-    env = environment(
-        NRC_AMQP_URL=vhost,
-        NRC_STATE_DIR=".",
-        NRC_GATEWAY_LISTEN="127.0.0.1:0",
-        NRC_METRICS_LISTEN="127.0.0.1:0",
-        NRC_RETRY_SCHEDULE="3600",
-        **settings,
-    )
+    own = {
+        "NRC_AMQP_URL": vhost,
+        "NRC_STATE_DIR": ".",
+        "NRC_GATEWAY_LISTEN": "127.0.0.1:0",
+        "NRC_METRICS_LISTEN": "127.0.0.1:0",
+        "NRC_RETRY_SCHEDULE": "3600",
+    }
+    env = environment(**{**own, **settings})
     async with CallbackServer() as callback:
         callback.script("/failing", status(500))
         well = an_abonnement(("zaken", {}), callback=callback.url("/well"))
@@ -205,6 +207,32 @@ def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> No
         grouped = re.findall(r"\b(?:by|on|group_left) \((.*?)\)", query)
         labels = {label for each in there.samples for label in each.labels} | {"job", "instance"}
         assert {label for each in grouped for label in each.split(", ")} <= labels, query
+
+
+def four_ports() -> int:
+    """The first of four ports in a row that nobody has."""
+    while True:
+        first = free_port()
+        with suppress(OSError), ExitStack() as bound:
+            for port in range(first, first + 4):
+                bound.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+
+
+async def test_each_process_has_the_port_that_follows_from_the_setting(vhost: str, tmp_path: Path) -> None:
+    first = four_ports()
+    of = dict(zip(("router", "ledger", "gateway", "deliverer"), range(first, first + 4), strict=True))
+    async with system(vhost, tmp_path, NRC_METRICS_LISTEN=f"127.0.0.1:{first}") as running_system:
+        assert {name: running_system.address(name) for name in of} == {
+            name: f"http://127.0.0.1:{port}/metrics" for name, port in of.items()
+        }
+        order = ("router", "gateway", "deliverer", "ledger")
+        line = ", ".join(f"{name} 127.0.0.1:{of[name]}" for name in order)
+        assert f"  Metrics     {line}\n" in running_system.up.out
+        ready = {
+            each.labels["process"]: each.value for each in (await running_system.metrics()).of("nrc_ready")
+        }
+        assert ready == dict.fromkeys(of, 1)
 
 
 async def test_on_one_screen_how_it_is_and_line_by_line_what_happens(vhost: str, tmp_path: Path) -> None:

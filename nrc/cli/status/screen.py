@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from nrc.cli.ledger.telling import keeper_of, megabytes
+from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, megabytes
 from nrc.cli.operating.parts_health import Part
 from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
@@ -115,8 +115,6 @@ def _attention(found: Sequence[Concern]) -> None:
 
 def facts(status: Status, found: Sequence[Concern]) -> dict[str, object]:
     """The same for scripts."""
-    from nrc.cli.ledger.telling import facts_of_ledger
-
     ledger, disk = status.ledger, status.disk
     return {
         "at": moment(status.at),

@@ -78,7 +78,6 @@ class Following:
 
     async def _came(self, now: int) -> list[Came | Became]:
         search = replace(self._search, after=self._since)
-        self._since = max(self._since, now - LATE)
         found: list[Came | Became] = []
         last: UUID | None = None
         while True:
@@ -92,6 +91,7 @@ class Following:
                     found.append(Came(each, len(deliveries[each.id])))
                 found += await self._changes(each.id, deliveries[each.id])
             if len(page) < PAGE:
+                self._since = max(self._since, now - LATE)  # all of it was read
                 return found
             last = page[-1].id
 

@@ -70,6 +70,7 @@ WRONG = {
     "quota_kanalen": "0",
     "quota_abonnementen": "none",
     "max_hops": "-1",
+    "extra_rate": "0",
     "gateway_max_in_flight": "0",
     "gateway_max_connections": "9",
     "deliverer_concurrency": "0",
