@@ -8,6 +8,7 @@ conditions.py    how abonnementen are doing
 applications.py  applications: registered, let do more or less, given another secret, removed
 removal.py       what waits for abonnementen that are removed, and their queues
 tokens.py        tokens of an application, to try something out
+status/          how the system is doing, and what needs attention
 users.py         users of the console: made, changed, locked out
 passwords.py     hashes of passwords, made and compared by a bounded number of threads
 plain_text.py    moments, and text from elsewhere, as they are printed

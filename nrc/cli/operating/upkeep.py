@@ -7,9 +7,9 @@ import sys
 import click
 
 from nrc.cli.connecting import carry_out, gateway_root, local_root, opened_link
-from nrc.cli.operating.parts_health import of_process, part, parts_of
+from nrc.cli.operating.parts_health import parts_of
 from nrc.cli.terminal.output import Column, as_json, json_option, table
-from nrc.exits import Exit
+from operating.status.health import Health, of_process, part
 from runtime.settings import Settings, load_settings
 
 
@@ -53,7 +53,7 @@ def health(url: str | None, json_: bool) -> None:
     else:
         table(
             [Column("PART"), Column("STATE"), Column("DETAIL", least=20, folds=True)],
-            ([each.name, "ok" if each.exit is Exit.OK else "not ok", each.detail] for each in parts),
+            ([each.name, "ok" if each.health is Health.OK else "not ok", each.detail] for each in parts),
             empty="",
         )
-    sys.exit(max(each.exit for each in parts))
+    sys.exit(max(each.health for each in parts))

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import click
 
 from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, megabytes
-from nrc.cli.operating.parts_health import Part
 from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
-from nrc.cli.status.collecting import OfLedger, Status
 from nrc.cli.terminal.output import Column, age, moment, table
 from nrc.cli.tracing.layout import heads, sentences
-from nrc.exits import Exit
+from operating.status.collecting import OfLedger, Status
+from operating.status.health import Health, Part
 from schemas.abonnement import State
 
 NAMES = {"broker": "RabbitMQ"}
@@ -40,7 +39,7 @@ def show(status: Status, found: Sequence[Concern]) -> None:
 
 
 def _row(part: Part) -> list[object]:
-    return [NAMES.get(part.name, part.name), "ok" if part.exit is Exit.OK else "NOT OK", part.detail]
+    return [NAMES.get(part.name, part.name), "ok" if part.health is Health.OK else "NOT OK", part.detail]
 
 
 def _of_ledger(status: Status) -> list[list[object]]:

@@ -13,11 +13,11 @@ from ledger.keeper_ledger import Facts, Gap, Lease, Process
 from ledger.opening import LEDGER_FILE, open_ledger
 from ledger.values import OPERATOR, Backlog, Heartbeat, Minute, Scope
 from ledger.values import State as Became
-from nrc.cli.operating.parts_health import Part
 from nrc.cli.status.attention import Concern, concerns, worst_of
-from nrc.cli.status.collecting import Disk, OfLedger, Status
 from nrc.exits import Exit
 from operating.conditions import Condition
+from operating.status.collecting import Disk, OfLedger, Status
+from operating.status.health import Health, Part
 from schemas.abonnement import Hold, State
 from tests.command import make_registry, nrc
 from tests.contract.stores.test_ledger import an_entry, an_outcome
@@ -40,7 +40,7 @@ FACTS = Facts(
 LEDGER = OfLedger(FACTS, (), {}, 0, (), "ledger.db")
 WELL = Status(
     at=AT,
-    parts=[Part(name, Exit.OK, "well") for name in ("gateway", "broker", "router", "registry")],
+    parts=[Part(name, Health.OK, "well") for name in ("gateway", "broker", "router", "registry")],
     conditions=(),
     ledger=LEDGER,
     ledger_fault="",
@@ -50,8 +50,8 @@ WELL = Status(
 )
 
 
-def with_part(name: str, exit_: Exit, said: str, *warnings: str) -> Status:
-    parts = [Part(name, exit_, said, warnings) if each.name == name else each for each in WELL.parts]
+def with_part(name: str, health: Health, said: str, *warnings: str) -> Status:
+    parts = [Part(name, health, said, warnings) if each.name == name else each for each in WELL.parts]
     return replace(WELL, parts=parts)
 
 
@@ -77,13 +77,13 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "next_", "exit_"),
     [
-        (with_part("gateway", Exit.NOT_REACHABLE, "refused"), "gateway_away", "nrc up, or: nrc gateway", 3),
-        (with_part("gateway", Exit.FAILED, "registry: locked"), "gateway_not_ready", "nrc health", 1),
-        (with_part("gateway", Exit.OK, "here", "ledger: full"), "gateway_warns", "nrc health", 1),
-        (with_part("broker", Exit.NOT_REACHABLE, "refused"), "rabbitmq_away", "nrc up", 3),
-        (with_part("broker", Exit.FAILED, "a policy"), "rabbitmq_not_ready", "nrc health", 1),
-        (with_part("router", Exit.NOT_REACHABLE, "none runs"), "router_away", "nrc router", 3),
-        (with_part("registry", Exit.NOT_REACHABLE, "locked"), "registry_away", "nrc health", 3),
+        (with_part("gateway", Health.NOT_REACHABLE, "refused"), "gateway_away", "nrc up, or: nrc gateway", 3),
+        (with_part("gateway", Health.NOT_READY, "registry: locked"), "gateway_not_ready", "nrc health", 1),
+        (with_part("gateway", Health.OK, "here", "ledger: full"), "gateway_warns", "nrc health", 1),
+        (with_part("broker", Health.NOT_REACHABLE, "refused"), "rabbitmq_away", "nrc up", 3),
+        (with_part("broker", Health.NOT_READY, "a policy"), "rabbitmq_not_ready", "nrc health", 1),
+        (with_part("router", Health.NOT_REACHABLE, "none runs"), "router_away", "nrc router", 3),
+        (with_part("registry", Health.NOT_REACHABLE, "locked"), "registry_away", "nrc health", 3),
         (replace(WELL, ledger=None, ledger_fault="locked"), "ledger_away", "nrc ledger status", 3),
         (with_facts(lease=Lease("host 1", 1, NOW - 1)), "no_keeper", "nrc ledger", 1),
         (with_facts(lease=None), "no_keeper", "nrc ledger", 1),
@@ -142,10 +142,10 @@ def test_what_needs_attention(status: Status, code: str, next_: str, exit_: int)
 
 def test_of_one_cause_only_that_is_told() -> None:
     parts = [
-        Part("gateway", Exit.OK, "here", ["broker: refused", "ledger: full"]),
-        Part("broker", Exit.NOT_REACHABLE, "refused"),
-        Part("router", Exit.NOT_REACHABLE, "refused"),
-        Part("registry", Exit.OK, "well"),
+        Part("gateway", Health.OK, "here", ["broker: refused", "ledger: full"]),
+        Part("broker", Health.NOT_REACHABLE, "refused"),
+        Part("router", Health.NOT_REACHABLE, "refused"),
+        Part("registry", Health.OK, "well"),
     ]
     found = concerns(replace(WELL, parts=parts, private=False))
     assert [each.code for each in found] == ["rabbitmq_away", "gateway_warns"]

@@ -1,0 +1,110 @@
+"""Everything that is known of the system at a moment. What a part does not tell is left out, with why."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from ledger.values import Backlog, Minute, State
+from operating.conditions import Condition
+from operating.status.health import Part
+from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.keeper_ledger import Facts, Gap
+    from ledger.ledger import Ledger
+
+HOUR = 3_600_000  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class OfLedger:
+    """What the ledger tells. minutes: of the last hour. gaps: those that are not done. file: where it is."""
+
+    facts: Facts
+    gaps: Sequence[Gap]
+    backlogs: Mapping[UUID, Backlog]
+    undeliverable: int
+    minutes: Sequence[Minute]
+    file: str
+
+    def counted(self, *, minutes: int) -> Counted:
+        """What was counted in the last so many minutes, and in the one that is not over."""
+        since = self.facts.now - self.facts.now % 60_000 - minutes * 60_000
+        counted = [each for each in self.minutes if each.at >= since]
+
+        def came_to(state: State) -> int:
+            return sum(each.came_to.get(state, 0) for each in counted)
+
+        return Counted(
+            accepted=sum(each.accepted for each in counted),
+            delivered=came_to(State.DELIVERED),
+            failed=came_to(State.RETRYING),
+            undeliverable=came_to(State.UNDELIVERABLE),
+            given_back=came_to(State.RETURNING),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What happened in some time. failed: attempts that have another."""
+
+    accepted: int
+    delivered: int
+    failed: int
+    undeliverable: int
+    given_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The disk that registry and ledger are on, in bytes."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is known at a moment (Unix seconds). ledger None: `ledger_fault` says why it tells nothing.
+
+    parts: gateway, broker, router and registry. ledger_budget: bytes. private: RabbitMQ is that of `nrc up`.
+    """
+
+    at: float
+    parts: Sequence[Part]
+    conditions: Sequence[Condition]
+    ledger: OfLedger | None
+    ledger_fault: str
+    ledger_budget: int
+    disk: Disk | None
+    private: bool
+
+    def part(self, name: str) -> Part:
+        """One of the parts."""
+        return next(each for each in self.parts if each.name == name)
+
+
+async def read_ledger(ledger: Ledger, *, file: str) -> OfLedger:
+    """What the ledger tells now. file: where it is. Raises LedgerError."""
+    facts = await ledger.keeping.facts()
+    return OfLedger(
+        facts=facts,
+        gaps=await ledger.keeping.gaps(done=False),
+        backlogs=await ledger.backlogs(),
+        undeliverable=await ledger.undeliverable_count(),
+        minutes=await ledger.per_minute(since=facts.now - HOUR - 60_000),
+        file=file,
+    )
+
+
+def disk_of(settings: Settings) -> Disk | None:
+    """The disk that registry and ledger are on; None when that is not known."""
+    try:
+        usage = shutil.disk_usage(settings.registry_file.absolute().parent)
+    except OSError:
+        return None
+    return Disk(usage.free, usage.total)
