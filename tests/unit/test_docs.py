@@ -235,7 +235,7 @@ def test_the_architecture_names_all_that_stands_in_rabbitmq() -> None:
         r"nrc\.abonnement\..+": "nrc.abonnement.<uuid>",
         r"nrc\.marker\..+": "nrc.marker.<uuid>.<fingerprint>",
     }
-    rows = ARCHITECTURE.partition("## What stands in RabbitMQ")[2].partition("\n## ")[0]
+    rows = ARCHITECTURE.partition("## What is declared in RabbitMQ")[2].partition("\n## ")[0]
     for thing in things:
         name = next((to for fro, to in patterns.items() if re.fullmatch(fro, thing.name)), thing.name)
         assert f"| `{name}` |" in rows, thing.name
