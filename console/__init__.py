@@ -15,7 +15,8 @@ an operator does in it goes through the same functions as a command (operating/)
     login/        logging in and out: passwords, sessions, lock-out
     pages/        one module for each page
     templates/    base.html; pages/: one for each page; macros/: tables, forms and other parts
-    static/       style sheets: huisstijl.css (colours and sizes), console.css (layout), nl-design-system.css
+    static/       style sheets: huisstijl.css (colours and sizes), console.css (layout), beheer.css, and
+                  nl-design-system.css
 
 To add a page, say Kanalen:
 

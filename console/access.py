@@ -12,6 +12,14 @@ from schemas.user import Role
 
 LEAST: Mapping[str, Role] = {
     "overzicht": Role.LEZER,
+    "abonnementen": Role.LEZER,
+    "abonnement": Role.LEZER,
+    "abonnement-handeling": Role.BEHEERDER,
+    "abonnement-handeling/stilleggen": Role.BEHEERDER,
+    "abonnement-handeling/hervatten": Role.BEHEERDER,
+    "abonnement-handeling/proberen": Role.BEHEERDER,
+    "abonnement-handeling/testbericht": Role.BEHEERDER,
+    "abonnement-handeling/overdragen": Role.BEHEERDER,
     "applicaties": Role.LEZER,
     "applicaties/toevoegen": Role.ADMIN,
     "applicatie": Role.LEZER,

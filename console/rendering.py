@@ -14,7 +14,7 @@ from console.access import may
 from console.page import Page
 from console.styles import NAMES, Styles
 from ledger.explaining import Clock
-from ledger.explaining.dutch import number
+from ledger.explaining.dutch import held_because, number
 from schemas.user import User
 
 
@@ -35,7 +35,13 @@ class Templates:
             "style_version": styles.version,
             "product_version": version("nrc"),
         }
-        self._environment.filters |= {"moment": moment, "number": number, "age": age}
+        self._environment.filters |= {
+            "moment": moment,
+            "number": number,
+            "age": age,
+            "shorter": shorter,
+            "because": held_because,
+        }
 
     def page(self, page: Page, *, user: User, said: Sequence[tuple[str, str]], **facts: object) -> str:
         """A page for somebody who is logged in. said: (kind, text) above it; facts: root, view, token."""
@@ -75,3 +81,8 @@ def age(seconds: float) -> str:
             count = int(seconds // size)
             return "1 dag" if (unit, count) == ("dagen", 1) else f"{count} {unit}"
     return f"{int(max(seconds, 0))} s"
+
+
+def shorter(text: str, most: int) -> str:
+    """At most so many characters of it, with a mark where some were left out."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

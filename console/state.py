@@ -73,7 +73,8 @@ class Console:
     async def announce(self, uuids: Iterable[UUID] = ()) -> str:
         """Have every process take a write of the registry at once; returns a Dutch sentence when it can't be.
 
-        uuids: abonnementen that were removed, whose queues go. The write stands in any case.
+        uuids: abonnementen whose queues are looked at: they go with one that was removed, and are made
+        where they lack. The write stands in any case.
         """
         await self.catalogue.refresh()
         try:

@@ -12,7 +12,7 @@ from runtime.settings import Settings, env_name
 from schemas.errors import SettingsError
 
 HOUSE_STYLE = "huisstijl.css"
-NAMES = ("nl-design-system.css", HOUSE_STYLE, "console.css")
+NAMES = ("nl-design-system.css", HOUSE_STYLE, "console.css", "beheer.css")
 """In the order in which pages load them."""
 ICON = "icoon.svg"
 

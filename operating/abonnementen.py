@@ -33,12 +33,12 @@ async def suspend(registry: Registry, log: Log, uuid: UUID, *, reason: str = BY_
     return changed
 
 
-async def resume(registry: Registry, log: Log, uuid: UUID, *, reason: str | None = None) -> Abonnement:
+async def resume(registry: Registry, log: Log, uuid: UUID) -> Abonnement:
     """Deliver to a suspended or held one again, with what was kept for it. Raises Conflict."""
     changed = await registry.set_state(uuid, State.ACTIVE, "")
     if changed is None:
         raise _gone(uuid)
-    await log.record("abonnement resumed", abonnement=uuid, reason=reason)
+    await log.record("abonnement resumed", abonnement=uuid)
     return changed
 
 

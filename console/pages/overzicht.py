@@ -7,17 +7,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from console.page import Page, Visit
+from console.pages.abonnementen.health import BADGES
 from ledger.explaining.dutch import held_because, number
 from ledger.values import Backlog
 from schemas.abonnement import Abonnement, State
 from schemas.errors import LedgerError
-
-BADGES = {
-    State.ACTIVE: ("safe", "actief"),
-    State.HELD: ("warning", "wacht op callback"),
-    State.SUSPENDED: ("danger", "stilgelegd"),
-}
-"""How the state of an abonnement is told: the kind of its badge, and its text."""
 
 
 @dataclass(frozen=True, slots=True)

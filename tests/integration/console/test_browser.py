@@ -12,11 +12,11 @@ from playwright.async_api import Browser, BrowserContext
 
 from console.pages import PAGES
 from schemas.user import Role
-from tests.browser.chromium import NARROWEST, SCHEMES, TIMEOUT, WIDTHS, opened
-from tests.browser.inspecting import check_keyboard, findings, scheme_of, scrolls, shoot
+from tests.browser.chromium import SCHEMES, opened
+from tests.browser.inspecting import check_keyboard
 from tests.integration.console.conftest import PASSWORD, Served
+from tests.integration.console.windows import LOGIN, check_page, logged_in_window
 
-LOGIN = "inloggen/"
 QUERIES = {"applicaties/een/": "?id=zac"}
 PATHS = [
     LOGIN,
@@ -30,32 +30,14 @@ async def context(
     request: pytest.FixtureRequest, browser: Browser, served: Served
 ) -> AsyncIterator[BrowserContext]:
     """A browser's window in which the admin is logged in."""
-    window = await browser.new_context(color_scheme=request.param, base_url=served.root, locale="nl-NL")
-    # Only for axe, which is put into the page from outside: the pages' own policy is tested in test_login.py.
-    window.set_default_timeout(TIMEOUT)
-    page = await window.new_page()
-    await page.goto(LOGIN)
-    await page.fill("#naam", Role.ADMIN.value)
-    await page.fill("#wachtwoord", PASSWORD)
-    await page.press("#wachtwoord", "Enter")
-    await page.wait_for_url(served.root)
-    await page.close()
-    yield window
-    await window.close()
+    async with logged_in_window(browser, served, Role.ADMIN, scheme=request.param) as window:
+        yield window
 
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_page_is_accessible_and_quiet(context: BrowserContext, path: str) -> None:
     page, said = await opened(context, path)
-    scheme = await scheme_of(page)
-    name = path.partition("?")[0].strip("/").replace("/", "-") or "overzicht"
-    for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 900})
-        assert await findings(page) == [], width
-        await shoot(page, f"{name}-{width}-{scheme}")
-    await page.set_viewport_size({"width": NARROWEST, "height": 900})
-    assert not await scrolls(page)
-    assert [line for line in said if "404" not in line] == []
+    await check_page(page, said, path.partition("?")[0].strip("/").replace("/", "-") or "overzicht")
     await page.close()
 
 

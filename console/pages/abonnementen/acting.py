@@ -1,0 +1,165 @@
+"""A page that asks before each act on an abonnement, and says what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from console.forms import Form
+from console.page import Answer, Page, Redirect, Refused, Show, Visit
+from console.pages.abonnementen.one import PATH, acts_of, asked_for
+from deliverer.http.client import CallbackClient
+from extra.trying import Tried
+from ledger.explaining.dutch import number
+from ledger.values import Backlog
+from operating import abonnementen
+from schemas.abonnement import Abonnement
+from schemas.errors import Conflict, LedgerError, Overloaded, UsageError
+
+MOST_REASON = 500  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the page shows.
+
+    doen: which act. waits: what waits for it now, as a sentence. possible: whether its state allows it.
+    others: applications that it can be given to. tried: what its callback answered.
+    """
+
+    abonnement: Abonnement
+    doen: str
+    waits: str
+    possible: bool
+    others: Sequence[tuple[str, str]] = ()
+    tried: Tried | None = None
+
+
+async def show(visit: Visit) -> Asking:
+    """What is asked before this act."""
+    return await _asking(visit)
+
+
+async def _asking(visit: Visit, *, tried: Tried | None = None) -> Asking:
+    abonnement, doen = asked_for(visit), visit.request.match_info["doen"]
+    return Asking(
+        abonnement,
+        doen,
+        await _waits(visit, abonnement),
+        doen in {each.name for each in acts_of(abonnement)},
+        _others(visit, abonnement) if doen == "overdragen" else (),
+        tried,
+    )
+
+
+async def _waits(visit: Visit, abonnement: Abonnement) -> str:
+    try:
+        ledger = await visit.console.ledger.get()
+        count = (await ledger.backlogs(abonnement.uuid)).get(abonnement.uuid, Backlog()).count
+    except LedgerError:
+        return "Hoeveel er wacht, is nu niet bekend."
+    if not count:
+        return "Er wacht nu niets."
+    return "Er wacht nu 1 notificatie." if count == 1 else f"Er wachten nu {number(count)} notificaties."
+
+
+def _others(visit: Visit, abonnement: Abonnement) -> list[tuple[str, str]]:
+    applications = visit.console.catalogue.applications.values()
+    return [
+        (each.client_id, f"{each.client_id} ({each.label})" if each.label else each.client_id)
+        for each in sorted(applications, key=lambda each: each.client_id)
+        if each.client_id != abonnement.client_id
+    ]
+
+
+async def suspend(visit: Visit, form: Form) -> Answer:
+    """Deliver nothing any more."""
+    abonnement, reason = asked_for(visit), _reason(form)
+    await abonnementen.suspend(visit.console.registry, visit.log, abonnement.uuid, reason=reason)
+    later = await _announced(visit)
+    return _back(abonnement, f"Het abonnement ligt stil. Wat ervoor komt, blijft bewaard.{later}")
+
+
+async def resume(visit: Visit, form: Form) -> Answer:
+    """Deliver again."""
+    abonnement = asked_for(visit)
+    await abonnementen.resume(visit.console.registry, visit.log, abonnement.uuid)
+    later = await _announced(visit, abonnement.uuid)
+    return _back(abonnement, f"Het abonnement is hervat: wat wachtte, wordt nu afgeleverd.{later}")
+
+
+async def probe(visit: Visit, form: Form) -> Answer:
+    """Try the callback of a held one now."""
+    abonnement = asked_for(visit)
+    try:
+        changed = await abonnementen.probe(visit.console.registry, visit.log, abonnement)
+    except UsageError:
+        raise Refused("De callback wordt alleen geprobeerd zolang het abonnement daarop wacht.") from None
+    if not changed:
+        return _back(abonnement, "De callback werd zojuist al geprobeerd. Kijk hieronder hoe het nu is.")
+    later = await _announced(visit)
+    said = "De callback wordt nu geprobeerd, met de notificatie die het langst wacht. Ververs de pagina zo."
+    return _back(abonnement, f"{said}{later}")
+
+
+async def try_callback(visit: Visit, form: Form) -> Answer:
+    """Send the standard's test message."""
+    abonnement, settings = asked_for(visit), visit.console.settings
+    try:
+        async with CallbackClient.of(settings) as callbacks:
+            tried = await abonnementen.try_callback(
+                callbacks, visit.log, abonnement, timeout=settings.callback_timeout
+            )
+    except Overloaded:
+        raise Refused("Het is nu te druk om een bericht te zenden. Probeer het zo opnieuw.") from None
+    return Show(await _asking(visit, tried=tried))
+
+
+async def give(visit: Visit, form: Form) -> Answer:
+    """Make it that of another application."""
+    abonnement, to, reason = asked_for(visit), form.text("aan"), _reason(form)
+    if to not in dict(_others(visit, abonnement)):
+        raise Refused("Kies de applicatie die het abonnement krijgt.")
+    try:
+        await abonnementen.give(visit.console.registry, visit.log, abonnement, to=to, reason=reason)
+    except Conflict as error:
+        raise Refused("De applicatie of het abonnement is intussen verwijderd.") from error
+    later = await _announced(visit)
+    return _back(abonnement, f"Het abonnement is nu van {to}; alleen {to} kan het wijzigen.{later}")
+
+
+def _reason(form: Form) -> str:
+    reason = form.text("waarom")
+    if not reason:
+        raise Refused("Vul in waarom. Dat staat daarna in het logboek.")
+    return reason[:MOST_REASON]
+
+
+def _back(abonnement: Abonnement, said: str) -> Redirect:
+    return Redirect(f"abonnementen/{abonnement.uuid}/", said=said)
+
+
+async def _announced(visit: Visit, *uuids: UUID) -> str:
+    """Have the processes take the change at once; a sentence more when they can't be told."""
+    later = await visit.console.announce(uuids)
+    return f" {later}" if later else ""
+
+
+ACTIONS = {
+    "stilleggen": suspend,
+    "hervatten": resume,
+    "proberen": probe,
+    "testbericht": try_callback,
+    "overdragen": give,
+}
+
+PAGE = Page(
+    "abonnement-handeling",
+    PATH + "{doen:" + "|".join(ACTIONS) + "}/",
+    "Abonnement",
+    "abonnementen/acting.html",
+    show,
+    actions=ACTIONS,
+    under="abonnementen",
+)

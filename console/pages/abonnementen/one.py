@@ -1,0 +1,109 @@
+"""One abonnement: its state, filters, what waits for it, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from console.page import Page, Visit
+from console.pages.abonnementen.health import Health, sentence
+from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
+from ledger.explaining.dutch import held_because
+from schemas.abonnement import Abonnement, State
+from schemas.application import Scope
+from schemas.errors import NotFound
+from store.state_since import state_since
+
+PATH = "abonnementen/{uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}}/"
+
+MOST_FILTERS = 500
+"""Groups of filters that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What can be done: the last part of its page's address, and the text of the link to it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """What the page shows. Moments are Unix seconds.
+
+    label: of its application. remark: what keeps the application from reading it; "" when nothing does.
+    groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed.
+    """
+
+    health: Health
+    state: str
+    acts: Sequence[Act]
+    label: str
+    remark: str
+    groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    more: int
+    failure: str
+    delivered: float | None
+    unknown: str
+
+
+def asked_for(visit: Visit) -> Abonnement:
+    """The abonnement of the page's address. Raises NotFound."""
+    found = visit.console.catalogue.abonnementen.get(UUID(visit.request.match_info["uuid"]))
+    if found is None:
+        raise NotFound("Dit abonnement is er niet (meer).")
+    return found
+
+
+async def show(visit: Visit) -> One:
+    """From the registry's copy and the ledger."""
+    abonnement = asked_for(visit)
+    known = await known_of_all(visit)
+    every = visit.console.catalogue.every_abonnement()
+    (health,) = (
+        each for each in await health_of(visit, every, known) if each.abonnement.uuid == abonnement.uuid
+    )
+    failure = health.condition.last_failure
+    since = await state_since(visit.console.registry, abonnement, failure)
+    health = replace(health, since=since)
+    application = visit.console.catalogue.applications.get(abonnement.client_id)
+    groups = [(group.naam, group.filters) for group in abonnement.kanalen]
+    return One(
+        health,
+        sentence(health, now=visit.now),
+        acts_of(abonnement),
+        application.label if application else "",
+        _remark(visit, abonnement),
+        groups[:MOST_FILTERS],
+        max(0, len(groups) - MOST_FILTERS),
+        held_because(failure.detail) if failure else "",
+        await last_delivered(known.ledger, abonnement.uuid),
+        known.fault,
+    )
+
+
+def acts_of(abonnement: Abonnement) -> list[Act]:
+    """What can be done with it in its state, the likeliest first."""
+    suspend, resume = Act("stilleggen", "Stilleggen"), Act("hervatten", "Hervatten")
+    rest = [Act("testbericht", "Testbericht zenden"), Act("overdragen", "Overdragen")]
+    match abonnement.state:
+        case State.ACTIVE:
+            return [suspend, *rest]
+        case State.HELD:
+            return [Act("proberen", "Nu proberen"), resume, suspend, *rest]
+        case State.SUSPENDED:
+            return [resume, *rest]
+
+
+def _remark(visit: Visit, abonnement: Abonnement) -> str:
+    application = visit.console.catalogue.applications.get(abonnement.client_id)
+    if application is None:
+        return "Deze applicatie is er niet (meer): niemand kan het abonnement via de API wijzigen."
+    if Scope.CONSUMEREN not in application.scopes and not application.scopes_from_token:
+        return "Deze applicatie mag niet (meer) consumeren, en kan het abonnement niet wijzigen."
+    return ""
+
+
+PAGE = Page("abonnement", PATH, "Abonnement", "abonnementen/one.html", show, under="abonnementen")

@@ -1,0 +1,218 @@
+"""Abonnementen in the console: what is told of them, and each act, over HTTP."""
+
+from __future__ import annotations
+
+import html
+import re
+from uuid import UUID, uuid4
+
+import pytest
+
+from console.pages.abonnementen.acting import ACTIONS
+from schemas.abonnement import Abonnement, State
+from schemas.user import Role
+from store.registry import ActSearch
+from tests.callback_server import CallbackServer, status
+from tests.integration.console.conftest import Served
+from tests.integration.console.filling import AUTH, HOSTILE, Filled, fill
+from tests.make import an_abonnement
+
+
+@pytest.fixture(scope="module")
+async def filled(served: Served) -> Filled:
+    return await fill(served)
+
+
+def text_of(page: str) -> str:
+    """What one reads on a page."""
+    body = page.partition("<main")[2].partition("</main>")[0]
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+async def latest(served: Served, uuid: UUID) -> Abonnement:
+    changes = await served.registry.changes_since(0)
+    return next(each for each in changes.abonnementen if each.uuid == uuid)
+
+
+async def acts(served: Served, uuid: UUID) -> list[tuple[str, str, str]]:
+    """What was done to it, by whom, from which page; the newest first."""
+    found = await served.registry.acts(ActSearch(abonnement=str(uuid)), limit=100)
+    return [(act.act, act.user, act.command) for act in found]
+
+
+async def one_more(served: Served, **changes: str) -> Abonnement:
+    """An abonnement for a test of its own."""
+    return await served.registry.add_abonnement(an_abonnement(("zaken", {}), **changes))
+
+
+async def test_what_needs_attention_comes_first(served: Served, filled: Filled) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        page = await browser.get("abonnementen/")
+        order = re.findall(r'href="\.\./abonnementen/([0-9a-f-]{36})/"', page.text)
+        wanted = [filled.suspended, filled.held, filled.failing, filled.hostile, filled.well]
+        assert [each for each in order if UUID(each) in {one.uuid for one in wanted}] == [
+            str(each.uuid) for each in wanted
+        ]
+        text = text_of(page.text)
+        assert "3 van de 5 abonnementen vragen aandacht en staan bovenaan." in text
+        assert "wacht op callback sinds" in text
+        assert "30, de oudste 10 min oud" in text
+        assert "3 tussen pogingen, volgende" in text
+        assert "2 onbestelbaar" in text
+        assert "83,3 % gelukt 25 van 30" in text
+        assert "100 % gelukt 30 van 30" in text
+        assert "verbinding geweigerd" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?zoek=ARCHIEF", {"failing"}),
+        ("?toestand=held", {"held"}),
+        ("?toestand=aandacht", {"held", "failing", "suspended"}),
+        ("?toestand=active&zoek=zac", {"well"}),
+        ("?kanaal=documenten", {"hostile"}),
+        ("?kanaal=onbekend", set()),
+        ("?zoek=%00%ff&toestand=x&blad=-1", set()),
+        ("?blad=99999999999", {"held", "failing", "suspended", "hostile", "well"}),
+    ],
+)
+async def test_a_search(served: Served, filled: Filled, query: str, found: set[str]) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        page = await browser.get(f"abonnementen/{query}")
+        assert page.status == 200
+        names = ("well", "failing", "held", "suspended", "hostile")
+        shown = {name for name in names if f"/{getattr(filled, name).uuid}/" in page.text}
+        assert shown == found
+
+
+async def test_one_tells_its_state_and_never_its_auth(served: Served, filled: Filled) -> None:
+    async with served.browser(Role.BEHEERDER) as browser:
+        for name, told in (
+            ("well", "Het abonnement is actief: wat ervoor komt, wordt meteen afgeleverd."),
+            ("failing", "Wat mislukte, wordt vanzelf opnieuw geprobeerd."),
+            ("held", "niets aan (verbinding geweigerd). Er wordt niets afgeleverd; alles blijft bewaard."),
+            ("suspended", "stil (de callback antwoordde met status 410). Er wordt niets afgeleverd"),
+            ("hostile", f"stil ({HOSTILE})"),
+        ):
+            abonnement: Abonnement = getattr(filled, name)
+            page = await browser.get(f"abonnementen/{abonnement.uuid}/")
+            assert told in text_of(page.text), name
+            assert abonnement.callback_url in text_of(page.text)
+            assert AUTH not in page.text
+            assert abonnement.auth not in page.text
+            assert "<script" not in page.text.replace(HOSTILE, "")
+            assert "<img" not in page.text
+
+
+async def test_a_reader_sees_no_acts_and_may_do_none(served: Served, filled: Filled) -> None:
+    path = f"abonnementen/{filled.well.uuid}/"
+    async with served.browser(Role.LEZER) as browser, served.browser(Role.BEHEERDER) as other:
+        assert "stilleggen" not in (await browser.get(path)).text
+        token = (await browser.get("account/")).token
+        foreign = (await other.get("account/")).token
+        for name in ACTIONS:
+            assert (await browser.get(f"{path}{name}/")).status == 403
+            fields = {"token": token, "doen": name, "waarom": "x", "aan": "geo"}
+            assert (await browser.post(f"{path}{name}/", fields)).status == 403
+            assert (await other.get(f"{path}{name}/")).status == 200
+            for wrong in ({**fields, "token": ""}, fields):
+                refused = await other.post(f"{path}{name}/", wrong)
+                assert (refused.status, "verlopen" in refused.text) == (400, True)
+            assert (await other.post(path, {**fields, "token": foreign})).status == 405
+    assert await latest(served, filled.well.uuid) == filled.well
+    assert await acts(served, filled.well.uuid) == []
+
+
+async def test_suspend_and_resume(served: Served, filled: Filled) -> None:
+    abonnement = await one_more(served)
+    path = f"abonnementen/{abonnement.uuid}/"
+    async with served.browser(Role.BEHEERDER) as browser:
+        asked = await browser.act(f"{path}stilleggen/", "stilleggen", waarom=" ")
+        assert (asked.status, "Vul in waarom" in asked.text) == (400, True)
+        done = await browser.act(f"{path}stilleggen/", "stilleggen", waarom=HOSTILE)
+        assert done.url == f"{served.root}{path}"
+        assert "Het abonnement ligt stil. Wat ervoor komt, blijft bewaard." in text_of(done.text)
+        assert f"({HOSTILE})" in text_of(done.text)
+        now = await latest(served, abonnement.uuid)
+        assert (now.state, now.state_reason) == (State.SUSPENDED, HOSTILE)
+        again = await browser.get(f"{path}stilleggen/")
+        assert "Dat kan niet meer in de toestand" in again.text
+        done = await browser.act(f"{path}hervatten/", "hervatten")
+        assert "wordt meteen afgeleverd" in text_of(done.text)
+        assert (await latest(served, abonnement.uuid)).state is State.ACTIVE
+    assert await acts(served, abonnement.uuid) == [
+        ("abonnement resumed", "beheerder", "console abonnement-handeling/hervatten"),
+        ("abonnement suspended", "beheerder", "console abonnement-handeling/stilleggen"),
+    ]
+
+
+async def test_probe(served: Served, filled: Filled) -> None:
+    path = f"abonnementen/{filled.held.uuid}/proberen/"
+    async with served.browser(Role.BEHEERDER) as browser:
+        done = await browser.act(path, "proberen")
+        assert "De callback wordt nu geprobeerd" in text_of(done.text)
+        probed = await latest(served, filled.held.uuid)
+        assert probed.hold is not None
+        assert filled.held.hold is None or probed.hold.next_probe < filled.held.hold.next_probe
+        assert "wordt zo dadelijk weer geprobeerd" in text_of(done.text)
+        other = await one_more(served)
+        token = done.token
+        refused = await browser.post(
+            f"abonnementen/{other.uuid}/proberen/", {"token": token, "doen": "proberen"}
+        )
+        assert (refused.status, "alleen geprobeerd zolang" in refused.text) == (400, True)
+    assert (await acts(served, filled.held.uuid))[0][0] == "probe asked for"
+
+
+async def test_a_test_message_tells_what_the_callback_answers(served: Served, filled: Filled) -> None:
+    async with CallbackServer() as callback, served.browser(Role.BEHEERDER) as browser:
+        callback.script("/good", status(204))
+        callback.script("/bad", status(500, body=b"<b>secret of theirs</b>"))
+        for where, told in (
+            ("/good", "De callback neemt berichten aan. De callback antwoordde met status 204"),
+            ("/bad", "De callback antwoordde met status 500"),
+        ):
+            abonnement = await one_more(served, callback=callback.url(where))
+            page = await browser.act(f"abonnementen/{abonnement.uuid}/testbericht/", "testbericht")
+            assert page.status == 200
+            assert told in text_of(page.text)
+            assert "secret of theirs" not in page.text
+            assert await acts(served, abonnement.uuid) == [
+                ("test message sent", "beheerder", "console abonnement-handeling/testbericht")
+            ]
+        assert [each.header("Authorization") for each in callback.received] == ["Token test"] * 2
+        gone = await one_more(served, callback="http://127.0.0.1:9/")
+        page = await browser.act(f"abonnementen/{gone.uuid}/testbericht/", "testbericht")
+        assert "De callback gaf geen antwoord: de verbinding werd geweigerd." in text_of(page.text)
+
+
+async def test_another_owner(served: Served, filled: Filled) -> None:
+    abonnement = await one_more(served)
+    path = f"abonnementen/{abonnement.uuid}/overdragen/"
+    async with served.browser(Role.BEHEERDER) as browser:
+        assert "Deze applicatie is er niet" in (await browser.get(f"abonnementen/{abonnement.uuid}/")).text
+        for fields in ({"aan": "geo"}, {"aan": "nobody", "waarom": "x"}, {"waarom": "x"}):
+            assert (await browser.act(path, "overdragen", **fields)).status == 400
+        done = await browser.act(path, "overdragen", aan="geo", waarom="andere leverancier")
+        assert "Het abonnement is nu van geo; alleen geo kan het wijzigen." in text_of(done.text)
+        assert f"geo ({HOSTILE})" in text_of(done.text)
+    assert (await latest(served, abonnement.uuid)).client_id == "geo"
+    (noted,) = await served.registry.acts(ActSearch(abonnement=str(abonnement.uuid)), limit=9)
+    assert noted.facts == noted.facts | {
+        "application": "geo",
+        "given_by": "test",
+        "reason": "andere leverancier",
+    }
+
+
+async def test_what_is_not_there_is_not_found(served: Served, filled: Filled) -> None:
+    async with served.browser(Role.ADMIN) as browser:
+        for path in (uuid4(), "x", f"{filled.well.uuid}/iets", f"{uuid4()}/hervatten", "%00"):
+            assert (await browser.get(f"abonnementen/{path}/")).status == 404
+        gone = await one_more(served)
+        token = (await browser.get(f"abonnementen/{gone.uuid}/hervatten/")).token
+        await served.registry.remove_abonnement(gone.uuid)
+        for name in ACTIONS:
+            fields = {"token": token, "doen": name, "waarom": "x", "aan": "geo"}
+            assert (await browser.post(f"abonnementen/{gone.uuid}/{name}/", fields)).status == 404

@@ -1,0 +1,87 @@
+"""Abonnementen in a real browser: axe, widths, the keyboard, hostile texts, and acts without a mouse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, expect
+
+from console.pages.abonnementen.acting import ACTIONS
+from schemas.user import Role
+from tests.browser.chromium import SCHEMES, opened
+from tests.browser.inspecting import check_keyboard
+from tests.integration.console.conftest import Served
+from tests.integration.console.filling import HOSTILE, Filled, fill
+from tests.integration.console.windows import check_page, logged_in_window
+from tests.make import an_abonnement
+
+PAGES = (
+    "list", "nothing", "well", "failing", "held", "suspended", "hostile",
+    *(f"held/{name}" for name in ACTIONS), "suspended/stilleggen",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def filled(served: Served) -> Filled:
+    return await fill(served)
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+async def window(
+    request: pytest.FixtureRequest, browser: Browser, served: Served, filled: Filled
+) -> AsyncIterator[BrowserContext]:
+    async with logged_in_window(browser, served, Role.BEHEERDER, scheme=request.param) as opened:
+        yield opened
+
+
+def path_of(filled: Filled, name: str) -> str:
+    which, _, act = name.partition("/")
+    if which in ("list", "nothing"):
+        return "abonnementen/" + ("?zoek=nothing-like-this" if which == "nothing" else "")
+    return f"abonnementen/{getattr(filled, which).uuid}/" + (f"{act}/" if act else "")
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_is_accessible_and_quiet(window: BrowserContext, filled: Filled, name: str) -> None:
+    page, said = await opened(window, path_of(filled, name))
+    await check_page(page, said, f"abonnementen-{name.replace('/', '-')}")
+    await page.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_the_keyboard_reaches_everything(window: BrowserContext, filled: Filled, name: str) -> None:
+    page, _ = await opened(window, path_of(filled, name))
+    await check_keyboard(page)
+    await page.close()
+
+
+async def test_hostile_texts_are_texts(window: BrowserContext, filled: Filled) -> None:
+    page, said = await opened(window, path_of(filled, "hostile"))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    await expect(page.get_by_role("main")).to_contain_text(f"({HOSTILE})")
+    await expect(page.get_by_role("main")).to_contain_text(f"https://x.nl/{HOSTILE}")
+    await page.goto("abonnementen/")
+    await expect(page.get_by_role("main")).to_contain_text(f"https://x.nl/{HOSTILE}")
+    assert await page.locator("main script, main img").count() == 0
+    assert said == []
+    await page.close()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_an_act_with_the_keyboard_alone(
+    browser: Browser, served: Served, filled: Filled, javascript: bool
+) -> None:
+    abonnement = await served.registry.add_abonnement(an_abonnement(("zaken", {})))
+    async with logged_in_window(browser, served, Role.BEHEERDER, javascript=javascript) as window:
+        page = await window.new_page()
+        await page.goto(f"abonnementen/?zoek={abonnement.uuid}")
+        await page.get_by_role("link", name=abonnement.callback_url).focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_role("link", name="Stilleggen").focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Waarom?").focus()
+        await page.keyboard.type("onderhoud bij de afnemer")
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status")).to_contain_text("Het abonnement ligt stil.")
+        await expect(page.get_by_role("main")).to_contain_text("stil (onderhoud bij de afnemer)")
