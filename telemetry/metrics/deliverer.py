@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from prometheus_client import Metric
@@ -67,24 +67,25 @@ async def metrics_of(parts: Parts) -> list[Metric]:
     ]
 
 
-async def detail_of(parts: Parts) -> list[Metric]:
+async def detail_of(parts: Parts) -> Callable[[], list[Metric]]:
     """What it delivered and what failed, of each abonnement that there is."""
+    known = set(parts.catalogue.abonnementen)
+    delivered, failed = dict(parts.account.delivered_to), dict(parts.last_failures.counts)
 
-    def of_each(counts: Counter[UUID]) -> Values:
-        known = parts.catalogue.abonnementen
+    def of_each(counts: Mapping[UUID, int]) -> Values:
         return {(str(uuid),): count for uuid, count in counts.items() if uuid in known}
 
-    return [
+    return lambda: [
         counter(
             "nrc_abonnement_delivered",
             "Deliveries that its callback answered with 2xx.",
-            of_each(parts.account.delivered_to),
+            of_each(delivered),
             ["abonnement"],
         ),
         counter(
             "nrc_abonnement_failed",
             "Attempts and probes of it that failed.",
-            of_each(parts.last_failures.counts),
+            of_each(failed),
             ["abonnement"],
         ),
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import Metric
 
 from gateway.accepting import Homes
@@ -52,6 +54,6 @@ async def metrics_of(gateway: Gateway) -> list[Metric]:
     ]
 
 
-async def detail_of(_: Gateway) -> list[Metric]:
-    """Nothing: a gateway knows no abonnement by itself."""
-    return []
+async def detail_of(_: Gateway) -> Callable[[], list[Metric]]:
+    """Nothing: a gateway counts nothing of a single abonnement."""
+    return list

@@ -8,8 +8,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from prometheus_client import Metric
@@ -50,15 +51,17 @@ async def metrics_of(parts: Parts) -> list[Metric]:
         return [*found, _readable(False)]
 
 
-async def detail_of(parts: Parts) -> list[Metric]:
+async def detail_of(parts: Parts) -> Callable[[], list[Metric]]:
     """Of each abonnement what waits, since when, and its state."""
-    known = parts.catalogue.abonnementen
+    known = dict(parts.catalogue.abonnementen)
     backlogs: Mapping[UUID, Backlog] = {}
     with suppress(LedgerError):
         backlogs = await parts.ledger.ledger.backlogs()
-    by_uuid = {uuid: (str(uuid),) for uuid in known}
-    of = {labels: backlogs.get(uuid, Backlog()) for uuid, labels in by_uuid.items()}
-    now = time.time()
+    return partial(_of_each, known, backlogs, time.time())
+
+
+def _of_each(known: Mapping[UUID, Abonnement], backlogs: Mapping[UUID, Backlog], now: float) -> list[Metric]:
+    of = {(str(uuid),): backlogs.get(uuid, Backlog()) for uuid in known}
     label = ["abonnement"]
     return [
         gauge(

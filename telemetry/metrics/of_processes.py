@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
+
+from prometheus_client import Metric
 
 from runtime.metrics.serving import serve_metrics
 from runtime.settings import Listen
@@ -25,7 +27,10 @@ async def serve_metrics_of(process: str, listen: Listen, parts: Any) -> AsyncIte
     Raises UsageError when it can't listen there.
     """
     module = import_module(MODULES[process])
-    async with serve_metrics(
-        listen, metrics=lambda: module.metrics_of(parts), detail=lambda: module.detail_of(parts)
-    ):
+
+    async def metrics() -> Callable[[], Sequence[Metric]]:
+        found: Sequence[Metric] = await module.metrics_of(parts)
+        return lambda: found
+
+    async with serve_metrics(listen, metrics=metrics, detail=lambda: module.detail_of(parts)):
         yield

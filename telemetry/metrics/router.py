@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import Metric
 
 from router.declaring.service import Router
@@ -16,6 +18,6 @@ async def metrics_of(router: Router) -> list[Metric]:
     ]
 
 
-async def detail_of(_: Router) -> list[Metric]:
-    """Nothing: a router tells nothing of a single abonnement."""
-    return []
+async def detail_of(_: Router) -> Callable[[], list[Metric]]:
+    """Nothing: a router counts nothing of a single abonnement."""
+    return list

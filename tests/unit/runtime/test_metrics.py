@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import aiohttp
 import pytest
@@ -44,10 +44,10 @@ def some_metrics() -> Sequence[Metric]:
 async def root() -> AsyncIterator[str]:
     """The root of a server of these metrics; its detail fails."""
 
-    async def metrics() -> Sequence[Metric]:
-        return some_metrics()
+    async def metrics() -> Callable[[], Sequence[Metric]]:
+        return some_metrics
 
-    async def fails() -> Sequence[Metric]:
+    async def fails() -> Callable[[], Sequence[Metric]]:
         raise RuntimeError("on purpose")
 
     with bind(("127.0.0.1", 0), name="a free port") as sock:
@@ -104,8 +104,8 @@ async def test_what_fails_is_an_answer_without_a_trace(root: str) -> None:
 
 
 async def test_an_address_that_is_taken_is_told_with_the_setting(root: str) -> None:
-    async def nothing() -> Sequence[Metric]:
-        return []
+    async def nothing() -> Callable[[], Sequence[Metric]]:
+        return list
 
     port = int(root.rpartition(":")[2])
     with pytest.raises(UsageError, match=r"NRC_METRICS_LISTEN: .*Address already in use"):
