@@ -68,7 +68,10 @@ async def fill(served: Served) -> Filled:
     """Make it."""
     registry = served.registry
     scopes = frozenset({Scope.CONSUMEREN})
-    await registry.remove_application("zac")  # that of the fixture
+    # What the fixture has is in the way.
+    await registry.remove_application("zac", with_abonnementen=True)
+    for each in (await registry.changes_since(0)).kanalen:
+        await registry.remove_kanaal(each.uuid)
     for client, label in (("zac", "Zaakafhandelcomponent"), ("archief", ""), ("geo", HOSTILE)):
         await registry.add_application(Application(client, "s" * 32, label, scopes))
     await registry.add_application(Application("openzaak", "s" * 32, "Open Zaak", frozenset(Scope)))
