@@ -255,7 +255,7 @@ class Deliverer:
         """Send it through a short wait queue, without counting an attempt."""
         self.counts[str(failure.kind)] += 1
         if times := self._shortages.due():
-            log.warning("nothing left to make requests with", detail=failure.detail, times=times)
+            log.warning("no files or memory left for requests", detail=failure.detail, times=times)
         log.debug("put off", notificatie=delivery.notificatie, abonnement=str(delivery.abonnement))
         await self._settle.rest(delivery)
 

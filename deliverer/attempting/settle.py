@@ -269,7 +269,7 @@ class Settle:
     def _mend(self, exchange: str, reason: str) -> None:
         """Ask the router to declare again what is missing."""
         now = asyncio.get_running_loop().time()
-        log.warning("a way is missing in RabbitMQ", exchange=exchange, reason=reason)
+        log.warning("exchange to publish to is missing in RabbitMQ", exchange=exchange, reason=reason)
         everyones = exchange == names.UNDELIVERABLE or names.wait_seconds(exchange) in RUNGS
         if everyones and now > self._last_mend + MEND_INTERVAL and not self._closing.is_set():
             self._last_mend = now

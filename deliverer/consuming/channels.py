@@ -210,7 +210,7 @@ class ConsumingChannel:
             )
         except Exception:
             # A fault of ours. Requeued at once, the message would come in again and again.
-            log.exception("delivery broke off", abonnement=consumer.tag)
+            log.exception("delivery failed unexpectedly", abonnement=consumer.tag)
             await asyncio.sleep(PAUSE_AFTER_FAULT)
             await self._origin.requeue(message.delivery_tag or 0)
 
@@ -218,7 +218,7 @@ class ConsumingChannel:
         consumer = self._consumers.pop(frame.consumer_tag, None)
         if consumer is not None:
             # Mostly the router removed the abonnement; if not, warnings follow.
-            log.info("queue went away", abonnement=consumer.tag)
+            log.info("queue was deleted", abonnement=consumer.tag)
             consumer.stopped.set()
             self._lost(consumer)
 

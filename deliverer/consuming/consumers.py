@@ -128,7 +128,7 @@ class Consumers:
             try:
                 await follow_changes(connection, self._catalogue)
             except AMQP_ERRORS as error:
-                log.warning("not hearing of changes; looking for them meanwhile", reason=describe(error))
+                log.warning("no hints of changes; looking at the interval only", reason=describe(error))
             await asyncio.sleep(FOLLOW_PAUSE)
 
     async def _keep(self, connection: AbstractConnection) -> None:
@@ -237,7 +237,7 @@ class Consumers:
         prefetch = self._budget.narrow(consumer.abonnement, consumer.not_kept, now=monotonic())
         if times := self._over_budget.due():
             log.warning(
-                "taking fewer messages at once, for memory",
+                "prefetch lowered for memory",
                 abonnement=consumer.tag,
                 at_once=prefetch,
                 bytes=consumer.not_kept,

@@ -49,7 +49,7 @@ class LastFailures:
         try:
             await self._registry.note_failures(failures)
         except RegistryError as error:
-            log.warning("attempts not noted", abonnementen=len(failures), reason=str(error))
+            log.warning("last failures not written", abonnementen=len(failures), reason=str(error))
             self._failures = failures | self._failures
             self._noted.set()
             return False

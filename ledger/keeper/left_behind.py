@@ -29,7 +29,7 @@ class LeftBehind:
                 for left in found:
                     await ledger.write([left.lacking])
                     log.warning(
-                        "a process ended with what the ledger lacks",
+                        "a process ended before all it had was in the ledger",
                         since=moment_of(left.lacking.since),
                         until=moment_of(left.lacking.until),
                         count=left.lacking.count,

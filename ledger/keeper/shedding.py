@@ -58,7 +58,7 @@ class Shedding:
                 size = await self._shed()
             except LedgerError as error:
                 if times := self._failures.due():
-                    log.warning("nothing could be shed from the ledger", reason=str(error), times=times)
+                    log.warning("shedding from the ledger failed", reason=str(error), times=times)
             near = size > NEAR * self._settings.ledger_budget
             await asyncio.sleep(min(SOON, self._every) if near else self._every)
 
@@ -77,7 +77,7 @@ class Shedding:
             log.info("shed", bodies=shed.bodies, rows=shed.rows, counts=shed.counts, bytes=shed.size)
         if (gone := shed.undeliverable) is not None:
             log.error(
-                "undeliverable notificaties removed for room",
+                "undeliverable notificaties removed to make room",
                 count=gone.count,
                 since=moment_of(gone.since),
                 until=moment_of(gone.until),

@@ -79,7 +79,7 @@ class RequestHandler:
             answer = {"error": str(error), "refused": True}
         except (NrcError, *AMQP_ERRORS) as error:
             reason = str(error) if isinstance(error, NrcError) else describe(error)
-            log.warning("could not do what was asked", reason=reason)
+            log.warning("request could not be carried out", reason=reason)
             answer = {"error": reason}
         except (ValueError, KeyError, TypeError) as error:
             log.error("request is not understood", reason=describe(error))

@@ -20,8 +20,8 @@ READY_TIMEOUT = 60.0  # seconds
 STOP_TIMEOUT = 12.0  # seconds for a SIGTERM to be obeyed
 
 _FAULTS = re.compile(
-    rb'Traceback \(most recent call last\)|"exception":|"event":"(?:fault|delivery broke off|request failed)"'
-    rb"|Task exception was never retrieved"
+    rb'Traceback \(most recent call last\)|"exception":|Task exception was never retrieved'
+    rb'|"event":"(?:fault|delivery failed unexpectedly|request failed)"'
 )
 _GAVE_UP = re.compile(rb'"failure":"timeout"')
 _UNCONFIRMED = re.compile(rb'"link":"deliverer publishing".*"event":"broker connection lost or refused"')

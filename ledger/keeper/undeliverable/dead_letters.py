@@ -210,7 +210,7 @@ class DeadLetters:
         if used_up:
             await ledger.keeping.end(await self._lease.keep(ledger.keeping), used_up)
             log.error(
-                "dropped by RabbitMQ again and again",
+                "dropped by RabbitMQ for the fourth time",
                 count=len(used_up),
                 **_named(keys[used_up[0].key]),
             )

@@ -214,7 +214,7 @@ async def test_what_rabbitmq_dropped_is_given_back_three_times_and_is_stuck_then
     assert (await kept.row(entry, one)).given == 3
     waits = [line["seconds"] for line in lines if line["event"] == "dropped by RabbitMQ, to be given back"]
     assert waits == [0.0, 0.5, 0.6]
-    assert any(line["event"] == "dropped by RabbitMQ again and again" for line in lines)
+    assert any(line["event"] == "dropped by RabbitMQ for the fourth time" for line in lines)
     assert await ready(kept) == 0
 
 
