@@ -1,7 +1,7 @@
 """Delivers messages from an abonnement's queue to its callback; retries go through wait queues.
 
     service.py   the process: what it opens, in which order, and how it stops
-    parts.py     the parts of a running one, for whoever observes it
+    parts.py     the parts of a running deliverer, for observers such as metrics
     consuming/   the queues that are consumed, their channels, and how many messages each may send at once
     attempting/  one message: prepare, check, send, decide, settle
     http/        the request to a callback: connections, refused addresses, answers

@@ -1,4 +1,4 @@
-"""The parts of one running deliverer, as they are shown to whoever observes it."""
+"""The parts of one running deliverer, for observers such as metrics."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ class KeeperLedger(Protocol):
         """The abonnementen that have anything open."""
 
     async def first_attempts(self, *, ended: float) -> Mapping[UUID, int]:
-        """By abonnement, the greatest `since` of what had its first attempt over `ended` seconds ago.
+        """By abonnement, the greatest `since` of deliveries whose first attempt was over `ended` seconds ago.
 
         Attempts are grouped by minute, so one may count up to a minute late. Removes what is not needed.
         """

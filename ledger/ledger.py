@@ -84,7 +84,7 @@ class Ledger(Protocol):
         """The deliveries of each of these, by abonnement and replay."""
 
     async def delivery(self, key: Key) -> Delivery | None:
-        """One delivery; what a deliverer looks at before an attempt that is not the first."""
+        """One delivery; a deliverer reads it before an attempt that is not the first."""
 
     async def attempts(self, key: Key) -> Sequence[Attempt]:
         """Its failed attempts and probes, and when it was given back (kind RETURNED), the oldest first."""

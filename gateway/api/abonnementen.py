@@ -64,7 +64,7 @@ async def list_abonnementen(request: web.Request) -> web.Response:
 
 
 async def read_abonnement(request: web.Request) -> web.Response:
-    """200 with one abonnement, whoever made it."""
+    """200 with one abonnement, of any application."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)

@@ -119,7 +119,7 @@ def quoted(value: str) -> str:
 
 
 def failure(kind: str, detail: str, status: int | None) -> str:
-    """Why something failed, to stand in brackets: `status 500`, `verbinding geweigerd`."""
+    """Why something failed, to be put in brackets: `status 500`, `verbinding geweigerd`."""
     if status is not None:
         why = _FAILURES.get(kind, "")
         return f"status {status}: {why}" if why else f"status {status}"

@@ -4,7 +4,7 @@ Several may run; the one with the lease works. It reads the ledger, decides, com
 Nothing waits for it: while no keeper runs, everything else goes on.
 
     service.py      the process: what it opens, its health, how it stops
-    parts.py        the parts of a running one, for whoever observes it
+    parts.py        the parts of a running keeper, for observers such as metrics
     lease.py        whether this keeper is the one that works
     older_copy.py   whether an older copy of the ledger was put back
     left_behind.py  notes in the ledger what processes had in memory when they ended

@@ -1,4 +1,4 @@
-"""The parts of one running keeper, as they are shown to whoever observes it."""
+"""The parts of one running keeper, for observers such as metrics."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class Sending:
         return ""
 
     async def _look(self, abonnementen: Iterable[UUID]) -> None:
-        """Whether the queues of these stand."""
+        """Ask whether the queues of these exist."""
         connection = self._publisher.link.connection
         if connection is None or not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)

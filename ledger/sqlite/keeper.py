@@ -1,7 +1,7 @@
 """The keeper's lease and what it gives back, in the SQLite ledger: the SQL of ledger/keeper_ledger.py.
 
-Every change is one transaction that looks at the lease first. A row changes only when it is still as the
-keeper read it, so that an outcome that came meanwhile stands.
+Every change is one transaction that checks the lease first. A row is changed only when it is still as the
+keeper read it, so that an outcome that came meanwhile is kept.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Texts:
         self._abonnementen: dict[int, UUID] = {}
 
     def text(self, db: Database, kind: Kind, number: int) -> str:
-        """The name of a number that stands in a row."""
+        """The name of a number in a row."""
         key = (kind, number)
         found = self._texts.get(key)
         if found is None:
@@ -89,7 +89,7 @@ class Texts:
         return found
 
     def abonnement(self, db: Database, number: int) -> UUID:
-        """The abonnement of a number that stands in a row."""
+        """The abonnement of a number in a row."""
         found = self._abonnementen.get(number)
         if found is None:
             found = self._abonnementen[number] = UUID(self.text(db, Kind.ABONNEMENT, number))

@@ -144,7 +144,7 @@ class Hashes:
 
 
 def last_segment(url: str) -> str:
-    """What stands after the last `/` of a URL's path, in lower case; of a text without one all of it."""
+    """The text after the last `/` of a URL's path, in lower case; all of a text without one."""
     path = url.rstrip("/")
     if "?" in url or "#" in url:
         path = url.partition("#")[0].partition("?")[0].rstrip("/")

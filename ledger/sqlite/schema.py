@@ -43,7 +43,7 @@ def _first(db: Database) -> None:
     # delivery: `open` is whether its state is (one index, by abonnement, for what waits and for all that it
     # had), `us` microseconds. unrouted: `open` until the keeper has published it; the row stays, so that a
     # repeated mark does not undo that. minute: `what` and `who` as in rows.Counter. attempt: `number` as of
-    # values.Attempt. budget has one row once the budget was looked at: `full` when nothing could be shed.
+    # values.Attempt. budget has one row once it was checked: `full` when nothing could be shed.
     db.executescript(
         """
         CREATE TABLE secret (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -23,7 +23,7 @@ from store.files.sqlite_file import SqliteFile
 PIECE = 200
 """Notificaties in one transaction."""
 PIECE_OVER_BUDGET = 25  # the same over the budget, so that no more goes than must
-BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body goes, also of what is open still
+BODIES_AT_MOST = 30 * 24 * 3600  # seconds after which a body is removed, also of open deliveries
 PROCESS_AGE = 24 * 3600  # seconds without a heartbeat after which a process is forgotten
 
 _UNDELIVERABLE = STATES[State.UNDELIVERABLE]
@@ -47,7 +47,7 @@ _GIVEN_UP = (
     "AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id AND (d.open = 1 OR d.last_at > :settled)) "
     "AND NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = m.id AND u.open = 1) ORDER BY m.n LIMIT :piece"
 )
-# Outcomes and attempts of what never had an entry here.
+# Outcomes and attempts of notificaties that never had an entry here.
 _ORPHANS = (
     "SELECT DISTINCT x.id FROM %s x WHERE x.id > :place AND x.id < :before "  # noqa: S608
     "AND NOT EXISTS (SELECT 1 FROM notificatie m WHERE m.id = x.id) "

@@ -145,7 +145,7 @@ class SqliteFile:
         def transaction() -> T:
             with _immediate(self._writer.db) as db:
                 if _inode(self._file) != self._opened:
-                    # Nobody would open the file again that this would be written to.
+                    # A write would go to a file that no process opens again.
                     raise self._contents.faults.error(f"{self._file} {_REPLACED}")
                 # A host that was paused may resume after another has taken over.
                 self._refuse_other_hosts(db)

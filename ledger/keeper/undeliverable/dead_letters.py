@@ -97,7 +97,7 @@ class DeadLetters:
         self.count = 0
 
     async def run(self) -> None:
-        """Take what comes, while this keeper works, until cancelled."""
+        """Consume dead letters while this keeper works, until cancelled."""
         await self._link.run(self._session)
 
     async def _session(self, connection: AbstractConnection) -> None:
@@ -114,7 +114,7 @@ class DeadLetters:
             await asyncio.sleep(LOOK)
 
     async def _consume(self, channel: AbstractChannel) -> None:
-        """Take what comes until this keeper works no more. Raises BrokerUnavailable or AMQP_ERRORS."""
+        """Consume until this keeper works no more. Raises BrokerUnavailable or AMQP_ERRORS."""
         waiting: list[DeliveredMessage] = []
         something = asyncio.Event()
 

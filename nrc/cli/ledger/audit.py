@@ -39,8 +39,8 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 def ledger_audit(context: click.Context, json_: bool) -> None:
     """Show what may have been delivered, or not: it was open in an older copy of the ledger.
 
-    Nothing is done with it until somebody decides. What RabbitMQ still has of it is delivered all the same,
-    and is not shown any more then.
+    Nothing is done with it until an operator decides. What RabbitMQ still has of it is delivered, and is not
+    shown any more then.
     """
     if context.invoked_subcommand is not None:
         return

@@ -18,7 +18,7 @@ from runtime.settings import Settings, load_settings
 if TYPE_CHECKING:
     from store.registry import Act, ActSearch
 
-_MOST_WITH_PART = 1_000_000  # acts that are looked at for an abonnement of which a part was typed
+_MOST_WITH_PART = 1_000_000  # acts that are read to find an abonnement of which a part was typed
 _COLUMNS = (
     Column("WHEN"),
     Column("WHO", least=6),
