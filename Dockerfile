@@ -18,7 +18,9 @@ COPY inbox inbox
 COPY operating operating
 COPY console console
 COPY nrc nrc
-RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt .
+# Such as opentelemetry, for NRC_TRACES: docker build --build-arg EXTRAS=opentelemetry .
+ARG EXTRAS=""
+RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 FROM python:3.13-slim
 # The state folder belongs to the user, and so does every volume that is first mounted there.
