@@ -20,6 +20,8 @@ LEAST: Mapping[str, Role] = {
     "abonnement-handeling/proberen": Role.BEHEERDER,
     "abonnement-handeling/testbericht": Role.BEHEERDER,
     "abonnement-handeling/overdragen": Role.BEHEERDER,
+    "kanalen": Role.LEZER,
+    "kanaal": Role.LEZER,
     "applicaties": Role.LEZER,
     "applicaties/toevoegen": Role.ADMIN,
     "applicatie": Role.LEZER,

@@ -2,6 +2,7 @@
 
 overzicht.py    what waits for each abonnement, and what needs attention first
 abonnementen/   abonnementen: which need attention, one of them, what is done with it
+kanalen/        kanalen: who publishes, who subscribes, what was for nobody
 applicaties.py  the clients of the API: secrets, rights
 tokens.py       a token of an application, to try something out
 logboek.py      what operators did
@@ -15,12 +16,16 @@ from console.pages import account, applicaties, logboek, overzicht, tokens
 from console.pages.abonnementen import acting as abonnement_acting
 from console.pages.abonnementen import listing as abonnementen
 from console.pages.abonnementen import one as abonnement
+from console.pages.kanalen import listing as kanalen
+from console.pages.kanalen import one as kanaal
 
 PAGES: tuple[Page, ...] = (
     overzicht.PAGE,
     abonnementen.PAGE,
     abonnement.PAGE,
     abonnement_acting.PAGE,
+    kanalen.PAGE,
+    kanaal.PAGE,
     applicaties.PAGE,
     applicaties.ONE,
     tokens.PAGE,

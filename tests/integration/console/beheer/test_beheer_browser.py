@@ -1,4 +1,4 @@
-"""Abonnementen in a real browser: axe, widths, the keyboard, hostile texts, and acts without a mouse."""
+"""What is looked after, in a real browser: axe, widths, the keyboard, hostile texts, acts without a mouse."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from console.pages.abonnementen.acting import ACTIONS
 from schemas.user import Role
 from tests.browser.chromium import SCHEMES, opened
 from tests.browser.inspecting import check_keyboard
+from tests.integration.console.beheer.filling import HOSTILE, Filled, fill
 from tests.integration.console.conftest import Served
-from tests.integration.console.filling import HOSTILE, Filled, fill
 from tests.integration.console.windows import check_page, logged_in_window
 from tests.make import an_abonnement
 
 PAGES = (
     "list", "nothing", "well", "failing", "held", "suspended", "hostile",
     *(f"held/{name}" for name in ACTIONS), "suspended/stilleggen",
+    "kanalen", "kanalen-nothing", "zaken", "documenten", "stil",
 )  # fmt: skip
 
 
@@ -37,6 +38,10 @@ async def window(
 
 def path_of(filled: Filled, name: str) -> str:
     which, _, act = name.partition("/")
+    if which.startswith("kanalen"):
+        return "kanalen/" + ("?zoek=nothing-like-this" if which.endswith("nothing") else "")
+    if which in filled.kanalen:
+        return f"kanalen/{filled.kanalen[which].uuid}/"
     if which in ("list", "nothing"):
         return "abonnementen/" + ("?zoek=nothing-like-this" if which == "nothing" else "")
     return f"abonnementen/{getattr(filled, which).uuid}/" + (f"{act}/" if act else "")
@@ -45,7 +50,7 @@ def path_of(filled: Filled, name: str) -> str:
 @pytest.mark.parametrize("name", PAGES)
 async def test_a_page_is_accessible_and_quiet(window: BrowserContext, filled: Filled, name: str) -> None:
     page, said = await opened(window, path_of(filled, name))
-    await check_page(page, said, f"abonnementen-{name.replace('/', '-')}")
+    await check_page(page, said, f"beheer-{name.replace('/', '-')}")
     await page.close()
 
 
@@ -63,6 +68,13 @@ async def test_hostile_texts_are_texts(window: BrowserContext, filled: Filled) -
     await expect(page.get_by_role("main")).to_contain_text(f"https://x.nl/{HOSTILE}")
     await page.goto("abonnementen/")
     await expect(page.get_by_role("main")).to_contain_text(f"https://x.nl/{HOSTILE}")
+    for naam, told in (("documenten", "javascript:alert(3)"), ("stil", HOSTILE), ("zaken", HOSTILE)):
+        await page.goto(path_of(filled, naam))
+        await expect(page.get_by_role("main")).to_contain_text(told)
+        assert await page.locator("main [href^='javascript']").count() == 0
+        assert await page.locator("main script, main img").count() == 0
+    await page.goto("kanalen/")
+    assert await page.locator("main [href^='javascript']").count() == 0
     assert await page.locator("main script, main img").count() == 0
     assert said == []
     await page.close()

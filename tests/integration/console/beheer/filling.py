@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from ledger.values import Attempt, Entry, Key, Outcome, State
 from schemas.abonnement import Abonnement, FilterGroup, Hold
 from schemas.abonnement import State as Condition
 from schemas.application import Application, Scope
+from schemas.kanaal import Kanaal
 from store.registry import LastFailure
 from tests.integration.console.conftest import Served
 from tests.make import a_kanaal, an_abonnement
@@ -34,6 +35,7 @@ class Filled:
     suspended: Abonnement
     hostile: Abonnement
     entries: Sequence[Entry]
+    kanalen: Mapping[str, Kanaal]
 
 
 def an_entry(
@@ -125,4 +127,5 @@ async def fill(served: Served) -> Filled:
                 await ledger.write([outcome(entry, failing.uuid, state, attempts=9, failed=True)])
             else:
                 await ledger.write([outcome(entry, failing.uuid, State.DELIVERED)])
-    return Filled(well, failing, held, suspended, hostile, entries)
+    kanalen = {each.naam: each for each in (await registry.changes_since(0)).kanalen}
+    return Filled(well, failing, held, suspended, hostile, entries, kanalen)

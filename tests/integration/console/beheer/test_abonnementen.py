@@ -13,8 +13,8 @@ from schemas.abonnement import Abonnement, State
 from schemas.user import Role
 from store.registry import ActSearch
 from tests.callback_server import CallbackServer, status
+from tests.integration.console.beheer.filling import AUTH, HOSTILE, Filled, fill
 from tests.integration.console.conftest import Served
-from tests.integration.console.filling import AUTH, HOSTILE, Filled, fill
 from tests.make import an_abonnement
 
 
