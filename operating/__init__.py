@@ -6,6 +6,7 @@ acts.py          notes an act: in `operator.log`, and in the registry
 abonnementen.py  what is done with an abonnement: suspend, resume, probe, give, try its callback
 conditions.py    how abonnementen are doing
 applications.py  applications: registered, let do more or less, given another secret, removed
+replays.py       replays: counted, begun, paused, resumed, stopped
 removal.py       what waits for abonnementen that are removed, and their queues
 tokens.py        tokens of an application, to try something out
 status/          how the system is doing, and what needs attention

@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import click
 
 from ledger.explaining import Clock
-from ledger.values import Notificatie, Search, State
+from ledger.values import Search, State
 from nrc.cli.connecting import carry_out
 from nrc.cli.operating import audit
 from nrc.cli.redelivery.replay_progress import watch
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import Column, as_json, json_option, note, printable, table, wide_option
-from nrc.cli.tracing.account import Account, opened_account
+from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.search_options import what_options, when_options
+from operating import replays
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
     from ledger.operating.replays import Plan, Progress, Replay
+    from operating.replays import Counted
 
-PAGE = 1000  # notificaties that are counted together
-SAMPLE = 200  # notificaties that are checked whether they would be sent
 SHOWN = 5  # of the sample
-MOST_RATE = 200  # a second, the keeper's own limit
 
 
 @click.group()
@@ -57,8 +55,8 @@ def replay() -> None:
 @click.option("--reason", metavar="TEXT", required=True, help="Why; it stands beside the replay.")
 @click.option(
     "--rate",
-    type=click.FloatRange(0.1, MOST_RATE),
-    default=50,
+    type=click.FloatRange(replays.LEAST_RATE, replays.MOST_RATE),
+    default=replays.RATE,
     show_default=True,
     help="How many in a second, at most.",
 )
@@ -85,12 +83,12 @@ def start(
     if search == Search() and of is None:
         raise UsageError("which notificaties? Give --of, --kanaal, --after or another of its options")
     settings = load_settings()
-    plan, sample, sent = carry_out(
+    plan, counted = carry_out(
         _plan(settings, search, to=to, of=of, unmatched=unmatched, reason=reason, rate=rate)
     )
     if not plan.total:
         raise Conflict("there are no such notificaties in the ledger.")
-    _show_plan(plan, sample, sent)
+    _show_plan(counted)
     if not yes:
         ask(
             f"send these to {ids.short(plan.abonnement)}, at most {rate:g} a second?",
@@ -172,7 +170,7 @@ def pause(number: int) -> None:
     """Send no more of a replay, until `resume`."""
     from ledger.operating.replays import Progress
 
-    carry_out(_change(number, Progress.PAUSED, "replay paused"))
+    carry_out(_change(number, Progress.PAUSED))
 
 
 @replay.command()
@@ -181,7 +179,7 @@ def resume(number: int) -> None:
     """Go on with a replay that is paused, where it was."""
     from ledger.operating.replays import Progress
 
-    carry_out(_change(number, Progress.RUNNING, "replay resumed"))
+    carry_out(_change(number, Progress.RUNNING))
 
 
 @replay.command()
@@ -190,7 +188,7 @@ def stop(number: int) -> None:
     """End a replay. What is in the queue of its abonnement already is delivered."""
     from ledger.operating.replays import Progress
 
-    carry_out(_change(number, Progress.STOPPED, "replay stopped"))
+    carry_out(_change(number, Progress.STOPPED))
 
 
 async def _plan(
@@ -202,9 +200,8 @@ async def _plan(
     unmatched: bool,
     reason: str,
     rate: float,
-) -> tuple[Plan, list[tuple[Notificatie, bool]], int]:
-    """The plan, some of the notificaties with whether they would be sent, and how many of these would."""
-    from ledger.keeper.replays import is_to_be_sent
+) -> tuple[Plan, Counted]:
+    """The plan, and what it would send."""
     from ledger.operating.replays import Plan
 
     async with opened_account(settings) as account:
@@ -214,34 +211,15 @@ async def _plan(
             raise Conflict(f"there is no abonnement {uuid} (any more), so nothing can be sent to it.")
         if of is not None:
             search = replace(search, abonnement=account.abonnement(of))
-        # Only what was accepted before now.
-        now = account.clock.now
-        search = replace(search, before=now if search.before is None else min(search.before, now))
-        total, first = await _count(account, search)
-        sample = [
-            (each, await is_to_be_sent(account.ledger, each.id, abonnement, unmatched=unmatched))
-            for each in first
-        ]
-        plan = Plan(uuid, search, reason, rate, total, unmatched=unmatched)
-        return plan, sample, sum(sent for _, sent in sample)
+        counted = await replays.count(
+            account.ledger, abonnement, search, unmatched=unmatched, now=account.clock.now
+        )
+        return Plan(uuid, counted.search, reason, rate, counted.total, unmatched=unmatched), counted
 
 
-async def _count(account: Account, search: Search) -> tuple[int, Sequence[Notificatie]]:
-    """How many there are, and the first of them."""
-    total = 0
-    first: Sequence[Notificatie] = ()
-    after: UUID | None = None
-    while True:
-        page = await account.ledger.search(search, limit=PAGE, after=after, oldest_first=True)
-        first = first or page[:SAMPLE]
-        total += len(page)
-        if len(page) < PAGE:
-            return total, first
-        after = page[-1].id
-
-
-def _show_plan(plan: Plan, sample: Sequence[tuple[Notificatie, bool]], sent: int) -> None:
-    note(f"{plan.total} notificaties; of the first {len(sample)} it would send {sent}:")
+def _show_plan(counted: Counted) -> None:
+    sample = counted.sample
+    note(f"{counted.total} notificaties; of the first {len(sample)} it would send {counted.sent}:")
     for each, is_sent in sample[:SHOWN]:
         mark = "sent   " if is_sent else "skipped"
         what = f"{each.kanaal}, {each.resource}, {each.actie}"
@@ -252,15 +230,8 @@ def _show_plan(plan: Plan, sample: Sequence[tuple[Notificatie, bool]], sent: int
 
 async def _make(settings: Settings, plan: Plan) -> Replay:
     async with opened_account(settings) as account:
-        made = await account.ledger.replays.make(plan)
-        await audit.record(
-            settings,
-            "replay begun",
-            replay=made.number,
-            abonnement=plan.abonnement,
-            reason=plan.reason,
-            notificaties=plan.total,
-        )
+        log = audit.log_of(settings)
+        made = await replays.begin(account.ledger, log, plan)
         if not await account.keeper_works():
             note("no keeper works now: it begins when one does (`nrc ledger`)")
         return made
@@ -274,13 +245,12 @@ async def _one(settings: Settings, number: int) -> Replay:
         return found
 
 
-async def _change(number: int, progress: Progress, act: str) -> None:
+async def _change(number: int, progress: Progress) -> None:
     settings = load_settings()
     found = await _one(settings, number)
     async with opened_account(settings) as account:
-        if not await account.ledger.replays.change(number, progress):
-            raise Conflict(f"replay {number} is {found.progress} already.")
-    await audit.record(settings, act, replay=number, abonnement=found.plan.abonnement)
+        log = audit.log_of(settings)
+        await replays.change(account.ledger, log, found, progress)
     click.echo(f"replay {number} {progress}")
 
 
