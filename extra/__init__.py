@@ -13,6 +13,7 @@ missed.py        GET /abonnement/{uuid}/notificaties: what it did not get
 redelivering.py  POST /abonnement/{uuid}/redeliver: once more, by the keeper
 trying.py        POST /abonnement/{uuid}/test: a message to its callback, and the answer
 explaining.py    GET /abonnement/{uuid}/uitleg/{notificatie} and POST /uitleg: why it comes, or not
+pull/            abonnementen without a callback, whose consumers fetch what is for them
 published.py     GET /notificaties/{id}: what became of what one published
 documents/       the OpenAPI document of these
 """

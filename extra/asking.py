@@ -15,6 +15,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from extra.pull.waiting import Waiting
 from extra.rates import Rates
 from extra.reading import ReadLedger
 from gateway.http.admission import Turns
@@ -27,7 +28,14 @@ from ledger.ledger import Ledger
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
-from schemas.errors import InvalidParam, LedgerError, NotFound, ServiceUnavailable, ValidationError
+from schemas.errors import (
+    InvalidParam,
+    LedgerError,
+    NotAcceptable,
+    NotFound,
+    ServiceUnavailable,
+    ValidationError,
+)
 from schemas.fields import parse_date_time
 
 ROOT = "/api/extra/v1"
@@ -47,24 +55,40 @@ class Extra:
     gateway: Gateway
     reading: ReadLedger
     rates: Rates
+    waiting: Waiting
     turns: Turns = field(default_factory=lambda: Turns(QUESTIONS, within=QUESTION_WITHIN))
     failures: Occasional = field(default_factory=lambda: Occasional(every=REPORT_INTERVAL))
 
-    async def asks(self, request: web.Request, *any_of: Scope, cost: float = 1.0) -> Credentials:
-        """Who asks. Raises NotAcceptable, PermissionDenied, or Throttled. cost: as of `Rates.take`."""
-        must_accept_json(request)
+    async def asks(
+        self, request: web.Request, *any_of: Scope, cost: float = 1.0, accepts: str = ""
+    ) -> Credentials:
+        """Who asks. Raises NotAcceptable, PermissionDenied, or Throttled.
+
+        cost: as of `Rates.take`. accepts: what the client must take, in place of JSON.
+        """
+        if accepts:
+            _must_accept(request, accepts)
+        else:
+            must_accept_json(request)
         client = await self.gateway.authorise(request, *any_of)
         self.rates.take(client.client_id, now=time.monotonic(), cost=cost)
         return client
 
     async def own(self, request: web.Request, client: Credentials) -> Abonnement:
         """The abonnement of the path, when this application made it. Raises NotFound and RegistryError."""
-        uuid, known = UUID(request.match_info["uuid"]), self.gateway.catalogue.abonnementen
+        uuid, known = UUID(request.match_info["uuid"]), self.gateway.catalogue.everyone
         if uuid not in known:
             await self.gateway.catalogue.fresh_look()
         found = known.get(uuid)
         if found is None or found.client_id != client.client_id:
             raise NotFound("Deze applicatie heeft geen abonnement met dit UUID.")
+        return found
+
+    async def own_pulled(self, request: web.Request, client: Credentials) -> Abonnement:
+        """The same of one without a callback. Raises NotFound and RegistryError."""
+        found = await self.own(request, client)
+        if not found.is_pull:
+            raise NotFound("Dit abonnement heeft een callback; er is hier niets op te halen of op te zeggen.")
         return found
 
     @asynccontextmanager
@@ -104,6 +128,14 @@ class Extra:
 
 
 EXTRA: web.AppKey[Extra] = web.AppKey("extra", Extra)
+
+
+def _must_accept(request: web.Request, media_type: str) -> None:
+    """Raise NotAcceptable when the client does not take this."""
+    asked = ",".join(request.headers.getall("Accept", ()))
+    ranges = {each.partition(";")[0].strip().lower() for each in asked.split(",")}
+    if asked and not ranges & {media_type, f"{media_type.partition('/')[0]}/*", "*/*"}:
+        raise NotAcceptable(f"Hier is het antwoord {media_type}.")
 
 
 def parts(request: web.Request) -> tuple[Extra, Gateway]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from extra.asking import moment, parts
-from gateway.api.abonnementen import as_json
+from extra.pull.abonnementen import as_json
 from gateway.http.requests import read_query
 from gateway.http.responses import json_answer, json_list
 from ledger.explaining import Clock, Reader
@@ -23,11 +23,8 @@ async def list_own(request: web.Request) -> web.Response:
     client = await extra.asks(request, Scope.CONSUMEREN)
     read_query(request)
     await gateway.catalogue.fresh_look()
-    collection = gateway.url(request, "abonnement")
-    own = (each for each in gateway.catalogue.every_abonnement() if each.client_id == client.client_id)
-    return json_list(
-        {"uuid": str(each.uuid), "state": each.state, **as_json(each, collection)} for each in own
-    )
+    every = list(gateway.catalogue.everyone.values())
+    return json_list(as_json(extra, request, each) for each in every if each.client_id == client.client_id)
 
 
 async def read_status(request: web.Request) -> web.Response:
@@ -43,7 +40,7 @@ async def read_status(request: web.Request) -> web.Response:
         delivered = await ledger.last_delivered(abonnement.uuid)
     return json_answer(
         {
-            "abonnement": gateway.url(request, f"abonnement/{abonnement.uuid}"),
+            "abonnement": as_json(extra, request, abonnement)["url"],
             "state": abonnement.state,
             "since": moment(since),
             "reason": _reason(abonnement),

@@ -65,7 +65,7 @@ async def explain_message(request: web.Request) -> web.Response:
         body = await read_body(request, limit=gateway.settings.max_body)
         catalogue = gateway.catalogue
         await catalogue.fresh_look()
-        own = [each for each in catalogue.every_abonnement() if each.client_id == client.client_id]
+        own = [each for each in catalogue.everyone.values() if each.client_id == client.client_id]
 
         def look() -> list[dict[str, Any]]:
             naam, kenmerken = checked(gateway.settings, catalogue.kanalen, body)

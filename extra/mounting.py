@@ -10,6 +10,8 @@ from aiohttp import web
 from extra import condition, explaining, missed, published, redelivering, trying
 from extra.asking import EXTRA, ROOT, Extra, parts
 from extra.documents.openapi import PATHS, as_yaml
+from extra.pull import abonnementen, events, fetching
+from extra.pull.waiting import Waiting
 from extra.rates import Rates
 from extra.reading import LONGEST_READ, ReadLedger
 from gateway.app import UUID
@@ -18,6 +20,7 @@ from gateway.http.requests import must_accept_json, read_query
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY
 from ledger.opening import ledger_of
+from runtime.lifecycle import Tasks
 
 NOTIFICATIE = UUID.replace("uuid", "notificatie", 1)
 NUMMER = "{nummer:[1-9][0-9]{0,8}}"
@@ -39,6 +42,12 @@ ROUTES = (
     web.get(ROOT, links),
     web.get(f"{ROOT}/", links),
     web.get(f"{ROOT}/abonnement", condition.list_own),
+    web.post(f"{ROOT}/abonnement", abonnementen.create),
+    web.get(ABONNEMENT, abonnementen.read),
+    web.delete(ABONNEMENT, abonnementen.remove),
+    web.get(f"{ABONNEMENT}/pull", fetching.fetch),
+    web.post(f"{ABONNEMENT}/pull/ack", fetching.acknowledge),
+    web.get(f"{ABONNEMENT}/pull/events", events.stream),
     web.get(f"{ABONNEMENT}/status", condition.read_status),
     web.get(f"{ABONNEMENT}/notificaties", missed.list_missed),
     web.post(f"{ABONNEMENT}/redeliver", redelivering.begin),
@@ -55,10 +64,12 @@ def mount(app: web.Application) -> None:
     gateway = app[GATEWAY]
     settings = gateway.settings
     reading = ReadLedger(partial(ledger_of, settings, readers=1, longest_read=LONGEST_READ))
-    app[EXTRA] = Extra(gateway, reading, Rates(settings.extra_rate))
+    waiting = Waiting(reading)
+    app[EXTRA] = Extra(gateway, reading, Rates(settings.extra_rate), waiting)
 
     async def opened(_: web.Application) -> AsyncIterator[None]:
-        async with reading:
+        async with reading, Tasks() as tasks:
+            tasks.start("those who fetch", waiting.run())
             yield
 
     app.cleanup_ctx.append(opened)

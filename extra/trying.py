@@ -19,7 +19,8 @@ from gateway.http.responses import json_answer
 from ledger.explaining.dutch import milliseconds
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
-from schemas.errors import Overloaded
+from schemas.errors import InvalidParam, Overloaded, ValidationError
+from schemas.fields import NON_FIELD
 
 COST = 5.0  # requests; somebody else's server works for each
 
@@ -44,6 +45,9 @@ async def try_callback(request: web.Request) -> web.Response:
     client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
     abonnement = await extra.own(request, client)
     read_query(request)
+    if abonnement.is_pull:
+        reason = "Dit abonnement heeft geen callback: wat ervoor is, wordt opgehaald."
+        raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
     async with gateway.changes.one(client.client_id):
         answer = await tried(gateway.callbacks, abonnement, timeout=gateway.settings.callback_timeout)
     return json_answer(

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Container
 from enum import StrEnum
 from functools import partial
 from time import monotonic, time
+from uuid import UUID
 
+from ledger.pulled import keep_beside
 from ledger.values import Entry, Key, Outcome, State, Unrouted
 from ledger.writer import Writer, Writing
 from router.publishing import Outgoing, Publisher
@@ -38,9 +41,13 @@ class Homes(StrEnum):
 
 
 class Accepting:
-    """Brings notificaties into RabbitMQ and the ledger; counts `homes`, and the seconds of `confirms`."""
+    """Brings notificaties into RabbitMQ and the ledger; counts `homes`, and the seconds of `confirms`.
 
-    def __init__(self, publisher: Publisher, writer: Writer) -> None:
+    pulled: the abonnementen without a queue in RabbitMQ.
+    """
+
+    def __init__(self, publisher: Publisher, writer: Writer, pulled: Container[UUID]) -> None:
+        self._pulled = pulled
         self._publisher = publisher
         self._writer = writer
         self._confirm, self._commit = Deadlines(CONFIRM_WITHIN), Deadlines(SECOND_HOME_WITHIN)
@@ -73,7 +80,7 @@ class Accepting:
             return await self._only_ledger(entry, writing, late)
         fault = publishing.exception()
         if fault is None:
-            return await self._second_home(writing, began)
+            return await self._second_home(entry, writing, began)
         if isinstance(fault, BrokerError):
             return await self._only_ledger(entry, writing, fault)
         raise fault
@@ -86,7 +93,7 @@ class Accepting:
             return f"RabbitMQ gives no confirms for kanaal {kanaal}"
         return ""
 
-    async def _second_home(self, writing: Writing, began: float) -> Homes:
+    async def _second_home(self, entry: Entry, writing: Writing, began: float) -> Homes:
         """RabbitMQ has it; the ledger gets it now or later."""
         assert writing.written is not None  # noqa: S101 - put makes it
         self.confirms.observe(took := monotonic() - began)
@@ -96,6 +103,7 @@ class Accepting:
             self.homes[Homes.BOTH] += 1
             return Homes.BOTH
         self._writer.keep(writing)
+        await keep_beside(self._publisher, entry, self._pulled)
         reason = self._writer.why_not or f"no commit to the ledger within {SECOND_HOME_WITHIN:g} s"
         return self._single_home(Homes.RABBITMQ, reason)
 

@@ -56,7 +56,7 @@ class Gateway:
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
         self.index = self.catalogue.index  # builds it now, not at the first notificatie
-        self.accepting = Accepting(self.publisher, self.writer)
+        self.accepting = Accepting(self.publisher, self.writer, self.catalogue.pulled)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )

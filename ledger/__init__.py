@@ -11,6 +11,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     writer.py         group commits, in gateways and deliverers
     unwritten.py      files that note what a process has in memory and the ledger lacks
     reopening.py      opens the ledger when it is first needed, and again after failures
+    pulled.py         what has a notificatie for a consumer that fetches, while the ledger does not take it
     losses.py         opens and closes gaps, for the router process
     ids.py            the ids of notificaties
     keeper/           the keeper: finds what RabbitMQ lost and gives it back

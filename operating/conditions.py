@@ -82,7 +82,7 @@ def _same(abonnementen: Sequence[Abonnement]) -> dict[UUID, UUID]:
     """For each that has its callback, kanalen and filters in common with others: one of these."""
     alike: dict[object, list[UUID]] = defaultdict(list)
     for each in abonnementen:
-        if each.kanalen:
+        if each.kanalen and not each.is_pull:
             alike[each.callback_url, each.wants()].append(each.uuid)
     several = [uuids for uuids in alike.values() if len(uuids) > 1]
     return {uuid: uuids[1] if uuid == uuids[0] else uuids[0] for uuids in several for uuid in uuids}

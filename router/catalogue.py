@@ -6,6 +6,7 @@ It reads the registry at every hint on `nrc.changes`, and at a fixed interval.
 from __future__ import annotations
 
 import asyncio
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from uuid import UUID
@@ -25,7 +26,10 @@ log = logger(__name__)
 
 
 class Catalogue:
-    """As of change `number`: kanalen by naam, abonnementen by UUID, applications by client_id."""
+    """As of change `number`: kanalen by naam, abonnementen by UUID, applications by client_id.
+
+    abonnementen: those with a queue in RabbitMQ. pulled: those without, whose consumers fetch (`is_pull`).
+    """
 
     def __init__(self, registry: Registry, *, refresh_interval: float) -> None:
         self._registry = registry
@@ -33,6 +37,7 @@ class Catalogue:
         self._kanalen: dict[str, Kanaal] = {}
         self._kanaal_names: dict[UUID, str] = {}
         self._abonnementen: dict[UUID, Abonnement] = {}
+        self._pulled: dict[UUID, Abonnement] = {}
         self._applications: dict[str, Application] = {}
         self._every_kanaal: tuple[Kanaal, ...] | None = None
         self._every_abonnement: tuple[Abonnement, ...] | None = None
@@ -43,6 +48,8 @@ class Catalogue:
         self.number = 0
         self.kanalen: Mapping[str, Kanaal] = self._kanalen
         self.abonnementen: Mapping[UUID, Abonnement] = self._abonnementen
+        self.pulled: Mapping[UUID, Abonnement] = self._pulled
+        self.everyone: Mapping[UUID, Abonnement] = ChainMap(self._abonnementen, self._pulled)
         self.applications: Mapping[str, Application] = self._applications
 
     def every_kanaal(self) -> tuple[Kanaal, ...]:
@@ -62,7 +69,7 @@ class Catalogue:
         """Finds the abonnementen that match a notificatie. Built at the first use, then kept up to date."""
         if self._index is None:
             self._index = Index()
-            for abonnement in self._abonnementen.values():
+            for abonnement in self.everyone.values():
                 self._index.put(abonnement)
         return self._index
 
@@ -118,7 +125,7 @@ class Catalogue:
             changes = replace(
                 changes,
                 gone_kanalen=changes.gone_kanalen | (self._kanaal_names.keys() - kanalen),
-                gone_abonnementen=changes.gone_abonnementen | (self._abonnementen.keys() - abonnementen),
+                gone_abonnementen=changes.gone_abonnementen | (self.everyone.keys() - abonnementen),
                 gone_applications=changes.gone_applications | (self._applications.keys() - applications),
             )
         # Removals first: another kanaal may have the same naam.
@@ -126,13 +133,14 @@ class Catalogue:
             self._kanalen.pop(self._kanaal_names.pop(uuid, ""), None)
         for uuid in changes.gone_abonnementen:
             self._abonnementen.pop(uuid, None)
+            self._pulled.pop(uuid, None)
         for client_id in changes.gone_applications:
             self._applications.pop(client_id, None)
         for kanaal in changes.kanalen:
             self._kanalen[kanaal.naam] = kanaal
             self._kanaal_names[kanaal.uuid] = kanaal.naam
         for abonnement in changes.abonnementen:
-            self._abonnementen[abonnement.uuid] = abonnement
+            (self._pulled if abonnement.is_pull else self._abonnementen)[abonnement.uuid] = abonnement
         for application in changes.applications:
             self._applications[application.client_id] = application
         if self._index is not None:

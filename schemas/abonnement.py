@@ -27,7 +27,8 @@ def too_many(groups: list[object]) -> str:
     return ""
 
 
-def _groups(value: object) -> list[object]:
+def as_groups(value: object) -> list[object]:
+    """The items of `kanalen`, of which there may be so many."""
     items = as_list(value)
     if reason := too_many(items):
         raise fault("max_length", reason)
@@ -50,7 +51,7 @@ class AbonnementRequest(BaseModel):
 
     callback_url: CallbackUrl
     auth: Auth
-    kanalen: Annotated[list[FilterGroupRequest], BeforeValidator(_groups)]
+    kanalen: Annotated[list[FilterGroupRequest], BeforeValidator(as_groups)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Abonnement:
     """An abonnement as the registry keeps it.
 
     auth: the Authorization value for the callback; never logged, never in an answer (so not in repr).
+    callback_url: "" of one whose consumer fetches what is for it (`is_pull`); that has no `auth` either.
     client_id: the application that made it, the only one that may change it.
     state_reason: for operators, e.g. `410 from callback`; of a held one its last error. hold: of a held one
     only. change: the registry's change number of its last change. kanalen_change: that of the last change of
@@ -101,6 +103,11 @@ class Abonnement:
     hold: Hold | None = None
     change: int = 0
     kanalen_change: int = 0
+
+    @property
+    def is_pull(self) -> bool:
+        """Whether its consumer fetches what is for it; nothing is sent, and RabbitMQ has no queue."""
+        return not self.callback_url
 
     def wants(self) -> frozenset[tuple[str, frozenset[tuple[str, str]]]]:
         """Its kanalen and filters as sets: equal for two abonnementen that ask for the same."""

@@ -84,7 +84,7 @@ async def show_all(visit: Visit) -> Applicaties:
 
 def _list(visit: Visit, made: Made | None = None) -> Applicaties:
     catalogue = visit.console.catalogue
-    owned = Counter(each.client_id for each in catalogue.every_abonnement())
+    owned = Counter(each.client_id for each in catalogue.everyone.values())
     found = sorted(catalogue.applications.values(), key=lambda each: each.client_id)
     rows = [Row(each, short(each), owned[each.client_id], old_secret_until(each)) for each in found]
     return Applicaties(rows, list(SCOPES.items()), MAX_CLIENT_ID, made)
@@ -133,7 +133,7 @@ def _asked(visit: Visit) -> Application:
 
 async def _one(visit: Visit, application: Application, made: Made | None = None) -> Applicatie:
     catalogue = visit.console.catalogue
-    own = [each for each in catalogue.every_abonnement() if each.client_id == application.client_id]
+    own = [each for each in catalogue.everyone.values() if each.client_id == application.client_id]
     waiting: int | None = None
     try:
         backlogs = await (await visit.console.ledger.get()).backlogs()

@@ -48,7 +48,7 @@ class Overzicht:
 async def show(visit: Visit) -> Overzicht:
     """From the copy of the registry, and the ledger's figures of what is open."""
     catalogue = visit.console.catalogue
-    every = catalogue.every_abonnement()
+    every = [*catalogue.everyone.values()]
     backlogs: Mapping[UUID, Backlog] = {}
     unknown = ""
     try:

@@ -123,7 +123,7 @@ class Account:
         kenmerken: Mapping[str, str] | None,
         places: Mapping[Key, Place],
     ) -> Told:
-        known = self.catalogue.abonnementen.get(abonnement)
+        known = self.catalogue.everyone.get(abonnement)
         noted = await self.ledger.attempts(delivery.key) if delivery is not None else ()
         attempts = [each for each in noted if each.kind != RETURNED]
         if abonnement not in self._versions:

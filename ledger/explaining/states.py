@@ -53,6 +53,9 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
             text = f"Als afgeleverd aangemerkt {clock.at(delivery.last_at)}, door de beheerder: "
             text += "niet zeker was of de notificatie was afgeleverd."
             return Reason(Code.TAKEN_AS_DELIVERED, text, facts)
+        case State.DELIVERED if _is_fetched(case):
+            text = f"Opgehaald, en bevestigd {clock.to_millisecond(delivery.last_at)}."
+            return Reason(Code.DELIVERED, text, facts)
         case State.DELIVERED:
             return Reason(
                 Code.DELIVERED,
@@ -64,6 +67,9 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.PENDING | State.RETRYING | State.RETURNING if case.abonnement is None:
             text = "Nog niet afgeleverd, en het abonnement is verwijderd."
             return Reason(Code.NOT_THERE_ANY_MORE, text, facts)
+        case State.PENDING | State.RETURNING if _is_fetched(case):
+            text = f"Nog niet opgehaald: klaar sinds {clock.bare(delivery.since)}.{_row(case)}"
+            return Reason(Code.PENDING, text, facts | _row_facts(case))
         case State.PENDING if case.notificatie.unrouted:
             text = (
                 "Nog niet afgeleverd: RabbitMQ was er niet of bevestigde niet; de notificatie gaat zodra dat "
@@ -106,6 +112,11 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.REMOVED:
             text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder verwijderd."
             return Reason(Code.REMOVED, text, facts)
+
+
+def _is_fetched(case: Case) -> bool:
+    """Whether the consumer fetches what is for this abonnement."""
+    return case.abonnement is not None and case.abonnement.is_pull
 
 
 def _taken(case: Case, delivery: Delivery) -> bool:

@@ -51,7 +51,7 @@ class Replays:
         return sum([await self._go_on(ledger, each) for each in running])
 
     async def _go_on(self, ledger: Ledger, replay: Replay) -> int:
-        abonnement = self._catalogue.abonnementen.get(replay.plan.abonnement)
+        abonnement = self._catalogue.everyone.get(replay.plan.abonnement)
         if abonnement is None:
             await ledger.replays.change(replay.number, Progress.STOPPED)
             log.warning("replay stopped: its abonnement was removed", **_facts(replay))

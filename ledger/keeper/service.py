@@ -96,6 +96,7 @@ async def serve(
             lease=lease,
             room=room,
             kanalen=lambda: catalogue.kanalen,
+            pulled=catalogue.pulled,
             again=limits.again,
         )
         binding = Binding(RouterClient(publisher.link))

@@ -8,7 +8,7 @@ RabbitMQ did not confirm stays RETURNING, and the keeper publishes it again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import UUID
@@ -32,7 +32,7 @@ from router.history import resent_header
 from router.names import abonnement_queue
 from router.publishing import Outgoing, Publisher
 from router.queue_depth import depths
-from schemas.errors import BrokerUnavailable, MessageTooLarge
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
 from schemas.kanaal import Kanaal
 
 AT_ONCE = 100
@@ -52,9 +52,20 @@ class Sent:
 
 
 class Sending:
-    """Sends again through `publisher`, a mandatory one that its owner runs. kanalen: by naam."""
+    """Sends again through `publisher`, a mandatory one that its owner runs. kanalen: by naam.
 
-    def __init__(self, ledger: Ledger, publisher: Publisher, *, kanalen: Mapping[str, Kanaal]) -> None:
+    pulled: abonnementen without a queue; what is for these is ready once it is PENDING.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publisher: Publisher,
+        *,
+        kanalen: Mapping[str, Kanaal],
+        pulled: Container[UUID] = frozenset(),
+    ) -> None:
+        self._pulled = pulled
         self._ledger = ledger
         self._publisher = publisher
         self._kanalen = kanalen
@@ -101,12 +112,11 @@ class Sending:
     async def _publish(
         self, rows: Sequence[Delivery], bodies: Mapping[UUID, Notificatie | None], *, anew: bool
     ) -> list[Sent]:
-        messages = [self._message(row, bodies[row.key.notificatie], anew=anew) for row in rows]
-        faults = await publish_all(self._publisher, messages)
-        sent = [
-            Sent(row, str(fault or ""), later=fault is not None and not isinstance(fault, MessageTooLarge))
-            for row, fault in zip(rows, faults, strict=True)
-        ]
+        queued = [row for row in rows if row.key.abonnement not in self._pulled]
+        messages = [self._message(row, bodies[row.key.notificatie], anew=anew) for row in queued]
+        found = await publish_all(self._publisher, messages)
+        faults = dict(zip((row.key for row in queued), found, strict=True))
+        sent = [_sent(row, faults.get(row.key)) for row in rows]
         await self._ledger.write(
             [
                 _too_large(each) if each.problem else _outcome(each.delivery, State.PENDING)
@@ -130,7 +140,7 @@ class Sending:
             return "the ledger does not have the notificatie"
         if notificatie.body is None:
             return "the ledger does not have its body any more"
-        if not self._standing[row.key.abonnement]:
+        if row.key.abonnement not in self._pulled and not self._standing[row.key.abonnement]:
             return f"abonnement {row.key.abonnement} has no queue (any more)"
         return ""
 
@@ -139,9 +149,13 @@ class Sending:
         connection = self._publisher.link.connection
         if connection is None or not self._publisher.ready:
             raise BrokerUnavailable(self._publisher.why_not)
-        asked = [uuid for uuid in abonnementen if uuid not in self._standing]
+        asked = [uuid for uuid in abonnementen if uuid not in self._standing and uuid not in self._pulled]
         found = await depths(connection, map(abonnement_queue, asked)) if asked else {}
         self._standing |= {uuid: found[abonnement_queue(uuid)] is not None for uuid in asked}
+
+
+def _sent(row: Delivery, fault: BrokerError | None) -> Sent:
+    return Sent(row, str(fault or ""), later=fault is not None and not isinstance(fault, MessageTooLarge))
 
 
 def removed(row: Delivery) -> Outcome:

@@ -42,7 +42,7 @@ async def metrics_of(parts: Parts) -> list[Metric]:
         ),
         counter("nrc_give_back_refused", "Give-backs that RabbitMQ did not take.", given["refused"]),
         counter("nrc_dead_letters", "Messages taken out of nrc.undeliverable.", parts.dead_letters.count),
-        *_of_abonnementen(parts.catalogue.abonnementen),
+        *_of_abonnementen(parts.catalogue.everyone),
         *_of_disk(parts),
     ]
     try:
@@ -53,7 +53,7 @@ async def metrics_of(parts: Parts) -> list[Metric]:
 
 async def detail_of(parts: Parts) -> Callable[[], list[Metric]]:
     """Of each abonnement what waits, since when, and its state."""
-    known = dict(parts.catalogue.abonnementen)
+    known = dict(parts.catalogue.everyone)
     backlogs: Mapping[UUID, Backlog] = {}
     with suppress(LedgerError):
         backlogs = await parts.ledger.ledger.backlogs()
@@ -135,7 +135,7 @@ async def _of_ledger(parts: Parts) -> list[Metric]:
     backlogs = await ledger.backlogs()
     gaps = await ledger.keeping.gaps(done=False)
     undeliverable = await ledger.undeliverable_count()
-    states = {uuid: each.state.value for uuid, each in parts.catalogue.abonnementen.items()}
+    states = {uuid: each.state.value for uuid, each in parts.catalogue.everyone.items()}
     waiting, retrying, oldest = (dict.fromkeys(STATES, 0.0) for _ in range(3))
     now = time.time()
     for uuid, backlog in backlogs.items():

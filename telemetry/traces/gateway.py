@@ -22,7 +22,7 @@ class TracedAccepting(Accepting):
     """Accepts with a span, whose context goes with the message."""
 
     def __init__(self, gateway: Gateway, tracer: Tracer) -> None:
-        super().__init__(gateway.publisher, gateway.writer)
+        super().__init__(gateway.publisher, gateway.writer, gateway.catalogue.pulled)
         self._tracer = tracer
 
     async def accept(self, message: Outgoing, entry: Entry) -> Homes:

@@ -111,7 +111,7 @@ async def show(visit: Visit) -> Listing:
     """One page of the list."""
     catalogue = visit.console.catalogue
     asked = {field: visit.asked(field) for field in FIELDS}
-    every = catalogue.every_abonnement()
+    every = [*catalogue.everyone.values()]
     known = await known_of_all(visit)
     rows = [_row(each, visit.now) for each in await health_of(visit, every, known)]
     rows.sort(key=_order)

@@ -51,7 +51,7 @@ class One:
 
 def asked_for(visit: Visit) -> Abonnement:
     """The abonnement of the page's address. Raises NotFound."""
-    found = visit.console.catalogue.abonnementen.get(UUID(visit.request.match_info["uuid"]))
+    found = visit.console.catalogue.everyone.get(UUID(visit.request.match_info["uuid"]))
     if found is None:
         raise NotFound("Dit abonnement is er niet (meer).")
     return found
@@ -61,7 +61,7 @@ async def show(visit: Visit) -> One:
     """From the registry's copy and the ledger."""
     abonnement = asked_for(visit)
     known = await known_of_all(visit)
-    every = visit.console.catalogue.every_abonnement()
+    every = [*visit.console.catalogue.everyone.values()]
     (health,) = (
         each for each in await health_of(visit, every, known) if each.abonnement.uuid == abonnement.uuid
     )
@@ -88,6 +88,8 @@ def acts_of(abonnement: Abonnement) -> list[Act]:
     """What can be done with it in its state, the likeliest first."""
     suspend, resume = Act("stilleggen", "Stilleggen"), Act("hervatten", "Hervatten")
     rest = [Act("testbericht", "Testbericht zenden"), Act("overdragen", "Overdragen")]
+    if abonnement.is_pull:  # nothing is sent to it
+        return rest[1:]
     match abonnement.state:
         case State.ACTIVE:
             return [suspend, *rest]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Mapping, Sequence, Set
 from time import monotonic
 from uuid import UUID
 
@@ -42,7 +42,8 @@ log = logger(__name__)
 class Giving:
     """Gives deliveries back. counts: how many, by cause, and those that RabbitMQ refused ("refused").
 
-    stopping: set when this process stops: what is under way ends, and nothing more is begun.
+    stopping: set when this process stops: what is under way ends, and nothing more is begun. pulled: the
+    abonnementen without a queue, whose deliveries are ready once they are PENDING.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Giving:
         lease: Lease,
         room: Room,
         kanalen: Callable[[], Mapping[str, Kanaal]],
+        pulled: Container[UUID] = frozenset(),
         per_second: float = PER_SECOND,
         known_per_second: float = KNOWN_PER_SECOND,
         again: float = AGAIN,
@@ -60,6 +62,7 @@ class Giving:
         self._lease = lease
         self._room = room
         self._kanalen = kanalen
+        self._pulled = pulled
         self._judged_per_second = per_second
         self._known_per_second = known_per_second
         self._again = again
@@ -85,7 +88,8 @@ class Giving:
         deliveries do not overtake earlier ones. caused: when it was lost. judged: each counts in `given`.
         Raises LeaseLost, LedgerError, or BrokerUnavailable.
         """
-        given, left = 0, list(rows)
+        given = await self._give_to_pulled(ledger, rows, cause=cause, caused=caused, judged=judged)
+        left = [row for row in rows if row.key.abonnement not in self._pulled]
         while left and not self.stopping.is_set():
             full |= await in_open_gap(ledger, {row.key.abonnement for row in left})
             # One first where it is not known whether RabbitMQ takes messages: it may have an alarm.
@@ -103,6 +107,17 @@ class Giving:
                 await self._publish(ledger, epoch, given_back, why=cause, rate=rate)
                 given += len(piece)
         return given
+
+    async def _give_to_pulled(
+        self, ledger: Ledger, rows: Sequence[Delivery], *, cause: Cause, caused: int | None, judged: bool
+    ) -> int:
+        """The same for those whose consumers fetch: without RabbitMQ, and ready at once."""
+        meant = [row for row in rows if row.key.abonnement in self._pulled]
+        if meant:
+            epoch = await self._lease.keep(ledger.keeping)
+            given = await ledger.keeping.give_back(epoch, meant, cause=cause, caused=caused, judged=judged)
+            await ledger.keeping.given_back(epoch, given)
+        return len(meant)
 
     def _has_room(self, abonnement: UUID, full: set[UUID]) -> bool:
         if abonnement not in full and not self._room.take(abonnement):
@@ -122,6 +137,10 @@ class Giving:
             )
             if not rows:
                 break
+            pulled = [row for row in rows if row.key.abonnement in self._pulled]
+            await ledger.keeping.given_back(epoch, pulled)
+            given += len(pulled)
+            rows = [row for row in rows if row not in pulled]
             abonnementen = {row.key.abonnement for row in rows}
             await self._room.look(abonnementen)
             waits = await in_open_gap(ledger, abonnementen)

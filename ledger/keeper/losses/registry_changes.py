@@ -73,7 +73,7 @@ class ChangedKanalen:
         return added
 
     async def _look(self, ledger: Ledger, uuid: UUID, change: int) -> int:
-        abonnement = self._catalogue.abonnementen.get(uuid)
+        abonnement = self._catalogue.everyone.get(uuid)
         since = await kanalen_since(self._registry, uuid, change)
         if abonnement is None or since is None or time() * 1000 - since > OLD * 1000:
             return 0

@@ -76,7 +76,7 @@ class Unrouted:
         """Add the rows that are missing; the next pass publishes those."""
         oldest = min(unsent.catalogue for unsent in page)
         first, last = (received_of(page[end].notificatie) or 0 for end in (0, -1))
-        for each in list(self._catalogue.abonnementen.values()):
+        for each in list(self._catalogue.everyone.values()):
             change = each.kanalen_change
             if change <= oldest:
                 continue
@@ -89,7 +89,7 @@ class Unrouted:
 
     async def _bring_on(self, ledger: Ledger, page: Sequence[Unsent], full: set[UUID]) -> int:
         rows = [row for unsent in page for row in unsent.deliveries]
-        known = self._catalogue.abonnementen
+        known = self._catalogue.everyone
         here = [row for row in rows if row.key.abonnement in known]
         moved = await self._giving.give(ledger, here, cause=Cause.UNROUTED, full=full)
         moved += await self._removed.end_these(

@@ -184,16 +184,19 @@ class DeadLetters:
         elif (row := await ledger.delivery(letter.key)) is None:
             if await self._is_wanted(ledger, letter):
                 taken.events += [*known, pending(letter, at=at)]
-                taken.lost.append(letter)
+                if letter.key.abonnement not in self._catalogue.pulled:  # put there by ledger/pulled.py
+                    taken.lost.append(letter)
             else:
                 log.debug("dropped: it was not for this abonnement", **_named(letter))
+        elif letter.key.abonnement in self._catalogue.pulled:
+            log.debug("dropped: the ledger has it", **_named(letter))
         elif row.state is not State.STUCK and not row.overtakes(letter.history.round):
             taken.lost.append(letter)
 
     async def _is_wanted(self, ledger: Ledger, letter: DeadLetter) -> bool:
         """Whether one without a row was for its abonnement: bindings may be wider than the filters."""
         notificatie = await ledger.notificatie(letter.key.notificatie)
-        abonnement = self._catalogue.abonnementen.get(letter.key.abonnement)
+        abonnement = self._catalogue.everyone.get(letter.key.abonnement)
         if notificatie is None or abonnement is None or letter.key.replay:
             return True
         kenmerken = kenmerken_of(letter.body)

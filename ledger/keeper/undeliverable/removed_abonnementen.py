@@ -38,7 +38,7 @@ class Removed:
 
     def __contains__(self, uuid: UUID) -> bool:
         """Whether it was removed, and not put back since."""
-        return uuid in self._since and uuid not in self._catalogue.abonnementen
+        return uuid in self._since and uuid not in self._catalogue.everyone
 
     def _remember(self, changes: Changes) -> None:
         now = monotonic()

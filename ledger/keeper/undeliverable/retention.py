@@ -93,14 +93,15 @@ class Retention:
         before = int((time() - self._limits.retention) * 1000)
         ended: set[UUID] = set()
         waiting = await ledger.backlogs()
-        known = self._catalogue.abonnementen
+        known = self._catalogue.everyone
         for uuid, backlog in waiting.items():
             if uuid in known and self._lease.held and await self._end(ledger, uuid, backlog, before=before):
                 ended.add(uuid)
         if ended:
             waiting = await ledger.backlogs()
         open_ = {uuid: backlog.count - backlog.stuck for uuid, backlog in waiting.items()}
-        await self._trimming.trim(ledger, list(known), ended=ended, open_=open_, before=before)
+        queues = list(self._catalogue.abonnementen)
+        await self._trimming.trim(ledger, queues, ended=ended, open_=open_, before=before)
 
     async def _end(self, ledger: Ledger, uuid: UUID, backlog: Backlog, *, before: int) -> int:
         """End what exceeds the limits of one abonnement; returns how many. Raises LedgerError."""

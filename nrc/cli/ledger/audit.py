@@ -157,7 +157,7 @@ async def _look(settings: Settings) -> _Found:
         found: dict[UUID, Unsure] = defaultdict(Unsure)
         async for row in unsure(account.ledger):
             found[row.key.abonnement].add(row)
-        clients = {uuid: each.client_id for uuid, each in account.catalogue.abonnementen.items()}
+        clients = {uuid: each.client_id for uuid, each in account.catalogue.everyone.items()}
         return _Found((await account.ledger.instance()).unsure_until, found, clients)
 
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 from nrc.cli.connecting import broker_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ledger.ledger import Ledger
     from ledger.operating.sending import Sending
+    from router.catalogue import Catalogue
     from router.publishing import Publisher
     from runtime.settings import Settings
-    from schemas.kanaal import Kanaal
 
 READY_TIMEOUT = 5.0  # seconds
 
@@ -34,11 +32,9 @@ async def opened_publisher(settings: Settings) -> AsyncIterator[Publisher]:
 
 
 @asynccontextmanager
-async def opened_sending(
-    settings: Settings, ledger: Ledger, kanalen: Mapping[str, Kanaal]
-) -> AsyncIterator[Sending]:
+async def opened_sending(settings: Settings, ledger: Ledger, catalogue: Catalogue) -> AsyncIterator[Sending]:
     """Sends deliveries of this ledger again. Raises BrokerUnavailable."""
     from ledger.operating.sending import Sending
 
     async with opened_publisher(settings) as publisher:
-        yield Sending(ledger, publisher, kanalen=kanalen)
+        yield Sending(ledger, publisher, kanalen=catalogue.kanalen, pulled=catalogue.pulled)

@@ -206,7 +206,7 @@ async def _plan(
 
     async with opened_account(settings) as account:
         uuid = account.abonnement(to)
-        abonnement = account.catalogue.abonnementen.get(uuid)
+        abonnement = account.catalogue.everyone.get(uuid)
         if abonnement is None:
             raise Conflict(f"there is no abonnement {uuid} (any more), so nothing can be sent to it.")
         if of is not None:

@@ -60,7 +60,7 @@ async def _resend(
         abonnement = account.abonnement(to, {row.key.abonnement for row in rows})
         own = [row for row in rows if row.key.abonnement == abonnement]
         await _check(account, notificatie, abonnement, own, unmatched=unmatched)
-        async with opened_sending(settings, account.ledger, account.catalogue.kanalen) as sending:
+        async with opened_sending(settings, account.ledger, account.catalogue) as sending:
             plan = Plan(abonnement, Search(text=str(notificatie.id)), reason, rate=1, total=1)
             replay = await account.ledger.replays.make(plan, progress=Progress.DONE)
             told.sent(await sending.replay(notificatie.id, abonnement, number=replay.number))
@@ -70,7 +70,7 @@ async def _check(
     account: Account, notificatie: Notificatie, abonnement: UUID, rows: list[Delivery], *, unmatched: bool
 ) -> None:
     """Raise Conflict where sending it makes no sense."""
-    known = account.catalogue.abonnementen.get(abonnement)
+    known = account.catalogue.everyone.get(abonnement)
     if known is None:
         raise Conflict(f"there is no abonnement {abonnement} (any more), so nothing can be sent to it.")
     for row in rows:

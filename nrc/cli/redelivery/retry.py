@@ -98,6 +98,6 @@ async def _send(settings: Settings, rows: Sequence[Delivery], told: Told) -> Non
         return
     async with (
         opened_account(settings) as account,
-        opened_sending(settings, account.ledger, account.catalogue.kanalen) as sending,
+        opened_sending(settings, account.ledger, account.catalogue) as sending,
     ):
         await sending.send(rows, anew=False, tell=told.sent)

@@ -109,7 +109,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
         condition.next_probe(abonnement, waiting=each.waiting),
         ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)),
         condition.remark(each),
-        abonnement.callback_url,
+        abonnement.callback_url or "(fetched)",
     ]
 
 
@@ -163,12 +163,12 @@ def _between_attempts(found: Condition) -> str:
 
 async def _all_known(settings: Settings, typed: tuple[str, ...]) -> list[UUID]:
     async with opened_registry(settings) as opened:
-        return [each.uuid for each in _known(opened, typed)]
+        return [each.uuid for each in _known(opened, typed, pulled=True)]
 
 
 async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> None:
     async with opened_registry(settings) as opened:
-        _known(opened, map(str, uuids))
+        _known(opened, map(str, uuids), pulled=True)
         for uuid in uuids:
             if await opened.registry.remove_abonnement(uuid):
                 await audit.record(
@@ -263,7 +263,7 @@ def give(uuid: str, to: str, reason: str) -> None:
 
 async def _give(settings: Settings, typed: str, to: str, reason: str) -> UUID:
     async with opened_registry(settings) as opened:
-        (known,) = _known(opened, [typed])
+        (known,) = _known(opened, [typed], pulled=True)
         log = audit.log_of(settings, registry=opened.registry)
         await operating.give(opened.registry, log, known, to=to, reason=reason)
     await _announce(settings)
@@ -310,10 +310,17 @@ async def _apply(settings: Settings, uuids: Sequence[UUID]) -> None:
     await tell_processes(settings, ask)
 
 
-def _known(opened: OpenRegistry, typed: Iterable[str]) -> list[Abonnement]:
-    """The abonnementen that were typed, each once. Raises Conflict and UsageError."""
-    known = opened.catalogue.abonnementen
-    return [known[uuid] for uuid in dict.fromkeys(ids.abonnement(each, known) for each in typed)]
+def _known(opened: OpenRegistry, typed: Iterable[str], *, pulled: bool = False) -> list[Abonnement]:
+    """The abonnementen that were typed, each once. Raises Conflict and UsageError.
+
+    pulled: also those whose consumers fetch, which are neither held nor suspended.
+    """
+    known = opened.catalogue.everyone
+    found = [known[uuid] for uuid in dict.fromkeys(ids.abonnement(each, known) for each in typed)]
+    for each in found:
+        if each.is_pull and not pulled:
+            raise UsageError(f"abonnement {each.uuid} is fetched by its consumer, and nothing is sent to it")
+    return found
 
 
 def _filters(group: FilterGroup) -> str:

@@ -111,7 +111,7 @@ def list_(wide: bool, json_: bool) -> None:
     """List the applications, without their secrets."""
     settings = load_settings()
     catalogue = carry_out(_load(settings))
-    owned = Counter(abonnement.client_id for abonnement in catalogue.abonnementen.values())
+    owned = Counter(abonnement.client_id for abonnement in catalogue.everyone.values())
     found = sorted(catalogue.applications.values(), key=lambda application: application.client_id)
     if json_:
         as_json(
@@ -221,7 +221,7 @@ async def remove_application(
     keep: what waits becomes undeliverable, and is not removed. Raises UsageError, Conflict.
     """
     async with opened_registry(settings) as opened:
-        owned = [each for each in opened.catalogue.abonnementen.values() if each.client_id == client_id]
+        owned = [each for each in opened.catalogue.everyone.values() if each.client_id == client_id]
         try:
             touched = await operating.remove_application(
                 opened.registry,

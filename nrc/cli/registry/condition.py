@@ -78,7 +78,7 @@ def facts(condition: Condition) -> dict[str, object]:
 async def conditions(settings: Settings) -> list[Condition]:
     """Every abonnement. When the ledger can't be read, without what that knows, and with a note."""
     async with opened_registry(settings) as opened:
-        abonnementen = list(opened.catalogue.abonnementen.values())
+        abonnementen = list(opened.catalogue.everyone.values())
         failures = await opened.registry.last_failures()
     return conditions_of(abonnementen, failures, await ledger_backlogs(settings))
 

@@ -182,7 +182,7 @@ def _users(catalogue: Catalogue, naam: str) -> list[str]:
     """The UUIDs of the abonnementen that use a kanaal."""
     return sorted(
         str(each.uuid)
-        for each in catalogue.abonnementen.values()
+        for each in catalogue.everyone.values()
         if any(group.naam == naam for group in each.kanalen)
     )
 

@@ -44,8 +44,6 @@ def abonnementen_of(settings: Settings, client_id: str) -> list[UUID]:
 
     async def look() -> list[UUID]:
         async with opened_registry(settings) as opened:
-            return [
-                each.uuid for each in opened.catalogue.abonnementen.values() if each.client_id == client_id
-            ]
+            return [each.uuid for each in opened.catalogue.everyone.values() if each.client_id == client_id]
 
     return carry_out(look())

@@ -60,7 +60,7 @@ async def _tried(read: Callable[[], Awaitable[T]]) -> T | str:
 
 async def _registry(settings: Settings) -> tuple[list[Abonnement], Mapping[UUID, LastFailure]]:
     async with opened_registry(settings) as opened:
-        return list(opened.catalogue.abonnementen.values()), await opened.registry.last_failures()
+        return list(opened.catalogue.everyone.values()), await opened.registry.last_failures()
 
 
 async def _ledger(settings: Settings) -> OfLedger:

@@ -51,7 +51,7 @@ class Account(Known):
 
         Raises UsageError and Conflict.
         """
-        return ids.abonnement(typed, self.catalogue.abonnementen, others=others, removed=True)
+        return ids.abonnement(typed, self.catalogue.everyone, others=others, removed=True)
 
 
 @asynccontextmanager

@@ -105,10 +105,10 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
 
     async with opened_registry(settings) as opened:
         catalogue = opened.catalogue
-    asked: Sequence[Abonnement] = catalogue.every_abonnement()
+    asked: Sequence[Abonnement] = [*catalogue.everyone.values()]
     if typed is not None:
         try:
-            asked = [catalogue.abonnementen[ids.abonnement(typed, catalogue.abonnementen)]]
+            asked = [catalogue.everyone[ids.abonnement(typed, catalogue.everyone)]]
         except Conflict as error:
             raise UsageError(str(error)) from None  # a Conflict's exit code means here that none matches
     if len(body) > settings.max_body:

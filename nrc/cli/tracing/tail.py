@@ -98,7 +98,7 @@ async def _follow(
 
 
 def _known(account: Account, news: Became) -> bool:
-    return news.delivery.key.abonnement in account.catalogue.abonnementen
+    return news.delivery.key.abonnement in account.catalogue.everyone
 
 
 class _Lines:
@@ -136,7 +136,7 @@ class _Lines:
 
 
 def _client(news: Became, account: Account) -> str:
-    known = account.catalogue.abonnementen.get(news.delivery.key.abonnement)
+    known = account.catalogue.everyone.get(news.delivery.key.abonnement)
     return known.client_id if known is not None else ""
 
 

@@ -173,7 +173,7 @@ async def _resend(settings: Settings, rows: Sequence[Delivery], told: Told) -> N
         return
     async with (
         opened_account(settings) as account,
-        opened_sending(settings, account.ledger, account.catalogue.kanalen) as sending,
+        opened_sending(settings, account.ledger, account.catalogue) as sending,
     ):
         await sending.send(meant, anew=True, tell=told.sent)
 

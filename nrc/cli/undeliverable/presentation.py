@@ -156,7 +156,7 @@ async def look_up(account: Account, row: Delivery) -> Undelivered:
         row=row,
         notificatie=await account.ledger.notificatie(row.key.notificatie),
         failures=_failures(await account.ledger.attempts(row.key), row.attempts),
-        abonnement=account.catalogue.abonnementen.get(row.key.abonnement),
+        abonnement=account.catalogue.everyone.get(row.key.abonnement),
     )
 
 

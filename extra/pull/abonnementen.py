@@ -1,0 +1,103 @@
+"""Abonnementen that are fetched: made, shown and removed here, and unknown to the standard's API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import uuid4
+
+from aiohttp import web
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from extra.asking import Extra, parts
+from gateway.api.checks import group_faults
+from gateway.http.requests import read_body, read_query
+from gateway.http.responses import json_answer
+from runtime.log import logger
+from schemas.abonnement import Abonnement, FilterGroup, FilterGroupRequest, as_groups
+from schemas.application import Scope
+from schemas.errors import BrokerError, NotFound, ValidationError
+from schemas.fields import parse
+from schemas.jsontext import read_json
+
+log = logger(__name__)
+
+
+class Asked(BaseModel):
+    """The body: what the abonnement asks for, as in the standard's API."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    kanalen: Annotated[list[FilterGroupRequest], BeforeValidator(as_groups)]
+
+
+async def create(request: web.Request) -> web.Response:
+    """201 with the new abonnement: what is accepted from now on can be fetched."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    read_query(request)
+    async with gateway.changes.one(client.client_id):
+        body = await read_body(request, limit=gateway.settings.max_body)
+        await gateway.catalogue.refresh()
+        kanalen = await gateway.large_bodies(len(body), lambda: _kanalen(extra, body))
+        made = Abonnement(uuid4(), "", "", kanalen, client.client_id)
+        added = await gateway.registry.add_abonnement(made, quota=gateway.settings.quota_abonnementen)
+        await _tell(extra)
+    log.info("abonnement added", abonnement=str(added.uuid), client=client.client_id, fetched=True)
+    answer = as_json(extra, request, added)
+    return json_answer(answer, status=201, headers={"Location": answer["url"]})
+
+
+def _kanalen(extra: Extra, body: bytes) -> tuple[FilterGroup, ...]:
+    """What is asked for. Raises ParseError and ValidationError."""
+    data = read_json(body)
+    asked, faults = parse(Asked, data)
+    faults += group_faults(data, extra.gateway.catalogue.kanalen)
+    if asked is None or faults:
+        raise ValidationError(faults)
+    return tuple(FilterGroup(each.naam, tuple(each.filters.items())) for each in asked.kanalen)
+
+
+async def read(request: web.Request) -> web.Response:
+    """200 with an own abonnement, of either kind."""
+    extra, _ = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    abonnement = await extra.own(request, client)
+    read_query(request)
+    return json_answer(as_json(extra, request, abonnement))
+
+
+async def remove(request: web.Request) -> web.Response:
+    """204: what waited for it becomes undeliverable, as with any abonnement that is removed."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    abonnement = await extra.own_pulled(request, client)
+    read_query(request)
+    async with gateway.changes.one(client.client_id):
+        if not await gateway.registry.remove_abonnement(abonnement.uuid):
+            raise NotFound("Dit abonnement bestaat niet meer.")
+        await _tell(extra)
+    log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
+    return web.Response(status=204)
+
+
+async def _tell(extra: Extra) -> None:
+    """Have every process look at the registry. Where that fails they do by themselves, within seconds."""
+    await extra.gateway.catalogue.try_refresh()
+    try:
+        await extra.gateway.router.announce()
+    except BrokerError as error:
+        log.info("change not announced", reason=str(error))
+
+
+def as_json(extra: Extra, request: web.Request, abonnement: Abonnement) -> dict[str, Any]:
+    """An own abonnement as it is answered, without its `auth`."""
+    path = f"abonnement/{abonnement.uuid}"
+    pull = abonnement.is_pull
+    return {
+        "uuid": str(abonnement.uuid),
+        "type": "pull" if pull else "push",
+        "state": abonnement.state,
+        "url": extra.url(request, path) if pull else extra.gateway.url(request, path),
+        "callbackUrl": None if pull else abonnement.callback_url,
+        "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in abonnement.kanalen],
+    }
