@@ -6,6 +6,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from console.styles import Styles
 from inbox import api
 from inbox.answering import receive
 from inbox.inboxes import Inboxes
@@ -77,10 +78,11 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     make_safe(response.headers, https=False)
 
 
-def build_app(inboxes: Inboxes) -> web.Application:
+def build_app(inboxes: Inboxes, styles: Styles) -> web.Application:
     """The application over these inboxes."""
     app = web.Application(middlewares=[answers], client_max_size=MAX_FORM)
     app[INBOXES] = inboxes
+    app[pages.STYLES] = styles
     app.add_routes(ROUTES)
     app.on_response_prepare.append(add_headers)
     return app

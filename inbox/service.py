@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from console.styles import read_styles
 from inbox.app import build_app
 from inbox.inboxes import Inboxes, Limits
 from runtime.health import QuietProtocol
@@ -35,11 +36,16 @@ async def serve(
     sock: socket.socket,
     limits: Limits | None = None,
 ) -> None:
-    """Serve inboxes on `sock` until `stop`. Nothing of them is kept."""
-    inboxes = Inboxes(limits)
+    """Serve inboxes on `sock` until `stop`. Nothing of them is kept.
+
+    Raises SettingsError when the house style of the settings cannot be read.
+    """
+    inboxes, styles = Inboxes(limits), read_styles(settings)
     async with AsyncExitStack() as opened:
         # Whoever goes away leaves a place to others at once.
-        runner = web.AppRunner(build_app(inboxes), shutdown_timeout=LAST_CALL, handler_cancellation=True)
+        runner = web.AppRunner(
+            build_app(inboxes, styles), shutdown_timeout=LAST_CALL, handler_cancellation=True
+        )
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - set up

@@ -134,8 +134,8 @@ class Settings(BaseSettings):
     )
     console_style: Path | None = setting(
         None,
-        "The house style of the console, in place of console/static/huisstijl.css: the values of its colours "
-        "and sizes.",
+        "The house style of console and inbox, in place of console/static/huisstijl.css: the values of "
+        "colours and sizes.",
         unit="CSS file",
     )
     health_listen: Annotated[Listen | None, NoDecode] = setting(

@@ -13,11 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "nrc",
+    "inbox",
     "console",
     "telemetry",
     "operating",
     "extra",
-    "inbox",
     "gateway",
     "deliverer",
     "ledger",

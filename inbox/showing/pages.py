@@ -15,6 +15,7 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from console.styles import HOUSE_STYLE, ICON, Styles
 from inbox.api import request_of
 from inbox.behaviour import ANY, NONE, Behaviour, read_behaviour
 from inbox.inboxes import Inbox
@@ -24,11 +25,14 @@ from inbox.state import INBOXES, inbox_of, must_be_opened, must_be_our_page, que
 from ledger.explaining.dutch import AMSTERDAM, Clock, number
 from schemas.errors import NotFound, Problem, ValidationError
 
-_STATIC = Path(str(files("inbox.showing"))) / "static"
+STYLES: web.AppKey[Styles] = web.AppKey("styles", Styles)
+"""The console's style sheets: a house style holds for the inbox too."""
+_OURS = ("inbox.css", "inbox.js")
+_STYLE_SHEETS = ("nl-design-system.css", HOUSE_STYLE, "console.css", "inbox.css")
 _FILES = {
-    "inbox.css": "text/css; charset=utf-8",
-    "inbox.svg": "image/svg+xml",
+    **dict.fromkeys(_STYLE_SHEETS, "text/css; charset=utf-8"),
     "inbox.js": "text/javascript; charset=utf-8",
+    ICON: "image/svg+xml",
 }
 # A page loads styles and scripts of ours, and nothing else.
 _CONTENT_SECURITY_POLICY = (
@@ -116,8 +120,9 @@ async def static(request: web.Request) -> web.Response:
     name = request.match_info["name"]
     if name not in _FILES:
         raise NotFound("Dit bestand bestaat hier niet.")
+    content = _bytes_of(name) if name in _OURS else request.app[STYLES].content[name]
     return web.Response(
-        body=_bytes_of(name), headers={"Content-Type": _FILES[name], "Cache-Control": "public, max-age=300"}
+        body=content, headers={"Content-Type": _FILES[name], "Cache-Control": "public, max-age=300"}
     )
 
 
@@ -204,7 +209,7 @@ def _environment() -> Environment:
         loader=PackageLoader("inbox.showing"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"clock": _clock, "whole": _whole, "utc": _utc, "number": number}
-    environment.globals |= {"ANY": ANY, "NONE": NONE}
+    environment.globals |= {"ANY": ANY, "NONE": NONE, "style_sheets": _STYLE_SHEETS, "icon": ICON}
     return environment
 
 
@@ -214,4 +219,4 @@ def _utc(at: float) -> str:
 
 @cache
 def _bytes_of(name: str) -> bytes:
-    return (_STATIC / name).read_bytes()
+    return (Path(str(files("inbox.showing"))) / "static" / name).read_bytes()

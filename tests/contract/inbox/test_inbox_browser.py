@@ -216,7 +216,7 @@ async def test_all_of_it_works_without_javascript(browser: Browser, inbox: Inbox
     await page.reload()
     assert (await page.title()).startswith("(2) Inbox ")
     await page.click("#v2 a")
-    assert "geweigerd" in await page.inner_text(".facts")
+    assert "geweigerd" in await page.inner_text("dl")
     await page.click("text=Verzoek 1")
     await page.click("text=Zoals hij kwam")
     assert await page.inner_text("#body-ruw") == MESSAGE
