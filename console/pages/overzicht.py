@@ -1,97 +1,181 @@
-"""Overzicht: what needs attention first, and what waits for each abonnement."""
+"""Overzicht: what needs attention first, the last hour, what waits for each abonnement, and what runs."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from console.page import Page, Visit
 from console.pages.abonnementen.health import BADGES
-from ledger.explaining.dutch import held_because, number
-from ledger.values import Backlog
-from schemas.abonnement import Abonnement, State
+from console.showing.attention import Told, in_short, told
+from console.showing.charts import Chart, charts
+from console.state import Console
+from ledger.explaining.dutch import number
+from ledger.opening import ledger_file
+from operating.conditions import Condition, conditions_of
+from operating.status.collecting import OfLedger, Status, disk_of, read_ledger
+from operating.status.health import Health, Part, check_broker, of_process, part, routers_at_work
+from runtime.listening import reached_at
+from schemas.abonnement import State
 from schemas.errors import LedgerError
 
+CONNECTED_WITHIN = 1.0  # seconds in which the connection to RabbitMQ must be there
+MOST_WAITING = 25  # abonnementen in the table
 
-@dataclass(frozen=True, slots=True)
-class Concern:
-    """What needs attention: a sentence with what to do. bad: nothing is delivered until somebody does."""
-
-    text: str
-    bad: bool = False
+_HEALTH: Mapping[Health, tuple[str, str]] = {
+    Health.OK: ("safe", "goed"),
+    Health.NOT_READY: ("warning", "niet klaar"),
+    Health.NOT_REACHABLE: ("danger", "niet bereikbaar"),
+}
+_PARTS = {"gateway": "Gateway", "broker": "RabbitMQ", "router": "Router", "registry": "Registratie"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An abonnement and what is open of it. Moments are Unix seconds."""
+    """An abonnement for which something waits. held: it is held or suspended."""
 
-    abonnement: Abonnement
+    condition: Condition
     badge: tuple[str, str]
-    waiting: int
-    retrying: int
-    oldest: float | None
-    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A part of the system: its name, the kind of its badge and its text, and what there is to say of it."""
+
+    name: str
+    badge: tuple[str, str]
+    said: str
 
 
 @dataclass(frozen=True, slots=True)
 class Overzicht:
-    """What the page shows. unknown: why it is not known what waits; "" when it is known."""
+    """What the page shows. charts, rows: None when the ledger tells nothing. more: rows not shown."""
 
-    concerns: Sequence[Concern]
-    rows: Sequence[Row]
-    abonnementen: int
-    kanalen: int
-    unknown: str
+    at: float
+    short: str
+    concerns: Sequence[Told]
+    charts: Sequence[Chart] | None
+    held: str
+    rows: Sequence[Row] | None
+    more: int
+    parts: Sequence[Running]
 
 
 async def show(visit: Visit) -> Overzicht:
-    """From the copy of the registry, and the ledger's figures of what is open."""
-    catalogue = visit.console.catalogue
-    every = [*catalogue.everyone.values()]
-    backlogs: Mapping[UUID, Backlog] = {}
-    unknown = ""
-    try:
-        backlogs = await (await visit.console.ledger.get()).backlogs()
-    except LedgerError as error:
-        unknown = str(error)
-    rows = [_row(each, backlogs.get(each.uuid, Backlog())) for each in every]
-    concerns = [concern for row in rows if (concern := _concern(row, visit.now)) is not None]
-    shown = [row for row in rows if row.waiting or row.abonnement.state is not State.ACTIVE]
-    shown.sort(key=lambda row: (row.oldest is None, row.oldest or 0.0))
-    concerns.sort(key=lambda concern: not concern.bad)
-    return Overzicht(concerns, shown, len(every), len(catalogue.kanalen), unknown)
-
-
-def _row(abonnement: Abonnement, backlog: Backlog) -> Row:
-    return Row(
-        abonnement,
-        BADGES[abonnement.state],
-        backlog.count,
-        backlog.retrying,
-        None if backlog.oldest is None else backlog.oldest / 1000,
-        None if backlog.next_at is None else backlog.next_at / 1000,
+    """From the registry's copy, the ledger, and a question to each part."""
+    status = await _status(visit.console, visit.now)
+    found, ledger = told(status), status.ledger
+    waiting = sorted(
+        (each for each in status.conditions if each.open), key=lambda each: each.oldest or visit.now
+    )
+    rows = [Row(each, BADGES[each.abonnement.state]) for each in waiting[:MOST_WAITING]]
+    return Overzicht(
+        visit.now,
+        in_short(found),
+        found,
+        None if ledger is None else charts(ledger.minutes, now=ledger.facts.now),
+        _held(status.conditions),
+        None if ledger is None else rows,
+        max(len(waiting) - MOST_WAITING, 0),
+        [*map(_running, status.parts), *_of_ledger(status), *_disk(status)],
     )
 
 
-def _concern(row: Row, now: float) -> Concern | None:
-    each = row.abonnement
-    waiting = f"{number(row.waiting)} notificaties wachten" if row.waiting != 1 else "1 notificatie wacht"
-    if each.state is State.SUSPENDED:
-        why = f" ({each.state_reason})" if each.state_reason else ""
-        return Concern(
-            f"Abonnement {each.uuid} van {each.client_id} is stilgelegd{why}; {waiting}. Spreek de afnemer, "
-            "en hervat het daarna.",
-            bad=True,
+async def _status(console: Console, now: float) -> Status:
+    settings = console.settings
+    failures = await console.registry.last_failures()
+    parts, ledger = await asyncio.gather(_parts(console), _ledger(console))
+    told_by = None if isinstance(ledger, str) else ledger
+    return Status(
+        at=now,
+        parts=parts,
+        conditions=conditions_of(
+            [*console.catalogue.everyone.values()], failures, None if told_by is None else told_by.backlogs
+        ),
+        ledger=told_by,
+        ledger_fault=ledger if isinstance(ledger, str) else "",
+        ledger_budget=settings.ledger_budget,
+        disk=disk_of(settings),
+        private=False,
+    )
+
+
+async def _parts(console: Console) -> list[Part]:
+    settings = console.settings
+    root = settings.public_url or str(reached_at(settings.gateway_listen)).rstrip("/")
+
+    async def broker() -> Sequence[str]:
+        connection = await console.link.connected(within=CONNECTED_WITHIN)
+        await check_broker(connection, advice="`nrc health` zegt welke opdracht dat herstelt.")
+        return ["verbonden"]
+
+    async def router() -> Sequence[str]:
+        connection = await console.link.connected(within=CONNECTED_WITHIN)
+        return [f"{number(await routers_at_work(connection))} aan het werk"]
+
+    async def registry() -> Sequence[str]:
+        return [f"wijziging {number(await console.registry.change_number())}"]
+
+    return list(
+        await asyncio.gather(
+            part("gateway", lambda: of_process(root)),
+            part("broker", broker),
+            part("router", router),
+            part("registry", registry),
         )
-    if each.hold is not None:
-        minutes = max(1, round((now - each.hold.since) / 60))
-        return Concern(
-            f"De callback van abonnement {each.uuid} van {each.client_id} doet het al {number(minutes)} min "
-            f"niet ({held_because(each.state_reason)}); {waiting}. Het gaat vanzelf verder zodra de "
-            "callback weer antwoordt; spreek de afnemer als het lang duurt."
-        )
-    return None
+    )
+
+
+async def _ledger(console: Console) -> OfLedger | str:
+    """What the ledger tells, or why it tells nothing."""
+    try:
+        file = str(ledger_file(console.settings).absolute())
+        return await read_ledger(await console.ledger.get(), file=file)
+    except LedgerError as error:
+        return str(error)
+
+
+def _held(conditions: Sequence[Condition]) -> str:
+    """A sentence with what waits for callbacks that do not work, or that are suspended."""
+    held = [each for each in conditions if each.abonnement.state is not State.ACTIVE]
+    if not held:
+        return "Geen enkel abonnement wordt vastgehouden."
+    waiting = sum(each.open for each in held)
+    which = "1 abonnement wordt" if len(held) == 1 else f"{number(len(held))} abonnementen worden"
+    what = "1 notificatie wacht" if waiting == 1 else f"{number(waiting)} notificaties wachten"
+    return f"{which} vastgehouden; daarvoor {what}."
+
+
+def _running(each: Part) -> Running:
+    return Running(_PARTS[each.name], _HEALTH[each.health], each.detail)
+
+
+def _of_ledger(status: Status) -> list[Running]:
+    ledger = status.ledger
+    if ledger is None:
+        return [Running("Grootboek", _HEALTH[Health.NOT_REACHABLE], status.ledger_fault)]
+    facts, living = ledger.facts, ledger.facts.living
+    keeper = ("safe", "goed") if facts.keeper is not None else ("danger", "werkt niet")
+    deliverers = ("safe", "goed") if living else ("danger", "geen")
+    in_hand = number(sum(each.hands for each in living))
+    used = f"{number(facts.size / 1e6)} van {number(status.ledger_budget / 1e6)} MB"
+    return [
+        Running(
+            "Deliverers", deliverers, f"{number(len(living))} aan het werk, {in_hand} bezorgingen onderhanden"
+        ),
+        Running("Keeper", keeper, "geeft terug wat RabbitMQ kwijtraakt"),
+        Running("Grootboek", ("safe", "goed"), used),
+    ]
+
+
+def _disk(status: Status) -> list[Running]:
+    disk = status.disk
+    if disk is None:
+        return []
+    free = f"{disk.free / 1e9:.1f} van {disk.total / 1e9:.1f} GB vrij".replace(".", ",")
+    badge = ("safe", "goed") if disk.free >= disk.total / 10 else ("warning", "bijna vol")
+    return [Running("Schijf", badge, free)]
 
 
 PAGE = Page("overzicht", "", "Overzicht", "overzicht.html", show)

@@ -104,8 +104,8 @@ def _get(url: str) -> tuple[int, bytes]:
         connection.close()
 
 
-async def of_broker(connection: AbstractConnection, *, advice: str) -> Sequence[str]:
-    """That of RabbitMQ. advice: what to do about a policy that empties queues. Raises NotReady."""
+async def check_broker(connection: AbstractConnection, *, advice: str) -> None:
+    """Return when RabbitMQ is well. advice: on a policy that empties queues. Raises NotReady."""
     from aiormq.exceptions import ChannelNotFoundEntity
 
     from router.declaring.watching import canary
@@ -119,14 +119,13 @@ async def of_broker(connection: AbstractConnection, *, advice: str) -> Sequence[
     with suppress(ChannelNotFoundEntity):  # a router of an older version is at work
         if lost := (await canary.look(connection)).lost:
             raise NotReady(f"a policy empties queues: {names.CANARY}: {lost}. {advice}")
-    return ["connected"]
 
 
-async def of_router(connection: AbstractConnection) -> Sequence[str]:
-    """That of the router. Raises BrokerUnavailable when none is at work."""
+async def routers_at_work(connection: AbstractConnection) -> int:
+    """How many routers run. Raises BrokerUnavailable when none does."""
     from router.queue_depth import depth_of
 
     depth = await depth_of(connection, names.REQUESTS)
     if depth is None or not depth.consumers:
         raise BrokerUnavailable("no router runs on this broker")
-    return [f"{depth.consumers} running"]
+    return depth.consumers

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nrc.cli.connecting import opened_link, opened_registry
 from nrc.rabbitmq.shield_policy import SET_POLICY
-from operating.status.health import Part, of_broker, of_process, of_router, part
+from operating.status.health import Part, check_broker, of_process, part, routers_at_work
 from runtime.settings import Settings
 
 
@@ -28,13 +28,14 @@ async def _broker(settings: Settings) -> Sequence[str]:
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
         advice = f"Run: {shlex.join(['rabbitmqctl', *SET_POLICY])}"
-        return await of_broker(link.connection, advice=advice)
+        await check_broker(link.connection, advice=advice)
+    return ["connected"]
 
 
 async def _router(settings: Settings) -> Sequence[str]:
     async with opened_link(settings) as link:
         assert link.connection is not None  # noqa: S101 - opened
-        return await of_router(link.connection)
+        return [f"{await routers_at_work(link.connection)} running"]
 
 
 async def _registry(settings: Settings) -> Sequence[str]:

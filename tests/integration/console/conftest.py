@@ -138,7 +138,7 @@ async def add_things(registry: Registry, ledger: Ledger) -> None:
         before=None,
         callback_url=held.callback_url,
     )
-    await registry.set_state(suspended.uuid, State.SUSPENDED, "410 from callback")
+    await registry.set_state(suspended.uuid, State.SUSPENDED, "callback answered 410 (gone)")
     now = int(time.time() * 1000)
     await ledger.write(
         [

@@ -93,7 +93,7 @@ async def test_the_first_start_makes_an_admin_and_says_its_password_once(tmp_pat
         page = await browser.log_in("admin", line.rpartition(" ")[2])
         assert page.url == served.root
         assert "admin (admin)" in page.text
-        assert "niet bekend wat er wacht" in page.text, "there is no ledger yet"
+        assert "Het grootboek is niet te lezen" in page.text, "there is no ledger yet"
         await served.registry.users.remove("admin")
         await add(served, "an")
     async with console_on(settings) as again:

@@ -1,0 +1,175 @@
+"""Tells what needs attention (operating/status) in Dutch sentences, each with the next step. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ledger.explaining import Reader
+from ledger.explaining.dutch import Clock, held_because, listed, number
+from ledger.explaining.states import suspended_because
+from ledger.keeper_ledger import Gap
+from operating.conditions import Condition
+from operating.status import attention
+from operating.status.attention import Code
+from operating.status.collecting import Status
+
+SCOPES = {"everything": "alles", "kanaal": "kanaal", "abonnement": "abonnement"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What needs attention. then: the next step, a sentence. abonnement: its uuid, when it is about one."""
+
+    text: str
+    then: str
+    urgent: bool
+    abonnement: str = ""
+
+
+def told(status: Status) -> list[Told]:
+    """The urgent ones first."""
+    clock = Clock(round(status.at * 1000))
+    return [_told(each, clock) for each in attention.concerns(status)]
+
+
+def _told(each: attention.Concern, clock: Clock) -> Told:
+    if each.of is not None:
+        text, then = _of_abonnement(each, each.of)
+        return Told(text, then, each.urgent, str(each.of.abonnement.uuid))
+    if each.gap is not None:
+        text, then = _of_gap(each.code, each.gap, clock)
+    elif each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
+        others = "1 ander abonnement" if each.count == 1 else f"{number(each.count)} andere abonnementen"
+        text, then = f"Hetzelfde geldt voor {others}.", "Ze staan onder Abonnementen."
+    else:
+        text, then = _of_system(each)
+    return Told(text, then, each.urgent)
+
+
+def _of_abonnement(each: attention.Concern, of: Condition) -> tuple[str, str]:
+    abonnement = of.abonnement
+    whose = f"abonnement {abonnement.uuid} van {abonnement.client_id}"
+    match each.code:
+        case Code.HELD:
+            why = held_because(abonnement.state_reason)
+            return (
+                f"De callback van {whose} doet het al {lasting(each.seconds)} niet ({why}); {_wait(of)}.",
+                "Spreek de afnemer. Zodra de callback weer antwoordt, gaat het bezorgen vanzelf verder.",
+            )
+        case Code.SUSPENDED:
+            reason = abonnement.state_reason
+            why = f" ({suspended_because(reason, Reader.OPERATOR)})" if reason else ""
+            return (
+                f"{whose.capitalize()} is stilgelegd{why}; {_wait(of)}.",
+                "Spreek de afnemer, en hervat het abonnement als zijn kant weer goed is.",
+            )
+    last = of.last_failure
+    error = f" De laatste fout: {held_because(last.detail)}." if last else ""
+    return (
+        f"Voor {whose} wacht een notificatie al {lasting(each.seconds)}.{error}",
+        "Kijk of er genoeg wordt bezorgd, en of de callback traag is.",
+    )
+
+
+def _of_gap(code: Code, gap: Gap, clock: Clock) -> tuple[str, str]:
+    of = " ".join((SCOPES.get(gap.scope, gap.scope), gap.of)).strip()
+    if code is Code.GAP_OF_OPERATOR:
+        return (
+            f"Gat {gap.nr} ({of}) is open sinds {clock.bare(gap.opened)}; een beheerder heeft het gemeld.",
+            f"Sluit het als RabbitMQ weer alles bewaart: nrc ledger gaps close {gap.nr}.",
+        )
+    return (
+        f"Wat RabbitMQ in gat {gap.nr} ({of}) kwijtraakte, is nog niet allemaal teruggegeven.",
+        "Kijk in de log van nrc ledger wat dat tegenhoudt.",
+    )
+
+
+def _of_system(each: attention.Concern) -> tuple[str, str]:
+    said, count = each.said, each.count
+    share, free = f"{each.share:.0%}", f"{each.size / 1e9:.1f} GB".replace(".", ",")
+    deliveries = "1 bezorging is" if count == 1 else f"{number(count)} bezorgingen zijn"
+    start = "Start die: nrc up, of nrc"
+    told = {
+        Code.GATEWAY_AWAY: (
+            f"Er antwoordt geen gateway, dus er wordt niets aangenomen: {said}.",
+            f"{start} gateway.",
+        ),
+        Code.GATEWAY_NOT_READY: (
+            f"De gateway is niet klaar, en bronnen krijgen een 503: {said}.",
+            "De bronnen sturen het opnieuw. Kijk met nrc health wat er ontbreekt.",
+        ),
+        Code.GATEWAY_WARNS: (f"De gateway waarschuwt: {said}.", "Kijk met nrc health wat er ontbreekt."),
+        Code.RABBITMQ_AWAY: (
+            f"RabbitMQ is niet te bereiken, dus er wordt niets bezorgd: {said}.",
+            "Start RabbitMQ. Wat de gateway intussen aanneemt, staat in het grootboek en volgt daarna.",
+        ),
+        Code.RABBITMQ_NOT_READY: (
+            f"RabbitMQ is niet klaar: {said}.",
+            "Kijk met nrc health wat er moet gebeuren.",
+        ),
+        Code.ROUTER_AWAY: (
+            f"Er kan geen kanaal of abonnement gemaakt of veranderd worden: {said}.",
+            f"{start} router.",
+        ),
+        Code.REGISTRY_AWAY: (f"De registratie is niet te lezen: {said}.", "Kijk met nrc health wat er is."),
+        Code.LEDGER_AWAY: (
+            f"Het grootboek is niet te lezen: {said}.",
+            "Kijk met nrc ledger status wat er is. Nieuwe notificaties worden wel bezorgd.",
+        ),
+        Code.NO_KEEPER: (
+            "Er werkt geen keeper: wat RabbitMQ kwijtraakt, wordt niet teruggegeven.",
+            f"{start} ledger.",
+        ),
+        Code.NO_DELIVERER: (
+            "De laatste 15 seconden is van geen deliverer iets gehoord: er wordt niets bezorgd.",
+            f"{start} deliverer.",
+        ),
+        Code.STUCK: (
+            f"{deliveries} drie keer teruggegeven en weer kwijtgeraakt; er wordt niets meer geprobeerd.",
+            "Zoek eerst waarom ze kwijtraken: nrc notificaties list --state stuck.",
+        ),
+        Code.UNSURE: (
+            f"{deliveries} onzeker: ze stonden open in een oudere kopie van het grootboek.",
+            "Beslis of ze opnieuw gaan of als bezorgd tellen: nrc ledger audit.",
+        ),
+        Code.LEDGER_NEARLY_FULL: (
+            f"Het grootboek gebruikt {share} van NRC_LEDGER_BUDGET.",
+            "Maak het budget groter, of los op waarom er zoveel blijft wachten.",
+        ),
+        Code.UNDELIVERABLE: (
+            f"{deliveries} onbestelbaar.",
+            "Stuur ze opnieuw zodra dat kan, en verwijder de rest: nrc undeliverable list.",
+        ),
+        Code.DISK: (
+            f"De schijf met registratie en grootboek heeft nog {free} vrij ({share}).",
+            "Maak er ruimte, of zet NRC_STATE_DIR op een grotere schijf.",
+        ),
+    }
+    return told[each.code]
+
+
+def _wait(each: Condition) -> str:
+    if each.waiting is None:
+        return "wat ervoor wacht is niet bekend"
+    count = each.open
+    return "1 notificatie wacht" if count == 1 else f"{number(count)} notificaties wachten"
+
+
+def lasting(seconds: float) -> str:
+    """How long that is: `45 seconden`, `12 minuten`, `3 uur`, `5 dagen`."""
+    for one, several, size in (("dag", "dagen", 86400), ("uur", "uur", 3600), ("minuut", "minuten", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {one if count == 1 else several}"
+    count = int(max(seconds, 0))
+    return f"{count} {'seconde' if count == 1 else 'seconden'}"
+
+
+def in_short(found: Sequence[Told]) -> str:
+    """A sentence for who only wants to know whether anything is wrong."""
+    urgent = sum(each.urgent for each in found)
+    parts = [f"{urgent} nu"] if urgent else []
+    if later := len(found) - urgent:
+        parts.append(f"{later} overdag")
+    return f"Te doen: {listed(parts)}." if parts else "Er is niets te doen."

@@ -1,0 +1,55 @@
+"""Overzicht: the last hour, what waits, what runs, and what needs attention."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+from ledger.opening import ledger_of
+from schemas.user import Role
+from tests.integration.conftest import settings_for
+from tests.integration.console.conftest import Served, add_users, console_on
+
+
+def text_of(page: str) -> str:
+    """What a reader has."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page)))
+
+
+async def test_what_happened_and_what_waits(served: Served) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        page = await browser.get()
+    assert page.status == 200
+    text = text_of(page.text)
+    # Two of the three notificaties that conftest.py adds came within this hour.
+    assert "Aangenomen notificaties Het laatste uur 2, in een minuut hoogstens 1." in text
+    assert page.text.count("<svg") == page.text.count("<details>") == 5
+    assert "2 abonnementen worden vastgehouden; daarvoor 6 notificaties wachten." in text
+    assert "doet het al 11 minuten niet (geen antwoord binnen de tijd); 3 notificaties wachten." in text
+    assert "is stilgelegd (de callback antwoordde met status 410); 3 notificaties wachten. Spreek" in text
+    assert re.search(r"zac actief 3 0 1 uur", text)
+    assert "RabbitMQ goed verbonden" in text
+    assert "Router goed 1 aan het werk" in text
+    assert "Er antwoordt geen gateway, dus er wordt niets aangenomen" in text
+
+
+async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:
+    settings = settings_for("amqp://127.0.0.1:1/", tmp_path)
+    async with console_on(settings) as served, served.browser() as browser:
+        await served.registry.users.remove("admin")
+        await add_users(served.registry)
+        await browser.log_in("lezer")
+        page = await browser.get()
+        assert page.status == 200
+        text = text_of(page.text)
+        assert "RabbitMQ is niet te bereiken, dus er wordt niets bezorgd" in text
+        assert "Het grootboek is niet te lezen: there is no ledger" in text
+        assert "er zijn geen cijfers" in text
+        assert "<svg" not in page.text
+
+        async with ledger_of(settings):
+            pass
+        text = text_of((await browser.get()).text)
+        assert "Er wacht niets." in text
+        assert "Het laatste uur geen." in text

@@ -1,0 +1,97 @@
+"""Every concern is told in Dutch, in a sentence with a next step."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from console.showing import attention
+from console.showing.attention import Told, in_short, lasting, told
+from ledger.keeper_ledger import Gap
+from ledger.values import OPERATOR, Scope
+from operating.conditions import Condition
+from operating.status.attention import Code, Concern
+from operating.status.collecting import Status
+from schemas.abonnement import Hold, State
+from store.registry import LastFailure
+from tests.make import an_abonnement
+
+NOW = 1_700_000_000.0
+STATUS = Status(NOW, [], [], None, "", 1, None, False)
+HELD = Condition(
+    replace(
+        an_abonnement(("zaken", {})),
+        state=State.HELD,
+        hold=Hold(NOW - 7200, 3, NOW),
+        state_reason="timeout: no answer within 10 s",
+    ),
+    waiting=1,
+    last_failure=LastFailure(NOW, "timeout: no answer within 10 s"),
+)
+GAP = Gap(3, Scope.KANAAL, "zaken", round(NOW * 1000) - 60_000, None, OPERATOR, False)
+
+
+def telling(monkeypatch: pytest.MonkeyPatch, *concerns: Concern) -> list[Told]:
+    monkeypatch.setattr(attention.attention, "concerns", lambda _: list(concerns))
+    return told(STATUS)
+
+
+FACTS: dict[Code, dict[str, Any]] = {
+    **{code: {"of": HELD, "seconds": 7200.0} for code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG)},
+    **{code: {"gap": GAP} for code in (Code.GAP, Code.GAP_OF_OPERATOR)},
+}
+
+
+@pytest.mark.parametrize("code", Code)
+@pytest.mark.parametrize("count", [1, 1234])
+def test_every_concern_is_a_sentence_with_a_next_step(
+    code: Code, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    concern = Concern(code, said="iets", count=count, share=0.02, size=1_500_000_000, **FACTS.get(code, {}))
+    (made,) = telling(monkeypatch, concern)
+    for text in (made.text, made.then):
+        assert re.fullmatch(r"[A-Z0-9].*\.", text), text
+        assert "None" not in text
+    if FACTS.get(code, {}).get("of"):
+        assert made.abonnement == str(HELD.abonnement.uuid) in made.text
+
+
+def test_the_reason_is_told_in_dutch(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, late, others = telling(
+        monkeypatch,
+        Concern(Code.HELD, of=HELD, seconds=7200.0),
+        Concern(Code.WAITS_LONG, of=HELD, seconds=90_000.0),
+        Concern(Code.HELD, count=2),
+    )
+    uuid = HELD.abonnement.uuid
+    assert held.text == (
+        f"De callback van abonnement {uuid} van test doet het al 2 uur niet (geen antwoord binnen de tijd); "
+        "1 notificatie wacht."
+    )
+    assert late.text == (
+        f"Voor abonnement {uuid} van test wacht een notificatie al 1 dag. De laatste fout: geen antwoord "
+        "binnen de tijd."
+    )
+    assert others.text == "Hetzelfde geldt voor 2 andere abonnementen."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((-5, "0 seconden"), (1, "1 seconde"), (59.9, "59 seconden"), (60, "1 minuut"), (7199, "1 uur")),
+        *((7200, "2 uur"), (86400, "1 dag"), (1e6, "11 dagen")),
+    ],
+)
+def test_how_long(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text
+
+
+def test_in_short() -> None:
+    one = Told("", "", urgent=True)
+    later = Told("", "", urgent=False)
+    assert in_short([]) == "Er is niets te doen."
+    assert in_short([one, later, later]) == "Te doen: 1 nu en 2 overdag."
+    assert in_short([later]) == "Te doen: 1 overdag."
