@@ -9,8 +9,21 @@ from prometheus_client import Metric
 from gateway.accepting import Homes
 from gateway.http.problems import refused
 from gateway.state import Gateway
+from schemas.errors import (
+    APIException,
+    PermissionDenied,
+    ServiceUnavailable,
+    Throttled,
+    ValidationError,
+)
 from telemetry.metrics.common import of_connections, of_process, of_writer
 from telemetry.metrics.families import counter, gauge, histogram
+
+NONE_YET = {
+    (True, kind.status, kind.code): 0
+    for kind in (ValidationError, PermissionDenied, Throttled, APIException, ServiceUnavailable)
+}
+"""Refusals that are told from the start: Prometheus sees no rise to the first value of a series."""
 
 
 async def metrics_of(gateway: Gateway) -> list[Metric]:
@@ -39,7 +52,7 @@ async def metrics_of(gateway: Gateway) -> list[Metric]:
             "Requests that were answered with a problem, by status and code of it.",
             {
                 ("notificaties" if notificatie else "other", str(status), code): count
-                for (notificatie, status, code), count in sorted(refused.items())
+                for (notificatie, status, code), count in sorted({**NONE_YET, **refused}.items())
             },
             ["request", "status", "code"],
         ),

@@ -160,6 +160,7 @@ def what_was_counted(now: Metrics) -> None:
     assert {each.value for each in now.of("nrc_rabbitmq_connected")} == {1}
     assert now.value("nrc_accepted_total", homes="both") == 2
     assert now.value("nrc_refused_total", request="notificaties", status="403") == 1
+    assert now.value("nrc_refused_total", request="notificaties", status="503") == 0, "told from the start"
     assert now.value("nrc_confirm_seconds_count") == 2
     assert now.value("nrc_attempts_total") == 4
     assert now.value("nrc_delivered_total") == 2
