@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from tests.contract.inbox.conftest import Inbox, Start
+from tests.e2e.guides.place import blocks
+from tests.e2e.running import environment, running
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PAGE = Path(__file__).parents[3] / "docs" / "inbox.md"
 
 
 async def test_an_inbox_is_made_with_settings(inbox: Inbox) -> None:
@@ -37,6 +41,22 @@ async def test_opening_makes_another_each_time_with_what_the_address_says(inbox:
     second = (await inbox("GET", f"{inbox.root}/inbox/"))[1].headers["Location"]
     assert first != second
     assert (await Inbox(inbox.session, inbox.root, first).json("/settings"))["status"] == 503
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page's commands use curl")
+async def test_the_commands_of_its_page_work(inbox: Inbox) -> None:
+    shown = [text for language, text in blocks(PAGE) if language == "sh"]
+    assert len(shown) == 2
+    for text in shown:
+        command = text.replace("http://127.0.0.1:8011", inbox.root)
+        assert command != text
+        async with running("sh", "-euc", command, env=environment()) as shell:
+            assert await shell.ends(within=30) == 0, shell.err
+    # What the settings are now, and then what came in.
+    decoder = json.JSONDecoder()
+    _, end = decoder.raw_decode(shell.out)
+    [got] = decoder.raw_decode(shell.out[end:].strip())[0]["requests"]
+    assert (got["body"], got["answer"]["status"]) == ('{"kanaal": "zaken"}', 200)
 
 
 async def test_requests_come_in_pages_with_a_cursor(inbox: Inbox) -> None:
