@@ -323,8 +323,8 @@ async def test_a_keeper_that_is_killed_between_commit_and_acknowledgement_loses_
         first.send_signal(signal.SIGKILL)
     async with process(kept) as second:
         await eventually(lambda: works(kept, second))
-        await eventually(lambda: _count_is(kept, 20))
-        await eventually(lambda: _has(kept, one, 20), within=20)
+        await eventually(lambda: _count_is(kept, 20), within=30)
+        await eventually(lambda: _has(kept, one, 20), within=60)
     assert {message.message_id for message in await kept.taken(one)} == {str(each.id) for each in dropped}
     assert await ready(kept) == 0
 
