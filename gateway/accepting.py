@@ -134,7 +134,8 @@ class Accepting:
     def _single_home(self, homes: Homes, reason: str) -> Homes:
         self.homes[homes] += 1
         if times := self._single.due():
-            log.warning("accepted by RabbitMQ or the ledger only", homes=homes, reason=reason, times=times)
+            facts = {"homes": homes.value, "reason": reason, "times": times}
+            log.warning("accepted by RabbitMQ or the ledger only", **facts)
         return homes
 
     def _leave(self, publishing: asyncio.Task[None], entry: Entry) -> None:

@@ -75,7 +75,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
         resource=notificatie.resource,
         actie=notificatie.actie,
         matched=len(matched),
-        homes=homes,
+        homes=homes.value,
     )
     headers = {ID_HEADER: message_id, MATCHED_HEADER: str(len(matched))}
     return json_answer(notificatie.body, status=201, headers=headers)
