@@ -6,18 +6,19 @@ an operator does in it goes through the same functions as a command (operating/)
     service.py    the process from start to stop
     app.py        the application: routes, the middleware that all requests pass, headers
     serving.py    one request of a page: login, role, form, the page's function, its answer
-    page.py       what a page is made of: Page, Visit, Show, Redirect, Download
+    page.py       what a page is made of: Page, Visit, Show, Redirect, Download, Live
     access.py     which role may see which page and do which action: the one table
     forms.py      reading forms: their token, their fields
     rendering.py  templates, and what all of them may use
+    streaming.py  server-sent events of a page: how many at once, and how they end
     styles.py     the style sheets
     state.py      what the process has open
     login/        logging in and out: passwords, sessions, lock-out
     showing/      charts, and what needs attention in Dutch
     pages/        one module for each page
     templates/    base.html; pages/: one for each page; macros/: tables, forms and other parts
-    static/       style sheets: huisstijl.css (colours and sizes), console.css (layout), beheer.css, and
-                  nl-design-system.css
+    static/       style sheets: huisstijl.css (colours and sizes), console.css (layout), beheer.css,
+                  notificaties.css and nl-design-system.css; scripts: live.js
 
 To add a page, say Kanalen:
 

@@ -12,6 +12,13 @@ from schemas.user import Role
 
 LEAST: Mapping[str, Role] = {
     "overzicht": Role.LEZER,
+    "notificaties": Role.LEZER,
+    "notificatie": Role.LEZER,
+    "notificatie-waarom": Role.LEZER,
+    "notificatie-handeling": Role.BEHEERDER,
+    "notificatie-handeling/opnieuw": Role.BEHEERDER,
+    "notificatie-handeling/nu": Role.BEHEERDER,
+    "notificatie-handeling/laten-vallen": Role.BEHEERDER,
     "abonnementen": Role.LEZER,
     "abonnement": Role.LEZER,
     "abonnement-handeling": Role.BEHEERDER,

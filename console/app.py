@@ -16,7 +16,8 @@ from console.pages import PAGES
 from console.rendering import Templates
 from console.serving import HTML, ROOT, LoginNeeded, root_of, served
 from console.state import CONSOLE, Console
-from console.styles import ICON, Styles
+from console.streaming import STREAMS, Streams
+from console.styles import Styles, media_type
 from runtime.log import logger
 from runtime.response_headers import make_safe
 from schemas.errors import LedgerError, NotFound, RegistryError
@@ -58,6 +59,8 @@ def build_app(console: Console, styles: Styles) -> web.Application:
     app = web.Application(middlewares=[answers], client_max_size=MAX_FORM)
     app[CONSOLE] = console
     app[TEMPLATES] = templates
+    app[STREAMS] = streams = Streams()
+    app.on_shutdown.append(streams.stop)
     app.router.add_get("/", _to_console)
     app.router.add_get(ROOT.rstrip("/"), _to_console)
     app.router.add_get("/health/live", _live)
@@ -140,9 +143,10 @@ def _style(styles: Styles) -> Handler:
         body = styles.content.get(request.match_info["name"])
         if body is None:
             raise web.HTTPNotFound
-        media_type = "image/svg+xml" if request.match_info["name"] == ICON else "text/css; charset=utf-8"
         # Pages name the version, so another one is another address.
         caching = {"Cache-Control": "public, max-age=31536000, immutable"}
-        return web.Response(body=body, headers={**caching, "Content-Type": media_type})
+        return web.Response(
+            body=body, headers={**caching, "Content-Type": media_type(request.match_info["name"])}
+        )
 
     return answer

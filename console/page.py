@@ -62,7 +62,23 @@ class Download:
     parts: AsyncIterator[str]
 
 
-Answer = Show | Redirect | Download
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something for a script of the page. view: for the template; None of one without content."""
+
+    name: str
+    view: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Server-sent events for as long as somebody looks. template: makes the HTML of each that has a view."""
+
+    template: str
+    events: AsyncIterator[Event]
+
+
+Answer = Show | Redirect | Download | Live
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Templates:
         """A page for somebody who is logged in. said: (kind, text) above it; facts: root, view, token."""
         allowed: Callable[[str], bool] = lambda what: may(user.role, what)  # noqa: E731
         navigation = [each for each in self._pages if not each.under and allowed(each.name)]
-        return self._environment.get_template(f"pages/{page.template}").render(
+        text = self._environment.get_template(f"pages/{page.template}").render(
             page=page,
             current=page.under or page.name,
             user=user,
@@ -57,11 +57,21 @@ class Templates:
             now=time.time(),
             **facts,
         )
+        return _encodable(text)
+
+    def part(self, template: str, **facts: object) -> str:
+        """A part of a page, which a script puts into it."""
+        return _encodable(self._environment.get_template(template).render(**facts))
 
     def bare(self, template: str, **facts: object) -> str:
         """A page without navigation: the login, a fault."""
         bare = {"user": None, "navigation": (), "said": ()}
         return self._environment.get_template(template).render({**bare, **facts})
+
+
+def _encodable(text: str) -> str:
+    """Without half surrogates, which JSON may have and UTF-8 has no form for: as JSON writes them."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def moment(seconds: float | None, form: str = "%H:%M:%S") -> str:

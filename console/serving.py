@@ -11,9 +11,10 @@ from aiohttp.typedefs import Handler
 from console.access import may
 from console.forms import SAFE, Form, has_token, read_form
 from console.login.sessions import LoggedIn, client_address, forget_said, logged_in, say_next, take_said
-from console.page import Answer, Download, Page, Redirect, Refused, Show, Visit
+from console.page import Answer, Download, Live, Page, Redirect, Refused, Show, Visit
 from console.rendering import Templates
 from console.state import CONSOLE, Console
+from console.streaming import streamed
 from operating.acts import Log, Operator
 from runtime.log import logger
 from schemas.errors import Conflict
@@ -96,7 +97,7 @@ async def _again(page: Page, visit: Visit, *, status: int) -> object:
     """The page as it is now, below what is said."""
     await visit.console.catalogue.refresh()
     shown = await page.show(visit)
-    return shown if isinstance(shown, Redirect | Download | Show) else Show(shown, status)
+    return shown if isinstance(shown, Redirect | Download | Live | Show) else Show(shown, status)
 
 
 async def _answered(
@@ -109,6 +110,8 @@ async def _answered(
         return response
     if isinstance(answer, Download):
         return await _sent(answer, request)
+    if isinstance(answer, Live):
+        return await streamed(answer, request, who, templates, root=root_of(request))
     shown = answer if isinstance(answer, Show) else Show(answer)
     text = templates.page(
         page, user=who.user, said=said, root=root_of(request), view=shown.view, token=who.form_token

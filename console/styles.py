@@ -1,4 +1,4 @@
-"""The console's style sheets and its icon, by name. Read when the process starts."""
+"""The console's style sheets, its scripts and its icon, by name. Read when the process starts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from runtime.settings import Settings, env_name
 from schemas.errors import SettingsError
 
 HOUSE_STYLE = "huisstijl.css"
-NAMES = ("nl-design-system.css", HOUSE_STYLE, "console.css", "beheer.css")
+NAMES = ("nl-design-system.css", HOUSE_STYLE, "console.css", "beheer.css", "notificaties.css")
 """In the order in which pages load them."""
 ICON = "icoon.svg"
+SCRIPTS = ("live.js",)
+_MEDIA_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Styles:
-    """content: of each style sheet. version: another one whenever one of them is another, for caches."""
+    """content: of each file. version: another one whenever one of them is another, for caches."""
 
     content: Mapping[str, bytes]
     version: str
@@ -28,7 +34,7 @@ class Styles:
 def read_styles(settings: Settings) -> Styles:
     """Ours, with the house style of the settings. Raises SettingsError when that cannot be read."""
     folder = Path(str(files("console"))) / "static"
-    content = {name: (folder / name).read_bytes() for name in (*NAMES, ICON)}
+    content = {name: (folder / name).read_bytes() for name in (*NAMES, *SCRIPTS, ICON)}
     if settings.console_style is not None:
         try:
             content[HOUSE_STYLE] = settings.console_style.read_bytes()
@@ -37,3 +43,8 @@ def read_styles(settings: Settings) -> Styles:
             raise SettingsError([fault]) from None
     version = hashlib.sha256(b"".join(content.values())).hexdigest()[:12]
     return Styles(content, version)
+
+
+def media_type(name: str) -> str:
+    """Of the file of this name."""
+    return _MEDIA_TYPES[name.rpartition(".")[2]]

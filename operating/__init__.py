@@ -12,5 +12,7 @@ tokens.py        tokens of an application, to try something out
 status/          how the system is doing, and what needs attention
 users.py         users of the console: made, changed, locked out
 passwords.py     hashes of passwords, made and compared by a bounded number of threads
+notificaties/    which are meant, what comes, having them delivered again
+moments.py       times and durations as people type them
 plain_text.py    moments, and text from elsewhere, as they are printed
 """

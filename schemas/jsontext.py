@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -135,3 +136,27 @@ def _as_sent(value: Any) -> orjson.Fragment | dict[str, Any]:
     if isinstance(value, Repeated):
         return dict(value)
     raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def indented_json(body: bytes) -> str:
+    """A JSON text for people: indented, each number as it stands. Raises ParseError and RecursionError."""
+    return "".join(_parts(read_json(body), "\n"))
+
+
+def _parts(value: Any, line: str) -> Iterator[str]:
+    deeper = line + "  "
+    match value:
+        case Number():
+            yield value
+        case dict() if value:
+            for number, (name, each) in enumerate(value.items()):
+                yield f"{',' if number else '{'}{deeper}{json.dumps(name, ensure_ascii=False)}: "
+                yield from _parts(each, deeper)
+            yield f"{line}}}"
+        case list() if value:
+            for number, each in enumerate(value):
+                yield f"{',' if number else '['}{deeper}"
+                yield from _parts(each, deeper)
+            yield f"{line}]"
+        case _:
+            yield json.dumps(value, ensure_ascii=False)

@@ -78,6 +78,12 @@ async def logged_in(request: web.Request, console: Console) -> LoggedIn | None:
     return LoggedIn(user, session, token)
 
 
+async def is_over(who: LoggedIn, console: Console) -> bool:
+    """Whether this session has ended, of somebody who only looks: that does not count as use."""
+    found = await console.registry.users.session(who.session.key)
+    return found is None or time.time() - found[0].seen > console.settings.console_session
+
+
 async def begin(request: web.Request, response: web.StreamResponse, console: Console, user: User) -> None:
     """Begin a session of this user, with the cookie in the response; sessions that are over go."""
     now, users = time.time(), console.registry.users

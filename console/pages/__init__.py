@@ -1,6 +1,7 @@
 """The pages, one module for each.
 
 overzicht.py    what waits for each abonnement, and what needs attention first
+notificaties/   notificaties: found, followed live, one of them, why, and sending again
 abonnementen/   abonnementen: which need attention, one of them, what is done with it
 kanalen/        kanalen: who publishes, who subscribes, what was for nobody
 applicaties.py  the clients of the API: secrets, rights
@@ -18,9 +19,17 @@ from console.pages.abonnementen import listing as abonnementen
 from console.pages.abonnementen import one as abonnement
 from console.pages.kanalen import listing as kanalen
 from console.pages.kanalen import one as kanaal
+from console.pages.notificaties import acting as notificatie_acting
+from console.pages.notificaties import listing as notificaties
+from console.pages.notificaties import one as notificatie
+from console.pages.notificaties import why as notificatie_why
 
 PAGES: tuple[Page, ...] = (
     overzicht.PAGE,
+    notificaties.PAGE,
+    notificatie.PAGE,
+    notificatie_why.PAGE,
+    notificatie_acting.PAGE,
     abonnementen.PAGE,
     abonnement.PAGE,
     abonnement_acting.PAGE,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator
-from typing import Any
 
 from inbox.received import Received
 from schemas.errors import ParseError
-from schemas.jsontext import Number, read_json
+from schemas.jsontext import indented_json
 
 MAX_SHOWN = 64 * 1024
 """Bytes of a body that a page shows; the rest can be downloaded."""
@@ -23,28 +21,9 @@ def indented(received: Received) -> str | None:
     if received.is_cut or not 0 < len(received.body) <= MAX_SHOWN:
         return None
     try:
-        return "".join(_parts(read_json(received.body), "\n"))
+        return indented_json(received.body)
     except (ParseError, RecursionError):
         return None
-
-
-def _parts(value: Any, line: str) -> Iterator[str]:
-    deeper = line + "  "
-    match value:
-        case Number():
-            yield value
-        case dict() if value:
-            for number, (name, each) in enumerate(value.items()):
-                yield f"{',' if number else '{'}{deeper}{json.dumps(name, ensure_ascii=False)}: "
-                yield from _parts(each, deeper)
-            yield f"{line}}}"
-        case list() if value:
-            for number, each in enumerate(value):
-                yield f"{',' if number else '['}{deeper}"
-                yield from _parts(each, deeper)
-            yield f"{line}]"
-        case _:
-            yield json.dumps(value, ensure_ascii=False)
 
 
 def raw(received: Received) -> str:

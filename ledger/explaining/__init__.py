@@ -20,13 +20,14 @@ from ledger.explaining.case import (
     Returned,
 )
 from ledger.explaining.dutch import Clock, not_complete
-from ledger.explaining.fitting import Fit, FitCode, Reader, Reason, fit
+from ledger.explaining.fitting import Comparison, Fit, FitCode, Reader, Reason, compare, fit
 from ledger.explaining.telling import explain, unknown
 
 __all__ = [
     "Case",
     "Clock",
     "Code",
+    "Comparison",
     "Explanation",
     "Fit",
     "FitCode",
@@ -35,6 +36,7 @@ __all__ = [
     "Reader",
     "Reason",
     "Returned",
+    "compare",
     "explain",
     "fit",
     "not_complete",

@@ -97,10 +97,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The reasons, the most important first. fit: what the filters say; None when that is not known."""
+    """The reasons, the most important first.
+
+    fit: what the filters say; None when that is not known. kanalen: those of the abonnement when the
+    notificatie was accepted; None when they are not known.
+    """
 
     reasons: tuple[Reason, ...]
     fit: Fit | None = None
+    kanalen: tuple[FilterGroup, ...] | None = None
 
     @property
     def code(self) -> str:

@@ -80,8 +80,7 @@ def fit(
     groups = [group for group in kanalen if group.naam == kanaal]
     if not groups:
         return _other_kanaal(kanalen, kanaal, reader)
-    values = {normalise(name): value for name, value in kenmerken.items()}
-    compared = [_compare(group, values) for group in groups]
+    compared = [_compare(group, kenmerken) for group in groups]
     matching = [each for each in compared if not each.differing]
     if matching:
         best = min(matching, key=lambda each: len(each.absent))
@@ -90,20 +89,48 @@ def fit(
 
 
 @dataclass(frozen=True, slots=True)
-class _Difference:
-    """A filter whose value differs from the notificatie's. only: as of `only_in`."""
+class Comparison:
+    """One filter of an abonnement compared with a notificatie.
+
+    found: the notificatie's value; None when it has no such kenmerk, so that the filter does not count.
+    only: as of `only_in`.
+    """
 
     name: str
     wanted: str
-    found: str
-    only: tuple[str, ...]
+    found: str | None
+    only: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it can keep the notificatie from the abonnement."""
+        return self.found is not None and self.wanted != WILDCARD
+
+    @property
+    def differs(self) -> bool:
+        """Whether it does."""
+        return self.counts and self.found != self.wanted
+
+
+def compare(group: FilterGroup, kenmerken: Mapping[str, str]) -> list[Comparison]:
+    """Each filter of a group, in its order."""
+    values = {normalise(name): value for name, value in kenmerken.items()}
+    return [
+        Comparison(name, wanted, found, _near(wanted, found))
+        for name, wanted in group.filters
+        for found in [values.get(normalise(name))]
+    ]
+
+
+def _near(wanted: str, found: str | None) -> tuple[str, ...]:
+    return () if found is None or wanted in (WILDCARD, found) else only_in(wanted, found)
 
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
     """A filter group compared with a notificatie. asked: how many of its filters are not `*`."""
 
-    differing: tuple[_Difference, ...]
+    differing: tuple[Comparison, ...]
     absent: tuple[str, ...]
     asked: int
 
@@ -113,15 +140,11 @@ class _Compared:
         return len(self.differing), sum(not each.only for each in self.differing)
 
 
-def _compare(group: FilterGroup, values: Mapping[str, str]) -> _Compared:
-    asked = [(name, wanted) for name, wanted in group.filters if wanted != WILDCARD]
-    differing = []
-    for name, wanted in asked:
-        found = values.get(normalise(name), wanted)
-        if found != wanted:
-            differing.append(_Difference(name, wanted, found, only_in(wanted, found)))
-    absent = tuple(name for name, _ in asked if normalise(name) not in values)
-    return _Compared(tuple(differing), absent, len(asked))
+def _compare(group: FilterGroup, kenmerken: Mapping[str, str]) -> _Compared:
+    asked = [each for each in compare(group, kenmerken) if each.wanted != WILDCARD]
+    differing = tuple(each for each in asked if each.differs)
+    absent = tuple(each.name for each in asked if each.found is None)
+    return _Compared(differing, absent, len(asked))
 
 
 def _without_scheme(text: str) -> str:
@@ -204,7 +227,7 @@ def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
     consumer = reader is Reader.CONSUMER
     told = []
     for each in nearest.differing[:_MOST_FILTERS]:
-        found = "een andere waarde" if consumer else quoted(each.found)
+        found = "een andere waarde" if consumer else quoted(each.found or "")
         told.append(f"filter {each.name} is {quoted(each.wanted)}, de notificatie heeft {found}")
     more = len(nearest.differing) - len(told)
     text = f"Niet voor dit abonnement: {'; '.join(told)}"
@@ -215,7 +238,7 @@ def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
         text += (
             f" Van de {number(len(compared))} groepen filters op kanaal {kanaal} komt deze het dichtst bij."
         )
-    differing = [
+    differing: list[dict[str, object]] = [
         {"filter": each.name, "wanted": each.wanted}
         | ({} if consumer else {"found": each.found, "differsOnlyIn": each.only})
         for each in nearest.differing

@@ -28,7 +28,7 @@ def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
         reasons = [_without_delivery(case, fits, forgotten=then.forgotten)]
     if then.former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
         reasons.append(_other_filter(case, then.former))
-    return Explanation(tuple(reasons), fits)
+    return Explanation(tuple(reasons), fits, then.kanalen)
 
 
 def unknown(

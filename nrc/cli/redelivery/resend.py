@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from ledger.values import Delivery, Search
+from ledger.values import Delivery
 from nrc.cli.connecting import carry_out
 from nrc.cli.redelivery.choosing import of_notificatie, why_refused
 from nrc.cli.redelivery.opening import opened_sending
 from nrc.cli.redelivery.results import Told
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.output import json_option
-from nrc.cli.tracing.account import Account, opened_account
+from nrc.cli.tracing.account import opened_account
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict
-from schemas.notificatie import kenmerken_of
 
 if TYPE_CHECKING:
-    from ledger.values import Notificatie
+    from operating.notificaties.redelivering import WhyNot
 
 
 @click.command()
@@ -36,7 +36,7 @@ def resend(id_: str, abonnement: str, reason: str, unmatched: bool, json_: bool)
     whole, or their first characters.
     """
     settings = load_settings()
-    told = Told(settings, "notificatie sent once more")
+    told = Told(settings, "notificatie sent once more", why=reason)
     try:
         carry_out(_resend(settings, told, id_, abonnement, reason=reason, unmatched=unmatched))
     finally:
@@ -47,7 +47,7 @@ def resend(id_: str, abonnement: str, reason: str, unmatched: bool, json_: bool)
 async def _resend(
     settings: Settings, told: Told, typed: str, to: str, *, reason: str, unmatched: bool
 ) -> None:
-    from ledger.operating.replays import Plan, Progress
+    from operating.notificaties import redelivering
 
     async with opened_account(settings) as account:
         notificatie = await account.meant(typed)
@@ -59,31 +59,26 @@ async def _resend(
         rows = await of_notificatie(account, str(notificatie.id))
         abonnement = account.abonnement(to, {row.key.abonnement for row in rows})
         own = [row for row in rows if row.key.abonnement == abonnement]
-        await _check(account, notificatie, abonnement, own, unmatched=unmatched)
+        why = await redelivering.why_not(account, notificatie, abonnement, own)
+        if why is not None and not (unmatched and why is redelivering.WhyNot.NOT_ASKED_FOR):
+            raise _refused(why, notificatie.id, abonnement, own)
         async with opened_sending(settings, account.ledger, account.catalogue) as sending:
-            plan = Plan(abonnement, Search(text=str(notificatie.id)), reason, rate=1, total=1)
-            replay = await account.ledger.replays.make(plan, progress=Progress.DONE)
-            told.sent(await sending.replay(notificatie.id, abonnement, number=replay.number))
+            told.sent(
+                await redelivering.resend(account.ledger, sending, notificatie.id, abonnement, reason=reason)
+            )
 
 
-async def _check(
-    account: Account, notificatie: Notificatie, abonnement: UUID, rows: list[Delivery], *, unmatched: bool
-) -> None:
-    """Raise Conflict where sending it makes no sense."""
-    known = account.catalogue.everyone.get(abonnement)
-    if known is None:
-        raise Conflict(f"there is no abonnement {abonnement} (any more), so nothing can be sent to it.")
-    for row in rows:
-        if row.is_open:
-            raise Conflict(f"it is still to be delivered to {abonnement}: {why_refused(row)}.")
-    if unmatched:
-        return
-    from router.matching.filters import matches
+def _refused(why: WhyNot, notificatie: UUID, abonnement: UUID, own: Sequence[Delivery]) -> Conflict:
+    from operating.notificaties.redelivering import WhyNot
 
-    whole = await account.ledger.notificatie(notificatie.id)
-    kenmerken = kenmerken_of(whole.body) if whole is not None and whole.body is not None else None
-    if kenmerken is not None and not matches(known, notificatie.kanaal, kenmerken):
-        raise Conflict(
-            f"abonnement {abonnement} does not ask for it (`nrc explain {ids.short(notificatie.id)} "
-            f"--abonnement {ids.short(abonnement)}` says why): --unmatched sends it all the same."
-        )
+    match why:
+        case WhyNot.NO_ABONNEMENT:
+            return Conflict(f"there is no abonnement {abonnement} (any more), so nothing can be sent to it.")
+        case WhyNot.STILL_TO_COME:
+            hint = next(why_refused(row) for row in own if row.is_open)
+            return Conflict(f"it is still to be delivered to {abonnement}: {hint}.")
+        case WhyNot.NOT_ASKED_FOR:
+            return Conflict(
+                f"abonnement {abonnement} does not ask for it (`nrc explain {ids.short(notificatie)} "
+                f"--abonnement {ids.short(abonnement)}` says why): --unmatched sends it all the same."
+            )

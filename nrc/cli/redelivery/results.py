@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Told:
-    """The results. act: its name in the audit trail.
+    """The results. act: its name in the audit trail. why: the reason that the operator gave.
 
     under_way: those with an attempt that may be under way, which cannot be cancelled.
     """
 
     settings: Settings
     act: str
+    why: str = ""
     done: list[Delivery] = field(default_factory=list)
     later: list[Delivery] = field(default_factory=list)
     failed: list[tuple[Delivery, str]] = field(default_factory=list)
@@ -57,13 +58,10 @@ class Told:
 
     def note(self, row: Delivery) -> None:
         """Record in `operator.log` that it was done to this one."""
-        key = row.key
-        facts: dict[str, object] = {"replay": key.replay} if key.replay else {}
-        self.acts.append(
-            audit.append(
-                self.settings, self.act, notificatie=key.notificatie, abonnement=key.abonnement, **facts
-            )
-        )
+        from operating.notificaties import redelivering
+
+        log = audit.log_of(self.settings)
+        self.acts.append(redelivering.note(log, self.act, row, why=self.why))
 
     def keep(self) -> None:
         """Write these records to the registry too; to be called in any case."""

@@ -18,10 +18,6 @@ from nrc.cli.terminal.output import json_option
 from nrc.cli.tracing.account import opened_account
 from runtime.settings import Settings, load_settings
 
-WAITING = frozenset({State.RETRYING, State.STUCK})
-DROPPED = WAITING | {State.RETURNING}
-"""For these a deliverer reads the row before it attempts the copy that RabbitMQ still has."""
-
 
 @click.group()
 def retry() -> None:
@@ -39,8 +35,10 @@ def now(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool) 
     Attempts that were made stay counted. Also for what is stuck. Asks first when no ID is given. ID and UUID:
     whole, or their first characters.
     """
+    from operating.notificaties.redelivering import MAY_BE_SENT_NOW
+
     settings = load_settings()
-    chosen = _choose(settings, typed, abonnement, WAITING)
+    chosen = _choose(settings, typed, abonnement, MAY_BE_SENT_NOW)
     count = len(chosen.rows)
     if count and not typed and not yes:
         ask(f"send {count} now?", otherwise=f"{count} wait: --yes sends them now")
@@ -65,8 +63,10 @@ def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool)
 
     ID and UUID: whole, or their first characters.
     """
+    from operating.notificaties.redelivering import MAY_BE_DROPPED
+
     settings = load_settings()
-    chosen = _choose(settings, typed, abonnement, DROPPED)
+    chosen = _choose(settings, typed, abonnement, MAY_BE_DROPPED)
     count = len(chosen.rows)
     if count and not yes:
         to = len({row.key.abonnement for row in chosen.rows})
@@ -77,7 +77,7 @@ def drop(typed: tuple[str, ...], abonnement: str | None, yes: bool, json_: bool)
     told = Told(settings, "retry dropped")
     told.take(chosen)
     try:
-        carry_out(take_out(settings, chosen.rows, told, states=DROPPED))
+        carry_out(take_out(settings, chosen.rows, told, states=MAY_BE_DROPPED))
     finally:
         told.keep()
     told.end("{} dropped", named="dropped", json_=json_)

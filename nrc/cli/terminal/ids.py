@@ -1,86 +1,45 @@
-"""Ids in short, as tables show them and as people type them: the first characters, where these are unique."""
+"""Ids as tables show them and as people type them (operating/notificaties/ids.py), for commands."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from uuid import UUID
 
 import click
 
+from operating.notificaties.ids import (
+    LEAST,
+    SHORT_IN_TIME,
+    between,
+    bounds,
+    is_whole,
+    read_id,
+    short,
+    the_one,
+)
 from schemas.errors import Conflict, UsageError
 
-SHORT = 8
-SHORT_IN_TIME = 18
-"""For a UUID of version 7, as of notificaties: its first 12 digits are a time, which many share."""
-LEAST = 4
-MAX_LISTED = 20
-
-_OF_TIME = 12  # hexadecimal digits
-_VERSION = 14  # the place of its digit
-_WHOLE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PART = re.compile(rf"[0-9a-f]{{{LEAST},32}}")
-
-
-def is_whole(text: str) -> bool:
-    """Whether this is a whole UUID, so that nothing else can be meant."""
-    return _WHOLE.fullmatch(text) is not None
-
-
-def short(id_: object) -> str:
-    """The short form of an id, which can be typed too. One that is no UUID stays whole."""
-    text = str(id_)
-    if not is_whole(text):
-        return text
-    return text[:SHORT_IN_TIME] if text[_VERSION] == "7" else text[:SHORT]
-
-
-def bounds(part: str) -> tuple[int, int]:
-    """(first, last) millisecond since 1970 in which a UUID of version 7 that begins so was made.
-
-    part: as `uuid` gives it.
-    """
-    digits = part.replace("-", "")
-    return int(digits[:_OF_TIME].ljust(_OF_TIME, "0"), 16), int(digits[:_OF_TIME].ljust(_OF_TIME, "f"), 16)
-
-
-def between(part: str) -> tuple[UUID, UUID]:
-    """(first, last) UUID that begins so. part: as `uuid` gives it."""
-    digits = part.replace("-", "")
-    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+__all__ = [
+    "LEAST",
+    "SHORT_IN_TIME",
+    "abonnement",
+    "between",
+    "bounds",
+    "is_whole",
+    "of_abonnement",
+    "short",
+    "some_are_meant",
+    "the_one",
+    "uuid",
+]
 
 
 def uuid(text: str) -> str:
     """A UUID or its first characters, in the form in which UUIDs are shown. A click type."""
     try:
-        return str(UUID(text))
-    except ValueError:
-        digits = text.lower().replace("-", "")
-    if not _PART.fullmatch(digits):
-        raise click.BadParameter(f"{text!r} is no UUID, nor the first {LEAST} or more characters of one.")
-    return "-".join(filter(None, (digits[start:end] for start, end in pairwise((0, 8, 12, 16, 20, 32)))))
-
-
-def the_one(typed: str, known: Iterable[str], *, what: str) -> str | None:
-    """The id that is typed, whole or by its first characters; None when none matches.
-
-    what: the kind of id, for the error. Raises UsageError when several match, with the candidates, or when it
-    is too short.
-    """
-    found = set()
-    for each in known:
-        if each == typed:
-            return typed
-        if each.startswith(typed):
-            found.add(each)
-    if found and len(typed) < LEAST:
-        raise UsageError(f"{what} {typed}: give at least its first {LEAST} characters")
-    if len(found) > 1:
-        listed = sorted(found)[:MAX_LISTED]
-        more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
-        raise UsageError(f"{what} {typed} may be any of these: {', '.join(listed)}{more}")
-    return next(iter(found), None)
+        return read_id(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def abonnement(

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from operating.moments import read_duration
 from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
-
-_DURATION = re.compile(r"(\d{1,9})([smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST = 100 * 366 * 86400
 
 
 def duration(text: str) -> int:
     """The seconds of `45s`, `30m`, `24h`, `7d`, or a sum such as `1h30m`."""
-    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _DURATION.findall(text))
-    if not re.fullmatch(f"({_DURATION.pattern})+", text) or not 0 < seconds <= _LONGEST:
-        raise click.BadParameter(f"{text!r} is no duration such as 45s, 30m, 24h or 7d.")
-    return seconds
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def scope(text: str) -> Scope:

@@ -5,8 +5,7 @@ trace.py           `nrc trace`: every notificatie of an object, and what became 
 explain.py         `nrc explain`: why one abonnement got it, gets it later, or does not get it
 listing.py         `nrc notificaties list`: a search in what was accepted
 tail.py            `nrc tail`: what comes and what becomes of it, as it happens
-following.py       what is new in the ledger since it was last asked
-account.py         opens ledger and registry, and finds ids that are typed in part
+account.py         opens ledger and registry
 search_options.py  the options of a search, and the search that they make
 facts.py           the results as JSON
 layout.py          the results for people

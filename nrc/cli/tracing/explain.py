@@ -16,8 +16,8 @@ from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
 from nrc.cli.tracing.layout import sentences, show_notificatie, show_told
-from nrc.cli.tracing.trace import asked_for, what_is_missing
 from nrc.exits import Exit
+from operating.notificaties.finding import asked_for, what_is_missing
 from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 

@@ -18,8 +18,8 @@ from nrc.cli.terminal.streams import fault_of_output
 from nrc.cli.tracing import times
 from nrc.cli.tracing.account import Account, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_attempt, facts_of_delivery
-from nrc.cli.tracing.following import Became, Came, Following
 from nrc.cli.tracing.search_options import what_options
+from operating.notificaties.following import Became, Came, Following
 from runtime.settings import Settings, load_settings
 from schemas.errors import LedgerError
 

@@ -9,19 +9,17 @@ from uuid import UUID
 
 import click
 
-from ledger.explaining import Clock, Reason, not_complete, unknown
-from ledger.values import Notificatie, Search
+from ledger.explaining import Clock, Reason
+from ledger.values import Notificatie
 from nrc.cli.connecting import carry_out
 from nrc.cli.terminal.output import as_json, json_option, note, wide_option
 from nrc.cli.tracing import times
-from nrc.cli.tracing.account import Account, Told, opened_account
+from nrc.cli.tracing.account import Told, opened_account
 from nrc.cli.tracing.facts import facts_of, facts_of_told
 from nrc.cli.tracing.layout import sentences, show_notificatie, show_told
 from nrc.exits import Exit
+from operating.notificaties.finding import asked_for, what_is_missing
 from runtime.settings import Settings, load_settings
-from schemas.fields import is_http_url
-
-NEAR = 300_000  # milliseconds before and after --at
 
 
 @click.command()
@@ -83,36 +81,3 @@ async def _look(settings: Settings, what: str, *, at: int | None, limit: int) ->
         newest = sorted(notificaties, key=lambda each: each.received)[-limit:]
         told = await account.deliveries(newest)
         return _Found(account.clock, newest, told, more=len(notificaties) > limit)
-
-
-async def asked_for(
-    account: Account, what: str, *, limit: int, at: int | None = None
-) -> Sequence[Notificatie]:
-    """Those of this object, or the one with this id."""
-    after, before = (None, None) if at is None else (at - NEAR, at + NEAR)
-    found = await account.ledger.search(Search(text=what, after=after, before=before), limit=limit)
-    if found or is_http_url(what):
-        return found
-    one = await account.meant(what)
-    return [] if one is None or (at is not None and abs(one.received - at) > NEAR) else [one]
-
-
-async def what_is_missing(account: Account, what: str, *, at: int | None) -> Reason:
-    """The explanation when nothing of an object was found (at that time)."""
-    by = "dit hoofdObject of deze resource" if is_http_url(what) else "dit UUID of id"
-    clock = account.clock
-    if at is not None and (others := await asked_for(account, what, limit=1000)):
-        nearest = min(others, key=lambda each: abs(each.received - at))
-        text = (
-            f"Binnen 5 minuten van {clock.bare(at)} is hier geen notificatie met {by} aangenomen; de "
-            f"dichtstbijzijnde kwam {clock.at(nearest.received)}"
-        )
-        if incomplete := await account.incomplete(after=at - NEAR, before=at + NEAR):
-            text += f"; {not_complete(clock, incomplete)}"
-        return Reason("not_at_that_time", f"{text}.", {"nearest": clock.utc(nearest.received)})
-    oldest = await account.oldest()
-    if at is None:
-        incomplete = await account.incomplete(after=oldest)
-    else:
-        incomplete = await account.incomplete(after=at - NEAR, before=at + NEAR)
-    return unknown(clock, oldest=oldest, incomplete=incomplete, by=by)

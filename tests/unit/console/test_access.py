@@ -44,4 +44,7 @@ def test_a_page_has_its_template_and_the_template_its_actions(page: pages.Page) 
 def test_templates_have_no_script_and_no_style_of_their_own() -> None:
     for file in TEMPLATES.rglob("*.html"):
         text = file.read_text()
+        text = re.sub(
+            r'<script src="\{\{ root \}\}static/[a-z.?]+\{\{ style_version \}\}" defer></script>', "", text
+        )
         assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|\|safe\b", text), file

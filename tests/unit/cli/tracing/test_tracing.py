@@ -18,7 +18,8 @@ from ledger.ids import new_id
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Attempt, Cause, Entry, Event, Incomplete, Key, Outcome, Probe, State
 from nrc.cli.terminal import ids, output
-from nrc.cli.tracing import account, explain, layout, times
+from nrc.cli.tracing import explain, layout, times
+from operating.notificaties import finding
 from schemas import abonnement as abonnementen
 from schemas.abonnement import FilterGroup
 from store.opening import open_registry
@@ -394,7 +395,7 @@ def test_explain_all_of_an_object(folder: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_beginning_of_very_many_ids(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "_MOST_ALIKE", 2)
+    monkeypatch.setattr(finding, "_MOST_ALIKE", 2)
     ran = nrc(folder, "trace", str(NIGHT.id)[:8])
     assert (ran.code, ran.out) == (2, "")
     assert "so many came then; give more of its characters" in ran.err

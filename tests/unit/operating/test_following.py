@@ -11,8 +11,8 @@ import pytest
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
 from ledger.values import Attempt, Entry, Search, State
-from nrc.cli.tracing import following
-from nrc.cli.tracing.following import LATE, RECENT, REST, Became, Came, Following
+from operating.notificaties import following
+from operating.notificaties.following import LATE, RECENT, REST, Became, Came, Following
 from tests.contract.stores.test_ledger import AT, an_entry, an_outcome
 
 

@@ -1,0 +1,153 @@
+"""What is searched for, by the query of the page: the search of `nrc notificaties list`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+from uuid import UUID
+
+from ledger.values import OPEN, Search, State
+from operating.moments import read_moment
+from operating.notificaties.ids import the_one
+from schemas.errors import UsageError
+
+ALL_OPEN = "open"
+PLAIN = ("zoek", "kanaal", "resource", "actie", "applicatie", "abonnement", "sinds", "tot")
+KENMERK, STATE = "kenmerk", "toestand"
+AFTER, BEFORE = "na", "voor"
+"""The last notificatie of the page before, or the first of the page after."""
+
+_NOT_A_MOMENT = (
+    "{} is geen tijdstip. Schrijf het als 01:46, 28-10 01:46, 28-10-2026, 2026-10-28T01:46 of 2h (geleden)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """A search, and how the form has it.
+
+    fields: of PLAIN, as typed. kenmerken: as typed. states: as in the query. faults: by field, Dutch
+    sentences that say what to do; while there are any, `search` is not to be used.
+    """
+
+    fields: Mapping[str, str]
+    kenmerken: Sequence[str]
+    states: Sequence[str]
+    search: Search
+    faults: Mapping[str, str]
+
+    @property
+    def given(self) -> list[tuple[str, str]]:
+        """The query that asks for the same, without a place among its pages."""
+        pairs = [(name, value) for name, value in self.fields.items() if value]
+        pairs += [(KENMERK, each) for each in self.kenmerken]
+        return pairs + [(STATE, each) for each in self.states]
+
+    @property
+    def is_text_only(self) -> bool:
+        """Whether nothing but one object or id is asked for."""
+        return [name for name, _ in self.given] == ["zoek"]
+
+    def marks(self, name: str) -> dict[str, str]:
+        """Attributes of a field: whether what was typed is wrong."""
+        return {"aria-invalid": "true"} if name in self.faults else {}
+
+    def query(self, **more: str) -> str:
+        """The same search as the query of an address, with more of it."""
+        return urlencode([*self.given, *more.items()])
+
+
+def read_criteria(
+    query: Mapping[str, Sequence[str]], abonnementen: Sequence[UUID], *, now: float
+) -> Criteria:
+    """What a query asks for. query: each name with its values. now: Unix seconds."""
+    fields = {name: query.get(name, ("",))[0].strip() for name in PLAIN}
+    kenmerken = [each.strip() for each in query.get(KENMERK, ()) if each.strip()]
+    states = [each for each in query.get(STATE, ()) if each]
+    faults: dict[str, str] = {}
+    search = Search(
+        text=fields["zoek"] or None,
+        kanaal=fields["kanaal"] or None,
+        resource=fields["resource"] or None,
+        actie=fields["actie"] or None,
+        client=fields["applicatie"] or None,
+        kenmerken=_kenmerken(kenmerken, faults),
+        abonnement=_abonnement(fields["abonnement"], abonnementen, faults),
+        states=_states(states, faults),
+        after=_moment("sinds", fields["sinds"], faults, now=now),
+        before=_moment("tot", fields["tot"], faults, now=now),
+    )
+    if search.after is not None and search.before is not None and search.after >= search.before:
+        faults["tot"] = "'Sinds' ligt niet voor 'Tot', dus hier kan niets tussen liggen. Draai ze om."
+    return Criteria(fields, kenmerken, states, search, faults)
+
+
+def with_one(search: Search, id_: UUID) -> Search:
+    """The same, of this one notificatie."""
+    return replace(search, text=None, ids=(id_,))
+
+
+def _kenmerken(typed: Sequence[str], faults: dict[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in typed:
+        name, separator, value = each.partition("=")
+        if not separator or not name.strip():
+            faults[KENMERK] = (
+                f"Schrijf een kenmerk als naam=waarde, zoals bronorganisatie=517439943; '{each}' is dat niet."
+            )
+        found[name.strip()] = value
+    return found
+
+
+def _states(typed: Sequence[str], faults: dict[str, str]) -> frozenset[State]:
+    found: set[State] = set()
+    for each in typed:
+        if each == ALL_OPEN:
+            found |= OPEN
+        elif each in {state.value for state in State}:
+            found.add(State(each))
+        else:
+            faults[STATE] = f"'{each}' is geen toestand van een aflevering. Kies er hieronder een."
+    return frozenset(found)
+
+
+def _abonnement(typed: str, known: Sequence[UUID], faults: dict[str, str]) -> UUID | None:
+    if not typed:
+        return None
+    try:
+        return read_abonnement(typed, known)
+    except ValueError as error:
+        faults["abonnement"] = str(error)
+        return None
+
+
+def read_abonnement(typed: str, known: Sequence[UUID]) -> UUID:
+    """The abonnement that is typed: any by its whole UUID, else one of `known` by its first characters.
+
+    Raises ValueError with a Dutch sentence.
+    """
+    try:
+        return UUID(typed)
+    except ValueError:
+        pass
+    try:
+        found = the_one(typed.lower(), map(str, known), what="abonnement")
+    except UsageError:
+        raise ValueError(f"Meer dan een abonnement begint met '{typed}'. Geef meer tekens.") from None
+    if found is None:
+        raise ValueError(
+            f"Er is geen abonnement '{typed}'. Geef zijn UUID, of de eerste tekens ervan; een abonnement dat "
+            "verwijderd is, heeft zijn hele UUID nodig."
+        )
+    return UUID(found)
+
+
+def _moment(name: str, typed: str, faults: dict[str, str], *, now: float) -> int | None:
+    if not typed:
+        return None
+    try:
+        return read_moment(typed, now=now)
+    except ValueError:
+        faults[name] = _NOT_A_MOMENT.format(f"'{typed}'")
+        return None

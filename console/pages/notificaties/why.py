@@ -1,0 +1,185 @@
+"""Waarom (niet): why an abonnement got a notificatie, or not; each filter against each kenmerk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from console.page import Page, Visit
+from console.pages.notificaties.criteria import read_abonnement
+from console.pages.notificaties.telling import STATES, Step, account_of, notificatie_of, timeline
+from ledger.explaining import Clock, Code, Comparison, compare
+from ledger.explaining.account import Told
+from ledger.explaining.dutch import held_because, listed
+from ledger.values import Notificatie
+from schemas.abonnement import WILDCARD, Abonnement, FilterGroup, State
+from schemas.notificatie import kenmerken_of
+
+_NOT_THERE = (Code.NOT_THERE_YET, Code.NOT_THERE_ANY_MORE)
+MOST = 50  # abonnementen to choose from
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A filter beside the kenmerk that it is compared with. kind, verdict: its badge."""
+
+    name: str
+    wanted: str
+    found: str | None
+    kind: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Filters of which all must match. matches: whether they do."""
+
+    lines: Sequence[Line]
+    matches: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One delivery, or why there is none. steps: of its timeline."""
+
+    told: Told
+    badge: tuple[str, str]
+    steps: Sequence[Step]
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What the page shows.
+
+    typed: what was asked for. fault: why that is no abonnement. choices: abonnementen to choose from; more:
+    how many others there are. answers: empty while none is chosen. groups: None when what it asked for then
+    is not known, or the body is gone. elsewhere: the kanalen that it had then, when this one is not there.
+    is_present: what it asks for now is compared, since it did not exist then.
+    """
+
+    notificatie: Notificatie
+    at: float
+    typed: str
+    fault: str
+    choices: Sequence[Abonnement]
+    more: int
+    whom: UUID | None
+    abonnement: Abonnement | None
+    now: str
+    answers: Sequence[Answer]
+    groups: Sequence[Group] | None
+    elsewhere: str
+    is_present: bool
+
+
+async def show(visit: Visit) -> Why:
+    """The explanation for the abonnement of the query, or abonnementen to choose from."""
+    ledger = await visit.console.ledger.get()
+    notificatie = await notificatie_of(visit, ledger)
+    catalogue = visit.console.catalogue
+    typed, fault = visit.asked("abonnement"), ""
+    whom: UUID | None = None
+    choices: Sequence[Abonnement] = ()
+    if typed:
+        choices = [
+            each for each in catalogue.everyone.values() if typed in (each.client_id, each.callback_url)
+        ]
+        if len(choices) == 1:
+            whom = choices[0].uuid
+        elif not choices:
+            try:
+                whom = read_abonnement(typed, list(catalogue.everyone))
+            except ValueError as error:
+                fault = str(error)
+    if whom is None and not choices:
+        choices = sorted(catalogue.everyone.values(), key=lambda each: _first(each, notificatie))
+    account = account_of(visit, ledger)
+    told = [] if whom is None else await account.of_abonnement(notificatie, whom)
+    known = None if whom is None else catalogue.everyone.get(whom)
+    kenmerken = None if notificatie.body is None else kenmerken_of(notificatie.body)
+    kanalen = told[0].explanation.kanalen if told else None
+    is_present = known is not None and bool(told) and told[0].explanation.code in _NOT_THERE
+    if known is not None and is_present:
+        kanalen = known.kanalen
+    return Why(
+        notificatie,
+        notificatie.received / 1000,
+        typed,
+        fault,
+        choices[:MOST] if whom is None else (),
+        max(0, len(choices) - MOST),
+        whom,
+        known,
+        "" if known is None else state_now(known, account.clock),
+        [_answer(each, notificatie, account.clock.now, known) for each in told],
+        _groups(kanalen, notificatie.kanaal, kenmerken),
+        _elsewhere(kanalen, notificatie.kanaal),
+        is_present,
+    )
+
+
+def _first(each: Abonnement, notificatie: Notificatie) -> tuple[bool, str, UUID]:
+    """Those on its kanaal before the others."""
+    return (
+        all(group.naam != notificatie.kanaal for group in each.kanalen),
+        each.client_id,
+        each.uuid,
+    )
+
+
+def state_now(abonnement: Abonnement, clock: Clock) -> str:
+    """How an abonnement is doing, and since when."""
+    if abonnement.hold is not None:
+        since = clock.bare(round(abonnement.hold.since * 1000))
+        return f"de callback werkt sinds {since} niet ({held_because(abonnement.state_reason)})"
+    if abonnement.state is State.SUSPENDED:
+        return "stilgelegd" + (f" ({abonnement.state_reason})" if abonnement.state_reason else "")
+    return "actief"
+
+
+def _answer(told: Told, notificatie: Notificatie, now: int, known: Abonnement | None) -> Answer:
+    probe = known.hold.next_probe if known is not None and known.hold is not None else None
+    badge = ("neutral", "geen aflevering") if told.delivery is None else STATES[told.delivery.state]
+    return Answer(told, badge, timeline(told, notificatie, now=now, probe=probe))
+
+
+def _groups(
+    kanalen: Sequence[FilterGroup] | None, kanaal: str, kenmerken: Mapping[str, str] | None
+) -> list[Group] | None:
+    if kanalen is None:
+        return None
+    groups = [group for group in kanalen if group.naam == kanaal]
+    if kenmerken is None and any(group.filters for group in groups):
+        return None
+    found = []
+    for group in groups:
+        compared = compare(group, kenmerken or {})
+        found.append(Group([_line(each) for each in compared], not any(each.differs for each in compared)))
+    return found
+
+
+def _line(each: Comparison) -> Line:
+    if each.wanted == WILDCARD:
+        return Line(each.name, each.wanted, each.found, "safe", "alles mag")
+    if each.found is None:
+        return Line(each.name, each.wanted, None, "neutral", "telt niet mee")
+    if not each.differs:
+        return Line(each.name, each.wanted, each.found, "safe", "gelijk")
+    verdict = f"verschilt alleen in {listed(each.only)}" if each.only else "verschilt"
+    return Line(each.name, each.wanted, each.found, "danger", verdict)
+
+
+def _elsewhere(kanalen: Sequence[FilterGroup] | None, kanaal: str) -> str:
+    names = list(dict.fromkeys(group.naam for group in kanalen or ()))
+    return "" if kanaal in names or not names else listed(names)
+
+
+PAGE = Page(
+    "notificatie-waarom",
+    "notificaties/{id}/waarom/",
+    "Waarom (niet)",
+    "notificaties/why.html",
+    show,
+    under="notificaties",
+)

@@ -1,0 +1,7 @@
+"""Notificaties: which are meant, what comes, and having them delivered again.
+
+ids.py           ids that are typed in part
+finding.py       which notificaties are meant by the URL, UUID or id that is typed
+following.py     what is new in the ledger since it was last asked
+redelivering.py  a delivery made again, made now, or not made any more
+"""
