@@ -26,6 +26,7 @@ LONGEST_FIRST = (
     "tests/e2e/guides/test_notificeren.py",
     "tests/integration/ledger/test_without_rabbitmq.py",
     "tests/integration/test_new_queues.py",
+    "tests/integration/console/test_browser.py",
     "tests/integration/deliverer/test_outcomes.py",
     "tests/e2e/test_compose.py",
     "tests/integration/test_traces.py",

@@ -12,6 +12,7 @@ from playwright.async_api import Page
 
 AXE = Path(AXE_FILE_PATH).read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+OF_COLOURS = ["color-contrast", "link-in-text-block"]
 _CAN_BE_USED = (
     "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary,"
     ' [tabindex="0"]\')].filter(each => each.checkVisibility())'
@@ -23,10 +24,12 @@ _SHOWS_FOCUS = (
 )
 
 
-async def findings(page: Page) -> list[str]:
-    """What axe finds, as lines."""
-    await page.evaluate(AXE)
-    options = json.dumps({"runOnly": {"type": "tag", "values": RULES}})
+async def findings(page: Page, *, colours_only: bool = False) -> list[str]:
+    """What axe finds, as lines. colours_only: by the rules for which the colour scheme matters."""
+    if not await page.evaluate("typeof axe !== 'undefined'"):
+        await page.evaluate(AXE)
+    only = {"type": "rule", "values": OF_COLOURS} if colours_only else {"type": "tag", "values": RULES}
+    options = json.dumps({"runOnly": only, "resultTypes": ["violations"]})
     found: dict[str, Any] = await page.evaluate(f"axe.run(document, {options})")
     return [
         f"{each['id']}: {node['html']} {node.get('failureSummary')}"
@@ -63,8 +66,8 @@ async def check_keyboard(page: Page, *, also: str = "") -> None:
     reached = set()
     for _ in range(wanted + 2):
         await page.keyboard.press("Tab")
-        at = await page.evaluate(f"{skipped}.indexOf(document.activeElement)")
+        at, shown = await page.evaluate(f"[{skipped}.indexOf(document.activeElement), {_SHOWS_FOCUS}]")
         if at >= 0:
             reached.add(at)
-            assert await page.evaluate(_SHOWS_FOCUS), await page.evaluate("document.activeElement.outerHTML")
+            assert shown, await page.evaluate("document.activeElement.outerHTML")
     assert reached == set(range(wanted))

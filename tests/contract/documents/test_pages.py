@@ -263,6 +263,13 @@ async def test_the_first_page_leads_to_everything_and_tells_version_and_health(
         await eventually(lambda: says(without_both, "Storing: neemt nu geen notificaties aan"))
 
 
+async def test_the_first_page_leads_to_the_console_where_people_can_reach_it(stage: Stage) -> None:
+    async with stage.gateway(console_public_url="https://beheer.example.nl/nrc") as api:
+        assert '<a href="https://beheer.example.nl/nrc/console/">' in (await get(api, "/")).body.decode()
+    async with stage.gateway() as api:
+        assert b"/console/" not in (await get(api, "/")).body
+
+
 async def test_every_class_of_error_is_listed(api: Api) -> None:
     page = Html(await get(api, "/ref/fouten/"))
     for problem in Problem.__subclasses__():

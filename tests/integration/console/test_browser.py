@@ -34,6 +34,13 @@ async def context(
         yield window
 
 
+@pytest.fixture(scope="module")
+async def light(browser: Browser, served: Served) -> AsyncIterator[BrowserContext]:
+    """The same, in light: what the keyboard reaches is the same in dark."""
+    async with logged_in_window(browser, served, Role.ADMIN) as window:
+        yield window
+
+
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_page_is_accessible_and_quiet(context: BrowserContext, path: str) -> None:
     page, said = await opened(context, path)
@@ -42,8 +49,8 @@ async def test_a_page_is_accessible_and_quiet(context: BrowserContext, path: str
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_the_keyboard_reaches_everything(context: BrowserContext, path: str) -> None:
-    page, _ = await opened(context, path)
+async def test_the_keyboard_reaches_everything(light: BrowserContext, path: str) -> None:
+    page, _ = await opened(light, path)
     await check_keyboard(page)
     await page.close()
 
