@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import time
 from functools import partial
 
@@ -35,7 +36,7 @@ async def attempt(
         if fits:
             changed = await users.change(user.name, partial(after_login, now=now))
             # Somebody may have changed the password while it was compared.
-            return changed if changed.password == user.password else None
+            return changed if hmac.compare_digest(changed.password, user.password) else None
         changed = await users.change(user.name, partial(after_failure, now=now))
     except Conflict:
         return None  # removed a moment ago

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
@@ -52,7 +53,7 @@ class SqliteUsers:
                 raise Conflict(f"there is no user {name!r}.")
             changed = replace(change(before), name=name)
             db.table("console_user").update(name, asdict(changed))
-            if changed.password != before.password:
+            if not hmac.compare_digest(changed.password, before.password):
                 _end(db, "user = ?", name)
             return changed
 

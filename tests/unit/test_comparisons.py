@@ -19,6 +19,9 @@ PACKAGES = (
     "gateway",
     "extra",
     "inbox",
+    "operating",
+    "telemetry",
+    "console",
     "nrc",
 )
 SECRETS = {"auth", "authorization", "secret", "old_secret", "token", "password", "signature"}
