@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from uuid import UUID, uuid4
+
+import pytest
+from sqlite_utils import Database
 
 from ledger.ids import new_id
 from ledger.values import State
@@ -13,6 +18,8 @@ from store.registry import Act, LastFailure
 from tests.contract.api import Callback, message
 from tests.contract.conftest import Stage
 from tests.contract.extra.conftest import Asking, failed
+from tests.eventually import eventually
+from tests.unit.ledger.test_longest_read import WITHOUT_END
 
 
 async def ids(asking: Asking, path: str) -> list[str]:
@@ -183,3 +190,30 @@ async def test_a_callback_is_tried(asking: Asking, callback: Callback) -> None:
     none = (await asking.post(f"/abonnement/{nobody}/test")).json
     assert (none["taken"], none["status"]) == (False, None)
     assert none["text"] == "De callback gaf geen antwoord: de verbinding werd geweigerd."
+
+
+async def test_a_question_without_end_is_broken_off_and_holds_up_no_notificatie(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await asking.publish()
+    began, go_on = threading.Event(), threading.Event()
+
+    def without_end(db: Database, _: UUID) -> None:
+        began.set()
+        assert go_on.wait(60)
+        db.execute(WITHOUT_END).fetchone()
+
+    monkeypatch.setattr("ledger.sqlite.finding.outcomes", without_end)
+    question = asyncio.create_task(asking.get(f"/notificaties/{id_}"))
+    await eventually(began.is_set)
+    # While the question is at it.
+    answer = await asking.api.post("/notificaties", message(asking.naam))
+    assert answer.status == 201
+    accepted = UUID(answer.headers["nrc-notificatie-id"])
+    await eventually(lambda: asking.ledger.notificatie(accepted))
+    go_on.set()
+    refused = await question
+    assert refused.outcome == (503, "service_unavailable")
+    assert int(refused.headers["Retry-After"]) > 0
+    monkeypatch.undo()
+    assert (await asking.get(f"/notificaties/{id_}")).status == 200, "and the next is answered"
