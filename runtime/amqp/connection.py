@@ -389,6 +389,9 @@ class Link:
         lost = asyncio.ensure_future(connection.closed())
         try:
             await asyncio.wait({work, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if work.cancelled():
+                # By the client library, which cancels who waits for an answer when the connection is lost.
+                raise BrokerUnavailable("the connection to RabbitMQ was lost")
             if work.done():
                 await work
                 await lost
