@@ -15,7 +15,7 @@ HOUSE_STYLE = "huisstijl.css"
 NAMES = ("nl-design-system.css", HOUSE_STYLE, "console.css", "beheer.css", "notificaties.css")
 """In the order in which pages load them."""
 ICON = "icoon.svg"
-SCRIPTS = ("live.js",)
+SCRIPTS = ("live.js", "voortgang.js")
 _MEDIA_TYPES = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",

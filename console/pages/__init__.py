@@ -4,6 +4,7 @@ overzicht.py    what waits for each abonnement, and what needs attention first
 notificaties/   notificaties: found, followed live, one of them, why, and sending again
 abonnementen/   abonnementen: which need attention, one of them, what is done with it
 kanalen/        kanalen: who publishes, who subscribes, what was for nobody
+opnieuw/        past notificaties to an abonnement again: replays
 applicaties.py  the clients of the API: secrets, rights
 tokens.py       a token of an application, to try something out
 logboek.py      what operators did
@@ -23,6 +24,9 @@ from console.pages.notificaties import acting as notificatie_acting
 from console.pages.notificaties import listing as notificaties
 from console.pages.notificaties import one as notificatie
 from console.pages.notificaties import why as notificatie_why
+from console.pages.opnieuw import listing as opnieuw
+from console.pages.opnieuw import new as herhaling_nieuw
+from console.pages.opnieuw import one as herhaling
 
 PAGES: tuple[Page, ...] = (
     overzicht.PAGE,
@@ -35,6 +39,9 @@ PAGES: tuple[Page, ...] = (
     abonnement_acting.PAGE,
     kanalen.PAGE,
     kanaal.PAGE,
+    opnieuw.PAGE,
+    herhaling_nieuw.PAGE,
+    herhaling.PAGE,
     applicaties.PAGE,
     applicaties.ONE,
     tokens.PAGE,

@@ -11,7 +11,8 @@ import orjson
 
 from ledger.ids import new_id
 from ledger.opening import ledger_of
-from ledger.values import Attempt, Entry, Key, Outcome, State
+from ledger.operating.replays import Plan, Progress
+from ledger.values import Attempt, Entry, Key, Outcome, Search, State
 from schemas.abonnement import Abonnement, FilterGroup, Hold
 from schemas.abonnement import State as Condition
 from schemas.application import Application, Scope
@@ -36,6 +37,7 @@ class Filled:
     hostile: Abonnement
     entries: Sequence[Entry]
     kanalen: Mapping[str, Kanaal]
+    replays: Mapping[Progress, int]
 
 
 def an_entry(
@@ -128,4 +130,23 @@ async def fill(served: Served) -> Filled:
             else:
                 await ledger.write([outcome(entry, failing.uuid, State.DELIVERED)])
     kanalen = {each.naam: each for each in (await registry.changes_since(0)).kanalen}
-    return Filled(well, failing, held, suspended, hostile, entries, kanalen)
+    replays = await _replays(served, well, failing)
+    return Filled(well, failing, held, suspended, hostile, entries, kanalen, replays)
+
+
+async def _replays(served: Served, to: Abonnement, of: Abonnement) -> Mapping[Progress, int]:
+    """One in each state, by its number; no keeper carries them out."""
+    search = Search(kanaal="zaken", abonnement=of.uuid, states=frozenset({State.UNDELIVERABLE}), after=1)
+    made: dict[Progress, int] = {}
+    async with ledger_of(served.settings) as ledger:
+        for progress in Progress:
+            replay = await ledger.replays.make(Plan(to.uuid, search, HOSTILE, 2.5, 1234))
+            if progress is Progress.DONE:
+                epoch = await ledger.keeping.take_lease("test", seconds=1.0)
+                assert epoch is not None
+                await ledger.replays.advance(epoch, replay.number, sends=[], skipped=1234, last=None)
+                await ledger.keeping.release_lease("test")
+            elif progress is not Progress.RUNNING:
+                await ledger.replays.change(replay.number, progress)
+            made[progress] = replay.number
+    return made

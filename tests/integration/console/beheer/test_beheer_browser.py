@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, expect
 
 from console.pages.abonnementen.acting import ACTIONS
+from ledger.operating.replays import Progress
 from schemas.user import Role
 from tests.browser.chromium import SCHEMES, opened
 from tests.browser.inspecting import check_keyboard
@@ -20,6 +21,7 @@ PAGES = (
     "list", "nothing", "well", "failing", "held", "suspended", "hostile",
     *(f"held/{name}" for name in ACTIONS), "suspended/stilleggen",
     "kanalen", "kanalen-nothing", "zaken", "documenten", "stil",
+    "opnieuw", *(f"herhaling-{each}" for each in Progress), "nieuw", "nieuw-fault", "nieuw-counted",
 )  # fmt: skip
 
 
@@ -40,6 +42,14 @@ def path_of(filled: Filled, name: str) -> str:
     which, _, act = name.partition("/")
     if which.startswith("kanalen"):
         return "kanalen/" + ("?zoek=nothing-like-this" if which.endswith("nothing") else "")
+    if which.startswith("herhaling-"):
+        return f"opnieuw/{filled.replays[Progress(which.partition('-')[2])]}/"
+    if which.startswith("nieuw"):
+        counted = f"?tellen=1&naar={filled.held.uuid}&kanaal=zaken&sinds=1h&toestand=delivered"
+        queries = {"nieuw-fault": "?tellen=1&sinds=x", "nieuw-counted": counted}
+        return f"opnieuw/nieuw/{queries.get(which, '')}"
+    if which == "opnieuw":
+        return "opnieuw/"
     if which in filled.kanalen:
         return f"kanalen/{filled.kanalen[which].uuid}/"
     if which in ("list", "nothing"):
@@ -73,6 +83,10 @@ async def test_hostile_texts_are_texts(window: BrowserContext, filled: Filled) -
         await expect(page.get_by_role("main")).to_contain_text(told)
         assert await page.locator("main [href^='javascript']").count() == 0
         assert await page.locator("main script, main img").count() == 0
+    for path in ("opnieuw/", path_of(filled, "herhaling-done")):
+        await page.goto(path)
+        await expect(page.get_by_role("main")).to_contain_text(HOSTILE)
+        assert await page.locator("main script, main img").count() == 0
     await page.goto("kanalen/")
     assert await page.locator("main [href^='javascript']").count() == 0
     assert await page.locator("main script, main img").count() == 0
@@ -97,3 +111,35 @@ async def test_an_act_with_the_keyboard_alone(
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("status")).to_contain_text("Het abonnement ligt stil.")
         await expect(page.get_by_role("main")).to_contain_text("stil (onderhoud bij de afnemer)")
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+async def test_a_replay_with_the_keyboard_alone(
+    browser: Browser, served: Served, filled: Filled, javascript: bool
+) -> None:
+    async with logged_in_window(browser, served, Role.BEHEERDER, javascript=javascript) as window:
+        page = await window.new_page()
+        await page.goto(path_of(filled, "held"))
+        await page.get_by_role("link", name="Opnieuw zenden").focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Aangenomen sinds").focus()
+        await page.keyboard.type("1h")
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Waarom?").focus()
+        await page.keyboard.type("hun back-up was een uur oud")
+        await page.get_by_label("Hoeveel per seconde, ten hoogste").focus()
+        await page.keyboard.press("Control+a")
+        await page.keyboard.type("1,5")
+        await page.get_by_role("button", name="Opnieuw zenden").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status")).to_contain_text("is begonnen")
+        await expect(page.get_by_role("button", name="Voortgang stilzetten")).to_have_count(int(javascript))
+        await page.get_by_role("button", name="Pauzeren").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status")).to_contain_text("is gepauzeerd")
+        await page.get_by_text("Stoppen", exact=True).focus()
+        await page.keyboard.press("Enter")
+        await page.get_by_role("button", name="Herhaling stoppen").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status")).to_contain_text("is gestopt")
+        await expect(page.get_by_role("button", name="Hervatten")).to_have_count(0)
