@@ -27,6 +27,7 @@ from console.pages.notificaties import why as notificatie_why
 from console.pages.opnieuw import listing as opnieuw
 from console.pages.opnieuw import new as herhaling_nieuw
 from console.pages.opnieuw import one as herhaling
+from console.pages.opnieuw import waiting as wachtend
 
 PAGES: tuple[Page, ...] = (
     overzicht.PAGE,
@@ -42,6 +43,8 @@ PAGES: tuple[Page, ...] = (
     opnieuw.PAGE,
     herhaling_nieuw.PAGE,
     herhaling.PAGE,
+    wachtend.PAGE,
+    wachtend.ACTING,
     applicaties.PAGE,
     applicaties.ONE,
     tokens.PAGE,

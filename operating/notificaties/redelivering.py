@@ -37,6 +37,7 @@ MAY_BE_DROPPED = MAY_BE_SENT_NOW | {State.RETURNING}
 
 READY_TIMEOUT = 5.0  # seconds
 AT_ONCE = 500  # rows in one transaction
+PAGE = 500  # notificaties that are looked at together
 
 
 class WhyNot(StrEnum):
@@ -71,6 +72,25 @@ async def opened_sending(
         tasks.start("publishing", publisher.run())
         await publisher.wait_ready(READY_TIMEOUT)
         yield Sending(ledger, publisher, kanalen=catalogue.kanalen, pulled=catalogue.pulled)
+
+
+async def of_abonnement(
+    ledger: Ledger, abonnement: UUID, *, states: Set[State], most: int | None = None
+) -> list[Delivery]:
+    """Every delivery to this abonnement in one of these states, the oldest first. most: of them."""
+    search = Search(abonnement=abonnement, states=frozenset(states))
+    rows: list[Delivery] = []
+    after: UUID | None = None
+    while True:
+        page = await ledger.search(search, limit=PAGE, after=after, oldest_first=True)
+        by_id = await ledger.deliveries([each.id for each in page])
+        for each in page:
+            rows += [
+                row for row in by_id[each.id] if row.key.abonnement == abonnement and row.state in states
+            ]
+        if len(page) < PAGE or (most is not None and len(rows) >= most):
+            return rows[:most]
+        after = page[-1].id
 
 
 async def why_not(

@@ -94,7 +94,7 @@ async def show(visit: Visit) -> Listing:
     catalogue = visit.console.catalogue
     known = await known_of_all(visit)
     users = Counter(
-        naam for each in catalogue.every_abonnement() for naam in {group.naam for group in each.kanalen}
+        naam for each in catalogue.everyone.values() for naam in {group.naam for group in each.kanalen}
     )
     asked = visit.asked("zoek")
     text = asked.casefold()

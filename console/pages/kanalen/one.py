@@ -49,7 +49,7 @@ async def show(visit: Visit) -> One:
         raise NotFound("Dit kanaal is er niet (meer).")
     subscribers = [
         _subscriber(each, kanaal)
-        for each in catalogue.every_abonnement()
+        for each in catalogue.everyone.values()
         if any(group.naam == kanaal.naam for group in each.kanalen)
     ]
     subscribers.sort(key=lambda each: (each.abonnement.client_id, each.abonnement.callback_url))

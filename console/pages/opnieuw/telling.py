@@ -55,7 +55,7 @@ class Told:
 
 def told_of(visit: Visit, replay: Replay) -> Told:
     """The replay in words."""
-    abonnement = visit.console.catalogue.abonnementen.get(replay.plan.abonnement)
+    abonnement = visit.console.catalogue.everyone.get(replay.plan.abonnement)
     rest = replay.plan.total - replay.sent - replay.skipped
     return Told(
         replay,
@@ -71,9 +71,11 @@ def told_of(visit: Visit, replay: Replay) -> Told:
 
 def name_of(visit: Visit, uuid: UUID) -> str:
     """An abonnement in a few words."""
-    abonnement = visit.console.catalogue.abonnementen.get(uuid)
+    abonnement = visit.console.catalogue.everyone.get(uuid)
     return (
-        f"{uuid} (verwijderd)" if abonnement is None else f"{abonnement.client_id}, {abonnement.callback_url}"
+        f"{uuid} (verwijderd)"
+        if abonnement is None
+        else f"{abonnement.client_id}, {abonnement.callback_url or 'haalt zelf op'}"
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence, Set
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from ledger.values import Delivery, Key, Search, State
+from ledger.values import Delivery, Key, State
 from nrc.cli.terminal import ids
 from nrc.cli.tracing.account import Account
 
@@ -50,7 +50,9 @@ async def choose(
             chosen.rows = [row async for row in every_undeliverable(account, uuid)]
         else:
             uuid = account.abonnement(abonnement or "")
-            chosen.rows = await every_one(account, states=states, abonnement=uuid)
+            from operating.notificaties.redelivering import of_abonnement
+
+            chosen.rows = await of_abonnement(account.ledger, uuid, states=states)
         return chosen
     for each in dict.fromkeys(typed):
         rows = await of_notificatie(account, each)
@@ -92,20 +94,3 @@ async def every_undeliverable(account: Account, abonnement: UUID | None = None) 
         for row in page:
             yield row
         after = page[-1].key
-
-
-async def every_one(account: Account, *, states: Set[State], abonnement: UUID) -> list[Delivery]:
-    """Every delivery to this abonnement in one of these states, the oldest first."""
-    search = Search(abonnement=abonnement, states=frozenset(states))
-    rows: list[Delivery] = []
-    after: UUID | None = None
-    while True:
-        page = await account.ledger.search(search, limit=PAGE, after=after, oldest_first=True)
-        by_id = await account.ledger.deliveries([each.id for each in page])
-        for each in page:
-            rows += [
-                row for row in by_id[each.id] if row.key.abonnement == abonnement and row.state in states
-            ]
-        if len(page) < PAGE:
-            return rows
-        after = page[-1].id

@@ -22,6 +22,7 @@ PAGES = (
     *(f"held/{name}" for name in ACTIONS), "suspended/stilleggen",
     "kanalen", "kanalen-nothing", "zaken", "documenten", "stil",
     "opnieuw", *(f"herhaling-{each}" for each in Progress), "nieuw", "nieuw-fault", "nieuw-counted",
+    "wachtend", "wachtend-nu", "wachtend-laten-vallen",
 )  # fmt: skip
 
 
@@ -44,6 +45,9 @@ def path_of(filled: Filled, name: str) -> str:
         return "kanalen/" + ("?zoek=nothing-like-this" if which.endswith("nothing") else "")
     if which.startswith("herhaling-"):
         return f"opnieuw/{filled.replays[Progress(which.partition('-')[2])]}/"
+    if which.startswith("wachtend"):
+        doen = which.partition("-")[2]
+        return f"opnieuw/wachtend/{filled.failing.uuid}/{doen}/" if doen else "opnieuw/wachtend/"
     if which.startswith("nieuw"):
         counted = f"?tellen=1&naar={filled.held.uuid}&kanaal=zaken&sinds=1h&toestand=delivered"
         queries = {"nieuw-fault": "?tellen=1&sinds=x", "nieuw-counted": counted}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -66,6 +67,16 @@ async def test_filters_that_the_kanaal_has_not_are_pointed_out(served: Served, f
         assert "zaak_type = a of alles Let op: zaak_type staat niet (meer) bij dit kanaal." in text
         assert "bron 1 0" in text
         assert "was er op dit kanaal geen voor niemand" in text
+
+
+async def test_who_fetches_is_among_the_subscribers(served: Served, filled: Filled) -> None:
+    fetched = replace(an_abonnement(("stil", {}), callback=""), auth="", client_id="zac")
+    fetched = await served.registry.add_abonnement(fetched)
+    async with served.browser(Role.BEHEERDER) as browser:
+        kanaal = await browser.get(f"kanalen/{filled.kanalen['stil'].uuid}/")
+        assert f"haalt zelf op van zac · {str(fetched.uuid)[:8]}" in text_of(kanaal.text)
+        one = await browser.get(f"abonnementen/{fetched.uuid}/")
+        assert "Opnieuw zenden" not in one.text
 
 
 async def test_what_is_not_there_is_not_found(served: Served, filled: Filled) -> None:
