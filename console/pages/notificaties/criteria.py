@@ -7,17 +7,33 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 from uuid import UUID
 
+from console.pages.notificaties.telling import STATES
 from ledger.values import OPEN, Search, State
 from operating.moments import read_moment
 from operating.notificaties.ids import the_one
 from schemas.errors import UsageError
 
 ALL_OPEN = "open"
+CHOICES = [
+    (ALL_OPEN, "nog niet afgeleverd"),
+    *((state.value, text) for state, (_, text) in STATES.items()),
+]
+"""States to choose from: (value, text)."""
 PLAIN = ("zoek", "kanaal", "resource", "actie", "applicatie", "abonnement", "sinds", "tot")
 KENMERK, STATE = "kenmerk", "toestand"
 AFTER, BEFORE = "na", "voor"
 """The last notificatie of the page before, or the first of the page after."""
 
+_TOLD = {
+    "kanaal": "kanaal",
+    "resource": "resource",
+    "actie": "actie",
+    "applicatie": "van",
+    "abonnement": "voor abonnement",
+    "sinds": "sinds",
+    "tot": "tot",
+}
+_STATES: Mapping[str, str] = dict(CHOICES)
 _NOT_A_MOMENT = (
     "{} is geen tijdstip. Schrijf het als 01:46, 28-10 01:46, 28-10-2026, 2026-10-28T01:46 of 2h (geleden)."
 )
@@ -48,6 +64,14 @@ class Criteria:
     def is_text_only(self) -> bool:
         """Whether nothing but one object or id is asked for."""
         return [name for name, _ in self.given] == ["zoek"]
+
+    @property
+    def filled_in(self) -> str:
+        """What is asked for beside the object, in words; "" when nothing is."""
+        told = [f"{text} {self.fields[name]}" for name, text in _TOLD.items() if self.fields[name]]
+        told += self.kenmerken
+        told += [_STATES.get(each, each) for each in self.states]
+        return ", ".join(told)
 
     def marks(self, name: str) -> dict[str, str]:
         """Attributes of a field: whether what was typed is wrong."""

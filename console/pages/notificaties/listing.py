@@ -11,13 +11,13 @@ from uuid import UUID
 from console.page import Event, Live, Page, Redirect, Visit
 from console.pages.notificaties.criteria import (
     AFTER,
-    ALL_OPEN,
     BEFORE,
+    CHOICES,
     Criteria,
     read_criteria,
     with_one,
 )
-from console.pages.notificaties.telling import STATES, Row, account_of, rows_of
+from console.pages.notificaties.telling import Row, account_of, rows_of
 from ledger.ledger import Ledger
 from ledger.values import Notificatie, Search
 from operating.notificaties.finding import Account, what_is_missing
@@ -31,11 +31,6 @@ MOST_TO_CHOOSE = 200
 LOOK = 1.0  # seconds between two looks for what is new
 AT_ONCE = 50  # rows that one look gives at most, the newest
 ACTIES = ("create", "update", "partial_update", "destroy")
-
-CHOICES = [
-    (ALL_OPEN, "nog niet afgeleverd"),
-    *((state.value, text) for state, (_, text) in STATES.items()),
-]
 
 
 @dataclass(frozen=True, slots=True)
