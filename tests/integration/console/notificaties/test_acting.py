@@ -151,6 +151,10 @@ async def test_one_that_does_not_ask_for_it_gets_it_only_when_that_is_meant(acti
         assert page.status == 400
         assert "vraagt niet om deze notificatie" in page.text
         assert await acting.acts() == []
+        await acting.act(id_, AGAIN, query, aantal="0", toch="ja")
+        await eventually(lambda: acting.is_(id_, other, State.DELIVERED, 1))
+    assert acting.spine.ids_at("/b") == [id_]
+    assert await acting.acts() == [("notificatie sent once more", "beheerder", "storing")]
 
 
 async def test_a_reason_and_a_role_are_needed(acting: Acting) -> None:
