@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -10,6 +11,12 @@ from playwright.async_api import Browser
 from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
 from tests.longest import LONGEST_FIRST
+
+
+def pytest_configure() -> None:
+    """In the background of a shell SIGINT is ignored, and processes that tests start would ignore it too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
