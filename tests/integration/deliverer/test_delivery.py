@@ -174,9 +174,9 @@ async def test_each_failure_is_tried_again_and_told(spine: Delivering) -> None:
             messages[paths[str(message.headers["nrc-abonnement"])]] = message
         return len(messages) == len(paths)
 
-    async with spine.deliverer(retry_schedule="1", callback_timeout=0.5):
+    async with spine.deliverer(retry_schedule="1", callback_timeout=2.0):
         number = await spine.publish()
-        await eventually(all_undeliverable)
+        await eventually(all_undeliverable, within=30)
     for path, (_, kind, code) in FAILURES.items():
         # An attempt on a connection that was used before may be sent once more when that breaks.
         attempts = [received.header("nrc-attempt") for received in spine.callback.at(path)]
@@ -217,9 +217,9 @@ async def test_the_retry_schedule_and_what_is_undeliverable(spine: Delivering) -
     abonnement = await spine.subscribe("/a")
     spine.callback.script("/a", status(500), status(503), hang())
     body = b'{"kanaal":"zaken","kenmerken":{"bronorganisatie":"7"}}'
-    async with spine.deliverer(retry_schedule="1,2", callback_timeout=0.3):
+    async with spine.deliverer(retry_schedule="1,2", callback_timeout=1.5):
         number = await spine.publish(body=body, bronorganisatie="7")
-        (message,) = await eventually(spine.undeliverable, within=15)
+        (message,) = await eventually(spine.undeliverable, within=30)
     attempts = spine.callback.at("/a")
     assert [received.header("nrc-attempt") for received in attempts] == ["1", "2", "3"]
     assert all(received.body == body for received in attempts)

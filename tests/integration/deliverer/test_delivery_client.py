@@ -224,9 +224,9 @@ async def test_the_status_decides_when_the_body_hangs(
     client: CallbackClient, callback: CallbackServer
 ) -> None:
     callback.script(
-        "/", drip(b"HTTP/1.1 201 Created\r\nContent-Length: 500\r\n\r\n" + b"x" * 500, every=0.005)
+        "/", drip(b"HTTP/1.1 201 Created\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000, every=0.005)
     )
-    assert await post(client, callback.url(), timeout=0.5) == Response(201)
+    assert await post(client, callback.url(), timeout=5) == Response(201)
     await eventually(lambda: callback.under_way("/") == 0)
 
 
