@@ -14,7 +14,7 @@ from aiohttp import web
 from console.app import build_app
 from console.state import Console, OpenedLedger
 from console.styles import read_styles
-from operating.acts import Log, Operator
+from operating.acts import Operator
 from operating.passwords import Passwords
 from operating.users import FIRST_USER, make_first_user
 from router.catalogue import Catalogue
@@ -82,11 +82,7 @@ async def serve(
 
 
 async def _first_user(console: Console, say: Callable[[str], None]) -> None:
-    log_of_start = Log(console.settings, Operator("", "console"), tell=_not_noted, registry=console.registry)
-    password = await make_first_user(console.registry.users, log_of_start, console.passwords)
+    acts = console.acts_of(Operator("", "console"))
+    password = await make_first_user(console.registry.users, acts, console.passwords)
     if password is not None:
         say(f"The console's first user, said once: {FIRST_USER}, with password {password}")
-
-
-def _not_noted(line: str) -> None:
-    log.error("an act could not be noted", reason=line)

@@ -15,7 +15,7 @@ from console.page import Answer, Download, Live, Page, Redirect, Refused, Show, 
 from console.rendering import Templates
 from console.state import CONSOLE, Console
 from console.streaming import streamed
-from operating.acts import Log, Operator
+from operating.acts import Operator
 from runtime.log import logger
 from schemas.errors import Conflict
 
@@ -73,12 +73,7 @@ def _must(who: LoggedIn, what: str) -> None:
 
 def _visit(console: Console, request: web.Request, who: LoggedIn, *, command: str) -> Visit:
     operator = Operator(who.user.name, command, address=client_address(request, console.settings))
-    notes = Log(console.settings, operator, tell=_not_noted, registry=console.registry)
-    return Visit(console, request, who.user, who.session, notes, time.time())
-
-
-def _not_noted(line: str) -> None:
-    log.error("an act could not be noted", reason=line)
+    return Visit(console, request, who.user, who.session, console.acts_of(operator), time.time())
 
 
 async def _act(page: Page, console: Console, request: web.Request, who: LoggedIn) -> Answer:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ledger.ledger import Ledger
 from ledger.opening import ledger_file, ledger_of
+from operating.acts import Log, Operator
 from operating.passwords import Passwords
 from operating.removal import remove_queues
 from router.catalogue import Catalogue
@@ -70,6 +71,10 @@ class Console:
     router: RouterClient
     passwords: Passwords
 
+    def acts_of(self, operator: Operator) -> Log:
+        """Notes what this operator does; what could not be noted is in the process's log."""
+        return Log(self.settings, operator, tell=_not_noted, registry=self.registry)
+
     async def announce(self, uuids: Iterable[UUID] = ()) -> str:
         """Have every process take a write of the registry at once; returns a Dutch sentence when it can't be.
 
@@ -87,6 +92,10 @@ class Console:
                 f"{self.settings.refresh_interval:g} s."
             )
         return ""
+
+
+def _not_noted(line: str) -> None:
+    log.error("an act could not be noted", reason=line)
 
 
 CONSOLE = web.AppKey("console", Console)

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NoReturn
 from uuid import UUID
 
@@ -25,6 +24,7 @@ from gateway.tokens import Credentials
 from ledger.explaining import Clock, Reader
 from ledger.explaining.account import Account
 from ledger.ledger import Ledger
+from router.history import aware
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
@@ -159,5 +159,4 @@ def asked_moment(name: str, text: str) -> int:
     if parsed is None:
         reason = "Voer een datum en tijd in volgens RFC 3339, zoals 2026-03-27T10:59:13Z."
         raise ValidationError([InvalidParam(name, "invalid", reason)])
-    at: datetime = parsed[0] if parsed[0].tzinfo else parsed[0].replace(tzinfo=UTC)
-    return int(at.timestamp() * 1000)
+    return int(aware(parsed[0]).timestamp() * 1000)

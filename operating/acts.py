@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +105,19 @@ class Log:
                     await opened.note_acts(acts)
         except (RegistryError, OSError) as error:
             self._tell(f"done, but not noted in the registry (see {FILE}): {error}")
+
+
+def facts_of(act: Act) -> Mapping[str, object]:
+    """An act as scripts get it, with the moment in RFC 3339."""
+    return {
+        "at": moment(act.at),
+        "act": act.act,
+        "user": act.user,
+        "sudoUser": act.sudo_user or None,
+        "host": act.host,
+        "command": act.command,
+        "facts": act.facts,
+    }
 
 
 def _append_line(file: Path, line: str) -> None:

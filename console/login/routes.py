@@ -13,7 +13,7 @@ from console.login.attempt import attempt
 from console.rendering import Templates
 from console.serving import HTML, root_of
 from console.state import CONSOLE
-from operating.acts import Log, Operator
+from operating.acts import Operator
 from runtime.log import logger
 from schemas.errors import Overloaded
 from schemas.user import read_user_name
@@ -42,7 +42,7 @@ def login_page(templates: Templates) -> Handler:
         form = await read_form(request)
         name, address = form.text("naam"), sessions.client_address(request, console.settings)
         operator = Operator(read_user_name(name) or "", "console inloggen", address=address)
-        notes = Log(console.settings, operator, tell=_not_noted, registry=console.registry)
+        notes = console.acts_of(operator)
         try:
             user = await attempt(console, notes, name, form.as_typed("wachtwoord"), address=address)
         except Overloaded:
@@ -75,7 +75,3 @@ async def log_out(request: web.Request) -> web.StreamResponse:
         await console.registry.users.end_session(who.session.key)
     sessions.forget(request, response, console.settings)
     return response
-
-
-def _not_noted(line: str) -> None:
-    log.error("an act could not be noted", reason=line)

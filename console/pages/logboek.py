@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from console.page import Download, Page, Visit
 from ledger.explaining.dutch import AMSTERDAM
+from operating.acts import facts_of
 from operating.plain_text import moment
 from store.registry import Act, ActSearch, Registry
 
@@ -243,16 +244,7 @@ def _line(cells: Sequence[object]) -> str:
 async def _json(acts: AsyncIterator[Act]) -> AsyncIterator[str]:
     separator = "[\n"
     async for act in acts:
-        line = {
-            "at": moment(act.at),
-            "act": act.act,
-            "user": act.user,
-            "sudoUser": act.sudo_user or None,
-            "host": act.host,
-            "command": act.command,
-            "facts": act.facts,
-        }
-        yield separator + json.dumps(line, ensure_ascii=False)
+        yield separator + json.dumps(facts_of(act), ensure_ascii=False)
         separator = ",\n"
     yield "[]\n" if separator == "[\n" else "\n]\n"
 

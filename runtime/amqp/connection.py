@@ -100,27 +100,24 @@ class _UntilClosed:
         self._goodbye: asyncio.Task[None] | None = None
 
     async def put(self, frame: Any) -> None:
-        self._check(frame)
-        await self._put(frame)
+        await self._put(frame, last=self._check(frame))
 
     def put_nowait(self, frame: Any) -> None:
         # The library's own would drop the close when the queue is full, and overtake callers that wait.
-        self._check(frame)
-        self._goodbye = asyncio.create_task(self._put(frame), name="closing a channel")
+        self._goodbye = asyncio.create_task(
+            self._put(frame, last=self._check(frame)), name="closing a channel"
+        )
 
-    def _check(self, frame: Any) -> None:
+    def _check(self, frame: Any) -> bool:
         if self._closed:
             raise close_reason(self._channel) or ChannelInvalidStateError("channel closed")
-        self._closed = _is_goodbye(frame)
+        self._closed = frame.payload[7:11] in _GOODBYES
+        return self._closed
 
-    async def _put(self, frame: Any) -> None:
+    async def _put(self, frame: Any, *, last: bool) -> None:
         await self._queue.put(frame)
-        if _is_goodbye(frame):
+        if last:
             _numbers(self._channel.connection).open.discard(self._channel.number)
-
-
-def _is_goodbye(frame: Any) -> bool:
-    return frame.payload[7:11] in _GOODBYES
 
 
 _GOODBYES = (b"\x00\x14\x00\x28", b"\x00\x14\x00\x29")

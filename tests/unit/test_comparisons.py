@@ -8,22 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.modules import PACKAGES
+
 ROOT = Path(__file__).parents[2]
-PACKAGES = (
-    "schemas",
-    "runtime",
-    "store",
-    "router",
-    "ledger",
-    "deliverer",
-    "gateway",
-    "extra",
-    "inbox",
-    "operating",
-    "telemetry",
-    "console",
-    "nrc",
-)
 SECRETS = {"auth", "authorization", "secret", "old_secret", "token", "password", "signature"}
 
 

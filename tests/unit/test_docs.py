@@ -18,25 +18,10 @@ from runtime.settings import Settings, env_name
 from schemas.fields import normalise
 from tests.command import every_command
 from tests.make import a_kanaal, an_abonnement
-from tools.modules import modules_page, with_packages
+from tools.modules import PACKAGES, modules_page, with_packages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PACKAGES = (
-    "schemas",
-    "runtime",
-    "store",
-    "router",
-    "ledger",
-    "deliverer",
-    "gateway",
-    "extra",
-    "inbox",
-    "telemetry",
-    "operating",
-    "console",
-    "nrc",
-)
 LEVELS = {"warning", "error", "exception", "critical"}
 OPERATIONS = (DOCS / "operations.md").read_text()
 ARCHITECTURE = (DOCS / "architecture.md").read_text()

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from console.forms import Form
 from console.page import Answer, Page, Refused, Visit
-from console.pages.notificaties.noting import Noting, opened_sending, without_rabbitmq
+from console.pages.notificaties.noting import Noting, noted_sending
 from console.pages.notificaties.telling import STATES, account_of, callback_of, notificatie_of
 from ledger.explaining.dutch import number
 from ledger.ledger import Ledger
 from ledger.values import ORIGINAL, Delivery, Notificatie, State
 from operating.notificaties import redelivering
 from operating.notificaties.redelivering import MAY_BE_DROPPED, MAY_BE_SENT_NOW, WhyNot
-from schemas.errors import BrokerUnavailable, Conflict, NotFound
+from schemas.errors import Conflict, NotFound
 
 AGAIN, NOW, DROP = "opnieuw", "nu", "laten-vallen"
 TITLES = {AGAIN: "Opnieuw verzenden", NOW: "Nu proberen", DROP: "Laten vallen"}
@@ -220,18 +220,13 @@ async def send_again(visit: Visit, form: Form) -> Answer:
     undeliverable = [row for row in meant.rows if row.state is State.UNDELIVERABLE]
     act = redelivering.SENT_AGAIN if undeliverable else redelivering.SENT_ONCE_MORE
     noting = Noting(visit, act, why)
-    try:
-        async with opened_sending(visit, meant.ledger) as sending:
-            if undeliverable:
-                await sending.send(undeliverable, anew=True, tell=noting.sent)
-            else:
-                noting.sent(
-                    await redelivering.resend(meant.ledger, sending, meant.notificatie.id, to, reason=why)
-                )
-    except BrokerUnavailable:
-        raise without_rabbitmq() from None
-    finally:
-        await noting.keep()
+    async with noted_sending(visit, meant.ledger, noting) as sending:
+        if undeliverable:
+            await sending.send(undeliverable, anew=True, tell=noting.sent)
+        else:
+            noting.sent(
+                await redelivering.resend(meant.ledger, sending, meant.notificatie.id, to, reason=why)
+            )
     return noting.answer(meant.notificatie, "De notificatie is opnieuw verzonden.")
 
 
@@ -239,13 +234,8 @@ async def try_now(visit: Visit, form: Form) -> Answer:
     """The next attempt of what waits, now."""
     meant, why = await _asked(visit, form, NOW)
     noting = Noting(visit, redelivering.SENT_NOW, why)
-    try:
-        async with opened_sending(visit, meant.ledger) as sending:
-            await sending.send(meant.rows, anew=False, tell=noting.sent)
-    except BrokerUnavailable:
-        raise without_rabbitmq() from None
-    finally:
-        await noting.keep()
+    async with noted_sending(visit, meant.ledger, noting) as sending:
+        await sending.send(meant.rows, anew=False, tell=noting.sent)
     return noting.answer(meant.notificatie, "De volgende poging wordt nu gedaan.")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from console.page import Answer, Redirect, Refused, Visit
 from ledger.ledger import Ledger
@@ -11,23 +12,10 @@ from ledger.values import Delivery, Notificatie
 from operating.notificaties import redelivering
 from router.publishing import Publisher
 from runtime.log import logger
+from schemas.errors import BrokerUnavailable
 from store.registry import Act
 
 log = logger(__name__)
-
-
-def opened_sending(visit: Visit, ledger: Ledger) -> AbstractAsyncContextManager[Sending]:
-    """Sends deliveries again while it is open. Raises BrokerUnavailable."""
-    publisher = Publisher(visit.console.settings.amqp_url, name="console", mandatory=True)
-    return redelivering.opened_sending(publisher, ledger, visit.console.catalogue)
-
-
-def without_rabbitmq() -> Refused:
-    """What is told when nothing could be sent."""
-    return Refused(
-        "RabbitMQ is nu niet te bereiken, dus er is niets verzonden. Probeer het zo opnieuw; `nrc health` "
-        "zegt wat er is."
-    )
 
 
 class Noting:
@@ -77,3 +65,22 @@ class Noting:
         if self.failed:
             text += f" Bij {self.failed} ging dat niet meer."
         return Redirect(f"notificaties/{notificatie.id}/", said=text)
+
+
+@asynccontextmanager
+async def noted_sending(visit: Visit, ledger: Ledger, noting: Noting) -> AsyncIterator[Sending]:
+    """Sends deliveries again while it is open, and keeps at its end what `noting` has.
+
+    Raises Refused when RabbitMQ cannot be reached.
+    """
+    publisher = Publisher(visit.console.settings.amqp_url, name="console", mandatory=True)
+    try:
+        async with redelivering.opened_sending(publisher, ledger, visit.console.catalogue) as sending:
+            yield sending
+    except BrokerUnavailable:
+        raise Refused(
+            "RabbitMQ is nu niet te bereiken, dus er is niets verzonden. Probeer het zo opnieuw; "
+            "`nrc health` zegt wat er is."
+        ) from None
+    finally:
+        await noting.keep()

@@ -8,13 +8,13 @@ from uuid import UUID
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Visit
-from console.pages.notificaties.noting import Noting, opened_sending, without_rabbitmq
+from console.pages.notificaties.noting import Noting, noted_sending
 from console.pages.opnieuw.telling import name_of
 from ledger.explaining.dutch import number
 from ledger.ledger import Ledger
 from ledger.values import Backlog, Delivery
 from operating.notificaties import redelivering
-from schemas.errors import BrokerUnavailable, LedgerError, NotFound
+from schemas.errors import LedgerError, NotFound
 
 MOST = 5_000
 """Deliveries of one act: one waits for it."""
@@ -100,13 +100,8 @@ async def send_now(visit: Visit, form: Form) -> Answer:
     """The next attempt of each, now."""
     ledger, _, rows, why = await _meant(visit, form, NOW)
     noting = Noting(visit, redelivering.SENT_NOW, why)
-    try:
-        async with opened_sending(visit, ledger) as sending:
-            await sending.send(rows, anew=False, tell=noting.sent)
-    except BrokerUnavailable:
-        raise without_rabbitmq() from None
-    finally:
-        await noting.keep()
+    async with noted_sending(visit, ledger, noting) as sending:
+        await sending.send(rows, anew=False, tell=noting.sent)
     return _back(noting, "Van {} wordt de volgende poging nu gedaan.")
 
 

@@ -31,7 +31,7 @@ if (live && window.EventSource) {
     if (unread === 0) {
       for (const row of rows.querySelectorAll(".unread")) {
         row.classList.remove("unread");
-        row.querySelector(".number .unseen")?.remove();
+        row.querySelector(".number .hidden")?.remove();
       }
     }
   };

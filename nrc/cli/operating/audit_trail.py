@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ import click
 from ledger.explaining import Clock
 from nrc.cli.connecting import carry_out, there_is_a_registry
 from nrc.cli.terminal import ids, parameters
-from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table, wide_option
+from nrc.cli.terminal.output import Column, as_json, json_option, note, table, wide_option
 from nrc.cli.tracing import times
 from runtime.settings import Settings, load_settings
 
@@ -60,6 +60,7 @@ def audit_trail(
 
     TIME: 01:46, '28-10 01:46', 2025-10-28T01:46, or 2h (ago). UUID: whole, or its first characters.
     """
+    from operating.acts import facts_of
     from store.registry import ActSearch
 
     search = ActSearch(
@@ -74,7 +75,7 @@ def audit_trail(
     found = carry_out(_look(load_settings(), search, limit=limit + 1))
     shown = found[:limit]
     if json_:
-        as_json(list(map(_facts, shown)))
+        as_json(list(map(facts_of, shown)))
     else:
         clock = Clock(times.now())
         rows = (_row(each, clock, wide=wide) for each in shown)
@@ -115,15 +116,3 @@ def _text(value: object, *, wide: bool) -> str:
         return ", ".join(_text(each, wide=wide) for each in value) or "none"
     text = value if isinstance(value, str) else json.dumps(value)
     return text if wide else ids.short(text).removeprefix("notificaties.")
-
-
-def _facts(act: Act) -> Mapping[str, object]:
-    return {
-        "at": moment(act.at),
-        "act": act.act,
-        "user": act.user,
-        "sudoUser": act.sudo_user or None,
-        "host": act.host,
-        "command": act.command,
-        "facts": act.facts,
-    }
