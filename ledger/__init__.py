@@ -14,6 +14,7 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     pulled.py         what has a notificatie for a consumer that fetches, while the ledger does not take it
     losses.py         opens and closes gaps, for the router process
     ids.py            the ids of notificaties
+    durations.py      how long deliveries took, in buckets, and percentiles of that
     keeper/           the keeper: finds what RabbitMQ lost and gives it back
     operating/        what operators do with deliveries: send again, send now, replay, remove
     copies/           which ledger this is; copies of it, for backup and restore

@@ -7,7 +7,7 @@ Moments are compared by the database's clock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -197,6 +197,9 @@ class KeeperLedger(Protocol):
 
     async def facts(self) -> Facts:
         """Totals, for people."""
+
+    async def count_held(self, epoch: int, abonnementen: Collection[UUID]) -> int:
+        """Keep as `Minute.held` of this minute how much is open of these; returns that."""
 
     async def give_back(
         self,

@@ -369,12 +369,16 @@ class Minute:
     """What was counted in one minute. at: when it began, in milliseconds since 1970.
 
     accepted: notificaties. came_to: how many deliveries came to each state; RETRYING once for each attempt
-    that failed and has another.
+    that failed and has another. held: how many waited for abonnementen that nothing is sent to, when a keeper
+    last looked in that minute; None when none did. took: how long it took from accepted to a callback's 2xx,
+    without replays (durations.Counts); kept as long as rows are.
     """
 
     at: int
     accepted: int = 0
     came_to: Mapping[State, int] = field(default_factory=dict)
+    held: int | None = None
+    took: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ledger.ledger import Ledger
 from ledger.opening import open_ledger
 from ledger.sqlite.rows import last_segment
 from ledger.values import Entry, Key, Outcome, Search, State
+from operating.status.collecting import read_ledger
 
 AT_ONCE = 200  # notificaties, and outcomes, in a transaction of which the cost is told
 IN_BULK = 5000  # and in one of those that fill it for the queries
@@ -159,6 +160,10 @@ async def _queries(opened: Ledger, filling: _Filling) -> None:
         ),
         "a second's 700 with their deliveries": lambda: second(one()),
         "what is open of each of 100": opened.backlogs,
+        "what Overzicht tells": lambda: read_ledger(opened, file=""),
+        "what is counted of an hour, and how long it took": lambda: opened.per_minute(
+            since=filling.start - 3_600_000
+        ),
         "all that is open of one": lambda: read_open(filling.abonnementen[0]),
     }
     for name, query in queries.items():

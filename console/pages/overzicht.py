@@ -14,6 +14,7 @@ from console.state import Console
 from ledger.explaining.dutch import number
 from ledger.opening import ledger_file
 from operating.conditions import Condition, conditions_of
+from operating.status.attention import LITTLE, NEARLY_FULL
 from operating.status.collecting import OfLedger, Status, disk_of, read_ledger
 from operating.status.health import Health, Part, check_broker, of_process, part, routers_at_work
 from runtime.listening import reached_at
@@ -28,6 +29,7 @@ _HEALTH: Mapping[Health, tuple[str, str]] = {
     Health.NOT_READY: ("warning", "niet klaar"),
     Health.NOT_REACHABLE: ("danger", "niet bereikbaar"),
 }
+_NEARLY_FULL = ("warning", "bijna vol")
 _PARTS = {"gateway": "Gateway", "broker": "RabbitMQ", "router": "Router", "registry": "Registratie"}
 
 
@@ -156,7 +158,12 @@ def _of_ledger(status: Status) -> list[Running]:
     if ledger is None:
         return [Running("Grootboek", _HEALTH[Health.NOT_REACHABLE], status.ledger_fault)]
     facts, living = ledger.facts, ledger.facts.living
-    keeper = ("safe", "goed") if facts.keeper is not None else ("danger", "werkt niet")
+    keeper = (
+        Running("Keeper", ("safe", "goed"), "geeft terug wat RabbitMQ kwijtraakt")
+        if facts.keeper is not None
+        else Running("Keeper", ("danger", "werkt niet"), "wat RabbitMQ kwijtraakt, komt niet terug")
+    )
+    full = facts.size > NEARLY_FULL * status.ledger_budget
     deliverers = ("safe", "goed") if living else ("danger", "geen")
     in_hand = number(sum(each.hands for each in living))
     used = f"{number(facts.size / 1e6)} van {number(status.ledger_budget / 1e6)} MB"
@@ -164,8 +171,8 @@ def _of_ledger(status: Status) -> list[Running]:
         Running(
             "Deliverers", deliverers, f"{number(len(living))} aan het werk, {in_hand} bezorgingen onderhanden"
         ),
-        Running("Keeper", keeper, "geeft terug wat RabbitMQ kwijtraakt"),
-        Running("Grootboek", ("safe", "goed"), used),
+        keeper,
+        Running("Grootboek", _NEARLY_FULL if full else _HEALTH[Health.OK], used),
     ]
 
 
@@ -174,8 +181,8 @@ def _disk(status: Status) -> list[Running]:
     if disk is None:
         return []
     free = f"{disk.free / 1e9:.1f} van {disk.total / 1e9:.1f} GB vrij".replace(".", ",")
-    badge = ("safe", "goed") if disk.free >= disk.total / 10 else ("warning", "bijna vol")
-    return [Running("Schijf", badge, free)]
+    full = disk.free < LITTLE * disk.total
+    return [Running("Schijf", _NEARLY_FULL if full else _HEALTH[Health.OK], free)]
 
 
 PAGE = Page("overzicht", "", "Overzicht", "overzicht.html", show)

@@ -100,6 +100,17 @@ def milliseconds(value: float) -> str:
     return f"{number(value)} ms" if value >= 1 else "minder dan 1 ms"
 
 
+def duration(ms: float) -> str:
+    """The same, of anything from milliseconds to days: `38 ms`, `1,2 s`, `12 min`, `3,5 uur`, `4 dagen`."""
+    if ms >= 2 * 86_400_000:
+        return f"{number(ms / 86_400_000)} dagen"
+    for unit, size in (("uur", 3_600_000), ("min", 60_000), ("s", 1000)):
+        if ms >= size:
+            value = f"{ms / size:.{0 if ms >= 10 * size else 1}f}".removesuffix(".0")
+            return f"{value.replace('.', ',')} {unit}"
+    return milliseconds(ms)
+
+
 def times(count: int) -> str:
     """How often: `tweemaal`, from four on `4 maal`."""
     return _TIMES[count] if count < len(_TIMES) else f"{number(count)} maal"

@@ -13,5 +13,6 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     giving_back/    gives it back: commits it as RETURNING, then publishes it to one queue
     undeliverable/  ends what is not delivered: dead letters, too old, too much, abonnement removed
     replays.py      replays that operators asked for: their next deliveries, at the rate of each
+    counting.py     counts in every minute what waits for abonnementen that nothing is sent to
     shedding.py     removes rows and bodies from the ledger, by age and budget
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 
+from ledger.keeper.counting import Counting
 from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
@@ -158,6 +159,7 @@ async def serve(
             interval=limits.retention,
         )
         await catalogue.refresh()
+        counting = Counting(ledger=ledger, lease=lease, catalogue=catalogue)
         shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
 
         def warnings() -> list[str]:
@@ -183,6 +185,7 @@ async def serve(
         tasks.start("publishing", publisher.run())
         tasks.start("binding again", binding.run())
         tasks.start("shedding", shedding.run())
+        tasks.start("counting", counting.run())
         tasks.start("dead letters", dead_letters.run())
         tasks.start("retention", retention.run())
         keeping = tasks.start("keeping", keeper.run(stop))

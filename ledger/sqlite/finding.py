@@ -106,14 +106,26 @@ def outcomes(db: Database, notificatie: UUID) -> Mapping[State, int]:
 
 def per_minute(db: Database, *, since: int) -> Sequence[Minute]:
     """As `Ledger.per_minute`."""
+    first = [since // MINUTE]
+    took: dict[int, dict[int, int]] = {}
+    for minute, bucket, n in db.execute("SELECT minute, bucket, n FROM took WHERE minute >= ?", first):
+        took.setdefault(minute, {})[bucket] = n
     select = "SELECT minute, what, sum(n) FROM minute WHERE minute >= ? GROUP BY 1, 2 ORDER BY 1, 2"
     found = []
-    for minute, rows in groupby(db.execute(select, [since // MINUTE]), key=lambda row: row[0]):
+    for minute, rows in groupby(db.execute(select, first), key=lambda row: row[0]):
         counts = {what: n for _, what, n in rows}
         came_to = {
             state: counts[Counter.STATE + number]
             for state, number in STATES.items()
             if Counter.STATE + number in counts
         }
-        found.append(Minute(minute * MINUTE, counts.get(Counter.ACCEPTED, 0), came_to))
+        found.append(
+            Minute(
+                minute * MINUTE,
+                counts.get(Counter.ACCEPTED, 0),
+                came_to,
+                counts.get(Counter.HELD),
+                took.get(minute, {}),
+            )
+        )
     return found

@@ -6,7 +6,7 @@ keeper read it, so that an outcome that came meanwhile is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -291,6 +291,18 @@ class SqliteKeeping:
             )
 
         return await self._file.read(work)
+
+    async def count_held(self, epoch: int, abonnementen: Collection[UUID]) -> int:
+        """As `KeeperLedger.count_held`."""
+
+        def work(db: Database, now: int) -> int:
+            backlogs = db.execute("SELECT abonnement, n FROM backlog WHERE n > 0").fetchall()
+            held = sum(int(n) for number, n in backlogs if self._texts.abonnement(db, number) in abonnementen)
+            insert = "INSERT OR REPLACE INTO minute VALUES (?, ?, 0, ?)"
+            db.execute(insert, [now // MINUTE, Counter.HELD, held])
+            return held
+
+        return await self._guarded(epoch, work)
 
     async def give_back(
         self,

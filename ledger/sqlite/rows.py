@@ -53,7 +53,7 @@ class Kind(IntEnum):
 
 
 class Counter(IntEnum):
-    """`what` of a row of `minute`; `who` is a kanaal for the first two, an abonnement for all others.
+    """`what` of a row of `minute`; `who` is a kanaal for the first two, 0 for HELD, else an abonnement.
 
     Deliveries that came to a state are counted under STATE + the number of the state.
     """
@@ -62,6 +62,8 @@ class Counter(IntEnum):
     MATCHED = 1
     IN_VAIN = 2
     """NOT_WANTED for an abonnement that it was matched for: dropped by a fault, and given back later."""
+    HELD = 3
+    """What waited for abonnementen that nothing is sent to, when the keeper looked."""
     STATE = 10
 
 

@@ -147,6 +147,16 @@ def _no_count_of_retries(db: Database) -> None:
     db.executescript("ALTER TABLE backlog DROP COLUMN retrying;")
 
 
+def _took(db: Database) -> None:
+    # How many deliveries were made in this minute, by how long they took: a bucket of durations.BOUNDS.
+    db.executescript(
+        """
+        CREATE TABLE took (minute INTEGER NOT NULL, bucket INTEGER NOT NULL, n INTEGER NOT NULL,
+            PRIMARY KEY (minute, bucket)) WITHOUT ROWID;
+        """
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -156,6 +166,7 @@ STEPS = {
     "0006_incomplete": _incomplete,
     "0007_sent_again": _sent_again,
     "0008_no_count_of_retries": _no_count_of_retries,
+    "0009_took": _took,
 }
 
 

@@ -83,7 +83,7 @@ async def shed(
     for kind in _ORPHAN:
         await _remove(file, kind, _by_id(older), until=never)
     counts = await file.write(lambda db: _remove_counts(db, _ago(now, counts_for)))
-    await file.write(lambda db: _forget(db, process=_ago(now, PROCESS_AGE), unrouted=older))
+    await file.write(lambda db: _forget(db, process=_ago(now, PROCESS_AGE), rows=older))
     # From here on of whatever age, until the budget is kept.
     any_age = _by_n(now, last=last) | {"piece": PIECE_OVER_BUDGET}
     bodies += await _remove(file, _BODY, any_age, until=within_budget)
@@ -186,13 +186,14 @@ def _remove_counts(db: Database, before: int) -> int:
     return int(db.execute("DELETE FROM minute WHERE minute < ?", [before // MINUTE]).rowcount)
 
 
-def _forget(db: Database, *, process: int, unrouted: int) -> None:
-    """Remove what nothing refers to any more."""
+def _forget(db: Database, *, process: int, rows: int) -> None:
+    """Remove what nothing refers to any more, and how long deliveries took that have no rows any more."""
     db.execute("DELETE FROM process WHERE at < ?", [process])
+    db.execute("DELETE FROM took WHERE minute < ?", [rows // MINUTE])
     db.execute(
         "DELETE FROM unrouted WHERE since < ? AND NOT EXISTS "
         "(SELECT 1 FROM notificatie m WHERE m.id = unrouted.id)",
-        [unrouted],
+        [rows],
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from ledger.durations import bucket_of
 from ledger.sqlite.numbers import Names, number_of
 from ledger.sqlite.rows import (
     PLACES,
@@ -68,6 +69,7 @@ _UPDATE_DELIVERY = (
 ADD_MINUTE = (
     "INSERT INTO minute VALUES (?, ?, ?, ?) ON CONFLICT (minute, what, who) DO UPDATE SET n = n + excluded.n"
 )
+_ADD_TOOK = "INSERT INTO took VALUES (?, ?, ?) ON CONFLICT (minute, bucket) DO UPDATE SET n = n + excluded.n"
 _ADD_FIRST = (
     "INSERT INTO first_attempt VALUES (?, ?, ?) ON CONFLICT (abonnement, minute) "
     "DO UPDATE SET since = max(since, excluded.since)"
@@ -90,6 +92,7 @@ DeliveryKey = tuple[bytes, int, int]
 _KEYS_AT_ONCE = 100
 _PENDING = STATES[State.PENDING]
 _DELIVERED, _REMOVED = STATES[State.DELIVERED], STATES[State.REMOVED]
+_TIMED = 7  # the version of a UUID that begins with a moment in milliseconds
 _MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
 
 
@@ -195,6 +198,7 @@ class _Changes:
         self._before: dict[DeliveryKey, Row | None] = {}
         self._after: dict[DeliveryKey, Row] = {}
         self._minutes: dict[tuple[int, int, int], int] = {}
+        self._took: dict[tuple[int, int], int] = {}
         self._firsts: dict[int, int] = {}
         self._taken: list[tuple[Any, ...]] = []  # rows of `attempt`: delivered, though removed
 
@@ -254,6 +258,14 @@ class _Changes:
             self._firsts[key[1]] = max(self._firsts.get(key[1], 0), old.since)
         self._after[key] = new
         self.count(outcome.at, _STATE + new.state, key[1])
+        if new.state == _DELIVERED and new.status is not None and not new.replay:
+            self._count_took(key[0], outcome.at)
+
+    def _count_took(self, id_: bytes, at: int) -> None:
+        """Count how long this delivery took, when its id says when it was accepted (ids.received_of)."""
+        if id_[6] >> 4 == _TIMED:
+            of = (at // MINUTE, bucket_of(at - int.from_bytes(id_[:6])))
+            self._took[of] = self._took.get(of, 0) + 1
 
     def _tell_both(self, outcome: Outcome, delivered: Row) -> None:
         """An operator removed it, and it was delivered: REMOVED wins, and the other is kept as an attempt."""
@@ -317,6 +329,7 @@ class _Changes:
         many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items() if any(by)])
         minute = self._now // MINUTE
         many(_ADD_FIRST, [(abonnement, minute, since) for abonnement, since in self._firsts.items()])
+        many(_ADD_TOOK, [(*key, n) for key, n in self._took.items()])
         if self._minutes:
             many(ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger.durations import Counts, added
 from ledger.values import Backlog, Minute, State
 from operating.conditions import Condition
 from operating.status.health import Part
@@ -45,18 +46,20 @@ class OfLedger:
             failed=came_to(State.RETRYING),
             undeliverable=came_to(State.UNDELIVERABLE),
             given_back=came_to(State.RETURNING),
+            took=added(each.took for each in counted),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What happened in some time. failed: attempts that have another."""
+    """What happened in some time. failed: attempts that have another. took: as of values.Minute."""
 
     accepted: int
     delivered: int
     failed: int
     undeliverable: int
     given_back: int
+    took: Counts
 
 
 @dataclass(frozen=True, slots=True)

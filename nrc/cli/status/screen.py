@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from ledger.durations import percentile
 from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, megabytes
 from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
@@ -18,6 +19,7 @@ from schemas.abonnement import State
 
 NAMES = {"broker": "RabbitMQ"}
 """What a part is called on the screen, where that is not its name."""
+PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
 def show(status: Status, found: Sequence[Concern]) -> None:
@@ -76,8 +78,17 @@ def _counts(ledger: OfLedger) -> list[str]:
     for name in ("accepted", "delivered", "failed", "undeliverable", "given_back"):
         counts = [str(getattr(counted, name)) for counted in (of_five, of_hour)]
         rows.append([name.replace("_", " "), *(text.rjust(6) for text in counts)])
+    for name, share in PERCENTILES.items():
+        texts = [_took(percentile(counted.took, share)) for counted in (of_five, of_hour)]
+        rows.append([f"{name} to delivery", *(text.rjust(6) for text in texts)])
     lines = heads(rows)
     return [click.style(lines[0], bold=True), *lines[1:]]
+
+
+def _took(ms: float | None) -> str:
+    if ms is None:
+        return "-"
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 60_000 else age(ms / 1000)
 
 
 def _waiting(status: Status) -> list[list[object]]:
@@ -130,7 +141,7 @@ def facts(status: Status, found: Sequence[Concern]) -> dict[str, object]:
     }
 
 
-def _counted(ledger: OfLedger, minutes: int) -> dict[str, int]:
+def _counted(ledger: OfLedger, minutes: int) -> dict[str, object]:
     counted = ledger.counted(minutes=minutes)
     return {
         "accepted": counted.accepted,
@@ -138,4 +149,8 @@ def _counted(ledger: OfLedger, minutes: int) -> dict[str, int]:
         "failed": counted.failed,
         "undeliverable": counted.undeliverable,
         "givenBack": counted.given_back,
+        "msToDelivery": {
+            name: None if (ms := percentile(counted.took, share)) is None else round(ms, 1)
+            for name, share in PERCENTILES.items()
+        },
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from ledger.durations import bucket_of
+from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
-from ledger.values import Counts, Published, State
+from ledger.values import Counts, Key, Outcome, Published, State
 from tests.contract.stores.test_ledger import AT, an_entry, an_outcome
 
 A, B = uuid4(), uuid4()
@@ -41,6 +43,36 @@ async def test_counts_are_by_kanaal_and_by_abonnement_from_a_moment_on(ledger: L
     everything = await ledger.counts(since=0)
     assert (everything.accepted["zaken"], everything.came_to[A]) == (2, {State.DELIVERED: 3})
     assert await ledger.counts(since=AT + HOUR) == Counts()
+
+
+async def test_how_long_deliveries_took_is_counted_once_in_the_minute_of_their_delivery(
+    ledger: Ledger,
+) -> None:
+    timed = new_id(at=AT / 1000)
+
+    def delivered(id_: UUID, abonnement: UUID, *, after: int, replay: int = 0, **more: object) -> Outcome:
+        given = {"status": 204, "ms": 3.0} | more
+        return Outcome(Key(id_, abonnement, replay), State.DELIVERED, 0, 1, AT + after, **given)  # type: ignore[arg-type]
+
+    outcomes = [
+        delivered(timed, A, after=30),
+        delivered(timed, B, after=90_000),
+        delivered(timed, A, after=500_000, replay=1),
+        delivered(new_id(at=AT / 1000), A, after=50, status=None, ms=None),  # fetched, or an operator said so
+        delivered(uuid4(), A, after=50),
+    ]
+    await ledger.write(outcomes)
+    await ledger.write(outcomes)
+    took = {each.at: each.took for each in await ledger.per_minute(since=0) if each.took}
+    begin = AT - AT % 60_000
+    assert took == {begin: {bucket_of(30): 1}, (AT + 90_000) // 60_000 * 60_000: {bucket_of(90_000): 1}}
+    shed = {"bodies_for": 0, "counts_for": 1e9, "budget": 10**9}
+    await ledger.shed(now=AT + 10**9, rows_for=10**9 / 1000, **shed)  # type: ignore[arg-type]
+    assert any(each.took for each in await ledger.per_minute(since=0))
+    await ledger.shed(now=AT + 10**9, rows_for=600, **shed)  # type: ignore[arg-type]
+    kept = await ledger.per_minute(since=0)
+    assert kept
+    assert not any(each.took for each in kept)
 
 
 async def test_what_is_undeliverable_is_counted_by_abonnement(ledger: Ledger) -> None:

@@ -693,3 +693,25 @@ async def test_a_row_of_before_a_restore_is_unsure_as_the_others_are(ledger: Led
     assert await ledger.keeping.add_rows(epoch, abonnement, [old.id, new.id]) == 2
     assert (await row(ledger, old, abonnement)).state is State.UNSURE
     assert (await row(ledger, new, abonnement)).state is State.PENDING
+
+
+# What is held
+
+
+async def test_what_is_held_is_kept_of_each_minute_as_it_was_last_counted(
+    ledger: Ledger, clock: Clock
+) -> None:
+    held, suspended, active = uuid4(), uuid4(), uuid4()
+    entries = [an_entry(held, suspended, active) for _ in range(3)]
+    await ledger.write(entries)
+    epoch = await an_epoch(ledger)
+    begin = int(clock.now * 1000) // 60_000 * 60_000
+    assert await ledger.keeping.count_held(epoch, {held, suspended, uuid4()}) == 6
+    assert await ledger.keeping.count_held(epoch, {held}) == 3
+    clock.now += 60
+    assert await ledger.keeping.count_held(epoch, ()) == 0
+    told = {each.at: each.held for each in await ledger.per_minute(since=begin)}
+    assert told == {begin: 3, begin + 60_000: 0}
+    assert (await ledger.counts(since=0)).came_to == {}
+    with pytest.raises(LeaseLost):
+        await ledger.keeping.count_held(epoch + 1, {held})

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from pathlib import Path
+from uuid import uuid4
 
+from ledger.ids import new_id
 from ledger.opening import ledger_of
+from ledger.values import Key, Outcome, State
 from schemas.user import Role
 from tests.integration.conftest import settings_for
 from tests.integration.console.conftest import Served, add_users, console_on
@@ -24,7 +28,7 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
     text = text_of(page.text)
     # Two of the three notificaties that conftest.py adds came within this hour.
     assert "Aangenomen notificaties Het laatste uur 2, in een minuut hoogstens 1." in text
-    assert page.text.count("<svg") == page.text.count("<details>") == 5
+    assert page.text.count('role="img"') == page.text.count("<details>") == 7
     assert "2 abonnementen worden vastgehouden; daarvoor 6 notificaties wachten." in text
     assert "doet het al 11 minuten niet (geen antwoord binnen de tijd); 3 notificaties wachten." in text
     assert "is stilgelegd (de callback antwoordde met status 410); 3 notificaties wachten. Spreek" in text
@@ -32,6 +36,25 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
     assert "RabbitMQ goed verbonden" in text
     assert "Router goed 1 aan het werk" in text
     assert "Er antwoordt geen gateway, dus er wordt niets aangenomen" in text
+
+
+async def test_how_long_it_took_and_what_was_held_stand_in_a_chart_and_its_table(served: Served) -> None:
+    now = int(time.time() * 1000)
+    delivered = [
+        Outcome(Key(new_id(at=now / 1000), uuid4()), State.DELIVERED, 0, 1, now + ms, status=204, ms=1.0)
+        for ms in (*[8] * 98, 30_000, 30_000)
+    ]
+    async with ledger_of(served.settings) as ledger:
+        await ledger.write(delivered)
+        epoch = await ledger.keeping.take_lease("test", seconds=60)
+        assert epoch
+        held = {uuid for uuid, each in (await ledger.backlogs()).items() if each.count}
+        assert await ledger.keeping.count_held(epoch, held) == 9
+    async with served.browser(Role.LEZER) as browser:
+        text = text_of((await browser.get()).text)
+    assert "Het laatste uur de helft binnen 7 ms (p50), 95% binnen 8 ms (p95), 99% binnen 30 s (p99)." in text
+    assert re.search(r"Cijfers : van aangenomen tot bezorgd .*? Vanaf p50 p95 p99 \d\d:\d\d ", text)
+    assert "Bij de laatste telling 9, het laatste uur hoogstens 9." in text
 
 
 async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:

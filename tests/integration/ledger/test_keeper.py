@@ -397,6 +397,20 @@ async def test_a_keeper_looks_at_the_budget_when_it_begins_to_work(kept: Kept) -
         await eventually(partial(_refuses, kept, one))
 
 
+async def test_a_keeper_counts_what_waits_for_who_gets_nothing(kept: Kept) -> None:
+    active, suspended = await kept.subscribe(), await kept.subscribe()
+    await kept.router.registry.set_state(suspended.uuid, Registered.SUSPENDED, "by an operator")
+    for _ in range(2):
+        await kept.accept(active, suspended, mark=False)
+
+    async def counted() -> list[int | None]:
+        return [each.held for each in await kept.ledger.per_minute(since=0) if each.held is not None]
+
+    async with kept.keeper():
+        await eventually(lambda: counted())
+        assert set(await counted()) == {2}
+
+
 async def _refuses(kept: Kept, abonnement: Abonnement) -> bool:
     try:
         await kept.accept(abonnement, mark=False)

@@ -1,17 +1,17 @@
-"""Ids in the order of acceptance, and which of two outcomes of a delivery wins."""
+"""Ids in the order of acceptance or of a message, and which of two outcomes of a delivery wins."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
-from uuid import uuid4
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.ids import new_id, received_of
+from ledger.ids import id_of_message, new_id, received_of
 from ledger.values import OPEN, Delivery, Key, State, merge_key, ms_of
 
 
@@ -25,6 +25,19 @@ def test_ids_are_in_the_order_of_milliseconds_and_differ() -> None:
     ids = [new_id(at=1_700_000_000 + n / 1000) for n in range(1000)]
     assert all(before < after for before, after in pairwise(ids))
     assert len({new_id(at=1.0) for _ in range(10_000)}) == 10_000
+
+
+def test_a_gateways_id_is_its_own() -> None:
+    id_ = new_id(at=1_800_000_000.5)
+    assert id_of_message(str(id_)) == id_
+    assert received_of(id_) == 1_800_000_000_500
+
+
+def test_any_other_text_always_gets_the_same_id() -> None:
+    for text in ("", "put in by hand", "12345", "\x00é"):
+        assert id_of_message(text) == id_of_message(text) == uuid5(NAMESPACE_OID, text)
+    assert isinstance(id_of_message("x"), UUID)
+    assert id_of_message("x") != id_of_message("y")
 
 
 ACCOUNTS = st.tuples(st.sampled_from(State), st.integers(0, 3), st.integers(0, 9), st.integers(0, 5))

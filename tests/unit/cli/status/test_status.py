@@ -172,11 +172,12 @@ def test_counts_are_of_whole_minutes_and_the_one_that_runs() -> None:
     minutes = [
         Minute(begin - 6 * 60_000, 100, {Became.DELIVERED: 100}),
         Minute(begin - 5 * 60_000, 10, {Became.DELIVERED: 9, Became.RETRYING: 2}),
-        Minute(begin, 1, {Became.RETURNING: 1, Became.UNDELIVERABLE: 3}),
+        Minute(begin, 1, {Became.RETURNING: 1, Became.UNDELIVERABLE: 3}, took={4: 2}),
     ]
     counted = replace(LEDGER, minutes=minutes).counted(minutes=5)
     assert (counted.accepted, counted.delivered, counted.failed) == (11, 9, 2)
     assert (counted.given_back, counted.undeliverable) == (1, 3)
+    assert counted.took == {4: 2}
 
 
 def test_without_a_registry_it_says_where_to_be(tmp_path: Path) -> None:
