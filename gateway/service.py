@@ -82,6 +82,7 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("changes", link.run(partial(follow_changes, catalogue=catalogue)))
+        tasks.start("uses of secrets", gateway.secret_uses.run())
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("the ledger", gateway.writer.run())
         runner = web.AppRunner(build_app(gateway, mounts), shutdown_timeout=LAST_CALL)

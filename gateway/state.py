@@ -14,6 +14,7 @@ from gateway.http.connections import Connections, most_connections
 from gateway.http.large_bodies import LargeBodies
 from gateway.http.requests import root_url
 from gateway.http.slow_clients import MOST, SlowClients
+from gateway.secret_uses import SecretUses
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
 from ledger.writer import Writer
 from router.catalogue import Catalogue
@@ -44,6 +45,7 @@ class Gateway:
     callbacks: CallbackClient
     writer: Writer
     tokens: Tokens = field(init=False)
+    secret_uses: SecretUses = field(init=False)
     index: Index = field(init=False)
     accepting: Accepting = field(init=False)
     publishes: Publishes = field(init=False)
@@ -55,6 +57,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
+        self.secret_uses = SecretUses(self.registry)
         self.index = self.catalogue.index  # builds it now, not at the first notificatie
         self.accepting = Accepting(self.publisher, self.writer, self.catalogue.pulled)
         self.publishes = Publishes(
@@ -71,16 +74,22 @@ class Gateway:
         """
         header = request.headers.get("Authorization")
         try:
-            client = self.tokens.credentials(header, now=time.time())
+            client = self._client(request, header)
             if not client.scopes.isdisjoint(any_of):
                 return client
         except PermissionDenied as refusal:
             if refusal.code not in DEPENDS_ON_REGISTRY:
                 raise
         await self.catalogue.fresh_look()
-        client = self.tokens.credentials(header, now=time.time())
+        client = self._client(request, header)
         if client.scopes.isdisjoint(any_of):
             raise PermissionDenied(f"Hiervoor is de scope {' of '.join(any_of)} nodig.")
+        return client
+
+    def _client(self, request: web.Request, header: str | None) -> Credentials:
+        now = time.time()
+        client = self.tokens.credentials(header, now=now)
+        self.secret_uses.used(client, request, now=now)
         return client
 
     def url(self, request: web.Request, path: str) -> str:

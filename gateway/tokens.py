@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
@@ -34,11 +34,15 @@ DEPENDS_ON_REGISTRY = frozenset({UNKNOWN_CLIENT, BAD_SIGNATURE})
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a valid token gives, until `valid_until` (Unix seconds) or a change of its application."""
+    """What a valid token gives, until `valid_until` (Unix seconds) or a change of its application.
+
+    secret: the one of the application that signed it.
+    """
 
     application: Application
     scopes: frozenset[Scope]
     valid_until: float
+    secret: str = field(repr=False)
 
     @property
     def client_id(self) -> str:
@@ -101,17 +105,19 @@ def verify(
     """
     header, claims, signature = _decode(token)
     application = applications.get(_client_id(header, claims, legacy=settings.legacy_tokens))
-    secret_until = _vouched_until(application, token.rpartition(".")[0].encode(), signature, now=now)
+    vouched = _vouched(application, token.rpartition(".")[0].encode(), signature, now=now)
     if application is None:
         raise _refusal(UNKNOWN_CLIENT, "De client_id van het token is hier niet bekend.")
     if header.get("alg") != "HS256":
         raise _refusal("jwt-invalidalgorithmerror", "Het token moet met HS256 ondertekend zijn.")
-    if secret_until is None:
+    if vouched is None:
         raise _refusal(BAD_SIGNATURE, "De handtekening van het token klopt niet.")
+    secret, secret_until = vouched
     return Credentials(
         application=application,
         scopes=_scopes(application, claims, legacy=settings.legacy_tokens),
         valid_until=min(secret_until, _valid_until(claims, now=now, settings=settings)),
+        secret=secret,
     )
 
 
@@ -140,19 +146,19 @@ def _client_id(header: Mapping[str, Any], claims: Mapping[str, Any], *, legacy: 
     return client_id if isinstance(client_id, str) else ""
 
 
-def _vouched_until(
+def _vouched(
     application: Application | None, signed: bytes, signature: bytes, *, now: float
-) -> float | None:
-    """Until when the secret that made the signature is valid; None when no secret of the application did.
+) -> tuple[str, float] | None:
+    """The secret that made the signature, and until when it is valid; None when none of the application did.
 
     Takes the same time for a wrong signature, a missing secret and an unknown client.
     """
     secret = application.secret.encode() if application else b""
     old = application.old_secret.encode() if application and now < application.old_secret_until else b""
-    if _HS256.verify(signed, secret or _NOBODYS, signature) and secret:
-        return math.inf
+    if _HS256.verify(signed, secret or _NOBODYS, signature) and secret and application:
+        return application.secret, math.inf
     if _HS256.verify(signed, old or _NOBODYS, signature) and old and application:
-        return application.old_secret_until
+        return application.old_secret, application.old_secret_until
     return None
 
 

@@ -18,9 +18,11 @@ from operating.removal import what_becomes
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
 from store.registry import Registry
+from store.secret_uses import SecretUse
 
 # RFC 7518: a key for HS256 has at least the size of its hash.
 LEAST_SECRET = 32  # bytes
+STILL = 24 * 3600.0  # seconds since the last use of a secret in which it counts as used
 
 
 def new_secret() -> str:
@@ -138,6 +140,11 @@ async def remove_application(
         why=why,
     )
     return touched
+
+
+def is_still_used(use: SecretUse | None, *, now: float) -> bool:
+    """Whether this was the use of a secret that somebody needs, as far as is known. now: Unix seconds."""
+    return use is not None and now - use.at < STILL
 
 
 def old_secret_until(application: Application) -> float | None:

@@ -16,6 +16,7 @@ from uuid import UUID
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
+from store.secret_uses import SecretUses, UsedSecret
 from store.users import Users
 
 
@@ -267,6 +268,15 @@ class Registry(Protocol):
 
         Conflict when it is unknown, when it owns abonnementen and neither option is given, or when
         `give_to` is unknown.
+        """
+
+    async def note_secret_uses(self, uses: Iterable[UsedSecret]) -> None:
+        """Note the last use of each secret, when its application still has that. Not a change."""
+
+    async def secret_uses(self) -> Mapping[str, SecretUses]:
+        """By client_id, when the secrets of each application were last used.
+
+        A use goes with its secret: with one that became the old one, and away with one that counts no more.
         """
 
     async def check_secrets(self) -> Secrets:

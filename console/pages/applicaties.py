@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Show, Visit
+from console.showing.attention import lasting
 from ledger.explaining.dutch import number
 from operating import applications as operating
-from operating.applications import new_secret, old_secret_until
+from operating.applications import is_still_used, new_secret, old_secret_until
 from operating.removal import end_what_waits
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import MAX_CLIENT_ID, Application, Scope, is_client_id
 from schemas.errors import Conflict, LedgerError, NotFound
+from store.secret_uses import SecretUse, SecretUses
 
 SCOPES: Mapping[Scope, str] = {
     Scope.PUBLICEREN: "Publiceren: kanalen maken, en notificaties sturen",
@@ -42,6 +44,7 @@ class Row:
     scopes: Sequence[str]
     abonnementen: int
     old_until: float | None
+    old_used: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,10 @@ class Applicaties:
 
 @dataclass(frozen=True, slots=True)
 class Applicatie:
-    """What the page of one shows. others: to choose from; waiting: None when it is not known."""
+    """What the page of one shows. others: to choose from; waiting: None when it is not known.
+
+    used, old_used: when its secrets were last used, and from where. warnings: before the old one is revoked.
+    """
 
     application: Application
     scopes: Sequence[tuple[str, str]]
@@ -74,19 +80,31 @@ class Applicatie:
     abonnementen: Sequence[Abonnement]
     waiting: int | None
     others: Sequence[tuple[str, str]]
+    used: str
+    old_used: str
+    warnings: Sequence[str]
     made: Made | None = None
 
 
 async def show_all(visit: Visit) -> Applicaties:
     """Every application, by its client_id."""
-    return _list(visit)
+    return await _list(visit)
 
 
-def _list(visit: Visit, made: Made | None = None) -> Applicaties:
-    catalogue = visit.console.catalogue
+async def _list(visit: Visit, made: Made | None = None) -> Applicaties:
+    catalogue, uses = visit.console.catalogue, await visit.console.registry.secret_uses()
     owned = Counter(each.client_id for each in catalogue.everyone.values())
     found = sorted(catalogue.applications.values(), key=lambda each: each.client_id)
-    rows = [Row(each, short(each), owned[each.client_id], old_secret_until(each)) for each in found]
+    rows = [
+        Row(
+            each,
+            short(each),
+            owned[each.client_id],
+            until := old_secret_until(each),
+            "" if until is None else _used(uses.get(each.client_id, SecretUses()).old, visit.now),
+        )
+        for each in found
+    ]
     return Applicaties(rows, list(SCOPES.items()), MAX_CLIENT_ID, made)
 
 
@@ -112,7 +130,7 @@ async def add(visit: Visit, form: Form) -> Answer:
             f"Er is al een applicatie {client_id}. Kies een ander client-id, of geef die een nieuw geheim."
         ) from None
     note = await visit.console.announce()
-    return Show(_list(visit, Made(client_id, made.secret, note)))
+    return Show(await _list(visit, Made(client_id, made.secret, note)))
 
 
 def _scopes(form: Form) -> frozenset[Scope]:
@@ -140,6 +158,7 @@ async def _one(visit: Visit, application: Application, made: Made | None = None)
         waiting = sum(backlogs[each.uuid].count for each in own if each.uuid in backlogs)
     except LedgerError as error:
         log.warning("a page could not be shown", path=visit.request.path, reason=str(error))
+    uses = (await visit.console.registry.secret_uses()).get(application.client_id, SecretUses())
     return Applicatie(
         application,
         list(SCOPES.items()),
@@ -151,8 +170,26 @@ async def _one(visit: Visit, application: Application, made: Made | None = None)
             ("", "Geen"),
             *((each, each) for each in sorted(catalogue.applications) if each != application.client_id),
         ],
+        _used(uses.new, visit.now),
+        _used(uses.old, visit.now),
+        [*_warnings(uses, visit.now)],
         made,
     )
+
+
+def _used(use: SecretUse | None, now: float) -> str:
+    """`3 minuten geleden, vanaf 10.0.0.5 (agent/1.0)`."""
+    if use is None:
+        return "geen gebruik gezien"
+    agent = f" ({use.agent})" if use.agent else ""
+    return f"{lasting(now - use.at)} geleden, vanaf {use.remote or 'onbekend'}{agent}"
+
+
+def _warnings(uses: SecretUses, now: float) -> Iterator[str]:
+    if is_still_used(uses.old, now=now):
+        yield f"Het oude geheim is nog in gebruik: {_used(uses.old, now)}."
+    if uses.new is None:
+        yield "Van het nieuwe geheim is nog geen gebruik gezien."
 
 
 async def set_scopes(visit: Visit, form: Form) -> Answer:

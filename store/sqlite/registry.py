@@ -33,6 +33,7 @@ from store.registry import (
     NotedLedger,
     Secrets,
 )
+from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite.acts import acts_found, append_acts
 from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
@@ -50,6 +51,7 @@ from store.sqlite.rows import (
     kanaal_row,
 )
 from store.sqlite.schema import contents
+from store.sqlite.secret_uses import all_uses, put_uses, uses_of
 from store.sqlite.users import SqliteUsers
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
@@ -285,8 +287,10 @@ class SqliteRegistry:
             row = _row(db, "application", client_id)
             if row is None:
                 raise Conflict(f"there is no application {client_id!r}.")
-            asked = change(application_of(row, self._vault))
+            before = application_of(row, self._vault)
+            asked = change(before)
             changed = replace(asked, client_id=client_id, change=_next_change(db))
+            put_uses(db, client_id, moved(uses_of(db, client_id), before, changed))
             db.table("application").update(client_id, application_row(changed, self._vault))
             return changed
 
@@ -309,9 +313,26 @@ class SqliteRegistry:
             else:
                 self._remove(db, "abonnement", owned, change=change)
             self._remove(db, "application", [client_id], change=change)
+            put_uses(db, client_id, SecretUses())
             return tuple(map(UUID, owned))
 
         return await self._file.write(work)
+
+    async def note_secret_uses(self, uses: Iterable[UsedSecret]) -> None:
+        given = tuple(uses)
+
+        def work(db: Database) -> None:
+            for each in given:
+                row = _row(db, "application", each.client_id)
+                if row is not None:
+                    before = uses_of(db, each.client_id)
+                    put_uses(db, each.client_id, noted(before, each, application_of(row, self._vault)))
+
+        if given:
+            await self._file.write(work)
+
+    async def secret_uses(self) -> Mapping[str, SecretUses]:
+        return await self._file.read(all_uses)
 
     async def check_secrets(self) -> Secrets:
         def work(db: Database) -> Secrets:

@@ -22,6 +22,7 @@ from store.files.upgrade import copy_name, keep_copy, scrub
 from store.secrets import Vault
 from store.sqlite.acts import TABLE as ACTS_TABLE
 from store.sqlite.encrypted_columns import keys_in_use, seal_plain
+from store.sqlite.secret_uses import TABLE as SECRET_USES_TABLE
 from store.sqlite.users import TABLES as USERS_TABLES
 
 Step = Callable[[Database, Vault], None]
@@ -189,6 +190,11 @@ def _users(db: Database, _: Vault) -> None:
     db.executescript(USERS_TABLES)
 
 
+def _secret_uses(db: Database, _: Vault) -> None:
+    # When the secrets of an application were last used, and from where. No change.
+    db.executescript(SECRET_USES_TABLE)
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -206,6 +212,7 @@ STEPS: dict[str, Step] = {
     "0012_one_exchange_per_kanaal": _one_exchange_per_kanaal,
     "0013_owner_of_kanaal": _owner_of_kanaal,
     "0014_users": _users,
+    "0015_secret_uses": _secret_uses,
 }
 
 

@@ -2,7 +2,7 @@
 
 kanaal.py       `nrc kanaal`
 abonnement.py   `nrc abonnement`; condition.py the condition of each: state, backlog, last failure
-application.py  `nrc application`
+application.py  `nrc application`; secret_uses.py who still uses which secret
 token.py        `nrc token`
 user.py         `nrc user`
 secret_keys.py  `nrc secrets`

@@ -11,6 +11,7 @@ import click
 
 from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.operating import audit
+from nrc.cli.registry import secret_uses
 from nrc.cli.registry.removal import (
     abonnementen_of,
     ask_about_waiting,
@@ -18,13 +19,14 @@ from nrc.cli.registry.removal import (
     yes_option,
 )
 from nrc.cli.terminal import parameters
-from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table, wide_option
+from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, printable, table, wide_option
 from operating import applications as operating
 from operating.applications import LEAST_SECRET, new_secret, old_secret_until
 from operating.removal import Waited, end_what_waits, remove_queues
 from runtime.settings import Settings, load_settings
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
+from store.secret_uses import SecretUses
 
 if TYPE_CHECKING:
     from router.catalogue import Catalogue
@@ -142,6 +144,41 @@ def list_(wide: bool, json_: bool) -> None:
         empty="no applications yet: `nrc application add ID --scope …`",
         wide=wide,
     )
+
+
+@application.command()
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@json_option
+def show(client_id: str, json_: bool) -> None:
+    """Show application ID without its secrets, and when each of these was last used, and from where.
+
+    Gateways note the use of a secret once a minute.
+    """
+    found, uses, owned = carry_out(_look(load_settings(), client_id))
+    if json_:
+        used = {"secretUsed": secret_uses.facts(uses.new), "oldSecretUsed": secret_uses.facts(uses.old)}
+        as_json({"clientId": found.client_id, **_facts(found), "abonnementen": owned, **used})
+        return
+    rows = [
+        ("client_id", found.client_id),
+        ("label", found.label or "none"),
+        ("scopes", _scopes(found)),
+        ("abonnementen", str(owned)),
+        ("secret", f"last used {secret_uses.told(uses.new)}" if uses.new else "no use seen"),
+    ]
+    if (until := _old_until(found)) is not None:
+        used_old = f"last used {secret_uses.told(uses.old)}" if uses.old else "no use seen"
+        rows.append(("old secret", f"counts until {until}; {used_old}"))
+    for name, text in rows:
+        click.echo(f"{name + ':':<14}{printable(text)}")
+
+
+async def _look(settings: Settings, client_id: str) -> tuple[Application, SecretUses, int]:
+    """(the application, its secrets' uses, how many abonnementen it has)."""
+    async with opened_registry(settings) as opened:
+        found = known_application(opened.catalogue, client_id)
+        owned = sum(each.client_id == client_id for each in opened.catalogue.everyone.values())
+        return found, (await opened.registry.secret_uses()).get(client_id, SecretUses()), owned
 
 
 @application.command()
@@ -273,6 +310,30 @@ async def _rotate(settings: Settings, client_id: str, secret: str, keep_old: int
         changed = await operating.rotate_secret(opened.registry, log, client_id, secret, keep_old=keep_old)
     await tell_processes(settings, lambda router: router.announce())
     return changed
+
+
+@application.command("revoke-old")
+@click.argument("client_id", metavar="ID", type=parameters.client_id)
+@click.option("--yes", is_flag=True, help="Do not ask, although it was used in the last day.")
+def revoke_old(client_id: str, yes: bool) -> None:
+    """Have the old secret of application ID count no more, before its time.
+
+    It asks first when that secret was used in the last day.
+    """
+    settings = load_settings()
+    found, uses, _ = carry_out(_look(settings, client_id))
+    if _old_until(found) is None:
+        raise UsageError(f"{client_id} has no old secret that counts")
+    secret_uses.ask_before_revoking(client_id, uses, yes=yes)
+    carry_out(_revoke_old(settings, client_id))
+    click.echo(f"{client_id}: only its own secret counts now")
+
+
+async def _revoke_old(settings: Settings, client_id: str) -> None:
+    async with opened_registry(settings) as opened:
+        log = audit.log_of(settings, registry=opened.registry)
+        await operating.revoke_old_secret(opened.registry, log, client_id)
+    await tell_processes(settings, lambda router: router.announce())
 
 
 async def _load(settings: Settings) -> Catalogue:

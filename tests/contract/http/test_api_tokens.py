@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -11,8 +12,10 @@ from uuid import uuid4
 import pytest
 
 from schemas.application import Application, Scope
+from store.secret_uses import SecretUses
 from tests.contract.api import Api, Callback, a_naam, abonnement_of, message
 from tests.contract.conftest import Stage
+from tests.eventually import eventually
 from tests.tokens import sign, token
 
 NOW = int(time.time())
@@ -145,3 +148,32 @@ async def test_a_change_of_an_application_works_within_a_second(api: Api, stage:
     await api.get("/kanaal")
     fresh: Any = token(client_id, secret="drie")
     assert (await api.get("/kanaal", auth=fresh)).outcome == (403, "invalid-client-identifier")
+
+
+async def test_which_secret_is_used_is_noted_for_operators(stage: Stage) -> None:
+    new, old = "n" * 40, "o" * 40
+    rotating = Application(
+        "rotating", new, "", frozenset({Scope.CONSUMEREN}), old_secret=old, old_secret_until=4e9
+    )
+    await stage.registry.add_application(rotating)
+
+    async def uses() -> SecretUses:
+        return (await stage.registry.secret_uses()).get("rotating", SecretUses())
+
+    async with stage.gateway() as api:
+        for secret, agent in ((old, "late/1.0"), (new, "early/2.0"), ("x" * 40, "stranger")):
+            headers = {"User-Agent": agent}
+            status = 403 if agent == "stranger" else 200
+            asked = await api.get("/kanaal", auth=token("rotating", secret=secret), headers=headers)
+            assert asked.status == status
+        found = await eventually(lambda: _both(uses))
+    assert found.old is not None
+    assert found.new is not None
+    assert (found.old.remote, found.old.agent) == ("127.0.0.1", "late/1.0")
+    assert (found.new.remote, found.new.agent) == ("127.0.0.1", "early/2.0")
+    assert abs(time.time() - found.old.at) < 60
+
+
+async def _both(uses: Callable[[], Awaitable[SecretUses]]) -> SecretUses | None:
+    found = await uses()
+    return found if found.new and found.old else None

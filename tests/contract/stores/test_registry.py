@@ -30,6 +30,7 @@ from store.registry import (
     NotedLedger,
     Registry,
 )
+from store.secret_uses import SecretUse, SecretUses, UsedSecret
 
 WORKER = Path(__file__).with_name("registry_worker.py")
 
@@ -497,6 +498,48 @@ async def test_an_application_is_kept_and_changed(registry: Registry) -> None:
         await registry.change_application("other", lambda _: rotated)
     await registry.add_application(Application("ZAC", "case matters"))
     assert (await registry.change_application("ZAC", lambda _: rotated)).client_id == "ZAC"
+
+
+async def test_the_last_use_of_a_secret_goes_with_it(registry: Registry) -> None:
+    await registry.add_application(Application("zac", "first"))
+    await registry.add_application(Application("drc", "first"))
+    number = await registry.change_number()
+
+    async def use(secret: str, at: float, client_id: str = "zac") -> SecretUse:
+        made = SecretUse(at, "10.0.0.5", f"agent/{at}")
+        await registry.note_secret_uses([UsedSecret(client_id, secret, made)])
+        return made
+
+    async def rotate(secret: str, old: str) -> None:
+        await registry.change_application(
+            "zac", lambda known: replace(known, secret=secret, old_secret=old, old_secret_until=9e9)
+        )
+
+    assert await registry.secret_uses() == {}
+    await registry.note_secret_uses([])
+    await use("guessed", 5.0)
+    await use("first", 5.0, client_id="gone")
+    assert await registry.secret_uses() == {}
+    first = await use("first", 7.0)
+    await use("first", 6.0)
+    assert await registry.secret_uses() == {"zac": SecretUses(new=first)}
+    assert await registry.change_number() == number, "no change"
+
+    await rotate("second", "first")
+    assert await registry.secret_uses() == {"zac": SecretUses(old=first)}
+    again, second = await use("first", 9.0), await use("second", 8.0)
+    other = await use("first", 9.5, client_id="drc")
+    assert await registry.secret_uses() == {"zac": SecretUses(second, again), "drc": SecretUses(other)}
+    await registry.change_application("zac", lambda known: replace(known, label="other"))
+    assert (await registry.secret_uses())["zac"] == SecretUses(second, again)
+
+    await rotate("second", "")
+    assert (await registry.secret_uses())["zac"] == SecretUses(new=second)
+    await use("", 10.0)
+    assert (await registry.secret_uses())["zac"] == SecretUses(new=second), "it has no old one"
+    await registry.remove_application("zac")
+    await registry.add_application(Application("zac", "second"))
+    assert await registry.secret_uses() == {"drc": SecretUses(other)}
 
 
 async def test_changes_at_once_of_an_application_all_count(address: Path, registry: Registry) -> None:

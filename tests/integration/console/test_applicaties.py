@@ -16,7 +16,9 @@ from operating.applications import LEAST_SECRET
 from schemas.application import Application, Scope
 from schemas.user import Role
 from store.registry import ActSearch
+from store.secret_uses import SecretUse, UsedSecret
 from tests.integration.console.conftest import SECRET, Browser, Page, Served
+from tests.integration.console.test_overzicht import text_of
 from tests.make import an_abonnement
 
 ONE = "applicaties/een/?id="
@@ -135,6 +137,31 @@ async def test_another_secret_with_the_old_one_for_a_time(served: Served, admin:
     revoked = await kept(served, "rotating")
     assert (revoked.secret, revoked.old_secret) == (after.secret, "")
     assert (await noted(served, "old secret revoked"))["why"] == "iedereen is over"
+
+
+async def test_who_still_uses_the_old_secret_is_told_before_it_is_revoked(
+    served: Served, admin: Browser
+) -> None:
+    await make(served, "changing", secret="n" * 40, old_secret="o" * 40, old_secret_until=4e9)
+    page = text_of((await admin.get(f"{ONE}changing")).text)
+    assert "Geheim laatst gebruikt geen gebruik gezien" in page
+    assert "laatst gebruikt: geen gebruik gezien" in page
+    assert "nog in gebruik" not in page
+    assert "Van het nieuwe geheim is nog geen gebruik gezien." in page
+
+    now = time.time()
+    uses = [
+        UsedSecret("changing", "o" * 40, SecretUse(now - 190, "10.0.0.5", "agent/1.0 <b>")),
+        UsedSecret("changing", "n" * 40, SecretUse(now - 5000, "10.0.0.6", "")),
+    ]
+    await served.registry.note_secret_uses(uses)
+    page = text_of((await admin.get(f"{ONE}changing")).text)
+    used = "3 minuten geleden, vanaf 10.0.0.5 (agent/1.0 <b>)"
+    assert f"Het oude geheim is nog in gebruik: {used}." in page
+    assert f"laatst gebruikt: {used}" in page
+    assert "Geheim laatst gebruikt 1 uur geleden, vanaf 10.0.0.6 " in page
+    assert "geen gebruik gezien" not in page
+    assert used in text_of((await admin.get("applicaties/")).text)
 
 
 async def test_another_secret_at_once(served: Served, admin: Browser) -> None:

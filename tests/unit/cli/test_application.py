@@ -12,6 +12,7 @@ import pytest
 from schemas.application import Application, Scope
 from store.opening import open_registry
 from store.registry import Changes
+from store.secret_uses import SecretUse, UsedSecret
 from tests.command import make_registry, nrc
 from tests.make import an_abonnement
 
@@ -249,3 +250,64 @@ def test_rotate_keeping_the_old_secret_for_a_while(tmp_path: Path) -> None:
     until = datetime.fromisoformat(ran.json()["oldSecretUntil"]).timestamp()
     assert abs(until - changed.old_secret_until) <= 1
     assert nrc(tmp_path, "application", "rotate", "nobody").code == 2
+
+
+def use(folder: Path, secret: str, *, ago: float) -> None:
+    """A gateway noted a use of this secret."""
+    used = UsedSecret("zac", secret, SecretUse(time.time() - ago, "10.0.0.5", "agent/1.0 \x1b[31m"))
+
+    async def note() -> None:
+        async with open_registry(folder / "registry.db") as opened:
+            await opened.note_secret_uses([used])
+
+    asyncio.run(note())
+
+
+def test_show_tells_who_uses_which_secret_and_never_the_secrets(tmp_path: Path) -> None:
+    nrc(tmp_path, "application", "add", "zac", "--label", "Zaakapp", "--scope", "publiceren")
+    assert "secret:       no use seen" in nrc(tmp_path, "application", "show", "zac").out
+    first = application(tmp_path).secret
+    use(tmp_path, first, ago=190)
+    nrc(tmp_path, "application", "rotate", "zac", "--keep-old", "24h")
+    ran = nrc(tmp_path, "application", "show", "zac")
+    assert ran.code == 0, ran.err
+    lines = ran.out.splitlines()
+    assert lines[:5] == [
+        "client_id:    zac",
+        "label:        Zaakapp",
+        "scopes:       notificaties.publiceren",
+        "abonnementen: 0",
+        "secret:       no use seen",
+    ]
+    assert lines[5].startswith("old secret:   counts until ")
+    assert "; last used 3m ago, from 10.0.0.5 (agent/1.0 " in lines[5]
+    assert "\x1b" not in ran.out
+    told = nrc(tmp_path, "application", "show", "zac", "--json")
+    facts = told.json()
+    assert (facts["secretUsed"], facts["oldSecretUsed"]["remote"]) == (None, "10.0.0.5")
+    kept = application(tmp_path)
+    assert kept.old_secret == first
+    assert not any(secret in ran.out + told.out for secret in (kept.secret, kept.old_secret))
+    gone = nrc(tmp_path, "application", "show", "nobody")
+    assert (gone.code, "there is no application 'nobody'" in gone.err) == (2, True)
+
+
+def test_an_old_secret_that_is_still_used_goes_only_when_that_is_meant(tmp_path: Path) -> None:
+    nrc(tmp_path, "application", "add", "zac")
+    none = nrc(tmp_path, "application", "revoke-old", "zac")
+    assert (none.code, "has no old secret that counts" in none.err) == (2, True)
+    first = application(tmp_path).secret
+    nrc(tmp_path, "application", "rotate", "zac", "--keep-old", "24h")
+    use(tmp_path, first, ago=60)
+    refused = nrc(tmp_path, "application", "revoke-old", "zac")
+    assert refused.code == 2
+    assert "was used 1m ago, from 10.0.0.5" in refused.err
+    assert "--yes revokes it" in refused.err
+    assert application(tmp_path).old_secret == first
+    assert nrc(tmp_path, "application", "revoke-old", "zac", "--yes").code == 0
+    assert application(tmp_path).old_secret == ""
+
+    second = application(tmp_path).secret
+    use(tmp_path, second, ago=2 * 24 * 3600)
+    nrc(tmp_path, "application", "rotate", "zac", "--keep-old", "24h")
+    assert nrc(tmp_path, "application", "revoke-old", "zac").code == 0, "nobody has used it for two days"

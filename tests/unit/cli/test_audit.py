@@ -90,6 +90,9 @@ def test_applications(tmp_path: Path) -> None:
     ]
     (kept,) = told(tmp_path, "application", "rotate", "zac", "--keep-old", "24h")
     assert datetime.fromisoformat(kept["old_one_counts_until"]).tzinfo
+    assert told(tmp_path, "application", "revoke-old", "zac") == [
+        {"event": "old secret revoked", "application": "zac"}
+    ]
     assert told(tmp_path, "token", "zac") == [{"event": "token made", "application": "zac"}]
     assert told(tmp_path, "application", "remove", "zac") == [
         {"event": "application removed", "application": "zac", "abonnementen": []}
