@@ -106,6 +106,34 @@ class KanalenVersion:
     removed_at: float | None
 
 
+class ChangedBy(StrEnum):
+    """What brought an abonnement into a state."""
+
+    MADE = "made"
+    """Its owner, by making it."""
+    OWNER = "owner"
+    """Its owner, by changing it."""
+    OPERATOR = "operator"
+    CALLBACK = "callback"
+    """Its callback: what it answered, or that it did not."""
+    UNKNOWN = "unknown"
+    """It had that state when the registry began to keep these."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateVersion:
+    """A state that an abonnement had from valid_from until valid_until (Unix seconds).
+
+    valid_until: None for the one that it has now. reason: as of Abonnement, when the state began.
+    """
+
+    state: State
+    reason: str
+    by: ChangedBy
+    valid_from: float
+    valid_until: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """An act of an operator, for the audit trail. Nothing in it is secret.
@@ -223,8 +251,8 @@ class Registry(Protocol):
     ) -> Abonnement | None:
         """Suspend or resume; None when it is gone, or when `callback_url` is given and is no longer its own.
 
-        Ends a hold. Nothing is written (no new change number) when state and reason are the same. Not for
-        State.HELD: use `set_hold`.
+        callback_url: the callback that led to it; None: an operator did. Ends a hold. Nothing is written (no
+        new change number) when state and reason are the same. Not for State.HELD: use `set_hold`.
         """
 
     async def set_hold(
@@ -251,6 +279,13 @@ class Registry(Protocol):
         Each begins when the one before ended. A former one is kept for 30 days after its end; at most the
         last 100 of one abonnement and the last 10,000 of all. So those between made_at and the first
         valid_from are not known any more. () for an unknown abonnement.
+        """
+
+    async def states(self, uuid: UUID) -> tuple[StateVersion, ...]:
+        """The present and former states of an abonnement, also of one that was removed; the oldest first.
+
+        Each begins when the one before ended; a probe begins none. A former one is kept for 30 days after its
+        end; at most the last 1,000 of one abonnement and some 50,000 of all. () for an unknown abonnement.
         """
 
     async def add_application(self, application: Application) -> Application:

@@ -3,12 +3,13 @@
 The only source of these sentences, for commands, logs and pages. Each has a code and facts for programs.
 All modules but the first are pure.
 
-    account.py   what ledger and registry know of one delivery, put together
-    dutch.py     times, numbers, lists and classes of failure as Dutch sentences have them
-    fitting.py   whether the filters of an abonnement let a notificatie through, and why not
-    case.py      values: what is known of one notificatie and one abonnement, and its explanation
-    states.py    the explanation of a delivery in each of its states
-    telling.py   the whole explanation
+    account.py     what ledger and registry know of one delivery, put together
+    dutch.py       times, numbers, lists and classes of failure as Dutch sentences have them
+    fitting.py     whether the filters of an abonnement let a notificatie through, and why not
+    case.py        values: what is known of one notificatie and one abonnement, and its explanation
+    states.py      the explanation of a delivery in each of its states
+    state_then.py  the state of the abonnement then, and when it was held or suspended since
+    telling.py     the whole explanation
 """
 
 from ledger.explaining.case import (
@@ -18,9 +19,11 @@ from ledger.explaining.case import (
     Former,
     Place,
     Returned,
+    StateThen,
 )
 from ledger.explaining.dutch import Clock, not_complete
 from ledger.explaining.fitting import Comparison, Fit, FitCode, Reader, Reason, compare, fit
+from ledger.explaining.state_then import told_state
 from ledger.explaining.telling import explain, unknown
 
 __all__ = [
@@ -36,9 +39,11 @@ __all__ = [
     "Reader",
     "Reason",
     "Returned",
+    "StateThen",
     "compare",
     "explain",
     "fit",
     "not_complete",
+    "told_state",
     "unknown",
 ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 from uuid import UUID
 
-from ledger.explaining.case import Case, Explanation, Former, Place, Returned
+from ledger.explaining.case import Case, Explanation, Former, Place, Returned, StateThen
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Reader
 from ledger.explaining.telling import explain
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ledger.ledger import Ledger
     from ledger.values import Attempt
     from router.catalogue import Catalogue
-    from store.registry import KanalenVersion, Registry
+    from store.registry import KanalenVersion, Registry, StateVersion
 
 MOST_IN_ROW = 100_000  # deliveries of an abonnement, counted to find the place of one
 
@@ -60,6 +60,7 @@ class Account:
         self.catalogue = catalogue
         self._registry = registry
         self._versions: dict[UUID, Sequence[KanalenVersion]] = {}
+        self._states: dict[UUID, Sequence[StateThen]] = {}
         self.clock = Clock(now)
         self._most_attempts = most_attempts
         self._reader = reader
@@ -128,12 +129,14 @@ class Account:
         attempts = [each for each in noted if each.kind != RETURNED]
         if abonnement not in self._versions:
             self._versions[abonnement] = await self._registry.kanalen_versions(abonnement)
+            self._states[abonnement] = [*map(_state, await self._registry.states(abonnement))]
         case = Case(
             clock=self.clock,
             notificatie=notificatie,
             kenmerken=kenmerken,
             kanaal=self.catalogue.kanalen.get(notificatie.kanaal),
             abonnement=known,
+            states=self._states[abonnement],
             delivery=delivery,
             attempts=attempts,
             most_attempts=self._most_attempts,
@@ -197,6 +200,11 @@ def _of_versions(versions: Sequence[KanalenVersion]) -> _OfVersions:
     if last.valid_until is None:
         told["since"] = _ms(last.valid_from)
     return told
+
+
+def _state(version: StateVersion) -> StateThen:
+    until = None if version.valid_until is None else _ms(version.valid_until)
+    return StateThen(version.state, version.reason, version.by, _ms(version.valid_from), until)
 
 
 def _ms(seconds: float) -> int:

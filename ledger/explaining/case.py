@@ -9,8 +9,9 @@ from enum import StrEnum
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Fit, Reason
 from ledger.values import Attempt, Cause, Delivery, Incomplete, Notificatie
-from schemas.abonnement import Abonnement, FilterGroup
+from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.kanaal import Kanaal
+from store.registry import ChangedBy
 
 
 class Code(StrEnum):
@@ -31,6 +32,7 @@ class Code(StrEnum):
     NOT_WANTED = "not_wanted"
     REPLAYED = "replayed"
     SENT_AGAIN = "sent_again"
+    WITHHELD_THEN = "withheld_then"
     OTHER_FILTER_THEN = "other_filter_then"
     NOT_THERE_YET = "abonnement_not_there_yet"
     NOT_THERE_ANY_MORE = "abonnement_not_there_any_more"
@@ -59,6 +61,17 @@ class Former:
 
 
 @dataclass(frozen=True, slots=True)
+class StateThen:
+    """A state that the abonnement had. until: None of the present one. by: what brought it into that."""
+
+    state: State
+    reason: str
+    by: ChangedBy
+    since: int
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """How many wait for an abonnement, and which of them this one is: 1 is the next. None: not known."""
 
@@ -72,9 +85,10 @@ class Case:
 
     kenmerken: None when its body is gone. kanaal, abonnement: as they are now; None when they do not exist
     (any more). made, removed: of the abonnement, as far as known. since: when it got its present kanalen.
-    former: its kanalen before those. delivery: the one to explain, None when there is none. attempts,
-    returned: of that, the oldest first. most_attempts: how many attempts it gets in all. incomplete: times
-    around its acceptance in which the ledger may lack something; incomplete_since: such times since then.
+    former: its kanalen before those. states: those that it had, the oldest first, as far as known.
+    delivery: the one to explain, None when there is none. attempts, returned: of that, the oldest first.
+    most_attempts: how many attempts it gets in all. incomplete: times around its acceptance in which the
+    ledger may lack something; incomplete_since: such times since then.
     """
 
     clock: Clock
@@ -86,6 +100,7 @@ class Case:
     removed: int | None = None
     since: int | None = None
     former: Sequence[Former] = ()
+    states: Sequence[StateThen] = ()
     delivery: Delivery | None = None
     attempts: Sequence[Attempt] = ()
     most_attempts: int | None = None
@@ -99,13 +114,14 @@ class Case:
 class Explanation:
     """The reasons, the most important first.
 
-    fit: what the filters say; None when that is not known. kanalen: those of the abonnement when the
+    fit: what the filters say; None when that is not known. kanalen, state: those of the abonnement when the
     notificatie was accepted; None when they are not known.
     """
 
     reasons: tuple[Reason, ...]
     fit: Fit | None = None
     kanalen: tuple[FilterGroup, ...] | None = None
+    state: StateThen | None = None
 
     @property
     def code(self) -> str:
@@ -123,6 +139,7 @@ class Explanation:
             "code": self.code,
             "matches": None if self.fit is None else self.fit.matches,
             "text": self.text,
+            "stateThen": None if self.state is None else self.state.state.value,
             "reasons": [
                 {"code": reason.code, "text": reason.text, **reason.facts} for reason in self.reasons
             ],

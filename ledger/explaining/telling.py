@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ledger.explaining.case import Case, Code, Explanation, Former
 from ledger.explaining.dutch import Clock, not_complete
 from ledger.explaining.fitting import Fit, Reader, Reason, fit
+from ledger.explaining.state_then import state_then, withheld_since
 from ledger.explaining.states import of_delivery
 from ledger.values import Incomplete, State
 from schemas.abonnement import FilterGroup
@@ -21,14 +22,14 @@ def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
     then = _then(case)
     fits = None if then.kanalen is None else _fit_of(case, then.kanalen, reader)
     if case.delivery is not None:
-        reasons = [*of_delivery(case, case.delivery, reader)]
+        reasons = [*of_delivery(case, case.delivery, reader), *withheld_since(case, reader)]
         if fits is not None and fits.ignored:
             reasons.append(fits.reason)
     else:
         reasons = [_without_delivery(case, fits, forgotten=then.forgotten)]
     if then.former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
         reasons.append(_other_filter(case, then.former))
-    return Explanation(tuple(reasons), fits, then.kanalen)
+    return Explanation(tuple(reasons), fits, then.kanalen, state_then(case))
 
 
 def unknown(

@@ -6,6 +6,7 @@ rows.py               values as rows and back
 users.py              the console's users and their sessions
 acts.py               the table of operators' acts: the audit trail
 kanalen_versions.py   the table of the kanalen and filters that an abonnement had, and when
+state_versions.py     the table of the states that an abonnement had, why and by what
 secret_uses.py        the table of the last uses of applications' secrets
 encrypted_columns.py  which columns are encrypted, and the SQL over all of them
 backup.py             a copy of the file, made while processes use it

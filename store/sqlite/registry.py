@@ -26,12 +26,14 @@ from store.files.sqlite_file import BUSY_TIMEOUT, SqliteFile
 from store.registry import (
     Act,
     ActSearch,
+    ChangedBy,
     Changes,
     Declared,
     KanalenVersion,
     LastFailure,
     NotedLedger,
     Secrets,
+    StateVersion,
 )
 from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import KEYS_FILE, Vault
@@ -52,6 +54,7 @@ from store.sqlite.rows import (
 )
 from store.sqlite.schema import contents
 from store.sqlite.secret_uses import all_uses, put_uses, uses_of
+from store.sqlite.state_versions import begin_state, end_states, states_of
 from store.sqlite.users import SqliteUsers
 
 TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
@@ -156,6 +159,7 @@ class SqliteRegistry:
             row = abonnement_row(added, self._vault)
             _insert(db, "abonnement", str(added.uuid), row)
             begin_version(db, row, now=self._clock())
+            begin_state(db, added, by=ChangedBy.MADE, now=self._clock())
             return added
 
         return await self._file.write(work)
@@ -181,6 +185,8 @@ class SqliteRegistry:
             db.table("abonnement").update(str(uuid), row)
             if differs:
                 begin_version(db, row, now=self._clock())
+            if changed.state is not before.state:
+                begin_state(db, changed, by=ChangedBy.OWNER, now=self._clock())
             return changed
 
         return await self._file.write(work)
@@ -216,6 +222,8 @@ class SqliteRegistry:
                 abonnement, state=state, state_reason=reason, hold=None, change=_next_change(db)
             )
             db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
+            by = ChangedBy.OPERATOR if callback_url is None else ChangedBy.CALLBACK
+            begin_state(db, changed, by=by, now=self._clock())
             return changed
 
         return await self._file.write(work)
@@ -237,6 +245,8 @@ class SqliteRegistry:
                 change=_next_change(db),
             )
             db.table("abonnement").update(str(uuid), abonnement_row(changed, self._vault))
+            if changed.state != row["state"]:
+                begin_state(db, changed, by=ChangedBy.CALLBACK, now=self._clock())
             return changed
 
         return await self._file.write(work)
@@ -269,6 +279,9 @@ class SqliteRegistry:
 
     async def kanalen_versions(self, uuid: UUID) -> tuple[KanalenVersion, ...]:
         return await self._file.read(lambda db: versions_of(db, str(uuid)))
+
+    async def states(self, uuid: UUID) -> tuple[StateVersion, ...]:
+        return await self._file.read(lambda db: states_of(db, str(uuid)))
 
     async def add_application(self, application: Application) -> Application:
         def work(db: Database) -> Application:
@@ -398,6 +411,7 @@ class SqliteRegistry:
             db.execute("INSERT OR REPLACE INTO removed VALUES (?, ?, ?, ?)", [kind, key, change, now])
         if kind == "abonnement":
             end_versions(db, keys, now=now)
+            end_states(db, keys, now=now)
         forgotten = db.execute(
             "SELECT max(change) FROM removed WHERE at < ? OR change <= "
             "(SELECT change FROM removed ORDER BY change DESC LIMIT 1 OFFSET ?)",

@@ -23,6 +23,7 @@ from store.secrets import Vault
 from store.sqlite.acts import TABLE as ACTS_TABLE
 from store.sqlite.encrypted_columns import keys_in_use, seal_plain
 from store.sqlite.secret_uses import TABLE as SECRET_USES_TABLE
+from store.sqlite.state_versions import TABLE as STATE_VERSIONS_TABLE
 from store.sqlite.users import TABLES as USERS_TABLES
 
 Step = Callable[[Database, Vault], None]
@@ -195,6 +196,16 @@ def _secret_uses(db: Database, _: Vault) -> None:
     db.executescript(SECRET_USES_TABLE)
 
 
+def _state_versions(db: Database, _: Vault) -> None:
+    # The states that abonnementen had; of those that are there already only from now on.
+    db.executescript(STATE_VERSIONS_TABLE)
+    db.execute(
+        "INSERT INTO state_version (abonnement, state, reason, changed_by, valid_from) "
+        "SELECT uuid, state, state_reason, 'unknown', ? FROM abonnement",
+        [time.time()],
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -213,6 +224,7 @@ STEPS: dict[str, Step] = {
     "0013_owner_of_kanaal": _owner_of_kanaal,
     "0014_users": _users,
     "0015_secret_uses": _secret_uses,
+    "0016_state_versions": _state_versions,
 }
 
 

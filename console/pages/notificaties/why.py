@@ -9,7 +9,7 @@ from uuid import UUID
 from console.page import Page, Visit
 from console.pages.notificaties.criteria import read_abonnement
 from console.pages.notificaties.telling import STATES, Step, account_of, notificatie_of, timeline
-from ledger.explaining import Clock, Code, Comparison, compare
+from ledger.explaining import Clock, Code, Comparison, compare, told_state
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import held_because, listed
 from ledger.values import Notificatie
@@ -55,7 +55,8 @@ class Why:
     typed: what was asked for. fault: why that is no abonnement. choices: abonnementen to choose from; more:
     how many others there are. answers: empty while none is chosen. groups: None when what it asked for then
     is not known, or the body is gone. elsewhere: the kanalen that it had then, when this one is not there.
-    is_present: what it asks for now is compared, since it did not exist then.
+    then: its state when the notificatie was accepted. is_present: what it asks for now is compared, since it
+    did not exist then.
     """
 
     notificatie: Notificatie
@@ -67,6 +68,7 @@ class Why:
     whom: UUID | None
     abonnement: Abonnement | None
     now: str
+    then: str
     answers: Sequence[Answer]
     groups: Sequence[Group] | None
     elsewhere: str
@@ -112,6 +114,7 @@ async def show(visit: Visit) -> Why:
         whom,
         known,
         "" if known is None else state_now(known, account.clock),
+        told_state(told[0].explanation.state, account.clock) if told else "",
         [_answer(each, notificatie, account.clock.now, known) for each in told],
         _groups(kanalen, notificatie.kanaal, kenmerken),
         _elsewhere(kanalen, notificatie.kanaal),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ledger.explaining import Clock, Reason
+from ledger.explaining import Clock, Reason, told_state
 from ledger.values import Notificatie
 from nrc.cli.connecting import carry_out
 from nrc.cli.terminal import ids
@@ -53,6 +53,8 @@ def explain(what: str, abonnement: str, at: int | None, wide: bool, json_: bool)
     for each, told in explained:
         show_notificatie(each, clock)
         show_told(told, clock, wide=wide)
+        if told and (state := told[0].explanation.state) is not None:
+            sentences(f"Toestand van het abonnement toen: {told_state(state, clock)}.", indent=4)
 
 
 async def _look(

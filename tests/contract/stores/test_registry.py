@@ -22,6 +22,7 @@ from store.opening import open_registry
 from store.registry import (
     Act,
     ActSearch,
+    ChangedBy,
     Changes,
     Declared,
     DeclaredKind,
@@ -467,6 +468,48 @@ async def test_versions_end_with_the_application(registry: Registry) -> None:
     for each in made:
         (version,) = await registry.kanalen_versions(each.uuid)
         assert version.removed_at == version.valid_until is not None
+
+
+async def test_states_that_an_abonnement_had(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal("zaken"))
+    began = time.time()
+    made = await registry.add_abonnement(an_abonnement("zaken"))
+    uuid, url = made.uuid, made.callback_url
+
+    async def told() -> list[tuple[State, str, ChangedBy]]:
+        found = await registry.states(uuid)
+        assert [each.valid_until for each in found[:-1]] == [each.valid_from for each in found[1:]]
+        assert began <= found[0].valid_from <= found[-1].valid_from <= time.time()
+        return [(each.state, each.reason, each.by) for each in found]
+
+    expected = [(State.ACTIVE, "", ChangedBy.MADE)]
+    assert await told() == expected
+    hold, probed = Hold(1.0, 0, 2.0), Hold(1.0, 1, 3.0)
+    await registry.set_hold(uuid, hold, "timeout: none", before=None, callback_url=url)
+    await registry.set_hold(uuid, probed, "dns_error: none", before=hold, callback_url=url)
+    await registry.set_hold(uuid, None, "", before=probed, callback_url=url)
+    expected += [(State.HELD, "timeout: none", ChangedBy.CALLBACK), (State.ACTIVE, "", ChangedBy.CALLBACK)]
+    assert await told() == expected, "a probe begins none"
+    await registry.set_state(uuid, State.SUSPENDED, "410", callback_url=url)
+    await registry.set_state(uuid, State.SUSPENDED, "410", callback_url="http://former/")
+    await registry.change_abonnement(uuid, lambda each: replace(each, auth="other"))
+    await registry.change_abonnement(uuid, lambda each: replace(each, state=State.ACTIVE, state_reason=""))
+    await registry.set_state(uuid, State.SUSPENDED, "holidays")
+    await registry.set_state(uuid, State.SUSPENDED, "holidays")
+    await registry.set_state(uuid, State.ACTIVE, "")
+    expected += [
+        (State.SUSPENDED, "410", ChangedBy.CALLBACK),
+        (State.ACTIVE, "", ChangedBy.OWNER),
+        (State.SUSPENDED, "holidays", ChangedBy.OPERATOR),
+        (State.ACTIVE, "", ChangedBy.OPERATOR),
+    ]
+    assert await told() == expected
+    assert (await registry.states(uuid))[-1].valid_until is None
+    await registry.remove_abonnement(uuid)
+    assert await told() == expected
+    (*_, version), (*_, last) = await registry.kanalen_versions(uuid), await registry.states(uuid)
+    assert last.valid_until == version.removed_at is not None
+    assert await registry.states(uuid4()) == ()
 
 
 async def test_a_change_that_is_refused_begins_no_version(registry: Registry) -> None:

@@ -22,9 +22,11 @@ from ledger.explaining import (
     Place,
     Reader,
     Returned,
+    StateThen,
     dutch,
     explain,
     fit,
+    told_state,
     unknown,
 )
 from ledger.explaining.fitting import only_in
@@ -42,6 +44,7 @@ from ledger.values import (
 from router.matching.filters import matches
 from schemas import abonnement as abonnementen
 from schemas.abonnement import Abonnement, FilterGroup, Hold
+from store.registry import ChangedBy
 from tests.make import a_kanaal, an_abonnement
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -779,3 +782,106 @@ def test_numbers_and_lists() -> None:
     assert dutch.listed(["a", "b"]) == "a en b"
     assert dutch.listed(list("abcdefg")) == "a, b, c, d, e en nog 2"
     assert dutch.quoted("x" * 1000) == f"'{'x' * 200}…'"
+
+
+# The state of the abonnement then
+
+
+def a_state(
+    state: abonnementen.State, since: str, until: str | None, by: ChangedBy, reason: str = ""
+) -> StateThen:
+    return StateThen(state, reason, by, at(since), None if until is None else at(until))
+
+
+ACTIVE, HELD, SUSPENDED = abonnementen.State
+HELD_THEN = (
+    a_state(ACTIVE, "2025-10-28T10:00", "2025-10-28T23:02", ChangedBy.MADE),
+    a_state(HELD, "2025-10-28T23:02", "01:48", ChangedBy.CALLBACK, "timeout: no answer within 10 s"),
+    a_state(ACTIVE, "01:48", None, ChangedBy.CALLBACK),
+)
+LATE = replace(DELIVERED, last_at=at("01:48:09"))
+
+
+def test_what_was_held_when_it_came_says_so() -> None:
+    explained = told(LATE, states=HELD_THEN)
+    assert explained.text == (
+        "Afgeleverd om 01:48:09,000 bij poging 1 (status 204, 38 ms). Van 23:02 tot 01:48 werd het "
+        "abonnement vastgehouden, want de callback werkte niet (geen antwoord binnen de tijd); toen "
+        "antwoordde de callback weer."
+    )
+    assert explained.state == HELD_THEN[1]
+    assert explained.facts()["stateThen"] == "held"
+    assert told_state(explained.state, CLOCK) == "vastgehouden sinds 23:02 (geen antwoord binnen de tijd)"
+    assert explained.reasons[1].facts["periods"] == [
+        {"state": "held", "since": "2025-10-28T22:02:00.000Z", "until": "2025-10-29T00:48:00.000Z"}
+    ]
+
+
+def test_a_hold_that_was_over_or_began_after_the_outcome_explains_nothing() -> None:
+    before = [
+        HELD_THEN[0],
+        replace(HELD_THEN[1], until=at("01:40")),
+        replace(HELD_THEN[2], since=at("01:40")),
+    ]
+    after = [
+        a_state(ACTIVE, "01:00", "01:47", ChangedBy.MADE),
+        a_state(HELD, "01:47", "01:48", ChangedBy.CALLBACK, "timeout: none"),
+        a_state(ACTIVE, "01:48", None, ChangedBy.CALLBACK),
+    ]
+    for states in (before, after):
+        explained = told(DELIVERED, states=states)
+        assert len(explained.reasons) == 1
+        assert explained.state is not None
+        assert explained.state.state is ACTIVE
+    assert told_state(told(DELIVERED, states=after).state, CLOCK) == "actief sinds 01:00"
+    assert told(DELIVERED).state is None
+    assert told_state(None, CLOCK) == "niet bekend"
+    assert told(None, states=HELD_THEN).state == HELD_THEN[1], "also where nothing was for it"
+
+
+def test_why_it_was_suspended_is_for_operators() -> None:
+    states = [
+        a_state(SUSPENDED, "01:00", "01:48", ChangedBy.OPERATOR, "verhuizing van Jan"),
+        a_state(ACTIVE, "01:48", None, ChangedBy.OWNER),
+    ]
+    explained = told(LATE, states=states)
+    assert explained.reasons[1].text == (
+        "Van 01:00 tot 01:48 was het abonnement opgeschort (verhuizing van Jan); "
+        "toen wijzigde de afnemer het."
+    )
+    own = told(LATE, states=states, reader=Reader.CONSUMER)
+    assert "Jan" not in own.text
+    assert "opgeschort (door de beheerder)" in own.text
+    assert (
+        told_state(own.state, CLOCK, reader=Reader.CONSUMER) == "opgeschort sinds 01:00 (door de beheerder)"
+    )
+
+
+def test_a_present_hold_is_told_once() -> None:
+    states = [HELD_THEN[0], replace(HELD_THEN[1], until=None)]
+    held = replace(
+        ON_ZAKEN,
+        state=HELD,
+        state_reason="timeout: no answer within 10 s",
+        hold=Hold(at("2025-10-28T23:02") / 1000, 3, at("01:51") / 1000),
+    )
+    explained = told(a_delivery(State.PENDING), abonnement=held, states=states)
+    assert [reason.code for reason in explained.reasons] == [Code.HELD]
+    assert explained.state == states[1]
+
+
+def test_many_holds_are_one_sentence() -> None:
+    states = []
+    for minute in range(10, 40, 10):
+        states.append(
+            a_state(
+                ACTIVE, f"01:{minute - 5}" if minute > 10 else "00:05", f"01:{minute}", ChangedBy.CALLBACK
+            )
+        )
+        states.append(a_state(HELD, f"01:{minute}", f"01:{minute + 5}", ChangedBy.CALLBACK, "timeout: none"))
+    states.append(a_state(ACTIVE, "01:35", None, ChangedBy.CALLBACK))
+    early = replace(a_notificatie(), received=at("01:07"))
+    explained = told(DELIVERED, states=states, notificatie=early)
+    assert explained.reasons[1].text == (
+        "Van 01:10 tot 01:35 werd het abonnement 3 maal vastgehouden of opgeschort."
+    )

@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 from sqlite_utils import Database
 
-from schemas.abonnement import Abonnement, FilterGroup
+from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
@@ -24,7 +24,7 @@ from store.files.faults import told
 from store.files.sqlite_file import SqliteFile
 from store.registry import Act, ActSearch
 from store.secrets import Vault
-from store.sqlite import kanalen_versions, schema
+from store.sqlite import kanalen_versions, schema, state_versions
 from store.sqlite.registry import TOMBSTONE_AGE, SqliteRegistry
 from tests.eventually import eventually
 from tests.sqlite_file import ask, content, damage
@@ -360,6 +360,45 @@ async def test_so_many_versions_of_kanalen_are_kept_and_no_more(
         now[0] += 1
         await asks(registry, third, 2, 3)
         assert len(await registry.kanalen_versions(other.uuid)) == 1
+
+
+async def test_former_states_are_kept_for_thirty_days_and_so_many_and_present_ones_always(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_versions, "MOST_EACH", 3)
+    monkeypatch.setattr(state_versions, "_LOOK_EVERY", 1)
+    now = [1_700_000_000.0]
+    async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
+        await registry.add_kanaal(a_kanaal())
+        one, quiet, gone = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
+
+        async def is_(*reasons: str) -> None:
+            for reason in reasons:
+                now[0] += 1
+                await registry.set_state(one.uuid, State.SUSPENDED, reason)
+
+        async def kept() -> list[str]:
+            return [each.reason for each in await registry.states(one.uuid)]
+
+        await registry.remove_abonnement(gone.uuid)
+        await is_("1", "2")
+        assert await kept() == ["", "1", "2"]
+        await is_("3", "4", "5")
+        assert await kept() == ["2", "3", "4", "5"]
+        assert len(await registry.states(gone.uuid)) == 1
+        now[0] += state_versions.KEPT
+        await is_("6")
+        assert await kept() == ["5", "6"], "the state of thirty days ago is known"
+        assert await registry.states(gone.uuid) == ()
+        assert len(await registry.states(quiet.uuid)) == 1
+        monkeypatch.setattr(state_versions, "MOST", 1)
+        await is_("7", "8")
+        assert await kept() == ["6", "7", "8"]
+        now[0] -= 60
+        await is_("9")
+        *_, before, last = await registry.states(one.uuid)
+        assert before.valid_until == before.valid_from == last.valid_from, "the clock was set back"
+    assert state_versions.KEPT >= 30 * DAY
 
 
 async def test_a_clock_that_was_set_back(file: Path) -> None:

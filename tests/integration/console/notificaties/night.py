@@ -78,6 +78,9 @@ async def subscribe(served: Served, client: str, filters: dict[str, str], path: 
             "WHERE abonnement = ?",
             [str(added.uuid)],
         )
+        db.execute(
+            "UPDATE state_version SET valid_from = valid_from - 9000 WHERE abonnement = ?", [str(added.uuid)]
+        )
     return added
 
 

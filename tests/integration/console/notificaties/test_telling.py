@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from uuid import uuid4
 
 from ledger.opening import ledger_of
+from ledger.values import Key, Outcome, State
+from schemas.abonnement import Hold
 from tests.integration.console.conftest import Browser, Served
-from tests.integration.console.notificaties.night import Night, an_entry
+from tests.integration.console.notificaties.night import Night, an_entry, subscribe
 
 DAY = 86400
 
@@ -40,6 +43,30 @@ async def test_why_compares_each_filter_with_each_kenmerk(lezer: Browser, night:
     assert "Er is geen abonnement" in page.text
     page = await lezer.get(f"notificaties/{night.failing.id}/waarom/?abonnement={uuid4()}")
     assert "een abonnement met dit UUID is hier niet (meer)" in page.text
+
+
+async def test_why_tells_the_state_of_the_abonnement_then(
+    served: Served, lezer: Browser, night: Night
+) -> None:
+    page = await lezer.get(f"notificaties/{night.failing.id}/waarom/?abonnement={night.strict.uuid}")
+    assert "Toen de notificatie kwam" in page.text
+    assert "actief sinds" in page.text
+
+    mine = await subscribe(served, "toen", {}, "/c")
+    now = time.time()
+    hold = Hold(now, 0, now + 60)
+    url = mine.callback_url
+    await served.registry.set_hold(mine.uuid, hold, "timeout: none", before=None, callback_url=url)
+    entry = an_entry(mine, ago=0)
+    await served.registry.set_hold(mine.uuid, None, "", before=hold, callback_url=url)
+    at = int(time.time() * 1000) + 1
+    async with ledger_of(served.settings) as ledger:
+        await ledger.write([entry, Outcome(Key(entry.id, mine.uuid), State.DELIVERED, 0, 1, at, status=204)])
+    page = await lezer.get(f"notificaties/{entry.id}/waarom/?abonnement={mine.uuid}")
+    assert "werd het abonnement vastgehouden, want de callback werkte niet" in page.text
+    assert "; toen antwoordde de callback weer." in page.text
+    assert "vastgehouden sinds" in page.text
+    assert "geen antwoord binnen de tijd" in page.text
 
 
 async def test_hostile_texts_are_texts(lezer: Browser, night: Night) -> None:

@@ -326,6 +326,24 @@ def test_explain_one_delivery(folder: Path) -> None:
     assert explained(folder, "abc0", what=f"{ZAAK}/statussen/2").out.splitlines() == NIGHT_LINES[:4]
 
 
+def test_explain_tells_the_state_of_the_abonnement_then(folder: Path) -> None:
+    with sqlite3.connect(folder / "registry.db") as connection:
+        for state, since, until in (("active", "09:00", "23:02"), ("held", "23:02", None)):
+            ends = None if until is None else at(until, day="2025-10-28") / 1000
+            connection.execute(
+                "UPDATE state_version SET valid_from = ?, valid_until = ? WHERE abonnement = ? AND state = ?",
+                [at(since, day="2025-10-28") / 1000, ends, str(GEO), state],
+            )
+    connection.close()
+    assert explained(folder, "abc2").out.splitlines() == [
+        *NIGHT_LINES[:2],
+        *NIGHT_LINES[4:],
+        "    Toestand van het abonnement toen: vastgehouden sinds 23:02 (verbinding geweigerd).",
+    ]
+    (told,) = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "abc2", "--json").json()
+    assert told["deliveries"][0]["explanation"]["stateThen"] == "held"
+
+
 def test_the_abonnement_was_not_there_yet(folder: Path) -> None:
     began(folder, at("01:52"), only=ARCHIEF)
     assert explained(folder, "abc1").out.splitlines()[3:] == [
