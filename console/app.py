@@ -30,6 +30,8 @@ HEADERS: Mapping[str, str] = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+OTHER = "other"
+"""In the place of a page's name: what is no page."""
 TEMPLATES = web.AppKey("templates", Templates)
 
 _TEXTS: Mapping[int, tuple[str, str]] = {
@@ -63,25 +65,27 @@ def build_app(console: Console, styles: Styles) -> web.Application:
     app.on_shutdown.append(streams.stop)
     app.router.add_get("/", _to_console)
     app.router.add_get(ROOT.rstrip("/"), _to_console)
-    app.router.add_get("/health/live", _live)
-    app.router.add_get("/health/ready", _ready)
-    app.router.add_get(f"{ROOT}static/{{name}}", _style(styles))
+    # By the names of routes requests are counted.
+    app.router.add_get("/health/live", _live, name="live")
+    app.router.add_get("/health/ready", _ready, name="ready")
+    app.router.add_get(f"{ROOT}static/{{name}}", _style(styles), name="static")
     login = login_page(templates)
-    app.router.add_get(LOGIN, login)
-    app.router.add_post(LOGIN, login)
-    app.router.add_post(LOGOUT, log_out)
+    app.router.add_get(LOGIN, login, name="inloggen")
+    app.router.add_post(LOGIN, login, name="inloggen")
+    app.router.add_post(LOGOUT, log_out, name="uitloggen")
     for page in PAGES:
         handler = served(page, templates)
-        app.router.add_get(ROOT + page.path, handler)
+        app.router.add_get(ROOT + page.path, handler, name=page.name)
         if page.actions:
-            app.router.add_post(ROOT + page.path, handler)
+            app.router.add_post(ROOT + page.path, handler, name=page.name)
     return app
 
 
 @web.middleware
 async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what another site sent, make a page of every fault, and set the headers of every answer."""
-    settings = request.app[CONSOLE].settings
+    console = request.app[CONSOLE]
+    settings = console.settings
     answer: web.StreamResponse
     try:
         if request.method not in SAFE and not comes_from_here(request, console_root(request, settings)):
@@ -98,6 +102,7 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         instance = uuid4()
         log.exception("a page failed", method=request.method, path=request.path, instance=str(instance))
         answer = _fault(request, 500, detail=str(instance))
+    console.counts.requests[request.match_info.route.name or OTHER, answer.status] += 1
     if not answer.prepared:
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
@@ -130,12 +135,18 @@ async def _live(request: web.Request) -> web.StreamResponse:
 
 
 async def _ready(request: web.Request) -> web.StreamResponse:
-    """Whether people can log in: the registry can be read."""
-    try:
-        await request.app[CONSOLE].registry.change_number()
-    except RegistryError as error:
-        return web.json_response({"status": "not ready", "notReady": [f"registry: {error}"]}, status=503)
+    if lines := await not_ready(request.app[CONSOLE]):
+        return web.json_response({"status": "not ready", "notReady": lines}, status=503)
     return web.json_response({"status": "ok", "notReady": [], "warnings": []})
+
+
+async def not_ready(console: Console) -> list[str]:
+    """What prevents people from logging in, a line each: the registry must be there to read."""
+    try:
+        await console.registry.change_number()
+    except RegistryError as error:
+        return [f"registry: {error}"]
+    return []
 
 
 def _style(styles: Styles) -> Handler:

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 
 from aio_pika.abc import AbstractConnection
 from aiohttp import web
@@ -41,10 +41,12 @@ async def serve(
     ready: Callable[[], None],
     say: Callable[[str], None],
     sock: socket.socket | None = None,
+    observe: Callable[[web.Application], AbstractAsyncContextManager[object]] = nullcontext,
 ) -> None:
     """Run a console until `stop`, on `sock` or NRC_CONSOLE_LISTEN. Raises NrcError for what prevents it.
 
-    say: called with lines for whoever started it: the first user's password, once.
+    say: called with lines for whoever started it: the first user's password, once. observe: opened around its
+    work, with its application.
     """
     if sock is None and settings.console_listen is None:
         raise UsageError(f"{LISTEN} is empty: set it to host:port, such as 127.0.0.1:8010")
@@ -64,7 +66,9 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("changes", link.run(session))
-        runner = web.AppRunner(build_app(console, styles), shutdown_timeout=settings.stop_timeout / 2)
+        app = build_app(console, styles)
+        await opened.enter_async_context(observe(app))
+        runner = web.AppRunner(app, shutdown_timeout=settings.stop_timeout / 2)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - set up

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -55,6 +56,18 @@ class OpenedLedger:
             return self._ledger
 
 
+LOGINS = ("succeeded", "failed", "busy")
+"""How an attempt to log in may end; busy: no password was compared, since too many are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted since the process began: requests by page class and status, logins by outcome."""
+
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    logins: Counter[str] = field(default_factory=Counter)
+
+
 @dataclass(frozen=True, slots=True)
 class Console:
     """What a page works with.
@@ -70,6 +83,7 @@ class Console:
     link: Link
     router: RouterClient
     passwords: Passwords
+    counts: Counts = field(default_factory=Counts)
 
     def acts_of(self, operator: Operator) -> Log:
         """Notes what this operator does; what could not be noted is in the process's log."""

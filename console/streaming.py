@@ -30,6 +30,11 @@ class Streams:
     def __init__(self) -> None:
         self._open: dict[asyncio.Task[None], str] = {}
 
+    @property
+    def open(self) -> int:
+        """How many there are now."""
+        return len(self._open)
+
     def is_full(self, user: str) -> bool:
         """Whether this user may open no other one now."""
         return len(self._open) >= MOST or list(self._open.values()).count(user) >= MOST_OF_ONE

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -121,7 +122,10 @@ class Inbox:
 
 
 class Inboxes:
-    """Every inbox of this process. clock: Unix seconds."""
+    """Every inbox of this process. clock: Unix seconds.
+
+    answered: how many requests came in, by the status of their answer; `reset` where there was none.
+    """
 
     def __init__(self, limits: Limits | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self.limits = limits or Limits()
@@ -129,6 +133,7 @@ class Inboxes:
         self._clock = clock
         self._all: dict[str, Inbox] = {}
         self._waiting = self._answering = 0
+        self.answered: Counter[str] = Counter()
 
     def make(self, behaviour: Behaviour) -> Inbox:
         """A new one, with an id that nobody guesses. Raises ServiceUnavailable when there are too many."""
@@ -162,9 +167,21 @@ class Inboxes:
     def keep(self, inbox: Inbox, received: Received) -> Received:
         """Add a request to an inbox; as long as all hold too much, the largest drops its oldest."""
         kept = inbox.keep(received, self.limits)
-        while sum(each.held for each in self._all.values()) > self.limits.all_bytes:
+        self.answered[str(received.answer.status or "reset")] += 1
+        while self.held > self.limits.all_bytes:
             max(self._all.values(), key=lambda each: each.held).drop_oldest()
         return kept
+
+    @property
+    def count(self) -> int:
+        """How many inboxes there are."""
+        self.expire()
+        return len(self._all)
+
+    @property
+    def held(self) -> int:
+        """Bytes that all of them hold."""
+        return sum(each.held for each in self._all.values())
 
     def expire(self) -> None:
         """Remove those that nobody used for their lifetime."""

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import socket
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Any
 
 from aiohttp import web
@@ -35,17 +35,19 @@ async def serve(
     ready: Callable[[], None],
     sock: socket.socket,
     limits: Limits | None = None,
+    observe: Callable[[web.Application], AbstractAsyncContextManager[object]] = nullcontext,
 ) -> None:
     """Serve inboxes on `sock` until `stop`. Nothing of them is kept.
 
+    observe: opened around its work, with its application.
     Raises SettingsError when the house style of the settings cannot be read.
     """
     inboxes, styles = Inboxes(limits), read_styles(settings)
     async with AsyncExitStack() as opened:
+        app = build_app(inboxes, styles)
+        await opened.enter_async_context(observe(app))
         # Whoever goes away leaves a place to others at once.
-        runner = web.AppRunner(
-            build_app(inboxes, styles), shutdown_timeout=LAST_CALL, handler_cancellation=True
-        )
+        runner = web.AppRunner(app, shutdown_timeout=LAST_CALL, handler_cancellation=True)
         await runner.setup()
         opened.push_async_callback(runner.cleanup)
         assert runner.server is not None  # noqa: S101 - set up

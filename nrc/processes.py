@@ -28,7 +28,7 @@ from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files, tell_of_none_left
 from runtime.settings import Settings
 from schemas.errors import BrokerUnavailable, NrcError, SettingsError, UsageError
-from telemetry.observing import Observe, Observing
+from telemetry.observing import Observing
 
 UP_FD = "NRC_UP_FD"
 """The file descriptor of a socket to `nrc up`: the process writes READY; its end means `nrc up` died."""
@@ -96,7 +96,7 @@ def _serve_of(name: str, observing: Observing) -> Serve:
     if name == "console":
         from console.service import serve as serve_console
 
-        return _unobserved(serve_console, sock=_given_socket(LISTEN_FD), say=click.echo)
+        return functools.partial(serve_console, sock=_given_socket(LISTEN_FD), say=click.echo)
     if name == "ledger":
         from ledger.keeper.service import serve as serve_keeper
 
@@ -108,17 +108,8 @@ def _serve_of(name: str, observing: Observing) -> Serve:
         if sock is None:
             raise UsageError("the inbox is a part of `nrc up`, which starts it: NRC_INBOX_LISTEN says where")
 
-        return _unobserved(serve_inbox, sock=sock)
+        return functools.partial(serve_inbox, sock=sock)
     raise ValueError(name)
-
-
-def _unobserved(serve: Serve, **given: Any) -> Serve:
-    """Of a process that has nothing for monitoring."""
-
-    async def run(settings: Settings, *, observe: Observe, **signals: Any) -> None:
-        await serve(settings, **given, **signals)
-
-    return run
 
 
 def _with_broker(settings: Settings) -> Settings:

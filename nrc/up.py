@@ -198,11 +198,11 @@ class Up:
     def _with_pages(
         self, name: str, sock: socket.socket | None, env: Mapping[str, str], *, lock: int
     ) -> list[Child]:
-        """A process with a socket of its own, and no metrics; none where there is no socket."""
+        """A process with a socket of its own; none where there is no socket."""
         if sock is None:
             return []
-        given = {**env, LISTEN_FD: str(sock.fileno()), env_name("metrics_listen"): ""}
-        return [Child(name, name, env=given, fds=[lock, sock.fileno()])]
+        given = {**env, LISTEN_FD: str(sock.fileno())}
+        return [Child(name, name, env=self._env_of(given, name, 1), fds=[lock, sock.fileno()])]
 
     def _env_of(self, env: Mapping[str, str], process: str, number: int) -> dict[str, str]:
         """The environment of one process, with an address of its own for its metrics."""

@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         "",
         "Where a process answers /metrics, for Prometheus. Each needs an address of its own: under `nrc up` "
         "the router has this one, the keeper the next port, gateway n the port plus 2n, deliverer n one more "
-        "than that. Empty: nowhere.",
+        "than that, the console the port before it, the inbox that before the console's. Empty: nowhere.",
         unit="host:port",
     )
     inbox_listen: Annotated[Listen | None, NoDecode] = setting(

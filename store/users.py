@@ -43,6 +43,9 @@ class Users(Protocol):
     async def note_seen(self, key: str, at: float) -> None:
         """Note that a session was used at `at` (Unix seconds)."""
 
+    async def count_sessions(self, *, seen_after: float, begun_after: float) -> int:
+        """How many sessions were last used, and began, at these moments (Unix seconds) or later."""
+
     async def end_session(self, key: str) -> bool:
         """End one session; False when it had ended already."""
 

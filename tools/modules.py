@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
     "nrc",
+    "telemetry",
     "inbox",
     "console",
-    "telemetry",
     "operating",
     "extra",
     "gateway",

@@ -46,8 +46,10 @@ def login_page(templates: Templates) -> Handler:
         try:
             user = await attempt(console, notes, name, form.as_typed("wachtwoord"), address=address)
         except Overloaded:
+            console.counts.logins["busy"] += 1
             return _form(templates, request, to, name=name, fault=_BUSY, status=503)
         if user is None:
+            console.counts.logins["failed"] += 1
             return _form(templates, request, to, name=name, fault=_WRONG, status=401)
         response = web.Response(status=303, headers={"Location": root_of(request) + to})
         await sessions.begin(request, response, console, user)

@@ -94,7 +94,16 @@ async def begin(request: web.Request, response: web.StreamResponse, console: Con
     await users.begin_session(
         Session(_key(token), user.name, now, now, client_address(request, console.settings))
     )
+    console.counts.logins["succeeded"] += 1
     _set_cookie(request, response, _cookie(request, console.settings), token, console.settings)
+
+
+async def open_sessions(console: Console) -> int:
+    """How many sessions are not over, of all consoles. Raises RegistryError."""
+    now = time.time()
+    return await console.registry.users.count_sessions(
+        seen_after=now - console.settings.console_session, begun_after=now - LONGEST
+    )
 
 
 def forget(request: web.Request, response: web.StreamResponse, settings: Settings) -> None:

@@ -87,6 +87,11 @@ class SqliteUsers:
         update = "UPDATE console_session SET seen = max(seen, ?) WHERE key = ?"
         await self._file.write(lambda db: db.execute(update, [at, key]).rowcount)
 
+    async def count_sessions(self, *, seen_after: float, begun_after: float) -> int:
+        select = "SELECT count(*) FROM console_session WHERE seen >= ? AND began >= ?"
+        times = [seen_after, begun_after]
+        return int(await self._file.read(lambda db: db.execute(select, times).fetchone()[0]))
+
     async def end_session(self, key: str) -> bool:
         return bool(await self._file.write(lambda db: _end(db, "key = ?", key)))
 

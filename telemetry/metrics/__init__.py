@@ -6,5 +6,7 @@ common.py        what every process has: whether it is ready, its connections, t
 router.py        whether it is ready
 gateway.py       accepted, refused, confirms, under way
 deliverer.py     delivered, failed by class, from accepted to delivered, under way
+console.py       requests of pages, logins, sessions, what is followed live
+inbox.py         addresses, and what came in
 keeper.py        the system as a whole, by registry and ledger: what waits, since when, what was given back
 """

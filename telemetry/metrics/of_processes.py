@@ -17,6 +17,8 @@ MODULES = {
     "router": "telemetry.metrics.router",
     "deliverer": "telemetry.metrics.deliverer",
     "ledger": "telemetry.metrics.keeper",
+    "console": "telemetry.metrics.console",
+    "inbox": "telemetry.metrics.inbox",
 }
 
 

@@ -31,7 +31,7 @@ from tests.make import a_kanaal, an_abonnement
 from tools.dashboard import dashboard
 
 ROOT = Path(__file__).parents[2]
-PROCESSES = ("router", "gateway", "deliverer", "ledger")
+PROCESSES = ("router", "gateway", "deliverer", "ledger", "inbox", "console")
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,8 @@ async def system(vhost: str, folder: Path, **settings: str) -> AsyncIterator[Sys
         "NRC_AMQP_URL": vhost,
         "NRC_STATE_DIR": ".",
         "NRC_GATEWAY_LISTEN": "127.0.0.1:0",
+        "NRC_CONSOLE_LISTEN": "127.0.0.1:0",
+        "NRC_INBOX_LISTEN": "127.0.0.1:0",
         "NRC_METRICS_LISTEN": "127.0.0.1:0",
         "NRC_RETRY_SCHEDULE": "3600",
     }
@@ -144,8 +146,10 @@ async def test_what_happens_is_counted_by_the_process_that_does_it(vhost: str, t
         assert [await running_system.publish(running_system.authorization) for _ in range(2)] == [201, 201]
         # The ledger has the outcomes a moment after the callbacks answered.
         await eventually(lambda: all_is_settled(running_system), within=30)
+        await pages_are_asked_for(running_system)
         now = await running_system.metrics()
         what_was_counted(now)
+        what_the_pages_counted(now)
         await of_each_abonnement(running_system)
         pages_and_rules_name_what_there_is(now, await running_system.metrics("/abonnementen"))
 
@@ -155,8 +159,48 @@ async def all_is_settled(running_system: System) -> bool:
     return now.value("nrc_retrying", state="active") == 2 and now.value("nrc_waiting", state="active") == 0
 
 
+async def pages_are_asked_for(running_system: System) -> None:
+    """One login that fails, one that does not, one page; an inbox with two requests."""
+    out = running_system.up.out
+    console = found_in(r"Console +(\S+)", out)
+    password = found_in(r"admin, with password (\S+)", out)
+    headers = {"Origin": console.removesuffix("/console/")}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), headers=headers) as session:
+        for given, expected in (("wrong", 401), (password, 200)):
+            form = {"naam": "admin", "wachtwoord": given}
+            async with session.post(f"{console}inloggen/", data=form) as answer:
+                assert answer.status == expected
+        async with session.get(f"{console}geen-pagina/") as answer:
+            assert answer.status == 404
+        made = await session.post(found_in(r"Inbox +(\S+)", out))
+        address = (await made.json())["callbackUrl"]
+        authorization = {"Authorization": "Token any"}
+        for given_too, expected in (({}, 401), (authorization, 204)):
+            async with session.post(address, data="{}", headers=given_too) as answer:
+                assert answer.status == expected
+
+
+def found_in(pattern: str, text: str) -> str:
+    """What the group of this pattern matches."""
+    found = re.search(pattern, text)
+    assert found, text
+    return found[1]
+
+
+def what_the_pages_counted(now: Metrics) -> None:
+    assert [now.value("nrc_console_logins_total", outcome=each) for each in ("succeeded", "failed")] == [1, 1]
+    assert now.value("nrc_console_requests_total", page="inloggen", status="401") == 1
+    assert now.value("nrc_console_requests_total", page="overzicht", status="200") == 1
+    assert now.value("nrc_console_requests_total", page="other", status="404") == 1
+    assert now.value("nrc_console_sessions") == 1
+    assert now.value("nrc_console_streams") == 0
+    assert now.value("nrc_inbox_addresses") == 1
+    assert now.value("nrc_inbox_held_bytes") > 0
+    assert [now.value("nrc_inbox_requests_total", status=each) for each in ("204", "401")] == [1, 1]
+
+
 def what_was_counted(now: Metrics) -> None:
-    assert [now.value("nrc_ready", process=process) for process in PROCESSES] == [1, 1, 1, 1]
+    assert {now.value("nrc_ready", process=process) for process in PROCESSES} == {1}
     assert {each.value for each in now.of("nrc_rabbitmq_connected")} == {1}
     assert now.value("nrc_accepted_total", homes="both") == 2
     assert now.value("nrc_refused_total", request="notificaties", status="403") == 1
@@ -210,25 +254,25 @@ def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> No
         assert {label for each in grouped for label in each.split(", ")} <= labels, query
 
 
-def four_ports() -> int:
-    """The first of four ports in a row that nobody has."""
+def six_ports() -> int:
+    """The first of six ports in a row that nobody has."""
     while True:
         first = free_port()
         with suppress(OSError), ExitStack() as bound:
-            for port in range(first, first + 4):
+            for port in range(first, first + 6):
                 bound.enter_context(socket.create_server(("127.0.0.1", port)))
             return first
 
 
 async def test_each_process_has_the_port_that_follows_from_the_setting(vhost: str, tmp_path: Path) -> None:
-    first = four_ports()
-    of = dict(zip(("router", "ledger", "gateway", "deliverer"), range(first, first + 4), strict=True))
-    async with system(vhost, tmp_path, NRC_METRICS_LISTEN=f"127.0.0.1:{first}") as running_system:
+    first = six_ports()
+    in_order = ("inbox", "console", "router", "ledger", "gateway", "deliverer")
+    of = dict(zip(in_order, range(first, first + 6), strict=True))
+    async with system(vhost, tmp_path, NRC_METRICS_LISTEN=f"127.0.0.1:{of['router']}") as running_system:
         assert {name: running_system.address(name) for name in of} == {
             name: f"http://127.0.0.1:{port}/metrics" for name, port in of.items()
         }
-        order = ("router", "gateway", "deliverer", "ledger")
-        line = ", ".join(f"{name} 127.0.0.1:{of[name]}" for name in order)
+        line = ", ".join(f"{name} 127.0.0.1:{of[name]}" for name in PROCESSES)
         assert f"  Metrics     {line}\n" in running_system.up.out
         ready = {
             each.labels["process"]: each.value for each in (await running_system.metrics()).of("nrc_ready")

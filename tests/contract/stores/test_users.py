@@ -152,5 +152,7 @@ async def test_old_sessions_end(users: Users) -> None:
     await users.add(ANNA)
     for key, began, seen in (("idle", 90.0, 99.0), ("long", 9.0, 200.0), ("good", 90.0, 100.0)):
         await users.begin_session(a_session(key, began=began, seen=seen))
+    assert await users.count_sessions(seen_after=100.0, begun_after=10.0) == 1
+    assert await users.count_sessions(seen_after=0.0, begun_after=0.0) == 3
     assert await users.end_old_sessions(seen_before=100.0, begun_before=10.0) == 2
     assert await users.session("good") is not None

@@ -122,6 +122,8 @@ async def test_an_address_that_is_taken_is_told_with_the_setting(root: str) -> N
         ("deliverer", 1, "127.0.0.1:9467"),
         ("gateway", 64, "127.0.0.1:9592"),
         ("deliverer", 64, "127.0.0.1:9593"),
+        ("console", 1, "127.0.0.1:9463"),
+        ("inbox", 1, "127.0.0.1:9462"),
     ],
 )
 def test_each_process_of_nrc_up_keeps_its_port(process: str, number: int, address: str) -> None:
@@ -135,7 +137,7 @@ def test_no_two_processes_of_nrc_up_have_one_port() -> None:
         for each in ("gateway", "deliverer")
         for number in numbers
     ]
-    ports += [metrics_address(("::1", 9464), each, 1) for each in ("router", "ledger")]
+    ports += [metrics_address(("::1", 9464), each, 1) for each in ("router", "ledger", "console", "inbox")]
     assert len(set(ports)) == len(ports)
     assert all(port.startswith("[::1]:") for port in ports)
 
@@ -148,6 +150,12 @@ def test_no_metrics_any_port_and_no_port_left() -> None:
         UsageError, match="NRC_METRICS_LISTEN: port 65534 is too high: gateway 1 would have 65536"
     ):
         metrics_address(("127.0.0.1", 65534), "gateway", 1)
+    for first, would in ((1, 0), (0, 0)):
+        if first:
+            with pytest.raises(UsageError, match=f"port {first} is too low: console 1 would have {would}"):
+                metrics_address(("127.0.0.1", first), "console", 1)
+        else:
+            assert metrics_address(("127.0.0.1", first), "console", 1) == "127.0.0.1:0"
 
 
 def test_nothing_of_it_is_loaded_when_it_is_off() -> None:
