@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 EVERYTHING = UUID(int=0)
@@ -288,9 +289,11 @@ class Incomplete:
 Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed | Incomplete
 
 
-@dataclass(frozen=True, slots=True)
-class Notificatie:
-    """A notificatie as the ledger has it. body: None when it was shed. hops: as of Entry."""
+class Notificatie(NamedTuple):
+    """A notificatie as the ledger has it. body: None when it was shed. hops: as of Entry.
+
+    A NamedTuple, since a search makes many: a frozen dataclass takes five times as long.
+    """
 
     id: UUID
     received: int

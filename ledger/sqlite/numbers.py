@@ -76,16 +76,17 @@ class Texts:
     """Names by number, cached. Used by several threads; the name of a number never changes."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[Kind, int], str] = {}
+        # By kind and number; the hash of an enum's member is slow, so a list holds the kinds.
+        self._texts: list[dict[int, str]] = [{} for _ in range(max(Kind) + 1)]
         self._abonnementen: dict[int, UUID] = {}
 
     def text(self, db: Database, kind: Kind, number: int) -> str:
         """The name of a number in a row."""
-        key = (kind, number)
-        found = self._texts.get(key)
+        texts = self._texts[kind]
+        found = texts.get(number)
         if found is None:
             select = "SELECT text FROM name WHERE kind = ? AND nr = ?"
-            found = self._texts[key] = str(db.execute(select, key).fetchone()[0])
+            found = texts[number] = str(db.execute(select, [kind, number]).fetchone()[0])
         return found
 
     def abonnement(self, db: Database, number: int) -> UUID:

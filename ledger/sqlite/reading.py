@@ -8,7 +8,7 @@ deliveries. Both are by time.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,7 @@ _RARE = 1000  # rows of a condition are counted up to here, to begin with the ra
 
 _COLUMNS = ", ".join(f"m.{name}" for name in NOTIFICATIE_COLUMNS.split(", "))
 SELECT = f"SELECT {_COLUMNS}, coalesce(u.open, 0)"
+_UNROUTED = NOTIFICATIE_COLUMNS.count(", ") + 1  # its place in a row of SELECT
 _OF_CLIENT = "notificatie WHERE client = ?"
 UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 
@@ -68,11 +69,14 @@ def search(
         plan.start_after(db, after, oldest_first=oldest_first)
     # No LIMIT: each cursor is read only as far as is needed, since rows may be left out afterwards.
     cursors = [db.execute(sql, parameters) for sql, parameters in plan.statements(oldest_first=oldest_first)]
+    rows: Iterable[tuple[Any, ...]] = cursors[0]
+    if len(cursors) > 1:
+        rows = heapq.merge(*cursors, key=lambda row: row[-1], reverse=not oldest_first)
     found: dict[bytes, tuple[Any, ...]] = {}
-    for row in heapq.merge(*cursors, key=lambda row: row[0], reverse=not oldest_first):
+    for row in rows:
         if len(found) == limit:
             break
-        found.setdefault(row[1], row[1:])
+        found.setdefault(row[0], row)
     return [as_notificatie(db, row, texts) for row in found.values()]
 
 
@@ -213,8 +217,7 @@ class _Plan:
             where = "".join(f" AND {condition}" for condition in self.where)
             direction = "ASC" if oldest_first else "DESC"
             yield (
-                f"SELECT {self.order}, {_COLUMNS}, coalesce(u.open, 0) FROM {source}{where} "  # noqa: S608
-                f"ORDER BY {self.order} {direction}",
+                f"{SELECT}, {self.order} FROM {source}{where} ORDER BY {self.order} {direction}",
                 [*parameters, *self.parameters],
             )
 
@@ -336,11 +339,10 @@ def as_notificatie(
     db: Database, row: tuple[Any, ...], texts: Texts, *, body: bytes | None = None
 ) -> Notificatie:
     """A row of SELECT as a notificatie."""
-    *columns, unrouted = row
     return notificatie_of(
-        tuple(columns),
+        row,
         client=texts.text(db, Kind.CLIENT, row[2]),
         kanaal=texts.text(db, Kind.KANAAL, row[3]),
-        unrouted=bool(unrouted),
+        unrouted=bool(row[_UNROUTED]),
         body=body,
     )

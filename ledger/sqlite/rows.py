@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.values import OPEN, Attempt, Delivery, Entry, Key, Notificatie, Outcome, State, merge_key
@@ -274,28 +274,11 @@ NOTIFICATIE_COLUMNS = "id, received, client, kanaal, resource, actie, size, cata
 
 
 def notificatie_of(
-    row: tuple[bytes, int, int, int, str, str, int, int, int],
-    *,
-    client: str,
-    kanaal: str,
-    unrouted: bool,
-    body: bytes | None = None,
+    row: tuple[Any, ...], *, client: str, kanaal: str, unrouted: bool, body: bytes | None = None
 ) -> Notificatie:
-    """The notificatie of a row of NOTIFICATIE_COLUMNS."""
-    id_, received, _, _, resource, actie, size, catalogue, hops = row
-    return Notificatie(
-        id=UUID(bytes=id_),
-        received=received,
-        client=client,
-        kanaal=kanaal,
-        resource=resource,
-        actie=actie,
-        size=size,
-        catalogue=catalogue,
-        unrouted=unrouted,
-        body=body,
-        hops=hops,
-    )
+    """The notificatie of a row that begins with NOTIFICATIE_COLUMNS."""
+    made = (UUID(bytes=row[0]), row[1], client, kanaal, *row[4:8], unrouted, body, row[8])
+    return _as_row(Notificatie, made)
 
 
 _KEY_BYTES = 36

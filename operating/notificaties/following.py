@@ -149,7 +149,7 @@ class Following:
         if found is not None:
             near = replace(self._search, after=found.received, before=found.received + 1)
             if id_ in {each.id for each in await self._ledger.search(near, limit=10 * PAGE)}:
-                self._followed[id_] = replace(found, body=None)
+                self._followed[id_] = found._replace(body=None)
                 return self._followed[id_]
         self._followed.pop(id_, None)
         return None
