@@ -10,7 +10,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from console.forms import MAX_FORM, SAFE, comes_from_here
-from console.login.routes import LOGIN, LOGOUT, log_out, login_page
+from console.login.oidc.provider import BACK, LOGIN
+from console.login.oidc.routes import TO_PROVIDER, from_provider, to_provider
+from console.login.routes import LOGOUT, log_out, login_page
 from console.login.sessions import console_root, is_https
 from console.pages import PAGES
 from console.rendering import Templates
@@ -72,7 +74,9 @@ def build_app(console: Console, styles: Styles) -> web.Application:
     login = login_page(templates)
     app.router.add_get(LOGIN, login, name="inloggen")
     app.router.add_post(LOGIN, login, name="inloggen")
-    app.router.add_post(LOGOUT, log_out, name="uitloggen")
+    app.router.add_post(LOGOUT, log_out(templates), name="uitloggen")
+    app.router.add_get(TO_PROVIDER, to_provider(templates), name="inloggen-oidc")
+    app.router.add_get(BACK, from_provider(templates), name="inloggen-terug")
     for page in PAGES:
         handler = served(page, templates)
         app.router.add_get(ROOT + page.path, handler, name=page.name)

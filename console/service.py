@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractConnection
 from aiohttp import web
 
 from console.app import build_app
+from console.login.oidc.provider import Provider
 from console.state import Console, OpenedLedger
 from console.styles import read_styles
 from operating.acts import Operator
@@ -58,7 +59,12 @@ async def serve(
         ledger = await opened.enter_async_context(OpenedLedger(settings))
         passwords = await opened.enter_async_context(Passwords())
         link = Link(settings.amqp_url, name="console")
-        console = Console(settings, registry, catalogue, ledger, link, RouterClient(link), passwords)
+        router = RouterClient(link)
+        provider = Provider(settings) if settings.console_oidc_issuer else None
+        if provider is not None:
+            await opened.enter_async_context(provider)
+            log.info("login by OpenID Connect", issuer=provider.issuer, redirect_uri=provider.redirect_uri)
+        console = Console(settings, registry, catalogue, ledger, link, router, passwords, provider)
 
         async def session(connection: AbstractConnection) -> None:
             await follow_changes(connection, catalogue)
@@ -86,6 +92,9 @@ async def serve(
 
 
 async def _first_user(console: Console, say: Callable[[str], None]) -> None:
+    if not console.settings.console_password_login:
+        say("The console makes no first user: login with a password is off (NRC_CONSOLE_PASSWORD_LOGIN)")
+        return
     acts = console.acts_of(Operator("", "console"))
     password = await make_first_user(console.registry.users, acts, console.passwords)
     if password is not None:

@@ -72,7 +72,8 @@ def _must(who: LoggedIn, what: str) -> None:
 
 
 def _visit(console: Console, request: web.Request, who: LoggedIn, *, command: str) -> Visit:
-    operator = Operator(who.user.name, command, address=client_address(request, console.settings))
+    address = client_address(request, console.settings)
+    operator = Operator(who.user.name, command, address=address, shown=who.user.shown)
     return Visit(console, request, who.user, who.session, console.acts_of(operator), time.time())
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from console.login.oidc.provider import Provider
 from ledger.ledger import Ledger
 from ledger.opening import ledger_file, ledger_of
 from operating.acts import Log, Operator
@@ -73,7 +74,8 @@ class Console:
     """What a page works with.
 
     catalogue: this process's copy of the registry; `refresh` it after a write. link: a connection to RabbitMQ
-    that is made again. router: asks the router over it.
+    that is made again. router: asks the router over it. provider: for logins by OpenID Connect; None without
+    these.
     """
 
     settings: Settings
@@ -83,6 +85,7 @@ class Console:
     link: Link
     router: RouterClient
     passwords: Passwords
+    provider: Provider | None
     counts: Counts = field(default_factory=Counts)
 
     def acts_of(self, operator: Operator) -> Log:

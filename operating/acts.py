@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING
 from operating.plain_text import moment, printable
 from runtime.settings import Settings
 from schemas.errors import RegistryError
+from schemas.user import by_openid
 from store.registry import Act
 
 if TYPE_CHECKING:
     from store.registry import Registry
 
 FILE = "operator.log"
+SHOWN = "shown"
+"""The fact that says how people know the user of an act, where that is not by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class Operator:
 
     user: of the operating system or, where `command` begins with `console`, of the console. sudo_user: who
     called sudo, else "". command: without its arguments, of which one may be a secret. address: from where
-    they reach the console; stands among the facts of an act.
+    they reach the console; stands among the facts of an act, and so does `shown`: how people know a user of
+    an OpenID provider.
     """
 
     user: str
     command: str
     sudo_user: str = ""
     address: str = ""
+    shown: str = ""
 
 
 class Log:
@@ -74,6 +79,8 @@ class Log:
         told = {name: value for name, value in facts.items() if value is not None}
         if by.address:
             told["address"] = by.address
+        if by.shown:
+            told[SHOWN] = by.shown
         who = {"user": by.user, "sudo_user": by.sudo_user}
         line = {"timestamp": moment(at), "event": act, **{key: name for key, name in who.items() if name}}
         file = self._settings.registry_file.with_name(FILE)
@@ -105,6 +112,12 @@ class Log:
                     await opened.note_acts(acts)
         except (RegistryError, OSError) as error:
             self._tell(f"done, but not noted in the registry (see {FILE}): {error}")
+
+
+def who_did(act: Act) -> str:
+    """Who did it, as people know them; the name itself is `act.user`."""
+    shown = act.facts.get(SHOWN)
+    return by_openid(str(shown)) if shown else act.user
 
 
 def facts_of(act: Act) -> Mapping[str, object]:

@@ -29,7 +29,8 @@ from yarl import URL
 
 from runtime.trust import fault_of
 from schemas.errors import SettingsError
-from schemas.urls import read_url
+from schemas.urls import is_loopback, read_url
+from schemas.user import Role
 
 PREFIX = "NRC_"
 ENV_FILE = ".env"
@@ -131,6 +132,55 @@ class Settings(BaseSettings):
         unit="s",
         ge=60,
         le=24 * 3600,
+    )
+    console_password_login: bool = setting(
+        True,
+        "Whether people may log in to the console with a password. false: by OpenID Connect only, and the "
+        "first start makes no user.",
+    )
+    console_oidc_issuer: str = setting(
+        "",
+        "The OpenID provider by which people log in to the console, exactly as its discovery document has it "
+        "under `issuer`. Empty: none.",
+        unit="URL",
+    )
+    console_oidc_client_id: str = setting("", "The console's client id at the OpenID provider.")
+    console_oidc_client_secret: str = setting(
+        "",
+        "The console's client secret at the OpenID provider. Empty, and no file: a public client, with PKCE "
+        "alone.",
+        secret=True,
+        repr=False,
+    )
+    console_oidc_client_secret_file: Path | None = setting(
+        None, "A file with that secret, in place of NRC_CONSOLE_OIDC_CLIENT_SECRET.", unit="file"
+    )
+    console_oidc_roles: Annotated[tuple[str, ...], NoDecode] = setting(
+        "",
+        "Which group of the OpenID provider has which role in the console (lezer, beheerder, admin), "
+        "comma-separated: `nrc-beheer=beheerder,nrc-admin=admin`. Of several groups the greatest role "
+        "counts; who has none may not log in. A comma or % in the name of a group is written %2C or %25.",
+        unit="group=role",
+    )
+    console_oidc_groups_claim: str = setting(
+        "groups",
+        "The claim with a person's groups, in the id_token or at the userinfo endpoint; one within another "
+        "with a dot: `realm_access.roles`.",
+    )
+    console_oidc_scopes: str = setting(
+        "openid profile email", "The scopes that the OpenID provider is asked for.", unit="scopes"
+    )
+    console_oidc_name: str = setting(
+        "", "What people call the OpenID provider, for the button on the login page. Empty: je werkaccount."
+    )
+    console_oidc_contact: str = setting(
+        "de beheerder van deze NRC",
+        "Whom to ask who may not log in by OpenID Connect; stands in Dutch sentences: `Vraag …`.",
+    )
+    console_oidc_ca_file: Path | None = setting(
+        None,
+        "Authorities that the OpenID provider's certificate is checked against, on top of the system's.",
+        unit="PEM file",
     )
     console_style: Path | None = setting(
         None,
@@ -341,7 +391,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = setting("info", "Least level logged.")
 
     @field_validator(
-        "amqp_url", "secret_keys", "callback_check_exempt_hosts", "retry_schedule", mode="before"
+        "amqp_url",
+        "secret_keys",
+        "callback_check_exempt_hosts",
+        "retry_schedule",
+        "console_oidc_roles",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -349,12 +404,19 @@ class Settings(BaseSettings):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
 
-    @field_validator("amqp_ca_file", "callback_ca_file", "console_style", mode="before")
+    @field_validator(
+        "amqp_ca_file",
+        "callback_ca_file",
+        "console_style",
+        "console_oidc_client_secret_file",
+        "console_oidc_ca_file",
+        mode="before",
+    )
     @classmethod
     def _no_file(cls, value: Any) -> Any:
         return value or None
 
-    @field_validator("amqp_ca_file", "callback_ca_file")
+    @field_validator("amqp_ca_file", "callback_ca_file", "console_oidc_ca_file")
     @classmethod
     def _authorities(cls, file: Path | None) -> Path | None:
         # Read here already, so that this fault is reported with all others, before a socket opens.
@@ -382,7 +444,7 @@ class Settings(BaseSettings):
             trusted.append(text)
         return tuple(trusted)
 
-    @field_validator("console_style")
+    @field_validator("console_style", "console_oidc_client_secret_file")
     @classmethod
     def _readable(cls, file: Path | None) -> Path | None:
         if file is not None:
@@ -455,12 +517,68 @@ class Settings(BaseSettings):
             raise ValueError("must be http(s)://host[:port][/prefix]")
         return text.rstrip("/")
 
+    @field_validator("console_oidc_issuer")
+    @classmethod
+    def _issuer(cls, text: str, info: ValidationInfo) -> str:
+        url = read_url(text)
+        if not text:
+            if info.data.get("console_password_login") is False:
+                raise ValueError(
+                    "must be set where NRC_CONSOLE_PASSWORD_LOGIN is false: else nobody can log in"
+                )
+            return text
+        if url.scheme not in ("http", "https") or not url.host or url.query_string or url.fragment:
+            raise ValueError("must be https://host[:port][/path], without a query")
+        if url.scheme == "http" and not is_loopback(url):
+            raise ValueError("must be https; http is taken of this machine itself only")
+        if not info.data.get("console_public_url"):
+            raise ValueError("needs NRC_CONSOLE_PUBLIC_URL: the provider sends people back to that address")
+        return text
+
+    @field_validator("console_oidc_client_id")
+    @classmethod
+    def _client_id(cls, text: str, info: ValidationInfo) -> str:
+        if info.data.get("console_oidc_issuer") and not text:
+            raise ValueError("must be set where NRC_CONSOLE_OIDC_ISSUER is")
+        return text
+
+    @field_validator("console_oidc_client_secret_file")
+    @classmethod
+    def _one_secret(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if file is not None and info.data.get("console_oidc_client_secret"):
+            raise ValueError("NRC_CONSOLE_OIDC_CLIENT_SECRET is set too; set one of the two")
+        return file
+
+    @field_validator("console_oidc_roles")
+    @classmethod
+    def _roles(cls, pairs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for pair in pairs:
+            group, _, role = pair.rpartition("=")
+            if not group.strip() or role.strip() not in [*Role]:
+                raise ValueError(f"each must be group=role, with a role of {', '.join(Role)}")
+        if info.data.get("console_oidc_issuer") and not pairs:
+            raise ValueError("must be set where NRC_CONSOLE_OIDC_ISSUER is: else nobody has a role")
+        return pairs
+
+    @field_validator("console_oidc_scopes")
+    @classmethod
+    def _scopes(cls, text: str) -> str:
+        if "openid" not in text.split():
+            raise ValueError("must have openid among them, with spaces between")
+        return text
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, text: str) -> str:
         if text and not text.startswith("sqlite:///"):
             raise ValueError("must be sqlite:///relative/path or sqlite:////absolute/path")
         return text
+
+    @property
+    def oidc_client_secret(self) -> str:
+        """The console's client secret, also where it is in a file; "" for none. Raises OSError."""
+        file = self.console_oidc_client_secret_file
+        return file.read_text().strip() if file is not None else self.console_oidc_client_secret
 
     @property
     def registry_file(self) -> Path:

@@ -158,10 +158,10 @@ class Act:
 class ActSearch:
     """Which acts are searched; a field that is None does not restrict them.
 
-    since, until: Unix seconds, the former included. who: a user or sudo_user. what: a part of the act or of
-    its command, in any case. abonnement: a whole UUID; also of what was done to its application.
-    application: also one that was given abonnementen of another. before: those noted before the act with this
-    `nr`: the page after the one that ends with it.
+    since, until: Unix seconds, the former included. who: a user or sudo_user, or how a user is
+    shown. what: a part of the act or of its command, in any case. abonnement: a whole UUID; also of what was
+    done to its application. application: also one that was given abonnementen of another. before: those noted
+    before the act with this `nr`: the page after the one that ends with it.
     """
 
     since: float | None = None

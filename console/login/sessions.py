@@ -17,10 +17,12 @@ from aiohttp import web
 
 from console.state import Console
 from gateway.http.requests import asked_root, is_trusted
+from operating.users import may_log_in
 from runtime.settings import Settings
 from schemas.user import Session, User
 
-LONGEST = 24 * 3600.0  # seconds from the login to the end of any session
+LONGEST = 24 * 3600.0
+"""Seconds from the login to the end of any session. By OpenID Connect it is NRC_CONSOLE_SESSION."""
 NOTE_SEEN = 60.0  # seconds between two writes of when a session was used
 MAX_SAID = 1000  # characters of what an action says on the next page
 _SAID_FOR = 60  # seconds
@@ -61,7 +63,7 @@ def client_address(request: web.BaseRequest, settings: Settings) -> str:
 
 async def logged_in(request: web.Request, console: Console) -> LoggedIn | None:
     """Who made this request; None when nobody is logged in, or not any more."""
-    token = request.cookies.get(_cookie(request, console.settings), "")
+    token = request.cookies.get(cookie_name(request, console.settings, COOKIE), "")
     if not token:
         return None
     users = console.registry.users
@@ -70,7 +72,7 @@ async def logged_in(request: web.Request, console: Console) -> LoggedIn | None:
         return None
     session, user = found
     now = time.time()
-    if now - session.seen > console.settings.console_session or now - session.began > LONGEST:
+    if _has_ended(session, user, console.settings, now=now):
         await users.end_session(session.key)
         return None
     if now - session.seen > NOTE_SEEN:
@@ -81,21 +83,32 @@ async def logged_in(request: web.Request, console: Console) -> LoggedIn | None:
 async def is_over(who: LoggedIn, console: Console) -> bool:
     """Whether this session has ended, of somebody who only looks: that does not count as use."""
     found = await console.registry.users.session(who.session.key)
-    return found is None or time.time() - found[0].seen > console.settings.console_session
+    return found is None or _has_ended(*found, console.settings, now=time.time())
 
 
-async def begin(request: web.Request, response: web.StreamResponse, console: Console, user: User) -> None:
-    """Begin a session of this user, with the cookie in the response; sessions that are over go."""
+def _has_ended(session: Session, user: User, settings: Settings, *, now: float) -> bool:
+    # A provider is not asked again during a session: whoever left a group there is out within this time.
+    longest = settings.console_session if user.issuer else LONGEST
+    idle, age = now - session.seen, now - session.began
+    return idle > settings.console_session or age > longest or not may_log_in(user, settings)
+
+
+async def begin(
+    request: web.Request, response: web.StreamResponse, console: Console, user: User, *, id_token: str = ""
+) -> None:
+    """Begin a session of this user, with the cookie in the response; sessions that are over go.
+
+    id_token: to log out of the OpenID provider with. Raises Conflict when the user is gone.
+    """
     now, users = time.time(), console.registry.users
     await users.end_old_sessions(
         seen_before=now - console.settings.console_session, begun_before=now - LONGEST
     )
     token = secrets.token_urlsafe(32)
-    await users.begin_session(
-        Session(_key(token), user.name, now, now, client_address(request, console.settings))
-    )
+    address = client_address(request, console.settings)
+    await users.begin_session(Session(_key(token), user.name, now, now, address, id_token))
     console.counts.logins["succeeded"] += 1
-    _set_cookie(request, response, _cookie(request, console.settings), token, console.settings)
+    set_cookie(request, response, console.settings, COOKIE, token)  # until the browser is closed
 
 
 async def open_sessions(console: Console) -> int:
@@ -104,12 +117,6 @@ async def open_sessions(console: Console) -> int:
     return await console.registry.users.count_sessions(
         seen_after=now - console.settings.console_session, begun_after=now - LONGEST
     )
-
-
-def forget(request: web.Request, response: web.StreamResponse, settings: Settings) -> None:
-    """Have the browser drop the cookie."""
-    name, secure = _cookie(request, settings), is_https(request, settings)
-    response.del_cookie(name, path="/", secure=secure, httponly=True, samesite="Lax")
 
 
 def say_next(response: web.StreamResponse, who: LoggedIn, text: str) -> None:
@@ -136,17 +143,33 @@ def forget_said(request: web.Request, response: web.StreamResponse) -> None:
         response.del_cookie(SAID, path="/", httponly=True, samesite="Lax")
 
 
-def _set_cookie(
-    request: web.Request, response: web.StreamResponse, name: str, value: str, settings: Settings
+COOKIE = "nrc-console"
+
+
+def set_cookie(
+    request: web.Request,
+    response: web.StreamResponse,
+    settings: Settings,
+    name: str,
+    value: str,
+    *,
+    max_age: int | None = None,
 ) -> None:
-    # Until the browser is closed, or the session is over here.
-    secure = is_https(request, settings)
-    response.set_cookie(name, value, path="/", secure=secure, httponly=True, samesite="Lax")
+    """Give the browser a secret for this console. max_age: seconds; None until it is closed."""
+    own, secure = cookie_name(request, settings, name), is_https(request, settings)
+    response.set_cookie(own, value, path="/", max_age=max_age, secure=secure, httponly=True, samesite="Lax")
 
 
-def _cookie(request: web.BaseRequest, settings: Settings) -> str:
+def drop_cookie(request: web.Request, response: web.StreamResponse, settings: Settings, name: str) -> None:
+    """Have the browser drop it."""
+    own, secure = cookie_name(request, settings, name), is_https(request, settings)
+    response.del_cookie(own, path="/", secure=secure, httponly=True, samesite="Lax")
+
+
+def cookie_name(request: web.BaseRequest, settings: Settings, name: str) -> str:
+    """The name that the cookie has in the browser."""
     # A browser takes a name with __Host- only over TLS, from this host, for this host alone.
-    return "__Host-nrc-console" if is_https(request, settings) else "nrc-console"
+    return f"__Host-{name}" if is_https(request, settings) else name
 
 
 def _key(token: str) -> str:

@@ -35,6 +35,8 @@ async def show(visit: Visit) -> Account:
 
 async def change_password(visit: Visit, form: Form) -> Answer:
     """Another password; all sessions end, this one too."""
+    if visit.user.issuer:
+        raise Refused("Je wachtwoord is dat van de inlogdienst. Verander het daar.")
     new, passwords, users = form.as_typed("nieuw"), visit.console.passwords, visit.console.registry.users
     try:
         if not await passwords.fits(visit.user.password, form.as_typed("huidig")):

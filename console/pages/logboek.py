@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from console.page import Download, Page, Visit
 from ledger.explaining.dutch import AMSTERDAM
-from operating.acts import facts_of
+from operating.acts import SHOWN, facts_of, who_did
 from operating.plain_text import moment
 from store.registry import Act, ActSearch, Registry
 
@@ -89,7 +89,7 @@ FACTS: Mapping[str, str] = {
     "first": "eerste",
 }
 """How the name of a fact is told; one that is not here as it is noted."""
-_OF_THEIR_OWN = ("why", "address")
+_OF_THEIR_OWN = ("why", "address", SHOWN)
 _COLUMNS = ("tijd", "gebruiker", "sudo", "handeling", "act", "opdracht", "host", "vanaf", "abonnement")
 _MORE_COLUMNS = ("applicatie", "kanaal", "waarom", "feiten")
 
@@ -188,7 +188,7 @@ def _moment(text: str, *, whole_day: bool) -> float | None:
 
 def _row(act: Act) -> Row:
     from_console = act.command.partition(" ")[0] == "console"
-    by = f"{act.sudo_user} (als {act.user})" if act.sudo_user else act.user or "de console zelf"
+    by = f"{act.sudo_user} (als {act.user})" if act.sudo_user else who_did(act) or "de console zelf"
     address = act.facts.get("address")
     place = f"console, vanaf {address}" if address else "console" if from_console else f"nrc op {act.host}"
     facts = [
@@ -196,6 +196,8 @@ def _row(act: Act) -> Row:
         for name, value in act.facts.items()
         if name not in _OF_THEIR_OWN
     ]
+    if by != act.user and SHOWN in act.facts:
+        facts.append(("bij de inlogdienst", act.user))
     return Row(act.at, by, ACTS.get(act.act, act.act), facts, _told(act.facts.get("why", "")), place)
 
 

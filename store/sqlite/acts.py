@@ -51,7 +51,7 @@ def acts_found(db: Database, search: ActSearch, *, limit: int) -> tuple[Act, ...
     if search.until is not None:
         where("at < ?", search.until)
     if search.who:
-        where("? IN (user, sudo_user)", search.who)
+        where("? IN (user, sudo_user, json_extract(facts, '$.shown'))", search.who)
     if search.what:
         where("(instr(lower(act), lower(?)) OR instr(lower(command), lower(?)))", search.what, search.what)
     if search.abonnement:

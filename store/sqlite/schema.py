@@ -206,6 +206,17 @@ def _state_versions(db: Database, _: Vault) -> None:
     )
 
 
+def _openid_users(db: Database, _: Vault) -> None:
+    # Who logs in by OpenID Connect, and with what their provider knows a session. No change.
+    db.executescript(
+        """
+        ALTER TABLE console_user ADD COLUMN issuer TEXT NOT NULL DEFAULT '';
+        ALTER TABLE console_user ADD COLUMN shown TEXT NOT NULL DEFAULT '';
+        ALTER TABLE console_session ADD COLUMN id_token TEXT NOT NULL DEFAULT '';
+        """
+    )
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -225,6 +236,7 @@ STEPS: dict[str, Step] = {
     "0014_users": _users,
     "0015_secret_uses": _secret_uses,
     "0016_state_versions": _state_versions,
+    "0017_openid_users": _openid_users,
 }
 
 

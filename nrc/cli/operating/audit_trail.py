@@ -105,9 +105,14 @@ def _abonnementen(act: Act) -> Sequence[str]:
 
 
 def _row(act: Act, clock: Clock, *, wide: bool) -> Sequence[object]:
+    from operating.acts import SHOWN, who_did
+
     when = clock.bare(round(act.at * 1000), "%H:%M:%S")
-    who = f"{act.sudo_user} (as {act.user})" if act.sudo_user else act.user
-    facts = "  ".join(f"{name}: {_text(value, wide=wide)}" for name, value in act.facts.items())
+    who = f"{act.sudo_user} (as {act.user})" if act.sudo_user else who_did(act)
+    told = {name: value for name, value in act.facts.items() if name != SHOWN}
+    if who_did(act) != act.user:
+        told["user"] = act.user
+    facts = "  ".join(f"{name}: {_text(value, wide=wide)}" for name, value in told.items())
     return when, who, act.act, facts, act.command, act.host
 
 

@@ -20,6 +20,7 @@ from schemas.user import Role, read_user_name
 
 if TYPE_CHECKING:
     from operating.acts import Log
+    from schemas.user import User
     from store.users import Users
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ def user() -> None:
     """Users of the console: who may log in there, and what they may do.
 
     A lezer sees everything but secrets, a beheerder also acts on notificaties and abonnementen, an admin also
-    on applications and tokens.
+    on applications and tokens. Who logs in by OpenID Connect is a user from the first login on, with a role
+    from there; NAME is then the name that `nrc user list` shows.
     """
 
 
@@ -86,6 +88,8 @@ def list_(json_: bool) -> None:
             [
                 {
                     "name": each.name,
+                    "shown": each.shown or None,
+                    "issuer": each.issuer or None,
                     "role": each.role.value,
                     "made": moment(each.made),
                     "loggedIn": moment(each.logged_in) if each.logged_in else None,
@@ -97,10 +101,10 @@ def list_(json_: bool) -> None:
         )
         return
     table(
-        [Column("NAME"), Column("ROLE"), Column("LAST LOGIN"), Column("LOCKED UNTIL")],
+        [Column("NAME", least=12), Column("ROLE"), Column("LAST LOGIN"), Column("LOCKED UNTIL")],
         (
             [
-                each.name,
+                each.told,
                 each.role.value,
                 moment(each.logged_in) if each.logged_in else "",
                 moment(each.locked_until) if each.locked_until else "",
@@ -112,46 +116,61 @@ def list_(json_: bool) -> None:
 
 
 @user.command()
-@click.argument("name", type=_name)
+@click.argument("name")
 def remove(name: str) -> None:
     """Remove user NAME, who is logged out everywhere."""
-    _with_users(lambda users, log: operating.remove_user(users, log, name=name))
-    click.echo(f"{name} removed")
+
+    async def work(users: Users, log: Log) -> str:
+        found = await operating.find_user(users, name)
+        await operating.remove_user(users, log, name=found.name)
+        return found.told
+
+    click.echo(f"{_with_users(work)} removed")
 
 
 @user.command()
-@click.argument("name", type=_name)
+@click.argument("name")
 @_password_option
 @json_option
 def password(name: str, given: str | None, json_: bool) -> None:
     """Give user NAME another password, which ends its sessions and lock. A new one is shown once, here."""
     password = _given_or_new(given)
 
-    async def work(users: Users, log: Log) -> Role:
+    async def work(users: Users, log: Log) -> User:
+        found = await operating.find_user(users, name)
         async with Passwords() as passwords:
-            await operating.set_password(users, log, passwords, name=name, password=password)
-        found = await users.user(name)
-        return found.role if found else Role.LEZER
+            await operating.set_password(users, log, passwords, name=found.name, password=password)
+        return found
 
-    role = _with_users(work)
-    _show(name, role, None if given else password, json_=json_)
+    changed = _with_users(work)
+    _show(changed.name, changed.role, None if given else password, json_=json_)
 
 
 @user.command()
-@click.argument("name", type=_name)
+@click.argument("name")
 @click.argument("role", type=_role, metavar="ROLE")
 def role(name: str, role: Role) -> None:
     """Let user NAME do what ROLE may, from its next request on: lezer, beheerder, admin."""
-    _with_users(lambda users, log: operating.set_role(users, log, name=name, role=role))
-    click.echo(f"{name}: {role.value}")
+
+    async def work(users: Users, log: Log) -> str:
+        found = await operating.find_user(users, name)
+        await operating.set_role(users, log, name=found.name, role=role)
+        return found.told
+
+    click.echo(f"{_with_users(work)}: {role.value}")
 
 
 @user.command()
-@click.argument("name", type=_name)
+@click.argument("name")
 def logout(name: str) -> None:
     """Log user NAME out everywhere."""
-    ended = _with_users(lambda users, log: operating.log_out(users, log, name=name))
-    click.echo(f"{name}: {ended} session(s) ended")
+
+    async def work(users: Users, log: Log) -> tuple[str, int]:
+        found = await operating.find_user(users, name)
+        return found.told, await operating.log_out(users, log, name=found.name)
+
+    told, ended = _with_users(work)
+    click.echo(f"{told}: {ended} session(s) ended")
 
 
 def _with_users(work: Callable[[Users, Log], Awaitable[T]], *, new: bool | None = None) -> T:

@@ -156,3 +156,19 @@ async def test_old_sessions_end(users: Users) -> None:
     assert await users.count_sessions(seen_after=0.0, begun_after=0.0) == 3
     assert await users.end_old_sessions(seen_before=100.0, begun_before=10.0) == 2
     assert await users.session("good") is not None
+
+
+async def test_who_logs_in_by_openid_connect_is_kept_with_what_their_provider_needs(users: Users) -> None:
+    name = "https://idp.example/realms/gemeente#7f3a"
+    user = User(name, "", Role.LEZER, made=1.0, issuer="https://idp.example/realms/gemeente", shown="anna")
+    await users.add(user)
+    await users.add(ANNA)
+    session = replace(a_session("k", name), id_token="a.b.c")
+    await users.begin_session(session)
+    await users.begin_session(a_session("other"))
+    assert await users.session("k") == (session, user)
+    changed = await users.change(name, lambda user: replace(user, role=Role.ADMIN, shown="anna de vries"))
+    assert await users.session("k") == (session, changed), "its role changed, not its password"
+    assert await users.user("anna") == ANNA
+    assert await users.end_sessions(name) == 1
+    assert await users.session("other") is not None

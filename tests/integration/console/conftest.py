@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -101,9 +102,9 @@ class Served:
 
 
 @asynccontextmanager
-async def console_on(settings: Settings) -> AsyncIterator[Served]:
-    """A console with these settings. Beside it the registry is open."""
-    sock, said = free_socket(), list[str]()
+async def console_on(settings: Settings, sock: socket.socket | None = None) -> AsyncIterator[Served]:
+    """A console with these settings, on `sock` or any. Beside it the registry is open."""
+    sock, said = sock or free_socket(), list[str]()
     host, port = sock.getsockname()
     async with (
         open_registry(settings.registry_file) as registry,

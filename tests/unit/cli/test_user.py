@@ -171,3 +171,50 @@ def test_what_was_done_is_noted(tmp_path: Path) -> None:
         ("role changed", "user role", "anna"),
         ("user added", "user add", "anna"),
     ]
+
+
+ISSUER = "https://idp.example/realms/gemeente"
+
+
+def add_openid(folder: Path, subject: str, shown: str) -> str:
+    """Somebody who logged in by OpenID Connect; returns the name."""
+    name = f"{ISSUER}#{subject}"
+
+    async def add() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            await registry.users.add(User(name, "", Role.LEZER, made=0.0, issuer=ISSUER, shown=shown))
+
+    asyncio.run(add())
+    return name
+
+
+def test_who_logs_in_by_openid_connect_is_found_by_either_name(tmp_path: Path) -> None:
+    nrc(tmp_path, "user", "add", "anna@gemeente.nl", "--role", "admin")
+    first, second = add_openid(tmp_path, "1", "Bert"), add_openid(tmp_path, "2", "Bert")
+    add_openid(tmp_path, "3", "anna@gemeente.nl")
+    listed = nrc(tmp_path, "user", "list", "--json").json()
+    assert {each["name"]: (each["shown"], each["issuer"]) for each in listed} == {
+        "anna@gemeente.nl": (None, None),
+        first: ("Bert", ISSUER),
+        second: ("Bert", ISSUER),
+        f"{ISSUER}#3": ("anna@gemeente.nl", ISSUER),
+    }
+    several = nrc(tmp_path, "user", "remove", "Bert")
+    assert several.code != 0
+    assert first in several.err
+    assert second in several.err
+    assert nrc(tmp_path, "user", "remove", second).out == "Bert (OpenID Connect) removed\n"
+    assert nrc(tmp_path, "user", "logout", "Bert").out == "Bert (OpenID Connect): 0 session(s) ended\n"
+    # A name means the user with a password first.
+    assert nrc(tmp_path, "user", "role", "anna@gemeente.nl", "lezer").out == "anna@gemeente.nl: lezer\n"
+
+
+@pytest.mark.parametrize("arguments", [("role", "Bert", "admin"), ("password", "Bert")])
+def test_role_and_password_of_who_logs_in_by_openid_connect_are_not_set_here(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    nrc(tmp_path, "user", "add", "anna", "--role", "admin")
+    add_openid(tmp_path, "1", "Bert")
+    ran = nrc(tmp_path, "user", *arguments)
+    assert ran.code == 2
+    assert f"come from {ISSUER}" in ran.err

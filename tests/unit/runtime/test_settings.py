@@ -41,6 +41,12 @@ WRONG = {
     "console_listen": "8010",
     "console_public_url": "nrc.example.com",
     "console_session": "59",
+    "console_password_login": "perhaps",
+    "console_oidc_issuer": "http://idp.example.nl",
+    "console_oidc_client_secret_file": "/does/not/exist",
+    "console_oidc_roles": "nrc-admin=baas",
+    "console_oidc_scopes": "profile",
+    "console_oidc_ca_file": "/does/not/exist.pem",
     "console_style": "/does/not/exist.css",
     "health_listen": "localhost:http",
     "metrics_listen": ":port",
@@ -84,7 +90,15 @@ WRONG = {
     "log_format": "xml",
     "log_level": "loud",
 }
-ANY_TEXT = {"state_dir", "callback_check_exempt_hosts"}
+ANY_TEXT = {
+    "state_dir",
+    "callback_check_exempt_hosts",
+    "console_oidc_client_id",
+    "console_oidc_client_secret",
+    "console_oidc_groups_claim",
+    "console_oidc_name",
+    "console_oidc_contact",
+}
 
 
 def test_every_wrong_setting_is_reported_at_once() -> None:
@@ -143,6 +157,51 @@ def test_a_wrong_value_is_one_fault_that_does_not_repeat_it(field: str, value: s
 )
 def test_values_as_one_writes_them(field: str, text: str, value: object) -> None:
     assert getattr(load_settings(_env_file=None, **{field: text}), field) == value
+
+
+OPENID = {
+    "console_public_url": "https://nrc.example.nl",
+    "console_oidc_issuer": "https://idp.example.nl/realms/gemeente",
+    "console_oidc_client_id": "nrc",
+    "console_oidc_roles": "nrc-admin=admin, a=b = lezer",
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "told"),
+    [
+        ({"console_public_url": ""}, "ISSUER", "needs NRC_CONSOLE_PUBLIC_URL"),
+        ({"console_oidc_client_id": ""}, "CLIENT_ID", "must be set"),
+        ({"console_oidc_roles": ""}, "ROLES", "nobody has a role"),
+        ({"console_oidc_roles": "=admin"}, "ROLES", "group=role"),
+        ({"console_oidc_roles": "nrc-admin"}, "ROLES", "group=role"),
+        ({"console_oidc_issuer": "https://idp.example.nl/?a=b"}, "ISSUER", "without a query"),
+        ({"console_oidc_issuer": "", "console_password_login": "false"}, "ISSUER", "nobody can log in"),
+        (
+            {"console_oidc_client_secret": "x", "console_oidc_client_secret_file": __file__},
+            "",
+            "one of the two",
+        ),
+    ],
+)
+def test_settings_of_openid_connect_that_do_not_fit_are_a_fault(
+    other: dict[str, str], name: str, told: str
+) -> None:
+    load_settings(_env_file=None, **OPENID)
+    load_settings(_env_file=None, **{**OPENID, "console_oidc_issuer": "http://127.0.0.1:9400/"})
+    (fault,) = faults(**{**OPENID, **other})
+    assert fault.startswith(f"NRC_CONSOLE_OIDC_{name}")
+    assert told in fault
+
+
+def test_the_client_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("a secret\n")
+    assert (
+        load_settings(_env_file=None, console_oidc_client_secret_file=file).oidc_client_secret == "a secret"
+    )
+    assert load_settings(_env_file=None, console_oidc_client_secret="b").oidc_client_secret == "b"
+    assert "hidden" not in repr(load_settings(_env_file=None, console_oidc_client_secret="hidden"))
 
 
 def test_a_file_without_certificates_is_a_fault(tmp_path: Path) -> None:
