@@ -163,6 +163,8 @@ def _excuse(
 
 SENT_AGAIN = "in flight"
 """Nothing put it into its queue again: RabbitMQ or a deliverer had it in flight at a fault."""
+NOT_ACKNOWLEDGED = "handed out again: not acknowledged"
+"""To a consumer that fetches, which was killed or got no answer to its acknowledgement."""
 
 
 def _repeats(

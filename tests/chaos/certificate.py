@@ -21,25 +21,31 @@ DEFINITIONS = """\
 ## What the columns say
 
 A **notificatie** is counted as accepted when a publisher has read a 201 for it. Each scenario has, unless it
-says otherwise, four abonnementen on two kanalen: one without filters, two with, and one that matches nothing
-and must get nothing. All columns but the first count pairs of an accepted notificatie and an abonnement that
+says otherwise, five abonnementen on two kanalen: one without filters, two with, one that matches nothing
+and must get nothing, and one without a callback. The consumer of the last fetches with a long poll and
+acknowledges; it is killed with -9 every two to six seconds and started again. All columns but the first count pairs of an accepted notificatie and an abonnement that
 must get it, so *to deliver* = delivered + waiting + undeliverable + apart + lost. A row that begins with … is
 the part that one abonnement has in the row of the scenario above it.
 
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
-  request that was read, but not answered so, does not count.
+  request that was read, but not answered so, does not count. Of what is fetched: its consumer told us that it
+  has it, which it does before it acknowledges.
 * **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue; or it was
-  open in the ledger for an abonnement that was deleted, of which the keeper ends it a minute later.
+  open in the ledger, for an abonnement that was deleted, of which the keeper ends it a minute later, or for
+  one that is fetched.
   **Undeliverable**: so by the ledger, or in `nrc.undeliverable`. Both by the id of the notificatie.
-* **Apart**: it was undeliverable in a ledger that was deleted or replaced by an older copy, and nothing else
-  had it. Only what was posted before that moment counts so, and no more than were undeliverable then. What a
+* **Apart**: it was undeliverable, or ready to be fetched, in a ledger that was deleted or replaced by an older
+  copy, and nothing else had it. Only what was posted before that moment counts so, and no more than were so
+  in that ledger. What a
   queue held that was deleted, purged or wiped has no such excuse.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
   that ran when RabbitMQ went, or that lost its publishing connection, its prefetch times the number of queues
   that it consumed; each request that a deliverer gave up at `NRC_CALLBACK_TIMEOUT`; and what was on its way
-  to a queue, or delivered with its outcome not yet in the ledger, when that was given back. *Duplicates by
+  to a queue, or delivered with its outcome not yet in the ledger, when that was given back. Of what is
+  fetched: what a consumer had not acknowledged when it was killed, or when its acknowledgement got no answer.
+  What was acknowledged may not be handed out again: that is a problem, and no duplicate. *Duplicates by
   cause* has both for each scenario.
 * **Publisher's own retries**: the publisher got no answer to a POST that had got through after all, and
   posted the same notificatie again, as it should; the consumer got both, under two ids.
@@ -61,8 +67,8 @@ purged, replaced, refused, without a leader or under a policy of somebody else. 
 **What it does not cover.** {power} A disk that is lost, or says that it has written what
 it has not. A network that splits a cluster of RabbitMQ; more than one of its nodes away at once. Two
 faults at the same moment, but for those that a scenario names: so RabbitMQ and the ledger lost together.
-What is undeliverable is in the ledger alone, and goes with a ledger that is lost: counted as *apart*. So is,
-until it is brought on, what was accepted while RabbitMQ was away.
+What is undeliverable is in the ledger alone, and goes with a ledger that is lost: counted as *apart*. So is
+what is ready to be fetched, and, until it is brought on, what was accepted while RabbitMQ was away.
 """
 
 CAUSES = """\

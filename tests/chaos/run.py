@@ -15,10 +15,22 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from extra.asking import ROOT as EXTRA
 from router import names
-from tests.chaos.account import Accepted, Account, Excuse, Pair, Repeats, Subscription, account
+from tests.chaos.account import (
+    NOT_ACKNOWLEDGED,
+    Accepted,
+    Account,
+    Arrival,
+    Excuse,
+    Pair,
+    Repeats,
+    Subscription,
+    account,
+)
 from tests.chaos.clients import load
 from tests.chaos.clients.consumer_process import MAIN, Consumer
+from tests.chaos.clients.fetcher_process import Fetcher
 from tests.chaos.clients.publisher import Publisher
 from tests.chaos.system import SCHEDULE, System
 from tests.eventually import eventually
@@ -114,6 +126,7 @@ class Run:
         self._ended: list[float] = []
         self._parts: dict[str, Account] = {}
         self._removed: dict[str, UUID] = {}
+        self._fetchers: dict[str, Fetcher] = {}
         self.publisher = Publisher(
             *("127.0.0.1", system.port),
             authorization=system.authorization,
@@ -160,10 +173,21 @@ class Run:
         self._ended.append(time.monotonic())
 
     async def subscribe(self, name: str, wanted: load.Wanted, *, port: str = MAIN) -> None:
-        """Another abonnement, from now on."""
-        uuid = await self.system.subscribe(wanted, self.consumer.url(self.path(name), port=port))
+        """Another abonnement, from now on; port: of its callback, if it has one."""
+        if wanted.pull:
+            uuid = await self.system.subscribe_pulled(wanted)
+        else:
+            uuid = await self.system.subscribe(wanted, self.consumer.url(self.path(name), port=port))
         self.abonnementen[name] = uuid
         self.subscriptions.append(Subscription(name, wanted.matches, since=time.monotonic()))
+        if wanted.pull:
+            fetcher = self._fetchers[name] = Fetcher(
+                name,
+                port=self.system.port,
+                path=f"{EXTRA}/abonnement/{uuid}/pull",
+                authorization=self.system.authorization,
+            )
+            await fetcher.start()
 
     async def unsubscribe(self, name: str) -> None:
         """Delete an abonnement; what is open of it in the ledger at that moment ends a minute later."""
@@ -195,6 +219,15 @@ class Run:
             for (message_id, uuid), cause in (await self.system.given_back()).items()
             if uuid in by_uuid
         }
+
+    async def open_of(self, name: str) -> int:
+        """How many notificaties are open for an abonnement, by the ledger."""
+        return len(await self.system.open_of([self.abonnementen[name]]))
+
+    def acknowledgements_are_forgotten(self, *, for_good: bool = False) -> None:
+        """No ledger knows any more what was acknowledged so far; for_good: nor what will be from now on."""
+        for fetcher in self._fetchers.values():
+            fetcher.fetched.forgotten(for_good=for_good)
 
     async def undeliverable(self, name: str) -> int:
         """How many notificaties are undeliverable to an abonnement, by the ledger."""
@@ -244,6 +277,8 @@ class Run:
             made = await self._account()
             dead = [f"{name} ended by itself" for name in self.system.ended_processes()]
         finally:
+            for fetcher in self._fetchers.values():
+                await fetcher.stop()
             await self._clean_up()
         self.system.read_logs()
         made.problems += [*self.problems, *dead, *self.system.problems]
@@ -265,13 +300,22 @@ class Run:
                 made.problems.append(f"{name} waited for {longest:.1f} s; at most {bound:g} s")
 
     async def _account(self) -> Account:
+        for fetcher in self._fetchers.values():
+            await fetcher.spare()
         all_there = await self._settled()
+        for fetcher in self._fetchers.values():
+            await fetcher.stop()
+            self.problems += fetcher.fetched.problems
         left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
         if not all_there:
             left = await self._left()
         self.system.read_logs()
-        arrivals = await self.consumer.take(self.key)
+        arrivals = await self._arrivals()
         given_back = await self.given_back()
+        fetched = [fetcher.fetched for fetcher in self._fetchers.values()]
+        for each in fetched:
+            given_back |= dict.fromkeys(each.again, NOT_ACKNOWLEDGED)
+            self.repeats += each.repeats
         if not all_there:  # they were stopped; what they deliver from here on is in `left` already
             await self.system.start_all(self.system.deliverers)
         for name in self.scenario.parts:
@@ -307,9 +351,9 @@ class Run:
         }
         seen, moved = 0, time.monotonic()
         while time.monotonic() < until:
-            arrivals = await self.consumer.take(self.key)
+            arrivals = await self._arrivals()
             if len(arrivals) != seen:
-                wanted -= {(each.id, each.abonnement) for each in arrivals[seen:] if each.answered}
+                wanted -= {(each.id, each.abonnement) for each in arrivals if each.answered}
                 seen, moved = len(arrivals), time.monotonic()
             still = time.monotonic() - moved
             if not wanted and still > 0.5 and not self.consumer.under_way and await self._queues_are_empty():
@@ -320,6 +364,13 @@ class Run:
                 return False
             await asyncio.sleep(0.2)
         return False
+
+    async def _arrivals(self) -> list[Arrival]:
+        """All that came so far, to callbacks and to who fetches."""
+        arrivals = list(await self.consumer.take(self.key))
+        for fetcher in self._fetchers.values():
+            arrivals += fetcher.fetched.arrivals
+        return arrivals
 
     def _by_uuid(self) -> dict[UUID, str]:
         return {uuid: name for name, uuid in (self.abonnementen | self._removed).items()}
@@ -342,7 +393,8 @@ class Run:
             for (message_id, uuid), count in items.items():
                 abonnement = by_uuid.get(uuid, str(uuid)) if uuid else queue
                 left[kind][message_id, abonnement] += count
-        for message_id, uuid in await self.system.open_of(self._removed.values()):
+        pulled = [self.abonnementen[name] for name in self._fetchers]
+        for message_id, uuid in await self.system.open_of([*self._removed.values(), *pulled]):
             left["waiting"][message_id, by_uuid[uuid]] = 1
         for message_id, uuid in await self.system.undeliverable():
             if uuid in by_uuid:  # what the keeper has not taken yet is in both
@@ -353,8 +405,11 @@ class Run:
         """Nothing of this scenario is left in the system; whatever cannot be removed stays."""
         if not self.system.healthy():
             return
-        for uuid in self.abonnementen.values():
-            await self.system.unsubscribe(uuid)
+        for name, uuid in self.abonnementen.items():
+            if name in self._fetchers:
+                await self.system.unsubscribe_pulled(uuid)
+            else:
+                await self.system.unsubscribe(uuid)
         await self.system.broker.empty(names.UNDELIVERABLE)
         self.consumer.forget(self.key)
 

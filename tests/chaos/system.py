@@ -22,6 +22,7 @@ from uuid import UUID
 
 import aiohttp
 
+from extra.asking import ROOT as EXTRA
 from ledger.opening import LEDGER_FILE
 from ledger.values import State
 from nrc.processes import LISTEN_FD
@@ -223,6 +224,15 @@ class System:
         """Delete an abonnement, by the API."""
         await self.call("DELETE", f"abonnement/{uuid}")
         self.queues -= 1
+
+    async def subscribe_pulled(self, wanted: load.Wanted) -> UUID:
+        """A new abonnement without a callback, whose consumer fetches; its UUID."""
+        made = await self.call("POST", f"{EXTRA}/abonnement", {"kanalen": list(wanted.kanalen)})
+        return UUID(made["uuid"])
+
+    async def unsubscribe_pulled(self, uuid: UUID) -> None:
+        """Delete such an abonnement."""
+        await self.call("DELETE", f"{EXTRA}/abonnement/{uuid}")
 
     async def nrc(self, *words: str) -> str:
         """What a command of `nrc` prints, run beside the system. Raises RuntimeError."""

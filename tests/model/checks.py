@@ -8,10 +8,12 @@ independent  what is ready is attempted within a minute, with and without a ledg
 final        in the end all is delivered, or visibly undeliverable, stuck or unsure
 duplicates   no more deliveries than give-backs and faults account for
 
-Where it happens (system/keeper.py, system/deliverer.py) the model raises also:
+Where it happens (system/keeper.py, system/deliverer.py, system/consumer.py) the model raises also:
 
 groundless   what is not lost is given back, without a fault after which that cannot be known
 limit        E1 and E2 give back one delivery more than three times
+skipped      what no consumer has had is acknowledged
+shown        what was acknowledged is handed out again
 copies       RabbitMQ has more copies of a delivery than it was given back
 stranger     an abonnement gets what was accepted before it was made
 again        a retry or a give-back is sent though its row says that it is over

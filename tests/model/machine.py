@@ -12,6 +12,7 @@ from tests.model.system.gateway import FATES
 
 TWO = st.integers(0, 1)
 AB = st.sampled_from("ABC")
+CONSUMER = st.integers(0, 2)
 COLOURS = st.sampled_from(("red", "blue", "red,blue"))
 
 
@@ -74,6 +75,23 @@ def machine(rules: Rules) -> type[RuleBasedStateMachine]:
         def delivering(self, deliverer: int, part: str) -> None:
             getattr(self.model, part)(deliverer)
 
+        @rule(consumer=CONSUMER, part=st.sampled_from(("ask", "get", "fetch", "crash_consumer")))
+        def fetching(self, consumer: int, part: str) -> None:
+            getattr(self.model, part)(consumer)
+
+        @rule(consumer=CONSUMER, of=CONSUMER, back=TWO, gateway=TWO)
+        def acknowledge(self, consumer: int, of: int, back: int, gateway: int) -> None:
+            self.model.acknowledge(consumer, of=of, back=back, gateway=gateway)
+
+        @rule(consumer=CONSUMER)
+        def fetch_and_acknowledge(self, consumer: int) -> None:
+            self.model.fetch(consumer)
+            self.model.acknowledge(consumer)
+
+        @rule()
+        def subscribe_pulled(self) -> None:
+            self.model.subscribe("Q")
+
         @rule(ab=AB, works=st.booleans())
         def set_callback(self, ab: str, works: bool) -> None:
             self.model.set_callback(ab, works=works)
@@ -86,9 +104,9 @@ def machine(rules: Rules) -> type[RuleBasedStateMachine]:
         def hold(self, ab: str, held: bool) -> None:
             self.model.hold(ab, held=held)
 
-        @rule()
-        def remove(self) -> None:
-            self.model.remove("C")
+        @rule(ab=st.sampled_from("CCQP"))
+        def remove(self, ab: str) -> None:
+            self.model.remove(ab)
 
         @rule(process=st.sampled_from(("gateway 0", "deliverer 0", "keeper 0")))
         def refresh(self, process: str) -> None:

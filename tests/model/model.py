@@ -12,17 +12,21 @@ from ledger.values import State
 from tests.model.checks import check_always, check_final, check_independent, check_prompt
 from tests.model.rules import BEAT, COPY, Rules
 from tests.model.system.broker import Key, keys
+from tests.model.system.consumer import Consumer
 from tests.model.system.deliverer import Deliverer, Hand
 from tests.model.system.gateway import Gateway
 from tests.model.system.keeper import Keeper
 from tests.model.system.ledger import Gap, Ledger
 from tests.model.system.merge import SWEPT
 from tests.model.system.router import Repair
-from tests.model.system.world import World
+from tests.model.system.world import PULLED, World
 
 
 class Model:
-    """Steps take small numbers for processes and the names "A", "B" and "C" for abonnementen."""
+    """Steps take small numbers for processes, and names for abonnementen.
+
+    "A", "B" and "C" have a callback, "P" and "Q" are fetched; "C" and "Q" are made in the course of it.
+    """
 
     def __init__(self, rules: Rules) -> None:
         self.world = World(rules)
@@ -30,6 +34,7 @@ class Model:
         self.gateways = [Gateway(self.world, f"gateway {n}", registry) for n in range(2)]
         self.deliverers = [Deliverer(self.world, f"deliverer {n}", registry) for n in range(2)]
         self.keepers = [Keeper(self.world, f"keeper {n}", registry) for n in range(2)]
+        self.consumers = [Consumer(self.world, f"consumer {n}", ab) for n, ab in enumerate("PPQ")]
         self.router = Repair(self.world)
         self.ids = 0
         self.written = self.world.clock
@@ -131,12 +136,40 @@ class Model:
     def set_callback(self, ab: str = "A", *, works: bool) -> None:
         self.world.works[ab] = works
 
+    # Fetching
+
+    def ask(self, consumer: int = 0) -> None:
+        self.consumers[consumer].ask()
+        self.check()
+
+    def get(self, consumer: int = 0) -> None:
+        self.consumers[consumer].get()
+        self.check()
+
+    def fetch(self, consumer: int = 0) -> None:
+        """Asks and gets, with nothing in between."""
+        self.ask(consumer)
+        self.get(consumer)
+
+    def acknowledge(
+        self, consumer: int = 0, *, of: int | None = None, back: int = 0, gateway: int = 0
+    ) -> None:
+        """With the last cursor of a consumer (`of`, by default its own), or with one before that."""
+        cursors = self.consumers[consumer if of is None else of].cursors
+        if len(cursors) > back:
+            self.consumers[consumer].acknowledge(self.gateways[gateway], cursors[-1 - back])
+        self.check()
+
+    def crash_consumer(self, consumer: int = 0) -> None:
+        self.consumers[consumer].crash()
+        self.check()
+
     # The registry
 
     def subscribe(self, ab: str = "C", colours: str = "red") -> None:
         """Makes an abonnement or changes its kanalen; `colours` is a list with commas."""
         known = self.world.registry.abonnementen.get(ab)
-        if known is None or not known.removed:
+        if known is None or not (known.removed or known.is_pull):  # the kanalen of the latter do not change
             self.world.subscribe(ab, frozenset(colours.split(",")))
         self.check()
 
@@ -205,6 +238,11 @@ class Model:
         world = self.world
         world.truth.gap_lost |= {message.key for message in world.broker.copies()}
         known = world.open_keys()
+        copied = {key for key in keys(world.broker.undeliverable) if key[1] in PULLED}
+        world.truth.wiped |= copied
+        for key in copied - world.ledger.rows.keys():
+            if key in world.truth.promises and key[0] not in self.in_memory():
+                world.truth.promises[key].single = True  # both homes lost it
         world.broker.wipe()
         self.excuse_kept(known)
         self.drop_connections()
@@ -296,6 +334,7 @@ class Model:
         for key, promise in truth.promises.items():
             promise.single = promise.single or key not in ledger.rows
         truth.shown_delivered.clear()
+        truth.acknowledged &= ledger.rows.keys()
         for keeper in self.keepers:
             keeper.crash()
         self.check()
@@ -332,6 +371,8 @@ class Model:
             for deliverer in range(2):
                 for ab in ("A", "B", "C"):
                     self.work(deliverer, ab)
+            for consumer in range(len(self.consumers)):
+                self.consume(consumer)
             if passed >= 60:
                 check_independent(self.world, before)
             for keeper in range(2):
@@ -351,6 +392,16 @@ class Model:
                 break
             one.attempt(one.hands[-1])
             one.settle(one.hands[-1])
+
+    def consume(self, consumer: int) -> None:
+        """Fetches and acknowledges until nothing is handed out."""
+        one = self.consumers[consumer]
+        for _ in range(20):
+            self.fetch(consumer)
+            if not one.cursors:
+                break
+            self.acknowledge(consumer)
+            one.cursors.clear()
 
     def end_faults(self) -> None:
         self.world.broker.up = True

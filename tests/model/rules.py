@@ -123,6 +123,28 @@ class Rules:
     old_backup_unsure: bool = True
     """What was open in an older ledger becomes `unsure`. Off: it is open."""
 
+    # Fetching: abonnementen without a queue, whose deliveries are rows and nothing else
+    pulled_copied_when_late: bool = True
+    """Where the commit is late RabbitMQ gets a copy before the 201. Off: the gateway's memory has it alone."""
+    pulled_copy_proves_no_loss: bool = True
+    """A copy of what the ledger has changes nothing. Off: it is given back, as what RabbitMQ dropped."""
+    pulled_outside_gaps: bool = True
+    """A gap of RabbitMQ loses nothing of what has no queue. Off: all that is open is given back."""
+    pulled_not_judged: bool = True
+    """E1 and E2 look at no row without a queue. Off: its queue is as one that is empty."""
+    fetch_from_the_oldest: bool = True
+    """A fetch looks at all that is open. Off: only at ids beyond the last that this consumer had."""
+    fetch_changes_nothing: bool = True
+    """What is handed out stays open until it is acknowledged. Off: it is delivered then."""
+    unsure_not_handed_out: bool = True
+    """What is `unsure` waits for an operator. Off: it is handed out."""
+    cursor_names_each: bool = True
+    """A cursor acknowledges what came with it. Off: all up to the last of that."""
+    cursor_of_the_asker: bool = True
+    """A cursor acknowledges for the abonnement that asks only. Off: for the one that it came from."""
+    acknowledged_before_204: bool = True
+    """An acknowledgement is committed before its 204. Off: answered first, committed later."""
+
     def without(self, *names: str) -> Rules:
         """These rules less `names`. Raises TypeError for a name that is no rule."""
         return replace(self, **dict.fromkeys(names, False))

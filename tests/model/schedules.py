@@ -368,6 +368,92 @@ def old_backup_unsure(m: Model) -> None:
     m.restore()
 
 
+def pulled_copied_when_late(m: Model) -> None:
+    """The gateway dies with an entry that the ledger did not take in time."""
+    m.stop_ledger()
+    m.accept()
+    m.crash_gateway()
+
+
+def pulled_copy_proves_no_loss(m: Model) -> None:
+    """The ledger was late for a moment only: it has the row before the keeper meets its copy."""
+    m.stop_ledger()
+    m.accept()
+    m.start_ledger()
+    m.gateways[0].flush()
+    m.keep()
+
+
+def pulled_outside_gaps(m: Model) -> None:
+    """The exchange of its kanaal is deleted while it waits to be fetched."""
+    m.accept()
+    m.delete_exchange()
+    for _ in range(2):
+        m.repair_first()
+        m.repair_second()
+    m.keep()
+
+
+def pulled_not_judged(m: Model) -> None:
+    """Nobody fetches for some minutes."""
+    m.accept()
+    look_twice(m)
+
+
+def fetch_from_the_oldest(m: Model) -> None:
+    """The earlier of two is committed after the later was fetched."""
+    m.post(0)
+    m.accept(1)
+    m.fetch()
+    m.acknowledge()
+    m.commit(0)
+    m.answer(0)
+    m.consumers[1].last = m.consumers[0].last  # where one was is noted for all of its consumers
+
+
+def fetch_changes_nothing(m: Model) -> None:
+    """A consumer dies while the answer is on its way."""
+    m.accept()
+    m.ask()
+    m.crash_consumer()
+
+
+def unsure_not_handed_out(m: Model) -> None:
+    """An older copy of the ledger comes back, in which what was acknowledged since is open."""
+    m.accept()
+    m.backup()
+    m.fetch()
+    m.acknowledge()
+    m.restore()
+    m.fetch()
+
+
+def cursor_names_each(m: Model) -> None:
+    """The earlier of two is committed between the fetch of the later and its acknowledgement."""
+    m.post(0)
+    m.accept(1)
+    m.fetch()
+    m.commit(0)
+    m.acknowledge()
+
+
+def cursor_of_the_asker(m: Model) -> None:
+    """A consumer names what another abonnement was not handed out yet."""
+    m.subscribe("Q")
+    m.refresh("gateway 0")
+    m.accept()
+    m.consumers[0].acknowledge(m.gateways[0], ((1, "Q"),))
+
+
+def acknowledged_before_204(m: Model) -> None:
+    """The gateway dies between the 204 and the commit."""
+    m.accept()
+    m.fetch()
+    m.acknowledge()
+    m.crash_gateway()
+    m.fetch(1)
+
+
 def look_twice(m: Model, keeper: int = 0) -> None:
     """What E2 needs, and a heartbeat after it."""
     for seconds in (130, 61, 5):
@@ -413,5 +499,15 @@ VIOLATES: dict[Callable[[Model], None], tuple[str, ...]] = {
     dead_letter_needs_verdict: ("verdict",),
     catalogue_second_look: ("visible",),
     epoch_checked: ("groundless",),
-    old_backup_unsure: ("groundless",),
+    old_backup_unsure: ("shown",),
+    pulled_copied_when_late: ("visible",),
+    pulled_copy_proves_no_loss: ("groundless",),
+    pulled_outside_gaps: ("groundless",),
+    pulled_not_judged: ("groundless",),
+    fetch_from_the_oldest: ("final",),
+    fetch_changes_nothing: ("final",),
+    unsure_not_handed_out: ("shown",),
+    cursor_names_each: ("skipped",),
+    cursor_of_the_asker: ("skipped",),
+    acknowledged_before_204: ("shown",),
 }

@@ -54,5 +54,5 @@ def test_without_faults_all_is_delivered_once_and_nothing_is_given_back() -> Non
     model.run(1200)
     model.finish()
     assert set(model.world.truth.delivered.values()) == {1}
-    assert len(model.world.truth.delivered) == 60
+    assert len(model.world.truth.delivered) == 90
     assert not model.world.truth.given

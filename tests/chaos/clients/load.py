@@ -1,4 +1,4 @@
-"""The load: two kanalen, four abonnementen, and a notificatie for every number.
+"""The load: two kanalen, five abonnementen, and a notificatie for every number.
 
 Pure. Its predicates say what each abonnement must get, independently of the product's code.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -63,10 +63,14 @@ def number_of(body: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An abonnement to be made: its kanalen as the API has them, and which numbers it must get."""
+    """An abonnement to be made: its kanalen as the API has them, and which numbers it must get.
+
+    pull: it has no callback, and its consumer fetches.
+    """
 
     kanalen: tuple[Mapping[str, Any], ...]
     matches: Callable[[int], bool]
+    pull: bool = False
 
 
 def _one_zaaktype(number: int) -> bool:
@@ -97,6 +101,7 @@ ONE_ZAAKTYPE = Wanted(
     _one_zaaktype,
 )
 DOCUMENTS = Wanted(({"naam": "documenten", "filters": {"informatieobjecttype": TYPES[0]}},), _documents)
+FETCHED = replace(slice_of(0, 2), pull=True)
 NOTHING = Wanted(
     (
         {"naam": "zaken", "filters": {"bronorganisatie": "999999999"}},
@@ -110,5 +115,6 @@ ABONNEMENTEN: Mapping[str, Wanted] = {
     "one-zaaktype": ONE_ZAAKTYPE,
     "documents": DOCUMENTS,
     "nothing": NOTHING,
+    "fetched": FETCHED,
 }
 """What each scenario has, unless it says otherwise."""

@@ -76,6 +76,12 @@ class LedgerFile:
         with closing(sqlite3.connect(self.file)) as db, closing(sqlite3.connect(file)) as copy:
             db.backup(copy)
 
+    def link_to(self, name: str) -> LedgerFile:
+        """The same file under another name beside it, by which it can be read once it is deleted."""
+        for file in self._all():
+            file.with_name(file.name.replace(self.file.name, name, 1)).hardlink_to(file)
+        return LedgerFile(self.file.with_name(name))
+
     def remove(self) -> None:
         """Delete it, with the files that SQLite has beside it."""
         for file in self._all():

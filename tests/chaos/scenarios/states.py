@@ -21,11 +21,13 @@ ABONNEMENTEN: Mapping[str, load.Wanted] = {
     "one-zaaktype": load.ONE_ZAAKTYPE,
     "documents": load.DOCUMENTS,
     "refused": load.slice_of(1, 2),
+    "fetched": load.FETCHED,
 }
 PARTS: Mapping[str, str] = {
     "one-zaaktype": "Answers 500 to the first attempt of one notificatie in five: between attempts.",
     "documents": "Hangs until the fault: held.",
     "refused": "Answers 508 to one notificatie in five, as to what goes round: undeliverable at once.",
+    "fetched": "Has no callback: what is for it is in the ledger, until its consumer has acknowledged it.",
 }
 
 

@@ -35,7 +35,10 @@ class Message:
 
 @dataclass(frozen=True)
 class Entry:
-    """An accepted notificatie. `catalogue`: the registry's change number that it was matched with."""
+    """An accepted notificatie. `catalogue`: the registry's change number that it was matched with.
+
+    `of_message`: the keeper made it of a message, for the one abonnement of that.
+    """
 
     id: int
     colour: str
@@ -43,6 +46,7 @@ class Entry:
     catalogue: int
     matched: frozenset[str]
     unrouted_at: int | None = None
+    of_message: bool = False
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Broker:
     waiting: list[tuple[int, Message]] = field(default_factory=list)
     limbo: list[tuple[int, bool, Message]] = field(default_factory=list)
     undeliverable: deque[Message] = field(default_factory=deque)
+    """Dead letters, and copies of what is fetched."""
     entries: list[Entry] = field(default_factory=list)
     """Only without the rule `entry_not_through_rabbitmq`."""
 

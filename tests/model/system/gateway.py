@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from tests.model.rules import LATE
 from tests.model.system.broker import Entry, Message
 from tests.model.system.ledger import Away
-from tests.model.system.world import Copy, Promise, World
+from tests.model.system.merge import Row
+from tests.model.system.world import PULLED, Copy, Promise, World
 
 FATES = ("now", "late", "unconfirmed", "never")
 """Of a publish: taken and confirmed; taken within 10 s, no confirm; taken, no confirm; never taken."""
@@ -35,6 +36,8 @@ class Gateway:
     under_way: list[Accepting] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
+    acknowledgements: list[Row] = field(default_factory=list)
+    """Only without the rule `acknowledged_before_204`."""
 
     def post(self, id: int, colour: str) -> None:
         """A notificatie comes in and is matched with this gateway's copy of the registry."""
@@ -55,7 +58,8 @@ class Gateway:
             message = Message(entry.id, entry.colour, entry.received)
             accepting.confirmed = world.broker.publish(message, late=fate == "late") and fate == "now"
         if accepting.confirmed:
-            accepting.missed = {name for name in world.truth.posted[entry.id][2] if self.leads_nowhere(name)}
+            wanted = world.truth.posted[entry.id][2].keys() - PULLED
+            accepting.missed = {name for name in wanted if self.leads_nowhere(name)}
 
     def leads_nowhere(self, name: str) -> bool:
         """For the checks: whether a confirmed publish misses this queue, and the open gap will tell."""
@@ -91,17 +95,27 @@ class Gateway:
             if rules.unrouted_before_201 and not self.flush():
                 self.marks.remove(entry.id)
                 return False
-        elif not accepting.committed and rules.late_entry_kept:
-            self.entries.append(entry)
+        elif not accepting.committed:
+            if rules.late_entry_kept:
+                self.entries.append(entry)
+            if not self.copy_to_rabbitmq(entry):
+                return False
         colour, _, wanted = truth.posted[entry.id]
         for name, number in wanted.items():
             truth.promises[entry.id, name] = Promise(colour, number)
             key = (entry.id, name)
             if not accepting.confirmed:
                 truth.excused_at.append((self.world.clock + LATE, key))
-            if name in accepting.missed or not accepting.confirmed:
+            if name not in PULLED and (name in accepting.missed or not accepting.confirmed):
                 truth.gap_lost.add(key)
         return True
+
+    def copy_to_rabbitmq(self, entry: Entry) -> bool:
+        """A copy of a late entry for each that is fetched, as far as this copy of the registry knows."""
+        if not self.world.rules.pulled_copied_when_late:
+            return True
+        copies = [Message(entry.id, entry.colour, entry.received, ab) for ab in entry.matched & PULLED]
+        return all([self.world.broker.refuse(copy) for copy in copies])
 
     def flush(self) -> bool:
         """Writes what waits in memory; False while the ledger is away."""
@@ -115,6 +129,9 @@ class Gateway:
             while self.marks:
                 self.world.ledger.mark_unrouted(self.marks[0], self.world.clock)
                 self.marks.pop(0)
+            while self.acknowledgements:
+                self.world.ledger.write(self.acknowledgements[0])
+                self.acknowledgements.pop(0)
         except Away:
             return False
         return True
@@ -128,10 +145,15 @@ class Gateway:
         return replace(entry, matched=entry.matched | again)
 
     def crash(self) -> None:
-        """The process dies: no answer to what was under way, and memory is gone."""
+        """The process dies: no answer to what was under way, and memory is gone.
+
+        What is fetched has its copy in RabbitMQ, unless that was wiped, or this gateway did not know the
+        abonnement yet.
+        """
         for entry in self.entries:
             for key, promise in self.world.truth.promises.items():
-                promise.single = promise.single or key[0] == entry.id
-        for pile in (self.under_way, self.entries, self.marks):
+                is_copied = key[1] in entry.matched & PULLED and key not in self.world.truth.wiped
+                promise.single = promise.single or (key[0] == entry.id and not is_copied)
+        for pile in (self.under_way, self.entries, self.marks, self.acknowledgements):
             pile.clear()
         self.copy = self.world.registry.copy(self.world.clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.model.rules import BACKOFF, DEAD, E1_AGO, E1_AHEAD, E2_APART, SETTLE
 from tests.model.system.broker import Key
 from tests.model.system.merge import Row
-from tests.model.system.world import World
+from tests.model.system.world import PULLED, World
 
 
 @dataclass
@@ -19,7 +19,8 @@ class Looks:
     def look(self, world: World) -> None:
         """Asks for every queue."""
         for name in world.registry.abonnementen:
-            if world.broker.look(name) == 0:
+            as_empty = name in PULLED and not world.rules.pulled_not_judged
+            if world.broker.look(name) == 0 or as_empty:
                 self.empty.setdefault(name, []).append(world.clock)
             else:
                 self.empty.pop(name, None)

@@ -14,7 +14,7 @@ from tests.model.system.broker import Entry, Key, Message
 from tests.model.system.judge import Looks, in_hands, is_due, is_lost
 from tests.model.system.ledger import Gap
 from tests.model.system.merge import SWEPT, Row, row_of
-from tests.model.system.world import Abonnement, Copy, Violated, World
+from tests.model.system.world import PULLED, Abonnement, Copy, Violated, World
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Keeper:
             raise Violated(f"limit: {key} is given back {row.given} times by E1 and E2")
         if key not in truth.promises:
             return
-        here = self.world.broker.has(key) or truth.delivered[key]
+        here = key[1] in PULLED or self.world.broker.has(key) or truth.delivered[key]
         if here and truth.excuses[key] <= 0:
             raise Violated(f"groundless: {key} is given back, and it is not lost")
         if here:
@@ -99,6 +99,9 @@ class Keeper:
         entry = world.ledger.entries.get(row.id)
         abonnement = world.registry.abonnementen[row.ab]
         if entry is None or abonnement.removed:
+            return
+        if abonnement.is_pull:
+            world.ledger.write(replace(row, state=State.PENDING, since=world.clock, at=world.clock))
             return
         message = Message(row.id, entry.colour, row.since, row.ab, row.round, row.attempts)
         if not rules.give_back_to_one_queue:
@@ -139,6 +142,8 @@ class Keeper:
 
     def covers(self, gap: Gap, row: Row) -> bool:
         ledger, rules = self.world.ledger, self.world.rules
+        if row.ab in PULLED and rules.pulled_outside_gaps:
+            return False
         when = row.at if rules.gap_by_last_change else row.since
         before = gap.closed is not None and when <= gap.closed
         held = self.is_held(row.ab)
@@ -194,6 +199,8 @@ class Keeper:
             elif row.state is State.NOT_WANTED:
                 lost = not self.is_final(row) and is_due(world, row)
                 found += [(row, True)] if lost else []
+            elif row.ab in PULLED and world.rules.pulled_not_judged:
+                continue
             elif row.state in SWEPT and is_lost(world, row, self.looks, hands, held=self.is_held(row.ab)):
                 found.append((row, True))
         return [pair for pair in found if not self.is_stuck(pair[0])]
@@ -271,9 +278,14 @@ class Keeper:
             message = world.broker.undeliverable.popleft()
             if message.id not in ledger.entries:  # lost with the ledger; the dead letter has the body
                 # For whom else it was is unknown, so nothing may match it again.
-                entry = Entry(message.id, message.colour, 0, world.registry.change, frozenset())
+                known = world.registry.change
+                entry = Entry(message.id, message.colour, 0, known, frozenset(), of_message=True)
                 ledger.add(entry, world.clock)
             row = row_of(message, world.clock)
+            if message.ab in PULLED and world.rules.pulled_copy_proves_no_loss:
+                if message.key not in ledger.rows:
+                    ledger.write(row)
+                continue
             if message.verdict or not world.rules.dead_letter_needs_verdict:
                 ledger.write(replace(row, state=State.UNDELIVERABLE))
                 continue

@@ -57,6 +57,8 @@ class Ledger:
         known = self.entries.get(entry.id)
         if known is None:
             self.entries[entry.id] = entry
+        elif known.of_message:  # the gateway's own completes it
+            self.entries[entry.id] = replace(entry, unrouted_at=known.unrouted_at)
         for ab in entry.matched:
             self.write(Row(entry.id, ab, since=entry.received, at=now))
 

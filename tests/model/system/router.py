@@ -23,7 +23,7 @@ class Repair:
         world, broker = self.world, self.world.broker
         if not broker.up:
             return []
-        active = [name for name, a in world.registry.abonnementen.items() if not a.removed]
+        active = [name for name, a in world.registry.abonnementen.items() if not (a.removed or a.is_pull)]
         found: list[str | None] = [name for name in active if name not in broker.queues]
         return found if broker.exchange else [None, *found]
 

@@ -14,6 +14,7 @@ from tests.model.system.broker import Broker, Key, Queue
 from tests.model.system.ledger import Gap, Ledger
 from tests.model.system.merge import SWEPT
 
+PULLED = frozenset("PQ")
 UNENDED = SWEPT | {State.UNSURE, State.NOT_WANTED}
 
 
@@ -33,6 +34,11 @@ class Abonnement:
     kanalen_at: int
     held: bool = False
     removed: bool = False
+
+    @property
+    def is_pull(self) -> bool:
+        """Whether it has no callback and no queue, and its consumers fetch."""
+        return self.name in PULLED
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,14 @@ class Truth:
     """Give-backs of a delivery that was not lost, one for each fault after which nobody can know."""
     excused_at: list[tuple[int, Key]] = field(default_factory=list)
     """Excuses that hold from a moment on: a publish without a confirm may still arrive before it."""
+    handed_out: set[Key] = field(default_factory=set)
+    """A consumer of its abonnement has had it."""
+    claimed: set[Key] = field(default_factory=set)
+    """Acknowledged by a cursor of another abonnement, whoever had it."""
+    acknowledged: set[Key] = field(default_factory=set)
+    """Answered with 204, and the ledger that heard of it is there still."""
+    wiped: set[Key] = field(default_factory=set)
+    """Of what is fetched: RabbitMQ lost its copy."""
     gap_lost: set[Key] = field(default_factory=set)
     """Lost in a way that is found at once: with a queue or exchange, or with a publish that failed."""
     shown_delivered: set[Key] = field(default_factory=set)
@@ -121,7 +135,7 @@ class World:
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.rules)
         self.broker.tick(self.clock)
-        for name in ("A", "B"):
+        for name in ("A", "B", "P"):
             self.subscribe(name, frozenset({"red"}))
 
     def subscribe(self, name: str, wants: frozenset[str]) -> None:
@@ -131,9 +145,9 @@ class World:
         self.declare(name)
 
     def declare(self, name: str) -> None:
-        """The queue of `name` and its bindings, where RabbitMQ is there for it."""
+        """The queue of `name` and its bindings, if it has one, where RabbitMQ is there for it."""
         broker, wants = self.broker, self.registry.abonnementen[name].wants
-        if broker.up:
+        if broker.up and name not in PULLED:
             queue = broker.queues.setdefault(name, Queue(wants))
             queue.wants, queue.bound = wants, broker.exchange
 
@@ -155,7 +169,7 @@ class World:
             self.excuse({pair[1]})
 
     def open_keys(self, name: str | None = None) -> set[Key]:
-        """Deliveries of `name` (None: of all) that are not known as ended, in the ledger or in RabbitMQ."""
+        """Deliveries of `name` (None: of all with a queue) of which neither home knows an end."""
         found = {row.key for row in self.ledger.rows.values() if row.state in UNENDED}
         found |= {message.key for message in self.broker.copies()}
-        return {key for key in found if name in (None, key[1])}
+        return {key for key in found if name in (None, key[1]) and key[1] not in PULLED}

@@ -1,7 +1,8 @@
 """The ledger's database: locked, at its budget, deleted, put back from an older copy. RabbitMQ works.
 
 What is in RabbitMQ is delivered whatever happens to the ledger. Undeliverable deliveries are in the ledger
-alone: only these may be missing after a ledger was deleted or replaced.
+alone, and so are those that a consumer fetches: only these may be missing after a ledger was deleted or
+replaced.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import asyncio
 import time
 
 from tests.chaos.faults.files import locked
+from tests.chaos.faults.ledger_file import LedgerFile
 from tests.chaos.run import Run, Scenario
 from tests.chaos.scenarios import states
 from tests.eventually import eventually
 
-REFUSED = "refused"
+REFUSED, FETCHED = "refused", "fetched"
 NOTICED = 30.0
 """Seconds within which all processes have another ledger open: they look every ten."""
 
@@ -46,7 +48,13 @@ BUDGET = 1024**2  # bytes: the least that can be set, and some thousand notifica
 
 
 async def ledger_full(run: Run) -> None:
-    """Of deliveries that are still to come, so that nothing can be shed. The keeper looks at its start."""
+    """Of deliveries that are still to come, so that nothing can be shed. The keeper looks at its start.
+
+    Over its budget the ledger also forgets what was acknowledged at once. RabbitMQ has a copy of what was
+    accepted meanwhile for who fetches; where that is taken later than the gateway's entry, it comes again.
+    """
+    run.acknowledgements_are_forgotten(for_good=True)
+    until_full = len(run.publisher.accepted)
     await run.consumer.behave(run.path("everything"), "hang")
     await run.more(3000)
     await run.held("everything")
@@ -58,6 +66,9 @@ async def ledger_full(run: Run) -> None:
         await run.consumer.behave(run.path("everything"), "status")
         await run.system.nrc("abonnement", "resume", str(run.abonnementen["everything"]))
     await run.more(1000)
+    while_full = run.publisher.accepted[until_full:]
+    copies = sum(run.wants(FETCHED, post) for post in while_full)
+    run.may_repeat("accepted while the ledger was full, and fetched before its copy in RabbitMQ came", copies)
 
 
 async def _stop_all(run: Run) -> None:
@@ -78,6 +89,13 @@ async def _undeliverable_since(run: Run, at: float) -> int:
     return sum(id_ in late and of == uuid for id_, of in await run.system.undeliverable())
 
 
+async def _were_ready(run: Run, why: str, *, ledger: LedgerFile | None = None) -> None:
+    """What is still to be fetched may be missing: nothing but this ledger has it."""
+    uuid = run.abonnementen[FETCHED]
+    ready = await asyncio.to_thread((ledger or run.system.ledger).open_of, [uuid])
+    run.excuse(why, [FETCHED], posted_before=time.monotonic(), at_most=len(ready))
+
+
 async def deleted_while_stopped(run: Run) -> None:
     await states.bring_about(run)
     async with run.fault():
@@ -89,6 +107,7 @@ async def deleted_while_stopped(run: Run) -> None:
             posted_before=time.monotonic(),
             at_most=gone,
         )
+        await _were_ready(run, "were ready to be fetched in the ledger that was deleted")
         run.system.ledger.remove()
         await run.consumer.behave(run.path(REFUSED), "status")
     await run.system.start_all()
@@ -113,9 +132,14 @@ async def deleted_while_running(run: Run) -> None:
         now = run.system.ledger.mark()
         return bool(now[0]) and now[0] != was[0]
 
+    kept = run.system.ledger.link_to("deleted.db")
     async with run.fault():
         run.system.ledger.remove()
         await eventually(there_is_another, within=NOTICED, every=0.5)
+        # Until it notices, a gateway goes on writing to the file that nobody can open any more.
+        for name in run.system.gateways:
+            await _tells(run, name, "database file replaced", told=0)
+    await _were_ready(run, "were ready to be fetched in the ledger that was deleted", ledger=kept)
     await states.well_again(run)
     await run.more(1000)
 
@@ -141,6 +165,8 @@ async def older_copy(run: Run) -> None:
             posted_before=time.monotonic(),
             at_most=gone,
         )
+        await _were_ready(run, "were ready to be fetched in the ledger that was replaced")
+        run.acknowledgements_are_forgotten()
         ledger.replace_by(copy)
         await run.consumer.behave(run.path(REFUSED), "status")
     before = await run.given_back()

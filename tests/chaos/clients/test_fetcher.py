@@ -1,0 +1,65 @@
+"""The account of a consumer that fetches: what comes again, and what must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from tests.chaos.account import Repeats
+from tests.chaos.clients.fetcher_process import KILLED, NO_ANSWER, Fetched
+
+
+def heard(*lines: dict[str, Any]) -> Fetched:
+    fetched = Fetched("a")
+    for line in lines:
+        fetched.heard(orjson.dumps(line))
+    return fetched
+
+
+def got(*numbers: int, began: float) -> dict[str, Any]:
+    page = [(f"id-{number}", f"https://bron.example.nl/object/{number}") for number in numbers]
+    return {"got": page, "began": began, "at": began + 0.1}
+
+
+def acknowledged(at: float) -> dict[str, Any]:
+    return {"acknowledged": True, "at": at}
+
+
+def test_what_is_acknowledged_may_not_come_again() -> None:
+    fetched = heard(got(1, 2, began=1.0), acknowledged(2.0), got(3, began=3.0), acknowledged(4.0))
+    fetched.ended(KILLED)
+    assert ([each.number for each in fetched.arrivals], fetched.repeats, fetched.problems) == (
+        [1, 2, 3],
+        [],
+        [],
+    )
+    fetched.heard(orjson.dumps(got(2, began=5.0)))
+    assert fetched.problems == ["notificatie 2 was handed out after it was acknowledged"]
+    assert not fetched.again, "that bound is not for this"
+
+
+def test_a_page_that_was_asked_for_before_the_acknowledgement_may_have_it_still() -> None:
+    assert not heard(got(1, began=1.0), acknowledged(3.0), got(1, began=2.0)).problems
+
+
+def test_what_is_not_acknowledged_may_come_again_and_is_counted_so() -> None:
+    fetched = heard(got(1, 2, began=1.0), got(1, 2, 3, began=2.0))
+    fetched.ended(KILLED)
+    assert fetched.repeats == [Repeats(NO_ANSWER, 2), Repeats(KILLED, 3)]
+    assert fetched.again == {("id-1", "a"), ("id-2", "a")}
+    assert not fetched.problems
+
+
+def test_after_an_older_ledger_what_was_acknowledged_before_may_come_again() -> None:
+    fetched = heard(got(1, began=1.0), acknowledged(2.0))
+    fetched.forgotten()
+    fetched.heard(orjson.dumps(got(1, began=3.0)))
+    fetched.heard(orjson.dumps(acknowledged(4.0)))
+    assert not fetched.problems
+    fetched.heard(orjson.dumps(got(1, began=5.0)))
+    assert fetched.problems
+
+
+def test_an_answer_that_should_not_be_is_a_problem() -> None:
+    assert "500" in heard({"unexpected": 500, "body": "x"}).problems[0]
