@@ -94,7 +94,9 @@ class KanalenVersion:
 
     valid_until: None for those that it has now. change: the change number with which they began.
     made_at: when the abonnement was made, None when that was before the registry kept versions.
-    removed_at: when it was removed, in the last version of one that was.
+    removed_at: when it was removed, in the last version of one that was. clock: valid_from less the monotonic
+    clock of this host at that moment, which shows whether the clock was set back since; None of versions from
+    before that was kept.
     """
 
     abonnement: UUID
@@ -104,6 +106,7 @@ class KanalenVersion:
     valid_until: float | None
     made_at: float | None
     removed_at: float | None
+    clock: float | None = field(default=None, compare=False)
 
 
 class ChangedBy(StrEnum):

@@ -6,6 +6,8 @@ transaction: that of the change which they record. The form of a row is store/sq
 
 from __future__ import annotations
 
+import time
+
 from sqlite_utils import Database
 
 from store.registry import KanalenVersion
@@ -33,6 +35,7 @@ def begin_version(db: Database, abonnement: Row, *, now: float) -> None:
             "valid_until": None,
             "made_at": now if before is None else before["made_at"],
             "removed_at": None,
+            "clock": now - time.monotonic(),
         }
     )
     _forget(db, now=now)

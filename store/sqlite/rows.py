@@ -93,6 +93,7 @@ def kanalen_version_of(row: Row) -> KanalenVersion:
         valid_until=row["valid_until"],
         made_at=row["made_at"],
         removed_at=row["removed_at"],
+        clock=row["clock"],
     )
 
 

@@ -217,6 +217,12 @@ def _openid_users(db: Database, _: Vault) -> None:
     )
 
 
+def _pulled(db: Database, _: Vault) -> None:
+    # Besides the column: an older process that runs on reads this registry no more, so it never meets an
+    # abonnement without a callback. clock: as of KanalenVersion; NULL for versions from before this step.
+    db.executescript("ALTER TABLE kanalen_version ADD COLUMN clock REAL;")
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -237,6 +243,7 @@ STEPS: dict[str, Step] = {
     "0015_secret_uses": _secret_uses,
     "0016_state_versions": _state_versions,
     "0017_openid_users": _openid_users,
+    "0018_pulled": _pulled,
 }
 
 

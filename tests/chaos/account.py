@@ -200,6 +200,10 @@ def _strangers(
     unknown = {(each.id, each.abonnement): each.number for each in arrivals if each.id not in ids}
     made.own_retries = sum(number in numbers for number in unknown.values())
     made.never_answered = len(unknown) - made.own_retries
+    # Numbers only grow, and the load begins when there are abonnementen.
+    early = sum(0 < number < min(numbers, default=0) for number in unknown.values())
+    if early:
+        made.problems.append(f"{early} arrived that were accepted before their abonnement was made")
     wants: dict[str, list[Subscription]] = {}
     for each in subscriptions:
         wants.setdefault(each.name, []).append(each)

@@ -21,11 +21,12 @@ DEFINITIONS = """\
 ## What the columns say
 
 A **notificatie** is counted as accepted when a publisher has read a 201 for it. Each scenario has, unless it
-says otherwise, five abonnementen on two kanalen: one without filters, two with, one that matches nothing
-and must get nothing, and one without a callback. The consumer of the last fetches with a long poll and
-acknowledges; it is killed with -9 every two to six seconds and started again. All columns but the first count pairs of an accepted notificatie and an abonnement that
-must get it, so *to deliver* = delivered + waiting + undeliverable + apart + lost. A row that begins with … is
-the part that one abonnement has in the row of the scenario above it.
+says otherwise, five abonnementen on two kanalen: one without filters, two with, one that matches nothing and
+must get nothing, and one without a callback. The consumer of the last fetches with a long poll and
+acknowledges; it is killed with -9 every two to six seconds and started again. All columns but the first count
+pairs of an accepted notificatie and an abonnement that must get it, so *to deliver* = delivered + waiting +
+undeliverable + apart + lost. A row that begins with … is the part that one abonnement has in the row of the
+scenario above it.
 
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
   request that was read, but not answered so, does not count. Of what is fetched: its consumer told us that it
@@ -34,10 +35,9 @@ the part that one abonnement has in the row of the scenario above it.
   open in the ledger, for an abonnement that was deleted, of which the keeper ends it a minute later, or for
   one that is fetched.
   **Undeliverable**: so by the ledger, or in `nrc.undeliverable`. Both by the id of the notificatie.
-* **Apart**: it was undeliverable, or ready to be fetched, in a ledger that was deleted or replaced by an older
-  copy, and nothing else had it. Only what was posted before that moment counts so, and no more than were so
-  in that ledger. What a
-  queue held that was deleted, purged or wiped has no such excuse.
+* **Apart**: it was undeliverable, or ready to be fetched, in a ledger that was deleted or replaced by an
+  older copy, and nothing else had it. Only what was posted before that moment counts so, and no more than
+  were so in that ledger. What a queue held that was deleted, purged or wiped has no such excuse.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or

@@ -89,6 +89,12 @@ CASES = {
     "delivered though never answered": Case(
         (got(1), got(2), got(3), got(4)), {"never_answered": 1, "own_retries": 0, "delivered": 3}
     ),
+    "accepted before the load began": Case(
+        (got(1), got(2), got(3)),
+        {"never_answered": 1, "delivered": 2},
+        ("1 arrived that were accepted before their abonnement was made",),
+        given={"posts": POSTS[1:]},
+    ),
     "excused": Case(
         (got(2), got(3)),
         {"apart": {"deleted": 1}, "lost": 0, "to_deliver": 3, "delivered": 2},
@@ -150,7 +156,8 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_accounts(case: Case) -> None:
-    made = account(POSTS, case.arrivals, **{"subscriptions": ALL, **case.given})
+    given = {"posts": POSTS, "subscriptions": ALL, **case.given}
+    made = account(arrivals=case.arrivals, **given)
 
     found = {name: getattr(made, name) for name in case.expected}
     if "lost" in found:

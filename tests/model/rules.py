@@ -125,7 +125,7 @@ class Rules:
 
     # Fetching: abonnementen without a queue, whose deliveries are rows and nothing else
     pulled_copied_when_late: bool = True
-    """Where the commit is late RabbitMQ gets a copy before the 201. Off: the gateway's memory has it alone."""
+    """Where the commit is late RabbitMQ gets a copy before the 201. Off: only memory has it."""
     pulled_copy_proves_no_loss: bool = True
     """A copy of what the ledger has changes nothing. Off: it is given back, as what RabbitMQ dropped."""
     pulled_outside_gaps: bool = True

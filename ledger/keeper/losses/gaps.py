@@ -15,7 +15,7 @@ from uuid import UUID
 
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper.losses.registry_changes import SKEW, add_missed, kanalen_since
+from ledger.keeper.losses.registry_changes import add_missed, kanalen_since
 from ledger.keeper_ledger import BEFORE_GAP, Gap
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause, Scope, is_in_hand
@@ -100,7 +100,7 @@ class Gaps:
         change = abonnement.kanalen_change
         since = await kanalen_since(self._registry, uuid, change)
         if since is not None and gap.closed is not None:
-            after = max(since - SKEW, gap.opened - BEFORE_GAP)
+            after = max(since, gap.opened - BEFORE_GAP)
             await add_missed(
                 ledger, self._lease, abonnement, change=change, after=after, before=gap.closed + 1
             )

@@ -1,13 +1,16 @@
 """Adds deliveries that a gateway missed because it matched with an older copy of the registry.
 
 After each change of an abonnement's kanalen, at once and a minute later, what was accepted since then and
-matched with an older catalogue is matched again. RabbitMQ may have routed it anyway; without a row its loss
-would not be noticed. gaps.py does the same for the time of a queue's gap.
+matched with an older catalogue is matched again. Not what was accepted before: an abonnement gets nothing
+of before it was made. Registry and gateways are on one host, so both moments are of one clock. RabbitMQ may
+have routed it anyway; without a row its loss would not be noticed. gaps.py does the same for the time of a
+queue's gap.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 from time import monotonic, time
 from uuid import UUID
 
@@ -23,7 +26,9 @@ from store.registry import Changes, Registry
 
 LOOK_AGAIN = 60.0
 """Seconds from a change to the second look at it; no gateway's copy is older than that."""
-SKEW = 2000  # milliseconds by which the clocks of gateway and registry may differ
+SKEW = 2000
+"""Milliseconds by which the clock may have been set back since a change, where the registry does not tell."""
+ROUNDING = 1  # milliseconds by which `received` may be too early
 OLD = 86_400.0
 """Seconds after which a change is not looked at any more: a keeper that starts reads all changes."""
 PAGE = 500  # notificaties that are looked at together
@@ -82,15 +87,21 @@ class ChangedKanalen:
             self._lease,
             abonnement,
             change=change,
-            after=since - SKEW,
+            after=since,
             before=since + round(self._again * 1000),
         )
 
 
 async def kanalen_since(registry: Registry, abonnement: UUID, change: int) -> int | None:
-    """When (milliseconds) it got the kanalen of this change; None when that is not known."""
-    versions = await registry.kanalen_versions(abonnement)
-    return next((round(each.valid_from * 1000) for each in versions if each.change == change), None)
+    """From which `received` on (milliseconds) it has the kanalen of this change; None when that is not known.
+
+    When it got them, and before that by as much as the clock was set back since.
+    """
+    for each in await registry.kanalen_versions(abonnement):
+        if each.change == change:
+            back = SKEW if each.clock is None else max(0.0, each.clock - (time() - monotonic())) * 1000
+            return floor(each.valid_from * 1000 - back) - ROUNDING
+    return None
 
 
 async def add_missed(

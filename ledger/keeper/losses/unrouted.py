@@ -83,8 +83,8 @@ class Unrouted:
             if (each.uuid, change) not in self._since:
                 self._since[each.uuid, change] = await kanalen_since(self._registry, each.uuid, change)
             since = self._since[each.uuid, change]
-            if since is not None and since - SKEW <= last:
-                after, before = max(since, first) - SKEW, last + SKEW
+            if since is not None and since <= last:
+                after, before = max(since, first - SKEW), last + SKEW
                 await add_missed(ledger, self._lease, each, change=change, after=after, before=before)
 
     async def _bring_on(self, ledger: Ledger, page: Sequence[Unsent], full: set[UUID]) -> int:

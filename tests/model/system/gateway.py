@@ -115,7 +115,7 @@ class Gateway:
         if not self.world.rules.pulled_copied_when_late:
             return True
         copies = [Message(entry.id, entry.colour, entry.received, ab) for ab in entry.matched & PULLED]
-        return all([self.world.broker.refuse(copy) for copy in copies])
+        return all(self.world.broker.refuse(copy) for copy in copies)
 
     def flush(self) -> bool:
         """Writes what waits in memory; False while the ledger is away."""

@@ -164,6 +164,26 @@ async def test_a_file_that_a_newer_program_made_is_left_alone(
         assert (await registry.changes_since(0)).kanalen == (kanaal,)
 
 
+async def test_a_process_of_before_never_meets_an_abonnement_without_a_callback(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would declare a queue for it; it runs on while a newer one has the registry's file upgraded."""
+    before = {name: step for name, step in schema.STEPS.items() if name < "0018_pulled"}
+    with monkeypatch.context() as older:
+        older.setattr(schema, "STEPS", before)
+        running = await SqliteRegistry(file).__aenter__()
+    try:
+        async with SqliteRegistry(file) as newer:
+            await newer.add_abonnement(Abonnement(uuid4(), "", "", (), "fetches"))
+            with pytest.raises(RegistryTooNew, match="restart this process"):
+                await running.changes_since(0)
+            with monkeypatch.context() as older, pytest.raises(RegistryTooNew, match="0018_pulled"):
+                older.setattr(schema, "STEPS", before)
+                await SqliteRegistry(file).__aenter__()
+    finally:
+        await running.__aexit__(None, None, None)
+
+
 async def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "theirs.db"
     ask(file, "CREATE TABLE theirs (id)")
