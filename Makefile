@@ -59,6 +59,7 @@ docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/nrc settings --markdown > docs/settings.md
 	$(BIN)/python -m tools.modules
 	$(BIN)/python -m tools.dashboard
+	$(BIN)/python -m tools.chart
 
 # setuptools: a Python before 3.12 brings its own, which is not ours to pin.
 constraints: $(INSTALLED) ## Write constraints.txt from what .venv holds now

@@ -127,6 +127,9 @@ _COMMANDS = {
         "restore": "Put back what `nrc backup` copied to FOLDER, while nothing runs and where "
         "no registry is.",
     },
+    "operating.migrate": {
+        "migrate": "Bring the tables of registry and ledger up to date, and make those that are not there.",
+    },
     "operating.settings": {"settings": "Show every setting: its value and where it came from."},
 }
 

@@ -5,6 +5,7 @@ parts_health.py  whether gateway, RabbitMQ, router and registry can do their wor
 queues.py       `nrc queues`
 backup.py       `nrc backup` and `nrc restore`
 settings.py     `nrc settings`
+migrate.py      `nrc migrate`
 audit_trail.py  `nrc audit-trail`
 audit.py        records what an operator did, in the registry and in a file
 """

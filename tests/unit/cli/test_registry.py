@@ -586,3 +586,20 @@ def test_rows_fit_a_narrow_terminal_and_ids_are_whole(
 def test_json_is_json_for_every_list(tmp_path: Path) -> None:
     for group in ("application", "kanaal", "abonnement"):
         assert json.loads(nrc(tmp_path, group, "list", "--json").out) == []
+
+
+def test_migrate_makes_the_tables_and_does_it_again_without_a_change(tmp_path: Path) -> None:
+    for file in tmp_path.glob("*.db*"):
+        file.unlink()
+    for _ in range(2):
+        assert nrc(tmp_path, "migrate").out == "registry and ledger are up to date\n"
+    assert (tmp_path / "registry.db").exists()
+    assert (tmp_path / "ledger.db").exists()
+    assert json.loads(nrc(tmp_path, "kanaal", "list", "--json").out) == []
+
+
+def test_migrate_for_several_hosts_refuses_a_file(tmp_path: Path) -> None:
+    for url in ("", f"sqlite:///{tmp_path}/registry.db"):
+        ran = nrc(tmp_path, "migrate", "--shared", env={"NRC_DATABASE_URL": url})
+        assert ran.code == 2
+        assert "a SQLite file serves one host" in ran.err

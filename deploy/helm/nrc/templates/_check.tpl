@@ -1,0 +1,47 @@
+{{/* Refuses values that would start something that cannot work. values.schema.json has what one value shows by itself. */}}
+{{- define "nrc.check" -}}
+{{- with .Values.database -}}
+{{- if and .url .existingSecret -}}
+{{- fail "database.url and database.existingSecret are both set: leave one out." -}}
+{{- end -}}
+{{- if not (or .url .existingSecret) -}}
+{{- fail "Where is PostgreSQL? Set database.existingSecret to the name of a Secret that has its URL, or database.url. The SQLite file that nrc has by default serves one host, and each pod would have one of its own." -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.secretKeys -}}
+{{- if and .value .existingSecret -}}
+{{- fail "secretKeys.value and secretKeys.existingSecret are both set: leave one out." -}}
+{{- end -}}
+{{- if not (or .value .existingSecret) -}}
+{{- fail "Which key encrypts secrets in the database? Set secretKeys.existingSecret, or secretKeys.value to what `openssl rand -base64 32` prints, and keep a copy." -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.rabbitmq -}}
+{{- $ways := list -}}
+{{- if .url }}{{ $ways = append $ways "rabbitmq.url" }}{{ end -}}
+{{- if .existingSecret }}{{ $ways = append $ways "rabbitmq.existingSecret" }}{{ end -}}
+{{- if .cluster.enabled }}{{ $ways = append $ways "rabbitmq.cluster.enabled" }}{{ end -}}
+{{- if .topology.enabled }}{{ $ways = append $ways "rabbitmq.topology.enabled" }}{{ end -}}
+{{- if gt (len $ways) 1 -}}
+{{- fail (printf "%s are all set: leave all but one out." (join " and " $ways)) -}}
+{{- end -}}
+{{- if not $ways -}}
+{{- fail "Where is RabbitMQ? Set rabbitmq.existingSecret to the name of a Secret that has its URL, rabbitmq.url, rabbitmq.cluster.enabled or rabbitmq.topology.enabled." -}}
+{{- end -}}
+{{- if and .topology.enabled (not .topology.cluster) -}}
+{{- fail "Which RabbitmqCluster is it? Set rabbitmq.topology.cluster to its name." -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.deliverer.autoscaling.enabled (not .Values.metrics.enabled) -}}
+{{- fail "deliverer.autoscaling needs metrics.enabled: what waits is one of them." -}}
+{{- end -}}
+{{- if and .Values.metrics.monitor.enabled (not .Values.metrics.enabled) -}}
+{{- fail "metrics.monitor needs metrics.enabled." -}}
+{{- end -}}
+{{- range $name := list "gateway" "console" -}}
+{{- $ingress := (index $.Values $name).ingress -}}
+{{- if and $ingress.enabled (not $ingress.host) -}}
+{{- fail (printf "%s.ingress needs %s.ingress.host." $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
