@@ -17,11 +17,11 @@ import yaml
 
 from nrc.rabbitmq.private_node import free_port
 from nrc.rabbitmq.shield_policy import SET_POLICY
+from tests.chart.image import DOCKERFILE, entrypoint, image_environment
 from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 OURS = ("router", "gateway", "deliverer", "ledger", "console")
 
 
@@ -29,19 +29,6 @@ def compose() -> dict[str, Any]:
     """The file as Compose reads it when no variable is set."""
     text = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", (ROOT / "docker-compose.yml").read_text())
     return yaml.safe_load(text)
-
-
-def image_environment() -> dict[str, str]:
-    """What the Dockerfile sets for every process."""
-    block = re.search(r"^ENV ((?:.*\\\n)*.*)$", DOCKERFILE, re.MULTILINE)
-    assert block
-    return dict(pair.split("=", 1) for pair in block[1].replace("\\\n", " ").split())
-
-
-def entrypoint() -> list[str]:
-    found = re.search(r"^ENTRYPOINT (\[.*\])$", DOCKERFILE, re.MULTILINE)
-    assert found
-    return json.loads(found[1])
 
 
 def test_who_runs_what_on_which_data() -> None:

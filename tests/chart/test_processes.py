@@ -1,0 +1,131 @@
+"""Each container of the rendered chart, started here: it is healthy, and together they do the main job."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from nrc.rabbitmq.private_node import free_port
+from tests.chart.helm import Object, needs_helm, rendered, values_of, with_values
+from tests.chart.pods import Pod, namespaces
+from tests.e2e.running import Running
+from tests.eventually import eventually
+
+pytestmark = [
+    needs_helm,
+    pytest.mark.skipif(
+        not namespaces(), reason="mounts of a process's own are not allowed here: no read-only root"
+    ),
+]
+
+KEYS = "Tm90IGEgc2VjcmV0OiB0aGlzIGlzIGluIGEgdGVzdCE="
+HERE = {"listenAddress": "127.0.0.1", "settings__NRC_CALLBACK_ALLOW_NETWORKS": "127.0.0.0/8"}
+"""The pods share one address here, and callbacks are on it."""
+
+
+def ports() -> dict[str, Any]:
+    return {"ports": {name: free_port() for name in ("gateway", "console", "health", "metrics")}}
+
+
+def pod_template(values: dict[str, Any], component: str) -> Object:
+    """The pod of that Deployment or Job, of a rendering with ports of its own."""
+    for each in rendered(with_values(values, **HERE, **ports())):
+        if each["kind"] in ("Deployment", "Job") and each["metadata"]["name"] == f"nrc-{component}":
+            found: Object = each["spec"]["template"]
+            return found
+    raise AssertionError(component)
+
+
+async def answers(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return answer.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+async def test_the_containers_do_the_main_job_together(vhost: str, tmp_path: Path) -> None:
+    values = values_of("existing-secrets")
+    state = tmp_path / "state"
+    secrets = {
+        ("nrc-db-app", "uri"): "sqlite:////var/lib/nrc/registry.db",
+        ("rabbitmq-nrc", "amqp-url"): vhost,
+        ("nrc-keys", "secret-keys"): KEYS,
+    }
+    names = ("router", "gateway", "deliverer", "ledger", "console", "deliverer")
+    pods = [
+        Pod(pod_template(values, name), tmp_path / str(number), secrets=secrets, shared={"state": state})
+        for number, name in enumerate(names)
+    ]
+    async with AsyncExitStack() as opened:
+        started: list[Running] = [await opened.enter_async_context(pod.start()) for pod in pods]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            for pod, run in zip(pods, started, strict=True):
+                url = pod.url_of(probe)
+                try:
+                    await eventually(lambda url=url: answers(url), within=60)
+                except AssertionError:
+                    raise AssertionError(f"{pod.name}: {probe}\n{run.out}\n{run.err}") from None
+        for pod in pods:
+            if pod.name != "console":
+                assert await answers(f"http://127.0.0.1:{pod.port('metrics')}/metrics")
+        gateway = pods[names.index("gateway")]
+        async with gateway.exec("demo") as demo:
+            assert await demo.ends(within=60) == 0, demo.out + demo.err
+            assert "callback received it" in demo.out
+        for pod, run in zip(pods, started, strict=True):
+            assert json.loads(run.err.splitlines()[0]), "logs are JSON in a container"
+            assert await run.stop(within=pod.grace) == 0, run.err
+
+
+async def test_nothing_but_the_volumes_can_be_written(tmp_path: Path) -> None:
+    """Without this the test above would prove nothing of a read-only root."""
+    template = pod_template(values_of("inline"), "gateway")
+    secrets = dict.fromkeys(
+        [("nrc", "database-url"), ("nrc", "amqp-url"), ("nrc", "secret-keys")], "not used here"
+    )
+    pod = Pod(template, tmp_path, secrets=secrets)
+    for path, code in (("/etc/nrc-test", 1), ("/var/lib/other", 1), ("/var/lib/nrc/a", 0), ("/tmp/a", 0)):
+        async with pod.run("touch", path) as run:
+            assert await run.ends(within=20) == code, path
+    # What a gateway does in its preStop.
+    waiting = pod.container["lifecycle"]["preStop"]["exec"]["command"]
+    async with pod.run(waiting[0], "0") as run:
+        assert await run.ends(within=20) == 0
+
+
+async def test_the_hook_refuses_a_database_that_is_not_shared(tmp_path: Path) -> None:
+    secrets = {
+        ("nrc-db-app", "uri"): "sqlite:////var/lib/nrc/registry.db",
+        ("nrc-keys", "secret-keys"): KEYS,
+    }
+    pod = Pod(pod_template(values_of("existing-secrets"), "migrate"), tmp_path, secrets=secrets)
+    async with pod.start() as run:
+        assert await run.ends(within=60) == 2
+        assert "a SQLite file serves one host" in run.err
+
+
+async def test_a_pod_whose_database_is_away_ends_and_says_why(tmp_path: Path) -> None:
+    """Its container is started again by Kubernetes, at growing pauses, until the database is there."""
+    secrets = {
+        ("nrc-db-app", "uri"): "sqlite:////nowhere/registry.db",
+        ("rabbitmq-nrc", "amqp-url"): "amqp://127.0.0.1:1/",
+        ("nrc-keys", "secret-keys"): KEYS,
+    }
+    pods = [
+        Pod(pod_template(values_of("existing-secrets"), name), tmp_path / name, secrets=secrets)
+        for name in ("router", "gateway", "deliverer", "ledger", "console")
+    ]
+
+    async def ends(pod: Pod) -> None:
+        async with pod.start() as run:
+            assert await run.ends(within=60) == 3, run.err
+            assert "cannot go on" in run.err
+
+    await asyncio.gather(*map(ends, pods))
