@@ -18,7 +18,7 @@ COPY inbox inbox
 COPY operating operating
 COPY console console
 COPY nrc nrc
-# Such as opentelemetry, for NRC_TRACES: docker build --build-arg EXTRAS=opentelemetry .
+# postgresql, for NRC_DATABASE_URL; opentelemetry, for NRC_TRACES: docker build --build-arg EXTRAS=postgresql .
 ARG EXTRAS=""
 RUN /opt/nrc/bin/pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 

@@ -25,6 +25,7 @@ run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
 	@tools/install-packages compiler
 	@tools/install-packages chromium
+	@tools/install-packages postgresql
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports

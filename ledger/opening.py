@@ -9,6 +9,7 @@ from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.sqlite.schema import READERS
 from runtime.settings import Settings
+from schemas.errors import UsageError
 from store.secrets import KEYS_FILE, Vault
 
 LEDGER_FILE = "ledger.db"
@@ -39,6 +40,8 @@ def ledger_file(settings: Settings) -> Path:
 
 def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float | None = None) -> Ledger:
     """The ledger of these settings, as `open_ledger` opens it; open it with `async with`."""
+    if settings.on_postgresql:
+        raise UsageError("NRC_DATABASE_URL: the ledger cannot be in PostgreSQL yet")
     return open_ledger(
         ledger_file(settings),
         secret_keys=settings.secret_keys,

@@ -1,6 +1,6 @@
 """A process's copy of the registry, kept up to date, so that no hot path waits for a database.
 
-It reads the registry at every hint on `nrc.changes`, and at a fixed interval.
+It reads the registry at every hint, on `nrc.changes` or of the registry itself, and at a fixed interval.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ class Catalogue:
             log.warning("registry cannot be read; going on with the copy", reason=str(error))
 
     async def run(self) -> None:
-        """Refresh every `refresh_interval` seconds, until cancelled."""
+        """Refresh when the registry says so, and every `refresh_interval` seconds, until cancelled."""
         while True:
-            await asyncio.sleep(self._interval)
+            await self._registry.wait_for_change(self._interval)
             await self.try_refresh()
 
     async def _look(self) -> None:

@@ -163,6 +163,8 @@ def configure_logging(*, form: str, level: str, process: str) -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("aio_pika").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+    # It warns of each connection that it cannot make or lost.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def _json(event: Any, **_: Any) -> str:
@@ -193,6 +195,11 @@ class Occasional:
         self._next = time.monotonic() + self._every
         times, self._times = self._times, 0
         return times
+
+
+def process_name() -> str:
+    """The name under which this process logs; "" before that was configured."""
+    return str(structlog.contextvars.get_contextvars().get("process", ""))
 
 
 def logger(name: str) -> Any:

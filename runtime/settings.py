@@ -9,11 +9,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
 
 from dotenv.parser import Binding, parse_stream
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -36,6 +38,9 @@ PREFIX = "NRC_"
 ENV_FILE = ".env"
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 MAX_RETRY_STEP = 7 * 24 * 3600
+POSTGRESQL = ("postgresql://", "postgres://")
+DEFAULT_SCHEMA = "nrc"
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Listen = tuple[str, int]
@@ -95,8 +100,25 @@ class Settings(BaseSettings):
     )
     database_url: str = setting(
         "",
-        "The registry. Empty: the file registry.db in NRC_STATE_DIR.",
-        unit="sqlite:///path URL",
+        "Where registry and ledger are. postgresql://user@host:5432/name: in the schema `nrc` of a "
+        "PostgreSQL database, or in the one that `?schema=` names; several hosts may share it, and the extra "
+        "nrc[postgresql] is needed. sqlite:///path: in that file, with the ledger beside it. Empty: in the "
+        "file registry.db in NRC_STATE_DIR.",
+        unit="postgresql:// or sqlite:/// URL",
+        secret=True,
+    )
+    database_listen_url: str = setting(
+        "",
+        "The database of NRC_DATABASE_URL without PgBouncer in between, for LISTEN. Empty: as that one; "
+        "behind PgBouncer in transaction mode changes are then noticed within NRC_REFRESH_INTERVAL.",
+        unit="postgresql:// URL",
+        secret=True,
+    )
+    database_password_file: Path | None = setting(
+        None,
+        "A file with the password for PostgreSQL, in place of one in the URL; read at each connection, so "
+        "that it may be replaced.",
+        unit="file",
     )
     state_dir: Path = setting(
         Path("var"), "Where the registry file and the private broker live.", unit="folder"
@@ -410,6 +432,7 @@ class Settings(BaseSettings):
         "console_style",
         "console_oidc_client_secret_file",
         "console_oidc_ca_file",
+        "database_password_file",
         mode="before",
     )
     @classmethod
@@ -444,7 +467,7 @@ class Settings(BaseSettings):
             trusted.append(text)
         return tuple(trusted)
 
-    @field_validator("console_style", "console_oidc_client_secret_file")
+    @field_validator("console_style", "database_password_file", "console_oidc_client_secret_file")
     @classmethod
     def _readable(cls, file: Path | None) -> Path | None:
         if file is not None:
@@ -570,8 +593,20 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database(cls, text: str) -> str:
-        if text and not text.startswith("sqlite:///"):
-            raise ValueError("must be sqlite:///relative/path or sqlite:////absolute/path")
+        if text and not text.startswith(("sqlite:///", *POSTGRESQL)):
+            raise ValueError(
+                "must be postgresql://user@host:port/database, sqlite:///relative/path or sqlite:////absolute/path"
+            )
+        schema = dict(parse_qsl(text.partition("?")[2])).get("schema", DEFAULT_SCHEMA)
+        if text.startswith(POSTGRESQL) and not _SCHEMA.fullmatch(schema):
+            raise ValueError("its schema must be at most 40 letters, digits and _, in lower case")
+        return text
+
+    @field_validator("database_listen_url")
+    @classmethod
+    def _listens(cls, text: str) -> str:
+        if text and not text.startswith(POSTGRESQL):
+            raise ValueError("must be postgresql://user@host:port/database")
         return text
 
     @property
@@ -581,9 +616,14 @@ class Settings(BaseSettings):
         return file.read_text().strip() if file is not None else self.console_oidc_client_secret
 
     @property
+    def on_postgresql(self) -> bool:
+        """Whether registry and ledger are in PostgreSQL, so that there are no files of them."""
+        return self.database_url.startswith(POSTGRESQL)
+
+    @property
     def registry_file(self) -> Path:
-        """The SQLite file of the registry."""
-        if self.database_url:
+        """The SQLite file of the registry; with PostgreSQL where it would be."""
+        if self.database_url and not self.on_postgresql:
             return Path(self.database_url.removeprefix("sqlite:///"))
         return self.state_dir / "registry.db"
 

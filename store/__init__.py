@@ -6,8 +6,13 @@
     state_since.py  since when an abonnement is in its state
     opening.py   makes the store that the settings name
     secrets.py   secrets at rest: the keys, and the form of an encrypted value
+    changing.py  what a change makes of a kanaal or an abonnement
+    rows.py      values as rows and back
+    faults.py    the errors of a store, by what is in it
     sqlite/      the registry in a SQLite file
+    postgresql/  the registry in a PostgreSQL database
     files/       SQLite files in general, the ledger's too: threads, faults, schema steps, one host at a time
+    database/    PostgreSQL databases in general, the ledger's too: transactions, faults, schema steps, LISTEN
 
 Every write gets the next change number, so that copies in other processes can ask for what they lack.
 """

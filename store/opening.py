@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runtime.settings import Settings
+from store.database.extra import postgresql_needed
 from store.files.sqlite_file import BUSY_TIMEOUT
 from store.registry import Registry
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite.registry import SqliteRegistry
+
+if TYPE_CHECKING:
+    from store.database.address import Address
 
 
 def open_registry(
@@ -19,7 +24,7 @@ def open_registry(
     keys_file: Path | None = None,
     patience: float = BUSY_TIMEOUT,
 ) -> Registry:
-    """The registry in `file`; open it with `async with`.
+    """The registry in the SQLite `file`; open it with `async with`.
 
     Its secrets are encrypted with `secret_keys`, or else with those in `keys_file` (secret.keys beside it).
     patience: seconds that a write waits for other processes' writes.
@@ -28,11 +33,22 @@ def open_registry(
     return SqliteRegistry(file, vault=vault, busy_timeout=patience)
 
 
+def registry_at(address: Address, *, vault: Vault, patience: float = BUSY_TIMEOUT) -> Registry:
+    """The registry in PostgreSQL; open it with `async with`. Raises UsageError where psycopg is missing."""
+    with postgresql_needed():
+        from store.postgresql.registry import PostgresqlRegistry
+    return PostgresqlRegistry(address, vault=vault, patience=patience)
+
+
 def registry_of(settings: Settings, *, patience: float = BUSY_TIMEOUT) -> Registry:
     """The registry of these settings; open it with `async with`. patience: as of `open_registry`."""
+    keys_file = settings.state_dir / KEYS_FILE
+    if settings.on_postgresql:
+        with postgresql_needed():
+            from store.database.address import address_of
+        return registry_at(
+            address_of(settings), vault=Vault(settings.secret_keys, keys_file), patience=patience
+        )
     return open_registry(
-        settings.registry_file,
-        secret_keys=settings.secret_keys,
-        keys_file=settings.state_dir / KEYS_FILE,
-        patience=patience,
+        settings.registry_file, secret_keys=settings.secret_keys, keys_file=keys_file, patience=patience
     )

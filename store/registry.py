@@ -19,6 +19,18 @@ from schemas.kanaal import Kanaal
 from store.secret_uses import SecretUses, UsedSecret
 from store.users import Users
 
+TOMBSTONE_AGE = 30 * 24 * 3600.0
+TOMBSTONES = 10_000
+"""How long removals are remembered (s), and how many; an older copy of the registry is read whole again."""
+VERSION_AGE = 30 * 24 * 3600.0
+VERSIONS = 10_000
+VERSIONS_EACH = 100
+"""How long former kanalen are kept after their end (s), how many, and how many of one abonnement."""
+STATE_AGE = 30 * 24 * 3600.0
+STATES = 50_000
+STATES_EACH = 1000
+"""The same for states; of all together about so many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -204,6 +216,9 @@ class Registry(Protocol):
 
     async def change_number(self) -> int:
         """The number of the last change; cheap enough to ask every second."""
+
+    async def wait_for_change(self, at_most: float) -> None:
+        """Return when another process may have changed something, at the latest after `at_most` seconds."""
 
     async def changes_since(self, number: int) -> Changes:
         """All that changed after `number`, from one snapshot; 0 gives everything, with all tombstones.

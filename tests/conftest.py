@@ -10,6 +10,14 @@ from playwright.async_api import Browser
 
 from router.declaring import declarer
 from tests.broker import Broker, any_broker, private_broker
+from tests.databases.postgresql import (
+    MISSING,
+    Postgresql,
+    PrivateServer,
+    any_postgresql,
+    binaries,
+    private_server,
+)
 from tests.longest import LONGEST_FIRST
 
 
@@ -45,6 +53,30 @@ async def vhost(broker: Broker) -> AsyncIterator[str]:
 async def mortal_broker() -> AsyncIterator[Broker]:
     """A private node that one test may stop, kill and start again; takes some seconds to start."""
     async with private_broker() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+async def postgresql() -> AsyncIterator[Postgresql]:
+    """The PostgreSQL of this session; see tests/databases/postgresql.py."""
+    async with any_postgresql() as started:
+        yield started
+
+
+@pytest.fixture
+async def database_url(postgresql: Postgresql) -> AsyncIterator[str]:
+    """NRC_DATABASE_URL of an empty schema, for one test; it is removed after it."""
+    url = postgresql.fresh_schema()
+    yield url
+    await postgresql.remove_schema(url)
+
+
+@pytest.fixture
+async def mortal_server() -> AsyncIterator[PrivateServer]:
+    """A PostgreSQL server that one test may stop, pause and start again; takes a second to start."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    async with private_server() as started:
         yield started
 
 

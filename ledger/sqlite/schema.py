@@ -15,7 +15,7 @@ from sqlite_utils import Database
 
 from ledger.copies.instance import TABLE, make_instance
 from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
-from store.files.faults import Faults
+from store.faults import Faults
 from store.files.schema_steps import apply_steps
 from store.files.sqlite_file import Contents
 from store.secrets import Vault, key_of, place

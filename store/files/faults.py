@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import NrcError
+from store.faults import Faults
 
 _LOCKED = "another process keeps it locked (`fuser` on the file shows which); stop that, or try again"
 _ADVICE = {
@@ -21,24 +21,6 @@ _ADVICE = {
     sqlite3.SQLITE_INTERRUPT: "a read took too long and was broken off; ask for less",
     sqlite3.SQLITE_CORRUPT: "it is damaged; stop every process and restore a copy",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """The errors of one kind of file. name: of what is in it.
-
-    error: raised for every fault, or a subclass of it: in_use when another host has the file, too_new when a
-    newer program wrote it, taken when a unique value exists already, full when its disk is full. damaged:
-    what to do about a file that is no database (any more); None: as for any file.
-    """
-
-    name: str
-    error: type[NrcError]
-    in_use: type[NrcError]
-    too_new: type[NrcError]
-    taken: type[NrcError]
-    full: type[NrcError]
-    damaged: str | None = None
 
 
 def told(faults: Faults, file: Path, error: sqlite3.Error | OSError) -> NrcError:

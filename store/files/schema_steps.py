@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
-from store.files.faults import Faults
+from store.faults import Faults
 
 
 def apply_steps(

@@ -23,8 +23,9 @@ from uuid import uuid4
 from sqlite_utils import Database
 
 from runtime.log import logger
+from store.faults import Faults
 from store.files.durable import make_folder, sync_folder
-from store.files.faults import Faults, told
+from store.files.faults import told
 from store.files.host_lease import AGE, RENEWAL, refuse_other_hosts, release, renew, shown_before_reboot
 from store.files.schema_steps import steps_done
 from store.files.upgrade import scrub

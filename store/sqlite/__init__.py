@@ -2,7 +2,6 @@
 
 registry.py           the SQL of every method of the protocol
 schema.py             the tables, as steps that only go forward
-rows.py               values as rows and back
 users.py              the console's users and their sessions
 acts.py               the table of operators' acts: the audit trail
 kanalen_versions.py   the table of the kanalen and filters that an abonnement had, and when

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sqlite_utils import Database
 
 from store.registry import Act, ActSearch
-from store.sqlite.rows import Row
+from store.rows import Row
 
 # SQLite sets `nr`. The third trigger is for INSERT OR REPLACE, which fires no DELETE trigger.
 TABLE = """

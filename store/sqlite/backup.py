@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from store.faults import REGISTRY, Faults
 from store.files.durable import sync_folder
-from store.files.faults import Faults, told
-from store.sqlite.schema import FAULTS
+from store.files.faults import told
 
 
 def copy_registry(file: Path, copy: Path) -> None:
@@ -18,7 +18,7 @@ def copy_registry(file: Path, copy: Path) -> None:
 
     Raises RegistryError.
     """
-    copy_file(file, copy, faults=FAULTS)
+    copy_file(file, copy, faults=REGISTRY)
 
 
 def copy_file(file: Path, copy: Path, *, faults: Faults) -> None:

@@ -8,21 +8,16 @@ from collections.abc import Callable, Iterator
 from sqlite_utils import Database
 
 from schemas.errors import SecretsUnreadable
+from store.rows import ENCRYPTED
 from store.secrets import HEAD_LENGTH, Vault, key_of, place
 
-# (table, its primary key, column)
-COLUMNS = (
-    ("abonnement", "uuid", "auth"),
-    ("application", "client_id", "secret"),
-    ("application", "client_id", "old_secret"),
-)
 REPORT_EVERY = 1000
 
 
 def keys_in_use(db: Database) -> Counter[str]:
     """How many values there are under each key; those that are not encrypted under ""."""
     found: Counter[str] = Counter()
-    for table, _, column in COLUMNS:
+    for table, _, column in ENCRYPTED:
         select = f"SELECT substr({column}, 1, ?), count(*) FROM {table} WHERE {column} != '' GROUP BY 1"  # noqa: S608
         for head, count in db.execute(select, [HEAD_LENGTH]):
             found[key_of(head)] += count
@@ -66,7 +61,7 @@ def seal_again(db: Database, vault: Vault, *, progress: Callable[[int, int], Non
 
 def _values(db: Database) -> Iterator[tuple[str, str, str, str, str]]:
     """(table, its primary key, column, the row's key, the value), for every value that is not empty."""
-    for table, primary, column in COLUMNS:
+    for table, primary, column in ENCRYPTED:
         select = f"SELECT {primary}, {column} FROM {table} WHERE {column} != '' ORDER BY 1"  # noqa: S608
         for key, value in db.execute(select):
             yield table, primary, column, key, value

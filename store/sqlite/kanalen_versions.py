@@ -1,7 +1,7 @@
 """The table `kanalen_version`: the kanalen and filters that an abonnement had, and when.
 
 A version is open (valid_until NULL) while its abonnement has these kanalen. All functions run in the caller's
-transaction: that of the change which they record. The form of a row is store/sqlite/rows.py's.
+transaction: that of the change which they record. The form of a row is store/rows.py's.
 """
 
 from __future__ import annotations
@@ -10,12 +10,8 @@ import time
 
 from sqlite_utils import Database
 
-from store.registry import KanalenVersion
-from store.sqlite.rows import Row, kanalen_version_of
-
-KEPT = 30 * 24 * 3600.0  # seconds after the end of a version
-MOST = 10_000  # versions that ended, of all abonnementen together
-MOST_EACH = 100  # versions that ended, of one abonnement
+from store.registry import VERSION_AGE, VERSIONS, VERSIONS_EACH, KanalenVersion
+from store.rows import Row, kanalen_version_of
 
 
 def begin_version(db: Database, abonnement: Row, *, now: float) -> None:
@@ -73,7 +69,7 @@ def _end(db: Database, version: Row, *, now: float, removed: bool) -> float:
         "DELETE FROM kanalen_version WHERE abonnement = ? AND change <= "
         "(SELECT change FROM kanalen_version WHERE abonnement = ? AND valid_until IS NOT NULL "
         "ORDER BY change DESC LIMIT 1 OFFSET ?)",
-        [uuid, uuid, MOST_EACH],
+        [uuid, uuid, VERSIONS_EACH],
     )
     return end
 
@@ -84,5 +80,5 @@ def _forget(db: Database, *, now: float) -> None:
         "DELETE FROM kanalen_version WHERE valid_until < ? OR valid_until < "
         "(SELECT valid_until FROM kanalen_version WHERE valid_until IS NOT NULL "
         "ORDER BY valid_until DESC LIMIT 1 OFFSET ?)",
-        [now - KEPT, MOST],
+        [now - VERSION_AGE, VERSIONS],
     )

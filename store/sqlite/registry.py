@@ -1,11 +1,12 @@
 """The registry in a SQLite file: the SQL of every method of `store.registry.Registry`.
 
 Each write takes the next change number in its own transaction. The file, its threads and its errors are in
-store/files/sqlite_file.py, the form of a row in store/sqlite/rows.py.
+store/files/sqlite_file.py, the form of a row in store/rows.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -21,9 +22,12 @@ from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
 from schemas.kanaal import Kanaal, slots_for
+from store.changing import changed_abonnement, changed_kanaal
 from store.files.host_lease import RENEWAL, boot_id
 from store.files.sqlite_file import BUSY_TIMEOUT, SqliteFile
 from store.registry import (
+    TOMBSTONE_AGE,
+    TOMBSTONES,
     Act,
     ActSearch,
     ChangedBy,
@@ -35,30 +39,28 @@ from store.registry import (
     Secrets,
     StateVersion,
 )
-from store.secret_uses import SecretUses, UsedSecret, moved, noted
-from store.secrets import KEYS_FILE, Vault
-from store.sqlite.acts import acts_found, append_acts
-from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
-from store.sqlite.kanalen_versions import begin_version, end_versions, versions_of
-from store.sqlite.rows import (
+from store.rows import (
     Row,
     abonnement_of,
     abonnement_row,
     application_of,
     application_row,
+    changes_of,
     declared_of,
     declared_row,
     hold_text,
     kanaal_of,
     kanaal_row,
 )
+from store.secret_uses import SecretUses, UsedSecret, moved, noted
+from store.secrets import KEYS_FILE, Vault
+from store.sqlite.acts import acts_found, append_acts
+from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
+from store.sqlite.kanalen_versions import begin_version, end_versions, versions_of
 from store.sqlite.schema import contents
 from store.sqlite.secret_uses import all_uses, put_uses, uses_of
 from store.sqlite.state_versions import begin_state, end_states, states_of
 from store.sqlite.users import SqliteUsers
-
-TOMBSTONE_AGE = 30 * 24 * 3600.0  # seconds
-TOMBSTONES = 10_000  # the newest; a copy of the registry that is older than these is read whole again
 
 
 class SqliteRegistry:
@@ -101,6 +103,9 @@ class SqliteRegistry:
     async def change_number(self) -> int:
         return await self._file.read(lambda db: _counter(db)[0])
 
+    async def wait_for_change(self, at_most: float) -> None:
+        await asyncio.sleep(at_most)
+
     async def changes_since(self, number: int) -> Changes:
         return await self._file.read(lambda db: _changes_since(db, number, self._vault))
 
@@ -120,21 +125,16 @@ class SqliteRegistry:
     async def update_kanaal(
         self, uuid: UUID, *, documentatie_link: str | None, filters: tuple[str, ...] | None
     ) -> Kanaal:
-        def changed(kanaal: Kanaal) -> Kanaal:
-            if documentatie_link is not None:
-                kanaal = replace(kanaal, documentatie_link=documentatie_link)
-            if filters is not None:
-                kanaal = replace(kanaal, filters=filters, slots=slots_for(filters, kanaal.slots))
-            return kanaal
-
-        return await self._change_kanaal(uuid, changed)
-
-    async def _change_kanaal(self, uuid: UUID, changed: Callable[[Kanaal], Kanaal]) -> Kanaal:
         def work(db: Database) -> Kanaal:
             row = _row(db, "kanaal", str(uuid))
             if row is None:
                 raise Conflict(f"kanaal {uuid} is gone.")
-            kanaal = replace(changed(kanaal_of(row)), change=_next_change(db))
+            kanaal = changed_kanaal(
+                kanaal_of(row),
+                documentatie_link=documentatie_link,
+                filters=filters,
+                number=_next_change(db),
+            )
             db.table("kanaal").update(str(uuid), kanaal_row(kanaal))
             return kanaal
 
@@ -172,18 +172,10 @@ class SqliteRegistry:
             before = abonnement_of(row, self._vault)
             asked = change(before)
             _check_kanalen(db, asked)
-            number = _next_change(db)
-            differs = asked.kanalen != before.kanalen and asked.wants() != before.wants()
-            changed = replace(
-                asked,
-                uuid=uuid,
-                client_id=before.client_id,
-                change=number,
-                kanalen_change=number if differs else before.kanalen_change,
-            )
+            changed = changed_abonnement(before, asked, number=_next_change(db))
             row = abonnement_row(changed, self._vault)
             db.table("abonnement").update(str(uuid), row)
-            if differs:
+            if changed.kanalen_change == changed.change:
                 begin_version(db, row, now=self._clock())
             if changed.state is not before.state:
                 begin_state(db, changed, by=ChangedBy.OWNER, now=self._clock())
@@ -443,18 +435,13 @@ def _changes_since(db: Database, number: int, vault: Vault) -> Changes:
     def changed(table: str) -> Iterable[Row]:
         return db.table(table).rows_where("change > ?", after)
 
-    gone: dict[str, list[str]] = {"kanaal": [], "abonnement": [], "application": []}
-    for row in changed("removed"):
-        gone[row["kind"]].append(row["key"])
-    return Changes(
-        number=last,
-        kanalen=tuple(map(kanaal_of, changed("kanaal"))),
-        abonnementen=tuple(abonnement_of(row, vault) for row in changed("abonnement")),
-        applications=tuple(application_of(row, vault) for row in changed("application")),
-        gone_kanalen=frozenset(map(UUID, gone["kanaal"])),
-        gone_abonnementen=frozenset(map(UUID, gone["abonnement"])),
-        gone_applications=frozenset(gone["application"]),
+    tables = ("kanaal", "abonnement", "application")
+    return changes_of(
+        last,
         whole=whole,
+        vault=vault,
+        changed={table: changed(table) for table in tables},
+        removed=changed("removed"),
     )
 
 

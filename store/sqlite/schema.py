@@ -14,8 +14,7 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from runtime.log import logger
-from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
-from store.files.faults import Faults
+from store.faults import REGISTRY
 from store.files.schema_steps import apply_steps
 from store.files.sqlite_file import Contents
 from store.files.upgrade import copy_name, keep_copy, scrub
@@ -27,15 +26,6 @@ from store.sqlite.state_versions import TABLE as STATE_VERSIONS_TABLE
 from store.sqlite.users import TABLES as USERS_TABLES
 
 Step = Callable[[Database, Vault], None]
-
-FAULTS = Faults(
-    name="registry",
-    error=RegistryError,
-    in_use=RegistryInUse,
-    too_new=RegistryTooNew,
-    taken=Conflict,
-    full=RegistryError,
-)
 
 log = logger(__name__)
 
@@ -250,7 +240,7 @@ STEPS: dict[str, Step] = {
 def contents(vault: Vault) -> Contents:
     """The registry as the contents of a SqliteFile; opening the file opens the vault."""
     return Contents(
-        faults=FAULTS,
+        faults=REGISTRY,
         migrate=lambda db, file: migrate(db, file, vault),
         migrated=_migrated,
     )
@@ -271,7 +261,7 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
             keep_copy(file, pending[0])
 
     steps = {name: _with(vault, step) for name, step in STEPS.items()}
-    return apply_steps(db, file, steps, before=before, faults=FAULTS)
+    return apply_steps(db, file, steps, before=before, faults=REGISTRY)
 
 
 def _migrated(db: Database, file: Path, done: Sequence[str]) -> None:

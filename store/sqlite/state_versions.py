@@ -9,11 +9,8 @@ from __future__ import annotations
 from sqlite_utils import Database
 
 from schemas.abonnement import Abonnement, State
-from store.registry import ChangedBy, StateVersion
+from store.registry import STATE_AGE, STATES, STATES_EACH, ChangedBy, StateVersion
 
-KEPT = 30 * 24 * 3600.0  # seconds after the end of a version
-MOST = 50_000  # versions, of all abonnementen together, about
-MOST_EACH = 1000  # versions that ended, of one abonnement
 _LOOK_EVERY = 100  # versions after which what is too old or too much is looked for
 
 # Times are Unix seconds.
@@ -36,7 +33,7 @@ def begin_state(db: Database, abonnement: Abonnement, *, by: ChangedBy, now: flo
     db.execute(
         "DELETE FROM state_version WHERE abonnement = ? AND nr <= (SELECT nr FROM state_version "
         "WHERE abonnement = ? AND valid_until IS NOT NULL ORDER BY nr DESC LIMIT 1 OFFSET ?)",
-        [uuid, uuid, MOST_EACH],
+        [uuid, uuid, STATES_EACH],
     )
     if number is None or number % _LOOK_EVERY == 0:
         _forget(db, now=now)
@@ -78,5 +75,5 @@ def _forget(db: Database, *, now: float) -> None:
         "DELETE FROM state_version WHERE valid_until < ? OR valid_until < "
         "(SELECT valid_until FROM state_version WHERE valid_until IS NOT NULL "
         "ORDER BY valid_until DESC LIMIT 1 OFFSET ?)",
-        [now - KEPT, MOST],
+        [now - STATE_AGE, STATES],
     )

@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from schemas.errors import Conflict
 from schemas.user import Role, Session, User
 from store.files.sqlite_file import SqliteFile
-from store.sqlite.rows import Row
+from store.rows import Row
 
 # Times are Unix seconds. `password` is an argon2 hash, `key` a SHA-256: neither can be used as it stands.
 TABLES = """

@@ -16,11 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from runtime.log import configure_logging
 from schemas.errors import Conflict
 from schemas.kanaal import Kanaal
-from store.opening import open_registry
+from tests.contract.stores.opened import registry_in
 
 
 async def main(address: str, task: str, names: list[str]) -> None:
-    async with open_registry(Path(address)) as registry:
+    async with registry_in(address) as registry:
         for naam in names:
             try:
                 kanaal = await registry.add_kanaal(Kanaal(uuid4(), naam, "", (), ()))

@@ -1,4 +1,4 @@
-"""What any registry store must do (store/registry.py). A store joins with one line in STORES."""
+"""What any registry store must do (store/registry.py)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +17,6 @@ from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
-from store.opening import open_registry
 from store.registry import (
     Act,
     ActSearch,
@@ -32,24 +30,9 @@ from store.registry import (
     Registry,
 )
 from store.secret_uses import SecretUse, SecretUses, UsedSecret
+from tests.contract.stores.opened import registry_in
 
 WORKER = Path(__file__).with_name("registry_worker.py")
-
-# How a store's address is made; `open_registry` opens it, also in other processes.
-STORES: dict[str, Callable[[Path], Path]] = {
-    "sqlite": lambda folder: folder / "state" / "registry.db",
-}
-
-
-@pytest.fixture(params=STORES)
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return STORES[request.param](tmp_path)
-
-
-@pytest.fixture
-async def registry(address: Path) -> AsyncIterator[Registry]:
-    async with open_registry(address) as opened:
-        yield opened
 
 
 def a_kanaal(naam: str = "zaken", *, filters: tuple[str, ...] = ("bronorganisatie",)) -> Kanaal:
@@ -100,21 +83,21 @@ async def test_a_fresh_registry_is_empty(registry: Registry) -> None:
     assert await registry.declared() == ()
 
 
-async def test_what_was_kept_is_there_after_opening_again(address: Path) -> None:
-    async with open_registry(address) as registry:
+async def test_what_was_kept_is_there_after_opening_again(address: str) -> None:
+    async with registry_in(address) as registry:
         kanaal = await registry.add_kanaal(a_kanaal())
         abonnement = await registry.add_abonnement(an_abonnement("zaken"))
         application = await registry.add_application(
             Application("zac", "geheim", "ZAC", frozenset(Scope), True, "oud", 1e9)
         )
         await registry.note_declared([Declared(DeclaredKind.QUEUE, "q")])
-    async with open_registry(address) as registry:
+    async with registry_in(address) as registry:
         assert await whole(registry) == Changes(3, (kanaal,), (abonnement,), (application,), whole=True)
         assert await registry.declared() == (Declared(DeclaredKind.QUEUE, "q"),)
 
 
-async def test_a_registry_that_is_not_open_says_so(address: Path) -> None:
-    registry = open_registry(address)
+async def test_a_registry_that_is_not_open_says_so(address: str) -> None:
+    registry = registry_in(address)
     with pytest.raises(RegistryError, match="not open"):
         await registry.change_number()
     async with registry:
@@ -134,8 +117,8 @@ async def test_add_kanaal_gives_it_a_change_number_and_slots(registry: Registry)
     assert await registry.change_number() == 1
 
 
-async def test_a_quota_holds_for_several_who_add_at_once(address: Path) -> None:
-    async with open_registry(address) as one, open_registry(address) as other:
+async def test_a_quota_holds_for_several_who_add_at_once(address: str) -> None:
+    async with registry_in(address) as one, registry_in(address) as other:
         kanalen = [replace(a_kanaal(f"zaken-{number}"), client_id="zac") for number in range(8)]
         adding = [(one, other)[at % 2].add_kanaal(kanaal, quota=3) for at, kanaal in enumerate(kanalen)]
         added = await asyncio.gather(*adding, return_exceptions=True)
@@ -275,11 +258,11 @@ async def test_a_changed_abonnement_keeps_its_owner(registry: Registry) -> None:
         await registry.change_abonnement(uuid4(), lambda _: new)
 
 
-async def test_changes_at_once_of_an_abonnement_all_count(address: Path, registry: Registry) -> None:
+async def test_changes_at_once_of_an_abonnement_all_count(address: str, registry: Registry) -> None:
     """Two that have the registry open read the same copy of it, and each changes something else."""
     zaken = FilterGroup("zaken")
     hold = Hold(1.0, 0, 6.0)
-    async with open_registry(address) as other:
+    async with registry_in(address) as other:
         await registry.add_kanaal(a_kanaal("zaken"))
         for _ in range(10):
             added = await registry.add_abonnement(an_abonnement())
@@ -585,9 +568,9 @@ async def test_the_last_use_of_a_secret_goes_with_it(registry: Registry) -> None
     assert await registry.secret_uses() == {"drc": SecretUses(other)}
 
 
-async def test_changes_at_once_of_an_application_all_count(address: Path, registry: Registry) -> None:
+async def test_changes_at_once_of_an_application_all_count(address: str, registry: Registry) -> None:
     added = await registry.add_application(Application("zac", "geheim"))
-    async with open_registry(address) as other:
+    async with registry_in(address) as other:
         await asyncio.gather(
             registry.change_application("zac", lambda latest: replace(latest, secret="nieuw")),
             *(
@@ -601,9 +584,9 @@ async def test_changes_at_once_of_an_application_all_count(address: Path, regist
     assert (await whole(registry)).applications == (kept,)
 
 
-async def test_changes_at_once_of_a_kanaal_all_count(address: Path, registry: Registry) -> None:
+async def test_changes_at_once_of_a_kanaal_all_count(address: str, registry: Registry) -> None:
     added = await registry.add_kanaal(a_kanaal(filters=("a",)))
-    async with open_registry(address) as other:
+    async with registry_in(address) as other:
         await asyncio.gather(
             registry.update_kanaal(added.uuid, documentatie_link="https://x/", filters=None),
             other.update_kanaal(added.uuid, documentatie_link=None, filters=("b",)),
@@ -734,7 +717,7 @@ async def test_a_copy_that_follows_equals_one_that_starts_anew(registry: Registr
     assert follower.number > 50
 
 
-async def test_changes_come_from_one_snapshot(address: Path, registry: Registry) -> None:
+async def test_changes_come_from_one_snapshot(address: str, registry: Registry) -> None:
     """The application and its abonnementen go in one transaction: no reader sees half of it."""
     stop = asyncio.Event()
 
@@ -746,7 +729,7 @@ async def test_changes_come_from_one_snapshot(address: Path, registry: Registry)
             await registry.remove_application("zac", with_abonnementen=True)
         stop.set()
 
-    async with open_registry(address) as other, asyncio.TaskGroup() as tasks:
+    async with registry_in(address) as other, asyncio.TaskGroup() as tasks:
         tasks.create_task(write())
         looks = 0
         while not stop.is_set():
@@ -780,7 +763,7 @@ async def test_declared_things_are_noted_and_forgotten_without_a_change(registry
 # Several at once
 
 
-async def _worker(address: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def _worker(address: str, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, str(WORKER), str(address), *arguments, stdout=asyncio.subprocess.PIPE
     )
@@ -835,7 +818,7 @@ async def test_acts_are_appended_and_found(registry: Registry) -> None:
     assert await registry.change_number() == 0
 
 
-async def test_several_processes_write_at_once(address: Path, registry: Registry) -> None:
+async def test_several_processes_write_at_once(address: str, registry: Registry) -> None:
     shared = [f"shared {n}" for n in range(20)]
     workers = [
         await _worker(address, "add", *shared, *(f"own {worker} {n}" for n in range(20)))
@@ -852,7 +835,7 @@ async def test_several_processes_write_at_once(address: Path, registry: Registry
     assert sorted(kanaal.change for kanaal in changes.kanalen) == numbers
 
 
-async def test_what_a_killed_process_was_told_is_kept(address: Path, registry: Registry) -> None:
+async def test_what_a_killed_process_was_told_is_kept(address: str, registry: Registry) -> None:
     worker = await _worker(address, "add-and-hang", "zaken")
     assert worker.stdout
     assert await worker.stdout.readline() == b"1\n"
@@ -886,3 +869,16 @@ async def test_the_ledger_that_is_in_use_is_noted(registry: Registry) -> None:
     await registry.note_ledger(NotedLedger(other, 0, 2000))
     assert await registry.noted_ledger() == NotedLedger(other, 1, 800)
     assert await registry.change_number() == 0
+
+
+async def test_no_character_of_a_reason_or_a_fact_is_refused(registry: Registry) -> None:
+    """What a callback answered, or an operator typed, is in these."""
+    await registry.add_kanaal(a_kanaal())
+    abonnement = await registry.add_abonnement(an_abonnement("zaken"))
+    await registry.note_failures({abonnement.uuid: LastFailure(1.0, "status 500: \x00\x1b")})
+    assert set(await registry.last_failures()) == {abonnement.uuid}
+    assert await registry.set_state(abonnement.uuid, State.SUSPENDED, "410: \x00")
+    facts = {"kanaal": "\x00\\u0000\udcff", "why": "\x00"}
+    await registry.note_acts([Act(1.0, "kanaal added", "kanaal add", "nrc", "", "host", facts)])
+    [act] = await registry.acts(ActSearch(what="added"), limit=1)
+    assert act.facts == facts

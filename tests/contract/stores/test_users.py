@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from schemas.errors import Conflict
 from schemas.user import Role, Session, User
-from store.opening import open_registry
 from store.registry import Registry
 from store.users import Users
-from tests.contract.stores.test_registry import STORES
+from tests.contract.stores.opened import registry_in
 
 ANNA = User("anna", "hash of anna", Role.BEHEERDER, made=1.5)
-
-
-@pytest.fixture(params=STORES)
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return STORES[request.param](tmp_path)
-
-
-@pytest.fixture
-async def registry(address: Path) -> AsyncIterator[Registry]:
-    async with open_registry(address) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -39,13 +25,13 @@ def a_session(key: str, user: str = "anna", *, began: float = 10.0, seen: float 
     return Session(key, user, began, seen, "10.0.0.1")
 
 
-async def test_a_user_is_kept_as_given_also_after_opening_again(address: Path) -> None:
+async def test_a_user_is_kept_as_given_also_after_opening_again(address: str) -> None:
     whole = User("anna", "hash", Role.ADMIN, made=1.5, failures=3, locked_until=9.5, logged_in=4.0)
-    async with open_registry(address) as registry:
+    async with registry_in(address) as registry:
         assert await registry.users.every() == ()
         await registry.users.add(whole)
         assert await registry.change_number() == 0, "not a change of the registry"
-    async with open_registry(address) as registry:
+    async with registry_in(address) as registry:
         await registry.users.add(replace(ANNA, name="aad"))
         assert await registry.users.every() == (replace(ANNA, name="aad"), whole)
         assert await registry.users.user("anna") == whole
@@ -59,8 +45,8 @@ async def test_a_name_is_given_once(users: Users) -> None:
     assert await users.user("anna") == ANNA
 
 
-async def test_of_several_first_users_there_is_one(address: Path) -> None:
-    async with open_registry(address) as one, open_registry(address) as other:
+async def test_of_several_first_users_there_is_one(address: str) -> None:
+    async with registry_in(address) as one, registry_in(address) as other:
         adding = [
             (one, other)[number % 2].users.add(replace(ANNA, name=f"admin{number}"), only_first=True)
             for number in range(6)
@@ -71,8 +57,8 @@ async def test_of_several_first_users_there_is_one(address: Path) -> None:
         assert len(await one.users.every()) == 1
 
 
-async def test_changes_at_once_all_count(address: Path) -> None:
-    async with open_registry(address) as one, open_registry(address) as other:
+async def test_changes_at_once_all_count(address: str) -> None:
+    async with registry_in(address) as one, registry_in(address) as other:
         await one.users.add(ANNA)
         failing = [
             (one, other)[number % 2].users.change(

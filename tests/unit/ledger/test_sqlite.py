@@ -20,7 +20,7 @@ from ledger.values import Entry, Search
 from runtime.settings import Settings
 from schemas.errors import LedgerError, LedgerFull
 from store.secrets import Vault, key_id
-from tests.sqlite_file import ask, content, damage
+from tests.databases.sqlite_file import ask, content, damage
 
 AT = 1_760_000_000_000
 ZAAK = "https://zaken.example.nl/zaken/"

@@ -35,7 +35,9 @@ def test_the_page_names_every_setting_with_help() -> None:
 WRONG = {
     "amqp_ca_file": "/does/not/exist.pem",
     "amqp_url": "http://localhost",
-    "database_url": "postgresql://localhost/nrc",
+    "database_url": "mysql://localhost/nrc",
+    "database_listen_url": "sqlite:///registry.db",
+    "database_password_file": "/does/not/exist",
     "secret_keys": "c2hvcnQ=",
     "gateway_listen": "8000",
     "console_listen": "8010",

@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from schemas.jsontext import LARGE
+from store import rows
+from store.rows import abonnement_of, abonnement_row
 from store.secrets import Vault
-from store.sqlite import rows
-from store.sqlite.rows import abonnement_of, abonnement_row
 from tests.make import an_abonnement
 
 

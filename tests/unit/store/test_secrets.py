@@ -20,7 +20,7 @@ from store.files.upgrade import copy_name
 from store.opening import open_registry
 from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
-from tests.sqlite_file import ask
+from tests.databases.sqlite_file import ask
 
 WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py"
 PLAIN = Path(__file__).with_name("registry_0003.sql")

@@ -19,15 +19,16 @@ from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.application import Application
 from schemas.errors import Conflict, RegistryError, RegistryInUse, RegistryTooNew
 from schemas.kanaal import Kanaal
+from store.faults import REGISTRY
 from store.files import host_lease
 from store.files.faults import told
 from store.files.sqlite_file import SqliteFile
-from store.registry import Act, ActSearch
+from store.registry import STATE_AGE, TOMBSTONE_AGE, VERSION_AGE, Act, ActSearch
 from store.secrets import Vault
 from store.sqlite import kanalen_versions, schema, state_versions
-from store.sqlite.registry import TOMBSTONE_AGE, SqliteRegistry
+from store.sqlite.registry import SqliteRegistry
+from tests.databases.sqlite_file import ask, content, damage
 from tests.eventually import eventually
-from tests.sqlite_file import ask, content, damage
 
 WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py"
 DAY = 24 * 3600.0
@@ -342,7 +343,7 @@ async def test_former_kanalen_are_kept_for_thirty_days_and_present_ones_always(f
         one, gone, quiet = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
         await asks(registry, one, 1)
         await registry.remove_abonnement(gone.uuid)
-        now[0] += kanalen_versions.KEPT - DAY
+        now[0] += VERSION_AGE - DAY
         await asks(registry, one, 2)
         assert [each.change for each in await registry.kanalen_versions(one.uuid)] == [2, 5, 7]
         assert len(await registry.kanalen_versions(gone.uuid)) == 1
@@ -352,14 +353,14 @@ async def test_former_kanalen_are_kept_for_thirty_days_and_present_ones_always(f
         assert {each.made_at for each in await registry.kanalen_versions(one.uuid)} == {1_700_000_000.0}
         assert await registry.kanalen_versions(gone.uuid) == ()
         assert len(await registry.kanalen_versions(quiet.uuid)) == 1
-    assert kanalen_versions.KEPT >= 30 * DAY
+    assert VERSION_AGE >= 30 * DAY
 
 
 async def test_so_many_versions_of_kanalen_are_kept_and_no_more(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kanalen_versions, "MOST_EACH", 3)
-    monkeypatch.setattr(kanalen_versions, "MOST", 5)
+    monkeypatch.setattr(kanalen_versions, "VERSIONS_EACH", 3)
+    monkeypatch.setattr(kanalen_versions, "VERSIONS", 5)
     now = [1_700_000_000.0]
     async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
         await registry.add_kanaal(a_kanaal())
@@ -385,7 +386,7 @@ async def test_so_many_versions_of_kanalen_are_kept_and_no_more(
 async def test_former_states_are_kept_for_thirty_days_and_so_many_and_present_ones_always(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(state_versions, "MOST_EACH", 3)
+    monkeypatch.setattr(state_versions, "STATES_EACH", 3)
     monkeypatch.setattr(state_versions, "_LOOK_EVERY", 1)
     now = [1_700_000_000.0]
     async with SqliteRegistry(file, clock=lambda: now[0]) as registry:
@@ -406,19 +407,19 @@ async def test_former_states_are_kept_for_thirty_days_and_so_many_and_present_on
         await is_("3", "4", "5")
         assert await kept() == ["2", "3", "4", "5"]
         assert len(await registry.states(gone.uuid)) == 1
-        now[0] += state_versions.KEPT
+        now[0] += STATE_AGE
         await is_("6")
         assert await kept() == ["5", "6"], "the state of thirty days ago is known"
         assert await registry.states(gone.uuid) == ()
         assert len(await registry.states(quiet.uuid)) == 1
-        monkeypatch.setattr(state_versions, "MOST", 1)
+        monkeypatch.setattr(state_versions, "STATES", 1)
         await is_("7", "8")
         assert await kept() == ["6", "7", "8"]
         now[0] -= 60
         await is_("9")
         *_, before, last = await registry.states(one.uuid)
         assert before.valid_until == before.valid_from == last.valid_from, "the clock was set back"
-    assert state_versions.KEPT >= 30 * DAY
+    assert STATE_AGE >= 30 * DAY
 
 
 async def test_a_clock_that_was_set_back(file: Path) -> None:
@@ -585,7 +586,7 @@ def test_every_fault_says_what_to_do(code: int | None, advice: str) -> None:
     if code is not None:
         error.sqlite_errorcode = code
     file = Path("/srv/registry.db")
-    raised = told(schema.FAULTS, file, error)
+    raised = told(REGISTRY, file, error)
     assert type(raised) is RegistryError
     assert advice in str(raised)
     assert "/srv/registry.db" in str(raised)

@@ -26,7 +26,7 @@ from store.opening import open_registry
 from store.registry import Changes, KanalenVersion
 from store.secrets import Vault
 from store.sqlite import schema
-from tests.sqlite_file import ask, content
+from tests.databases.sqlite_file import ask, content
 from tests.unit.store.upgrade_worker import NEXT_STEP
 
 WORKER = Path(__file__).with_name("upgrade_worker.py")

@@ -1,4 +1,4 @@
-"""The registry's values as table rows and back. Knows the columns of store/sqlite/schema.py and no SQL.
+"""The registry's values as table rows and back, for every store. Knows the columns, and no SQL.
 
 Secrets are encrypted in rows, and plain in the values.
 """
@@ -6,6 +6,7 @@ Secrets are encrypted in rows, and plain in the values.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
@@ -17,10 +18,18 @@ from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
-from store.registry import Declared, DeclaredKind, KanalenVersion
+from store.registry import Changes, Declared, DeclaredKind, KanalenVersion
 from store.secrets import Vault, place
 
 Row = dict[str, Any]
+
+# (table, its primary key, column)
+ENCRYPTED = (
+    ("abonnement", "uuid", "auth"),
+    ("application", "client_id", "secret"),
+    ("application", "client_id", "old_secret"),
+)
+"""The columns with secrets."""
 
 
 def kanaal_row(kanaal: Kanaal) -> Row:
@@ -138,6 +147,25 @@ def application_of(row: Row, vault: Vault) -> Application:
         old_secret=vault.unseal(row["old_secret"], place("application", "old_secret", client_id)),
         old_secret_until=row["old_secret_until"],
         change=row["change"],
+    )
+
+
+def changes_of(
+    number: int, *, whole: bool, vault: Vault, changed: Mapping[str, Iterable[Row]], removed: Iterable[Row]
+) -> Changes:
+    """What changed, of the rows of each table and of the tombstones."""
+    gone: dict[str, list[str]] = {"kanaal": [], "abonnement": [], "application": []}
+    for row in removed:
+        gone[row["kind"]].append(row["key"])
+    return Changes(
+        number=number,
+        kanalen=tuple(map(kanaal_of, changed["kanaal"])),
+        abonnementen=tuple(abonnement_of(row, vault) for row in changed["abonnement"]),
+        applications=tuple(application_of(row, vault) for row in changed["application"]),
+        gone_kanalen=frozenset(map(UUID, gone["kanaal"])),
+        gone_abonnementen=frozenset(map(UUID, gone["abonnement"])),
+        gone_applications=frozenset(gone["application"]),
+        whole=whole,
     )
 
 

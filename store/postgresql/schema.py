@@ -1,0 +1,87 @@
+"""The PostgreSQL registry's tables, as named steps that only go forward.
+
+A step that has been released is never changed: a fault in it is repaired by a new step. The columns are those
+of store/rows.py. Texts sort by their code points, whatever the database's locale is. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from store.database.address import Connection
+from store.database.schema_steps import Step
+
+
+async def _first(connection: Connection) -> None:
+    # filters, slots, kanalen, scopes, hold and facts are JSON, as it was written. `counter` has one row:
+    # change is the number of the last change, forgotten that of the newest removal whose tombstone (in
+    # `removed`) was cleared away. `mark` is encrypted_columns.py's, `about` acts.py's.
+    await connection.execute(
+        """
+        CREATE TABLE counter (one integer PRIMARY KEY CHECK (one = 1), change bigint NOT NULL,
+            forgotten bigint NOT NULL);
+        INSERT INTO counter VALUES (1, 0, 0);
+        CREATE TABLE mark (one integer PRIMARY KEY CHECK (one = 1), value text NOT NULL);
+
+        CREATE TABLE kanaal (uuid text COLLATE "C" PRIMARY KEY, naam text COLLATE "C" NOT NULL UNIQUE,
+            documentatie_link text NOT NULL, filters text NOT NULL, slots text NOT NULL,
+            change bigint NOT NULL, client_id text COLLATE "C" NOT NULL);
+        CREATE INDEX kanaal_change ON kanaal (change);
+        CREATE INDEX kanaal_client_id ON kanaal (client_id);
+        CREATE TABLE abonnement (uuid text COLLATE "C" PRIMARY KEY, callback_url text NOT NULL,
+            auth text NOT NULL, kanalen text NOT NULL, client_id text COLLATE "C" NOT NULL,
+            state text NOT NULL, state_reason text NOT NULL, hold text NOT NULL, change bigint NOT NULL,
+            kanalen_change bigint NOT NULL);
+        CREATE INDEX abonnement_change ON abonnement (change);
+        CREATE INDEX abonnement_client_id ON abonnement (client_id);
+        CREATE TABLE application (client_id text COLLATE "C" PRIMARY KEY, secret text NOT NULL,
+            label text NOT NULL, scopes text NOT NULL, scopes_from_token integer NOT NULL,
+            old_secret text NOT NULL, old_secret_until double precision NOT NULL, change bigint NOT NULL);
+        CREATE INDEX application_change ON application (change);
+        CREATE TABLE removed (kind text NOT NULL, key text COLLATE "C" NOT NULL, change bigint NOT NULL,
+            at double precision NOT NULL, PRIMARY KEY (kind, key));
+        CREATE INDEX removed_change ON removed (change);
+
+        CREATE TABLE failure (uuid text COLLATE "C" PRIMARY KEY, at double precision NOT NULL,
+            detail text NOT NULL);
+        CREATE TABLE declared (kind text NOT NULL, key text COLLATE "C" NOT NULL,
+            owner text COLLATE "C" NOT NULL, orphan_since double precision, PRIMARY KEY (kind, key));
+        CREATE INDEX declared_owner ON declared (owner);
+        CREATE TABLE kanalen_version (abonnement text COLLATE "C" NOT NULL, change bigint NOT NULL,
+            kanalen text NOT NULL, valid_from double precision NOT NULL, valid_until double precision,
+            made_at double precision, removed_at double precision, clock double precision,
+            PRIMARY KEY (abonnement, change));
+        CREATE INDEX kanalen_version_ended ON kanalen_version (valid_until) WHERE valid_until IS NOT NULL;
+        CREATE TABLE state_version (nr bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            abonnement text COLLATE "C" NOT NULL, state text NOT NULL, reason text NOT NULL,
+            changed_by text NOT NULL, valid_from double precision NOT NULL, valid_until double precision);
+        CREATE INDEX state_version_abonnement ON state_version (abonnement, nr);
+        CREATE INDEX state_version_ended ON state_version (valid_until) WHERE valid_until IS NOT NULL;
+        CREATE TABLE secret_use (client_id text COLLATE "C" PRIMARY KEY, new_at double precision,
+            new_remote text NOT NULL, new_agent text NOT NULL, old_at double precision,
+            old_remote text NOT NULL, old_agent text NOT NULL);
+        CREATE TABLE ledger (one integer PRIMARY KEY CHECK (one = 1), instance text NOT NULL,
+            mark bigint NOT NULL, at bigint NOT NULL);
+
+        CREATE TABLE act (nr bigint PRIMARY KEY, at double precision NOT NULL, act text NOT NULL,
+            command text NOT NULL, "user" text NOT NULL, sudo_user text NOT NULL, host text NOT NULL,
+            facts text NOT NULL, about jsonb NOT NULL);
+        CREATE FUNCTION act_is_only_appended_to() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'what operators did is only appended to'; END $$;
+        CREATE TRIGGER act_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON act
+            FOR EACH STATEMENT EXECUTE FUNCTION act_is_only_appended_to();
+
+        CREATE TABLE console_user (name text COLLATE "C" PRIMARY KEY, password text NOT NULL,
+            role text NOT NULL, made double precision NOT NULL, failures integer NOT NULL,
+            locked_until double precision NOT NULL, logged_in double precision, issuer text NOT NULL,
+            shown text NOT NULL);
+        CREATE TABLE console_session (key text COLLATE "C" PRIMARY KEY, "user" text COLLATE "C" NOT NULL,
+            began double precision NOT NULL, seen double precision NOT NULL, address text NOT NULL,
+            id_token text NOT NULL);
+        CREATE INDEX console_session_user ON console_session ("user");
+        """
+    )
+
+
+STEPS = {"0001_registry": Step(_first)}
+
+LOCK = "SELECT 1 FROM counter FOR UPDATE;"
+"""Locks out every other write until the end of the transaction, so that change numbers are seen in order."""
