@@ -16,6 +16,7 @@ from ledger.copies.instance import Instance
 from ledger.keeper_ledger import KeeperLedger
 from ledger.operating.replays import ReplayLedger
 from ledger.values import (
+    OPEN,
     Attempt,
     Backlog,
     Counts,
@@ -130,8 +131,8 @@ class Ledger(Protocol):
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         """Deliveries of notificaties with an id from `first` to `last`, by id; also without an entry."""
 
-    def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
-        """All that is open of one abonnement, the oldest first, read in pages."""
+    def open_of(self, abonnement: UUID, *, states: frozenset[State] = OPEN) -> AsyncIterator[Delivery]:
+        """All that is open of one abonnement, in one of these states, the oldest first, read in pages."""
 
     async def shed(
         self, *, now: int, bodies_for: float, rows_for: float, counts_for: float, budget: int

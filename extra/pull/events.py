@@ -6,6 +6,7 @@ acknowledged comes again with the next connection, so `Last-Event-ID` has no mea
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from extra.asking import Extra, parts
 from extra.pull.cursors import Handed, cursor_of
 from extra.pull.fetching import TURN
-from extra.pull.handing_out import Item, open_of, waiting_for
+from extra.pull.handing_out import Item, ready_of, waiting_for
 from extra.pull.waiting import something_within
 from gateway.http.requests import read_query, root_is_https
 from gateway.http.responses import API_VERSION, VERSION_HEADER
@@ -25,13 +26,14 @@ from schemas.application import Scope
 from schemas.errors import NrcError
 
 MOST_UNACKNOWLEDGED = 100  # sent and not acknowledged, beyond which nothing more is sent
+READ_WITHIN = 30.0  # seconds in which a client must read, once the buffers are full
 ALIVE = 5.0  # seconds without anything, after which a comment is sent: it shows who has gone
 LONGEST = 900.0  # seconds of one connection; the client connects again
 AGAIN_AFTER = 1000  # milliseconds, for the client
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """200 with events until the client goes, the token expires, or the abonnement or this gateway goes."""
+    """200 with events until the client goes, loses its rights, or the abonnement or this gateway goes."""
     extra, gateway = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN, accepts="text/event-stream")
     abonnement = await extra.own_pulled(request, client)
@@ -52,9 +54,11 @@ async def stream(request: web.Request) -> web.StreamResponse:
         with suppress(ConnectionError, NrcError):
             await response.write(f"retry: {AGAIN_AFTER}\n\n".encode())
             await stream_.send(first)
-            until = min(time.time() + LONGEST, client.valid_until)
-            while time.time() < until and not gateway.stopping and not stream_.gone:
-                await stream_.go_on(woken=await something_within(event, TURN))
+            until = time.monotonic() + LONGEST
+            while time.monotonic() < until and not gateway.stopping and not stream_.gone:
+                woken = await something_within(event, TURN)
+                await gateway.authorise(request, Scope.CONSUMEREN)
+                await stream_.go_on(woken=woken)
     return response
 
 
@@ -88,7 +92,7 @@ class _Stream:
         """Send what came; after a while a comment. Raises ConnectionError and NrcError."""
         if woken:
             async with self._extra.ledger(self._client) as ledger:
-                self._sent &= await open_of(ledger, self._uuid)  # what was acknowledged makes room
+                self._sent &= await ready_of(ledger, self._uuid)  # what was acknowledged makes room
                 room = MOST_UNACKNOWLEDGED - len(self._sent)
                 items = await waiting_for(ledger, self._uuid, limit=room, but=self._sent) if room else []
             await self.send(items)
@@ -105,5 +109,11 @@ class _Stream:
             self._sent.add(item.handed)
 
     async def _write(self, data: bytes) -> None:
-        await self._response.write(data)
+        try:
+            async with asyncio.timeout(READ_WITHIN):
+                await self._response.write(data)
+        except TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()  # else the end of the answer waits for it too
+            raise ConnectionError(f"nothing was read for {READ_WITHIN:g} s") from None
         self._quiet_since = time.monotonic()

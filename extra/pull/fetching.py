@@ -52,7 +52,9 @@ async def fetch(request: web.Request) -> web.Response:
                     break
             else:
                 return json_answer(page_json(items))
-            await extra.own_pulled(request, client)  # it may have been removed meanwhile
+            # Meanwhile its rights may have been withdrawn, or the abonnement removed.
+            await gateway.authorise(request, Scope.CONSUMEREN)
+            await extra.own_pulled(request, client)
 
 
 async def acknowledge(request: web.Request) -> web.Response:

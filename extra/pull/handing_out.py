@@ -23,7 +23,7 @@ from schemas.jsontext import read_json
 
 READY = frozenset({State.PENDING, State.RETURNING})
 LARGEST = 4 * 1024 * 1024  # bytes of bodies in one page, or one larger
-LOOKED_AT = 2000  # rows that are gone through for one page
+LOOKED_AT = 2000  # rows that are ready, and are gone through for one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ async def waiting_for(
     """The oldest that wait, without those in `but`. Raises LedgerError."""
     items: list[Item] = []
     size = looked_at = 0
-    async for row in ledger.open_of(abonnement):
+    async for row in ledger.open_of(abonnement, states=READY):
         looked_at += 1
         handed = (row.key.notificatie, row.key.replay)
-        if row.state in READY and handed not in but:
+        if handed not in but:
             whole = await ledger.notificatie(row.key.notificatie)
             if whole is not None and whole.body is not None:
                 size += len(whole.body)
@@ -69,10 +69,10 @@ async def waiting_for(
     return items
 
 
-async def open_of(ledger: Ledger, abonnement: UUID) -> set[Handed]:
-    """What is open of it, of the oldest LOOKED_AT. Raises LedgerError."""
+async def ready_of(ledger: Ledger, abonnement: UUID) -> set[Handed]:
+    """What waits for it, of the oldest LOOKED_AT. Raises LedgerError."""
     found: set[Handed] = set()
-    async for row in ledger.open_of(abonnement):
+    async for row in ledger.open_of(abonnement, states=READY):
         found.add((row.key.notificatie, row.key.replay))
         if len(found) >= LOOKED_AT:
             break

@@ -24,6 +24,7 @@ from ledger.sqlite.replays import SqliteReplays
 from ledger.sqlite.rows import Hashes
 from ledger.sqlite.schema import READERS, contents, hash_key
 from ledger.values import (
+    OPEN,
     Attempt,
     Backlog,
     Counts,
@@ -189,10 +190,11 @@ class SqliteLedger:
             lambda db: finding.deliveries_between(db, first, last, limit=limit, texts=self._texts)
         )
 
-    async def open_of(self, abonnement: UUID) -> AsyncIterator[Delivery]:
+    async def open_of(self, abonnement: UUID, *, states: frozenset[State] = OPEN) -> AsyncIterator[Delivery]:
         last: Delivery | None = None
         while True:
-            page = await self._file.read(partial(reading.open_page, abonnement=abonnement, after=last))
+            read = partial(reading.open_page, abonnement=abonnement, states=states, after=last)
+            page = await self._file.read(read)
             for last in page:
                 yield last
             if len(page) < reading.PAGE:

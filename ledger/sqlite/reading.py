@@ -173,14 +173,17 @@ def incomplete(db: Database) -> list[Incomplete]:
     return [Incomplete(since or None, until, count) for since, until, count in rows]
 
 
-def open_page(db: Database, abonnement: UUID, after: Delivery | None) -> list[Delivery]:
-    """The next PAGE that are open of one abonnement, the oldest first."""
+def open_page(
+    db: Database, abonnement: UUID, *, states: Iterable[State], after: Delivery | None
+) -> list[Delivery]:
+    """The next PAGE that are open of one abonnement in one of these states, the oldest first."""
     number = number_of(db, Kind.ABONNEMENT, str(abonnement))
     if number is None:
         return []
     select = (
-        "SELECT * FROM delivery INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "
-        "AND (id, replay) > (?, ?) ORDER BY id, replay LIMIT ?"
+        "SELECT * FROM delivery INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "  # noqa: S608
+        f"AND (id, replay) > (?, ?) AND state IN ({', '.join(str(STATES[state]) for state in states)}) "
+        "ORDER BY id, replay LIMIT ?"
     )
     place = (b"", 0) if after is None else (after.key.notificatie.bytes, after.key.replay)
     rows = db.execute(select, [number, *place, PAGE])

@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
+import yarl
 
 from extra.pull import cursors
 from ledger.ids import new_id
@@ -18,6 +20,7 @@ from ledger.values import Entry, Key, Outcome, State
 from router import names
 from router.queue_depth import depths
 from runtime.amqp import Link
+from schemas.application import Application, Scope
 from tests.contract.api import message
 from tests.contract.conftest import Stage
 from tests.contract.extra.conftest import Asking, extra_root
@@ -351,3 +354,67 @@ async def test_one_application_does_not_take_every_place_to_wait(
 
 async def _may_wait(asking: Asking, abonnement: UUID) -> bool:
     return (await asking.get(f"/abonnement/{abonnement}/pull", of="ander")).status == 200
+
+
+# What a hostile consumer tries, and what a broken one does
+
+
+async def test_who_reads_no_events_is_cut_off(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extra.pull.waiting.MOST_OF_CLIENT", 1)
+    monkeypatch.setattr("extra.pull.events.READ_WITHIN", 0.5)
+    abonnement = await pulled(asking, of="ander")
+    large = json.dumps(message(asking.naam, extra={"tekst": "x" * 400_000})).encode()
+    ids = [new_id() for _ in range(60)]
+    await asking.ledger.write([replace(entry(asking, id_, abonnement), body=large) for id_ in ids])
+    address = yarl.URL(asking.root)
+    path = f"{address.path}/abonnement/{abonnement}/pull/events"
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {token('ander')}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(address.host, address.port, limit=1024)
+    writer.write(head.encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    assert not await _may_wait(asking, abonnement)
+    await eventually(lambda: _may_wait(asking, abonnement), within=30)
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["pull?wait=30", "pull/events"])
+async def test_who_loses_its_rights_gets_nothing_more(stage: Stage, asking: Asking, path: str) -> None:
+    name = f"weg-{uuid4()}"
+    secret = "x" * 40
+    registry = stage.registry
+    await registry.add_application(Application(name, secret, "", frozenset({Scope.CONSUMEREN})))
+    headers = {"Authorization": token(name, secret=secret), "Accept": "*/*"}
+    made = await asking.api.post(
+        f"{asking.root}/abonnement", {"kanalen": [{"naam": asking.naam}]}, auth=headers["Authorization"]
+    )
+    assert made.status == 201, made.body
+    told = asyncio.create_task(_text(asking, f"{made.json['url']}/{path}", headers))
+    for _ in range(3):  # answered after what came before
+        await asking.get("/abonnement")
+    await registry.change_application(name, lambda known: replace(known, scopes=frozenset()))
+    await asking.subscribe()  # the gateway reads the registry for it
+    await asking.publish()
+    assert "hoofdObject" not in await asyncio.wait_for(told, 25)
+
+
+async def _text(asking: Asking, url: str, headers: dict[str, str]) -> str:
+    """All of the answer."""
+    async with asking.api.session.get(url, headers=headers) as response:
+        return await response.text()
+
+
+async def test_what_waits_for_an_operator_does_not_stand_in_the_way(
+    asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extra.pull.handing_out.LOOKED_AT", 2)
+    abonnement = await pulled(asking)
+    unsure = [await asking.publish() for _ in range(3)]
+    outcomes = [Outcome(Key(id_, abonnement), State.UNSURE, 0, 0, at=2**42) for id_ in unsure]
+    await asking.ledger.write(outcomes)
+    assert await state(asking, unsure[0], abonnement) is State.UNSURE
+    ready = await asking.publish()
+    assert (await fetched(asking, abonnement))[0] == [str(ready)]
+    async with events(asking, abonnement) as stream:
+        assert json.loads((await stream.next())["data"])["id"] == str(ready)
+        other = await asking.publish()
+        assert json.loads((await stream.next())["data"])["id"] == str(other), "and each of them once"

@@ -577,6 +577,16 @@ async def test_what_is_open_is_read_in_pages(ledger: Ledger) -> None:
     assert [each.key.notificatie for each in await all_open(ledger, abonnement)] == left
 
 
+async def test_open_ones_in_some_states_are_found_among_others(ledger: Ledger) -> None:
+    abonnement = uuid4()
+    entries = [an_entry(abonnement) for _ in range(9)]
+    await ledger.write(entries)
+    await ledger.write([an_outcome(each, abonnement, State.UNSURE, attempts=0) for each in entries[::3]])
+    chosen = [each async for each in ledger.open_of(abonnement, states=frozenset({State.UNSURE}))]
+    assert [each.key.notificatie for each in chosen] == sorted(each.id for each in entries[::3])
+    assert {each.state for each in chosen} == {State.UNSURE}
+
+
 # What goes away
 
 DAY = 24 * 3600
