@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring, fan-out.
+matching, lag, ledger, declaring, fan-out, watched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.measurements.matching import matching
 from bench.measurements.memory import memory
 from bench.measurements.noisy_neighbour import neighbour
 from bench.measurements.refused_bodies import refused
+from bench.measurements.watched import watched
 from bench.system import arrivals, consumer, publish, system
 
 ZAKEN = {"naam": "zaken", "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"]}
@@ -111,6 +112,7 @@ BENCHMARKS = {
     "lag": lag,
     "declaring": declaring,
     "fan-out": fan_out,
+    "watched": watched,
 }
 
 
@@ -122,7 +124,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="of the latency benchmark")
     parser.add_argument("--filters", type=int, default=5000)
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
-    parser.add_argument("--pairs", type=int, default=5, help="neighbour: with and without, in turn")
+    parser.add_argument("--pairs", type=int, default=5, help="neighbour, watched: with and without, in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory: messages that wait")
     parser.add_argument(
         "--abonnementen", type=int, default=1, help="memory, bodies, fan-out: to which each is delivered"

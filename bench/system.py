@@ -29,7 +29,10 @@ def free_port() -> int:
 
 
 class System:
-    """A running `nrc up`, an application with both rights, and its token. again: the folder has it all."""
+    """A running `nrc up`, an application with both rights, and its token. again: the folder has it all.
+
+    said: what it printed until it was ready.
+    """
 
     def __init__(self, folder: Path, *, again: bool = False, **settings: str) -> None:
         self.folder = folder
@@ -49,6 +52,7 @@ class System:
             [sys.executable, "-m", "nrc", "up", "--no-demo"],
             env=self.environment, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
+        self.said = ""
         self._wait_ready()
         if not again:
             self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
@@ -83,6 +87,7 @@ class System:
         deadline = time.monotonic() + START_TIMEOUT
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            self.said += line
             if line.strip().startswith("Processes "):
                 self._processes = line.strip().removeprefix("Processes ")
             if line.startswith("NRC ready:"):

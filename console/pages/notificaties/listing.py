@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from console.page import Event, Live, Page, Redirect, Visit
@@ -22,6 +22,7 @@ from ledger.ledger import Ledger
 from ledger.values import Notificatie, Search
 from operating.notificaties.finding import Account, what_is_missing
 from operating.notificaties.following import Following
+from operating.notificaties.newest import Newest
 from schemas.errors import LedgerError, UsageError
 from schemas.fields import is_http_url
 
@@ -29,7 +30,7 @@ ON_A_PAGE = 50
 MOST_TO_CHOOSE = 200
 """Kanalen that can be chosen from a list; with more their naam is typed."""
 LOOK = 1.0  # seconds between two looks for what is new
-AT_ONCE = 50  # rows that one look gives at most, the newest
+AT_ONCE = 25  # rows that one look gives at most, the newest: nobody reads more in a second
 ACTIES = ("create", "update", "partial_update", "destroy")
 
 
@@ -169,23 +170,35 @@ async def _news(visit: Visit, criteria: Criteria) -> AsyncIterator[Event]:
     if criteria.faults:
         return
     # What it is shown by stands in the search; from now on, so no time is asked for.
-    search = criteria.search
-    following: Following | None = None
+    search, began = replace(criteria.search, after=None, before=None), round(visit.now * 1000)
+    following: Following | Newest | None = None
     while True:
         try:
             ledger = await visit.console.ledger.get()
             if following is None:
-                began = round(visit.now * 1000)
-                following = Following(ledger, search, since=began, states=search.states)
-            news = await following.news(now=round(time.time() * 1000))
-            new = {each.notificatie.id: each.notificatie for each in news}
-            fresh = sorted(new.values(), key=lambda each: (each.received, each.id))[-AT_ONCE:]
+                following = _followed(ledger, search, began)
+            fresh = await _fresh(following, now=round(time.time() * 1000))
             for row in await rows_of(ledger, fresh, only=search.abonnement):
                 yield Event("row", row)
         except LedgerError:
             pass  # tried again
         yield Event("tick")
         await asyncio.sleep(LOOK)
+
+
+def _followed(ledger: Ledger, search: Search, began: int) -> Following | Newest:
+    """By state everything must be followed: what came a while ago may come to it yet."""
+    if search.states:
+        return Following(ledger, search, since=began, states=search.states)
+    return Newest(ledger, search, since=began, shown=ON_A_PAGE)
+
+
+async def _fresh(following: Following | Newest, *, now: int) -> Sequence[Notificatie]:
+    """What is to be shown (again), the oldest first."""
+    if isinstance(following, Newest):
+        return await following.news(now=now, most=AT_ONCE)
+    new = {each.notificatie.id: each.notificatie for each in await following.news(now=now)}
+    return sorted(new.values(), key=lambda each: (each.received, each.id))[-AT_ONCE:]
 
 
 PAGE = Page("notificaties", "notificaties/", "Notificaties", "notificaties/listing.html", show)
