@@ -21,23 +21,28 @@ async def live(_: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """200 when a notificatie would be accepted now, else 503; `notReady` has a line for each reason.
 
-    `warnings`: what is unavailable while notificaties are accepted without it.
+    `warnings`: what is unavailable while notificaties are accepted without it. The registry is among these:
+    all gateways share it, so a load balancer that left them out would turn a database that is away for a
+    moment into publishers that are refused.
     """
     gateway = request.app[GATEWAY]
-    lines = await not_ready(gateway)
-    _, warnings = gateway.accepting.away()
+    lines = not_ready(gateway)
+    warnings = [*gateway.accepting.away()[1], *await _registry_away(gateway)]
     status = "not ready" if lines else "ok"
     content = {"status": status, "notReady": lines, "warnings": warnings}
     return json_answer(content, status=503 if lines else 200)
 
 
-async def not_ready(gateway: Gateway) -> list[str]:
-    """Why this gateway does not work, a line each."""
-    lines = ["gateway: stopping"] if gateway.stopping else []
-    lines += gateway.accepting.away()[0]
+def not_ready(gateway: Gateway) -> list[str]:
+    """Why this gateway accepts no notificaties, a line each."""
+    return [*(["gateway: stopping"] if gateway.stopping else []), *gateway.accepting.away()[0]]
+
+
+async def _registry_away(gateway: Gateway) -> list[str]:
+    """Why kanalen and abonnementen can be neither changed nor read."""
     try:
         async with asyncio.timeout(REGISTRY_TIMEOUT):
             await gateway.registry.change_number()
     except (RegistryError, TimeoutError) as error:
-        lines.append(f"registry: {error or f'no answer within {REGISTRY_TIMEOUT:g} s'}")
-    return lines
+        return [f"registry: {error or f'no answer within {REGISTRY_TIMEOUT:g} s'}"]
+    return []

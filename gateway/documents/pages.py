@@ -129,7 +129,7 @@ def _first_page(environment: Environment, console: str) -> Handler:
 
     async def answer(request: web.Request) -> web.Response:
         gateway = request.app[GATEWAY]
-        if await not_ready(gateway):
+        if not_ready(gateway):
             return web.Response(body=bodies[_NOTHING], headers=headers)
         _, away = gateway.accepting.away()
         late = any(line.startswith("broker") for line in away)

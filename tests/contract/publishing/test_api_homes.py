@@ -200,6 +200,18 @@ async def test_a_gateway_that_never_saw_rabbitmq_accepts_by_the_ledger(own: Stag
             assert (await other.post("/notificaties", message(naam))).status == 201
 
 
+async def test_a_gateway_stays_with_its_load_balancer_while_the_registry_is_away(own: Stage) -> None:
+    async with own.gateway() as api:
+        naam = await a_kanaal(api)
+        file = own.settings.registry_file
+        file.rename(file.with_suffix(".away"))
+        await eventually(lambda: warns(api, "registry"))
+        assert (await api.post("/notificaties", message(naam))).status == 201
+        answer = await health(api)
+        assert (answer.status, answer.json["notReady"]) == (200, [])
+        file.with_suffix(".away").rename(file)
+
+
 async def is_not_ready(api: Api) -> bool:
     answer = await health(api)
     return answer.status == 503 and len(answer.json["notReady"]) == 2
