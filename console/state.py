@@ -15,7 +15,7 @@ from aiohttp import web
 
 from console.login.oidc.provider import Provider
 from ledger.ledger import Ledger
-from ledger.opening import ledger_file, ledger_of
+from ledger.opening import ledger_is_there, ledger_of, ledger_place
 from operating.acts import Log, Operator
 from operating.passwords import Passwords
 from operating.removal import remove_queues
@@ -51,8 +51,9 @@ class OpenedLedger:
         """The ledger, to read from. Raises LedgerError while there is none, or it cannot be opened."""
         async with self._opening:
             if self._ledger is None:
-                if not (file := ledger_file(self._settings)).exists():
-                    raise LedgerError(f"there is no ledger {file.absolute()} yet: the first gateway makes it")
+                if not ledger_is_there(self._settings):
+                    place = ledger_place(self._settings)
+                    raise LedgerError(f"there is no ledger {place} yet: the first gateway makes it")
                 self._ledger = await self._opened.enter_async_context(ledger_of(self._settings))
             return self._ledger
 

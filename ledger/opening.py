@@ -10,6 +10,7 @@ from ledger.sqlite.ledger import SqliteLedger
 from ledger.sqlite.schema import READERS
 from runtime.settings import Settings
 from schemas.errors import UsageError
+from store.opening import registry_place
 from store.secrets import KEYS_FILE, Vault
 
 LEDGER_FILE = "ledger.db"
@@ -34,8 +35,18 @@ def open_ledger(
 
 
 def ledger_file(settings: Settings) -> Path:
-    """Where the ledger of these settings is: beside their registry."""
+    """The SQLite file of the ledger of these settings: beside their registry."""
     return settings.registry_file.with_name(LEDGER_FILE)
+
+
+def ledger_place(settings: Settings) -> str:
+    """Where the ledger of these settings is, for people: its file, or the database that it shares."""
+    return registry_place(settings) if settings.on_postgresql else str(ledger_file(settings).absolute())
+
+
+def ledger_is_there(settings: Settings) -> bool:
+    """Whether there is a ledger to open; a PostgreSQL that is named always has one. Raises OSError."""
+    return settings.on_postgresql or ledger_file(settings).exists()
 
 
 def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float | None = None) -> Ledger:

@@ -31,6 +31,7 @@ from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files
 from runtime.settings import Settings, env_name
 from schemas.errors import BrokerUnavailable
+from store.opening import registry_place
 
 LISTEN = env_name("gateway_listen")
 GRACE = 4.0
@@ -233,7 +234,7 @@ class Up:
             f"{at}"
             f"  RabbitMQ    {where}\n"
             f"  State       {self._settings.state_dir.resolve()}\n"
-            f"  Registry    {self._settings.registry_file.resolve()}\n"
+            f"  Registry    {registry_place(self._settings)}\n"
             f"  Processes   up {os.getpid()}, {processes}\n"
             f"{self._metrics()}"
             f"  Log         on standard error; NRC_LOG_LEVEL=debug says more\n"

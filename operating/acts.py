@@ -20,6 +20,7 @@ from operating.plain_text import moment, printable
 from runtime.settings import Settings
 from schemas.errors import RegistryError
 from schemas.user import by_openid
+from store.files.durable import make_folder
 from store.registry import Act
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Log:
         line = {"timestamp": moment(at), "event": act, **{key: name for key, name in who.items() if name}}
         file = self._settings.registry_file.with_name(FILE)
         try:
+            make_folder(file.parent)
             _append_line(file, json.dumps({**line, **told}, default=str))
         except OSError as error:
             self._tell(f"done, but not noted in {file}: {error.strerror or error}")
@@ -100,14 +102,14 @@ class Log:
 
     async def keep(self, acts: Sequence[Act]) -> None:
         """Put acts into the registry's table, in one transaction."""
-        from store.opening import registry_of
+        from store.opening import registry_is_there, registry_of
 
         if not acts:
             return
         try:
             if self._registry is not None:
                 await self._registry.note_acts(acts)
-            elif self._settings.registry_file.exists():
+            elif registry_is_there(self._settings):
                 async with registry_of(self._settings) as opened:
                     await opened.note_acts(acts)
         except (RegistryError, OSError) as error:

@@ -71,11 +71,11 @@ async def remove_queues(router: RouterClient, uuids: Iterable[UUID]) -> None:
 async def _end(settings: Settings, uuid: UUID, *, keep: bool, tell: Callable[[str], None]) -> int:
     """End what is open of a removed abonnement; returns how many. On failure the keeper does it later."""
     from ledger.keeper.undeliverable.ending import end
-    from ledger.opening import ledger_file, ledger_of
+    from ledger.opening import ledger_is_there, ledger_of
     from ledger.operating.sending import removed
 
     try:
-        if not ledger_file(settings).exists():
+        if not ledger_is_there(settings):
             return 0
         async with ledger_of(settings) as ledger:
             rows = [row async for row in ledger.open_of(uuid)]

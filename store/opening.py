@@ -40,6 +40,23 @@ def registry_at(address: Address, *, vault: Vault, patience: float = BUSY_TIMEOU
     return PostgresqlRegistry(address, vault=vault, patience=patience)
 
 
+def registry_place(settings: Settings) -> str:
+    """Where the registry of these settings is, for people: its file, or its URL without user and password."""
+    if settings.on_postgresql:
+        with postgresql_needed():
+            from store.database.address import address_of
+        return address_of(settings).shown
+    return str(settings.registry_file.absolute())
+
+
+def registry_is_there(settings: Settings) -> bool:
+    """Whether there is a registry to open; of a PostgreSQL that is named the tables are made when need be."""
+    try:
+        return settings.on_postgresql or settings.registry_file.exists()
+    except OSError:
+        return True  # opening it reports what is wrong
+
+
 def registry_of(settings: Settings, *, patience: float = BUSY_TIMEOUT) -> Registry:
     """The registry of these settings; open it with `async with`. patience: as of `open_registry`."""
     keys_file = settings.state_dir / KEYS_FILE

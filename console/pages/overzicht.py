@@ -12,7 +12,7 @@ from console.showing.attention import Told, in_short, told
 from console.showing.charts import Chart, charts
 from console.state import Console
 from ledger.explaining.dutch import number
-from ledger.opening import ledger_file
+from ledger.opening import ledger_place
 from operating.conditions import Condition, conditions_of
 from operating.status.attention import LITTLE, NEARLY_FULL
 from operating.status.collecting import OfLedger, Status, disk_of, read_ledger
@@ -132,8 +132,8 @@ async def _parts(console: Console) -> list[Part]:
 async def _ledger(console: Console) -> OfLedger | str:
     """What the ledger tells, or why it tells nothing."""
     try:
-        file = str(ledger_file(console.settings).absolute())
-        return await read_ledger(await console.ledger.get(), file=file)
+        place = ledger_place(console.settings)
+        return await read_ledger(await console.ledger.get(), file=place)
     except LedgerError as error:
         return str(error)
 

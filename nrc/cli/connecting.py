@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -57,30 +56,32 @@ async def opened_registry(settings: Settings, *, new: bool | None = None) -> Asy
     new: of a command that has the option --new: whether it was given, so that a registry may be made.
     """
     from router.catalogue import Catalogue
-    from store.opening import registry_of
+    from store.opening import registry_is_there, registry_of, registry_place
 
-    there = _is_there(settings.registry_file)
+    there = registry_is_there(settings)
     if not new:
         there_is_a_registry(settings, may_make=new is not None)
     async with registry_of(settings) as registry:
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.refresh()
-        file = settings.registry_file.absolute()
+        place = registry_place(settings)
         if not there:
-            note(f"made a new registry: {file}")
+            note(f"made a new registry: {place}")
         elif catalogue.number == 0:
             # It may be that of another system than the one that is meant.
-            note(f"this registry is empty: {file}")
+            note(f"this registry is empty: {place}")
         yield OpenRegistry(registry, catalogue)
 
 
 @asynccontextmanager
 async def opened_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     """The ledger of these settings. Raises LedgerError, and UsageError where there is none."""
-    from ledger.opening import ledger_file, ledger_of
+    from ledger.opening import ledger_is_there, ledger_of, ledger_place
 
-    if not (file := ledger_file(settings)).exists():
-        raise UsageError(f"there is no ledger {file.absolute()} yet: the first gateway that starts makes it")
+    if not ledger_is_there(settings):
+        raise UsageError(
+            f"there is no ledger {ledger_place(settings)} yet: the first gateway that starts makes it"
+        )
     async with ledger_of(settings) as ledger:
         yield ledger
 
@@ -90,20 +91,21 @@ def there_is_a_registry(settings: Settings, *, may_make: bool = False) -> None:
 
     may_make: the command has the option --new.
     """
-    if _is_there(settings.registry_file):
+    from store.opening import registry_is_there, registry_place
+
+    if registry_is_there(settings):
         return
-    file = settings.registry_file.absolute()
     raise UsageError(
-        f"there is no registry {file}: run this in the folder of the system that is meant, or with its "
-        f"NRC_STATE_DIR; `nrc up` makes one{', and so does --new here' if may_make else ''}"
+        f"there is no registry {registry_place(settings)}: run this in the folder of the system that "
+        "is meant, or with its NRC_STATE_DIR; "
+        f"`nrc up` makes one{', and so does --new here' if may_make else ''}"
     )
 
 
-def _is_there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError:
-        return True  # opening it reports what is wrong
+def refuse_postgresql(settings: Settings, *, otherwise: str) -> None:
+    """Return when registry and ledger are files. Raises UsageError that says what to do otherwise."""
+    if settings.on_postgresql:
+        raise UsageError(f"this is for SQLite files, and NRC_DATABASE_URL names PostgreSQL: {otherwise}")
 
 
 def broker_urls(settings: Settings) -> tuple[str, ...]:

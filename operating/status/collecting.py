@@ -105,7 +105,9 @@ async def read_ledger(ledger: Ledger, *, file: str) -> OfLedger:
 
 
 def disk_of(settings: Settings) -> Disk | None:
-    """The disk that registry and ledger are on; None when that is not known."""
+    """The disk that registry and ledger are on; None when that is not known, or a database server's."""
+    if settings.on_postgresql:
+        return None
     try:
         usage = shutil.disk_usage(settings.registry_file.absolute().parent)
     except OSError:

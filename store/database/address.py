@@ -77,8 +77,10 @@ def options(address: Address, *, listening: bool = False) -> dict[str, Any]:
     url = address.listen_url if listening and address.listen_url else address.url
     try:
         given = conninfo_to_dict(url)
+        if not str(given.get("port", "0")).replace(",", "").isdecimal():
+            raise ProgrammingError("a port is no number")
     except ProgrammingError:
-        # libpq's own words may quote a part of the password.
+        # libpq's own words may quote a part of the password, and so may an error about a port.
         name = "NRC_DATABASE_LISTEN_URL" if url == address.listen_url else "NRC_DATABASE_URL"
         raise SettingsError(
             [

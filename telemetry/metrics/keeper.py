@@ -120,6 +120,8 @@ def _of_abonnementen(abonnementen: Mapping[UUID, Abonnement]) -> list[Metric]:
 
 
 def _of_disk(parts: Parts) -> list[Metric]:
+    if parts.settings.on_postgresql:
+        return []  # it is the database server's
     with suppress(OSError):
         disk = shutil.disk_usage(parts.settings.registry_file.absolute().parent)
         return [

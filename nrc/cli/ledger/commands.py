@@ -40,11 +40,11 @@ def ledger(context: click.Context) -> None:
 @json_option
 def status(json_: bool) -> None:
     """Show which keeper works, what waits, and what has to be looked at."""
-    from ledger.opening import ledger_file
+    from ledger.opening import ledger_place
 
     settings = load_settings()
     facts, gaps = carry_out(_with_ledger(settings, _look))
-    file = str(ledger_file(settings).absolute())
+    file = ledger_place(settings)
     if json_:
         as_json(facts_of_ledger(facts, gaps, file))
         return

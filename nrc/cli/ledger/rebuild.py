@@ -13,7 +13,7 @@ from ledger.copies.salvaging import Salvaged, salvage, what_is_wrong
 from ledger.ledger import Ledger
 from ledger.opening import ledger_file, ledger_of
 from ledger.values import Event, Incomplete
-from nrc.cli.connecting import carry_out, opened_registry
+from nrc.cli.connecting import carry_out, opened_registry, refuse_postgresql
 from nrc.cli.operating import audit
 from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import as_json, json_option, moment, note
@@ -44,6 +44,7 @@ def ledger_rebuild(source: Path | None, yes: bool, json_: bool) -> None:
     well. Exit code 1 when some of it could not be read.
     """
     settings = load_settings()
+    refuse_postgresql(settings, otherwise="restore a backup of the database")
     file = ledger_file(settings).absolute()
     wrong = _refuse(file, source) if source else _what_is_wrong(settings, file)
     if wrong and not yes:

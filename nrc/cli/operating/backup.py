@@ -28,7 +28,7 @@ import click
 from ledger.copies.copying import copy_ledger, look_at
 from ledger.copies.instance import Instance
 from ledger.opening import LEDGER_FILE, ledger_file, open_ledger
-from nrc.cli.connecting import carry_out, there_is_a_registry
+from nrc.cli.connecting import carry_out, refuse_postgresql, there_is_a_registry
 from nrc.cli.operating import audit
 from nrc.cli.operating.settings import known_settings, shown
 from nrc.cli.terminal.output import moment, note
@@ -57,6 +57,7 @@ def backup(folder: Path) -> None:
     What RabbitMQ has is not in it; what is not delivered yet is, in the ledger.
     """
     settings = load_settings()
+    refuse_postgresql(settings, otherwise="copy the database with pg_dump, and secret.keys beside it")
     about = carry_out(_backup(settings, folder))
     carry_out(audit.record(settings, "backup made", folder=folder.resolve()))
     click.echo(f"backup made in {folder}: {_told(about)}")
@@ -82,6 +83,7 @@ def restore(folder: Path, without_ledger: bool) -> None:
     out what was open in the ledger then.
     """
     settings = load_settings()
+    refuse_postgresql(settings, otherwise="put the database back with pg_restore, and secret.keys beside it")
     about = carry_out(_restore(settings, folder, with_ledger=not without_ledger))
     carry_out(audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"]))
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")

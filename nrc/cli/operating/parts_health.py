@@ -10,6 +10,7 @@ from nrc.cli.connecting import opened_link, opened_registry
 from nrc.rabbitmq.shield_policy import SET_POLICY
 from operating.status.health import Part, check_broker, of_process, part, routers_at_work
 from runtime.settings import Settings
+from store.opening import registry_place
 
 
 async def parts_of(settings: Settings, root: str) -> list[Part]:
@@ -40,4 +41,4 @@ async def _router(settings: Settings) -> Sequence[str]:
 
 async def _registry(settings: Settings) -> Sequence[str]:
     async with opened_registry(settings) as opened:
-        return [f"{settings.registry_file}, change {opened.catalogue.number}"]
+        return [f"{registry_place(settings)}, change {opened.catalogue.number}"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import click
-from yarl import URL
 
 from nrc.cli.terminal.output import Column, as_json, json_option, note, table, wide_option
 from runtime.settings import Settings, env_name, load_settings, origins, unknown_variables
 
+_PASSWORD = re.compile(r"//([^:@/?#]*):[^?#]*@")
+_IN_QUERY = re.compile(r"([?&]password=)[^&#]*")
 _INTRODUCTION = """\
 # Settings
 
@@ -122,5 +124,5 @@ def shown(value: Any, *, secret: bool = False) -> str:
 def _masked(text: str) -> str:
     if "://" not in text:
         return "***" if text else ""
-    url = URL(text)
-    return str(url.with_password("***")) if url.password else text
+    # Not as a URL: PostgreSQL's may have several hosts, and a password that was not escaped.
+    return _IN_QUERY.sub(r"\1***", _PASSWORD.sub(r"//\1:***@", text))

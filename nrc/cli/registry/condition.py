@@ -85,10 +85,10 @@ async def conditions(settings: Settings) -> list[Condition]:
 
 async def ledger_backlogs(settings: Settings) -> Mapping[UUID, Backlog] | None:
     """What is open of each abonnement; None where there is no ledger, or (with a note) none to be read."""
-    from ledger.opening import ledger_file, ledger_of
+    from ledger.opening import ledger_is_there, ledger_of
 
     try:
-        if not ledger_file(settings).exists():
+        if not ledger_is_there(settings):
             note("what waits for them is not known: there is no ledger yet")
             return None
         async with ledger_of(settings) as ledger:

@@ -100,15 +100,17 @@ def rotate() -> None:
     except LedgerError as error:
         note(f"nrc: the key of the ledger's hashes was not encrypted again, so keep the old key: {error}")
         sys.exit(Exit.FAILED)
+    if settings.on_postgresql and not settings.secret_keys:
+        note(f"copy {found.where} to every other host that uses this database, and restart its processes")
     if len(found.keys) > 1:
         note("the old keys are not needed any more, but for copies of registry and ledger from before")
 
 
 async def _seal_again(settings: Settings) -> None:
     """Open the ledger, which encrypts the key of its hashes with the first key."""
-    from ledger.opening import ledger_file, ledger_of
+    from ledger.opening import ledger_is_there, ledger_of
 
-    if ledger_file(settings).exists():
+    if ledger_is_there(settings):
         async with ledger_of(settings):
             pass
 

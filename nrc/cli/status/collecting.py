@@ -64,7 +64,7 @@ async def _registry(settings: Settings) -> tuple[list[Abonnement], Mapping[UUID,
 
 
 async def _ledger(settings: Settings) -> OfLedger:
-    from ledger.opening import ledger_file
+    from ledger.opening import ledger_place
 
     async with opened_ledger(settings) as ledger:
-        return await read_ledger(ledger, file=str(ledger_file(settings).absolute()))
+        return await read_ledger(ledger, file=ledger_place(settings))
