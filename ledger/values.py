@@ -96,7 +96,7 @@ class Entry:
 
     id: of ids.new_id. kanaal: its naam. kenmerken: as in the body. hops: deliveries of an NRC that it went
     through before. catalogue: the change number of the registry's copy by which `matched` was found.
-    matched: the abonnementen that it is for.
+    matched: the abonnementen that it is for. trace: the `traceparent` that went with its message, or "".
     """
 
     id: UUID
@@ -112,6 +112,7 @@ class Entry:
     catalogue: int
     matched: tuple[UUID, ...]
     hops: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,9 @@ Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed |
 
 
 class Notificatie(NamedTuple):
-    """A notificatie as the ledger has it. body: None when it was shed. hops: as of Entry.
+    """A notificatie as the ledger has it. body: None when it was shed. hops, trace: as of Entry.
+
+    trace stays as long as the body, and is read with it.
 
     A NamedTuple, since a search makes many: a frozen dataclass takes five times as long.
     """
@@ -306,6 +309,7 @@ class Notificatie(NamedTuple):
     unrouted: bool
     body: bytes | None = None
     hops: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,11 @@ UNDELIVERABLE_AT = "nrc-undeliverable-at"
 RESENT_AT = "nrc-resent-at"
 HOPS = "nrc-hops"
 """Also a header of a request to a callback, which counts that delivery too, and of an answer 508."""
+TRACEPARENT = "traceparent"
+"""Of W3C Trace Context, as of a request: where traces are on, a message carries it."""
 
 _COUNT = re.compile(r"[0-9]{1,6}")
-_STAY = frozenset({RESENT_AT, HOPS, "traceparent", "tracestate"})
+_STAY = frozenset({RESENT_AT, HOPS, TRACEPARENT, "tracestate"})
 MOST_ROUNDS = 2**31  # and replays; the ledger has four bytes for these
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 

@@ -46,9 +46,12 @@ UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 
 def notificatie(db: Database, id_: UUID, texts: Texts) -> Notificatie | None:
     """One notificatie with its body."""
-    select = f"{SELECT}, b.body FROM notificatie m {UNROUTED} LEFT JOIN body b ON b.n = m.n WHERE m.id = ?"
+    select = (
+        f"{SELECT}, b.body, t.traceparent FROM notificatie m {UNROUTED} "
+        "LEFT JOIN body b ON b.n = m.n LEFT JOIN trace t ON t.n = m.n WHERE m.id = ?"
+    )
     row = db.execute(select, [id_.bytes]).fetchone()
-    return None if row is None else as_notificatie(db, row[:-1], texts, body=row[-1])
+    return None if row is None else as_notificatie(db, row, texts, body=row[-2], trace=row[-1] or "")
 
 
 def search(
@@ -339,7 +342,7 @@ def _delivery(db: Database, row: tuple[Any, ...], texts: Texts) -> Delivery:
 
 
 def as_notificatie(
-    db: Database, row: tuple[Any, ...], texts: Texts, *, body: bytes | None = None
+    db: Database, row: tuple[Any, ...], texts: Texts, *, body: bytes | None = None, trace: str = ""
 ) -> Notificatie:
     """A row of SELECT as a notificatie."""
     return notificatie_of(
@@ -348,4 +351,5 @@ def as_notificatie(
         kanaal=texts.text(db, Kind.KANAAL, row[3]),
         unrouted=bool(row[_UNROUTED]),
         body=body,
+        trace=trace,
     )

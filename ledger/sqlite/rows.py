@@ -274,10 +274,16 @@ NOTIFICATIE_COLUMNS = "id, received, client, kanaal, resource, actie, size, cata
 
 
 def notificatie_of(
-    row: tuple[Any, ...], *, client: str, kanaal: str, unrouted: bool, body: bytes | None = None
+    row: tuple[Any, ...],
+    *,
+    client: str,
+    kanaal: str,
+    unrouted: bool,
+    body: bytes | None = None,
+    trace: str = "",
 ) -> Notificatie:
     """The notificatie of a row that begins with NOTIFICATIE_COLUMNS."""
-    made = (UUID(bytes=row[0]), row[1], client, kanaal, *row[4:8], unrouted, body, row[8])
+    made = (UUID(bytes=row[0]), row[1], client, kanaal, *row[4:8], unrouted, body, row[8], trace)
     return _as_row(Notificatie, made)
 
 

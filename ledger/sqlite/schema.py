@@ -157,6 +157,11 @@ def _took(db: Database) -> None:
     )
 
 
+def _traces(db: Database) -> None:
+    # The `traceparent` of what was accepted with traces on; goes with the body.
+    db.executescript("CREATE TABLE trace (n INTEGER PRIMARY KEY, traceparent TEXT NOT NULL);")
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -167,6 +172,7 @@ STEPS = {
     "0007_sent_again": _sent_again,
     "0008_no_count_of_retries": _no_count_of_retries,
     "0009_took": _took,
+    "0010_traces": _traces,
 }
 
 

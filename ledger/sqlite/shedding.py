@@ -136,12 +136,13 @@ def _find(select: str, condition: dict[str, Any], db: Database) -> Rows:
 
 def _remove_bodies(db: Database, rows: Rows) -> None:
     db.conn.executemany("DELETE FROM body WHERE n = ?", rows)
+    db.conn.executemany("DELETE FROM trace WHERE n = ?", rows)
 
 
 def _remove_rows(db: Database, rows: Rows) -> None:
     many = db.conn.executemany
     places, ids = [(n,) for n, _, _ in rows], [(id_,) for _, id_, _ in rows]
-    many("DELETE FROM body WHERE n = ?", places)
+    _remove_bodies(db, places)
     many("DELETE FROM notificatie WHERE n = ?", places)
     many("DELETE FROM unrouted WHERE id = ?", ids)
     terms = [(term, n) for n, _, packed in rows for term in unpack_terms(packed)]

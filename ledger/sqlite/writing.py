@@ -154,7 +154,7 @@ def _write_entries(
     for row in _in_pieces(db, "SELECT * FROM delivery WHERE id IN (%s)", list(entries)):
         changes.known(Row._make(row), size=len(entries[row[0]].body))
     places = _Places(db)
-    notificaties, bodies = [], []
+    notificaties, bodies, traces = [], [], []
     terms: list[tuple[int, int]] = []
     for id_, entry in entries.items():
         n = places.take(entry.received)
@@ -162,6 +162,8 @@ def _write_entries(
         of = {hashes.term(name, value) for name, value in entry.kenmerken.items()}
         notificaties.append(notificatie_row(entry, n, client=client, kanaal=kanaal, terms=of, hashes=hashes))
         bodies.append((n, entry.body))
+        if entry.trace:
+            traces.append((n, entry.trace))
         terms += [(term, n) for term in of]
         changes.count(entry.received, Counter.ACCEPTED, kanaal)
         for abonnement in {names.abonnement(each) for each in entry.matched}:
@@ -169,6 +171,7 @@ def _write_entries(
     many = db.conn.executemany
     many(_INSERT_NOTIFICATIE, notificaties)
     many("INSERT INTO body VALUES (?, ?)", bodies)
+    many("INSERT INTO trace VALUES (?, ?)", traces)
     many("INSERT INTO term VALUES (?, ?)", terms)
 
 

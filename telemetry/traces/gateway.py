@@ -12,6 +12,7 @@ from gateway.accepting import Accepting, Homes
 from gateway.app import Mount
 from gateway.state import API_ROOT, Gateway
 from ledger.values import Entry
+from router.history import TRACEPARENT
 from router.publishing import Outgoing
 from telemetry.traces.context import carried, carry
 
@@ -37,8 +38,9 @@ class TracedAccepting(Accepting):
         }
         name = f"send {message.exchange}"
         with self._tracer.start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=attributes) as span:
-            headers = {**message.headers, **carry({})}
-            homes = await super().accept(replace(message, headers=headers), entry)
+            context = carry({})
+            traced = replace(entry, trace=context.get(TRACEPARENT, ""))
+            homes = await super().accept(replace(message, headers={**message.headers, **context}), traced)
             span.set_attribute("nrc.homes", homes.name.lower())
             return homes
 

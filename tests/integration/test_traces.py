@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from opentelemetry.context import Context
@@ -19,6 +20,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
 
 from deliverer.service import serve as serve_deliverer
+from ledger.opening import ledger_of
+from ledger.operating.sending import Sending
+from ledger.values import Delivery, State
+from router.publishing import Publisher
+from runtime.lifecycle import Tasks
+from runtime.settings import Settings
 from telemetry.observing import Observing
 from telemetry.traces.context import SOON, carried, parent_and_links
 from telemetry.traces.deliverer import TEMPLATE
@@ -39,6 +46,7 @@ NOT_SAMPLED = f"00-{TRACE}-{SPAN}-00"
 class Traced:
     """A gateway and a deliverer whose spans are kept, and a kanaal with one abonnement."""
 
+    settings: Settings
     api: Api
     naam: str
     callback: CallbackServer
@@ -96,7 +104,7 @@ async def traced(url: str, folder: Path) -> AsyncIterator[Traced]:
             async with running(
                 serve_deliverer, settings, observe=observing.observe, **observing.of_deliverer
             ):
-                yield Traced(api, naam, callback, exporter)
+                yield Traced(settings, api, naam, callback, exporter)
 
 
 async def test_one_trace_from_the_publisher_to_the_callback(vhost: str, tmp_path: Path) -> None:
@@ -167,6 +175,29 @@ async def test_a_later_attempt_is_a_trace_of_its_own_that_links_to_it(vhost: str
         _, again = system.spans(SpanKind.CLIENT)
         assert attributes(again)["http.request.resend_count"] == 1
         assert trace_of(again) == trace_of(second)
+
+
+async def test_what_is_sent_again_out_of_the_ledger_links_to_it(vhost: str, tmp_path: Path) -> None:
+    async with traced(vhost, tmp_path) as system, ledger_of(system.settings) as ledger, Tasks() as tasks:
+        notificatie = UUID(await system.publish(traceparent=PARENT))
+        await system.ended(SpanKind.CONSUMER)
+        (producer,) = system.spans(SpanKind.PRODUCER)
+
+        async def delivered() -> Sequence[Delivery]:
+            rows = (await ledger.deliveries([notificatie]))[notificatie]
+            return [each for each in rows if each.state is State.DELIVERED]
+
+        rows = await eventually(delivered, within=30)
+        publisher = Publisher(system.settings.amqp_url, name="test", mandatory=True)
+        tasks.start("publishing", publisher.run())
+        await publisher.wait_ready(20)
+        sending = Sending(ledger, publisher, kanalen={})
+        assert not (await sending.replay(notificatie, rows[0].key.abonnement, number=1)).problem
+        _, again = await system.ended(SpanKind.CONSUMER, 2)
+        assert trace_of(again) != TRACE
+        (link,) = again.links
+        assert format_trace_id(link.context.trace_id) == TRACE
+        assert format_span_id(link.context.span_id) == span_id(producer)
 
 
 async def test_what_is_not_sampled_passes_on_and_what_is_malformed_begins_anew(

@@ -98,6 +98,7 @@ def as_read(entry: Entry, *, unrouted: bool = False, body: bool = False) -> Noti
         unrouted=unrouted,
         body=entry.body if body else None,
         hops=entry.hops,
+        trace=entry.trace if body else "",
     )
 
 
@@ -608,6 +609,19 @@ async def bodies(ledger: Ledger, entries: Sequence[Entry]) -> list[bool | None]:
     """Of each whether its body is there; None when nothing of it is."""
     got = [await ledger.notificatie(entry.id) for entry in entries]
     return [None if each is None else each.body is not None for each in got]
+
+
+async def test_what_a_message_was_a_part_of_is_kept_as_long_as_its_body(ledger: Ledger) -> None:
+    traced, plain = an_entry(trace=f"00-{7:032x}-{9:016x}-01"), an_entry()
+    await ledger.write([traced, plain])
+    await ledger.write([replace(traced, trace="another")])
+    assert await ledger.notificatie(traced.id) == as_read(traced, body=True)
+    assert await ledger.notificatie(plain.id) == as_read(plain, body=True)
+    await shed(ledger, days=8)
+    assert await ledger.notificatie(traced.id) == as_read(traced)
+    await shed(ledger, days=31)
+    await ledger.write([traced])
+    assert await ledger.notificatie(traced.id) == as_read(traced, body=True)
 
 
 async def test_bodies_and_then_rows_go_after_the_last_was_settled(ledger: Ledger) -> None:

@@ -30,7 +30,7 @@ from tests.stallable import stallable
 
 async def test_what_was_accepted_without_rabbitmq_goes_to_each_queue_oldest_first(kept: Kept) -> None:
     one, other = await kept.subscribe(), await kept.subscribe()
-    entries = [await kept.accept(one, other) for _ in range(70)]
+    entries = [await kept.accept(one, other, trace=f"00-{7:032x}-{9:016x}-01") for _ in range(70)]
     routed = await kept.accept(one, mark=False)
     nobody = await kept.accept()
     async with kept.keeper():
@@ -44,6 +44,7 @@ async def test_what_was_accepted_without_rabbitmq_goes_to_each_queue_oldest_firs
             assert first.body == oldest.body
             assert first.headers["k.zaaktype"] == "Z1"
             assert first.headers["nrc-hops"] == "2"
+            assert first.headers["traceparent"] == f"00-{7:032x}-{9:016x}-01"
             assert first.headers["nrc-abonnement"] == str(abonnement.uuid)
             assert first.timestamp is not None
             assert int(first.timestamp.timestamp()) == oldest.received // 1000
