@@ -47,6 +47,7 @@ power: setup ## Cut the power under load, for the loss certificate; twenty minut
 
 fuzz: setup ## Send what nobody foresaw to the running product, other examples each time; ten minutes (MINUTES=)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+	NRC_TEST_FUZZ_PAGES=3000 $(BIN)/python -m pytest -q tests/fuzz/test_pages.py
 
 audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned packages; asks the Python index, so needs it
 	@tools/make-venv $(VENV)/audit

@@ -105,7 +105,9 @@ class QuietProtocol(web.RequestHandler):
     ) -> web.StreamResponse:
         if request.writer.output_size > 0:
             raise ConnectionError("part of another answer has gone out already")
-        if exc is not None:
+        if (
+            exc is not None and status >= 500
+        ):  # else the client's: a line too long, a byte that may not be there
             log.error("request failed", exc_info=exc)
         answer = web.json_response({"status": "error"}, status=status)
         make_safe(answer.headers, https=False)

@@ -4,5 +4,6 @@
     pytest tests/fuzz                        # few examples, the same each time
 
 system.py starts real processes, shapes.py generates what is sent, properties.py has the properties of answers
-and of what arrives, run.py checks them and reads every log afterwards.
+and of what arrives, run.py checks them and reads every log afterwards. pages.py and test_pages.py do the same
+for the pages and forms of console and inbox.
 """
