@@ -16,6 +16,7 @@ COPY extra extra
 COPY telemetry telemetry
 COPY inbox inbox
 COPY operating operating
+COPY alerting alerting
 COPY console console
 COPY nrc nrc
 # postgresql, for NRC_DATABASE_URL; opentelemetry, for NRC_TRACES: docker build --build-arg EXTRAS=postgresql .

@@ -14,7 +14,7 @@ an operator does in it goes through the same functions as a command (operating/)
     styles.py     the style sheets
     state.py      what the process has open
     login/        logging in and out: passwords, sessions, lock-out
-    showing/      charts, and what needs attention in Dutch
+    showing/      charts
     pages/        one module for each page
     templates/    base.html; pages/: one for each page; macros/: tables, forms and other parts
     static/       style sheets: huisstijl.css (colours and sizes), console.css (layout), beheer.css,

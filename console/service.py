@@ -13,8 +13,9 @@ from aiohttp import web
 
 from console.app import build_app
 from console.login.oidc.provider import Provider
-from console.state import Console, OpenedLedger
+from console.state import Console
 from console.styles import read_styles
+from ledger.opening import OpenedLedger
 from operating.acts import Operator
 from operating.passwords import Passwords
 from operating.users import FIRST_USER, make_first_user

@@ -2,60 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 from uuid import UUID
 
 from aiohttp import web
 
 from console.login.oidc.provider import Provider
-from ledger.ledger import Ledger
-from ledger.opening import ledger_is_there, ledger_of, ledger_place
+from ledger.opening import OpenedLedger
 from operating.acts import Log, Operator
 from operating.passwords import Passwords
 from operating.removal import remove_queues
+from operating.status.asking import Sources
 from router.catalogue import Catalogue
 from router.requests import RouterClient
 from runtime.amqp import Link
 from runtime.log import logger
 from runtime.settings import Settings
-from schemas.errors import BrokerError, LedgerError
+from schemas.errors import BrokerError
 from store.registry import Registry
 
 log = logger(__name__)
-
-
-class OpenedLedger:
-    """The ledger, opened when it is first asked for: the first gateway makes it, the console never does."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._opened = AsyncExitStack()
-        self._opening = asyncio.Lock()
-        self._ledger: Ledger | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._opened.aclose()
-
-    async def get(self) -> Ledger:
-        """The ledger, to read from. Raises LedgerError while there is none, or it cannot be opened."""
-        async with self._opening:
-            if self._ledger is None:
-                if not ledger_is_there(self._settings):
-                    place = ledger_place(self._settings)
-                    raise LedgerError(f"there is no ledger {place} yet: the first gateway makes it")
-                self._ledger = await self._opened.enter_async_context(ledger_of(self._settings))
-            return self._ledger
 
 
 LOGINS = ("succeeded", "failed", "busy")
@@ -88,6 +56,11 @@ class Console:
     passwords: Passwords
     provider: Provider | None
     counts: Counts = field(default_factory=Counts)
+
+    @property
+    def sources(self) -> Sources:
+        """What tells how the system is doing."""
+        return Sources(self.settings, self.registry, self.catalogue, self.ledger, self.link)
 
     def acts_of(self, operator: Operator) -> Log:
         """Notes what this operator does; what could not be noted is in the process's log."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.sqlite.schema import READERS
 from runtime.settings import Settings
-from schemas.errors import UsageError
+from schemas.errors import LedgerError, UsageError
 from store.opening import registry_place
 from store.secrets import KEYS_FILE, Vault
 
@@ -60,3 +64,31 @@ def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float
         readers=readers,
         longest_read=longest_read,
     )
+
+
+class OpenedLedger:
+    """The ledger, opened when it is first asked for; it is never made here: the first gateway does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._ledger: Ledger | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.aclose()
+
+    async def get(self) -> Ledger:
+        """The ledger, to read from. Raises LedgerError while there is none, or it cannot be opened."""
+        async with self._opening:
+            if self._ledger is None:
+                if not ledger_is_there(self._settings):
+                    place = ledger_place(self._settings)
+                    raise LedgerError(f"there is no ledger {place} yet: the first gateway makes it")
+                self._ledger = await self._opened.enter_async_context(ledger_of(self._settings))
+            return self._ledger

@@ -6,7 +6,7 @@ from runtime.settings import Listen, env_name
 from schemas.errors import UsageError
 
 _LAST = 65_535
-_OFFSETS = {"router": 0, "ledger": 1, "console": -1, "inbox": -2}
+_OFFSETS = {"router": 0, "ledger": 1, "console": -1, "inbox": -2, "alerts": -3}
 """Of processes of which there is one; gateways and deliverers come above."""
 
 

@@ -48,7 +48,7 @@ Serve = Callable[..., Awaitable[None]]
 
 
 def run_process(name: str, settings: Settings) -> int:
-    """Run a gateway, router, deliverer, keeper, inbox or console until told to stop; returns the exit code.
+    """Run a process of this kind until told to stop; returns the exit code.
 
     A fault is one line in the log, with a traceback only for an unexpected exception. A second SIGTERM or
     SIGINT ends the process at once, and so does the end of its time to stop.
@@ -97,6 +97,10 @@ def _serve_of(name: str, observing: Observing) -> Serve:
         from console.service import serve as serve_console
 
         return functools.partial(serve_console, sock=_given_socket(LISTEN_FD), say=click.echo)
+    if name == "alerts":
+        from alerting.service import serve as serve_alerts
+
+        return serve_alerts
     if name == "ledger":
         from ledger.keeper.service import serve as serve_keeper
 

@@ -99,6 +99,7 @@ class Up:
         self._keeper: list[Child] = []
         self._inbox: list[Child] = []
         self._console: list[Child] = []
+        self._alerts: list[Child] = []
         self._stopping_since = 0.0
 
     @property
@@ -111,6 +112,7 @@ class Up:
             *self._keeper,
             *self._inbox,
             *self._console,
+            *self._alerts,
         ]
 
     async def run(self) -> None:
@@ -191,7 +193,13 @@ class Up:
         ]
         self._keeper = [Child("ledger", "ledger", env=self._env_of(env, "ledger", 1), fds=[lock])]
         self._inbox = self._with_pages("inbox", inbox, env, lock=lock)
-        self._console = self._with_pages("console", console, env, lock=lock)
+        # These ask the gateway how it is.
+        host, port = sock.getsockname()[:2]
+        asking = {**env, env_name("gateway_listen"): f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+        self._console = self._with_pages("console", console, asking, lock=lock)
+        at_console = self._settings.console_public_url or _root_of(console)
+        of_alerts = self._env_of({**asking, env_name("console_public_url"): at_console}, "alerts", 1)
+        self._alerts = [Child("alerts", "alerts", env=of_alerts, fds=[lock])]
         others = self.children[len(self._router) :]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
@@ -253,8 +261,7 @@ class Up:
     def _console_line(self, console: socket.socket | None) -> str:
         if console is None:
             return ""
-        root = self._settings.console_public_url or str(reached_at(console.getsockname()[:2])).rstrip("/")
-        return f"  Console     {root}/console/\n"
+        return f"  Console     {self._settings.console_public_url or _root_of(console)}/console/\n"
 
     async def _show(self, root: URL) -> None:
         say("")
@@ -296,7 +303,7 @@ class Up:
         """Gateways first, so that nothing more comes in; then deliverers and keeper; last what these need."""
         self.begin_stop()
         timeout = self._settings.stop_timeout
-        others = [*self._gateways, *self._deliverers, *self._keeper, *self._console]
+        others = [*self._gateways, *self._deliverers, *self._keeper, *self._console, *self._alerts]
         for children, seconds in (
             (self._gateways, timeout * 0.3),
             (others, timeout + GRACE * 0.5),
@@ -332,6 +339,11 @@ class Up:
             child.terminate(signal.SIGKILL)
         if self._broker is not None:
             self._broker.terminate()
+
+
+def _root_of(pages: socket.socket | None) -> str:
+    """The root URL of the process with this socket; "" where there is none."""
+    return "" if pages is None else str(reached_at(pages.getsockname()[:2])).rstrip("/")
 
 
 def loopback_open(settings: Settings) -> bool:

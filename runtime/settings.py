@@ -144,8 +144,8 @@ class Settings(BaseSettings):
     )
     console_public_url: str = setting(
         "",
-        "The address at which people reach the console; the gateway's first page links to it. With https its "
-        "cookies are for TLS only. Empty: the address that the browser used, and no link.",
+        "The address at which people reach the console; the gateway's first page and alerts link to it. With "
+        "https its cookies are for TLS only. Empty: the address that the browser used, and no link.",
         unit="URL",
     )
     console_session: int = setting(
@@ -212,14 +212,15 @@ class Settings(BaseSettings):
     )
     health_listen: Annotated[Listen | None, NoDecode] = setting(
         "",
-        "Where router and deliverer answer /health/live and /health/ready. Empty: nowhere.",
+        "Where router, deliverer, keeper and alerts answer /health/live and /health/ready. Empty: nowhere.",
         unit="host:port",
     )
     metrics_listen: Annotated[Listen | None, NoDecode] = setting(
         "",
         "Where a process answers /metrics, for Prometheus. Each needs an address of its own: under `nrc up` "
         "the router has this one, the keeper the next port, gateway n the port plus 2n, deliverer n one more "
-        "than that, the console the port before it, the inbox that before the console's. Empty: nowhere.",
+        "than that; the ports before it have console, inbox and alerts, in that order downwards. Empty: "
+        "nowhere.",
         unit="host:port",
     )
     inbox_listen: Annotated[Listen | None, NoDecode] = setting(
@@ -283,7 +284,8 @@ class Settings(BaseSettings):
     )
     callback_ca_file: Path | None = setting(
         None,
-        "Authorities that certificates of callbacks are checked against, on top of the system's.",
+        "Authorities that certificates of callbacks are checked against, on top of the system's; also of the "
+        "webhook and the mail server of alerts.",
         unit="PEM file",
     )
     retry_schedule: Annotated[tuple[int, ...], NoDecode] = setting(

@@ -7,6 +7,7 @@ Owns field rules and the exception tree. Does no I/O and knows neither HTTP nor 
     notificatie.py  a notificatie, and the bytes that are delivered
     application.py  a client of the API: its secret and scopes
     user.py         a user of the console, and a session
+    alert.py        what operators are warned of, and where messages go
     fields.py       rules of single fields, with codes and Dutch reasons
     errors.py       the exception tree
     jsontext.py     reading and writing JSON without changing a digit of a number

@@ -7,6 +7,7 @@ NrcError
 │   ├── RegistryInUse        another host holds the SQLite file
 │   ├── RegistryTooNew       a newer program wrote the file
 │   ├── SecretsUnreadable    a key of the encrypted secrets is missing, or one of these is damaged
+│   ├── AlertsLeaseLost      another process sends the alerts
 │   ├── QuotaReached         an application has as many kanalen or abonnementen as it may
 │   └── Conflict             a unique name is taken, or the row has gone
 ├── LedgerError              the ledger cannot be read or written
@@ -88,6 +89,10 @@ class SecretsUnreadable(RegistryError):
 
 class Conflict(RegistryError):
     """A unique value is taken, or the row to change has gone."""
+
+
+class AlertsLeaseLost(RegistryError):
+    """Another process sends the alerts, or none does; this one has changed nothing."""
 
 
 class QuotaReached(RegistryError):

@@ -3,6 +3,8 @@
     registry.py  the protocol of a store (tests/contract/stores/test_registry.py)
     users.py     the protocol of a store for the console's users and their sessions
     secret_uses.py  when each secret of an application was last used, and from where
+    alert_rows.py  alerts as table rows and back, for every store
+    alerts.py    the protocol of a store for alerts: rules, destinations, what is to be sent
     state_since.py  since when an abonnement is in its state
     opening.py   makes the store that the settings name
     secrets.py   secrets at rest: the keys, and the form of an encrypted value

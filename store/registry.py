@@ -16,6 +16,7 @@ from uuid import UUID
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application
 from schemas.kanaal import Kanaal
+from store.alerts import Alerts
 from store.secret_uses import SecretUses, UsedSecret
 from store.users import Users
 
@@ -207,6 +208,10 @@ class Registry(Protocol):
     @property
     def users(self) -> Users:
         """Who may use the console, and who is logged in there."""
+
+    @property
+    def alerts(self) -> Alerts:
+        """Of what operators are warned, and how."""
 
     async def __aenter__(self) -> Self: ...
 

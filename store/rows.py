@@ -28,6 +28,7 @@ ENCRYPTED = (
     ("abonnement", "uuid", "auth"),
     ("application", "client_id", "secret"),
     ("application", "client_id", "old_secret"),
+    ("alert_setting", "name", "secret"),
 )
 """The columns with secrets."""
 

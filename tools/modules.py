@@ -16,6 +16,7 @@ PACKAGES = (
     "telemetry",
     "inbox",
     "console",
+    "alerting",
     "operating",
     "extra",
     "gateway",

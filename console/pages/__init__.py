@@ -7,6 +7,7 @@ kanalen/        kanalen: who publishes, who subscribes, what was for nobody
 opnieuw/        past notificaties to an abonnement again: replays
 applicaties.py  the clients of the API: secrets, rights
 tokens.py       a token of an application, to try something out
+waarschuwingen.py  messages about what needs attention: rules, where they go, a test
 logboek.py      what operators did
 account.py      the user's own password, and logging out everywhere
 """
@@ -14,7 +15,7 @@ account.py      the user's own password, and logging out everywhere
 from __future__ import annotations
 
 from console.page import Page
-from console.pages import account, applicaties, logboek, overzicht, tokens
+from console.pages import account, applicaties, logboek, overzicht, tokens, waarschuwingen
 from console.pages.abonnementen import acting as abonnement_acting
 from console.pages.abonnementen import listing as abonnementen
 from console.pages.abonnementen import one as abonnement
@@ -48,6 +49,7 @@ PAGES: tuple[Page, ...] = (
     applicaties.PAGE,
     applicaties.ONE,
     tokens.PAGE,
+    waarschuwingen.PAGE,
     logboek.PAGE,
     account.PAGE,
 )

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Show, Visit
-from console.showing.attention import lasting
 from ledger.explaining.dutch import number
 from operating import applications as operating
 from operating.applications import is_still_used, new_secret, old_secret_until
 from operating.removal import end_what_waits
+from operating.status.dutch import lasting
 from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import MAX_CLIENT_ID, Application, Scope, is_client_id

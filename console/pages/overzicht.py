@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console.page import Page, Visit
 from console.pages.abonnementen.health import BADGES
-from console.showing.attention import Told, in_short, told
 from console.showing.charts import Chart, charts
-from console.state import Console
 from ledger.explaining.dutch import number
-from ledger.opening import ledger_place
-from operating.conditions import Condition, conditions_of
+from operating.conditions import Condition
+from operating.status.asking import ask_all
 from operating.status.attention import LITTLE, NEARLY_FULL
-from operating.status.collecting import OfLedger, Status, disk_of, read_ledger
-from operating.status.health import Health, Part, check_broker, of_process, part, routers_at_work
-from runtime.listening import reached_at
+from operating.status.collecting import Status
+from operating.status.dutch import Told, in_short, told
+from operating.status.health import Health, Part
 from schemas.abonnement import State
-from schemas.errors import LedgerError
 
-CONNECTED_WITHIN = 1.0  # seconds in which the connection to RabbitMQ must be there
 MOST_WAITING = 25  # abonnementen in the table
 
 _HEALTH: Mapping[Health, tuple[str, str]] = {
@@ -66,7 +61,7 @@ class Overzicht:
 
 async def show(visit: Visit) -> Overzicht:
     """From the registry's copy, the ledger, and a question to each part."""
-    status = await _status(visit.console, visit.now)
+    status = await ask_all(visit.console.sources, now=visit.now)
     found, ledger = told(status), status.ledger
     waiting = sorted(
         (each for each in status.conditions if each.open), key=lambda each: each.oldest or visit.now
@@ -82,60 +77,6 @@ async def show(visit: Visit) -> Overzicht:
         max(len(waiting) - MOST_WAITING, 0),
         [*map(_running, status.parts), *_of_ledger(status), *_disk(status)],
     )
-
-
-async def _status(console: Console, now: float) -> Status:
-    settings = console.settings
-    failures = await console.registry.last_failures()
-    parts, ledger = await asyncio.gather(_parts(console), _ledger(console))
-    told_by = None if isinstance(ledger, str) else ledger
-    return Status(
-        at=now,
-        parts=parts,
-        conditions=conditions_of(
-            [*console.catalogue.everyone.values()], failures, None if told_by is None else told_by.backlogs
-        ),
-        ledger=told_by,
-        ledger_fault=ledger if isinstance(ledger, str) else "",
-        ledger_budget=settings.ledger_budget,
-        disk=disk_of(settings),
-        private=False,
-    )
-
-
-async def _parts(console: Console) -> list[Part]:
-    settings = console.settings
-    root = settings.public_url or str(reached_at(settings.gateway_listen)).rstrip("/")
-
-    async def broker() -> Sequence[str]:
-        connection = await console.link.connected(within=CONNECTED_WITHIN)
-        await check_broker(connection, advice="`nrc health` zegt welke opdracht dat herstelt.")
-        return ["verbonden"]
-
-    async def router() -> Sequence[str]:
-        connection = await console.link.connected(within=CONNECTED_WITHIN)
-        return [f"{number(await routers_at_work(connection))} aan het werk"]
-
-    async def registry() -> Sequence[str]:
-        return [f"wijziging {number(await console.registry.change_number())}"]
-
-    return list(
-        await asyncio.gather(
-            part("gateway", lambda: of_process(root)),
-            part("broker", broker),
-            part("router", router),
-            part("registry", registry),
-        )
-    )
-
-
-async def _ledger(console: Console) -> OfLedger | str:
-    """What the ledger tells, or why it tells nothing."""
-    try:
-        place = ledger_place(console.settings)
-        return await read_ledger(await console.ledger.get(), file=place)
-    except LedgerError as error:
-        return str(error)
 
 
 def _held(conditions: Sequence[Condition]) -> str:

@@ -11,6 +11,7 @@ output, notes and faults to standard error.
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
     undeliverable/  `nrc undeliverable`
     ledger/         `nrc ledger`
+    alerting/       `nrc alerts`
     status/         `nrc status`
     operating/      queues, reconcile, health, backup, settings, the audit trail
     connecting.py   opens the registry, the ledger and RabbitMQ for a command
@@ -68,6 +69,9 @@ _COMMANDS = {
     },
     "ledger.commands": {
         "ledger": "Run a keeper of the ledger: it gives back to RabbitMQ what RabbitMQ does not have.",
+    },
+    "alerting.commands": {
+        "alerts": "Run what sends alerts: messages to operators about what needs attention.",
     },
     "registry.application": {
         "application": "Applications: the clients of the API, their secrets and what they may do.",

@@ -1,6 +1,10 @@
-"""How the system is doing, and what needs attention: for `nrc status`, `nrc health` and the console.
+"""How the system is doing, and what needs attention: for `nrc status`, `nrc health`, the console and alerts.
 
-health.py      whether gateway, RabbitMQ, router and registry can do their work
-collecting.py  everything that is known at a moment
-attention.py   what needs attention: which concerns there are; how they are told is the caller's
+health.py        whether gateway, RabbitMQ, router and registry can do their work
+collecting.py    everything that is known at a moment
+asking.py        the same, asked by a process that has registry, ledger and RabbitMQ open
+certificates.py  which servers of callbacks have a certificate that is looked at
+attention.py     what needs attention: which concerns there are; how they are told is the caller's
+dutch.py         tells them in Dutch
+next_command.py  the command that comes next
 """

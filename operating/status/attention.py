@@ -2,12 +2,14 @@
 
 Urgent is what keeps notificaties from being accepted, delivered or kept, or waits for an operator's decision.
 The rest can wait until day. Of several that have one cause only that is there. Whoever shows a concern tells
-it in sentences, with what to do next: `nrc status` in English with a command, the console in Dutch with a
-page.
+it in sentences, with what to do next (next_command.py): `nrc status` in English, console and alerts in Dutch
+(dutch.py).
 """
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +17,7 @@ from enum import StrEnum
 from ledger.keeper_ledger import Gap
 from ledger.values import OPERATOR
 from operating.conditions import Condition
+from operating.status.certificates import tls_server
 from operating.status.collecting import OfLedger, Status
 from operating.status.health import Health
 from schemas.abonnement import State
@@ -24,6 +27,26 @@ LONG = 3600.0  # seconds that something waits for an active abonnement before it
 GAP_LONG = 600.0  # seconds after which a gap should have been given back
 NEARLY_FULL = 0.95  # of the ledger's budget
 LITTLE, VERY_LITTLE = 0.10, 0.03  # of the disk
+BEHIND = 60.0  # seconds that the outcomes of a deliverer are not in the ledger
+EXPIRES_SOON, EXPIRES_NOW = 14 * 86400.0, 3 * 86400.0  # seconds before the end of a certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From when on something is a concern, in seconds.
+
+    waits: that something waits for an active abonnement. gap: since it was opened or closed. expires: before
+    the end of a callback's certificate. each: of every abonnement one, and what is undeliverable by
+    abonnement; else those that are worst, and one for the others together.
+    """
+
+    waits: float = LONG
+    gap: float = GAP_LONG
+    expires: float = EXPIRES_SOON
+    each: bool = False
+
+
+OF_NRC_STATUS = Limits()
 
 
 class Code(StrEnum):
@@ -37,6 +60,7 @@ class Code(StrEnum):
     ROUTER_AWAY = "router_away"
     REGISTRY_AWAY = "registry_away"
     LEDGER_AWAY = "ledger_away"
+    LEDGER_BEHIND = "ledger_behind"
     NO_KEEPER = "no_keeper"
     NO_DELIVERER = "no_deliverer"
     STUCK = "stuck"
@@ -49,6 +73,9 @@ class Code(StrEnum):
     HELD = "held"
     SUSPENDED = "suspended"
     WAITS_LONG = "waits_long"
+    CERTIFICATE = "certificate"
+    NO_ALERTS = "no_alerts"
+    ALERTS_NOT_SENT = "alerts_not_sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +84,8 @@ class Concern:
 
     said: what a part or a fault says. count: deliveries; or abonnementen of which the same holds, which are
     not told one by one (of: None). share: of the ledger's budget, or of the disk that is free. size: bytes
-    that are free. of: an abonnement. seconds: for how long it is held, or something has waited.
+    that are free. of: an abonnement. seconds: for how long it is held, or something has waited, or lasts; of
+    a certificate, until its end (below 0: since). name: of a deliverer, a channel, or host:port.
     """
 
     code: Code
@@ -69,12 +97,46 @@ class Concern:
     gap: Gap | None = None
     of: Condition | None = None
     seconds: float = 0.0
+    name: str = ""
 
 
-def concerns(status: Status) -> list[Concern]:
+def concerns(status: Status, limits: Limits = OF_NRC_STATUS) -> list[Concern]:
     """The urgent ones first, and of a kind those that are worst."""
-    found = [*_of_parts(status), *_of_ledger(status), *_of_disk(status), *_of_abonnementen(status)]
+    found = [
+        *_of_parts(status),
+        *_of_ledger(status, limits),
+        *_of_disk(status),
+        *_of_abonnementen(status, limits),
+        *_of_certificates(status, limits),
+        *_of_alerts(status),
+    ]
     return sorted(found, key=lambda each: not each.urgent)
+
+
+def unknown(status: Status) -> frozenset[Code]:
+    """The codes of which this status does not tell whether they are the case: a part says nothing now."""
+    found: set[Code] = set()
+    gateway, broker = status.part("gateway").health, status.part("broker").health
+    if gateway is Health.NOT_REACHABLE:
+        found |= {Code.GATEWAY_NOT_READY, Code.GATEWAY_WARNS}
+    elif gateway is not Health.OK:
+        found |= {Code.GATEWAY_WARNS}
+    if broker is Health.NOT_REACHABLE:
+        found |= {Code.RABBITMQ_NOT_READY}
+    if broker is not Health.OK:
+        found |= {Code.ROUTER_AWAY}
+    if status.ledger is None:
+        found |= _OF_LEDGER
+    if status.disk is None:
+        found |= {Code.DISK}
+    return frozenset(found)
+
+
+_OF_LEDGER = {
+    *(Code.NO_KEEPER, Code.NO_DELIVERER, Code.STUCK, Code.UNSURE, Code.LEDGER_NEARLY_FULL),
+    *(Code.LEDGER_BEHIND, Code.UNDELIVERABLE, Code.GAP, Code.GAP_OF_OPERATOR, Code.SUSPENDED),
+    Code.WAITS_LONG,
+}
 
 
 def _of_parts(status: Status) -> Iterator[Concern]:
@@ -98,7 +160,7 @@ def _of_parts(status: Status) -> Iterator[Concern]:
             yield Concern(Code.GATEWAY_WARNS, urgent=True, said=warning)
 
 
-def _of_ledger(status: Status) -> Iterator[Concern]:
+def _of_ledger(status: Status, limits: Limits) -> Iterator[Concern]:
     ledger = status.ledger
     if ledger is None:
         yield Concern(Code.LEDGER_AWAY, urgent=True, said=status.ledger_fault)
@@ -108,23 +170,47 @@ def _of_ledger(status: Status) -> Iterator[Concern]:
         yield Concern(Code.NO_KEEPER, urgent=True)
     if not facts.living:
         yield Concern(Code.NO_DELIVERER, urgent=True)
+    yield from _behind(ledger)
     if facts.stuck:
         yield Concern(Code.STUCK, urgent=True, count=facts.stuck)
     if facts.unsure:
         yield Concern(Code.UNSURE, urgent=True, count=facts.unsure)
     if facts.size > NEARLY_FULL * status.ledger_budget:
         yield Concern(Code.LEDGER_NEARLY_FULL, share=facts.size / status.ledger_budget)
-    yield from _of_gaps(ledger)
-    if ledger.undeliverable:
-        yield Concern(Code.UNDELIVERABLE, count=ledger.undeliverable)
+    yield from _of_gaps(ledger, limits)
+    yield from _undeliverable(status, ledger, limits)
 
 
-def _of_gaps(ledger: OfLedger) -> Iterator[Concern]:
+def _behind(ledger: OfLedger) -> Iterator[Concern]:
+    """Deliverers whose outcomes wait in memory: a kill of one then has callbacks get something twice."""
+    now = ledger.facts.now
+    for each in ledger.facts.living:
+        if (seconds := (now - each.flushed_until) / 1000) > BEHIND:
+            yield Concern(Code.LEDGER_BEHIND, urgent=True, seconds=seconds, name=each.name)
+
+
+def _undeliverable(status: Status, ledger: OfLedger, limits: Limits) -> Iterator[Concern]:
+    if not limits.each:
+        if ledger.undeliverable:
+            yield Concern(Code.UNDELIVERABLE, count=ledger.undeliverable)
+        return
+    known = {each.abonnement.uuid: each for each in status.conditions}
+    others = 0
+    for uuid, count in ledger.undeliverable_of.items():
+        if uuid in known:
+            yield Concern(Code.UNDELIVERABLE, count=count, of=known[uuid])
+        else:
+            others += count
+    if others:
+        yield Concern(Code.UNDELIVERABLE, count=others)
+
+
+def _of_gaps(ledger: OfLedger, limits: Limits) -> Iterator[Concern]:
     now = ledger.facts.now
     for gap in ledger.gaps:
         if gap.why == OPERATOR and gap.closed is None:
             yield Concern(Code.GAP_OF_OPERATOR, gap=gap)
-        elif now - (gap.closed or gap.opened) > GAP_LONG * 1000:
+        elif now - (gap.closed or gap.opened) >= limits.gap * 1000:
             yield Concern(Code.GAP, gap=gap)
 
 
@@ -135,26 +221,67 @@ def _of_disk(status: Status) -> Iterator[Concern]:
         yield Concern(Code.DISK, urgent=share < VERY_LITTLE, share=share, size=disk.free)
 
 
-def _of_abonnementen(status: Status) -> Iterator[Concern]:
+def _of_abonnementen(status: Status, limits: Limits) -> Iterator[Concern]:
     now, every = status.at, status.conditions
     held = [(each.abonnement.hold.since, each) for each in every if each.abonnement.hold is not None]
     held.sort(key=lambda one: one[0])
-    yield from _each(Code.HELD, [(each, now - since) for since, each in held])
+    most = None if limits.each else MOST_OF_A_KIND
+    yield from _each(Code.HELD, [(each, now - since) for since, each in held], most=most)
     suspended = [each for each in every if each.abonnement.state is State.SUSPENDED and each.open]
     suspended.sort(key=lambda each: each.open, reverse=True)
-    yield from _each(Code.SUSPENDED, [(each, 0.0) for each in suspended])
+    yield from _each(Code.SUSPENDED, [(each, 0.0) for each in suspended], most=most)
     late = [
         (each.oldest, each)
         for each in every
-        if each.abonnement.state is State.ACTIVE and each.oldest is not None and now - each.oldest > LONG
+        if each.abonnement.state is State.ACTIVE
+        and each.oldest is not None
+        and now - each.oldest > limits.waits
     ]
     late.sort(key=lambda one: one[0])
-    yield from _each(Code.WAITS_LONG, [(each, now - oldest) for oldest, each in late])
+    yield from _each(Code.WAITS_LONG, [(each, now - oldest) for oldest, each in late], most=most)
 
 
-def _each(code: Code, found: Sequence[tuple[Condition, float]]) -> Iterator[Concern]:
+def _each(code: Code, found: Sequence[tuple[Condition, float]], *, most: int | None) -> Iterator[Concern]:
     """A concern for each of the first, and one for the others together."""
-    for each, seconds in found[:MOST_OF_A_KIND]:
+    for each, seconds in found[:most]:
         yield Concern(code, of=each, seconds=seconds)
-    if (others := len(found) - MOST_OF_A_KIND) > 0:
+    if most is not None and (others := len(found) - most) > 0:
         yield Concern(code, count=others)
+
+
+def _of_certificates(status: Status, limits: Limits) -> Iterator[Concern]:
+    """Of each server with an active or held abonnement, the one that ends first at the beginning."""
+    users: dict[tuple[str, int], list[Condition]] = defaultdict(list)
+    for each in status.conditions:
+        if (server := tls_server(each.abonnement)) is not None:
+            users[server].append(each)
+    ends = {(each.host, each.port): each.ends for each in status.certificates}
+    found = sorted((ends.get(server) or math.inf, server) for server in users)
+    for end, server in found:
+        if (left := end - status.at) > limits.expires:
+            return
+        of = users[server]
+        yield Concern(
+            *(Code.CERTIFICATE, left < EXPIRES_NOW),
+            count=len(of),
+            of=of[0],
+            seconds=left,
+            name=f"{server[0]}:{server[1]}",
+        )
+
+
+def _of_alerts(status: Status) -> Iterator[Concern]:
+    alerts = status.alerts
+    if alerts is None:
+        return
+    if alerts.channels and alerts.lease is None:
+        yield Concern(Code.NO_ALERTS)
+    for channel, sending in alerts.sending.items():
+        if channel in alerts.channels and sending.failing_since is not None:
+            yield Concern(
+                *(Code.ALERTS_NOT_SENT, False),
+                said=sending.error,
+                count=sending.waiting,
+                seconds=status.at - sending.failing_since,
+                name=channel.value,
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,13 +17,19 @@ from runtime.settings import Settings
 if TYPE_CHECKING:
     from ledger.keeper_ledger import Facts, Gap
     from ledger.ledger import Ledger
+    from schemas.alert import Channel
+    from store.alerts import AlertLease, Certificate, Sending
+    from store.registry import Registry
 
 HOUR = 3_600_000  # milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class OfLedger:
-    """What the ledger tells. minutes: of the last hour. gaps: those that are not done. file: where it is."""
+    """What the ledger tells. minutes: of the last hour. gaps: those that are not done. file: where it is.
+
+    undeliverable_of: by abonnement, where that was asked for.
+    """
 
     facts: Facts
     gaps: Sequence[Gap]
@@ -31,6 +37,7 @@ class OfLedger:
     undeliverable: int
     minutes: Sequence[Minute]
     file: str
+    undeliverable_of: Mapping[UUID, int] = field(default_factory=dict)
 
     def counted(self, *, minutes: int) -> Counted:
         """What was counted in the last so many minutes, and in the one that is not over."""
@@ -71,10 +78,20 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class OfAlerts:
+    """How alerts are sent. channels: those that are set and on. lease: None while no process sends."""
+
+    channels: Sequence[Channel]
+    lease: AlertLease | None
+    sending: Mapping[Channel, Sending]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is known at a moment (Unix seconds). ledger None: `ledger_fault` says why it tells nothing.
 
     parts: gateway, broker, router and registry. ledger_budget: bytes. private: RabbitMQ is that of `nrc up`.
+    certificates: of callbacks. alerts: None when the registry does not tell.
     """
 
     at: float
@@ -85,14 +102,16 @@ class Status:
     ledger_budget: int
     disk: Disk | None
     private: bool
+    certificates: Sequence[Certificate] = ()
+    alerts: OfAlerts | None = None
 
     def part(self, name: str) -> Part:
         """One of the parts."""
         return next(each for each in self.parts if each.name == name)
 
 
-async def read_ledger(ledger: Ledger, *, file: str) -> OfLedger:
-    """What the ledger tells now. file: where it is. Raises LedgerError."""
+async def read_ledger(ledger: Ledger, *, file: str, each: bool = False) -> OfLedger:
+    """What the ledger tells now. file: where it is. each: of each abonnement too. Raises LedgerError."""
     facts = await ledger.keeping.facts()
     return OfLedger(
         facts=facts,
@@ -101,7 +120,16 @@ async def read_ledger(ledger: Ledger, *, file: str) -> OfLedger:
         undeliverable=await ledger.undeliverable_count(),
         minutes=await ledger.per_minute(since=facts.now - HOUR - 60_000),
         file=file,
+        undeliverable_of=await ledger.undeliverable_counts() if each else {},
     )
+
+
+async def read_alerts(registry: Registry) -> tuple[OfAlerts, Sequence[Certificate]]:
+    """How alerts are sent, and the certificates of callbacks. Raises RegistryError."""
+    alerts = registry.alerts
+    settings = await alerts.settings()
+    of = OfAlerts(settings.channels, await alerts.lease(), await alerts.sending())
+    return of, await alerts.certificates()
 
 
 def disk_of(settings: Settings) -> Disk | None:

@@ -4,6 +4,7 @@ registry.py           the SQL of every method of the protocol
 schema.py             the tables, as steps that only go forward
 statements.py         the few statements that all of these use
 users.py              the console's users and their sessions
+alerts.py             what operators are warned of, and what is to be sent
 acts.py               the table of operators' acts: the audit trail
 kanalen_versions.py   the table of the kanalen and filters that an abonnement had, and when
 state_versions.py     the table of the states that an abonnement had

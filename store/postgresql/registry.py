@@ -26,6 +26,7 @@ from store.database.database import PATIENCE, Contents, Database
 from store.database.listening import Listener
 from store.faults import REGISTRY
 from store.postgresql.acts import acts_found, append_acts
+from store.postgresql.alerts import PostgresqlAlerts
 from store.postgresql.encrypted_columns import key_of_mark, keys_in_use, seal_again, set_mark, unreadable
 from store.postgresql.kanalen_versions import begin_version, end_versions, versions_of
 from store.postgresql.schema import LOCK, STEPS
@@ -92,10 +93,15 @@ class PostgresqlRegistry:
         self._channel = f"{address.schema}.registry"
         self._listener = Listener(address, self._channel)
         self._users = PostgresqlUsers(self._database)
+        self._alerts = PostgresqlAlerts(self._database, vault, clock=clock)
 
     @property
     def users(self) -> PostgresqlUsers:
         return self._users
+
+    @property
+    def alerts(self) -> PostgresqlAlerts:
+        return self._alerts
 
     async def __aenter__(self) -> Self:
         await self._database.__aenter__()

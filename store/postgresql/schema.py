@@ -6,8 +6,10 @@ of store/rows.py. Texts sort by their code points, whatever the database's local
 
 from __future__ import annotations
 
+from store.alert_rows import first_settings
 from store.database.address import Connection
 from store.database.schema_steps import Step
+from store.postgresql.statements import insert
 
 
 async def _first(connection: Connection) -> None:
@@ -81,7 +83,30 @@ async def _first(connection: Connection) -> None:
     )
 
 
-STEPS = {"0001_registry": Step(_first)}
+async def _alerts(connection: Connection) -> None:
+    # As in store/sqlite/alerts.py.
+    await connection.execute(ALERTS_TABLES)
+    await insert(connection, "alert_setting", first_settings())
+
+
+STEPS = {"0001_registry": Step(_first), "0002_alerts": Step(_alerts)}
+
+ALERTS_TABLES = """
+    CREATE TABLE alert_setting (name text COLLATE "C" PRIMARY KEY, value text NOT NULL, secret text NOT NULL);
+    CREATE TABLE alert_lease (one integer PRIMARY KEY CHECK (one = 1), holder text NOT NULL,
+        until double precision NOT NULL);
+    CREATE TABLE alert (subject text COLLATE "C" PRIMARY KEY, rule text NOT NULL, code text NOT NULL,
+        since double precision NOT NULL, told integer NOT NULL, told_at double precision,
+        count bigint NOT NULL, over double precision, notice text);
+    CREATE TABLE alert_message (channel text NOT NULL, subject text COLLATE "C" NOT NULL,
+        at double precision NOT NULL, notice text NOT NULL, PRIMARY KEY (channel, subject));
+    CREATE TABLE alert_sending (channel text PRIMARY KEY, failing_since double precision,
+        failures integer NOT NULL, error text NOT NULL, next_try double precision NOT NULL,
+        last_sent double precision);
+    CREATE TABLE certificate (host text COLLATE "C" NOT NULL, port integer NOT NULL,
+        looked double precision NOT NULL, ends double precision, fault text NOT NULL,
+        PRIMARY KEY (host, port));
+"""
 
 LOCK = "SELECT 1 FROM counter FOR UPDATE;"
 """Locks out every other write until the end of the transaction, so that change numbers are seen in order."""

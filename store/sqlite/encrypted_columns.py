@@ -17,7 +17,7 @@ REPORT_EVERY = 1000
 def keys_in_use(db: Database) -> Counter[str]:
     """How many values there are under each key; those that are not encrypted under ""."""
     found: Counter[str] = Counter()
-    for table, _, column in ENCRYPTED:
+    for table, _, column in _columns(db):
         select = f"SELECT substr({column}, 1, ?), count(*) FROM {table} WHERE {column} != '' GROUP BY 1"  # noqa: S608
         for head, count in db.execute(select, [HEAD_LENGTH]):
             found[key_of(head)] += count
@@ -59,9 +59,15 @@ def seal_again(db: Database, vault: Vault, *, progress: Callable[[int, int], Non
     return len(plain)
 
 
+def _columns(db: Database) -> list[tuple[str, str, str]]:
+    """Those of the tables that are there: in the middle of an upgrade some are not yet."""
+    there = {*db.table_names()}
+    return [each for each in ENCRYPTED if each[0] in there]
+
+
 def _values(db: Database) -> Iterator[tuple[str, str, str, str, str]]:
     """(table, its primary key, column, the row's key, the value), for every value that is not empty."""
-    for table, primary, column in ENCRYPTED:
+    for table, primary, column in _columns(db):
         select = f"SELECT {primary}, {column} FROM {table} WHERE {column} != '' ORDER BY 1"  # noqa: S608
         for key, value in db.execute(select):
             yield table, primary, column, key, value

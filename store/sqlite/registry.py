@@ -55,6 +55,7 @@ from store.rows import (
 from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import KEYS_FILE, Vault
 from store.sqlite.acts import acts_found, append_acts
+from store.sqlite.alerts import SqliteAlerts
 from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
 from store.sqlite.kanalen_versions import begin_version, end_versions, versions_of
 from store.sqlite.schema import contents
@@ -86,10 +87,15 @@ class SqliteRegistry:
         )
         self._clock = clock
         self._users = SqliteUsers(self._file)
+        self._alerts = SqliteAlerts(self._file, self._vault, clock=clock)
 
     @property
     def users(self) -> SqliteUsers:
         return self._users
+
+    @property
+    def alerts(self) -> SqliteAlerts:
+        return self._alerts
 
     async def __aenter__(self) -> Self:
         await self._file.__aenter__()

@@ -20,6 +20,8 @@ from store.files.sqlite_file import Contents
 from store.files.upgrade import copy_name, keep_copy, scrub
 from store.secrets import Vault
 from store.sqlite.acts import TABLE as ACTS_TABLE
+from store.sqlite.alerts import TABLES as ALERTS_TABLES
+from store.sqlite.alerts import make_settings
 from store.sqlite.encrypted_columns import keys_in_use, seal_plain
 from store.sqlite.secret_uses import TABLE as SECRET_USES_TABLE
 from store.sqlite.state_versions import TABLE as STATE_VERSIONS_TABLE
@@ -213,6 +215,12 @@ def _pulled(db: Database, _: Vault) -> None:
     db.executescript("ALTER TABLE kanalen_version ADD COLUMN clock REAL;")
 
 
+def _alerts(db: Database, _: Vault) -> None:
+    # Of what operators are warned, what is to be sent, and certificates of callbacks. No change.
+    db.executescript(ALERTS_TABLES)
+    make_settings(db)
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -234,6 +242,7 @@ STEPS: dict[str, Step] = {
     "0016_state_versions": _state_versions,
     "0017_openid_users": _openid_users,
     "0018_pulled": _pulled,
+    "0019_alerts": _alerts,
 }
 
 

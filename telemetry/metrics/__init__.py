@@ -8,5 +8,6 @@ gateway.py       accepted, refused, confirms, under way
 deliverer.py     delivered, failed by class, from accepted to delivered, under way
 console.py       requests of pages, logins, sessions, what is followed live
 inbox.py         addresses, and what came in
+alerts.py        whether this process sends, and what arrived
 keeper.py        the system as a whole, by registry and ledger: what waits, since when, what was given back
 """

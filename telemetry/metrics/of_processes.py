@@ -19,6 +19,7 @@ MODULES = {
     "ledger": "telemetry.metrics.keeper",
     "console": "telemetry.metrics.console",
     "inbox": "telemetry.metrics.inbox",
+    "alerts": "telemetry.metrics.alerts",
 }
 
 

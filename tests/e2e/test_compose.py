@@ -22,7 +22,7 @@ from tests.e2e.running import NRC, Running, environment, nrc, running
 from tests.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
-OURS = ("router", "gateway", "deliverer", "ledger", "console")
+OURS = ("router", "gateway", "deliverer", "ledger", "alerts", "console")
 
 
 def compose() -> dict[str, Any]:

@@ -73,7 +73,16 @@ async def test_everything_from_nothing(place: Path) -> None:
         assert (place / "state").stat().st_mode & 0o777 == 0o700
         assert await status(f"http://{address}/api/v1/schema/") == 200
         started = pids(up)
-        assert set(started) == {"up", "router", "gateway", "deliverer", "ledger", "inbox", "console"}
+        assert set(started) == {
+            "up",
+            "router",
+            "gateway",
+            "deliverer",
+            "ledger",
+            "inbox",
+            "console",
+            "alerts",
+        }
         assert f"  Console     http://{console}/console/\n" in up.out
         assert up.out.count("The console's first user, said once: admin, with password ") == 1
         assert await status(f"http://{console}/") == 200
@@ -169,7 +178,7 @@ async def test_a_broker_that_was_given_is_left_alone(vhost: str, place: Path) ->
         assert "NRC ready: https://notificaties.example.nl/nrc/api/v1\n" in up.out
         started = pids(up)
         several = {"gateway 1", "gateway 2", "deliverer 1", "deliverer 2"}
-        assert set(started) == {"up", "router", "ledger", "inbox", *several}
+        assert set(started) == {"up", "router", "ledger", "inbox", "alerts", *several}
         assert "The demo failed: step 2: kanaal nrc-demo is there already, with filters afwijkend" in up.out
         assert "`nrc up` goes on" in up.out
         assert not (place / "state" / "rabbitmq").exists()

@@ -31,7 +31,7 @@ from tests.make import a_kanaal, an_abonnement
 from tools.dashboard import dashboard
 
 ROOT = Path(__file__).parents[2]
-PROCESSES = ("router", "gateway", "deliverer", "ledger", "inbox", "console")
+PROCESSES = ("router", "gateway", "deliverer", "ledger", "inbox", "console", "alerts")
 
 
 @dataclass(frozen=True)
@@ -254,20 +254,20 @@ def pages_and_rules_name_what_there_is(overview: Metrics, detail: Metrics) -> No
         assert {label for each in grouped for label in each.split(", ")} <= labels, query
 
 
-def six_ports() -> int:
-    """The first of six ports in a row that nobody has."""
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody has."""
     while True:
         first = free_port()
         with suppress(OSError), ExitStack() as bound:
-            for port in range(first, first + 6):
+            for port in range(first, first + count):
                 bound.enter_context(socket.create_server(("127.0.0.1", port)))
             return first
 
 
 async def test_each_process_has_the_port_that_follows_from_the_setting(vhost: str, tmp_path: Path) -> None:
-    first = six_ports()
-    in_order = ("inbox", "console", "router", "ledger", "gateway", "deliverer")
-    of = dict(zip(in_order, range(first, first + 6), strict=True))
+    in_order = ("alerts", "inbox", "console", "router", "ledger", "gateway", "deliverer")
+    first = free_ports(len(in_order))
+    of = dict(zip(in_order, range(first, first + len(in_order)), strict=True))
     async with system(vhost, tmp_path, NRC_METRICS_LISTEN=f"127.0.0.1:{of['router']}") as running_system:
         assert {name: running_system.address(name) for name in of} == {
             name: f"http://127.0.0.1:{port}/metrics" for name, port in of.items()

@@ -10,9 +10,11 @@ from console.page import Page, Visit
 from console.pages.abonnementen.health import Health, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
 from ledger.explaining.dutch import held_because
+from operating.status.certificates import tls_server
 from schemas.abonnement import Abonnement, State
 from schemas.application import Scope
 from schemas.errors import NotFound
+from store.alerts import Certificate
 from store.state_since import state_since
 
 PATH = "abonnementen/{uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}}/"
@@ -34,7 +36,8 @@ class One:
     """What the page shows. Moments are Unix seconds.
 
     label: of its application. remark: what keeps the application from reading it; "" when nothing does.
-    groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed.
+    groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed. certificate:
+    of its callback, as alerts last saw it; certificate_fault: what is wrong with it.
     """
 
     health: Health
@@ -45,6 +48,8 @@ class One:
     groups: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     more: int
     failure: str
+    certificate: Certificate | None
+    certificate_fault: str
     delivered: float | None
     unknown: str
 
@@ -69,6 +74,7 @@ async def show(visit: Visit) -> One:
     since = await state_since(visit.console.registry, abonnement, failure)
     health = replace(health, since=since)
     application = visit.console.catalogue.applications.get(abonnement.client_id)
+    certificate = await _certificate(visit, abonnement)
     groups = [(group.naam, group.filters) for group in abonnement.kanalen]
     return One(
         health,
@@ -79,9 +85,17 @@ async def show(visit: Visit) -> One:
         groups[:MOST_FILTERS],
         max(0, len(groups) - MOST_FILTERS),
         held_because(failure.detail) if failure else "",
+        certificate,
+        held_because(certificate.fault) if certificate else "",
         await last_delivered(known.ledger, abonnement.uuid),
         known.fault,
     )
+
+
+async def _certificate(visit: Visit, abonnement: Abonnement) -> Certificate | None:
+    server = tls_server(abonnement)
+    found = () if server is None else await visit.console.registry.alerts.certificates()
+    return next((each for each in found if (each.host, each.port) == server), None)
 
 
 def acts_of(abonnement: Abonnement) -> list[Act]:

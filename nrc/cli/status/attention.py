@@ -14,6 +14,7 @@ from operating.status import attention
 from operating.status.attention import Code
 from operating.status.collecting import Status
 from operating.status.health import Health
+from operating.status.next_command import next_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,91 +30,82 @@ class Concern:
 def concerns(status: Status) -> list[Concern]:
     """The urgent ones first, and of a kind those that are worst."""
     return [
-        Concern(each.code.value, *_told(each, status), urgent=each.urgent)
+        Concern(
+            each.code.value,
+            _told(each),
+            next_command(each, private=status.private, name=ids.short),
+            urgent=each.urgent,
+        )
         for each in attention.concerns(status)
     ]
 
 
-def _told(each: attention.Concern, status: Status) -> tuple[str, str]:
-    """(the sentence, the command)."""
+def _told(each: attention.Concern) -> str:
+    if each.code is Code.CERTIFICATE and each.of is not None:
+        return _of_certificate(each, each.of)
     if each.of is not None:
         return _of_abonnement(each, each.of)
     if each.gap is not None:
         return _of_gap(each.code, each.gap)
     if each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
         of_them = "1 other abonnement" if each.count == 1 else f"{each.count} other abonnementen"
-        return f"The same of {of_them}.", "nrc abonnement list"
-    return _of_system(each, status)
+        return f"The same of {of_them}."
+    return _of_system(each)
 
 
-def _of_abonnement(each: attention.Concern, of: Condition) -> tuple[str, str]:
+def _of_abonnement(each: attention.Concern, of: Condition) -> str:
     whose = f"{ids.short(of.abonnement.uuid)} of {of.abonnement.client_id}"
-    reason, then = of.abonnement.state_reason, "show"
+    reason = of.abonnement.state_reason
     match each.code:
         case Code.HELD:
-            text = f"The callback of {whose} has not worked for {age(each.seconds)} ({reason}); {_wait(of)}."
+            return f"The callback of {whose} has not worked for {age(each.seconds)} ({reason}); {_wait(of)}."
         case Code.SUSPENDED:
             why = f" ({reason})" if reason else ""
-            text = f"Abonnement {whose} is suspended{why}; {_wait(of)}. Once its consumer has mended it:"
-            then = "resume"
-        case _:
-            error = f"; its last failure: {last_error(of)}" if of.last_failure else ""
-            text = f"A notificatie has waited for {age(each.seconds)} for {whose}{error}."
-    return text, f"nrc abonnement {then} {ids.short(of.abonnement.uuid)}"
+            return f"Abonnement {whose} is suspended{why}; {_wait(of)}. Once its consumer has mended it:"
+    error = f"; its last failure: {last_error(of)}" if of.last_failure else ""
+    return f"A notificatie has waited for {age(each.seconds)} for {whose}{error}."
 
 
-def _of_gap(code: Code, gap: Gap) -> tuple[str, str]:
+def _of_certificate(each: attention.Concern, of: Condition) -> str:
+    ends = f"ends in {age(each.seconds)}" if each.seconds > 0 else f"ended {age(-each.seconds)} ago"
+    whose = f"{ids.short(of.abonnement.uuid)} of {of.abonnement.client_id}"
+    more = f" and of {each.count - 1} more" if each.count > 1 else ""
+    return f"The certificate of {each.name}, the callback of {whose}{more}, {ends}."
+
+
+def _of_gap(code: Code, gap: Gap) -> str:
     of = " ".join((gap.scope, gap.of)).strip()
     if code is Code.GAP_OF_OPERATOR:
-        text = f"Gap {gap.nr} ({of}) is open since {moment(gap.opened / 1000)}, by an operator."
-        return text, f"nrc ledger gaps close {gap.nr}"
-    return f"What RabbitMQ lost in gap {gap.nr} ({of}) is not all given back yet.", "nrc ledger gaps"
+        return f"Gap {gap.nr} ({of}) is open since {moment(gap.opened / 1000)}, by an operator."
+    return f"What RabbitMQ lost in gap {gap.nr} ({of}) is not all given back yet."
 
 
-def _of_system(each: attention.Concern, status: Status) -> tuple[str, str]:
+def _of_system(each: attention.Concern) -> str:
     said, count = each.said, each.count
-    broker = "nrc up" if status.private else "rabbitmq-diagnostics check_running, on its host"
     free = f"{each.size / 1_000_000_000:.1f} GB, {each.share:.0%}"
     told = {
-        Code.GATEWAY_AWAY: (
-            f"No gateway answers here, so nothing is accepted: {said}.",
-            "nrc up, or: nrc gateway",
-        ),
-        Code.GATEWAY_NOT_READY: (f"The gateway is not ready, and publishers get 503: {said}.", "nrc health"),
-        Code.GATEWAY_WARNS: (f"The gateway warns: {said}.", "nrc health"),
-        Code.RABBITMQ_AWAY: (f"RabbitMQ cannot be reached, so nothing is delivered: {said}.", broker),
-        Code.RABBITMQ_NOT_READY: (f"RabbitMQ: {said}.", "nrc health"),
-        Code.ROUTER_AWAY: (f"No kanaal or abonnement can be made or changed: {said}.", "nrc router"),
-        Code.REGISTRY_AWAY: (f"The registry cannot be read: {said}.", "nrc health"),
-        Code.LEDGER_AWAY: (f"The ledger cannot be read: {said}.", "nrc ledger status"),
-        Code.NO_KEEPER: (
-            "No keeper of the ledger works: what RabbitMQ loses is not given back.",
-            "nrc ledger",
-        ),
-        Code.NO_DELIVERER: (
-            "No deliverer was heard of in the last 15 s: nothing is delivered.",
-            "nrc deliverer",
-        ),
-        Code.STUCK: (
-            f"{_deliveries(count, 'was', 'were')} given back three times and lost again; nothing more is "
-            "tried.",
-            "nrc notificaties list --state stuck",
-        ),
-        Code.UNSURE: (
-            f"{_deliveries(count, 'was', 'were')} open in an older copy of the ledger: decide whether they "
-            "are sent.",
-            "nrc ledger audit",
-        ),
-        Code.LEDGER_NEARLY_FULL: (
-            f"The ledger uses {each.share:.0%} of NRC_LEDGER_BUDGET.",
-            "nrc ledger status",
-        ),
-        Code.UNDELIVERABLE: (
-            f"{_deliveries(count, 'is', 'are')} undeliverable until somebody sends again what can be, and "
-            "removes the rest.",
-            "nrc undeliverable list",
-        ),
-        Code.DISK: (f"The disk of registry and ledger has {free} free.", "df -h"),
+        Code.GATEWAY_AWAY: f"No gateway answers here, so nothing is accepted: {said}.",
+        Code.GATEWAY_NOT_READY: f"The gateway is not ready, and publishers get 503: {said}.",
+        Code.GATEWAY_WARNS: f"The gateway warns: {said}.",
+        Code.RABBITMQ_AWAY: f"RabbitMQ cannot be reached, so nothing is delivered: {said}.",
+        Code.RABBITMQ_NOT_READY: f"RabbitMQ: {said}.",
+        Code.ROUTER_AWAY: f"No kanaal or abonnement can be made or changed: {said}.",
+        Code.REGISTRY_AWAY: f"The registry cannot be read: {said}.",
+        Code.LEDGER_AWAY: f"The ledger cannot be read: {said}.",
+        Code.LEDGER_BEHIND: f"What {each.name} did in the last {age(each.seconds)} is not in the ledger yet.",
+        Code.NO_KEEPER: "No keeper of the ledger works: what RabbitMQ loses is not given back.",
+        Code.NO_DELIVERER: "No deliverer was heard of in the last 15 s: nothing is delivered.",
+        Code.STUCK: f"{_deliveries(count, 'was', 'were')} given back three times and lost again; "
+        "nothing more is tried.",
+        Code.UNSURE: f"{_deliveries(count, 'was', 'were')} open in an older copy of the ledger: decide "
+        "whether they are sent.",
+        Code.LEDGER_NEARLY_FULL: f"The ledger uses {each.share:.0%} of NRC_LEDGER_BUDGET.",
+        Code.UNDELIVERABLE: f"{_deliveries(count, 'is', 'are')} undeliverable until somebody sends again "
+        "what can be, and removes the rest.",
+        Code.DISK: f"The disk of registry and ledger has {free} free.",
+        Code.NO_ALERTS: "No process sends alerts, though a destination is set.",
+        Code.ALERTS_NOT_SENT: f"Alerts by {each.name} have not arrived for {age(each.seconds)}, "
+        f"{count} waiting: {said}.",
     }
     return told[each.code]
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from nrc.cli.connecting import local_root, opened_ledger, opened_registry
 from nrc.cli.operating.parts_health import parts_of
 from operating.conditions import conditions_of
-from operating.status.collecting import OfLedger, Status, disk_of, read_ledger
+from operating.status.collecting import OfAlerts, OfLedger, Status, disk_of, read_alerts, read_ledger
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.errors import NrcError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from uuid import UUID
 
+    from store.alerts import Certificate
     from store.registry import LastFailure
 
 T = TypeVar("T")
@@ -33,17 +34,21 @@ async def collect(settings: Settings) -> Status:
         _tried(lambda: _registry(settings)),
         _tried(lambda: _ledger(settings)),
     )
-    abonnementen, failures = ([], {}) if isinstance(registry, str) else registry
+    of_registry = _OfRegistry() if isinstance(registry, str) else registry
     told = None if isinstance(ledger, str) else ledger
     return Status(
         at=time.time(),
         parts=parts,
-        conditions=conditions_of(abonnementen, failures, None if told is None else told.backlogs),
+        conditions=conditions_of(
+            of_registry.abonnementen, of_registry.failures, None if told is None else told.backlogs
+        ),
         ledger=told,
         ledger_fault=ledger if isinstance(ledger, str) else "",
         ledger_budget=settings.ledger_budget,
         disk=disk_of(settings),
         private=not settings.amqp_url,
+        certificates=of_registry.certificates,
+        alerts=of_registry.alerts,
     )
 
 
@@ -58,9 +63,19 @@ async def _tried(read: Callable[[], Awaitable[T]]) -> T | str:
         return str(error)
 
 
-async def _registry(settings: Settings) -> tuple[list[Abonnement], Mapping[UUID, LastFailure]]:
+@dataclass(frozen=True, slots=True)
+class _OfRegistry:
+    abonnementen: Sequence[Abonnement] = ()
+    failures: Mapping[UUID, LastFailure] = field(default_factory=dict)
+    alerts: OfAlerts | None = None
+    certificates: Sequence[Certificate] = ()
+
+
+async def _registry(settings: Settings) -> _OfRegistry:
     async with opened_registry(settings) as opened:
-        return list(opened.catalogue.everyone.values()), await opened.registry.last_failures()
+        abonnementen = list(opened.catalogue.everyone.values())
+        failures = await opened.registry.last_failures()
+        return _OfRegistry(abonnementen, failures, *await read_alerts(opened.registry))
 
 
 async def _ledger(settings: Settings) -> OfLedger:

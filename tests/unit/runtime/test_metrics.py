@@ -124,6 +124,7 @@ async def test_an_address_that_is_taken_is_told_with_the_setting(root: str) -> N
         ("deliverer", 64, "127.0.0.1:9593"),
         ("console", 1, "127.0.0.1:9463"),
         ("inbox", 1, "127.0.0.1:9462"),
+        ("alerts", 1, "127.0.0.1:9461"),
     ],
 )
 def test_each_process_of_nrc_up_keeps_its_port(process: str, number: int, address: str) -> None:
@@ -137,7 +138,8 @@ def test_no_two_processes_of_nrc_up_have_one_port() -> None:
         for each in ("gateway", "deliverer")
         for number in numbers
     ]
-    ports += [metrics_address(("::1", 9464), each, 1) for each in ("router", "ledger", "console", "inbox")]
+    single = ("router", "ledger", "console", "inbox", "alerts")
+    ports += [metrics_address(("::1", 9464), each, 1) for each in single]
     assert len(set(ports)) == len(ports)
     assert all(port.startswith("[::1]:") for port in ports)
 

@@ -16,7 +16,9 @@ def settings(**given: object) -> Settings:
     return Settings(_env_file=None, **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("process", ["gateway", "router", "deliverer", "ledger", "console", "inbox"])
+@pytest.mark.parametrize(
+    "process", ["gateway", "router", "deliverer", "ledger", "console", "inbox", "alerts"]
+)
 def test_nothing_is_asked_for(process: str) -> None:
     observing = Observing(process, settings())
     assert observing.observe is nullcontext

@@ -178,7 +178,7 @@ async def test_a_process_of_before_never_meets_an_abonnement_without_a_callback(
             await newer.add_abonnement(Abonnement(uuid4(), "", "", (), "fetches"))
             with pytest.raises(RegistryTooNew, match="restart this process"):
                 await running.changes_since(0)
-            with monkeypatch.context() as older, pytest.raises(RegistryTooNew, match="0018_pulled"):
+            with monkeypatch.context() as older, pytest.raises(RegistryTooNew, match="newer version"):
                 older.setattr(schema, "STEPS", before)
                 await SqliteRegistry(file).__aenter__()
     finally:

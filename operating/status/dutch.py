@@ -1,4 +1,4 @@
-"""Tells what needs attention (operating/status) in Dutch sentences, each with the next step. Pure."""
+"""Tells what needs attention (attention.py) in Dutch sentences, each with the next step. Pure."""
 
 from __future__ import annotations
 
@@ -19,24 +19,30 @@ SCOPES = {"everything": "alles", "kanaal": "kanaal", "abonnement": "abonnement"}
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What needs attention. then: the next step, a sentence. abonnement: its uuid, when it is about one."""
+    """What needs attention. then: the next step, a sentence. abonnement: its uuid, when it is about one.
+
+    application: of that abonnement.
+    """
 
     text: str
     then: str
     urgent: bool
     abonnement: str = ""
+    application: str = ""
 
 
 def told(status: Status) -> list[Told]:
     """The urgent ones first."""
     clock = Clock(round(status.at * 1000))
-    return [_told(each, clock) for each in attention.concerns(status)]
+    return [told_of(each, clock) for each in attention.concerns(status)]
 
 
-def _told(each: attention.Concern, clock: Clock) -> Told:
+def told_of(each: attention.Concern, clock: Clock) -> Told:
+    """One of them."""
     if each.of is not None:
-        text, then = _of_abonnement(each, each.of)
-        return Told(text, then, each.urgent, str(each.of.abonnement.uuid))
+        text, then = _of_abonnement(each, each.of, clock)
+        of = each.of.abonnement
+        return Told(text, then, each.urgent, str(of.uuid), of.client_id)
     if each.gap is not None:
         text, then = _of_gap(each.code, each.gap, clock)
     elif each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
@@ -47,7 +53,7 @@ def _told(each: attention.Concern, clock: Clock) -> Told:
     return Told(text, then, each.urgent)
 
 
-def _of_abonnement(each: attention.Concern, of: Condition) -> tuple[str, str]:
+def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tuple[str, str]:
     abonnement = of.abonnement
     whose = f"abonnement {abonnement.uuid} van {abonnement.client_id}"
     match each.code:
@@ -63,6 +69,20 @@ def _of_abonnement(each: attention.Concern, of: Condition) -> tuple[str, str]:
             return (
                 f"{whose.capitalize()} is stilgelegd{why}; {_wait(of)}.",
                 "Spreek de afnemer, en hervat het abonnement als zijn kant weer goed is.",
+            )
+        case Code.UNDELIVERABLE:
+            deliveries = "1 notificatie is" if each.count == 1 else f"{number(each.count)} notificaties zijn"
+            return (
+                f"Voor {whose} {deliveries} onbestelbaar.",
+                "Stuur ze opnieuw zodra de callback het doet, en verwijder de rest.",
+            )
+        case Code.CERTIFICATE:
+            at = clock.local(round(clock.now + each.seconds * 1000)).strftime("%d-%m-%Y om %H:%M")
+            left = f"verloopt over {lasting(each.seconds)}" if each.seconds > 0 else "is verlopen"
+            more = f" en van {number(each.count - 1)} andere" if each.count > 1 else ""
+            return (
+                f"Het certificaat van {each.name}, de callback van {whose}{more}, {left}: op {at}.",
+                "Vraag de afnemer om het te vernieuwen; met een verlopen certificaat wordt er niets bezorgd.",
             )
     last = of.last_failure
     error = f" De laatste fout: {held_because(last.detail)}." if last else ""
@@ -116,6 +136,19 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
         Code.LEDGER_AWAY: (
             f"Het grootboek is niet te lezen: {said}.",
             "Kijk met nrc ledger status wat er is. Nieuwe notificaties worden wel bezorgd.",
+        ),
+        Code.LEDGER_BEHIND: (
+            f"Wat {each.name} de laatste {lasting(each.seconds)} deed, staat nog niet in het grootboek.",
+            "Kijk in de log van die deliverer wat het schrijven tegenhoudt: nrc ledger status.",
+        ),
+        Code.NO_ALERTS: (
+            "Er werkt geen proces dat waarschuwingen stuurt, terwijl er wel een bestemming is ingesteld.",
+            f"{start} alerts.",
+        ),
+        Code.ALERTS_NOT_SENT: (
+            f"Waarschuwingen per {each.name} komen al {lasting(each.seconds)} niet "
+            f"aan ({held_because(said)}); er {'wacht' if count == 1 else 'wachten'} er {number(count)}.",
+            "Herstel de instellingen onder Waarschuwingen, en probeer het met nrc alerts test.",
         ),
         Code.NO_KEEPER: (
             "Er werkt geen keeper: wat RabbitMQ kwijtraakt, wordt niet teruggegeven.",

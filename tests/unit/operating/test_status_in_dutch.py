@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from console.showing import attention
-from console.showing.attention import Told, in_short, lasting, told
 from ledger.keeper_ledger import Gap
 from ledger.values import OPERATOR, Scope
 from operating.conditions import Condition
+from operating.status import dutch
 from operating.status.attention import Code, Concern
 from operating.status.collecting import Status
+from operating.status.dutch import Told, in_short, lasting, told
 from schemas.abonnement import Hold, State
 from store.registry import LastFailure
 from tests.make import an_abonnement
@@ -35,12 +35,15 @@ GAP = Gap(3, Scope.KANAAL, "zaken", round(NOW * 1000) - 60_000, None, OPERATOR, 
 
 
 def telling(monkeypatch: pytest.MonkeyPatch, *concerns: Concern) -> list[Told]:
-    monkeypatch.setattr(attention.attention, "concerns", lambda _: list(concerns))
+    monkeypatch.setattr(dutch.attention, "concerns", lambda _: list(concerns))
     return told(STATUS)
 
 
 FACTS: dict[Code, dict[str, Any]] = {
-    **{code: {"of": HELD, "seconds": 7200.0} for code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG)},
+    **{
+        code: {"of": HELD, "seconds": 7200.0}
+        for code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.CERTIFICATE)
+    },
     **{code: {"gap": GAP} for code in (Code.GAP, Code.GAP_OF_OPERATOR)},
 }
 
