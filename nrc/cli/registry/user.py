@@ -76,6 +76,10 @@ def add(name: str, role: Role, given: str | None, new: bool, json_: bool) -> Non
 
     _with_users(work, new=new)
     _show(name, role, None if given else password, json_=json_)
+    if not load_settings().console_password_login:
+        note(
+            "login with a password is off: NRC_CONSOLE_PASSWORD_LOGIN=true for the console lets this user in"
+        )
 
 
 @user.command("list")

@@ -218,3 +218,16 @@ def test_role_and_password_of_who_logs_in_by_openid_connect_are_not_set_here(
     ran = nrc(tmp_path, "user", *arguments)
     assert ran.code == 2
     assert f"come from {ISSUER}" in ran.err
+
+
+def test_a_user_with_a_password_is_told_when_these_are_off(tmp_path: Path) -> None:
+    off = {
+        "NRC_CONSOLE_PASSWORD_LOGIN": "false",
+        "NRC_CONSOLE_PUBLIC_URL": "https://nrc.example.nl",
+        "NRC_CONSOLE_OIDC_ISSUER": ISSUER,
+        "NRC_CONSOLE_OIDC_CLIENT_ID": "nrc",
+        "NRC_CONSOLE_OIDC_ROLES": "a=admin",
+    }
+    ran = nrc(tmp_path, "user", "add", "noodgeval", "--role", "admin", env=off)
+    assert (ran.code, "password is off" in ran.err) == (0, True)
+    assert "password is off" not in nrc(tmp_path, "user", "add", "anna", "--role", "admin").err
