@@ -11,7 +11,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -73,6 +73,7 @@ class Database:
         self._patience = patience
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._found_out = ""
+        self._turn = asyncio.Lock()
         self._away = False
 
     async def __aenter__(self) -> Self:
@@ -115,7 +116,9 @@ class Database:
         parameters that is carried out first, in the same round trip.
         """
         begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {self._settings}{self._found_out}{lock}"
-        return await self._persist(lambda: self._once(begin, work), loses_nothing=repeatable)
+        # One of this process at a time waits for the lock: the others would keep connections from reads.
+        async with self._turn if lock else nullcontext():
+            return await self._persist(lambda: self._once(begin, work), loses_nothing=repeatable)
 
     @property
     def _settings(self) -> str:
@@ -253,9 +256,7 @@ class Database:
                 await (await connect(self.address)).close()
             except (psycopg.Error, OSError) as error:
                 return error
-            return psycopg.OperationalError(
-                f"all {self._contents.most} connections of this process are in use"
-            )
+            return PoolTimeout(f"all {self._contents.most} connections of this process are in use")
         return fault
 
 

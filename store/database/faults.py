@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import psycopg
 from psycopg import errors
+from psycopg_pool import PoolTimeout
 
 from schemas.errors import NrcError
 from store.database.address import Address
 from store.faults import Faults
 
 _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
+    (PoolTimeout, "it is too slow for what this process asks of it"),
     (errors.LockNotAvailable, "another process has it locked (pg_stat_activity shows which); try again"),
     (errors.QueryCanceled, "a statement took too long and was broken off; ask for less"),
     (errors.IdleInTransactionSessionTimeout, "this process stood still within a transaction; try again"),
@@ -30,6 +32,7 @@ _AGAIN = (
     errors.ReadOnlySqlTransaction,
     errors.TooManyConnections,
     errors.CannotConnectNow,
+    errors.IdleInTransactionSessionTimeout,
 )
 
 

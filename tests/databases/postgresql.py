@@ -62,7 +62,7 @@ class PrivateServer:
         # PostgreSQL refuses to run as root.
         self._user = next((each for each in ("postgres", "nobody") if _has_user(each)), None)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def make(self) -> None:
@@ -210,7 +210,8 @@ def _has_user(name: str) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nothing listens now."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         return int(listening.getsockname()[1])
