@@ -1,7 +1,7 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos power fuzz audit release docs constraints
+.PHONY: help setup run test lint bench chaos power fuzz audit image-check release docs constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +13,7 @@ CUTS := 24
 WORKERS := 4
 
 help: ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
 
 setup: $(INSTALLED) ## Make .venv, and install RabbitMQ where that is possible; does nothing when all is there
 	@tools/install-packages rabbitmq
@@ -53,6 +53,9 @@ audit: $(INSTALLED) ## Look for known vulnerabilities in the pinned packages; as
 	@tools/make-venv $(VENV)/audit
 	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+image-check: $(INSTALLED) ## Make what is in the image twice, and compare; asks the Python index; some minutes
+	$(BIN)/python -m tools.image_check
 
 release: $(INSTALLED) ## Write the bill of materials (SBOM) to dist/ and tag the version; DRY_RUN=1 says what it would do
 	@$(BIN)/python -m tools.release $(if $(DRY_RUN),--dry-run)

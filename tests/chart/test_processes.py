@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from ledger.opening import ledger_of
 from nrc.rabbitmq.private_node import free_port
+from runtime.settings import Settings
+from schemas.errors import UsageError
 from tests.chart.helm import Object, needs_helm, rendered, values_of, with_values
-from tests.chart.pods import Pod, namespaces
+from tests.chart.pods import Pod, Secrets, namespaces
 from tests.e2e.running import Running
 from tests.eventually import eventually
 
@@ -24,6 +28,7 @@ pytestmark = [
     ),
 ]
 
+VALUES = values_of("existing-secrets")
 KEYS = "Tm90IGEgc2VjcmV0OiB0aGlzIGlzIGluIGEgdGVzdCE="
 HERE = {"listenAddress": "127.0.0.1", "settings__NRC_CALLBACK_ALLOW_NETWORKS": "127.0.0.0/8"}
 """The pods share one address here, and callbacks are on it."""
@@ -42,6 +47,15 @@ def pod_template(values: dict[str, Any], component: str) -> Object:
     raise AssertionError(component)
 
 
+def secrets_of(database: str, rabbitmq: str = "amqp://127.0.0.1:1/") -> Secrets:
+    """What stands in the Secrets of VALUES."""
+    return {
+        ("nrc-db-app", "uri"): database,
+        ("rabbitmq-nrc", "amqp-url"): rabbitmq,
+        ("nrc-keys", "secret-keys"): KEYS,
+    }
+
+
 async def answers(url: str) -> bool:
     try:
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
@@ -50,17 +64,30 @@ async def answers(url: str) -> bool:
         return False
 
 
-async def test_the_containers_do_the_main_job_together(vhost: str, tmp_path: Path) -> None:
-    values = values_of("existing-secrets")
-    state = tmp_path / "state"
-    secrets = {
-        ("nrc-db-app", "uri"): "sqlite:////var/lib/nrc/registry.db",
-        ("rabbitmq-nrc", "amqp-url"): vhost,
-        ("nrc-keys", "secret-keys"): KEYS,
-    }
+async def test_the_containers_do_the_main_job_together(vhost: str, database_url: str, tmp_path: Path) -> None:
+    try:
+        ledger_of(Settings(database_url=database_url, _env_file=None))  # type: ignore[call-arg]
+    except UsageError as error:
+        pytest.skip(str(error))
+    hook = Pod(pod_template(VALUES, "migrate"), tmp_path, secrets=secrets_of(database_url))
+    async with hook.start() as run:
+        assert await run.ends(within=60) == 0, run.err
+    await do_the_main_job(secrets_of(database_url, vhost), tmp_path)
+
+
+async def test_so_do_they_on_a_file_that_they_share(vhost: str, tmp_path: Path) -> None:
+    """No cluster has that: it shows all the rest where there is no PostgreSQL."""
+    secrets = secrets_of("sqlite:////var/lib/nrc/registry.db", vhost)
+    await do_the_main_job(secrets, tmp_path, shared={"state": tmp_path / "state"})
+
+
+async def do_the_main_job(
+    secrets: Secrets, folder: Path, *, shared: Mapping[str, Path] | None = None
+) -> None:
+    """Every container is healthy, `nrc demo` in one of them succeeds, and all of them end in time."""
     names = ("router", "gateway", "deliverer", "ledger", "console", "deliverer")
     pods = [
-        Pod(pod_template(values, name), tmp_path / str(number), secrets=secrets, shared={"state": state})
+        Pod(pod_template(VALUES, name), folder / str(number), secrets=secrets, shared=shared)
         for number, name in enumerate(names)
     ]
     async with AsyncExitStack() as opened:
@@ -101,11 +128,8 @@ async def test_nothing_but_the_volumes_can_be_written(tmp_path: Path) -> None:
 
 
 async def test_the_hook_refuses_a_database_that_is_not_shared(tmp_path: Path) -> None:
-    secrets = {
-        ("nrc-db-app", "uri"): "sqlite:////var/lib/nrc/registry.db",
-        ("nrc-keys", "secret-keys"): KEYS,
-    }
-    pod = Pod(pod_template(values_of("existing-secrets"), "migrate"), tmp_path, secrets=secrets)
+    secrets = secrets_of("sqlite:////var/lib/nrc/registry.db")
+    pod = Pod(pod_template(VALUES, "migrate"), tmp_path, secrets=secrets)
     async with pod.start() as run:
         assert await run.ends(within=60) == 2
         assert "a SQLite file serves one host" in run.err
@@ -113,13 +137,9 @@ async def test_the_hook_refuses_a_database_that_is_not_shared(tmp_path: Path) ->
 
 async def test_a_pod_whose_database_is_away_ends_and_says_why(tmp_path: Path) -> None:
     """Its container is started again by Kubernetes, at growing pauses, until the database is there."""
-    secrets = {
-        ("nrc-db-app", "uri"): "sqlite:////nowhere/registry.db",
-        ("rabbitmq-nrc", "amqp-url"): "amqp://127.0.0.1:1/",
-        ("nrc-keys", "secret-keys"): KEYS,
-    }
+    secrets = secrets_of("sqlite:////nowhere/registry.db")
     pods = [
-        Pod(pod_template(values_of("existing-secrets"), name), tmp_path / name, secrets=secrets)
+        Pod(pod_template(VALUES, name), tmp_path / name, secrets=secrets)
         for name in ("router", "gateway", "deliverer", "ledger", "console")
     ]
 

@@ -75,7 +75,10 @@ def test_the_image_holds_every_package() -> None:
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "bench", "docs", "tools"}
     assert copied == packages
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    for name in copied | {"constraints.txt", "pyproject.toml", "README.md", "LICENSE"}:
+    script = "tools/make-image-venv"
+    assert f"\nCOPY {script} tools/\n" in DOCKERFILE
+    assert f' {script} /opt/nrc "$EXTRAS"\n' in DOCKERFILE
+    for name in copied | {script, "constraints.txt", "pyproject.toml", "README.md", "LICENSE"}:
         assert f"!{name}" in ignored
 
 

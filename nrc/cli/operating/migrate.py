@@ -20,7 +20,7 @@ def migrate(shared: bool) -> None:
     done it changes nothing.
     """
     settings = load_settings()
-    if shared and not settings.database_url.startswith(("postgresql://", "postgres://")):
+    if shared and not settings.on_postgresql:
         raise UsageError(
             "NRC_DATABASE_URL is no postgresql:// URL: a SQLite file serves one host, and processes on "
             "several would each have one of their own"
