@@ -418,11 +418,14 @@ class Search:
     """Which notificaties are searched; a field that is None or empty does not restrict them.
 
     ids: these, in place of text. text: a URL, the last segment of one, or the id of a notificatie: found by
-    hoofdObject, resourceUrl and id. kenmerken: each with exactly this value; names are normalised.
+    hoofdObject, resourceUrl and id. hoofd_object, resource_url: the same of that field alone. kenmerken: each
+    with exactly this value; names are normalised.
     abonnement, states: of one and the same delivery. after, before: `received`, the former included.
     """
 
     text: str | None = None
+    hoofd_object: str | None = None
+    resource_url: str | None = None
     kanaal: str | None = None
     actie: str | None = None
     resource: str | None = None

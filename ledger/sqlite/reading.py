@@ -250,6 +250,10 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
         plan = _Plan([(source, [each.bytes for each in asked.ids])])
     elif asked.text is not None:
         plan = _by_text(asked.text, hashes)
+    elif asked.hoofd_object is not None:
+        plan = _Plan([_by_hash("hoofd", hashes.segment(asked.hoofd_object))])
+    elif asked.resource_url is not None:
+        plan = _Plan([_by_hash("url", hashes.segment(asked.resource_url))])
     elif terms:
         rarest = min(terms, key=lambda term: _few(db, "term WHERE t = ?", term))
         if client is not None and _few(db, _OF_CLIENT, client) < _few(db, "term WHERE t = ?", rarest):
@@ -267,24 +271,27 @@ def _plan(db: Database, asked: Search, hashes: Hashes) -> _Plan | None:
         plan = _Plan([(f"notificatie m {UNROUTED} WHERE m.client = ?", [client])])
     else:
         plan = _Plan([(f"notificatie m {UNROUTED} WHERE 1", [])])
+    for column, url in (("hoofd", asked.hoofd_object), ("url", asked.resource_url)):
+        if url is not None:
+            plan.must(f"+m.{column} = ?", hashes.segment(url))
     _filter(plan, asked, numbers, terms, states)
     return plan
 
 
 def _by_text(text: str, hashes: Hashes) -> _Plan:
     hashed = hashes.segment(text)
-    plan = _Plan(
-        [
-            (f"notificatie m INDEXED BY notificatie_hoofd {UNROUTED} WHERE m.hoofd = ?", [hashed]),
-            (f"notificatie m INDEXED BY notificatie_url {UNROUTED} WHERE m.url = ?", [hashed]),
-        ]
-    )
+    plan = _Plan([_by_hash("hoofd", hashed), _by_hash("url", hashed)])
     try:
         id_ = UUID(text.strip())
     except ValueError:
         return plan
     plan.sources.append((f"notificatie m {UNROUTED} WHERE m.id = ?", [id_.bytes]))
     return plan
+
+
+def _by_hash(column: str, hashed: int) -> tuple[str, list[Any]]:
+    """The source of those with this hash of hoofdObject (`hoofd`) or resourceUrl (`url`)."""
+    return f"notificatie m INDEXED BY notificatie_{column} {UNROUTED} WHERE m.{column} = ?", [hashed]
 
 
 def _by_delivery(where: str, parameters: list[list[Any]]) -> _Plan:

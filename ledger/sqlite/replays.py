@@ -170,6 +170,8 @@ def _packed(search: Search) -> str:
     return orjson.dumps(
         {
             "text": search.text,
+            "hoofd_object": search.hoofd_object,
+            "resource_url": search.resource_url,
             "kanaal": search.kanaal,
             "actie": search.actie,
             "resource": search.resource,

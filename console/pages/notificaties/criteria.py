@@ -19,12 +19,14 @@ CHOICES = [
     *((state.value, text) for state, (_, text) in STATES.items()),
 ]
 """States to choose from: (value, text)."""
-PLAIN = ("zoek", "kanaal", "resource", "actie", "applicatie", "abonnement", "sinds", "tot")
+PLAIN = ("zoek", "hoofdobject", "resourceurl", "kanaal", "resource", "actie", "applicatie", "abonnement", "sinds", "tot")
 KENMERK, STATE = "kenmerk", "toestand"
 AFTER, BEFORE = "na", "voor"
 """The last notificatie of the page before, or the first of the page after."""
 
 _TOLD = {
+    "hoofdobject": "hoofdObject",
+    "resourceurl": "resourceUrl",
     "kanaal": "kanaal",
     "resource": "resource",
     "actie": "actie",
@@ -92,6 +94,8 @@ def read_criteria(
     faults: dict[str, str] = {}
     search = Search(
         text=fields["zoek"] or None,
+        hoofd_object=fields["hoofdobject"] or None,
+        resource_url=fields["resourceurl"] or None,
         kanaal=fields["kanaal"] or None,
         resource=fields["resource"] or None,
         actie=fields["actie"] or None,

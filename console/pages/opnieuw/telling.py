@@ -85,6 +85,8 @@ def _what(visit: Visit, search: Search) -> Iterator[str]:
     for text, value in (
         ("op kanaal", search.kanaal),
         ("van object", search.text),
+        ("met hoofdObject", search.hoofd_object),
+        ("met resourceUrl", search.resource_url),
         ("van resource", search.resource),
         ("met actie", search.actie),
         ("gepubliceerd door", search.client),

@@ -275,6 +275,8 @@ def _facts(each: Replay) -> dict[str, object]:
 def _filter(search: Search) -> Mapping[str, object]:
     every: dict[str, object] = {
         "object": search.text,
+        "hoofdObject": search.hoofd_object,
+        "resourceUrl": search.resource_url,
         "kanaal": search.kanaal,
         "actie": search.actie,
         "resource": search.resource,

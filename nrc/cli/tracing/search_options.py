@@ -35,12 +35,17 @@ _WHAT = (
     click.option("--actie", metavar="TEXT", help="Only those with this actie, such as create."),
     click.option("--client", metavar="ID", help="Only those that this application sent."),
     click.option("--object", "text", metavar="URL|UUID", help="Only those of this object or resource."),
+    click.option("--hoofd-object", metavar="URL|UUID", help="Only those with this hoofdObject."),
+    click.option("--resource-url", metavar="URL|UUID", help="Only those with this resourceUrl."),
 )
 _WHEN = (
     click.option("--after", metavar="TIME", type=times.moment, help="Only those that came then or later."),
     click.option("--before", metavar="TIME", type=times.moment, help="Only those that came earlier."),
 )
-_PLAIN = ("text", "kanaal", "resource", "actie", "client", "after", "before")
+_PLAIN = (
+    *("text", "hoofd_object", "resource_url", "kanaal", "resource", "actie", "client"),
+    *("after", "before"),
+)
 
 
 def what_options(command: Command) -> Command:

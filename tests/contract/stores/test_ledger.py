@@ -440,11 +440,13 @@ async def test_a_notificatie_is_found_by_what_people_have_of_it(ledger: Ledger) 
 
 def matches(entry: Entry, of: Sequence[Delivery], search: Search) -> bool:
     """The plain meaning of a search."""
-    segments = {entry.hoofd_object.rpartition("/")[2], entry.resource_url.rpartition("/")[2]}
+    hoofd, url = entry.hoofd_object.rpartition("/")[2], entry.resource_url.rpartition("/")[2]
     kenmerken = {normalise(name): value for name, value in entry.kenmerken.items()}
     by_delivery = search.abonnement is not None or search.states
     return (
-        (search.text is None or search.text in segments | {str(entry.id)})
+        (search.text is None or search.text in {hoofd, url, str(entry.id)})
+        and search.hoofd_object in (None, hoofd)
+        and search.resource_url in (None, url)
         and search.kanaal in (None, entry.kanaal)
         and search.actie in (None, entry.actie)
         and search.resource in (None, entry.resource)
@@ -498,6 +500,8 @@ async def test_any_combination_is_found_and_in_pages(ledger: Ledger) -> None:
 
         search = Search(
             text=perhaps(dice.choice([str(dice.randrange(9)), str(dice.choice(entries).id)])),  # type: ignore[arg-type]
+            hoofd_object=perhaps(str(dice.randrange(9))),  # type: ignore[arg-type]
+            resource_url=perhaps(str(dice.randrange(9))),  # type: ignore[arg-type]
             kanaal=perhaps(dice.choice(["zaken", "documenten"])),  # type: ignore[arg-type]
             actie=perhaps("create"),  # type: ignore[arg-type]
             resource=perhaps("zaak"),  # type: ignore[arg-type]

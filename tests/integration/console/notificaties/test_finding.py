@@ -75,6 +75,9 @@ async def test_an_id_leads_to_its_notificatie(lezer: Browser, night: Night) -> N
         ("kanaal=weg", []),
         ("applicatie=weg", []),
         ("zoek=niets", []),
+        (f"hoofdobject={ZAAK}&resource=zaak", [3]),
+        ("hoofdobject=ddc6d192-5b7f-4a1e-9a55-0f2c1f0f6a11&resourceurl=1&kanaal=zaken&resource=status", [2]),
+        ("hoofdobject=1&kanaal=zaken", []),
         (f"abonnement={NOBODY}", []),
     ],
 )
