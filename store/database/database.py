@@ -38,6 +38,8 @@ STOOD_STILL = 10.0
 """Seconds after which the server ends a transaction whose process does nothing: it may hold locks."""
 GONE = 2.0
 """Seconds within which the server notices that a process is gone, also while it carries out a statement."""
+# A step may go through a large table, and who starts meanwhile waits for it.
+_FOR_STEPS = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60 s'; "
 
 log = logger(__name__)
 T = TypeVar("T")
@@ -209,7 +211,7 @@ class Database:
         connection = await connect(self.address)
         try:
             async with connection.transaction():
-                await connection.execute(self._settings)
+                await connection.execute(self._settings + _FOR_STEPS)
                 done = await apply_steps(
                     connection,
                     self.address,

@@ -144,6 +144,17 @@ async def test_a_step_that_older_programs_can_go_on_beside(database_url: str) ->
             await a_database(database_url).__aenter__()
 
 
+async def test_a_step_may_take_long_and_others_wait_for_it(database_url: str) -> None:
+    async def slow(connection: Connection) -> None:
+        await make_numbers(connection)
+        await connection.execute("SELECT pg_sleep(0.5)")
+
+    contents = Contents(REGISTRY, {"0001_numbers": Step(slow)}, longest=0.2)
+    opened = [Database(address_at(database_url), contents, patience=0.2) for _ in range(3)]
+    await asyncio.gather(*(each.__aenter__() for each in opened))
+    await asyncio.gather(*(each.__aexit__(None, None, None) for each in opened))
+
+
 async def test_a_step_that_fails_leaves_nothing_of_the_others(database_url: str) -> None:
     async def broken(connection: Connection) -> None:
         raise Conflict("broken")
