@@ -85,7 +85,7 @@ async def do_the_main_job(
     secrets: Secrets, folder: Path, *, shared: Mapping[str, Path] | None = None
 ) -> None:
     """Every container is healthy, `nrc demo` in one of them succeeds, and all of them end in time."""
-    names = ("router", "gateway", "deliverer", "ledger", "console", "deliverer")
+    names = ("router", "gateway", "deliverer", "ledger", "alerts", "console", "deliverer")
     pods = [
         Pod(pod_template(VALUES, name), folder / str(number), secrets=secrets, shared=shared)
         for number, name in enumerate(names)
@@ -100,7 +100,7 @@ async def do_the_main_job(
                 except AssertionError:
                     raise AssertionError(f"{pod.name}: {probe}\n{run.out}\n{run.err}") from None
         for pod in pods:
-            if pod.name != "console":
+            if pod.name not in ("alerts", "console"):
                 assert await answers(f"http://127.0.0.1:{pod.port('metrics')}/metrics")
         gateway = pods[names.index("gateway")]
         async with gateway.exec("demo") as demo:
@@ -140,7 +140,7 @@ async def test_a_pod_whose_database_is_away_ends_and_says_why(tmp_path: Path) ->
     secrets = secrets_of("sqlite:////nowhere/registry.db")
     pods = [
         Pod(pod_template(VALUES, name), tmp_path / name, secrets=secrets)
-        for name in ("router", "gateway", "deliverer", "ledger", "console")
+        for name in ("router", "gateway", "deliverer", "ledger", "alerts", "console")
     ]
 
     async def ends(pod: Pod) -> None:

@@ -231,7 +231,7 @@ def test_a_drain_of_nodes_takes_one_pod_at_a_time_where_there_are_several() -> N
         for each in objects
         if each["kind"] == "Deployment" and each["spec"]["replicas"] > 1
     }
-    assert several == {"nrc-gateway", "nrc-router", "nrc-deliverer", "nrc-ledger"}
+    assert several == {"nrc-gateway", "nrc-router", "nrc-deliverer", "nrc-ledger", "nrc-alerts"}
     budgets = {
         each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "PodDisruptionBudget"
     }
@@ -247,6 +247,7 @@ def test_only_who_calls_callbacks_may_reach_them() -> None:
     assert {name for name, policy in policies.items() if reaches(policy)} == {
         "nrc-gateway",
         "nrc-deliverer",
+        "nrc-alerts",
     }
     for policy in policies.values():
         assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]

@@ -51,7 +51,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* The processes that have Deployments, in the order in which they are made. */}}
 {{- define "nrc.components" -}}
-router gateway deliverer ledger{{ if .Values.console.enabled }} console{{ end }}
+router gateway deliverer ledger{{ if .Values.alerts.enabled }} alerts{{ end }}{{ if .Values.console.enabled }} console{{ end }}
+{{- end -}}
+
+{{/* The processes that answer /metrics. */}}
+{{- define "nrc.measured" -}}
+{{- if .Values.metrics.enabled }}router gateway deliverer ledger{{ end -}}
 {{- end -}}
 
 {{/* "true" where that component has its number of pods from an autoscaler. Of: root, name. */}}

@@ -11,6 +11,10 @@
 {{- define "nrc.databaseVariables" -}}
 {{ include "nrc.secretVariable" (dict "name" "NRC_DATABASE_URL" "from" .root.Values.database "secret" .secret) }}
 {{ include "nrc.secretVariable" (dict "name" "NRC_SECRET_KEYS" "from" .root.Values.secretKeys "secret" .secret) }}
+{{- if .root.Values.database.passwordSecret }}
+- name: NRC_DATABASE_PASSWORD_FILE
+  value: /etc/nrc/database/{{ .root.Values.database.passwordKey }}
+{{- end }}
 {{- end -}}
 
 {{/* The variables that tell where RabbitMQ is. */}}
@@ -55,12 +59,14 @@
 {{- $_ := set $settings "NRC_GATEWAY_LISTEN" (printf "%s:%v" $values.listenAddress $values.ports.gateway) -}}
 {{- else if eq .name "console" -}}
 {{- $_ := set $settings "NRC_CONSOLE_LISTEN" (printf "%s:%v" $values.listenAddress $values.ports.console) -}}
-{{- /* Where it asks for the gateway's health. */ -}}
-{{- $_ := set $settings "NRC_GATEWAY_LISTEN" (printf "%s-gateway:%v" (include "nrc.fullname" .root) $values.gateway.service.port) -}}
 {{- else -}}
 {{- $_ := set $settings "NRC_HEALTH_LISTEN" (printf "%s:%v" $values.listenAddress $values.ports.health) -}}
 {{- end -}}
-{{- if and $values.metrics.enabled (ne .name "console") -}}
+{{- /* Where these ask for the gateway's health. */ -}}
+{{- if has .name (list "alerts" "console") -}}
+{{- $_ := set $settings "NRC_GATEWAY_LISTEN" (printf "%s-gateway:%v" (include "nrc.fullname" .root) $values.gateway.service.port) -}}
+{{- end -}}
+{{- if has .name (splitList " " (include "nrc.measured" .root)) -}}
 {{- $_ := set $settings "NRC_METRICS_LISTEN" (printf "%s:%v" $values.listenAddress $values.ports.metrics) -}}
 {{- end -}}
 {{- with $values.publicUrl }}{{ $_ := set $settings "NRC_PUBLIC_URL" . }}{{ end -}}
@@ -97,12 +103,35 @@
 {{- add $component.preStop (ceil (float64 (include "nrc.stopTimeout" .))) (ternary (ceil .root.Values.callbackTimeout) 0 (eq .name "deliverer")) 5 -}}
 {{- end -}}
 
-{{/* Where a process writes: nowhere else is the root writable. */}}
-{{- define "nrc.mounts" -}}
+{{/* Where a process writes, nowhere else is the root writable; and the password, which the hook has too. */}}
+{{- define "nrc.databaseMounts" -}}
 - name: state
   mountPath: /var/lib/nrc
 - name: tmp
   mountPath: /tmp
+{{- if .Values.database.passwordSecret }}
+- name: database
+  mountPath: /etc/nrc/database
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "nrc.databaseVolumes" -}}
+- name: state
+  emptyDir: {sizeLimit: 64Mi}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- with .Values.database }}
+{{- if .passwordSecret }}
+- name: database
+  secret:
+    secretName: {{ .passwordSecret }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "nrc.mounts" -}}
+{{ include "nrc.databaseMounts" . }}
 {{- if .Values.rabbitmq.caSecret }}
 - name: rabbitmq-ca
   mountPath: /etc/nrc/rabbitmq
@@ -116,10 +145,7 @@
 {{- end -}}
 
 {{- define "nrc.volumes" -}}
-- name: state
-  emptyDir: {sizeLimit: 64Mi}
-- name: tmp
-  emptyDir: {sizeLimit: 64Mi}
+{{ include "nrc.databaseVolumes" . }}
 {{- if .Values.rabbitmq.caSecret }}
 - name: rabbitmq-ca
   secret:
