@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from alerting.certificates import Looking
 from alerting.lease import RENEWAL, SECONDS, Lease
@@ -17,7 +18,8 @@ from alerting.loop import EVERY, REGISTRY_AWAY, AlertLoop
 from alerting.parts import Parts
 from alerting.sending import FIRST_PAUSE, Delivery, Sender
 from deliverer.http.client import CallbackClient
-from ledger.opening import OpenedLedger
+from ledger.opening import ledger_there
+from ledger.reopening import ReadLedger
 from operating.status.asking import Sources
 from router.catalogue import Catalogue
 from runtime.amqp import Link
@@ -55,7 +57,7 @@ async def serve(
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        ledger = await opened.enter_async_context(OpenedLedger(settings))
+        ledger = await opened.enter_async_context(ReadLedger(partial(ledger_there, settings)))
         client = await opened.enter_async_context(CallbackClient.of(settings))
         link = Link(settings.amqp_url, name="alerts")
         sources = Sources(settings, registry, catalogue, ledger, link)

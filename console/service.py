@@ -15,7 +15,8 @@ from console.app import build_app
 from console.login.oidc.provider import Provider
 from console.state import Console
 from console.styles import read_styles
-from ledger.opening import OpenedLedger
+from ledger.opening import ledger_there
+from ledger.reopening import ReadLedger
 from operating.acts import Operator
 from operating.passwords import Passwords
 from operating.users import FIRST_USER, make_first_user
@@ -57,7 +58,7 @@ async def serve(
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.refresh()
-        ledger = await opened.enter_async_context(OpenedLedger(settings))
+        ledger = await opened.enter_async_context(ReadLedger(functools.partial(ledger_there, settings)))
         passwords = await opened.enter_async_context(Passwords())
         link = Link(settings.amqp_url, name="console")
         router = RouterClient(link)

@@ -10,7 +10,7 @@ from uuid import UUID
 from aiohttp import web
 
 from console.login.oidc.provider import Provider
-from ledger.opening import OpenedLedger
+from ledger.reopening import ReadLedger
 from operating.acts import Log, Operator
 from operating.passwords import Passwords
 from operating.removal import remove_queues
@@ -50,7 +50,7 @@ class Console:
     settings: Settings
     registry: Registry
     catalogue: Catalogue
-    ledger: OpenedLedger
+    ledger: ReadLedger
     link: Link
     router: RouterClient
     passwords: Passwords

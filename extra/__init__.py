@@ -7,7 +7,6 @@ what is asked here never waits in the way of POST /notificaties.
 mounting.py      adds the routes to a gateway, and opens what they need
 asking.py        who asks, how often, about which abonnement: what every handler begins with
 rates.py         how many requests an application may make
-reading.py       the ledger, opened when it is first asked
 condition.py     GET /abonnement and /abonnement/{uuid}/status: which are one's own, and how they are doing
 missed.py        GET /abonnement/{uuid}/notificaties: what it did not get
 redelivering.py  POST /abonnement/{uuid}/redeliver: once more, by the keeper

@@ -9,21 +9,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from extra.pull.waiting import Waiting
 from extra.rates import Rates
-from extra.reading import ReadLedger
 from gateway.http.admission import Turns
-from gateway.http.requests import must_accept_json, root_url
+from gateway.http.requests import must_accept_json, read_body, root_url
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
 from ledger.explaining import Clock, Reader
 from ledger.explaining.account import Account
 from ledger.ledger import Ledger
+from ledger.reopening import ReadLedger
 from router.history import aware
 from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
@@ -36,7 +37,8 @@ from schemas.errors import (
     ServiceUnavailable,
     ValidationError,
 )
-from schemas.fields import parse_date_time
+from schemas.fields import parse, parse_date_time
+from schemas.jsontext import read_json
 
 ROOT = "/api/extra/v1"
 QUESTIONS = 8  # asked of the ledger at once, half of them by one application; the others wait
@@ -44,6 +46,8 @@ QUESTION_WITHIN = 5.0  # seconds that one waits for its turn
 MOST_IN_ROW = 1000  # of what waits, gone through to find the place of one
 RETRY_AFTER = 5  # seconds
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
+
+M = TypeVar("M", bound=BaseModel)
 
 log = logger(__name__)
 
@@ -109,6 +113,14 @@ class Extra:
             "het zo opnieuw.",
             retry_after=RETRY_AFTER,
         ) from error
+
+    async def body(self, request: web.Request, model: type[M]) -> M:
+        """The body of a request, as this model. Raises ParseError, ValidationError, and as `read_body`."""
+        body = await read_body(request, limit=self.gateway.settings.max_body)
+        asked, faults = parse(model, read_json(body))
+        if asked is None:
+            raise ValidationError(faults)
+        return asked
 
     def account(self, ledger: Ledger) -> Account:
         """What ledger and registry know, told to a consumer."""

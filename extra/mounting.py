@@ -13,15 +13,17 @@ from extra.documents.openapi import PATHS, as_yaml
 from extra.pull import abonnementen, events, fetching
 from extra.pull.waiting import Waiting
 from extra.rates import Rates
-from extra.reading import LONGEST_READ, ReadLedger
 from gateway.app import UUID
 from gateway.documents.openapi import add_document
 from gateway.http.requests import must_accept_json, read_query
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY
 from ledger.opening import ledger_of
+from ledger.reopening import ReadLedger
 from runtime.lifecycle import Tasks
 
+LONGEST_READ = 2.0
+"""Seconds. The gateway's own connection to the ledger never waits for what is asked here."""
 NOTIFICATIE = UUID.replace("uuid", "notificatie", 1)
 NUMMER = "{nummer:[1-9][0-9]{0,8}}"
 ABONNEMENT = f"{ROOT}/abonnement/{UUID}"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from extra.asking import Extra, asked_moment, now_ms, parts
 from extra.missed import states_of
-from gateway.http.requests import read_body, read_query
+from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
 from ledger.explaining import Clock
 from ledger.ledger import Ledger
@@ -24,8 +24,7 @@ from ledger.values import Search, State
 from runtime.log import logger
 from schemas.application import Scope
 from schemas.errors import InvalidParam, NotFound, Throttled, ValidationError
-from schemas.fields import NON_FIELD, Text100, as_list, as_text, fault, parse
-from schemas.jsontext import read_json
+from schemas.fields import NON_FIELD, Text100, as_list, as_text, fault
 
 MOST_IDS = 100
 MOST = 10_000  # notificaties of one job
@@ -70,14 +69,11 @@ class Asked(BaseModel):
 
 async def begin(request: web.Request) -> web.Response:
     """202 with a job that sends these notificaties to an own abonnement again."""
-    extra, gateway = parts(request)
+    extra, _ = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
     abonnement = await extra.own(request, client)
     read_query(request)
-    body = await read_body(request, limit=gateway.settings.max_body)
-    asked, faults = parse(Asked, read_json(body))
-    if asked is None:
-        raise ValidationError(faults)
+    asked = await extra.body(request, Asked)
     search = _search(asked, abonnement.uuid)
     async with extra.ledger(client) as ledger:
         await _must_be_free(ledger, abonnement.uuid)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from console.styles import Styles
+from gateway.http.problem_details import problem_details
 from inbox import api
 from inbox.answering import receive
 from inbox.inboxes import Inboxes
@@ -22,8 +22,6 @@ from schemas.errors import (
     ParseError,
     Problem,
     RequestTooLarge,
-    ServiceUnavailable,
-    ValidationError,
 )
 
 INBOX = "/inbox/{id:[A-Za-z0-9_-]{22}}"
@@ -70,7 +68,7 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
             log.exception("request to the inbox failed", method=request.method, path=request.path)
         if request.method in ("GET", "HEAD", "POST") and _is_browser(request):
             return pages.fault_page(problem)
-        return _problem_answer(problem)
+        return problem_details(problem)
 
 
 async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
@@ -105,32 +103,3 @@ def _problem_of(error: Exception) -> Problem:
         case web.HTTPClientError() | web.RequestPayloadError() | ValueError():
             return ParseError("Het HTTP-verzoek kan niet gelezen worden.")
     return APIException("Er ging iets mis aan onze kant; het staat in het log.")
-
-
-def _problem_answer(problem: Problem) -> web.Response:
-    content: dict[str, object] = {
-        "code": problem.code,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-    }
-    if isinstance(problem, ValidationError):
-        content["invalidParams"] = [
-            {"name": _text(each.name), "code": each.code, "reason": _text(each.reason)}
-            for each in problem.invalid_params
-        ]
-    answer = web.Response(
-        body=orjson.dumps(content),
-        status=problem.status,
-        headers={"Content-Type": "application/problem+json"},
-    )
-    if isinstance(problem, MethodNotAllowed):
-        answer.headers["Allow"] = ", ".join(problem.allowed)
-    if isinstance(problem, ServiceUnavailable) and problem.retry_after is not None:
-        answer.headers["Retry-After"] = str(problem.retry_after)
-    return answer
-
-
-def _text(text: str) -> str:
-    """Text of a client, without what UTF-8 has no bytes for."""
-    return text.encode(errors="replace").decode()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
@@ -66,29 +62,8 @@ def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float
     )
 
 
-class OpenedLedger:
-    """The ledger, opened when it is first asked for; it is never made here: the first gateway does."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._opened = AsyncExitStack()
-        self._opening = asyncio.Lock()
-        self._ledger: Ledger | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._opened.aclose()
-
-    async def get(self) -> Ledger:
-        """The ledger, to read from. Raises LedgerError while there is none, or it cannot be opened."""
-        async with self._opening:
-            if self._ledger is None:
-                if not ledger_is_there(self._settings):
-                    place = ledger_place(self._settings)
-                    raise LedgerError(f"there is no ledger {place} yet: the first gateway makes it")
-                self._ledger = await self._opened.enter_async_context(ledger_of(self._settings))
-            return self._ledger
+def ledger_there(settings: Settings) -> Ledger:
+    """The same, where there is one: it is never made here, the first gateway does. Raises LedgerError."""
+    if not ledger_is_there(settings):
+        raise LedgerError(f"there is no ledger {ledger_place(settings)} yet: the first gateway makes it")
+    return ledger_of(settings)

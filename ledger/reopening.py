@@ -1,7 +1,7 @@
-"""Opens the ledger when it is first needed, and again after it could not be written for a while.
+"""Opens the ledger when it is first needed, and again when it could not be written, or read.
 
-So a process starts and goes on while the ledger's file is locked, damaged or on a full disk; its methods
-raise LedgerError meanwhile. Only one task may write at a time (`Writer.run`).
+So a process starts and goes on while the ledger's file is locked, damaged, replaced or on a full disk; its
+methods raise LedgerError meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ log = logger(__name__)
 
 
 class ReopenedLedger:
-    """The ledger that `open_` makes, for as long as the context is open; entering it never fails."""
+    """The ledger that `open_` makes, to write; entering it never fails. One task may write at a time.
+
+    Opened again after OPEN_AGAIN seconds in which it could not be written.
+    """
 
     def __init__(self, open_: Callable[[], Ledger]) -> None:
         self._open = open_
@@ -71,3 +74,48 @@ class ReopenedLedger:
             with suppress(LedgerError, TimeoutError):
                 async with asyncio.timeout(CLOSE_WITHIN):
                     await ledger.__aexit__(None, None, None)
+
+
+class ReadLedger:
+    """The ledger that `open_` makes, to read for whoever asks; entering it opens nothing, and never fails."""
+
+    def __init__(self, open_: Callable[[], Ledger]) -> None:
+        self._open = open_
+        self._ledger: Ledger | None = None
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def get(self) -> Ledger:
+        """The ledger, after a look whether it can be read still. Raises LedgerError."""
+        await self.failed()
+        return await self.opened()
+
+    async def opened(self) -> Ledger:
+        """The ledger. Raises LedgerError when it cannot be opened."""
+        async with self._opening:
+            if self._ledger is None:
+                self._ledger = await self._open().__aenter__()
+                log.info("ledger opened for questions")
+            return self._ledger
+
+    async def failed(self) -> None:
+        """Something could not be read: close it, to be opened anew, unless it can be read still."""
+        async with self._opening:
+            try:
+                if self._ledger is not None:
+                    await self._ledger.instance()
+            except LedgerError:
+                await self._close()
+
+    async def _close(self) -> None:
+        ledger, self._ledger = self._ledger, None
+        if ledger is not None:
+            with suppress(LedgerError):
+                await ledger.__aexit__(None, None, None)

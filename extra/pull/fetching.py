@@ -12,12 +12,11 @@ from extra.asking import parts
 from extra.pull.cursors import MOST, handed_of
 from extra.pull.handing_out import acknowledged, page_json, waiting_for
 from extra.pull.waiting import something_within
-from gateway.http.requests import read_body, read_query
+from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
 from schemas.application import Scope
 from schemas.errors import InvalidParam, LedgerError, ServiceUnavailable, ValidationError
-from schemas.fields import AnyNaam, parse
-from schemas.jsontext import read_json
+from schemas.fields import AnyNaam
 
 LONGEST_WAIT = 30  # seconds; less than what proxies wait for an answer
 TURN = 0.5  # seconds between two looks at whether this gateway stops
@@ -63,10 +62,7 @@ async def acknowledge(request: web.Request) -> web.Response:
     client = await extra.asks(request, Scope.CONSUMEREN)
     abonnement = await extra.own_pulled(request, client)
     read_query(request)
-    body = await read_body(request, limit=gateway.settings.max_body)
-    asked, faults = parse(Acknowledged, read_json(body))
-    if asked is None:
-        raise ValidationError(faults)
+    asked = await extra.body(request, Acknowledged)
     try:
         handed = handed_of(asked.cursor)
     except ValueError:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
-from extra.reading import ReadLedger
+from ledger.reopening import ReadLedger
 from runtime.log import Occasional, logger
 from schemas.errors import LedgerError, Overloaded, Throttled
 

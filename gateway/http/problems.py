@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from uuid import uuid4
 
-import orjson
 from aiohttp import web
 
+from gateway.http.problem_details import problem_details
 from gateway.http.requests import who_asks
 from gateway.http.responses import API_VERSION, VERSION_HEADER
 from router.history import HOPS
@@ -35,7 +35,6 @@ from schemas.errors import (
     ValidationError,
 )
 
-PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = 2  # seconds; for what recovers by itself
 RETRY_AFTER_REFUSED = 300  # seconds; for what an operator must repair first
 
@@ -105,30 +104,11 @@ def problem_of(error: BaseException) -> Problem:
 
 def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Response:
     """The answer for a problem. root: what `type` starts with; instance: a new `urn:uuid:…`."""
-    content: dict[str, object] = {
-        "type": f"{root}/ref/fouten/{type(problem).__name__}/",
-        "code": problem.code,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": instance,
-    }
-    if isinstance(problem, ValidationError):
-        content["invalidParams"] = [
-            {"name": _printable(param.name), "code": param.code, "reason": _printable(param.reason)}
-            for param in problem.invalid_params
-        ]
-    answer = web.Response(
-        body=orjson.dumps(content),
-        status=problem.status,
-        headers={"Content-Type": PROBLEM_JSON, VERSION_HEADER: API_VERSION},
-    )
-    if isinstance(problem, MethodNotAllowed):
-        answer.headers["Allow"] = ", ".join(problem.allowed)
+    about = f"{root}/ref/fouten/{type(problem).__name__}/"
+    answer = problem_details(problem, about=about, instance=instance)
+    answer.headers[VERSION_HEADER] = API_VERSION
     if isinstance(problem, LoopDetected):
         answer.headers[HOPS] = str(problem.hops)
-    if problem.retry_after is not None:
-        answer.headers["Retry-After"] = str(problem.retry_after)
     return answer
 
 
@@ -157,8 +137,3 @@ def _reason(problem: Problem) -> dict[str, str]:
         "fields": ", ".join(f"{param.name}: {param.code}" for param in params[:20]),
         "reason": " ".join(f"{param.name[:100]}: {param.reason[:300]}" for param in params[:3]),
     }
-
-
-def _printable(text: str) -> str:
-    """A client's text without lone surrogates, which JSON cannot hold."""
-    return text if text.isascii() else text.encode(errors="replace").decode()

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.explaining.dutch import number
-from ledger.opening import OpenedLedger, ledger_place
+from ledger.opening import ledger_place
+from ledger.reopening import ReadLedger
 from operating.conditions import conditions_of
 from operating.status.collecting import OfLedger, Status, disk_of, read_alerts, read_ledger
 from operating.status.health import Part, check_broker, of_process, part, routers_at_work
@@ -31,7 +32,7 @@ class Sources:
     settings: Settings
     registry: Registry
     catalogue: Catalogue
-    ledger: OpenedLedger
+    ledger: ReadLedger
     link: Link
 
 

@@ -19,7 +19,7 @@ from tests.contract.api import Callback, message
 from tests.contract.conftest import Stage
 from tests.contract.extra.conftest import Asking, failed
 from tests.eventually import eventually
-from tests.unit.ledger.test_longest_read import WITHOUT_END
+from tests.unit.ledger.test_reading_apart import WITHOUT_END
 
 
 async def ids(asking: Asking, path: str) -> list[str]:
