@@ -87,7 +87,7 @@ async def set_webhook(alerts: Alerts, log: Log, webhook: Webhook, *, keep: bool)
     if fault := fault_of_webhook(webhook):
         raise Wrong(fault)
     await alerts.change_settings(lambda now: now.with_webhook(webhook, keep=keep))
-    await log.record("alert webhook changed", url=webhook.url, on=webhook.on)
+    await log.record("alert webhook changed", server=webhook.server, on=webhook.on)
 
 
 async def set_mail(alerts: Alerts, log: Log, mail: Mail, *, keep: bool) -> None:

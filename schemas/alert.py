@@ -83,6 +83,11 @@ class Webhook:
     secret: str = field(default="", repr=False)
     on: bool = True
 
+    @property
+    def server(self) -> str:
+        """Its scheme, host and port, for people: what follows may be as secret as a password."""
+        return f"{read_url(self.url).origin()}/…"
+
     def secret_fits(self, other: Webhook) -> bool:
         """Whether its secret may go to the other's address: to the same server."""
         try:

@@ -127,7 +127,7 @@ def _after(settings: AlertSettings, rule: Rule) -> str:
 
 def _to(settings: AlertSettings, channel: Channel) -> str:
     if channel is Channel.WEBHOOK:
-        return settings.webhook.url if settings.webhook else ""
+        return settings.webhook.server if settings.webhook else ""
     mail = settings.mail
     return f"{', '.join(mail.recipients)} by {mail.host}:{mail.port} ({mail.security})" if mail else ""
 
@@ -163,7 +163,7 @@ def _facts(known: _Known) -> dict[str, object]:
         "source": settings.source,
         "webhook": settings.webhook
         and {
-            "url": settings.webhook.url,
+            "server": settings.webhook.server,
             "on": settings.webhook.on,
             "authorization": bool(settings.webhook.secret),
         },

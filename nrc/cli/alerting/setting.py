@@ -36,6 +36,11 @@ _WRONG = {
 _PORTS = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
 
 
+def _duration_or_none(text: str) -> int:
+    """Seconds; `0` for none."""
+    return 0 if text == "0" else duration(text)
+
+
 def choice(of: type[StrEnum]) -> click.Choice[str]:
     """One of these, as it is written."""
     return click.Choice([each.value for each in of])
@@ -61,9 +66,9 @@ def set_() -> None:
 @click.option("--on/--off", "on", default=None, help="Whether to warn.")
 @click.option(
     "--after",
-    type=duration,
+    type=_duration_or_none,
     metavar="DURATION",
-    help="How long it must last first; of certificate, how long before its end. 15m, 1h, 14d.",
+    help="How long it must last first; of certificate, how long before its end. 15m, 1h, 14d; 0 is at once.",
 )
 def rule(rules: tuple[str, ...], on: bool | None, after: int | None) -> None:
     """Warn by a rule, or not, and from when on. `nrc alerts list` has the rules."""

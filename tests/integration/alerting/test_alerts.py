@@ -104,16 +104,17 @@ async def test_a_webhook_that_fails_is_tried_again_and_seen_and_keeps_no_mail_wa
 ) -> None:
     async with mail_server() as mail:
         await system.only(Rule.HELD, mail=by_mail(mail))
-        system.webhook.script("/nrc", status(500), status(503), status(204))
+        system.webhook.script("/nrc", status(500))
         await system.hold()
         async with system.alerting():
             await eventually(lambda: mail.got, within=WITHIN)
             await eventually(lambda: system.webhook.received, within=WITHIN)
             failing = await eventually(lambda: _failing(system), within=WITHIN)
             assert failing == "http_status: answered 500"
-            await eventually(lambda: len(system.webhook.received) == 3, within=WITHIN)
+            system.webhook.script("/nrc", status(204))
             await eventually(lambda: _arrived(system, Channel.WEBHOOK), within=WITHIN)
         assert len(mail.got) == 1
+        assert len(system.webhook.received) > 1
         assert len({each["id"] for each in system.events()}) == 1, "the same message, with the same id"
 
 

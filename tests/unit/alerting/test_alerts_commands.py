@@ -145,3 +145,13 @@ def test_status_tells_that_no_process_sends(tmp_path: Path) -> None:
     assert nrc(tmp_path, "alerts", "set", "webhook", "--url", URL).code == 0
     found = {each["code"]: each for each in nrc(tmp_path, "status", "--json").json()["attention"]}
     assert found["no_alerts"]["next"] == "nrc alerts"
+
+
+def test_at_once_is_0_and_of_a_webhook_only_the_server_is_shown(tmp_path: Path) -> None:
+    assert nrc(tmp_path, "alerts", "set", "rule", "held", "--after", "0").code == 0
+    assert settings(tmp_path).rule(Rule.HELD) == RuleSetting(True, 0)
+    assert nrc(tmp_path, "alerts", "set", "webhook", "--url", f"{URL}?token=geheim").code == 0
+    for command in (("alerts", "list"), ("alerts", "list", "--json"), ("audit-trail", "--json")):
+        ran = nrc(tmp_path, *command)
+        assert "geheim" not in ran.out
+        assert "https://chat.example.nl/" in ran.out
