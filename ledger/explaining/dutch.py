@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from ledger.values import Incomplete
+from ledger.values import REASONS, Incomplete, WhyEnded
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 LONGEST_QUOTE = 200  # characters of a value in a sentence
@@ -32,6 +32,28 @@ _FAILURES = {
     "delivered_all_the_same": "toch afgeleverd",
 }
 """By class of failure, except `http_status`: its status is given. The last one is not a failure."""
+
+_ENDED = {
+    WhyEnded.RETENTION: "de notificatie wachtte langer dan NRC_HOLD_RETENTION",
+    WhyEnded.BUDGET: "er wachtte meer dan NRC_HOLD_BUDGET; dit was een van de oudste",
+    WhyEnded.ABONNEMENT_REMOVED: "het abonnement is verwijderd",
+    WhyEnded.TOO_LARGE: "RabbitMQ neemt een bericht van deze grootte niet aan",
+    WhyEnded.UNKNOWN_ABONNEMENT: "op het bericht staat niet voor welk abonnement het is",
+}
+
+# What the deliverer writes of a failure (deliverer/http/client.py, deliverer/attempting/decide.py), in Dutch.
+# Of the rest, such as a text of the operating system or of TLS, the words are quoted.
+_DETAILS = (
+    (re.compile(r"answered \d{3}\b.*"), ""),
+    (re.compile(r"no status within (\S+) s"), r"binnen \1 s kwam er geen status"),
+    (re.compile(r"closed before a status"), "de callback verbrak de verbinding zonder te antwoorden"),
+    (
+        re.compile(r"sent an answer, or closed, before it was asked anything"),
+        "de callback antwoordde of verbrak de verbinding voordat er iets gevraagd was",
+    ),
+    (re.compile(r"the answer is not HTTP: (.*)"), r"het antwoord is geen HTTP: '\1'"),
+    (re.compile(r"(\S+) is refused by the rule ([\w-]+);.*"), r"de regel \2 staat \1 niet toe"),
+)
 
 _TIMES = ("nul keer", "eenmaal", "tweemaal", "driemaal")
 
@@ -134,7 +156,20 @@ def failure(kind: str, detail: str, status: int | None) -> str:
     if status is not None:
         why = _FAILURES.get(kind, "")
         return f"status {status}: {why}" if why else f"status {status}"
-    return _FAILURES.get(kind) or detail or kind
+    return _FAILURES.get(kind) or quoted(detail or kind)
+
+
+def particulars(kind: str, detail: str) -> str:
+    """What there is to say of a failure beyond `failure`, in Dutch; "" when there is nothing.
+
+    A text that is not ours is quoted.
+    """
+    if kind in REASONS:
+        return _ENDED[WhyEnded(kind)]
+    for form, dutch in _DETAILS:
+        if (found := form.fullmatch(detail)) is not None:
+            return found.expand(dutch)
+    return quoted(detail) if detail else ""
 
 
 def held_because(reason: str) -> str:

@@ -19,7 +19,18 @@ CHOICES = [
     *((state.value, text) for state, (_, text) in STATES.items()),
 ]
 """States to choose from: (value, text)."""
-PLAIN = ("zoek", "hoofdobject", "resourceurl", "kanaal", "resource", "actie", "applicatie", "abonnement", "sinds", "tot")
+PLAIN = (
+    "zoek",
+    "hoofdobject",
+    "resourceurl",
+    "kanaal",
+    "resource",
+    "actie",
+    "applicatie",
+    "abonnement",
+    "sinds",
+    "tot",
+)
 KENMERK, STATE = "kenmerk", "toestand"
 AFTER, BEFORE = "na", "voor"
 """The last notificatie of the page before, or the first of the page after."""

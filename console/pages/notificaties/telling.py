@@ -9,7 +9,7 @@ from uuid import UUID
 
 from console.page import Visit
 from ledger.explaining.account import Told
-from ledger.explaining.dutch import failure, milliseconds
+from ledger.explaining.dutch import failure, milliseconds, particulars
 from ledger.ledger import Ledger
 from ledger.values import (
     DELIVERED_ALL_THE_SAME,
@@ -170,12 +170,10 @@ def _failed(attempt: Attempt) -> Step:
     if attempt.kind in _NOTES:
         return Step("good", at, _NOTES[attempt.kind], took.removeprefix(", "), attempt.detail)
     if attempt.kind in REASONS:
-        return Step("bad", at, "Onbestelbaar", "", attempt.detail)
+        return Step("bad", at, "Onbestelbaar", "", particulars(attempt.kind, attempt.detail))
     title = f"Poging {attempt.number}" if attempt.number else "Proef van de callback"
     why = failure(attempt.kind, attempt.detail, attempt.status)
-    # The line for people of a status says no more than that.
-    more = "" if attempt.detail in (why, f"answered {attempt.status}") else attempt.detail
-    return Step("bad", at, title, f"{why}{took}", more)
+    return Step("bad", at, title, f"{why}{took}", particulars(attempt.kind, attempt.detail))
 
 
 def _delivered(delivery: Delivery) -> Step:

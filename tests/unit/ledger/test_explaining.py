@@ -360,7 +360,7 @@ def test_unrouted() -> None:
             (replace(REFUSED, kind="new_class", detail="something else"),),
             9,
             at("02:12:10"),
-            "poging 3 van 9 mislukte (something else). Volgende poging om 02:12:10.",
+            "poging 3 van 9 mislukte ('something else'). Volgende poging om 02:12:10.",
         ),
     ],
 )
@@ -880,7 +880,7 @@ def test_many_holds_are_one_sentence() -> None:
         )
         states.append(a_state(HELD, f"01:{minute}", f"01:{minute + 5}", ChangedBy.CALLBACK, "timeout: none"))
     states.append(a_state(ACTIVE, "01:35", None, ChangedBy.CALLBACK))
-    early = replace(a_notificatie(), received=at("01:07"))
+    early = a_notificatie()._replace(received=at("01:07"))
     explained = told(DELIVERED, states=states, notificatie=early)
     assert explained.reasons[1].text == (
         "Van 01:10 tot 01:35 werd het abonnement 3 maal vastgehouden of opgeschort."
