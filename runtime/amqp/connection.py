@@ -257,7 +257,11 @@ async def _connect(url: str, *, name: str, diverts: bool = False) -> tuple[Abstr
     transport = connection.kwargs["transport_factory"] = _KeepsWriter(address, diverts=diverts)
     try:
         await connection.connect(timeout=CONNECT_TIMEOUT)
-    except AMQP_ERRORS as error:
+    except BaseException as error:
+        # Else the library closes it when it is collected, also where no event loop runs any more.
+        await connection.close()
+        if not isinstance(error, AMQP_ERRORS):
+            raise
         port = address.port or DEFAULT_PORTS[address.scheme]
         why = _refused_host(error, address) or describe(error)
         raise BrokerUnavailable(f"no connection to RabbitMQ at {address.host}:{port}: {why}") from error

@@ -1,8 +1,10 @@
-"""The pauses between connections: without a network, on a clock of our own."""
+"""A broker that cannot be reached: the pauses between connections, on a clock of our own; what is left."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -76,3 +78,32 @@ async def test_only_a_session_that_lived_for_some_seconds_starts_anew(
 async def test_a_broker_that_is_away_is_asked_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = await pauses(monkeypatch, [None] * 7, longest_rest=15)
     assert refused == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+
+
+BROKEN_OFF = """
+import asyncio, gc, contextlib
+from runtime.amqp.connection import connect
+
+async def broken_off(turns):
+    connecting = asyncio.create_task(connect("amqp://127.0.0.1:1/", name="test"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    connecting.cancel()
+    with contextlib.suppress(BaseException):
+        await connecting
+
+for turns in range(60):
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(broken_off(turns))
+    asyncio.set_event_loop(None)
+    gc.collect()
+    loop.close()
+    gc.collect()
+"""
+
+
+def test_a_connection_whose_making_is_broken_off_leaves_nothing_to_close() -> None:
+    # A process of its own: what is collected where no loop runs is told on its standard error.
+    ran = subprocess.run([sys.executable, "-c", BROKEN_OFF], capture_output=True, text=True, check=True)
+    assert "never awaited" not in ran.stderr
