@@ -104,7 +104,12 @@ class Pod:
         lines = ["set -e", "mount -t tmpfs tmpfs /var/lib", "mkdir -p /var/lib/nrc"]
         # What is in /tmp itself must be mounted before that is hidden.
         for path, folder in sorted(self._mounts.items(), key=lambda each: each[0] == "/tmp"):
-            lines.append(f"mount --bind {quote(str(folder))} {quote(path)}")
+            # These sources and the interpreter stay there, where they are in a folder that a volume hides.
+            for kept in {ROOT, Path(sys.prefix), Path(sys.base_prefix)}:
+                if kept.is_relative_to(path):
+                    within = quote(str(folder / kept.relative_to(path)))
+                    lines += [f"mkdir -p {within}", f"mount --bind {quote(str(kept))} {within}"]
+            lines.append(f"mount --rbind {quote(str(folder))} {quote(path)}")
         lines += ["mount -o remount,bind,ro /var/lib", "mount -o remount,bind,ro /", "cd /var/lib/nrc"]
         without = "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs"
         return "\n".join([*lines, f"exec {without} {shlex.join(command)}"])
