@@ -8,6 +8,8 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     keeper_ledger.py  the same for the keeper: lease, gaps, what is to be given back
     opening.py        makes the store that the settings name
     sqlite/           the store in a SQLite file
+    postgresql/       the store in a PostgreSQL database
+    tables/           what is alike in the tables of both
     writer.py         group commits, in gateways and deliverers
     unwritten.py      files that note what a process has in memory and the ledger lacks
     reopening.py      opens the ledger when it is first needed, and again after failures

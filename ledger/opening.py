@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.sqlite.schema import READERS
 from runtime.settings import Settings
-from schemas.errors import LedgerError, UsageError
+from schemas.errors import LedgerError
+from store.database.extra import postgresql_needed
 from store.opening import registry_place
 from store.secrets import KEYS_FILE, Vault
+
+if TYPE_CHECKING:
+    from store.database.address import Address
 
 LEDGER_FILE = "ledger.db"
 
@@ -34,6 +39,23 @@ def open_ledger(
     return SqliteLedger(file, vault=vault, readers=readers, longest_read=longest_read)
 
 
+def ledger_at(
+    address: Address,
+    *,
+    vault: Vault,
+    clock: Callable[[], float] | None = None,
+    readers: int = READERS,
+    longest_read: float | None = None,
+) -> Ledger:
+    """The ledger in PostgreSQL; open it with `async with`. Raises UsageError where psycopg is missing.
+
+    clock: in place of the database's, in Unix seconds, for tests. The others as of `open_ledger`.
+    """
+    with postgresql_needed():
+        from ledger.postgresql.ledger import PostgresqlLedger
+    return PostgresqlLedger(address, vault=vault, clock=clock, readers=readers, longest_read=longest_read)
+
+
 def ledger_file(settings: Settings) -> Path:
     """The SQLite file of the ledger of these settings: beside their registry."""
     return settings.registry_file.with_name(LEDGER_FILE)
@@ -52,7 +74,10 @@ def ledger_is_there(settings: Settings) -> bool:
 def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float | None = None) -> Ledger:
     """The ledger of these settings, as `open_ledger` opens it; open it with `async with`."""
     if settings.on_postgresql:
-        raise UsageError("NRC_DATABASE_URL: the ledger cannot be in PostgreSQL yet")
+        with postgresql_needed():
+            from store.database.address import address_of
+        vault = Vault(settings.secret_keys, settings.state_dir / KEYS_FILE)
+        return ledger_at(address_of(settings), vault=vault, readers=readers, longest_read=longest_read)
     return open_ledger(
         ledger_file(settings),
         secret_keys=settings.secret_keys,

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from ledger.ids import new_id
 from ledger.ledger import Ledger
 from ledger.opening import open_ledger
-from ledger.sqlite.rows import last_segment
+from ledger.tables.rows import last_segment
 from ledger.values import Entry, Key, Outcome, Search, State
 from operating.status.collecting import read_ledger
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlite_utils import Database
 
-from ledger.sqlite.rows import STATES, Counter
+from ledger.tables.rows import STATES, Counter
 from ledger.values import Scope, State
 from store.registry import NotedLedger
 

@@ -16,8 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from ledger.sqlite.looking import opened_to_read, seal_of
-from ledger.sqlite.rows import STATES, Kind, Row, attempt_of, delivery_of
 from ledger.sqlite.schema import FAULTS
+from ledger.tables.rows import STATES, Kind, Row, attempt_of, delivery_of
 from ledger.values import OPEN, ORIGINAL, Delivery, Entry, Event, Outcome, Probe, State, Unrouted
 from schemas.errors import ParseError
 from schemas.notificatie import kenmerken_of, read_accepted

@@ -11,8 +11,8 @@ from sqlite_utils import Database
 from ledger.ledger import RECENT
 from ledger.sqlite.numbers import Texts, number_of
 from ledger.sqlite.reading import SELECT, UNROUTED, as_notificatie
-from ledger.sqlite.rows import STATE_OF, STATES, Counter, Kind, Row, delivery_of
-from ledger.sqlite.writing import MINUTE
+from ledger.tables.merging import MINUTE
+from ledger.tables.rows import STATE_OF, STATES, Counter, Kind, Row, delivery_of
 from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
 
 _UNMATCHED = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id)"

@@ -17,7 +17,9 @@ from ledger.copies.instance import Instance
 from ledger.ids import SKEW
 from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.sqlite.numbers import Known, Names, Texts, number_of
-from ledger.sqlite.rows import (
+from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, INSERT_ATTEMPT, bytes_used
+from ledger.tables.merging import MINUTE
+from ledger.tables.rows import (
     STATES,
     Counter,
     Kind,
@@ -29,7 +31,6 @@ from ledger.sqlite.rows import (
     pending_row,
     unpack_keys,
 )
-from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, INSERT_ATTEMPT, MINUTE, bytes_used
 from ledger.values import Cause, Delivery, Key, Scope, State, is_in_hand, returned
 from schemas.errors import LeaseLost
 from store.files.sqlite_file import SqliteFile

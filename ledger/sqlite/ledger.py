@@ -21,8 +21,8 @@ from ledger.sqlite import finding, reading, shedding, writing
 from ledger.sqlite.keeper import SqliteKeeping
 from ledger.sqlite.numbers import Known, Names, Texts
 from ledger.sqlite.replays import SqliteReplays
-from ledger.sqlite.rows import Hashes
 from ledger.sqlite.schema import READERS, contents, hash_key
+from ledger.tables.rows import Hashes
 from ledger.values import (
     OPEN,
     Attempt,

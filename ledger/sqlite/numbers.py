@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlite_utils import Database
 
-from ledger.sqlite.rows import Kind
+from ledger.tables.rows import Kind
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from sqlite_utils import Database
 
 from ledger.ids import SKEW, received_of
 from ledger.sqlite.numbers import Texts, number_of
-from ledger.sqlite.rows import (
+from ledger.tables.rows import (
     COMMON,
     NOTIFICATIE_COLUMNS,
     SPILL,

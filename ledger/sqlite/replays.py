@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlite_utils import Database
 
 from ledger.operating.replays import FIRST_ROUND, UNFINISHED, Plan, Progress, Replay
 from ledger.sqlite.keeper import change_row, check_epoch, insert_row
 from ledger.sqlite.numbers import Known, Names
-from ledger.sqlite.rows import STATES, Counter, Row, pending_row
-from ledger.sqlite.writing import ADD_MINUTE, MINUTE
-from ledger.values import Search, State
+from ledger.sqlite.writing import ADD_MINUTE
+from ledger.tables.merging import MINUTE
+from ledger.tables.replays import COLUMNS, packed, replay_of
+from ledger.tables.rows import STATES, Counter, Row, pending_row
+from ledger.values import State
 from store.files.sqlite_file import SqliteFile
 
 _RETURNING, _REMOVED = STATES[State.RETURNING], STATES[State.REMOVED]
-_COLUMNS = (
-    "nr, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last"
-)
 # By the index of uncommon states: there are few that are RETURNING.
 _UNPUBLISHED = (
     "FROM delivery INDEXED BY delivery_uncommon WHERE state = ? AND state NOT IN (0, 7) AND replay = ?"
@@ -40,7 +37,7 @@ class SqliteReplays:
         sent = 0 if progress in UNFINISHED else plan.total
         ended = None if progress in UNFINISHED else made
         values = [
-            made, ended, progress, str(plan.abonnement), _packed(plan.search), plan.reason, plan.rate,
+            made, ended, progress, str(plan.abonnement), packed(plan.search), plan.reason, plan.rate,
             int(plan.unmatched), plan.total, sent,
         ]  # fmt: skip
 
@@ -57,16 +54,16 @@ class SqliteReplays:
 
     async def replay(self, number: int) -> Replay | None:
         """As `ReplayLedger.replay`."""
-        select = f"SELECT {_COLUMNS} FROM replay WHERE nr = ?"  # noqa: S608
+        select = f"SELECT {COLUMNS} FROM replay WHERE nr = ?"  # noqa: S608
         row = await self._file.read(lambda db: db.execute(select, [number]).fetchone())
-        return None if row is None else _replay_of(row)
+        return None if row is None else replay_of(row)
 
     async def replays(self, *, limit: int, unfinished: bool = False) -> Sequence[Replay]:
         """As `ReplayLedger.replays`."""
         where = f"WHERE progress IN ('{Progress.RUNNING}', '{Progress.PAUSED}')" if unfinished else ""
-        select = f"SELECT {_COLUMNS} FROM replay {where} ORDER BY nr DESC LIMIT ?"  # noqa: S608
+        select = f"SELECT {COLUMNS} FROM replay {where} ORDER BY nr DESC LIMIT ?"  # noqa: S608
         rows = await self._file.read(lambda db: db.execute(select, [limit]).fetchall())
-        return [_replay_of(row) for row in rows]
+        return [replay_of(row) for row in rows]
 
     async def change(self, number: int, progress: Progress) -> bool:
         """As `ReplayLedger.change`."""
@@ -140,56 +137,3 @@ def _remove_unpublished(db: Database, number: int, *, now: int) -> None:
     rows = [Row._make(row) for row in db.execute(f"SELECT * {_UNPUBLISHED}", [_RETURNING, number]).fetchall()]
     for row in rows:
         change_row(db, row, row._replace(open=0, state=_REMOVED, last_at=now, next_at=None), now=now)
-
-
-def _replay_of(row: tuple[Any, ...]) -> Replay:
-    number, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last = (
-        row
-    )
-    plan = Plan(
-        abonnement=UUID(abonnement),
-        search=_unpacked(search),
-        reason=reason,
-        rate=rate,
-        total=total,
-        unmatched=bool(unmatched),
-    )
-    return Replay(
-        number=number,
-        plan=plan,
-        made=made,
-        progress=Progress(progress),
-        sent=sent,
-        skipped=skipped,
-        last=None if last is None else UUID(bytes=last),
-        ended=ended,
-    )
-
-
-def _packed(search: Search) -> str:
-    return orjson.dumps(
-        {
-            "text": search.text,
-            "hoofd_object": search.hoofd_object,
-            "resource_url": search.resource_url,
-            "kanaal": search.kanaal,
-            "actie": search.actie,
-            "resource": search.resource,
-            "client": search.client,
-            "kenmerken": dict(search.kenmerken),
-            "abonnement": search.abonnement,
-            "states": sorted(search.states),
-            "after": search.after,
-            "before": search.before,
-            "ids": search.ids,
-        }
-    ).decode()
-
-
-def _unpacked(text: str) -> Search:
-    found = orjson.loads(text)
-    abonnement = found.pop("abonnement")
-    states = frozenset(map(State, found.pop("states")))
-    ids = tuple(map(UUID, found.pop("ids", ())))  # an earlier version noted none
-    of = None if abonnement is None else UUID(abonnement)
-    return Search(**found, abonnement=of, states=states, ids=ids)

@@ -15,8 +15,9 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.sqlite.rows import SPILL, STATES, first_n, least_id, unpack_terms
-from ledger.sqlite.writing import MINUTE, bytes_used
+from ledger.sqlite.writing import bytes_used
+from ledger.tables.merging import MINUTE
+from ledger.tables.rows import SPILL, STATES, first_n, least_id, unpack_terms
 from ledger.values import Incomplete, Shed, State
 from store.files.sqlite_file import SqliteFile
 

@@ -7,13 +7,14 @@ the counts (per minute, and the backlog per abonnement) follow from the rows tha
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from sqlite_utils import Database
 
-from ledger.durations import bucket_of
 from ledger.sqlite.numbers import Names, number_of
-from ledger.sqlite.rows import (
+from ledger.tables.merging import MINUTE, About, Changes, DeliveryKey
+from ledger.tables.rows import (
     PLACES,
     STATES,
     Counter,
@@ -21,18 +22,13 @@ from ledger.sqlite.rows import (
     Kind,
     Row,
     attempt_row,
-    count_open,
     first_n,
-    key_of_row,
     notificatie_row,
-    outcome_row,
     pack_keys,
-    pending_row,
 )
 from ledger.values import (
     DELIVERED_ALL_THE_SAME,
     OPERATOR,
-    Attempt,
     Entry,
     Event,
     GapClosed,
@@ -47,7 +43,6 @@ from ledger.values import (
 from schemas.errors import LedgerFull
 
 AT_ONCE = 500  # values of one IN (…)
-MINUTE = 60_000  # milliseconds
 OVER = 1.1  # times its budget: how far a ledger may grow before its keeper looks at it
 
 _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combines each id with each abonnement
@@ -87,12 +82,9 @@ _ONLY_LAST_TAKEN = (
     f"AND a.kind = '{DELIVERED_ALL_THE_SAME}' ORDER BY a.round DESC, a.number DESC, a.at DESC LIMIT 1)"
 )
 
-DeliveryKey = tuple[bytes, int, int]
-
 _KEYS_AT_ONCE = 100
 _PENDING = STATES[State.PENDING]
 _DELIVERED, _REMOVED = STATES[State.DELIVERED], STATES[State.REMOVED]
-_TIMED = 7  # the version of a UUID that begins with a moment in milliseconds
 _MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
 
 
@@ -121,7 +113,7 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
             db.execute(insert, [event.since or 0, until, event.count])
         else:
             _heartbeat(db, event, now=now)
-    changes = _Changes(db, now=now)
+    changes = Changes(partial(_about, db), now=now)
     if entries:
         _write_entries(db, entries, changes, names=names, hashes=hashes)
     keyed: list[tuple[DeliveryKey, Outcome]] = []
@@ -131,16 +123,16 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
         keyed.append((key, outcome))
         if outcome.failed is not None:
             attempts.append(attempt_row(of, key[1], outcome.round, outcome.failed))
-    changes.look_up(dict.fromkeys(key for key, _ in keyed))
+    _look_up(db, changes, dict.fromkeys(key for key, _ in keyed))
     for key, outcome in keyed:
         changes.merge(key, outcome)
     if attempts:
         db.conn.executemany(INSERT_ATTEMPT, attempts)
-    changes.write()
+    _write_changes(db, changes, now=now)
 
 
 def _write_entries(
-    db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names, hashes: Hashes
+    db: Database, entries: dict[bytes, Entry], changes: Changes, *, names: Names, hashes: Hashes
 ) -> None:
     """Write those that are not in the ledger yet; complete the others."""
     again = {}
@@ -175,7 +167,7 @@ def _write_entries(
     many("INSERT INTO term VALUES (?, ?)", terms)
 
 
-def _complete(db: Database, entries: dict[bytes, Entry], changes: _Changes, *, names: Names) -> None:
+def _complete(db: Database, entries: dict[bytes, Entry], changes: Changes, *, names: Names) -> None:
     """Add what existing entries lack: one that the keeper made of a message is for one abonnement only.
 
     The gateway's own may be written later; it has the client and all abonnementen.
@@ -192,157 +184,44 @@ def _complete(db: Database, entries: dict[bytes, Entry], changes: _Changes, *, n
             db.execute(update, [names.client(entry.client), entry.catalogue, id_, nobody])
 
 
-class _Changes:
-    """The deliveries that a transaction changes, and what is counted for that."""
+def _look_up(db: Database, changes: Changes, keys: Iterable[DeliveryKey]) -> None:
+    """Read the rows of these deliveries, where they exist."""
+    wanted = [key for key in keys if not changes.has(key)]
+    for start in range(0, len(wanted), _KEYS_AT_ONCE):
+        piece = wanted[start : start + _KEYS_AT_ONCE]
+        select = _DELIVERIES % ", ".join(["(?, ?, ?)"] * len(piece))
+        for found in db.execute(select, [value for key in piece for value in key]):
+            changes.read(Row._make(found))
 
-    def __init__(self, db: Database, *, now: int) -> None:
-        self._db = db
-        self._now = now
-        self._before: dict[DeliveryKey, Row | None] = {}
-        self._after: dict[DeliveryKey, Row] = {}
-        self._minutes: dict[tuple[int, int, int], int] = {}
-        self._took: dict[tuple[int, int], int] = {}
-        self._firsts: dict[int, int] = {}
-        self._taken: list[tuple[Any, ...]] = []  # rows of `attempt`: delivered, though removed
 
-    def count(self, at: int, what: int, who: int) -> None:
-        """Count one more of this in the minute of this moment."""
-        key = (at // MINUTE, what, who)
-        self._minutes[key] = self._minutes.get(key, 0) + 1
-
-    def known(self, row: Row, *, size: int) -> None:
-        """A delivery whose outcome came before its entry; the entry has the size of its body."""
-        key = row[:3]
-        self._before[key] = row
-        self._after[key] = row._replace(size=size)
-
-    def has(self, key: DeliveryKey) -> bool:
-        """Whether this delivery is there; of those that were looked up."""
-        return key in self._after
-
-    def pending(self, id_: bytes, abonnement: int, entry: Entry) -> None:
-        """Add the delivery of an entry to this abonnement."""
-        received = entry.received
-        row = pending_row(id_, abonnement, received=received, size=len(entry.body), now=self._now)
-        key = (id_, abonnement, 0)
-        old = self._after.get(key)
+def _write_changes(db: Database, changes: Changes, *, now: int) -> None:
+    """Write the rows that changed, and the counts."""
+    inserts: list[Row] = []
+    updates: list[tuple[Any, ...]] = []
+    for old, row in changes.changed():
         if old is None:
-            self._before[key] = None
-        if old is None or key_of_row(row) > key_of_row(old):
-            self._after[key] = row
-        self.count(received, _MATCHED, abonnement)
-
-    def look_up(self, keys: Iterable[DeliveryKey]) -> None:
-        """Read the rows of these deliveries, where they exist."""
-        wanted = [key for key in keys if key not in self._after]
-        for start in range(0, len(wanted), _KEYS_AT_ONCE):
-            piece = wanted[start : start + _KEYS_AT_ONCE]
-            select = _DELIVERIES % ", ".join(["(?, ?, ?)"] * len(piece))
-            for found in self._db.execute(select, [value for key in piece for value in key]):
-                self._before[found[:3]] = self._after[found[:3]] = Row._make(found)
-
-    def merge(self, key: DeliveryKey, outcome: Outcome) -> None:
-        """Apply an outcome when it wins; its key must have been read by `look_up`."""
-        old = self._after.get(key)
-        if outcome.kanalen_change is not None and not self._is_final(outcome, key, old):
-            return
-        new = outcome_row(outcome, key[1], old=old, now=self._now)
-        if old is None:
-            self._before[key] = None
-            new = new._replace(size=self._size(key[0]))
-        elif _is_both(old, new):
-            self._tell_both(outcome, old if old.state == _DELIVERED else new)
-            if key_of_row(new) <= key_of_row(old):
-                return
-        elif key_of_row(new) <= key_of_row(old):
-            return
-        elif old.state == _PENDING and new.attempts > old.attempts == 0 and new.round == old.round:
-            # The former `since`: the new one of a retry is when it is due, after this attempt.
-            self._firsts[key[1]] = max(self._firsts.get(key[1], 0), old.since)
-        self._after[key] = new
-        self.count(outcome.at, _STATE + new.state, key[1])
-        if new.state == _DELIVERED and new.status is not None and not new.replay:
-            self._count_took(key[0], outcome.at)
-
-    def _count_took(self, id_: bytes, at: int) -> None:
-        """Count how long this delivery took, when its id says when it was accepted (ids.received_of)."""
-        if id_[6] >> 4 == _TIMED:
-            of = (at // MINUTE, bucket_of(at - int.from_bytes(id_[:6])))
-            self._took[of] = self._took.get(of, 0) + 1
-
-    def _tell_both(self, outcome: Outcome, delivered: Row) -> None:
-        """An operator removed it, and it was delivered: REMOVED wins, and the other is kept as an attempt."""
-        ms = None if delivered.us is None else delivered.us / 1000
-        taken = Attempt(
-            delivered.last_at,
-            delivered.attempts,
-            DELIVERED_ALL_THE_SAME,
-            "the callback took it",
-            delivered.status,
-            ms,
-        )
-        self._taken.append(attempt_row(outcome.key, delivered.abonnement, delivered.round, taken))
-
-    def _is_final(self, outcome: Outcome, key: DeliveryKey, old: Row | None) -> bool:
-        """Whether NOT_WANTED ends a delivery; if not, its row stays open, in doubt.
-
-        One without a row was never for this abonnement: bindings may be wider than the filters. One that was
-        matched with the kanalen of now is wanted, and was dropped by some fault.
-        """
-        if old is None:
-            return False
-        select = "SELECT catalogue FROM notificatie WHERE id = ?"
-        found = self._db.execute(select, [key[0]]).fetchone()
-        if found is None or found[0] < (outcome.kanalen_change or 0):
-            return True
-        in_doubt = old._replace(doubt=1) if old.open and outcome.round >= old.round else old
-        if in_doubt != old:
-            self.count(outcome.at, Counter.IN_VAIN, key[1])
-        self._after[key] = in_doubt
-        return False
-
-    def write(self) -> None:
-        """Write the rows that changed, and the counts."""
-        inserts: list[Row] = []
-        updates: list[tuple[Any, ...]] = []
-        backlog: dict[int, list[int]] = {}
-        before = self._before
-        for key, row in self._after.items():
-            old = before[key]
-            if old is None:
-                inserts.append(row)
-            elif row != old:
-                updates.append(row[3:] + key)
-            else:
-                continue
-            of = backlog.get(row[1])
-            if of is None:
-                of = backlog[row[1]] = [0, 0, 0]
-            if old is not None:
-                count_open(old, of, -1)
-            count_open(row, of, 1)
-        many = self._db.conn.executemany
-        if inserts:
-            many(_INSERT_DELIVERY, inserts)
-        if updates:
-            many(_UPDATE_DELIVERY, updates)
-        if self._taken:
-            many(INSERT_ATTEMPT, self._taken)
-            many(_ONLY_LAST_TAKEN, [(*row[:3], *row[:3]) for row in self._taken])
-        many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in backlog.items() if any(by)])
-        minute = self._now // MINUTE
-        many(_ADD_FIRST, [(abonnement, minute, since) for abonnement, since in self._firsts.items()])
-        many(_ADD_TOOK, [(*key, n) for key, n in self._took.items()])
-        if self._minutes:
-            many(ADD_MINUTE, [(*key, n) for key, n in self._minutes.items()])
-
-    def _size(self, id_: bytes) -> int:
-        row = self._db.execute("SELECT size FROM notificatie WHERE id = ?", [id_]).fetchone()
-        return 0 if row is None else int(row[0])
+            inserts.append(row)
+        else:
+            updates.append(row[3:] + row[:3])
+    many = db.conn.executemany
+    if inserts:
+        many(_INSERT_DELIVERY, inserts)
+    if updates:
+        many(_UPDATE_DELIVERY, updates)
+    if changes.taken:
+        many(INSERT_ATTEMPT, changes.taken)
+        many(_ONLY_LAST_TAKEN, [(*row[:3], *row[:3]) for row in changes.taken])
+    many(ADD_BACKLOG, [(abonnement, *by) for abonnement, by in changes.backlog().items()])
+    minute = now // MINUTE
+    many(_ADD_FIRST, [(abonnement, minute, since) for abonnement, since in changes.firsts.items()])
+    many(_ADD_TOOK, [(*key, n) for key, n in changes.took.items()])
+    if changes.minutes:
+        many(ADD_MINUTE, [(*key, n) for key, n in changes.minutes.items()])
 
 
-def _is_both(old: Row, new: Row) -> bool:
-    return {old.state, new.state} == {_DELIVERED, _REMOVED}
+def _about(db: Database, id_: bytes) -> About | None:
+    row = db.execute("SELECT size, catalogue FROM notificatie WHERE id = ?", [id_]).fetchone()
+    return None if row is None else About(*row)
 
 
 class _Places:

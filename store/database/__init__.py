@@ -5,5 +5,6 @@ database.py      transactions: a pool of connections, and what happens when one 
 faults.py        PostgreSQL's errors as errors that say what to do, and which of them pass by themselves
 schema_steps.py  carries out the schema steps that it lacks, by one process at a time
 extra.py         says what to install where psycopg is missing
+statements.py    the few statements that are used everywhere, with rows as tuples
 listening.py     waits for NOTIFY, on a connection of its own
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from ledger.sqlite.rows import STATES, Kind
+from ledger.tables.rows import STATES, Kind
 from ledger.values import RETURNED, State
 
 OfAbonnement = tuple[str, UUID]

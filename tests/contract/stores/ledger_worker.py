@@ -14,9 +14,9 @@ from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from ledger.opening import open_ledger
 from ledger.values import Entry, Key, Outcome, State
 from runtime.log import configure_logging
+from tests.contract.stores.opened import ledger_in
 
 ABONNEMENT = UUID(int=7)
 AT = 1_760_000_000_000
@@ -41,7 +41,7 @@ def entry_of(worker: int, number: int) -> Entry:
 
 
 async def main(address: str, worker: int, workers: int, count: int) -> None:
-    async with open_ledger(Path(address)) as ledger:
+    async with ledger_in(address) as ledger:
         for number in range(count):
             entry = entry_of(worker, number)
             await ledger.write([entry])

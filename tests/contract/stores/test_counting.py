@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,8 +10,8 @@ import pytest
 from ledger.durations import bucket_of
 from ledger.ids import new_id
 from ledger.ledger import Ledger
-from ledger.opening import open_ledger
 from ledger.values import Counts, Key, Outcome, Published, State
+from tests.contract.stores.opened import ledger_in
 from tests.contract.stores.test_ledger import AT, an_entry, an_outcome
 
 A, B = uuid4(), uuid4()
@@ -20,8 +19,8 @@ HOUR = 3_600_000
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with open_ledger(tmp_path / "ledger.db") as opened:
+async def ledger(address: str) -> AsyncIterator[Ledger]:
+    async with ledger_in(address) as opened:
         yield opened
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from ledger.copies.instance import Instance, older_than_noted
 from ledger.keeper_ledger import Gap, Hands, Process, Unsent
 from ledger.ledger import Ledger
-from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import (
     EVERYTHING,
     OPERATOR,
@@ -33,6 +31,7 @@ from ledger.values import (
 )
 from schemas.errors import LeaseLost
 from store.registry import NotedLedger
+from tests.contract.stores.opened import ledger_in
 from tests.contract.stores.test_ledger import AT, an_entry
 
 LIVE = 15.0
@@ -54,8 +53,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[Ledger]:
-    async with SqliteLedger(tmp_path / "ledger.db", clock=clock) as opened:
+async def ledger(address: str, clock: Clock) -> AsyncIterator[Ledger]:
+    async with ledger_in(address, clock=clock) as opened:
         yield opened
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND, Plan, Progress
-from ledger.sqlite.ledger import SqliteLedger
 from ledger.values import Key, Outcome, Search, State
 from schemas.errors import LeaseLost
+from tests.contract.stores.opened import ledger_in
 from tests.contract.stores.test_keeper_ledger import an_epoch
 from tests.contract.stores.test_ledger import AT, an_entry
 
@@ -36,8 +35,8 @@ PLAN = Plan(
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    async with SqliteLedger(tmp_path / "ledger.db", clock=lambda: AT / 1000) as opened:
+async def ledger(address: str) -> AsyncIterator[Ledger]:
+    async with ledger_in(address, clock=lambda: AT / 1000) as opened:
         yield opened
 
 

@@ -19,7 +19,7 @@ from ledger.ids import new_id, received_of
 from ledger.keeper.service import serve as keep
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE
-from ledger.sqlite.rows import STATES, Counter, unpack_keys
+from ledger.tables.rows import STATES, Counter, unpack_keys
 from ledger.values import Delivery, Entry, Key, Outcome, State
 from router import names
 from router.publishing import Outgoing

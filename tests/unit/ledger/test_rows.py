@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from ledger.ids import new_id
-from ledger.sqlite.rows import (
+from ledger.tables.rows import (
     PLACES,
     STATE_OF,
     STATES,

@@ -1,0 +1,53 @@
+"""The database's clock, and up to when all that was written can be seen.
+
+Of several writers one that stamped its rows later may commit first. A reader that goes by such stamps asks
+for the horizon: what was stamped before it is committed, or never will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from store.database.address import Connection
+from store.database.database import Database
+from store.database.statements import number
+
+STAMPED = "SELECT pg_current_xact_id(); "
+"""Begins a transaction that stamps rows: from here on others see that it runs (`horizon`)."""
+
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+# Of transactions that may have stamped rows: their number is given before their clock is read.
+_OLDEST = (
+    "SELECT (extract(epoch FROM min(xact_start)) * 1000)::bigint FROM pg_stat_activity "
+    "WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+)
+
+
+class Clock:
+    """Milliseconds since 1970, by the database's clock; by `given` (Unix seconds) in tests."""
+
+    def __init__(self, given: Callable[[], float] | None = None) -> None:
+        self._given = given
+
+    async def now(self, connection: Connection) -> int:
+        """The moment."""
+        if self._given is not None:
+            return int(self._given() * 1000)
+        return await number(connection, _NOW)
+
+    async def horizon(self, database: Database) -> int:
+        """A moment such that what was stamped by then is seen by every read that begins after this call.
+
+        It lies at most as far back as the longest transaction under way. All processes must use the same
+        user of the database, or one that may read pg_stat_activity.
+        """
+        if self._given is not None:
+            return int(self._given() * 1000)
+
+        async def look(connection: Connection) -> int:
+            # In this order: what gets its number after the second look has a clock after the first.
+            now = await number(connection, _NOW)
+            oldest = await number(connection, _OLDEST)
+            return min(now, oldest or now) - 1
+
+        return await database.read(look)

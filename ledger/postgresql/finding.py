@@ -1,0 +1,139 @@
+"""Look-ups and counts for operators, in the PostgreSQL ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from uuid import UUID
+
+from ledger.ledger import RECENT
+from ledger.postgresql.names import Names
+from ledger.postgresql.reading import COLUMNS, UNROUTED, as_deliveries, as_notificaties
+from ledger.tables.merging import MINUTE
+from ledger.tables.rows import STATE_OF, STATES, Counter, Kind
+from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
+from store.database.address import Connection
+from store.database.statements import first, number, rows
+
+_UNMATCHED = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id)"
+_NEWEST = "(SELECT * FROM notificatie ORDER BY id DESC LIMIT %s) m"
+
+
+async def deliveries_between(
+    connection: Connection, first_id: UUID, last_id: UUID, *, limit: int, names: Names
+) -> Sequence[Delivery]:
+    """As `Ledger.deliveries_between`."""
+    select = "SELECT * FROM delivery WHERE id >= %s AND id <= %s ORDER BY id, abonnement, replay LIMIT %s"
+    found = await rows(connection, select, first_id.bytes, last_id.bytes, limit)
+    return await as_deliveries(connection, found, names)
+
+
+async def undeliverable_count(connection: Connection) -> int:
+    """As `Ledger.undeliverable_count`."""
+    select = "SELECT count(*) FROM delivery WHERE state = %s AND state NOT IN (0, 7)"
+    return await number(connection, select, STATES[State.UNDELIVERABLE])
+
+
+async def undeliverable_counts(connection: Connection, names: Names) -> Mapping[UUID, int]:
+    """As `Ledger.undeliverable_counts`."""
+    select = (
+        "SELECT abonnement, count(*) FROM delivery WHERE state = %s AND state NOT IN (0, 7) "
+        "GROUP BY abonnement"
+    )
+    found = await rows(connection, select, STATES[State.UNDELIVERABLE])
+    await names.read(connection, Kind.ABONNEMENT, (nr for nr, _ in found))
+    return {names.abonnement(nr): count for nr, count in found}
+
+
+async def counts(connection: Connection, *, since: int, names: Names) -> Counts:
+    """As `Ledger.counts`."""
+    accepted: dict[str, int] = {}
+    came_to: dict[UUID, dict[State, int]] = {}
+    select = "SELECT what, who, sum(n)::bigint FROM minute WHERE minute >= %s GROUP BY what, who"
+    found = await rows(connection, select, since // MINUTE)
+    await names.read(connection, Kind.KANAAL, (who for what, who, _ in found if what == Counter.ACCEPTED))
+    await names.read(connection, Kind.ABONNEMENT, (who for what, who, _ in found if what >= Counter.STATE))
+    for what, who, count in found:
+        if what == Counter.ACCEPTED:
+            accepted[names.text(Kind.KANAAL, who)] = count
+        elif what >= Counter.STATE:
+            came_to.setdefault(names.abonnement(who), {})[STATE_OF[what - Counter.STATE]] = count
+    return Counts(accepted, came_to)
+
+
+async def published(connection: Connection, *, newest: int, names: Names) -> Sequence[Published]:
+    """As `Ledger.published`."""
+    select = (
+        f"SELECT kanaal, client, count(*), count(*) FILTER (WHERE {_UNMATCHED}), max(received) "  # noqa: S608
+        f"FROM {_NEWEST} GROUP BY kanaal, client"
+    )
+    found = await rows(connection, select, newest)
+    await names.read(connection, Kind.KANAAL, (row[0] for row in found))
+    await names.read(connection, Kind.CLIENT, (row[1] for row in found))
+    return [
+        Published(
+            kanaal=names.text(Kind.KANAAL, kanaal),
+            client=names.text(Kind.CLIENT, client),
+            count=count,
+            unmatched=without,
+            last=last,
+        )
+        for kanaal, client, count, without, last in found
+    ]
+
+
+async def unmatched(
+    connection: Connection, kanaal: str, *, newest: int, limit: int, names: Names
+) -> Sequence[Notificatie]:
+    """As `Ledger.unmatched`."""
+    select = (
+        f"SELECT {COLUMNS} FROM {_NEWEST} {UNROUTED} WHERE m.kanaal = %s AND {_UNMATCHED} "  # noqa: S608
+        "ORDER BY m.id DESC LIMIT %s"
+    )
+    found = await rows(connection, select, newest, names.number(Kind.KANAAL, kanaal), limit)
+    return await as_notificaties(connection, found, names)
+
+
+async def last_delivered(connection: Connection, abonnement: UUID, names: Names) -> int | None:
+    """As `Ledger.last_delivered`."""
+    select = (
+        "SELECT max(last_at) FROM (SELECT state, last_at FROM delivery WHERE abonnement = %s AND open = 0 "
+        "ORDER BY id DESC LIMIT %s) d WHERE state = %s"
+    )
+    found = await first(
+        connection, select, names.abonnement_number(abonnement), RECENT, STATES[State.DELIVERED]
+    )
+    return None if found is None or found[0] is None else int(found[0])
+
+
+async def outcomes(connection: Connection, notificatie: UUID) -> Mapping[State, int]:
+    """As `Ledger.outcomes`."""
+    select = "SELECT state, count(*) FROM delivery WHERE id = %s AND replay = %s GROUP BY state"
+    return {STATE_OF[state]: n for state, n in await rows(connection, select, notificatie.bytes, ORIGINAL)}
+
+
+async def per_minute(connection: Connection, *, since: int) -> Sequence[Minute]:
+    """As `Ledger.per_minute`."""
+    took: dict[int, dict[int, int]] = {}
+    select = "SELECT minute, bucket, sum(n)::bigint FROM took WHERE minute >= %s GROUP BY 1, 2"
+    for minute, bucket, n in await rows(connection, select, since // MINUTE):
+        took.setdefault(minute, {})[bucket] = n
+    select = "SELECT minute, what, sum(n)::bigint FROM minute WHERE minute >= %s GROUP BY 1, 2 ORDER BY 1, 2"
+    found = []
+    for minute, of in groupby(await rows(connection, select, since // MINUTE), key=lambda row: row[0]):
+        counted = {what: n for _, what, n in of}
+        came_to = {
+            state: counted[Counter.STATE + nr]
+            for state, nr in STATES.items()
+            if Counter.STATE + nr in counted
+        }
+        found.append(
+            Minute(
+                minute * MINUTE,
+                counted.get(Counter.ACCEPTED, 0),
+                came_to,
+                counted.get(Counter.HELD),
+                took.get(minute, {}),
+            )
+        )
+    return found

@@ -1,0 +1,150 @@
+"""The PostgreSQL ledger's tables, as named steps that only go forward (store/database/schema_steps.py).
+
+The columns are those of the SQLite ledger (ledger/sqlite/schema.py), in the same order: ids are 16 bytes,
+moments milliseconds since 1970. In place of a number of its own a notificatie has its id, which is in the
+order of time. `slot`: writers change counts at once, each in a row of its own; the sum is what counts.
+"""
+
+from __future__ import annotations
+
+import os
+from uuid import uuid4
+
+from ledger.postgresql.clock import Clock
+from ledger.postgresql.days import TABLES, day_of, default, make_days
+from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
+from store.database.address import Connection
+from store.database.database import Contents
+from store.database.schema_steps import Step
+from store.database.statements import do, first
+from store.faults import Faults
+from store.secrets import Vault, key_of, place
+
+FAULTS = Faults(
+    name="ledger",
+    error=LedgerError,
+    in_use=LedgerInUse,
+    too_new=LedgerError,
+    taken=LedgerError,
+    full=LedgerFull,
+)
+SLOTS = 16
+LONGEST = 10.0
+"""Seconds after which a statement of a writer is broken off."""
+READERS = 3
+
+_KEY = "key of the hashes"
+_KEY_BYTES = 32
+
+
+async def _first(connection: Connection) -> None:
+    await connection.execute(
+        """
+        CREATE TABLE secret (name text PRIMARY KEY, value text NOT NULL);
+        CREATE TABLE name (kind smallint NOT NULL, nr bigint NOT NULL, text text NOT NULL,
+            PRIMARY KEY (kind, nr));
+
+        CREATE TABLE notificatie (id bytea NOT NULL, received bigint NOT NULL, client bigint NOT NULL,
+            kanaal bigint NOT NULL, resource text NOT NULL, actie text NOT NULL, hoofd bigint NOT NULL,
+            url bigint NOT NULL, size integer NOT NULL, catalogue bigint NOT NULL, hops integer NOT NULL,
+            terms bytea NOT NULL, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+        CREATE INDEX notificatie_hoofd ON notificatie (hoofd);
+        CREATE INDEX notificatie_url ON notificatie (url);
+        CREATE INDEX notificatie_client ON notificatie (client, id);
+        CREATE TABLE body (id bytea NOT NULL, body bytea NOT NULL, trace text,
+            PRIMARY KEY (id)) PARTITION BY RANGE (id);
+        CREATE TABLE term (t bigint NOT NULL, id bytea NOT NULL, PRIMARY KEY (t, id)) PARTITION BY RANGE (id);
+        CREATE TABLE unrouted (id bytea PRIMARY KEY, open smallint NOT NULL, since bigint NOT NULL);
+        CREATE INDEX unrouted_open ON unrouted (id, since) WHERE open = 1;
+
+        CREATE TABLE delivery (id bytea NOT NULL, abonnement bigint NOT NULL, replay integer NOT NULL,
+            open smallint NOT NULL, state smallint NOT NULL, round integer NOT NULL,
+            attempts integer NOT NULL, since bigint NOT NULL, last_at bigint NOT NULL, next_at bigint,
+            size integer NOT NULL, given integer NOT NULL, doubt smallint NOT NULL, status integer, us bigint,
+            again_at bigint, PRIMARY KEY (id, abonnement, replay)) PARTITION BY RANGE (id);
+        CREATE INDEX delivery_abonnement ON delivery (abonnement, open, id, replay);
+        CREATE INDEX delivery_uncommon ON delivery (state, id, abonnement, replay) WHERE state NOT IN (0, 7);
+        CREATE INDEX delivery_next ON delivery (abonnement, next_at) WHERE next_at IS NOT NULL;
+        CREATE TABLE attempt (id bytea NOT NULL, abonnement bigint NOT NULL, replay integer NOT NULL,
+            round integer NOT NULL, number integer NOT NULL, at bigint NOT NULL, kind text NOT NULL,
+            status integer, us bigint, detail text NOT NULL,
+            PRIMARY KEY (id, abonnement, replay, at, round, number, kind)) PARTITION BY RANGE (id);
+
+        CREATE TABLE minute (minute bigint NOT NULL, what integer NOT NULL, who bigint NOT NULL,
+            slot smallint NOT NULL, n bigint NOT NULL, PRIMARY KEY (minute, what, who, slot))
+            WITH (fillfactor = 50);
+        CREATE TABLE took (minute bigint NOT NULL, bucket integer NOT NULL, slot smallint NOT NULL,
+            n bigint NOT NULL, PRIMARY KEY (minute, bucket, slot)) WITH (fillfactor = 50);
+        CREATE TABLE backlog (abonnement bigint NOT NULL, slot smallint NOT NULL, n bigint NOT NULL,
+            bytes bigint NOT NULL, stuck bigint NOT NULL, PRIMARY KEY (abonnement, slot))
+            WITH (fillfactor = 50);
+        CREATE TABLE first_attempt (abonnement bigint NOT NULL, minute bigint NOT NULL,
+            slot smallint NOT NULL, since bigint NOT NULL, PRIMARY KEY (abonnement, minute, slot));
+        CREATE TABLE volume (day bigint NOT NULL, slot smallint NOT NULL, bytes bigint NOT NULL,
+            PRIMARY KEY (day, slot)) WITH (fillfactor = 50);
+        CREATE TABLE process (name text PRIMARY KEY, at bigint NOT NULL, flushed_until bigint NOT NULL,
+            hands bytea NOT NULL, stopped smallint NOT NULL);
+        CREATE TABLE gap (nr bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, kind text NOT NULL,
+            scope text NOT NULL, opened bigint NOT NULL, closed bigint, detail text NOT NULL,
+            done smallint NOT NULL DEFAULT 0);
+        CREATE UNIQUE INDEX gap_open ON gap (kind, scope) WHERE closed IS NULL;
+        CREATE TABLE keeper (one integer PRIMARY KEY CHECK (one = 1), holder text NOT NULL,
+            epoch bigint NOT NULL, until bigint NOT NULL);
+        CREATE TABLE budget (one integer PRIMARY KEY CHECK (one = 1), bytes bigint NOT NULL,
+            "full" smallint NOT NULL);
+        CREATE TABLE incomplete (since bigint NOT NULL, until bigint NOT NULL, n bigint,
+            PRIMARY KEY (since, until));
+        CREATE TABLE replay (nr integer GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, made bigint NOT NULL,
+            ended bigint, progress text NOT NULL, abonnement text NOT NULL, search text NOT NULL,
+            reason text NOT NULL, rate double precision NOT NULL, unmatched smallint NOT NULL,
+            total bigint NOT NULL, sent bigint NOT NULL DEFAULT 0, skipped bigint NOT NULL DEFAULT 0,
+            last bytea);
+        CREATE TABLE instance (one integer PRIMARY KEY CHECK (one = 1), id text NOT NULL,
+            made bigint NOT NULL, mark bigint NOT NULL, marked bigint NOT NULL, unsure_until bigint NOT NULL);
+        """
+    )
+    for table in TABLES:
+        await connection.execute(f"CREATE TABLE {default(table)} PARTITION OF {table} DEFAULT")
+
+
+STEPS = {"0001_ledger": Step(_first)}
+
+
+def contents(vault: Vault, clock: Clock, *, most: int, longest: float) -> Contents:
+    """The ledger as the contents of a Database; opening that opens the vault."""
+
+    async def after(connection: Connection, done: list[str]) -> None:
+        now = await clock.now(connection)
+        if done:
+            insert = "INSERT INTO instance VALUES (1, %s, %s, 0, %s, 0) ON CONFLICT DO NOTHING"
+            await do(connection, insert, str(uuid4()), now, now)
+        await _keep_key(connection, vault)
+        await make_days(connection, day_of(now))
+
+    return Contents(faults=FAULTS, steps=STEPS, after=after, longest=longest, most=most)
+
+
+async def hash_key(connection: Connection, vault: Vault) -> bytes:
+    """The key of the hashes in this ledger, the same as long as it exists. Raises LedgerError."""
+    row = await first(connection, "SELECT value FROM secret WHERE name = %s", _KEY)
+    assert row is not None  # noqa: S101 - made when it was opened
+    try:
+        return bytes.fromhex(vault.unseal(row[0], place("secret", "value", _KEY)))
+    except SecretsUnreadable as error:
+        raise LedgerError(str(error)) from error
+
+
+async def _keep_key(connection: Connection, vault: Vault) -> None:
+    """Make a key, or encrypt it under the vault's first key, so that an older one can be removed."""
+    row = await first(connection, "SELECT value FROM secret WHERE name = %s", _KEY)
+    sealed: str = row[0] if row else ""
+    try:
+        vault.open({key_of(sealed)} if sealed else ())
+    except SecretsUnreadable as error:
+        raise LedgerError(f"the ledger cannot be read: {error}") from error
+    if sealed and key_of(sealed) == vault.key_ids[0]:
+        return
+    plain = (await hash_key(connection, vault)).hex() if sealed else os.urandom(_KEY_BYTES).hex()
+    again = vault.seal(plain, place("secret", "value", _KEY))
+    upsert = "INSERT INTO secret VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    await do(connection, upsert, _KEY, again)
