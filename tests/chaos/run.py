@@ -224,10 +224,17 @@ class Run:
         """How many notificaties are open for an abonnement, by the ledger."""
         return len(await self.system.open_of([self.abonnementen[name]]))
 
-    def acknowledgements_are_forgotten(self, *, for_good: bool = False) -> None:
-        """No ledger knows any more what was acknowledged so far; for_good: nor what will be from now on."""
+    def acknowledgements_are_forgotten(self, *, for_good: bool = False, since: float | None = None) -> None:
+        """No ledger knows any more what was acknowledged so far; for_good: nor what will be from now on.
+
+        since: only what was acknowledged from this moment on.
+        """
         for fetcher in self._fetchers.values():
-            fetcher.fetched.forgotten(for_good=for_good)
+            fetcher.fetched.forgotten(for_good=for_good, since=since)
+
+    def queues(self) -> list[str]:
+        """The queues of its abonnementen; one that is fetched has none."""
+        return [self.queue(name) for name in self.abonnementen if name not in self._fetchers]
 
     async def undeliverable(self, name: str) -> int:
         """How many notificaties are undeliverable to an abonnement, by the ledger."""

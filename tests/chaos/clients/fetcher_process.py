@@ -19,6 +19,7 @@ LIVES = (2.0, 6.0)
 """Seconds, at least and at most, after which it is killed and started again."""
 KILLED = "a consumer that fetches was killed"
 NO_ANSWER = "an acknowledgement was not answered with 204"
+FORGOTTEN = "an acknowledgement was noted in a ledger that was deleted"
 
 
 class Fetched:
@@ -68,9 +69,18 @@ class Fetched:
             self.repeats.append(Repeats(why, len(self._page)))
         self._page = []
 
-    def forgotten(self, *, for_good: bool = False) -> None:
-        """No ledger knows any more what was acknowledged; for_good: nor what will be."""
-        self._acknowledged.clear()
+    def forgotten(self, *, for_good: bool = False, since: float | None = None) -> None:
+        """No ledger knows any more what was acknowledged; for_good: nor what will be.
+
+        since: only what was acknowledged from this moment on, each of which may come once more.
+        """
+        if since is None:
+            self._acknowledged.clear()
+        else:
+            gone = [id_ for id_, at in self._acknowledged.items() if at >= since]
+            self.repeats.append(Repeats(FORGOTTEN, len(gone)))
+            for id_ in gone:
+                del self._acknowledged[id_]
         self._is_forgotten = for_good
 
 

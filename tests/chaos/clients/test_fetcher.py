@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from tests.chaos.account import Repeats
-from tests.chaos.clients.fetcher_process import KILLED, NO_ANSWER, Fetched
+from tests.chaos.clients.fetcher_process import FORGOTTEN, KILLED, NO_ANSWER, Fetched
 
 
 def heard(*lines: dict[str, Any]) -> Fetched:
@@ -49,6 +49,19 @@ def test_what_is_not_acknowledged_may_come_again_and_is_counted_so() -> None:
     assert fetched.repeats == [Repeats(NO_ANSWER, 2), Repeats(KILLED, 3)]
     assert fetched.again == {("id-1", "a"), ("id-2", "a")}
     assert not fetched.problems
+
+
+def test_what_was_acknowledged_to_a_deleted_ledger_may_come_once_more() -> None:
+    fetched = heard(got(1, began=1.0), acknowledged(2.0), got(2, began=3.0), acknowledged(4.0))
+    fetched.forgotten(since=3.5)
+    fetched.heard(orjson.dumps(got(2, began=5.0)))
+    assert (fetched.repeats, fetched.again, fetched.problems) == (
+        [Repeats(FORGOTTEN, 1)],
+        {("id-2", "a")},
+        [],
+    )
+    fetched.heard(orjson.dumps(got(1, began=6.0)))
+    assert fetched.problems == ["notificatie 1 was handed out after it was acknowledged"]
 
 
 def test_after_an_older_ledger_what_was_acknowledged_before_may_come_again() -> None:

@@ -133,12 +133,15 @@ async def deleted_while_running(run: Run) -> None:
         return bool(now[0]) and now[0] != was[0]
 
     kept = run.system.ledger.link_to("deleted.db")
+    at = time.monotonic()
     async with run.fault():
         run.system.ledger.remove()
         await eventually(there_is_another, within=NOTICED, every=0.5)
         # Until it notices, a gateway goes on writing to the file that nobody can open any more.
         for name in run.system.gateways:
             await _tells(run, name, "database file replaced", told=0)
+        # What was acknowledged to it meanwhile is noted there alone.
+        run.acknowledgements_are_forgotten(since=at)
     await _were_ready(run, "were ready to be fetched in the ledger that was deleted", ledger=kept)
     await states.well_again(run)
     await run.more(1000)

@@ -58,7 +58,7 @@ async def _each_in_turn(run: Run, *, kill: bool) -> None:
     broker = run.system.broker
     assert isinstance(broker, ClusterBroker)
     nodes = broker.nodes
-    for name in (*map(run.queue, run.abonnementen), names.UNDELIVERABLE, names.wait_queue(1)):
+    for name in (*run.queues(), names.UNDELIVERABLE, names.wait_queue(1)):
         members, _ = await nodes.members(0, name)
         if members != 3:
             run.problems.append(f"queue {name} has {members} members, not 3")
