@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from ledger.ledger import Ledger
 from ledger.values import Entry, Key, Outcome, State
 from runtime.log import configure_logging
+from schemas.errors import LedgerError
 from tests.contract.stores.opened import ledger_in
 
 ABONNEMENT = UUID(int=7)
@@ -40,17 +43,26 @@ def entry_of(worker: int, number: int) -> Entry:
     )
 
 
+async def written(ledger: Ledger, event: Entry | Outcome) -> None:
+    """Write it, again while others keep the database locked, as a process does."""
+    for _ in range(60):
+        with suppress(LedgerError):
+            await ledger.write([event])
+            return
+    await ledger.write([event])
+
+
 async def main(address: str, worker: int, workers: int, count: int) -> None:
     async with ledger_in(address) as ledger:
         for number in range(count):
             entry = entry_of(worker, number)
-            await ledger.write([entry])
+            await written(ledger, entry)
             print(entry.id, flush=True)
             if number % 2:
                 # Its neighbour's: before, after, or while that one writes it.
                 settled = entry_of((worker + 1) % workers, number)
                 key = Key(settled.id, ABONNEMENT)
-                await ledger.write([Outcome(key, State.DELIVERED, 0, 1, AT + 1, status=200)])
+                await written(ledger, Outcome(key, State.DELIVERED, 0, 1, AT + 1, status=200))
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ async def add_things(registry: Registry, ledger: Ledger) -> None:
     ]
     await registry.set_hold(
         held.uuid,
-        Hold(time.time() - 700, 3, time.time() + 60),
+        Hold(time.time() - 662, 3, time.time() + 60),
         "timeout: no answer within 10 s",
         before=None,
         callback_url=held.callback_url,

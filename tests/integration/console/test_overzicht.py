@@ -39,9 +39,12 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
 
 
 async def test_how_long_it_took_and_what_was_held_stand_in_a_chart_and_its_table(served: Served) -> None:
-    now = int(time.time() * 1000)
+    now = int(time.time() * 1000) - 120_000  # so that all of it is over
     delivered = [
-        Outcome(Key(new_id(at=now / 1000), uuid4()), State.DELIVERED, 0, 1, now + ms, status=204, ms=1.0)
+        # Half a millisecond more: `now / 1000` may be less than that many milliseconds.
+        Outcome(
+            Key(new_id(at=(now + 0.5) / 1000), uuid4()), State.DELIVERED, 0, 1, now + ms, status=204, ms=1.0
+        )
         for ms in (*[8] * 98, 30_000, 30_000)
     ]
     async with ledger_of(served.settings) as ledger:
