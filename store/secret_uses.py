@@ -7,6 +7,7 @@ which is compared and not kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hmac import compare_digest
 
 from schemas.application import Application
 
@@ -39,9 +40,9 @@ class UsedSecret:
 
 def noted(uses: SecretUses, used: UsedSecret, application: Application) -> SecretUses:
     """`uses` with this one, when it is of a secret that the application still has, and no older."""
-    if used.secret == application.secret:
+    if compare_digest(used.secret.encode(), application.secret.encode()):
         return SecretUses(_later(uses.new, used.use), uses.old)
-    if application.old_secret and used.secret == application.old_secret:
+    if application.old_secret and compare_digest(used.secret.encode(), application.old_secret.encode()):
         return SecretUses(uses.new, _later(uses.old, used.use))
     return uses
 

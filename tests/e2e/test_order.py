@@ -55,7 +55,7 @@ async def test_router_first_then_the_socket_then_the_others_and_back(vhost: str,
 
             flowing.set()
             await up.says("NRC ready: ")
-            assert sorted(children(up)) == ["deliverer", "gateway", "inbox", "ledger", "router"]
+            assert sorted(children(up)) == ["alerts", "deliverer", "gateway", "inbox", "ledger", "router"]
             assert children(up)[0] == "router"
             assert await listens(port)
             ready = [place_of(rf"\] ready +process={name}", up.err) for name in ("router", "gateway")]

@@ -324,8 +324,12 @@ async def test_what_a_gateway_that_is_killed_had_in_memory_is_told(own: Stage) -
     async with own.gateway() as api:
         naam = await a_kanaal(api)
     async with gateway_process(own) as (process, api):
+
+        async def accepted() -> bool:
+            return (await api.post("/notificaties", message(naam))).status == 201
+
         with locked(own):
-            id_of(await api.post("/notificaties", message(naam)))
+            await eventually(accepted, within=30)  # by RabbitMQ alone, which it may not be connected to yet
             await eventually(lambda: list(own.settings.state_dir.glob("ledger.unwritten.*")))
             process.kill()
             await process.wait()
