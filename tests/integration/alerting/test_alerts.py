@@ -8,7 +8,7 @@ import ssl
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,6 +225,8 @@ async def tls_server(certificate: Path) -> AsyncIterator[int]:
 
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
+        with suppress(OSError):  # whoever looks at a certificate is gone by now
+            await writer.wait_closed()
 
     server = await asyncio.start_server(close, "127.0.0.1", 0, ssl=context)
     async with server:
