@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from time import monotonic
-from uuid import uuid4
 
+from runtime.lifecycle import instance_name
 from runtime.log import logger
 from schemas.errors import RegistryError
 from store.alerts import Alerts
@@ -24,7 +22,7 @@ class Lease:
     """The lease of this process."""
 
     def __init__(self, alerts: Alerts, *, seconds: float = SECONDS, renewal: float = RENEWAL) -> None:
-        self.holder = f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
+        self.holder = instance_name()
         self._alerts = alerts
         self._seconds = seconds
         self._renewal = renewal

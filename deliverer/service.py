@@ -6,14 +6,11 @@ Any number may run at the same time, on one host or several; RabbitMQ distribute
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
 from time import monotonic
-from uuid import uuid4
 
 from aio_pika.abc import AbstractConnection
 
@@ -41,7 +38,7 @@ from router.publishing import Publisher
 from router.requests import RouterClient
 from runtime.amqp import Link
 from runtime.health import serve_health
-from runtime.lifecycle import Tasks
+from runtime.lifecycle import Tasks, instance_name
 from runtime.log import logger
 from runtime.settings import Settings
 from store.opening import registry_of
@@ -88,7 +85,9 @@ async def serve(
         ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
         writer = Writer(ledger, unwritten=Unwritten(settings.registry_file.parent))
         counts = Counter[str]()
-        account = Account(writer, partial(_row_of, ledger), process=_name(), counts=counts)
+        account = Account(
+            writer, partial(_row_of, ledger), process=f"deliverer {instance_name()}", counts=counts
+        )
         acknowledging = Acknowledging()
         settle = Settle(publisher, router, account=account, acknowledging=acknowledging)
         breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
@@ -203,11 +202,6 @@ async def _write_last(last_failures: LastFailures) -> None:
 
 async def _row_of(ledger: ReopenedLedger, key: Key) -> Delivery | None:
     return await ledger.ledger.delivery(key)
-
-
-def _name() -> str:
-    """A unique name of this process, for people."""
-    return f"deliverer {socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
 
 
 def time_to_finish(stop_timeout: float) -> float:

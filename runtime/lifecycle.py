@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 CANCEL_AGAIN = 1.0  # seconds
+
+
+def instance_name() -> str:
+    """A name of this process that no other has, for people: host, process id, eight hexadecimal digits."""
+    return f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
 
 
 async def cancelled(task: asyncio.Future[Any]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from time import monotonic
-from uuid import uuid4
 
 from ledger.keeper_ledger import KeeperLedger
+from runtime.lifecycle import instance_name
 from runtime.log import logger
 from schemas.errors import LeaseLost
 
@@ -23,7 +21,7 @@ class Lease:
     """The lease of one keeper process. Times are in seconds."""
 
     def __init__(self, *, seconds: float = SECONDS, renewal: float = RENEWAL) -> None:
-        self.holder = f"{socket.gethostname()} {os.getpid()} {uuid4().hex[:8]}"
+        self.holder = instance_name()
         self._seconds = seconds
         self._renewal = renewal
         self._epoch: int | None = None
