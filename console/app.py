@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from console.forms import MAX_FORM, SAFE, comes_from_here
-from console.login.oidc.provider import BACK, LOGIN
-from console.login.oidc.routes import TO_PROVIDER, from_provider, to_provider
+from console.login.oidc.addresses import BACK, LOGIN, TO_PROVIDER
+from console.login.oidc.routes import from_provider, to_provider
 from console.login.routes import LOGOUT, log_out, login_page
 from console.login.sessions import console_root, is_https
 from console.pages import PAGES

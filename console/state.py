@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from aiohttp import web
 
-from console.login.oidc.provider import Provider
 from ledger.reopening import ReadLedger
 from operating.acts import Log, Operator
 from operating.passwords import Passwords
@@ -22,6 +22,9 @@ from runtime.log import logger
 from runtime.settings import Settings
 from schemas.errors import BrokerError
 from store.registry import Registry
+
+if TYPE_CHECKING:
+    from console.login.oidc.provider import Provider
 
 log = logger(__name__)
 

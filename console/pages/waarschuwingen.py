@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from alerting import changing
@@ -169,6 +170,15 @@ def _seconds(form: Form, name: str, what: str) -> int:
         raise Refused(f"Vul bij {what} een duur in, zoals 45s, 15m, 1h of 14d; 0 is meteen.") from None
 
 
+@contextmanager
+def _told_in_dutch() -> Iterator[None]:
+    """What is wrong with a setting is Refused."""
+    try:
+        yield
+    except changing.Wrong as error:
+        raise Refused(_WRONG[error.fault]) from None
+
+
 async def set_rules(visit: Visit, form: Form) -> Answer:
     """Warn by the rules that are checked, and from when on."""
     on = form.every("regels")
@@ -183,12 +193,10 @@ async def set_rules(visit: Visit, form: Form) -> Answer:
 async def set_pace(visit: Visit, form: Form) -> Answer:
     """How often messages go, and in whose name."""
     pause, again = _seconds(form, "pauze", "de pauze"), _seconds(form, "herhaal", "het herhalen")
-    try:
+    with _told_in_dutch():
         await changing.set_pace(
             visit.console.registry.alerts, visit.log, pause=pause, again=again, source=form.text("bron")
         )
-    except changing.Wrong as error:
-        raise Refused(_WRONG[error.fault]) from None
     return Redirect(_PATH, said="Het tempo is opgeslagen.")
 
 
@@ -201,10 +209,8 @@ async def set_webhook(visit: Visit, form: Form) -> Answer:
     secret = form.text("authorization")
     webhook = Webhook(url, secret, on=form.has("aan"))
     keep = not secret and not form.has("zonder-geheim")
-    try:
+    with _told_in_dutch():
         await changing.set_webhook(alerts, visit.log, webhook, keep=keep)
-    except changing.Wrong as error:
-        raise Refused(_WRONG[error.fault]) from None
     return Redirect(_PATH, said="De webhook is opgeslagen. Test hem hieronder.")
 
 
@@ -229,10 +235,8 @@ async def set_mail(visit: Visit, form: Form) -> Answer:
         on=form.has("aan"),
     )
     keep = not secret and not form.has("zonder-geheim")
-    try:
+    with _told_in_dutch():
         await changing.set_mail(alerts, visit.log, mail, keep=keep)
-    except changing.Wrong as error:
-        raise Refused(_WRONG[error.fault]) from None
     return Redirect(_PATH, said="De mail is opgeslagen. Test hem hieronder.")
 
 

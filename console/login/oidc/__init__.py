@@ -2,7 +2,8 @@
 
 The protocol is authlib's, signatures are joserfc's; the requests are aiohttp's.
 
-    routes.py    the addresses: to the provider, and back from it
+    addresses.py the addresses that take part
+    routes.py    what they do: to the provider, and back from it
     attempt.py   one attempt: its state, nonce and PKCE verifier, all from one random cookie
     provider.py  the provider: its discovery document, code to tokens, logging out there
     keys.py      its public keys, fetched again when a token was signed with another

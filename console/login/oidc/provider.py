@@ -16,6 +16,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_r
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from yarl import URL
 
+from console.login.oidc.addresses import BACK, LOGIN
 from console.login.oidc.attempt import Attempt
 from console.login.oidc.claims import groups_of, has_claim, identity_of
 from console.login.oidc.faults import AWAY, BUSY, OVER, WRONG, LoginFailed
@@ -33,7 +34,6 @@ MOST_AT_ONCE = 20
 """Codes that are exchanged at once in this process."""
 MAX_HINT = 4096
 """Characters of an id_token that is kept to log out with: a longer one makes too long an address."""
-BACK, LOGIN = "/console/inloggen/oidc/terug", "/console/inloggen/"
 _TEXT = 200  # characters of an error of the provider in the log
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -12,7 +13,6 @@ from console.login import sessions
 from console.login.oidc import attempt as attempts
 from console.login.oidc.claims import role_of, roles_by_group
 from console.login.oidc.faults import BUSY, ELSEWHERE, OVER, REFUSED, WRONG, LoginFailed
-from console.login.oidc.provider import Provider
 from console.login.way_back import way_back
 from console.rendering import Templates
 from console.serving import HTML, root_of
@@ -23,7 +23,9 @@ from operating.users import end_identity, keep_identity
 from runtime.log import logger
 from schemas.errors import Conflict
 
-TO_PROVIDER = "/console/inloggen/oidc/"
+if TYPE_CHECKING:
+    from console.login.oidc.provider import Provider
+
 COMMAND = "console inloggen"
 _COOKIE = "nrc-console-login"
 _DENIED = ("access_denied", "login_required", "interaction_required", "consent_required")
@@ -96,7 +98,7 @@ async def _code(request: web.Request, provider: Provider) -> str:
     return code
 
 
-Work = Callable[[web.Request, Console, Provider], Awaitable[web.Response]]
+Work = Callable[[web.Request, Console, "Provider"], Awaitable[web.Response]]
 
 
 def _or_fault(work: Work, templates: Templates, *, ends: bool = False) -> Handler:
