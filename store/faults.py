@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schemas.errors import Conflict, NrcError, RegistryError, RegistryInUse, RegistryTooNew
+from schemas.errors import (
+    Conflict,
+    LedgerError,
+    LedgerFull,
+    LedgerInUse,
+    NrcError,
+    RegistryError,
+    RegistryInUse,
+    RegistryTooNew,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +41,14 @@ REGISTRY = Faults(
     too_new=RegistryTooNew,
     taken=Conflict,
     full=RegistryError,
+)
+
+LEDGER = Faults(
+    name="ledger",
+    error=LedgerError,
+    in_use=LedgerInUse,
+    too_new=LedgerError,
+    taken=LedgerError,
+    full=LedgerFull,
+    damaged="it is damaged; stop every process, and have `nrc ledger rebuild` make a new one",
 )

@@ -18,7 +18,7 @@ from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
-from store.registry import Changes, Declared, DeclaredKind, KanalenVersion
+from store.registry import Act, Changes, Declared, DeclaredKind, KanalenVersion
 from store.secrets import Vault, place
 
 Row = dict[str, Any]
@@ -104,6 +104,20 @@ def kanalen_version_of(row: Row) -> KanalenVersion:
         made_at=row["made_at"],
         removed_at=row["removed_at"],
         clock=row["clock"],
+    )
+
+
+def act_of(row: Row) -> Act:
+    """The act of a row."""
+    return Act(
+        at=row["at"],
+        act=row["act"],
+        command=row["command"],
+        user=row["user"],
+        sudo_user=row["sudo_user"],
+        host=row["host"],
+        facts=json.loads(row["facts"]),
+        nr=row["nr"],
     )
 
 

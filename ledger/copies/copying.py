@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from ledger.sqlite.schema import FAULTS, STEPS, hash_key
+from ledger.sqlite.schema import STEPS, hash_key
 from schemas.errors import LedgerError
+from store.faults import LEDGER
 from store.files.faults import told
 from store.secrets import Vault, key_of
 from store.sqlite.backup import copy_file
@@ -28,7 +29,7 @@ class Counts:
 
 def copy_ledger(file: Path, copy: Path) -> None:
     """As `copy_registry`. Raises LedgerError."""
-    copy_file(file, copy, faults=FAULTS)
+    copy_file(file, copy, faults=LEDGER)
 
 
 def look_at(copy: Path, *, secret_keys: Sequence[str], keys_file: Path) -> Counts:
@@ -54,5 +55,5 @@ def look_at(copy: Path, *, secret_keys: Sequence[str], keys_file: Path) -> Count
             (notificaties,) = db.execute("SELECT count(*) FROM notificatie").fetchone()
             (open_,) = db.execute("SELECT count(*) FROM delivery WHERE open = 1").fetchone()
     except sqlite3.Error as error:
-        raise told(FAULTS, copy, error) from error
+        raise told(LEDGER, copy, error) from error
     return Counts(notificaties, open_)

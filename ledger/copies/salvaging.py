@@ -16,11 +16,11 @@ from typing import Any
 from uuid import UUID
 
 from ledger.sqlite.looking import opened_to_read, seal_of
-from ledger.sqlite.schema import FAULTS
 from ledger.tables.rows import STATES, Kind, Row, attempt_of, delivery_of
 from ledger.values import OPEN, ORIGINAL, Delivery, Entry, Event, Outcome, Probe, State, Unrouted
 from schemas.errors import ParseError
 from schemas.notificatie import kenmerken_of, read_accepted
+from store.faults import LEDGER
 from store.files.faults import told
 from store.secrets import Vault
 
@@ -64,7 +64,7 @@ def what_is_wrong(file: Path, vault: Vault) -> str:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             return f"it is damaged: {error}"
-        raise told(FAULTS, file, error) from error
+        raise told(LEDGER, file, error) from error
     seal = seal_of(file, vault)
     return "" if seal is None else seal.fault
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from uuid import UUID
 
 from ledger.ledger import RECENT
 from ledger.postgresql.names import Names
 from ledger.postgresql.reading import COLUMNS, UNROUTED, as_deliveries, as_notificaties
 from ledger.tables.merging import MINUTE
+from ledger.tables.minutes import minutes_of
 from ledger.tables.rows import STATE_OF, STATES, Counter, Kind
 from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
 from store.database.address import Connection
@@ -114,26 +114,7 @@ async def outcomes(connection: Connection, notificatie: UUID) -> Mapping[State, 
 
 async def per_minute(connection: Connection, *, since: int) -> Sequence[Minute]:
     """As `Ledger.per_minute`."""
-    took: dict[int, dict[int, int]] = {}
     select = "SELECT minute, bucket, sum(n)::bigint FROM took WHERE minute >= %s GROUP BY 1, 2"
-    for minute, bucket, n in await rows(connection, select, since // MINUTE):
-        took.setdefault(minute, {})[bucket] = n
+    took = await rows(connection, select, since // MINUTE)
     select = "SELECT minute, what, sum(n)::bigint FROM minute WHERE minute >= %s GROUP BY 1, 2 ORDER BY 1, 2"
-    found = []
-    for minute, of in groupby(await rows(connection, select, since // MINUTE), key=lambda row: row[0]):
-        counted = {what: n for _, what, n in of}
-        came_to = {
-            state: counted[Counter.STATE + nr]
-            for state, nr in STATES.items()
-            if Counter.STATE + nr in counted
-        }
-        found.append(
-            Minute(
-                minute * MINUTE,
-                counted.get(Counter.ACCEPTED, 0),
-                came_to,
-                counted.get(Counter.HELD),
-                took.get(minute, {}),
-            )
-        )
-    return found
+    return minutes_of(await rows(connection, select, since // MINUTE), took)

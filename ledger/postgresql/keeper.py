@@ -9,6 +9,7 @@ later.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -27,6 +28,7 @@ from ledger.postgresql.writing import (
     locked,
     update_rows,
 )
+from ledger.tables.keeping import next_epoch, returned_to_queue, returning, stuck
 from ledger.tables.merging import MINUTE
 from ledger.tables.rows import (
     STATES,
@@ -83,16 +85,12 @@ class PostgresqlKeeping:
             if row is None:
                 await do(connection, insert)
                 row = await first(connection, "SELECT holder, epoch, until FROM keeper FOR UPDATE")
-            was, epoch, until = row or ("", 0, 0)
             now, ms = await self._clock.now(connection), _ms(seconds)
-            if was != holder:
-                # A lease from far ahead was written by a wrong clock, and must not last for years.
-                if now < until <= now + 2 * ms:
-                    return None
-                epoch += 1
-            update = "UPDATE keeper SET holder = %s, epoch = %s, until = %s"
-            await do(connection, update, holder, epoch, now + ms)
-            return int(epoch)
+            epoch = next_epoch(row, holder, now=now, ms=ms)
+            if epoch is not None:
+                update = "UPDATE keeper SET holder = %s, epoch = %s, until = %s"
+                await do(connection, update, holder, epoch, now + ms)
+            return epoch
 
         return await self._database.write(work, repeatable=True)
 
@@ -356,18 +354,7 @@ class PostgresqlKeeping:
     ) -> Sequence[Delivery]:
         """As `KeeperLedger.give_back`."""
 
-        def change(row: Row, now: int) -> Row:
-            due = row.next_at if row.next_at is not None and row.next_at > now else None
-            return row._replace(
-                open=1,
-                state=_RETURNING,
-                round=row.round + 1,
-                since=now + _ms(ahead),
-                last_at=now,
-                next_at=due,
-                given=row.given + judged,
-                doubt=0,
-            )
+        change = partial(returning, judged=judged, ahead=_ms(ahead))
 
         async def work(connection: Connection, now: int) -> list[Delivery]:
             given_back = await self._changed(connection, rows, change, now=now)
@@ -402,19 +389,11 @@ class PostgresqlKeeping:
 
     async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
         """As `KeeperLedger.given_back`."""
-
-        def change(row: Row, now: int) -> Row:
-            return row._replace(state=_PENDING, since=max(now, row.next_at or 0))
-
-        await self._change(epoch, rows, change)
+        await self._change(epoch, rows, returned_to_queue)
 
     async def end(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Key]:
         """As `KeeperLedger.end`."""
-
-        def change(row: Row, now: int) -> Row:
-            return row._replace(open=1, state=_STUCK, last_at=now, next_at=None)
-
-        return [each.key for each in await self._change(epoch, rows, change)]
+        return [each.key for each in await self._change(epoch, rows, stuck)]
 
     async def routed(self, epoch: int, notificaties: Sequence[UUID]) -> int:
         """As `KeeperLedger.routed`."""

@@ -7,34 +7,22 @@ order of time. `slot`: writers change counts at once, each in a row of its own; 
 
 from __future__ import annotations
 
-import os
 from uuid import uuid4
 
 from ledger.postgresql.clock import Clock
 from ledger.postgresql.days import TABLES, day_of, default, make_days
-from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
+from ledger.tables.hash_key import NAME, sealed_anew, unsealed
 from store.database.address import Connection
 from store.database.database import Contents
 from store.database.schema_steps import Step
 from store.database.statements import do, first
-from store.faults import Faults
-from store.secrets import Vault, key_of, place
+from store.faults import LEDGER
+from store.secrets import Vault
 
-FAULTS = Faults(
-    name="ledger",
-    error=LedgerError,
-    in_use=LedgerInUse,
-    too_new=LedgerError,
-    taken=LedgerError,
-    full=LedgerFull,
-)
 SLOTS = 16
 LONGEST = 10.0
 """Seconds after which a statement of a writer is broken off."""
 READERS = 3
-
-_KEY = "key of the hashes"
-_KEY_BYTES = 32
 
 
 async def _first(connection: Connection) -> None:
@@ -121,30 +109,19 @@ def contents(vault: Vault, clock: Clock, *, most: int, longest: float) -> Conten
         await _keep_key(connection, vault)
         await make_days(connection, day_of(now))
 
-    return Contents(faults=FAULTS, steps=STEPS, after=after, longest=longest, most=most)
+    return Contents(faults=LEDGER, steps=STEPS, after=after, longest=longest, most=most)
 
 
 async def hash_key(connection: Connection, vault: Vault) -> bytes:
     """The key of the hashes in this ledger, the same as long as it exists. Raises LedgerError."""
-    row = await first(connection, "SELECT value FROM secret WHERE name = %s", _KEY)
+    row = await first(connection, "SELECT value FROM secret WHERE name = %s", NAME)
     assert row is not None  # noqa: S101 - made when it was opened
-    try:
-        return bytes.fromhex(vault.unseal(row[0], place("secret", "value", _KEY)))
-    except SecretsUnreadable as error:
-        raise LedgerError(str(error)) from error
+    return unsealed(row[0], vault)
 
 
 async def _keep_key(connection: Connection, vault: Vault) -> None:
     """Make a key, or encrypt it under the vault's first key, so that an older one can be removed."""
-    row = await first(connection, "SELECT value FROM secret WHERE name = %s", _KEY)
-    sealed: str = row[0] if row else ""
-    try:
-        vault.open({key_of(sealed)} if sealed else ())
-    except SecretsUnreadable as error:
-        raise LedgerError(f"the ledger cannot be read: {error}") from error
-    if sealed and key_of(sealed) == vault.key_ids[0]:
-        return
-    plain = (await hash_key(connection, vault)).hex() if sealed else os.urandom(_KEY_BYTES).hex()
-    again = vault.seal(plain, place("secret", "value", _KEY))
-    upsert = "INSERT INTO secret VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-    await do(connection, upsert, _KEY, again)
+    row = await first(connection, "SELECT value FROM secret WHERE name = %s", NAME)
+    if (again := sealed_anew(row[0] if row else "", vault)) is not None:
+        upsert = "INSERT INTO secret VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        await do(connection, upsert, NAME, again)

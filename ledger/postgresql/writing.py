@@ -13,9 +13,9 @@ from typing import Any
 
 from ledger.postgresql.days import day_of_id
 from ledger.postgresql.names import Name, Names
+from ledger.tables.budget import check_budget
 from ledger.tables.merging import MINUTE, About, Changes, DeliveryKey
 from ledger.tables.rows import (
-    STATES,
     Counter,
     Hashes,
     Kind,
@@ -37,14 +37,11 @@ from ledger.values import (
     Incomplete,
     Outcome,
     Probe,
-    State,
     Unrouted,
 )
-from schemas.errors import LedgerFull
 from store.database.address import Connection
 from store.database.statements import columns, do, first, no_nul, number, rows
 
-OVER = 1.1  # times its budget: how far a ledger may grow before its keeper looks at it
 OF_NOTIFICATIE, OF_TERM, OF_DELIVERY, OF_ATTEMPT = 420, 130, 330, 210
 """Bytes of a row with its part of the indexes, about, and with what it leaves behind when it is changed."""
 
@@ -117,7 +114,6 @@ _ONLY_LAST_TAKEN = (
     "FROM attempt a WHERE a.id = %s AND a.abonnement = %s AND a.replay = %s "
     f"AND a.kind = '{DELIVERED_ALL_THE_SAME}' ORDER BY a.round DESC, a.number DESC, a.at DESC LIMIT 1)"
 )
-_PENDING = STATES[State.PENDING]
 
 
 def names_in(events: Iterable[Event]) -> set[Name]:
@@ -319,12 +315,7 @@ class Writing:
         if row is None:
             return
         budget, full = row
-        used = await bytes_used(self._connection)
-        if used > budget * OVER or (full and used > budget):
-            raise LedgerFull(
-                f"the ledger has {used} bytes, its budget is {budget}, and what it keeps is still needed: "
-                "give it more, or deliver or remove what waits (`nrc abonnement list` shows it)."
-            )
+        check_budget(await bytes_used(self._connection), budget, full=bool(full))
 
     def _grows(self, id_: bytes, by: int) -> None:
         day = day_of_id(id_)

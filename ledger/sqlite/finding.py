@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from uuid import UUID
 
 from sqlite_utils import Database
@@ -12,6 +11,7 @@ from ledger.ledger import RECENT
 from ledger.sqlite.numbers import Texts, number_of
 from ledger.sqlite.reading import SELECT, UNROUTED, as_notificatie
 from ledger.tables.merging import MINUTE
+from ledger.tables.minutes import minutes_of
 from ledger.tables.rows import STATE_OF, STATES, Counter, Kind, Row, delivery_of
 from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
 
@@ -106,26 +106,7 @@ def outcomes(db: Database, notificatie: UUID) -> Mapping[State, int]:
 
 def per_minute(db: Database, *, since: int) -> Sequence[Minute]:
     """As `Ledger.per_minute`."""
-    first = [since // MINUTE]
-    took: dict[int, dict[int, int]] = {}
-    for minute, bucket, n in db.execute("SELECT minute, bucket, n FROM took WHERE minute >= ?", first):
-        took.setdefault(minute, {})[bucket] = n
+    since_minute = [since // MINUTE]
+    took = db.execute("SELECT minute, bucket, n FROM took WHERE minute >= ?", since_minute)
     select = "SELECT minute, what, sum(n) FROM minute WHERE minute >= ? GROUP BY 1, 2 ORDER BY 1, 2"
-    found = []
-    for minute, rows in groupby(db.execute(select, first), key=lambda row: row[0]):
-        counts = {what: n for _, what, n in rows}
-        came_to = {
-            state: counts[Counter.STATE + number]
-            for state, number in STATES.items()
-            if Counter.STATE + number in counts
-        }
-        found.append(
-            Minute(
-                minute * MINUTE,
-                counts.get(Counter.ACCEPTED, 0),
-                came_to,
-                counts.get(Counter.HELD),
-                took.get(minute, {}),
-            )
-        )
-    return found
+    return minutes_of(db.execute(select, since_minute), took)

@@ -7,6 +7,7 @@ keeper read it, so that an outcome that came meanwhile is kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from ledger.ids import SKEW
 from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.sqlite.numbers import Known, Names, Texts, number_of
 from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, INSERT_ATTEMPT, bytes_used
+from ledger.tables.keeping import next_epoch, returned_to_queue, returning, stuck
 from ledger.tables.merging import MINUTE
 from ledger.tables.rows import (
     STATES,
@@ -317,18 +319,7 @@ class SqliteKeeping:
     ) -> Sequence[Delivery]:
         """As `KeeperLedger.give_back`."""
 
-        def change(row: Row, now: int) -> Row:
-            due = row.next_at if row.next_at is not None and row.next_at > now else None
-            return row._replace(
-                open=1,
-                state=_RETURNING,
-                round=row.round + 1,
-                since=now + _ms(ahead),
-                last_at=now,
-                next_at=due,
-                given=row.given + judged,
-                doubt=0,
-            )
+        change = partial(returning, judged=judged, ahead=_ms(ahead))
 
         def work(db: Database, now: int) -> list[Delivery]:
             given_back = self._changed(db, rows, change, now=now)
@@ -365,19 +356,11 @@ class SqliteKeeping:
 
     async def given_back(self, epoch: int, rows: Sequence[Delivery]) -> None:
         """As `KeeperLedger.given_back`."""
-
-        def change(row: Row, now: int) -> Row:
-            return row._replace(state=_PENDING, since=max(now, row.next_at or 0))
-
-        await self._change(epoch, rows, change)
+        await self._change(epoch, rows, returned_to_queue)
 
     async def end(self, epoch: int, rows: Sequence[Delivery]) -> Sequence[Key]:
         """As `KeeperLedger.end`."""
-
-        def change(row: Row, now: int) -> Row:
-            return row._replace(open=1, state=_STUCK, last_at=now, next_at=None)
-
-        return [each.key for each in await self._change(epoch, rows, change)]
+        return [each.key for each in await self._change(epoch, rows, stuck)]
 
     async def routed(self, epoch: int, notificaties: Sequence[UUID]) -> int:
         """As `KeeperLedger.routed`."""
@@ -454,14 +437,10 @@ def check_epoch(db: Database, epoch: int) -> None:
 
 def _take(db: Database, holder: str, *, now: int, ms: int) -> int | None:
     row = db.execute("SELECT holder, epoch, until FROM keeper").fetchone()
-    was, epoch, until = row or ("", 0, 0)
-    if was != holder:
-        # A lease from far ahead was written by a wrong clock, and must not last for years.
-        if now < until <= now + 2 * ms:
-            return None
-        epoch += 1
-    db.execute("INSERT OR REPLACE INTO keeper VALUES (1, ?, ?, ?)", [holder, epoch, now + ms])
-    return int(epoch)
+    epoch = next_epoch(row, holder, now=now, ms=ms)
+    if epoch is not None:
+        db.execute("INSERT OR REPLACE INTO keeper VALUES (1, ?, ?, ?)", [holder, epoch, now + ms])
+    return epoch
 
 
 def _covered_by(db: Database, gap: Gap, *, closed: int) -> tuple[str, list[Any]]:

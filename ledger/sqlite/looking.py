@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from ledger.sqlite.schema import FAULTS, hash_key
+from ledger.sqlite.schema import hash_key
 from schemas.errors import LedgerError, SecretsUnreadable
+from store.faults import LEDGER
 from store.files.faults import told
 from store.secrets import Vault, key_of
 
@@ -47,4 +48,4 @@ def seal_of(file: Path, vault: Vault) -> Seal | None:
                 return Seal(name, f"the key of the ledger's hashes cannot be read: {error}")
             return Seal(name)
     except sqlite3.Error as error:
-        raise told(FAULTS, file, error) from error
+        raise told(LEDGER, file, error) from error

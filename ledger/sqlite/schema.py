@@ -6,7 +6,6 @@ abonnement that it is for one of `delivery`. Ids are 16 bytes, moments milliseco
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,26 +13,14 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from ledger.copies.instance import TABLE, make_instance
-from schemas.errors import LedgerError, LedgerFull, LedgerInUse, SecretsUnreadable
-from store.faults import Faults
+from ledger.tables.hash_key import NAME, sealed_anew, unsealed
+from store.faults import LEDGER
 from store.files.schema_steps import apply_steps
 from store.files.sqlite_file import Contents
-from store.secrets import Vault, key_of, place
+from store.secrets import Vault
 
 READERS = 3
 CACHE = 32_000  # kB: the pages of the indexes that a transaction of some hundreds of notificaties touches
-FAULTS = Faults(
-    name="ledger",
-    error=LedgerError,
-    in_use=LedgerInUse,
-    too_new=LedgerError,
-    taken=LedgerError,
-    full=LedgerFull,
-    damaged="it is damaged; stop every process, and have `nrc ledger rebuild` make a new one",
-)
-
-_KEY = "key of the hashes"
-_KEY_BYTES = 32
 
 
 def _first(db: Database) -> None:
@@ -180,12 +167,12 @@ def contents(vault: Vault, *, readers: int = READERS, longest_read: float | None
     """The ledger as the contents of a SqliteFile; opening the file opens the vault."""
 
     def migrate(db: Database, file: Path) -> Sequence[str]:
-        done = apply_steps(db, file, STEPS, before=lambda *_: None, faults=FAULTS)
+        done = apply_steps(db, file, STEPS, before=lambda *_: None, faults=LEDGER)
         _keep_key(db, vault)
         return done
 
     return Contents(
-        faults=FAULTS,
+        faults=LEDGER,
         migrate=migrate,
         readers=readers,
         longest_read=longest_read,
@@ -196,23 +183,12 @@ def contents(vault: Vault, *, readers: int = READERS, longest_read: float | None
 
 def hash_key(db: Database, vault: Vault) -> bytes:
     """The key of the hashes in this ledger, the same as long as it exists. Raises LedgerError."""
-    (sealed,) = db.execute("SELECT value FROM secret WHERE name = ?", [_KEY]).fetchone()
-    try:
-        return bytes.fromhex(vault.unseal(sealed, place("secret", "value", _KEY)))
-    except SecretsUnreadable as error:
-        raise LedgerError(str(error)) from error
+    (sealed,) = db.execute("SELECT value FROM secret WHERE name = ?", [NAME]).fetchone()
+    return unsealed(sealed, vault)
 
 
 def _keep_key(db: Database, vault: Vault) -> None:
     """Make a key, or encrypt it under the vault's first key, so that an older one can be removed."""
-    row = db.execute("SELECT value FROM secret WHERE name = ?", [_KEY]).fetchone()
-    sealed: str = row[0] if row else ""
-    try:
-        vault.open({key_of(sealed)} if sealed else ())
-    except SecretsUnreadable as error:
-        raise LedgerError(f"the ledger cannot be read: {error}") from error
-    if sealed and key_of(sealed) == vault.key_ids[0]:
-        return
-    plain = hash_key(db, vault).hex() if sealed else os.urandom(_KEY_BYTES).hex()
-    again = vault.seal(plain, place("secret", "value", _KEY))
-    db.execute("INSERT OR REPLACE INTO secret VALUES (?, ?)", [_KEY, again])
+    row = db.execute("SELECT value FROM secret WHERE name = ?", [NAME]).fetchone()
+    if (again := sealed_anew(row[0] if row else "", vault)) is not None:
+        db.execute("INSERT OR REPLACE INTO secret VALUES (?, ?)", [NAME, again])

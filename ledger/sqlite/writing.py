@@ -13,10 +13,10 @@ from typing import Any
 from sqlite_utils import Database
 
 from ledger.sqlite.numbers import Names, number_of
+from ledger.tables.budget import check_budget
 from ledger.tables.merging import MINUTE, About, Changes, DeliveryKey
 from ledger.tables.rows import (
     PLACES,
-    STATES,
     Counter,
     Hashes,
     Kind,
@@ -37,13 +37,10 @@ from ledger.values import (
     Incomplete,
     Outcome,
     Probe,
-    State,
     Unrouted,
 )
-from schemas.errors import LedgerFull
 
 AT_ONCE = 500  # values of one IN (…)
-OVER = 1.1  # times its budget: how far a ledger may grow before its keeper looks at it
 
 _DELIVERIES = (  # not `(id, abonnement, replay) IN (VALUES …)`, which combines each id with each abonnement
     "WITH wanted(i, a, r) AS (VALUES %s) SELECT d.* FROM wanted CROSS JOIN delivery d "
@@ -83,9 +80,6 @@ _ONLY_LAST_TAKEN = (
 )
 
 _KEYS_AT_ONCE = 100
-_PENDING = STATES[State.PENDING]
-_DELIVERED, _REMOVED = STATES[State.DELIVERED], STATES[State.REMOVED]
-_MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
 
 
 def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hashes: Hashes) -> None:
@@ -252,12 +246,7 @@ def _check_budget(db: Database) -> None:
     if row is None:
         return
     budget, full = row
-    used = bytes_used(db)
-    if used > budget * OVER or (full and used > budget):
-        raise LedgerFull(
-            f"the ledger has {used} bytes, its budget is {budget}, and what it keeps is still needed: give "
-            "it more, or deliver or remove what waits (`nrc abonnement list` shows it)."
-        )
+    check_budget(bytes_used(db), budget, full=bool(full))
 
 
 def bytes_used(db: Database) -> int:

@@ -15,7 +15,7 @@ from psycopg import sql
 from store.database.address import Connection
 from store.postgresql.statements import first, many, rows
 from store.registry import Act, ActSearch
-from store.rows import Row
+from store.rows import act_of
 
 _FOUND_BY = ("abonnement", "abonnementen", "application", "given_to", "kanaal", "shown")
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -85,7 +85,7 @@ async def acts_found(connection: Connection, search: ActSearch, *, limit: int) -
     select = sql.SQL("SELECT * FROM act WHERE {} ORDER BY nr DESC LIMIT %s").format(
         sql.SQL(" AND ").join(map(sql.SQL, conditions))
     )
-    return tuple(map(_act, await rows(connection, select, *values, limit)))
+    return tuple(map(act_of, await rows(connection, select, *values, limit)))
 
 
 def _about(act: Act) -> str:
@@ -93,16 +93,3 @@ def _about(act: Act) -> str:
     named = {name: act.facts[name] for name in _FOUND_BY if name in act.facts}
     text = json.dumps(named, ensure_ascii=False).encode(errors="replace").decode()
     return _NUL.sub(r"\1\\ufffd", text)
-
-
-def _act(row: Row) -> Act:
-    return Act(
-        at=row["at"],
-        act=row["act"],
-        command=row["command"],
-        user=row["user"],
-        sudo_user=row["sudo_user"],
-        host=row["host"],
-        facts=json.loads(row["facts"]),
-        nr=row["nr"],
-    )

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from sqlite_utils import Database
 
 from store.registry import Act, ActSearch
-from store.rows import Row
+from store.rows import act_of
 
 # SQLite sets `nr`. The third trigger is for INSERT OR REPLACE, which fires no DELETE trigger.
 TABLE = """
@@ -72,17 +72,4 @@ def acts_found(db: Database, search: ActSearch, *, limit: int) -> tuple[Act, ...
         where("json_extract(facts, '$.kanaal') = ?", search.kanaal)
     # By nr: the order in which they were noted, also when a clock was set back.
     select = f"SELECT * FROM act WHERE {' AND '.join(conditions)} ORDER BY nr DESC LIMIT ?"  # noqa: S608
-    return tuple(map(_act, db.query(select, [*values, limit])))
-
-
-def _act(row: Row) -> Act:
-    return Act(
-        at=row["at"],
-        act=row["act"],
-        command=row["command"],
-        user=row["user"],
-        sudo_user=row["sudo_user"],
-        host=row["host"],
-        facts=json.loads(row["facts"]),
-        nr=row["nr"],
-    )
+    return tuple(map(act_of, db.query(select, [*values, limit])))

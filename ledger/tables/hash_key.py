@@ -1,0 +1,36 @@
+"""The key of a ledger's hashes as it is kept: encrypted by the vault. Pure."""
+
+from __future__ import annotations
+
+import os
+
+from schemas.errors import LedgerError, SecretsUnreadable
+from store.secrets import Vault, key_of, place
+
+NAME = "key of the hashes"
+"""Its name in the table `secret`."""
+_BYTES = 32
+_PLACE = place("secret", "value", NAME)
+
+
+def unsealed(sealed: str, vault: Vault) -> bytes:
+    """The key. Raises LedgerError."""
+    try:
+        return bytes.fromhex(vault.unseal(sealed, _PLACE))
+    except SecretsUnreadable as error:
+        raise LedgerError(str(error)) from error
+
+
+def sealed_anew(sealed: str, vault: Vault) -> str | None:
+    """What is to be kept: a new key where there is none (""), or this one under the vault's first key.
+
+    None when it is under that already. Opens the vault. Raises LedgerError.
+    """
+    try:
+        vault.open({key_of(sealed)} if sealed else ())
+    except SecretsUnreadable as error:
+        raise LedgerError(f"the ledger cannot be read: {error}") from error
+    if sealed and key_of(sealed) == vault.key_ids[0]:
+        return None
+    plain = unsealed(sealed, vault).hex() if sealed else os.urandom(_BYTES).hex()
+    return vault.seal(plain, _PLACE)
