@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring, fan-out, watched.
+matching, lag, ledger, declaring, fan-out, scale, watched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from bench.measurements.matching import matching
 from bench.measurements.memory import memory
 from bench.measurements.noisy_neighbour import neighbour
 from bench.measurements.refused_bodies import refused
+from bench.measurements.scale import scale
 from bench.measurements.watched import watched
 from bench.system import arrivals, consumer, publish, system
 
@@ -112,6 +113,7 @@ BENCHMARKS = {
     "lag": lag,
     "declaring": declaring,
     "fan-out": fan_out,
+    "scale": scale,
     "watched": watched,
 }
 
@@ -127,7 +129,10 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5, help="neighbour, watched: with and without, in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory: messages that wait")
     parser.add_argument(
-        "--abonnementen", type=int, default=1, help="memory, bodies, fan-out: to which each is delivered"
+        "--abonnementen",
+        type=int,
+        default=1,
+        help="memory, bodies, fan-out: to which each is delivered; scale: how many",
     )
     parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
     parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")

@@ -53,7 +53,11 @@ class System:
             env=self.environment, stdout=subprocess.PIPE, stderr=self._log, text=True,
         )  # fmt: skip
         self.said = ""
-        self._wait_ready()
+        try:
+            self._wait_ready()
+        except SystemExit:
+            self.stop()
+            raise
         if not again:
             self.nrc("application", "add", "bench", "--scope", "publiceren", "--scope", "consumeren")
         self._token_until = 0.0
@@ -76,12 +80,13 @@ class System:
         """Seconds of CPU that each kind of process has used, all of a kind together: gateway, beam, …"""
         used: dict[str, float] = {}
         for name, pid in self.pids.items():
-            # After the name, which may hold spaces: utime and stime are the 12th and 13th.
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
             kind = name.partition(" ")[0]
-            used[kind] = used.get(kind, 0.0) + seconds
+            used[kind] = used.get(kind, 0.0) + _cpu_of(pid)
         return used
+
+    def cpu_of_rabbitmq(self) -> float:
+        """Seconds of CPU that RabbitMQ has used, also while our processes do not run."""
+        return _cpu_of(self.pids["beam"])
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
@@ -130,11 +135,37 @@ class System:
         made = self.post("/abonnement", {"callbackUrl": callback, "auth": "Token bench", "kanalen": kanalen})
         return str(made["url"])
 
+    def kill(self) -> None:
+        """Kill `nrc up`, and return when its processes have ended. RabbitMQ goes on; see `again`."""
+        pids = self.pids
+        del pids["beam"]
+        self._process.kill()
+        self._process.wait()
+        while any(map(_runs, pids.values())):
+            time.sleep(0.05)
+        self._log.close()
+
     def stop(self) -> None:
         """Stop all of it."""
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
         self._log.close()
+
+
+def _cpu_of(pid: int) -> float:
+    fields = _stat(pid)  # utime and stime are the 12th and 13th
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _runs(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return _stat(pid)[0] != "Z"
+    return False
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields after the name, which may hold spaces."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @contextlib.contextmanager

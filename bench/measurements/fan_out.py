@@ -18,13 +18,19 @@ def fan_out(options: argparse.Namespace) -> None:
         for _ in range(each):
             running.subscribe(callback, "zaken")
         wanted = _publish(running, callback, 500, each)
-        rates = []
+        rates, cpu = [], running.cpu()
         for _ in range(options.runs):
             began, before = time.perf_counter(), wanted
             wanted = _publish(running, callback, options.count, each, before=before)
             rates.append((wanted - before) / (time.perf_counter() - began))
+        deliveries = options.runs * options.count * each
+        used = {kind: (seconds - cpu[kind]) * 1e6 / deliveries for kind, seconds in running.cpu().items()}
     told = ", ".join(f"{rate:.0f}/s" for rate in rates)
     print(f"fan-out 1 to {each}, {options.runs} x {options.count} notificaties, deliveries: {told}")
+    print(
+        f"CPU per 1,000 deliveries: {sum(used.values()):.0f} ms, "
+        + ", ".join(f"{kind} {used[kind]:.0f}" for kind in sorted(used) if used[kind] >= 1)
+    )
 
 
 def _publish(running: System, callback: str, count: int, each: int, *, before: int = 0) -> int:
