@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
+from ledger.sqlite.looking import seal_of
 from ledger.sqlite.schema import READERS
+from ledger.tables.hash_key import Seal
 from runtime.settings import Settings
 from schemas.errors import LedgerError
 from store.database.extra import postgresql_needed
@@ -85,6 +87,18 @@ def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float
         readers=readers,
         longest_read=longest_read,
     )
+
+
+async def seal_there(settings: Settings) -> Seal | None:
+    """How the key of the ledger's hashes is encrypted; None: there is none yet. Raises LedgerError."""
+    vault = Vault(settings.secret_keys, settings.state_dir / KEYS_FILE)
+    if settings.on_postgresql:
+        with postgresql_needed():
+            from ledger.postgresql.schema import seal_of as seal_at
+            from store.database.address import address_of
+        return await seal_at(address_of(settings), vault)
+    file = ledger_file(settings)
+    return seal_of(file, vault) if file.exists() else None
 
 
 def ledger_there(settings: Settings) -> Ledger:

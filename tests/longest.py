@@ -17,6 +17,7 @@ LONGEST_FIRST = (
     "tests/e2e/test_watching.py",
     "tests/integration/deliverer/test_hold.py",
     "tests/integration/cli/test_cli_broker.py",
+    "tests/e2e/test_on_postgresql.py",
     "tests/e2e/test_listen.py",
     "tests/contract/inbox/test_inbox_browser.py",
     "tests/e2e/guides/test_readme.py",

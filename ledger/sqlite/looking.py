@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from ledger.sqlite.schema import hash_key
-from schemas.errors import LedgerError, SecretsUnreadable
+from ledger.tables.hash_key import Seal, how_sealed
 from store.faults import LEDGER
 from store.files.faults import told
-from store.secrets import Vault, key_of
-
-
-@dataclass(frozen=True, slots=True)
-class Seal:
-    """How the key of a ledger's hashes is encrypted: under which key of the vault. fault: "" when well."""
-
-    key: str
-    fault: str = ""
+from store.secrets import Vault
 
 
 def opened_to_read(file: Path) -> sqlite3.Connection:
@@ -40,12 +30,6 @@ def seal_of(file: Path, vault: Vault) -> Seal | None:
             found = db.execute("SELECT value FROM secret").fetchone()
             if found is None:
                 return None
-            name = key_of(found[0])
-            try:
-                vault.open({name})
-                hash_key(db, vault)
-            except (SecretsUnreadable, LedgerError) as error:
-                return Seal(name, f"the key of the ledger's hashes cannot be read: {error}")
-            return Seal(name)
+            return how_sealed(found[0], vault)
     except sqlite3.Error as error:
         raise told(LEDGER, file, error) from error

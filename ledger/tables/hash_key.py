@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from schemas.errors import LedgerError, SecretsUnreadable
 from store.secrets import Vault, key_of, place
@@ -11,6 +12,25 @@ NAME = "key of the hashes"
 """Its name in the table `secret`."""
 _BYTES = 32
 _PLACE = place("secret", "value", NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How the key of a ledger's hashes is encrypted: under which key of the vault. fault: "" when well."""
+
+    key: str
+    fault: str = ""
+
+
+def how_sealed(sealed: str, vault: Vault) -> Seal:
+    """How this one is encrypted; opens the vault."""
+    name = key_of(sealed)
+    try:
+        vault.open({name})
+        unsealed(sealed, vault)
+    except (SecretsUnreadable, LedgerError) as error:
+        return Seal(name, f"the key of the ledger's hashes cannot be read: {error}")
+    return Seal(name)
 
 
 def unsealed(sealed: str, vault: Vault) -> bytes:

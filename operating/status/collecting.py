@@ -91,7 +91,8 @@ class Status:
     """What is known at a moment (Unix seconds). ledger None: `ledger_fault` says why it tells nothing.
 
     parts: gateway, broker, router and registry. ledger_budget: bytes. private: RabbitMQ is that of `nrc up`.
-    certificates: of callbacks. alerts: None when the registry does not tell.
+    certificates: of callbacks. alerts: None when the registry does not tell. disk: None when that is not
+    known; disk_of_server: it is the database server's.
     """
 
     at: float
@@ -104,6 +105,7 @@ class Status:
     private: bool
     certificates: Sequence[Certificate] = ()
     alerts: OfAlerts | None = None
+    disk_of_server: bool = False
 
     def part(self, name: str) -> Part:
         """One of the parts."""

@@ -58,14 +58,9 @@ async def _check(settings: Settings) -> Secrets:
 
 def _with_ledger(found: Secrets, settings: Settings) -> Secrets:
     """`found` with the key of the ledger's hashes added, if there is a ledger. Raises LedgerError."""
-    from ledger.opening import ledger_file
-    from ledger.sqlite.looking import seal_of
-    from store.secrets import KEYS_FILE, Vault
+    from ledger.opening import seal_there
 
-    file = ledger_file(settings)
-    seal = None
-    if file.exists():
-        seal = seal_of(file, Vault(settings.secret_keys, settings.state_dir / KEYS_FILE))
+    seal = carry_out(seal_there(settings))
     if seal is None:
         return found
     in_use = {**found.in_use, seal.key: found.in_use.get(seal.key, 0) + 1}

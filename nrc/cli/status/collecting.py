@@ -46,6 +46,7 @@ async def collect(settings: Settings) -> Status:
         ledger_fault=ledger if isinstance(ledger, str) else "",
         ledger_budget=settings.ledger_budget,
         disk=disk_of(settings),
+        disk_of_server=settings.on_postgresql,
         private=not settings.amqp_url,
         certificates=of_registry.certificates,
         alerts=of_registry.alerts,

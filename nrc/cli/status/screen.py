@@ -61,6 +61,8 @@ def _of_ledger(status: Status) -> list[list[object]]:
 
 def _disk(status: Status) -> list[object]:
     disk = status.disk
+    if status.disk_of_server:
+        return ["disk", "-", "the database server's"]
     if disk is None:
         return ["disk", "?", "not known"]
     gigabytes = f"{disk.free / 1_000_000_000:.1f} of {disk.total / 1_000_000_000:.1f} GB free"

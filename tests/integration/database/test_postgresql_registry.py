@@ -205,6 +205,27 @@ def test_commands_use_the_registry_in_postgresql(tmp_path: Path, database_url: s
     assert (tmp_path / "operator.log").exists()
 
 
+def test_the_key_of_the_ledgers_hashes_is_among_the_secrets_that_are_checked(
+    tmp_path: Path, database_url: str
+) -> None:
+    def check(key: str) -> Any:
+        ran = nrc(tmp_path, "secrets", "check", "--json", env=of(database_url, NRC_SECRET_KEYS=key))
+        return ran.code, *map(ran.json().__getitem__, ("keys", "faults"))
+
+    keys = of(database_url, NRC_SECRET_KEYS=KEY)
+    assert nrc(tmp_path, "application", "add", "zac", "--scope", "consumeren", env=keys).code == 0
+    code, (only,), faults = check(KEY)
+    assert (code, only["secrets"], faults) == (0, 1, []), "there is no ledger yet"
+    assert nrc(tmp_path, "migrate", env=keys).code == 0
+    code, (only,), faults = check(KEY)
+    assert (code, only["secrets"], faults) == (0, 2, [])
+
+    both = of(database_url, NRC_SECRET_KEYS=f"{OTHER_KEY},{KEY}")
+    assert nrc(tmp_path, "secrets", "rotate", env=both).code == 0
+    code, (only,), faults = check(OTHER_KEY)
+    assert (code, only["secrets"], faults) == (0, 2, [])
+
+
 @pytest.mark.parametrize(
     ("command", "otherwise"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,6 +15,7 @@ from ledger.opening import LEDGER_FILE, open_ledger
 from ledger.values import OPERATOR, Backlog, Heartbeat, Minute, Scope
 from ledger.values import State as Became
 from nrc.cli.status.attention import Concern, concerns, worst_of
+from nrc.cli.status.screen import show
 from nrc.exits import Exit
 from operating.conditions import Condition
 from operating.status.collecting import Disk, OfLedger, Status
@@ -215,6 +217,11 @@ def test_while_nothing_runs_the_rest_is_told(tmp_path: Path) -> None:
         "no_keeper",
         "undeliverable",
     ]
+
+
+def test_the_disk_of_a_database_server_is_not_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    show(replace(WELL, disk=None, disk_of_server=True), [])
+    assert re.search(r"^disk +- +the database server's$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_without_a_ledger_that_is_told(tmp_path: Path) -> None:
