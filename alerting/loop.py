@@ -192,6 +192,7 @@ def notice_of(concern: Concern, phase: Phase, *, since: float, now: float, root:
         abonnement=told.abonnement,
         application=told.application,
         urgent=told.urgent,
+        technical=told.technical,
     )
 
 

@@ -36,6 +36,7 @@ class Notice:
 
     text: what is wrong. then: what to do, a sentence; command: as it is typed; link: a page of the console,
     "" when its address is not known. abonnement, application: "" when it is not about one.
+    technical: what a part of the system said of it, mostly in English; "" when that is nothing.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Notice:
     application: str = ""
     urgent: bool = False
     until: float | None = None
+    technical: str = ""
 
     def facts(self) -> Mapping[str, object]:
         """As a store keeps it."""
@@ -75,6 +77,7 @@ def cloud_event(notice: Notice, *, source: str) -> bytes:
         "tekst": notice.text,
         "watTeDoen": notice.then,
         "opdracht": notice.command,
+        "technischeMelding": notice.technical,
         "link": notice.link,
         "abonnement": notice.abonnement,
         "applicatie": notice.application,
@@ -144,6 +147,8 @@ def text(notice: Notice, *, now: float) -> str:
         lines.append(f"Abonnement: {notice.abonnement} van {_on_one_line(notice.application)}")
     if notice.until is None:
         lines += [f"Wat te doen: {notice.then}", f"Opdracht:   {notice.command}"]
+    if notice.until is None and notice.technical:
+        lines.append(f"Technische melding: {_on_one_line(notice.technical)}")
     if notice.link:
         lines.append(f"Console:    {notice.link}")
     return "\n".join(lines)

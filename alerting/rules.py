@@ -14,7 +14,7 @@ TITLES: Mapping[Rule, str] = {
     Rule.SUSPENDED: "Een abonnement is stilgelegd terwijl er iets voor wacht",
     Rule.WAITS_LONG: "Een notificatie wacht lang",
     Rule.UNDELIVERABLE: "Notificaties zijn onbestelbaar",
-    Rule.LOST: "Bezorgingen zijn zoek of onzeker",
+    Rule.LOST: "Afleveringen zijn zoek of onzeker",
     Rule.GAP: "RabbitMQ is iets kwijtgeraakt, en krijgt het terug",
     Rule.LEDGER: "Het grootboek loopt achter of is niet te lezen",
     Rule.PARTS: "Een onderdeel werkt niet",

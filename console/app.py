@@ -20,9 +20,10 @@ from console.serving import HTML, ROOT, LoginNeeded, root_of, served
 from console.state import CONSOLE, Console
 from console.streaming import STREAMS, Streams
 from console.styles import Styles, media_type
+from operating.status.faults import Fault, fault_of
 from runtime.log import logger
 from runtime.response_headers import make_safe
-from schemas.errors import LedgerError, NotFound, RegistryError
+from schemas.errors import BrokerError, LedgerError, NotFound, RegistryError
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -51,7 +52,7 @@ _TEXTS: Mapping[int, tuple[str, str]] = {
         "Er ging hier iets mis",
         "Probeer het opnieuw. Blijft het zo, zoek dan in de log van de console naar",
     ),
-    503: ("Dit is nu niet te lezen", "Probeer het over een minuut opnieuw; `nrc health` zegt wat er is."),
+    503: ("Dat lukt nu niet", ""),
 }
 
 log = logger(__name__)
@@ -99,13 +100,13 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = _to_login(request)
     except (web.HTTPException, NotFound) as error:
         answer = _fault(request, error.status)
-    except (RegistryError, LedgerError) as error:
+    except (RegistryError, LedgerError, BrokerError) as error:
         log.warning("a page could not be shown", path=request.path, reason=str(error))
-        answer = _fault(request, 503, detail=str(error))
+        answer = _fault(request, 503, fault=fault_of(error))
     except Exception:  # logged and answered here
         instance = uuid4()
         log.exception("a page failed", method=request.method, path=request.path, instance=str(instance))
-        answer = _fault(request, 500, detail=str(instance))
+        answer = _fault(request, 500, instance=str(instance))
     console.counts.requests[request.match_info.route.name or OTHER, answer.status] += 1
     if not answer.prepared:
         for name, value in HEADERS.items():
@@ -121,11 +122,15 @@ def _to_login(request: web.Request) -> web.Response:
     return web.Response(status=303, headers={"Location": f"{root}inloggen/{query}"})
 
 
-def _fault(request: web.Request, status: int, *, detail: str = "") -> web.Response:
-    shown = status if status in _TEXTS else 400
-    title, advice = _TEXTS[shown]
+def _fault(
+    request: web.Request, status: int, *, fault: Fault | None = None, instance: str = ""
+) -> web.Response:
+    """The page of a status. fault: told in place of its own advice. instance: in the log too."""
+    title, advice = _TEXTS.get(status, _TEXTS[400])
     root = root_of(request) if request.path.startswith(ROOT) else ROOT
-    text = request.app[TEMPLATES].bare("fault.html", root=root, title=title, advice=advice, detail=detail)
+    text = request.app[TEMPLATES].bare(
+        "fault.html", root=root, title=title, advice=advice, instance=instance, fault=fault
+    )
     return web.Response(text=text, content_type=HTML, status=status)
 
 

@@ -139,7 +139,7 @@ def _search(asked: Asked, abonnement: UUID) -> Search:
 def _may_be_sent(states: frozenset[State]) -> frozenset[State]:
     if states <= SETTLED:
         return states
-    reason = f"Opnieuw zenden kan van: {', '.join(sorted(SETTLED))}. Wat nog onderweg is, komt vanzelf."
+    reason = f"Opnieuw verzenden kan van: {', '.join(sorted(SETTLED))}. Wat nog onderweg is, komt vanzelf."
     raise ValidationError([InvalidParam("status", "invalid", reason)])
 
 

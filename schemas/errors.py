@@ -260,9 +260,9 @@ class LoopDetected(Problem):
 
     def __init__(self, hops: int, *, most: int) -> None:
         super().__init__(
-            f"Dit bericht is al {hops} keer door een notificatierouteringcomponent bezorgd, en hier mag dat "
-            f"hoogstens {most} keer. Een abonnement stuurt het weer naar een notificatierouteringcomponent; "
-            "het is niet aangenomen."
+            f"Dit bericht is al {hops} keer door een notificatierouteringcomponent afgeleverd, en hier mag "
+            f"dat hoogstens {most} keer. Een abonnement stuurt het weer naar een "
+            "notificatierouteringcomponent; het is niet aangenomen."
         )
         self.hops = hops
 

@@ -48,7 +48,7 @@ ACTS: Mapping[str, str] = {
     "replay resumed": "herhaling hervat",
     "replay stopped": "herhaling gestopt",
     "unsure given back": "onzekere notificaties opnieuw verzonden",
-    "unsure taken as delivered": "onzekere notificaties als bezorgd aangemerkt",
+    "unsure taken as delivered": "onzekere notificaties als afgeleverd aangemerkt",
     "gap opened": "gat gemeld",
     "gap closed": "gat gesloten",
     "ledger rebuilt": "grootboek opnieuw opgebouwd",

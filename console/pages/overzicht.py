@@ -24,6 +24,7 @@ _HEALTH: Mapping[Health, tuple[str, str]] = {
     Health.NOT_READY: ("warning", "niet klaar"),
     Health.NOT_REACHABLE: ("danger", "niet bereikbaar"),
 }
+_SEE_ABOVE = "Bovenaan staat wat te doen."
 _NEARLY_FULL = ("warning", "bijna vol")
 _PARTS = {"gateway": "Gateway", "broker": "RabbitMQ", "router": "Router", "registry": "Registratie"}
 
@@ -38,11 +39,15 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A part of the system: its name, the kind of its badge and its text, and what there is to say of it."""
+    """A part of the system: its name, the kind of its badge and its text, and what there is to say of it.
+
+    technical: what the part itself says, in English.
+    """
 
     name: str
     badge: tuple[str, str]
     said: str
+    technical: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +96,20 @@ def _held(conditions: Sequence[Condition]) -> str:
 
 
 def _running(each: Part) -> Running:
-    return Running(_PARTS[each.name], _HEALTH[each.health], each.detail)
+    if each.health is Health.OK:
+        return Running(_PARTS[each.name], _HEALTH[each.health], each.said, "; ".join(each.warnings))
+    return Running(_PARTS[each.name], _HEALTH[each.health], _SEE_ABOVE, each.detail)
 
 
 def _of_ledger(status: Status) -> list[Running]:
     ledger = status.ledger
     if ledger is None:
-        return [Running("Grootboek", _HEALTH[Health.NOT_REACHABLE], status.ledger_fault)]
+        return [Running("Grootboek", _HEALTH[Health.NOT_REACHABLE], _SEE_ABOVE, status.ledger_fault)]
     facts, living = ledger.facts, ledger.facts.living
     keeper = (
-        Running("Keeper", ("safe", "goed"), "geeft terug wat RabbitMQ kwijtraakt")
+        Running("Bewaarder", ("safe", "goed"), "geeft terug wat RabbitMQ kwijtraakt")
         if facts.keeper is not None
-        else Running("Keeper", ("danger", "werkt niet"), "wat RabbitMQ kwijtraakt, komt niet terug")
+        else Running("Bewaarder", ("danger", "werkt niet"), "wat RabbitMQ kwijtraakt, komt niet terug")
     )
     full = facts.size > NEARLY_FULL * status.ledger_budget
     deliverers = ("safe", "goed") if living else ("danger", "geen")
@@ -110,7 +117,9 @@ def _of_ledger(status: Status) -> list[Running]:
     used = f"{number(facts.size / 1e6)} van {number(status.ledger_budget / 1e6)} MB"
     return [
         Running(
-            "Deliverers", deliverers, f"{number(len(living))} aan het werk, {in_hand} bezorgingen onderhanden"
+            "Deliverers",
+            deliverers,
+            f"{number(len(living))} aan het werk, {in_hand} afleveringen onderhanden",
         ),
         keeper,
         Running("Grootboek", _NEARLY_FULL if full else _HEALTH[Health.OK], used),

@@ -69,7 +69,7 @@ def _came_to(state: State) -> Callable[[Minute], int]:
 
 
 ACCEPTED = Measure("aangenomen", "Aangenomen notificaties", lambda minute: minute.accepted)
-DELIVERED = Measure("bezorgd", "Bezorgd", _came_to(State.DELIVERED))
+DELIVERED = Measure("afgeleverd", "Afgeleverd", _came_to(State.DELIVERED))
 BAD = (
     Measure("mislukt", "Mislukte pogingen, met nog een poging", _came_to(State.RETRYING), bad=True),
     Measure(
@@ -138,7 +138,7 @@ def _told_sum(total: int, most: int) -> str:
 def _told_state(hour: Sequence[Minute], most: int) -> str:
     known = [each.held for each in hour if each.held is not None]
     if not known:
-        return "Het laatste uur niet bekend: er werkte geen keeper."
+        return "Het laatste uur niet bekend: er werkte geen bewaarder."
     return f"Bij de laatste telling {number(known[-1])}, het laatste uur hoogstens {number(most)}."
 
 
@@ -156,12 +156,12 @@ def _of_durations(hour: Sequence[Minute]) -> Chart:
 
     return Chart(
         "duur",
-        "Van aangenomen tot bezorgd",
+        "Van aangenomen tot afgeleverd",
         _told_durations(hour),
         duration(top),
         [name for name, *_ in SHARES],
         [(hour[at].at / 1000, tuple(map(duration, found))) for at, found in reversed(of_minutes)],
-        "per minuut waarin iets bezorgd is",
+        "per minuut waarin iets afgeleverd is",
         bottom="1 ms",
         bars=[_bar(at, height(found[0])) for at, found in of_minutes],
         lines=[

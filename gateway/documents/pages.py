@@ -115,7 +115,7 @@ def _page(html: str) -> Handler:
 
 
 _WORKS = "Werkt: neemt notificaties aan"
-_LATER = "Werkt gedeeltelijk: neemt notificaties aan, en bezorgt ze zodra RabbitMQ er weer is"
+_LATER = "Werkt gedeeltelijk: neemt notificaties aan, en levert ze af zodra RabbitMQ er weer is"
 _NOTHING = "Storing: neemt nu geen notificaties aan"
 _STATUSES = (_WORKS, _LATER, _NOTHING)
 

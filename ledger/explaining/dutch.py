@@ -26,7 +26,7 @@ _FAILURES = {
     "tls_error": "geen beveiligde verbinding (TLS)",
     "connection_error": "verbinding verbroken",
     "invalid_request": "van callbackUrl of auth is geen verzoek te maken",
-    "address_refused": "naar dit adres wordt niets gezonden",
+    "address_refused": "naar dit adres wordt niets verzonden",
     "loop": "de notificatie gaat rond tussen notificatierouteringcomponenten",
     "shortage": "er was hier geen ruimte voor een verzoek",
     "delivered_all_the_same": "toch afgeleverd",

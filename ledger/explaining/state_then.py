@@ -44,7 +44,7 @@ def told_state(state: StateThen | None, clock: Clock, *, reader: Reader = Reader
         case State.HELD:
             return f"vastgehouden {since}{_bracketed(held_because(state.reason))}"
         case State.SUSPENDED:
-            return f"opgeschort {since}{_bracketed(suspended_because(state.reason, reader))}"
+            return f"stilgelegd {since}{_bracketed(suspended_because(state.reason, reader))}"
 
 
 def withheld_since(case: Case, reader: Reader) -> Iterator[Reason]:
@@ -61,7 +61,7 @@ def withheld_since(case: Case, reader: Reader) -> Iterator[Reason]:
     if len(found) > ONE_BY_ONE:
         first, last = found[0][0], found[-1][0]
         when = f"Van {case.clock.bare(first.since)} tot {case.clock.bare(last.until or end)}"
-        text = f"{when} werd het abonnement {number(len(found))} maal vastgehouden of opgeschort."
+        text = f"{when} werd het abonnement {number(len(found))} maal vastgehouden of stilgelegd."
         yield Reason(Code.WITHHELD_THEN, text, {"periods": _facts([each for each, _ in found], case.clock)})
         return
     for each, then in found:
@@ -78,7 +78,7 @@ def _told(each: StateThen, then: StateThen, clock: Clock, reader: Reader) -> str
         why = _bracketed(held_because(each.reason))
         text += f"werd het abonnement vastgehouden, want de callback werkte niet{why}"
     else:
-        text += f"was het abonnement opgeschort{_bracketed(suspended_because(each.reason, reader))}"
+        text += f"was het abonnement stilgelegd{_bracketed(suspended_because(each.reason, reader))}"
     ended = _ENDED.get(then.by) if then.state is State.ACTIVE else None
     return f"{text}; {ended}." if ended else f"{text}."
 

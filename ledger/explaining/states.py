@@ -34,7 +34,7 @@ def of_delivery(case: Case, delivery: Delivery, reader: Reader) -> Iterator[Reas
     """Its state, and why it was sent more than once when it was."""
     yield _state(case, delivery, reader)
     if delivery.key.replay != ORIGINAL:
-        text = f"Dit is herhaling {delivery.key.replay}: de notificatie is op verzoek nog eens gezonden."
+        text = f"Dit is herhaling {delivery.key.replay}: de notificatie is op verzoek nog eens verzonden."
         yield Reason(Code.REPLAYED, text, {"replay": delivery.key.replay})
     if delivery.round and delivery.state is State.DELIVERED:
         yield from _sent_again(case, delivery)
@@ -156,7 +156,7 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
             {"heldSince": clock.utc(since), "nextProbe": clock.utc(probe), "why": why} | _row_facts(case),
         )
     why = suspended_because(abonnement.state_reason, reader)
-    text = f"Wacht: het abonnement is opgeschort{f' ({why})' if why else ''}.{_row(case)}"
+    text = f"Wacht: het abonnement is stilgelegd{f' ({why})' if why else ''}.{_row(case)}"
     text += " Het gaat verder zodra de beheerder het hervat."
     return Reason(Code.SUSPENDED, text, {"why": why} | _row_facts(case))
 
@@ -253,12 +253,12 @@ def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
         if unrouted:
             at = unrouted[-1].at
             when = case.clock.at(at)
-            text = f"Aangenomen terwijl RabbitMQ niet bevestigde; {when} naar de wachtrij gezonden."
+            text = f"Aangenomen terwijl RabbitMQ niet bevestigde; {when} naar de wachtrij verzonden."
             facts |= {"cause": Cause.UNROUTED.value, "causeAt": case.clock.utc(at)}
             yield Reason(Code.SENT_AGAIN, text, facts)
         return
     often = times(sent).capitalize()
-    begin = f"{often} gezonden (zelfde webhook-id): "
+    begin = f"{often} verzonden (zelfde webhook-id): "
     unsure = "niet zeker was dat de eerste was aangekomen"
     if last is None:
         yield Reason(Code.SENT_AGAIN, f"{begin}{unsure}.", facts)

@@ -5,6 +5,7 @@ collecting.py    everything that is known at a moment
 asking.py        the same, asked by a process that has registry, ledger and RabbitMQ open
 certificates.py  which servers of callbacks have a certificate that is looked at
 attention.py     what needs attention: which concerns there are; how they are told is the caller's
+faults.py        what could not be read or asked, in Dutch with the next step
 dutch.py         tells them in Dutch
 next_command.py  the command that comes next
 """

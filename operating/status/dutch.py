@@ -13,6 +13,7 @@ from operating.conditions import Condition
 from operating.status import attention
 from operating.status.attention import Code
 from operating.status.collecting import Status
+from operating.status.faults import OF_LEDGER, OF_REGISTRY
 
 SCOPES = {"everything": "alles", "kanaal": "kanaal", "abonnement": "abonnement"}
 
@@ -21,7 +22,8 @@ SCOPES = {"everything": "alles", "kanaal": "kanaal", "abonnement": "abonnement"}
 class Told:
     """What needs attention. then: the next step, a sentence. abonnement: its uuid, when it is about one.
 
-    application: of that abonnement.
+    application: of that abonnement. technical: what a part or a fault said of it, mostly in English; "" when
+    that is nothing.
     """
 
     text: str
@@ -29,6 +31,7 @@ class Told:
     urgent: bool
     abonnement: str = ""
     application: str = ""
+    technical: str = ""
 
 
 def told(status: Status) -> list[Told]:
@@ -50,7 +53,8 @@ def told_of(each: attention.Concern, clock: Clock) -> Told:
         text, then = f"Hetzelfde geldt voor {others}.", "Ze staan onder Abonnementen."
     else:
         text, then = _of_system(each)
-    return Told(text, then, each.urgent)
+    technical = "" if each.code is Code.ALERTS_NOT_SENT else each.said  # of alerts it is told in Dutch
+    return Told(text, then, each.urgent, technical=technical)
 
 
 def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tuple[str, str]:
@@ -61,7 +65,7 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
             why = held_because(abonnement.state_reason)
             return (
                 f"De callback van {whose} doet het al {lasting(each.seconds)} niet ({why}); {_wait(of)}.",
-                "Spreek de afnemer. Zodra de callback weer antwoordt, gaat het bezorgen vanzelf verder.",
+                "Spreek de afnemer. Zodra de callback weer antwoordt, gaat het afleveren vanzelf verder.",
             )
         case Code.SUSPENDED:
             reason = abonnement.state_reason
@@ -74,7 +78,7 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
             deliveries = "1 notificatie is" if each.count == 1 else f"{number(each.count)} notificaties zijn"
             return (
                 f"Voor {whose} {deliveries} onbestelbaar.",
-                "Stuur ze opnieuw zodra de callback het doet, en verwijder de rest.",
+                "Verzend ze opnieuw zodra de callback het doet, en verwijder de rest.",
             )
         case Code.CERTIFICATE:
             at = clock.local(round(clock.now + each.seconds * 1000)).strftime("%d-%m-%Y om %H:%M")
@@ -82,13 +86,13 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
             more = f" en van {number(each.count - 1)} andere" if each.count > 1 else ""
             return (
                 f"Het certificaat van {each.name}, de callback van {whose}{more}, {left}: op {at}.",
-                "Vraag de afnemer om het te vernieuwen; met een verlopen certificaat wordt er niets bezorgd.",
+                "Vraag de afnemer om het te vernieuwen; met een verlopen certificaat wordt niets afgeleverd.",
             )
     last = of.last_failure
     error = f" De laatste fout: {held_because(last.detail)}." if last else ""
     return (
         f"Voor {whose} wacht een notificatie al {lasting(each.seconds)}.{error}",
-        "Kijk of er genoeg wordt bezorgd, en of de callback traag is.",
+        "Kijk of er genoeg wordt afgeleverd, en of de callback traag is.",
     )
 
 
@@ -108,35 +112,35 @@ def _of_gap(code: Code, gap: Gap, clock: Clock) -> tuple[str, str]:
 def _of_system(each: attention.Concern) -> tuple[str, str]:
     said, count = each.said, each.count
     share, free = f"{each.share:.0%}", f"{each.size / 1e9:.1f} GB".replace(".", ",")
-    deliveries = "1 bezorging is" if count == 1 else f"{number(count)} bezorgingen zijn"
+    deliveries = "1 aflevering is" if count == 1 else f"{number(count)} afleveringen zijn"
     start = "Start die: nrc up, of nrc"
     told = {
         Code.GATEWAY_AWAY: (
-            f"Er antwoordt geen gateway, dus er wordt niets aangenomen: {said}.",
+            "Er antwoordt geen gateway, dus er wordt niets aangenomen.",
             f"{start} gateway.",
         ),
         Code.GATEWAY_NOT_READY: (
-            f"De gateway is niet klaar, en bronnen krijgen een 503: {said}.",
+            "De gateway is niet klaar, en bronnen krijgen een 503.",
             "De bronnen sturen het opnieuw. Kijk met nrc health wat er ontbreekt.",
         ),
-        Code.GATEWAY_WARNS: (f"De gateway waarschuwt: {said}.", "Kijk met nrc health wat er ontbreekt."),
+        Code.GATEWAY_WARNS: (
+            "De gateway werkt, maar waarschuwt voor iets dat niet zo mag blijven.",
+            "Kijk met nrc health wat er ontbreekt.",
+        ),
         Code.RABBITMQ_AWAY: (
-            f"RabbitMQ is niet te bereiken, dus er wordt niets bezorgd: {said}.",
+            "RabbitMQ is niet te bereiken, dus er wordt niets afgeleverd.",
             "Start RabbitMQ. Wat de gateway intussen aanneemt, staat in het grootboek en volgt daarna.",
         ),
         Code.RABBITMQ_NOT_READY: (
-            f"RabbitMQ is niet klaar: {said}.",
+            "RabbitMQ is niet klaar.",
             "Kijk met nrc health wat er moet gebeuren.",
         ),
         Code.ROUTER_AWAY: (
-            f"Er kan geen kanaal of abonnement gemaakt of veranderd worden: {said}.",
+            "Er kan geen kanaal of abonnement gemaakt of veranderd worden.",
             f"{start} router.",
         ),
-        Code.REGISTRY_AWAY: (f"De registratie is niet te lezen: {said}.", "Kijk met nrc health wat er is."),
-        Code.LEDGER_AWAY: (
-            f"Het grootboek is niet te lezen: {said}.",
-            "Kijk met nrc ledger status wat er is. Nieuwe notificaties worden wel bezorgd.",
-        ),
+        Code.REGISTRY_AWAY: OF_REGISTRY,
+        Code.LEDGER_AWAY: OF_LEDGER,
         Code.LEDGER_BEHIND: (
             f"Wat {each.name} de laatste {lasting(each.seconds)} deed, staat nog niet in het grootboek.",
             "Kijk in de log van die deliverer wat het schrijven tegenhoudt: nrc ledger status.",
@@ -151,11 +155,11 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
             "Herstel de instellingen onder Waarschuwingen, en probeer het met nrc alerts test.",
         ),
         Code.NO_KEEPER: (
-            "Er werkt geen keeper: wat RabbitMQ kwijtraakt, wordt niet teruggegeven.",
+            "Er werkt geen bewaarder: wat RabbitMQ kwijtraakt, wordt niet teruggegeven.",
             f"{start} ledger.",
         ),
         Code.NO_DELIVERER: (
-            "De laatste 15 seconden is van geen deliverer iets gehoord: er wordt niets bezorgd.",
+            "De laatste 15 seconden is van geen deliverer iets gehoord: er wordt niets afgeleverd.",
             f"{start} deliverer.",
         ),
         Code.STUCK: (
@@ -164,7 +168,7 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
         ),
         Code.UNSURE: (
             f"{deliveries} onzeker: ze stonden open in een oudere kopie van het grootboek.",
-            "Beslis of ze opnieuw gaan of als bezorgd tellen: nrc ledger audit.",
+            "Beslis of ze opnieuw gaan of als afgeleverd tellen: nrc ledger audit.",
         ),
         Code.LEDGER_NEARLY_FULL: (
             f"Het grootboek gebruikt {share} van NRC_LEDGER_BUDGET.",
@@ -172,7 +176,7 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
         ),
         Code.UNDELIVERABLE: (
             f"{deliveries} onbestelbaar.",
-            "Stuur ze opnieuw zodra dat kan, en verwijder de rest: nrc undeliverable list.",
+            "Verzend ze opnieuw zodra dat kan, en verwijder de rest: nrc undeliverable list.",
         ),
         Code.DISK: (
             f"De schijf met registratie en grootboek heeft nog {free} vrij ({share}).",

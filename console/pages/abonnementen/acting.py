@@ -112,7 +112,7 @@ async def try_callback(visit: Visit, form: Form) -> Answer:
                 callbacks, visit.log, abonnement, timeout=settings.callback_timeout
             )
     except Overloaded:
-        raise Refused("Het is nu te druk om een bericht te zenden. Probeer het zo opnieuw.") from None
+        raise Refused("Het is nu te druk om een bericht te verzenden. Probeer het zo opnieuw.") from None
     return Show(await _asking(visit, tried=tried))
 
 

@@ -15,7 +15,7 @@ from schemas.abonnement import Abonnement, State
 
 BADGES = {
     State.ACTIVE: ("safe", "actief"),
-    State.HELD: ("warning", "wacht op callback"),
+    State.HELD: ("warning", "vastgehouden"),
     State.SUSPENDED: ("danger", "stilgelegd"),
 }
 """How the state of an abonnement is told: the kind of its badge, and its text."""
@@ -140,7 +140,7 @@ def sentence(health: Health, *, now: float) -> str:
     if health.condition.stuck:
         return (
             "Het abonnement is actief, maar van sommige notificaties is niet duidelijk of ze aankwamen. "
-            "Zij wachten op een besluit: nu opnieuw zenden, of laten vallen."
+            "Zij wachten op een besluit: nu opnieuw verzenden, of schrappen."
         )
     if health.last_hour.failed and not health.last_hour.delivered:
         return "Het abonnement is actief, maar het afgelopen uur mislukte elke poging."

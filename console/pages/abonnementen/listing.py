@@ -13,6 +13,7 @@ from console.pages.abonnementen.health import Health, Rank, last_hour_of, note_o
 from ledger.ledger import Ledger
 from ledger.values import Backlog, Counts
 from operating.conditions import conditions_of
+from operating.status.faults import Fault, fault_of
 from schemas.abonnement import Abonnement
 from schemas.errors import LedgerError
 from store.state_since import state_since
@@ -22,7 +23,7 @@ HOUR = 3600.0  # seconds
 CHOICES = (
     ("", "alle toestanden"),
     ("aandacht", "vraagt aandacht"),
-    ("held", "wacht op callback"),
+    ("held", "vastgehouden"),
     ("suspended", "stilgelegd"),
     ("active", "actief"),
 )
@@ -51,7 +52,7 @@ class Listing:
     """What the page shows.
 
     asked: the search, by field. total: of all that there are; found: by the search. summary: (how many,
-    kind and text of a badge). unknown: why it is not known what waits; "" when it is known. earlier, later:
+    kind and text of a badge). unknown: why it is not known what waits; None when it is known. earlier, later:
     queries of the pages beside this one.
     """
 
@@ -62,7 +63,7 @@ class Listing:
     total: int
     found: int
     attention: int
-    unknown: str
+    unknown: Fault | None
     place: str
     earlier: str
     later: str
@@ -76,7 +77,7 @@ class Known:
     counts: Counts = Counts()  # noqa: RUF009 - frozen
     undeliverable: Mapping[UUID, int] | None = None
     ledger: Ledger | None = None
-    fault: str = ""
+    fault: Fault | None = None
 
 
 async def known_of_all(visit: Visit) -> Known:
@@ -89,7 +90,7 @@ async def known_of_all(visit: Visit) -> Known:
             ledger.undeliverable_counts(),
         )
     except LedgerError as error:
-        return Known(fault=str(error))
+        return Known(fault=fault_of(error))
     return Known(backlogs, counts, undeliverable, ledger)
 
 

@@ -11,6 +11,7 @@ from console.pages.abonnementen.health import Health, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
 from ledger.explaining.dutch import held_because
 from operating.status.certificates import tls_server
+from operating.status.faults import Fault
 from schemas.abonnement import Abonnement, State
 from schemas.application import Scope
 from schemas.errors import NotFound
@@ -51,7 +52,7 @@ class One:
     certificate: Certificate | None
     certificate_fault: str
     delivered: float | None
-    unknown: str
+    unknown: Fault | None
 
 
 def asked_for(visit: Visit) -> Abonnement:
@@ -101,7 +102,7 @@ async def _certificate(visit: Visit, abonnement: Abonnement) -> Certificate | No
 def acts_of(abonnement: Abonnement) -> list[Act]:
     """What can be done with it in its state, the likeliest first."""
     suspend, resume = Act("stilleggen", "Stilleggen"), Act("hervatten", "Hervatten")
-    rest = [Act("testbericht", "Testbericht zenden"), Act("overdragen", "Overdragen")]
+    rest = [Act("testbericht", "Testbericht verzenden"), Act("overdragen", "Overdragen")]
     if abonnement.is_pull:  # nothing is sent to it
         return rest[1:]
     match abonnement.state:

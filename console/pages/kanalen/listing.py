@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from console.page import Page, Visit
 from ledger.ledger import Ledger
 from ledger.values import Counts, Published
+from operating.status.faults import Fault, fault_of
 from schemas.errors import LedgerError
 from schemas.fields import is_http_url
 from schemas.kanaal import Kanaal
@@ -45,13 +46,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the page shows. unknown: why it is not known what is published; "" when it is known."""
+    """What the page shows. unknown: why it is not known what is published; None when it is known."""
 
     rows: Sequence[Row]
     total: int
     asked: str
     newest: int
-    unknown: str
+    unknown: Fault | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Known:
     accepted: Mapping[str, int]
     published: Mapping[str, Sequence[Published]]
     ledger: Ledger | None = None
-    fault: str = ""
+    fault: Fault | None = None
 
 
 async def known_of_all(visit: Visit) -> Known:
@@ -73,7 +74,7 @@ async def known_of_all(visit: Visit) -> Known:
         for each in sorted(await ledger.published(newest=NEWEST), key=lambda each: -each.count):
             published[each.kanaal].append(each)
     except LedgerError as error:
-        return Known({}, {}, fault=str(error))
+        return Known({}, {}, fault=fault_of(error))
     return Known(counts.accepted, published, ledger)
 
 

@@ -10,6 +10,7 @@ from console.page import Page, Visit
 from console.pages.abonnementen.health import BADGES
 from console.pages.kanalen.listing import NEWEST, Row, known_of_all, row_of
 from ledger.values import Notificatie
+from operating.status.faults import Fault, fault_of
 from schemas.abonnement import Abonnement
 from schemas.errors import LedgerError, NotFound
 from schemas.fields import normalise
@@ -38,7 +39,7 @@ class One:
     more: int
     unmatched: Sequence[Notificatie]
     newest: int
-    unknown: str
+    unknown: Fault | None
 
 
 async def show(visit: Visit) -> One:
@@ -60,7 +61,7 @@ async def show(visit: Visit) -> One:
         try:
             unmatched = await known.ledger.unmatched(kanaal.naam, newest=NEWEST, limit=SHOWN)
         except LedgerError as error:
-            fault = str(error)
+            fault = fault_of(error)
     return One(
         row_of(visit, kanaal, known, abonnementen=len(subscribers)),
         subscribers[:SHOWN],

@@ -17,8 +17,8 @@ from operating.notificaties import redelivering
 from operating.notificaties.redelivering import MAY_BE_DROPPED, MAY_BE_SENT_NOW, WhyNot
 from schemas.errors import Conflict, NotFound
 
-AGAIN, NOW, DROP = "opnieuw", "nu", "laten-vallen"
-TITLES = {AGAIN: "Opnieuw verzenden", NOW: "Nu proberen", DROP: "Laten vallen"}
+AGAIN, NOW, DROP = "opnieuw", "nu", "schrappen"
+TITLES = {AGAIN: "Opnieuw verzenden", NOW: "Nu proberen", DROP: "Schrappen"}
 MOST_WHY = 500  # characters
 
 _SETTLED = frozenset({State.DELIVERED, State.NOT_WANTED, State.REMOVED, State.UNDELIVERABLE})
@@ -76,7 +76,7 @@ def allowed(delivery: Delivery, *, exists: bool) -> list[tuple[str, str]]:
     if exists and delivery.state in _SETTLED:
         acts.append((AGAIN, "Opnieuw verzenden"))
     if delivery.state in _MAY_END:
-        acts.append((DROP, "Laten vallen"))
+        acts.append((DROP, "Schrappen"))
     return acts
 
 

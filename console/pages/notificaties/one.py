@@ -124,7 +124,7 @@ def _several(told: Sequence[Told]) -> list[tuple[str, str]]:
     states = [each.delivery.state for each in told if each.delivery is not None]
     now = sum(state in MAY_BE_SENT_NOW for state in states)
     drop = sum(state in MAY_BE_DROPPED for state in states)
-    acts = [("nu", now, f"Alle {now} nu proberen"), ("laten-vallen", drop, f"Alle {drop} laten vallen")]
+    acts = [("nu", now, f"Alle {now} nu proberen"), ("schrappen", drop, f"Alle {drop} schrappen")]
     return [(urlencode({"doen": act}), text) for act, count, text in acts if count > 1]
 
 

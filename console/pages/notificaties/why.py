@@ -9,9 +9,10 @@ from uuid import UUID
 from console.page import Page, Visit
 from console.pages.notificaties.criteria import read_abonnement
 from console.pages.notificaties.telling import STATES, Step, account_of, notificatie_of, timeline
-from ledger.explaining import Clock, Code, Comparison, compare, told_state
+from ledger.explaining import Clock, Code, Comparison, Reader, compare, told_state
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import held_because, listed
+from ledger.explaining.states import suspended_because
 from ledger.values import Notificatie
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup, State
 from schemas.notificatie import kenmerken_of
@@ -137,7 +138,8 @@ def state_now(abonnement: Abonnement, clock: Clock) -> str:
         since = clock.bare(round(abonnement.hold.since * 1000))
         return f"de callback werkt sinds {since} niet ({held_because(abonnement.state_reason)})"
     if abonnement.state is State.SUSPENDED:
-        return "stilgelegd" + (f" ({abonnement.state_reason})" if abonnement.state_reason else "")
+        why = suspended_because(abonnement.state_reason, Reader.OPERATOR)
+        return "stilgelegd" + (f" ({why})" if why else "")
     return "actief"
 
 

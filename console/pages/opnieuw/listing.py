@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from console.page import Page, Visit
 from console.pages.opnieuw.telling import Told, told_of
+from operating.status.faults import Fault, fault_of
 from schemas.errors import LedgerError
 
 SHOWN = 50
@@ -14,11 +15,11 @@ SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the page shows. more: whether there are older ones. unknown: why it is not known."""
+    """What the page shows. more: whether there are older ones. unknown: why it is not known, or None."""
 
     rows: Sequence[Told]
     more: bool
-    unknown: str = ""
+    unknown: Fault | None = None
 
 
 async def show(visit: Visit) -> Listing:
@@ -27,7 +28,7 @@ async def show(visit: Visit) -> Listing:
         ledger = await visit.console.ledger.get()
         found = await ledger.replays.replays(limit=SHOWN + 1)
     except LedgerError as error:
-        return Listing((), more=False, unknown=str(error))
+        return Listing((), more=False, unknown=fault_of(error))
     return Listing([told_of(visit, each) for each in found[:SHOWN]], more=len(found) > SHOWN)
 
 

@@ -204,7 +204,7 @@ def _kanalen(visit: Visit) -> list[tuple[str, str]]:
 PAGE = Page(
     "herhaling-nieuw",
     "opnieuw/nieuw/",
-    "Opnieuw zenden",
+    "Opnieuw verzenden",
     "opnieuw/new.html",
     show,
     actions={"beginnen": begin},

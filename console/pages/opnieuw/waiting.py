@@ -14,11 +14,12 @@ from ledger.explaining.dutch import number
 from ledger.ledger import Ledger
 from ledger.values import Backlog, Delivery
 from operating.notificaties import redelivering
+from operating.status.faults import Fault, fault_of
 from schemas.errors import LedgerError, NotFound
 
 MOST = 5_000
 """Deliveries of one act: one waits for it."""
-NOW, DROP = "nu", "laten-vallen"
+NOW, DROP = "nu", "schrappen"
 _STATES = {NOW: redelivering.MAY_BE_SENT_NOW, DROP: redelivering.MAY_BE_DROPPED}
 
 
@@ -35,10 +36,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the page shows. unknown: why it is not known; "" when it is known."""
+    """What the page shows. unknown: why it is not known; None when it is known."""
 
     rows: Sequence[Row]
-    unknown: str = ""
+    unknown: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ async def show(visit: Visit) -> Waiting:
     try:
         backlogs = await (await visit.console.ledger.get()).backlogs()
     except LedgerError as error:
-        return Waiting((), str(error))
+        return Waiting((), fault_of(error))
     rows = [
         Row(
             uuid,

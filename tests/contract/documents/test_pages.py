@@ -256,7 +256,7 @@ async def test_the_first_page_leads_to_everything_and_tells_version_and_health(
     nowhere = ("amqp://127.0.0.1:1/",)
     async with stage.gateway(wait=False, amqp_url=nowhere) as without_broker:
         await eventually(
-            lambda: says(without_broker, "Werkt gedeeltelijk: neemt notificaties aan, en bezorgt")
+            lambda: says(without_broker, "Werkt gedeeltelijk: neemt notificaties aan, en levert")
         )
     (tmp_path / LEDGER_FILE).write_text("not a database")
     async with stage.gateway(wait=False, amqp_url=nowhere, state_dir=tmp_path) as without_both:

@@ -56,7 +56,7 @@ async def test_how_long_it_took_and_what_was_held_stand_in_a_chart_and_its_table
     async with served.browser(Role.LEZER) as browser:
         text = text_of((await browser.get()).text)
     assert "Het laatste uur de helft binnen 7 ms (p50), 95% binnen 8 ms (p95), 99% binnen 30 s (p99)." in text
-    assert re.search(r"Cijfers : van aangenomen tot bezorgd .*? Vanaf p50 p95 p99 \d\d:\d\d ", text)
+    assert re.search(r"Cijfers : van aangenomen tot afgeleverd .*? Vanaf p50 p95 p99 \d\d:\d\d ", text)
     assert "Bij de laatste telling 9, het laatste uur hoogstens 9." in text
 
 
@@ -69,10 +69,18 @@ async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:
         page = await browser.get()
         assert page.status == 200
         text = text_of(page.text)
-        assert "RabbitMQ is niet te bereiken, dus er wordt niets bezorgd" in text
-        assert "Het grootboek is niet te lezen: there is no ledger" in text
+        assert "RabbitMQ is niet te bereiken, dus er wordt niets afgeleverd" in text
+        assert "Het grootboek is niet te lezen. Kijk met nrc ledger status wat er is." in text
+        assert "Technische melding: there is no ledger" in text
         assert "er zijn geen cijfers" in text
         assert "<svg" not in page.text
+        for path in ("", "kanalen/", "abonnementen/", "opnieuw/", "opnieuw/wachtend/", "notificaties/"):
+            page = await browser.get(path)
+            assert page.status == (503 if path == "notificaties/" else 200)
+            told = re.sub(r'<code lang="en">.*?</code>', "", page.text)
+            assert "Het grootboek is niet te lezen. Kijk met nrc ledger status wat er is." in text_of(told)
+            assert "Technische melding: there is no ledger" in text_of(page.text)
+            assert not re.search(r"there is|Errno|no answer|not declared", told), path
 
         async with ledger_of(settings):
             pass

@@ -77,6 +77,16 @@ def test_the_text_of_a_mail() -> None:
     assert "Console:    https://beheer.example.nl/nrc/console/abonnementen/" in told
 
 
+def test_what_a_part_says_in_english_stands_apart_from_the_sentence() -> None:
+    away = Concern(Code.GATEWAY_AWAY, urgent=True, said="[Errno 111] Connection\nrefused")
+    notice = notice_of(away, Phase.BEGAN, since=AT, now=AT, root="")
+    assert notice.text == "Er antwoordt geen gateway, dus er wordt niets aangenomen."
+    assert text(notice, now=AT).endswith("\nTechnische melding: [Errno 111] Connection refused")
+    data = json.loads(cloud_event(notice, source=SOURCE))["data"]
+    assert data["technischeMelding"] == "[Errno 111] Connection\nrefused"
+    assert "technischeMelding" not in json.loads(cloud_event(NOTICE, source=SOURCE))["data"]
+
+
 def test_what_is_over_says_from_when_until_when_and_asks_nothing() -> None:
     told = text(replace(NOTICE, phase=Phase.OVER, until=AT), now=AT)
     assert told.startswith("Voorbij: Een callback doet het niet (test)")

@@ -34,7 +34,7 @@ def test_each_measure_has_its_own_chart() -> None:
     newest = [(each.key, each.bad, each.rows[0][1]) for each in made]
     assert newest == [
         ("aangenomen", False, ("1",)),
-        ("bezorgd", False, ("2",)),
+        ("afgeleverd", False, ("2",)),
         ("duur", False, ("7 ms", "8 ms", "8 ms")),
         ("mislukt", True, ("3",)),
         ("vastgehouden", True, ("6",)),
@@ -82,9 +82,9 @@ def test_what_is_over_an_hour_ago_is_left_out_and_nothing_is_no_fault() -> None:
     made = charts([long_ago], now=NOW)
     assert not any(each.bars for each in made)
     assert {each.key: each.told for each in made} == {
-        **dict.fromkeys(("aangenomen", "bezorgd"), "Het laatste uur geen."),
+        **dict.fromkeys(("aangenomen", "afgeleverd"), "Het laatste uur geen."),
         **dict.fromkeys(("mislukt", "onbestelbaar", "teruggegeven"), "Het laatste uur geen."),
-        "vastgehouden": "Het laatste uur niet bekend: er werkte geen keeper.",
+        "vastgehouden": "Het laatste uur niet bekend: er werkte geen bewaarder.",
         "duur": "Het laatste uur niets.",
     }
 

@@ -309,7 +309,7 @@ def test_what_alone_differs_is_the_same_both_ways(one: str, other: str) -> None:
             replace(DELIVERED, key=Key(uuid4(), uuid4(), 2)),
             "Afgeleverd om 01:46:03,412 bij poging 1 (status 204, 38 ms). Dit is herhaling 2: de notificatie "
             "is "
-            "op verzoek nog eens gezonden.",
+            "op verzoek nog eens verzonden.",
         ),
     ],
 )  # fmt: skip
@@ -420,7 +420,7 @@ def test_a_probe_that_is_due() -> None:
 def test_suspended(reason: str, reader: Reader, why: str) -> None:
     found = told(a_delivery(State.PENDING), abonnement=suspended(reason), place=Place(12, 3), reader=reader)
     assert found.text == (
-        f"Wacht: het abonnement is opgeschort{why}. Er wachten 12, deze is nummer 3. Het gaat verder zodra "
+        f"Wacht: het abonnement is stilgelegd{why}. Er wachten 12, deze is nummer 3. Het gaat verder zodra "
         f"de "
         "beheerder het hervat."
     )
@@ -472,33 +472,33 @@ def test_undeliverable(
         (
             1,
             (Returned(at("01:55"), Cause.QUEUE),),
-            "Tweemaal gezonden (zelfde webhook-id): om 01:55 is de wachtrij opnieuw gemaakt, en niet zeker "
+            "Tweemaal verzonden (zelfde webhook-id): om 01:55 is de wachtrij opnieuw gemaakt, en niet zeker "
             "was dat "
             "de eerste was aangekomen.",
         ),
         (
             2,
             (Returned(at("01:52"), Cause.QUEUE), Returned(at("01:55"), Cause.RABBITMQ)),
-            "Driemaal gezonden (zelfde webhook-id): om 01:55 was RabbitMQ kwijt wat erin wachtte, en niet "
+            "Driemaal verzonden (zelfde webhook-id): om 01:55 was RabbitMQ kwijt wat erin wachtte, en niet "
             "zeker was dat "
             "de eerste was aangekomen.",
         ),
         (
             1,
             (Returned(at("01:55"), Cause.EXCHANGE),),
-            "Tweemaal gezonden (zelfde webhook-id): om 01:55 is de exchange van het kanaal opnieuw gemaakt, "
+            "Tweemaal verzonden (zelfde webhook-id): om 01:55 is de exchange van het kanaal opnieuw gemaakt, "
             "en "
             "niet zeker was dat de eerste was aangekomen.",
         ),
         (
             3,
             (),
-            "4 maal gezonden (zelfde webhook-id): niet zeker was dat de eerste was aangekomen.",
+            "4 maal verzonden (zelfde webhook-id): niet zeker was dat de eerste was aangekomen.",
         ),
         (
             1,
             (Returned(at("01:55"), Cause.OPERATOR),),
-            "Tweemaal gezonden (zelfde webhook-id): om 01:55 heeft de beheerder om herhaling gevraagd.",
+            "Tweemaal verzonden (zelfde webhook-id): om 01:55 heeft de beheerder om herhaling gevraagd.",
         ),
         (
             1,
@@ -521,12 +521,12 @@ def test_undeliverable(
         (
             1,
             (Returned(at("01:55"), Cause.UNROUTED),),
-            "Aangenomen terwijl RabbitMQ niet bevestigde; om 01:55 naar de wachtrij gezonden.",
+            "Aangenomen terwijl RabbitMQ niet bevestigde; om 01:55 naar de wachtrij verzonden.",
         ),
         (
             2,
             (Returned(at("01:52"), Cause.UNROUTED), Returned(at("01:55"), Cause.QUEUE)),
-            "Tweemaal gezonden (zelfde webhook-id): om 01:55 is de wachtrij opnieuw gemaakt, en niet zeker "
+            "Tweemaal verzonden (zelfde webhook-id): om 01:55 is de wachtrij opnieuw gemaakt, en niet zeker "
             "was dat de eerste was aangekomen.",
         ),
     ],
@@ -548,8 +548,8 @@ def test_what_seemed_lost_may_have_been_delivered_by_one_whose_word_is_lacking()
 
 def test_a_replay_that_was_sent_once() -> None:
     replay = replace(DELIVERED, key=replace(DELIVERED.key, replay=3), round=1)
-    assert "gezonden (zelfde webhook-id)" not in told(replay).text
-    assert "Tweemaal gezonden" in told(replace(replay, round=2)).text
+    assert "verzonden (zelfde webhook-id)" not in told(replay).text
+    assert "Tweemaal verzonden" in told(replace(replay, round=2)).text
 
 
 def test_on_its_way_since_an_operator_asked_for_it() -> None:
@@ -846,14 +846,14 @@ def test_why_it_was_suspended_is_for_operators() -> None:
     ]
     explained = told(LATE, states=states)
     assert explained.reasons[1].text == (
-        "Van 01:00 tot 01:48 was het abonnement opgeschort (verhuizing van Jan); "
+        "Van 01:00 tot 01:48 was het abonnement stilgelegd (verhuizing van Jan); "
         "toen wijzigde de afnemer het."
     )
     own = told(LATE, states=states, reader=Reader.CONSUMER)
     assert "Jan" not in own.text
-    assert "opgeschort (door de beheerder)" in own.text
+    assert "stilgelegd (door de beheerder)" in own.text
     assert (
-        told_state(own.state, CLOCK, reader=Reader.CONSUMER) == "opgeschort sinds 01:00 (door de beheerder)"
+        told_state(own.state, CLOCK, reader=Reader.CONSUMER) == "stilgelegd sinds 01:00 (door de beheerder)"
     )
 
 
@@ -883,5 +883,5 @@ def test_many_holds_are_one_sentence() -> None:
     early = a_notificatie()._replace(received=at("01:07"))
     explained = told(DELIVERED, states=states, notificatie=early)
     assert explained.reasons[1].text == (
-        "Van 01:10 tot 01:35 werd het abonnement 3 maal vastgehouden of opgeschort."
+        "Van 01:10 tot 01:35 werd het abonnement 3 maal vastgehouden of stilgelegd."
     )

@@ -48,16 +48,27 @@ FACTS: dict[Code, dict[str, Any]] = {
 }
 
 
+SAID = {
+    *(Code.GATEWAY_AWAY, Code.GATEWAY_NOT_READY, Code.GATEWAY_WARNS, Code.RABBITMQ_AWAY),
+    *(Code.RABBITMQ_NOT_READY, Code.ROUTER_AWAY, Code.REGISTRY_AWAY, Code.LEDGER_AWAY),
+}
+"""Of which a part, or an exception, says something."""
+
+
 @pytest.mark.parametrize("code", Code)
 @pytest.mark.parametrize("count", [1, 1234])
 def test_every_concern_is_a_sentence_with_a_next_step(
     code: Code, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    concern = Concern(code, said="iets", count=count, share=0.02, size=1_500_000_000, **FACTS.get(code, {}))
+    said = "connection refused" if code in SAID else ""
+    facts = {"share": 0.02, "size": 1_500_000_000, **FACTS.get(code, {})}
+    concern = Concern(code, said=said, count=count, **facts)
     (made,) = telling(monkeypatch, concern)
     for text in (made.text, made.then):
         assert re.fullmatch(r"[A-Z0-9].*\.", text), text
         assert "None" not in text
+        assert "connection refused" not in text, "what a part says is in English, and has a place of its own"
+    assert made.technical == said
     if FACTS.get(code, {}).get("of"):
         assert made.abonnement == str(HELD.abonnement.uuid) in made.text
 

@@ -55,7 +55,7 @@ async def test_what_needs_attention_comes_first(served: Served, filled: Filled) 
         ]
         text = text_of(page.text)
         assert "3 van de 5 abonnementen vragen aandacht en staan bovenaan." in text
-        assert "wacht op callback sinds" in text
+        assert "vastgehouden sinds" in text
         assert "30, de oudste 10 min oud" in text
         assert "3 tussen pogingen, volgende" in text
         assert "2 onbestelbaar" in text

@@ -22,7 +22,7 @@ PAGES = (
     *(f"held/{name}" for name in ACTIONS), "suspended/stilleggen",
     "kanalen", "kanalen-nothing", "zaken", "documenten", "stil",
     "opnieuw", *(f"herhaling-{each}" for each in Progress), "nieuw", "nieuw-fault", "nieuw-counted",
-    "wachtend", "wachtend-nu", "wachtend-laten-vallen",
+    "wachtend", "wachtend-nu", "wachtend-schrappen",
 )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ async def test_a_replay_with_the_keyboard_alone(
     async with logged_in_window(browser, served, Role.BEHEERDER, javascript=javascript) as window:
         page = await window.new_page()
         await page.goto(path_of(filled, "held"))
-        await page.get_by_role("link", name="Opnieuw zenden").focus()
+        await page.get_by_role("link", name="Opnieuw verzenden").focus()
         await page.keyboard.press("Enter")
         await page.get_by_label("Aangenomen sinds").focus()
         await page.keyboard.type("1h")
@@ -134,7 +134,7 @@ async def test_a_replay_with_the_keyboard_alone(
         await page.get_by_label("Hoeveel per seconde, ten hoogste").focus()
         await page.keyboard.press("Control+a")
         await page.keyboard.type("1,5")
-        await page.get_by_role("button", name="Opnieuw zenden").focus()
+        await page.get_by_role("button", name="Opnieuw verzenden").focus()
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("status")).to_contain_text("is begonnen")
         await expect(page.get_by_role("button", name="Voortgang stilzetten")).to_have_count(int(javascript))

@@ -76,7 +76,7 @@ async def test_who_fetches_is_among_the_subscribers(served: Served, filled: Fill
         kanaal = await browser.get(f"kanalen/{filled.kanalen['stil'].uuid}/")
         assert f"haalt zelf op van zac · {str(fetched.uuid)[:8]}" in text_of(kanaal.text)
         one = await browser.get(f"abonnementen/{fetched.uuid}/")
-        assert "Opnieuw zenden" not in one.text
+        assert "Opnieuw verzenden" not in one.text
 
 
 async def test_what_is_not_there_is_not_found(served: Served, filled: Filled) -> None:

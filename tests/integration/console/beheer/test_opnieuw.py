@@ -71,11 +71,11 @@ async def test_it_is_counted_with_a_sample_before_anything_is_done(served: Serve
         page = await browser.get(f"opnieuw/nieuw/?{urlencode({**ALL, 'naar': str(to.uuid)})}")
         text = text_of(page.text)
         # 30 and the hostile one, and two of the fixture.
-        assert "33 notificaties , naar test, http://127.0.0.1:9/. Daarvan worden er 33 gezonden" in text
+        assert "33 notificaties , naar test, http://127.0.0.1:9/. Daarvan worden er 33 verzonden" in text
         held = await browser.get(f"opnieuw/nieuw/?{urlencode({**ALL, 'naar': str(filled.held.uuid)})}")
         # 30 are still to be delivered to it.
-        assert "Daarvan worden er 3 gezonden; de rest wordt overgeslagen." in text_of(held.text)
-        assert "wordt gezonden" in text
+        assert "Daarvan worden er 3 verzonden; de rest wordt overgeslagen." in text_of(held.text)
+        assert "wordt verzonden" in text
         async with ledger_of(served.settings) as ledger:
             assert to.uuid not in {each.plan.abonnement for each in await ledger.replays.replays(limit=99)}
         removed = {**ALL, "naar": str(to.uuid), "toestand": "undeliverable", "van": str(filled.failing.uuid)}
@@ -154,7 +154,7 @@ async def test_a_keeper_carries_it_out_and_pages_tell_how_far(served: Served, fi
         ended = await replay_of(served, page)
         assert (ended.progress, ended.sent) == (Progress.DONE, 33)
         text = text_of((await browser.get(f"opnieuw/{number}/")).text)
-        assert "33 gezonden" in text
+        assert "33 verzonden" in text
         assert "Stoppen" not in text
         listed = await browser.get("opnieuw/")
         assert f"Herhaling {number}" in listed.text
@@ -225,7 +225,7 @@ async def test_a_reader_sees_all_and_may_do_nothing(served: Served, filled: Fill
         seen = await browser.get(path)
         assert "Waarom" in seen.text
         assert "Pauzeren" not in seen.text
-        assert "Opnieuw zenden" not in text_of((await browser.get("opnieuw/")).text)
+        assert "Opnieuw verzenden" not in text_of((await browser.get("opnieuw/")).text)
         assert (await browser.get("opnieuw/nieuw/")).status == 403
         token = (await browser.get("account/")).token
         for name in ("pauzeren", "hervatten", "stoppen"):

@@ -48,8 +48,8 @@ async def test_what_waits_is_listed(served: Served, filled: Filled) -> None:
         page = await browser.get("opnieuw/wachtend/")
         assert "archief, https://archief.gemeente.example.nl/nrc 3 0" in text_of(page.text)
         assert f"?abonnement={filled.failing.uuid}&amp;toestand=retrying" in page.text
-        assert "Laten vallen" not in page.text
-        for doen in ("nu", "laten-vallen"):
+        assert "Schrappen" not in page.text
+        for doen in ("nu", "schrappen"):
             assert (await browser.get(f"opnieuw/wachtend/{filled.failing.uuid}/{doen}/")).status == 403
 
 
@@ -76,15 +76,15 @@ async def test_all_of_an_abonnement_is_dropped(served: Served, filled: Filled) -
     async with served.browser(Role.BEHEERDER) as browser, ledger_of(served.settings) as ledger:
         to = await later_made(served, browser)
         ids = await retrying(ledger, to, count=2)
-        path = f"opnieuw/wachtend/{to.uuid}/laten-vallen/"
+        path = f"opnieuw/wachtend/{to.uuid}/schrappen/"
         token = (await browser.get(path)).token
         wrong = await browser.post(path, {"token": token, "doen": "nu", "waarom": "x"})
         assert (wrong.status, await states(ledger, ids, to)) == (400, {State.RETRYING: 2})
-        done = await browser.act(path, "laten-vallen", waarom="bestaat niet meer")
+        done = await browser.act(path, "schrappen", waarom="bestaat niet meer")
         assert "2 afleveringen geschrapt: zij worden niet meer afgeleverd." in text_of(done.text)
         assert await states(ledger, ids, to) == {State.REMOVED: 2}
         assert await acts(served, to) == [("retry dropped", "beheerder", "bestaat niet meer")] * 2
-        late = await browser.post(path, {"token": token, "doen": "laten-vallen", "waarom": "x"})
+        late = await browser.post(path, {"token": token, "doen": "schrappen", "waarom": "x"})
         assert late.status == 400
 
 

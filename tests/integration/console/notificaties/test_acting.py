@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("broker")
 
 LONG = "512"
 """A retry schedule that outlasts every test."""
-NOW, AGAIN, DROP = "nu", "opnieuw", "laten-vallen"
+NOW, AGAIN, DROP = "nu", "opnieuw", "schrappen"
 
 
 @dataclass

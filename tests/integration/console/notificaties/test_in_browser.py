@@ -44,7 +44,7 @@ def path_of(night: Night, name: str) -> str:
         "why-held": f"{one}waarom/?abonnement=geo",
         "why-hostile": f"notificaties/{night.hostile.id}/waarom/?abonnement={night.archief.uuid}",
         "now": f"{one}handeling/?doen=nu&abonnement={night.archief.uuid}",
-        "drop": f"{one}handeling/?doen=laten-vallen",
+        "drop": f"{one}handeling/?doen=schrappen",
         "again": f"{one}handeling/?doen=opnieuw&abonnement={night.strict.uuid}",
         "cannot": f"{one}handeling/?doen=opnieuw&abonnement={night.held.uuid}",
     }[name]
@@ -81,10 +81,10 @@ async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why
     await page.keyboard.type(str(entry.id))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("zaken · toetsenbord · create")
-    drop = page.get_by_role("link", name="Laten vallen (naar archief)")
+    drop = page.get_by_role("link", name="Schrappen (naar archief)")
     await drop.focus()
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Laten vallen")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Schrappen")
     await page.get_by_label("Waarom?").focus()
     await page.keyboard.type("dubbel gestuurd")
     await page.keyboard.press("Enter")

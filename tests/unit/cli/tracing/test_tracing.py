@@ -254,8 +254,8 @@ def test_why_it_was_sent_twice(folder: Path) -> None:
     keep(folder, Outcome(Key(twice.id, ZAC), State.DELIVERED, 1, 1, at("01:46:03"), status=204))
     ran = nrc(folder, "trace", twice.hoofd_object)
     assert ran.out.splitlines()[3:] == [
-        "    Afgeleverd om 01:46:03,000 bij poging 1 (status 204). Tweemaal gezonden (zelfde webhook-id): om "
-        "01:45 is de wachtrij opnieuw gemaakt, en niet zeker was dat de eerste was aangekomen."
+        "    Afgeleverd om 01:46:03,000 bij poging 1 (status 204). Tweemaal verzonden (zelfde webhook-id): "
+        "om 01:45 is de wachtrij opnieuw gemaakt, en niet zeker was dat de eerste was aangekomen."
     ]
     (found,) = nrc(folder, "trace", twice.hoofd_object, "--json").json()
     (delivery,) = found["deliveries"]
