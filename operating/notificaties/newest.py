@@ -6,11 +6,12 @@ Costs the same however much comes: what is beyond the newest is not followed. Wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
 from ledger.ledger import Ledger
+from ledger.tables.rows import COMMON
 from ledger.values import Delivery, Key, Notificatie, Search, State
 from operating.notificaties.following import LATE
 
@@ -19,7 +20,11 @@ Told = dict[Key, tuple[State, int, int]]
 
 
 class Newest:
-    """The newest `shown` of those that `search` asks for and that came since `since` (milliseconds)."""
+    """The newest `shown` of those that `search` asks for and that came since `since` (milliseconds).
+
+    Where it asks for states also what came before and is in one of them, other than pending or delivered,
+    which nearly all are. In these two it is noticed within LATE of its coming.
+    """
 
     def __init__(self, ledger: Ledger, search: Search, *, since: int, shown: int) -> None:
         self._ledger = ledger
@@ -35,8 +40,9 @@ class Newest:
         now: milliseconds since 1970. most: how many at most, the newest; the others are told by a later call,
         if they are shown still.
         """
-        search = replace(self._search, after=max(self._since, now - LATE))
-        found = {each.id: each for each in await self._ledger.search(search, limit=self._most)}
+        found: dict[UUID, Notificatie] = {}
+        for search in self._searches(now):
+            found |= {each.id: each for each in await self._ledger.search(search, limit=self._most)}
         every = sorted(
             (found | self._shown).values(), key=lambda each: (each.received, each.id), reverse=True
         )
@@ -47,6 +53,14 @@ class Newest:
         self._told = {id_: told for id_, told in self._told.items() if id_ in self._shown}
         self._told |= {each.id: known[each.id] for each in new}
         return new[::-1]
+
+    def _searches(self, now: int) -> Iterator[Search]:
+        """What is looked for: each is found by an index, or ends at what came a moment ago."""
+        states = self._search.states
+        if rare := states - COMMON:
+            yield replace(self._search, states=rare)
+        if not states or states & COMMON:
+            yield replace(self._search, states=states & COMMON, after=max(self._since, now - LATE))
 
     def _told_of(self, deliveries: Sequence[Delivery]) -> Told:
         of = self._search.abonnement

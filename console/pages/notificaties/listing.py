@@ -21,7 +21,6 @@ from console.pages.notificaties.telling import Row, account_of, rows_of
 from ledger.ledger import Ledger
 from ledger.values import Notificatie, Search
 from operating.notificaties.finding import Account, what_is_missing
-from operating.notificaties.following import Following
 from operating.notificaties.newest import Newest
 from schemas.errors import LedgerError, UsageError
 from schemas.fields import is_http_url
@@ -171,34 +170,18 @@ async def _news(visit: Visit, criteria: Criteria) -> AsyncIterator[Event]:
         return
     # What it is shown by stands in the search; from now on, so no time is asked for.
     search, began = replace(criteria.search, after=None, before=None), round(visit.now * 1000)
-    following: Following | Newest | None = None
+    newest: Newest | None = None
     while True:
         try:
             ledger = await visit.console.ledger.get()
-            if following is None:
-                following = _followed(ledger, search, began)
-            fresh = await _fresh(following, now=round(time.time() * 1000))
+            newest = newest or Newest(ledger, search, since=began, shown=ON_A_PAGE)
+            fresh = await newest.news(now=round(time.time() * 1000), most=AT_ONCE)
             for row in await rows_of(ledger, fresh, only=search.abonnement):
                 yield Event("row", row)
         except LedgerError:
             pass  # tried again
         yield Event("tick")
         await asyncio.sleep(LOOK)
-
-
-def _followed(ledger: Ledger, search: Search, began: int) -> Following | Newest:
-    """By state everything must be followed: what came a while ago may come to it yet."""
-    if search.states:
-        return Following(ledger, search, since=began, states=search.states)
-    return Newest(ledger, search, since=began, shown=ON_A_PAGE)
-
-
-async def _fresh(following: Following | Newest, *, now: int) -> Sequence[Notificatie]:
-    """What is to be shown (again), the oldest first."""
-    if isinstance(following, Newest):
-        return await following.news(now=now, most=AT_ONCE)
-    new = {each.notificatie.id: each.notificatie for each in await following.news(now=now)}
-    return sorted(new.values(), key=lambda each: (each.received, each.id))[-AT_ONCE:]
 
 
 PAGE = Page("notificaties", "notificaties/", "Notificaties", "notificaties/listing.html", show)

@@ -75,3 +75,20 @@ async def test_of_an_abonnement_its_own_deliveries_count(ledger: Ledger) -> None
     assert await told(newest, now=AT + 30) == []
     await ledger.write([an_outcome(entry, one, at=AT + 20)])
     assert await told(newest, now=AT + 30) == [entry.id]
+
+
+async def test_of_states_also_what_came_before_and_is_in_one_now(ledger: Ledger) -> None:
+    rare, common = frozenset({State.UNDELIVERABLE, State.RETRYING}), frozenset({State.PENDING})
+    one = uuid4()
+    old, fresh = an_entry(one, at=AT - 60_000), an_entry(one, at=AT + 1)
+    await ledger.write([old, fresh])
+    failing, both = (
+        Newest(ledger, Search(states=each), since=AT, shown=50) for each in (rare, rare | common)
+    )
+    assert await told(failing, now=AT + 10) == []
+    assert await told(both, now=AT + 10) == [fresh.id], "and not what waits for long"
+    await ledger.write([an_outcome(old, one, State.UNDELIVERABLE, at=AT + 60_000)])
+    for newest in (failing, both):
+        assert await told(newest, now=AT + 60_000) == [old.id]
+    await ledger.write([an_outcome(old, one, at=AT + 70_000)])
+    assert await told(failing, now=AT + 70_000) == [old.id], "it is not so any more"
