@@ -156,6 +156,25 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             unit="bytes",
         ),
     ),
+    "Alerts to operators": (
+        Panel(
+            "Messages",
+            (
+                (
+                    f"sum by (channel, outcome) (increase(nrc_alerts_messages_total{RATE}))",
+                    "{{channel}}: {{outcome}}",
+                ),
+            ),
+            about="Tries to send one to a webhook or by mail; one that failed is tried again.",
+            width=16,
+            stacked=True,
+        ),
+        Panel(
+            "Processes that send",
+            (("sum(nrc_alerts_working)", "at work"), ("count(nrc_alerts_working)", "there")),
+            about="One is at work, the others wait.",
+        ),
+    ),
     "Processes": (
         Panel(
             "Processor time",

@@ -100,6 +100,8 @@ def test_helm_lint_finds_nothing(name: str | None) -> None:
         ({"gatway": {"replicas": 3}}, "gatway"),
         ({"gateway__ingress__enabled": True}, "gateway.ingress.host"),
         ({"gateway__ingress": {"enabled": True, "host": "https://nrc.example.nl"}}, "/gateway/ingress/host"),
+        ({"console__oidc": {"existingSecret": "nrc-oidc"}}, "console.oidc is of which provider"),
+        ({"console__settings__NRC_CONSOLE_OIDC_CLIENT_SECRET": "s"}, "NRC_CONSOLE_OIDC_CLIENT_SECRET"),
         ({"image__digest": "sha256:abc"}, "/image/digest"),
         ({"metrics__enabled": False, "metrics__monitor": {"enabled": True}}, "needs metrics.enabled"),
         ({"metrics__enabled": False, "deliverer__autoscaling": {"enabled": True}}, "needs metrics.enabled"),
@@ -124,6 +126,25 @@ def test_every_setting_that_the_chart_sets_exists() -> None:
             if each["kind"] in ("Deployment", "Job"):
                 of = each["spec"]["template"]["spec"]["containers"][0]
                 assert {key for key in environment(of) if key.startswith("NRC_")} <= known
+
+
+def test_only_the_console_has_what_is_secret_of_its_openid_provider() -> None:
+    objects = rendered(values_of("everything"))
+    for each in objects:
+        if each["kind"] not in ("Deployment", "Job"):
+            continue
+        pod = each["spec"]["template"]["spec"]
+        (of,) = pod["containers"]
+        variables, mounts = environment(of), {mount["name"] for mount in of["volumeMounts"]}
+        if each["metadata"]["name"] == "nrc-router-console":
+            secret = {"secretKeyRef": {"name": "nrc-oidc", "key": "client-secret"}}
+            assert variables["NRC_CONSOLE_OIDC_CLIENT_SECRET"] == secret
+            assert variables["NRC_CONSOLE_OIDC_CA_FILE"] == "/etc/nrc/oidc/ca.crt"
+            assert {"name": "oidc-ca", "secret": {"secretName": "idp-ca"}} in pod["volumes"]
+            assert "oidc-ca" in mounts
+        else:
+            assert not [name for name in variables if "OIDC" in name]
+            assert "oidc-ca" not in {volume["name"] for volume in pod["volumes"]} | mounts
 
 
 def test_a_large_number_stays_a_number() -> None:

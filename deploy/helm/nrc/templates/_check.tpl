@@ -38,6 +38,12 @@
 {{- if and .Values.metrics.monitor.enabled (not .Values.metrics.enabled) -}}
 {{- fail "metrics.monitor needs metrics.enabled." -}}
 {{- end -}}
+{{- with .Values.console -}}
+{{- $all := merge (dict) .settings $.Values.settings -}}
+{{- if and (or .oidc.existingSecret .oidc.caSecret) (not (index $all "NRC_CONSOLE_OIDC_ISSUER")) -}}
+{{- fail "console.oidc is of which provider? Set console.settings.NRC_CONSOLE_OIDC_ISSUER, _CLIENT_ID and _ROLES." -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "gateway" "console" -}}
 {{- $ingress := (index $.Values $name).ingress -}}
 {{- if and $ingress.enabled (not $ingress.host) -}}

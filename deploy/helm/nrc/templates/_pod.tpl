@@ -46,6 +46,19 @@
 {{- end }}
 {{- end -}}
 
+{{/* The variables that are secret, or files, of the console's OpenID provider. */}}
+{{- define "nrc.oidcVariables" -}}
+{{- with .Values.console.oidc -}}
+{{- if .existingSecret }}
+{{ include "nrc.secretVariable" (dict "name" "NRC_CONSOLE_OIDC_CLIENT_SECRET" "from" .) }}
+{{- end }}
+{{- if .caSecret }}
+- name: NRC_CONSOLE_OIDC_CA_FILE
+  value: /etc/nrc/oidc/{{ .caKey }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* The settings of one process, as variables in the order of their names. Of: root, name. */}}
 {{- define "nrc.settings" -}}
 {{- $values := .root.Values -}}
@@ -130,31 +143,42 @@
 {{- end }}
 {{- end -}}
 
+{{/* What one process has mounted. Of: root, name. */}}
 {{- define "nrc.mounts" -}}
-{{ include "nrc.databaseMounts" . }}
-{{- if .Values.rabbitmq.caSecret }}
+{{ include "nrc.databaseMounts" .root }}
+{{- if .root.Values.rabbitmq.caSecret }}
 - name: rabbitmq-ca
   mountPath: /etc/nrc/rabbitmq
   readOnly: true
 {{- end }}
-{{- if .Values.callbackCaSecret }}
+{{- if .root.Values.callbackCaSecret }}
 - name: callback-ca
   mountPath: /etc/nrc/callbacks
+  readOnly: true
+{{- end }}
+{{- if and (eq .name "console") .root.Values.console.oidc.caSecret }}
+- name: oidc-ca
+  mountPath: /etc/nrc/oidc
   readOnly: true
 {{- end }}
 {{- end -}}
 
 {{- define "nrc.volumes" -}}
-{{ include "nrc.databaseVolumes" . }}
-{{- if .Values.rabbitmq.caSecret }}
+{{ include "nrc.databaseVolumes" .root }}
+{{- if .root.Values.rabbitmq.caSecret }}
 - name: rabbitmq-ca
   secret:
-    secretName: {{ .Values.rabbitmq.caSecret }}
+    secretName: {{ .root.Values.rabbitmq.caSecret }}
 {{- end }}
-{{- if .Values.callbackCaSecret }}
+{{- if .root.Values.callbackCaSecret }}
 - name: callback-ca
   secret:
-    secretName: {{ .Values.callbackCaSecret }}
+    secretName: {{ .root.Values.callbackCaSecret }}
+{{- end }}
+{{- if and (eq .name "console") .root.Values.console.oidc.caSecret }}
+- name: oidc-ca
+  secret:
+    secretName: {{ .root.Values.console.oidc.caSecret }}
 {{- end }}
 {{- end -}}
 
