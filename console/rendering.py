@@ -17,6 +17,8 @@ from ledger.explaining import Clock
 from ledger.explaining.dutch import held_because, number
 from schemas.user import User
 
+USUAL_WORD = 20  # characters, such as of "zaakinformatieobject"
+
 
 class Templates:
     """Renders pages. pages: in the order of the navigation."""
@@ -40,6 +42,7 @@ class Templates:
             "number": number,
             "age": age,
             "shorter": shorter,
+            "has_usual_words": has_usual_words,
             "because": held_because,
         }
 
@@ -91,6 +94,12 @@ def age(seconds: float) -> str:
             count = int(seconds // size)
             return "1 dag" if (unit, count) == ("dagen", 1) else f"{count} {unit}"
     return f"{int(max(seconds, 0))} s"
+
+
+def has_usual_words(content: object) -> bool:
+    """Whether no word of this text, or of this Markup, is longer than those of everyday Dutch."""
+    text = content.striptags() if isinstance(content, Markup) else str(content)
+    return max(map(len, text.split()), default=0) <= USUAL_WORD
 
 
 def shorter(text: str, most: int) -> str:

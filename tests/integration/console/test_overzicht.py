@@ -32,7 +32,7 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
     assert "2 abonnementen worden vastgehouden; daarvoor 6 notificaties wachten." in text
     assert "doet het al 11 minuten niet (geen antwoord binnen de tijd); 3 notificaties wachten." in text
     assert "is stilgelegd (de callback antwoordde met status 410); 3 notificaties wachten. Spreek" in text
-    assert re.search(r"zac actief 3 0 1 uur", text)
+    assert re.search(r"http://127.0.0.1:9/active van zac · [0-9a-f]{8} actief 3 0 1 uur", text)
     assert "RabbitMQ goed verbonden" in text
     assert "Router goed 1 aan het werk" in text
     assert "Er antwoordt geen gateway, dus er wordt niets aangenomen" in text
