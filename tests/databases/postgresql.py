@@ -108,11 +108,14 @@ class PrivateServer:
     def pause(self, *, paused: bool) -> None:
         """Its processes answer nothing, or do again."""
         assert self._process
+        self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
+        # Paused itself, it starts no others. Those of connections that were closed may be about to end.
         children = subprocess.run(
             ["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=False
         )
-        for pid in [self._process.pid, *map(int, children.stdout.split())]:
-            os.kill(pid, signal.SIGSTOP if paused else signal.SIGCONT)
+        for pid in map(int, children.stdout.split()):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP if paused else signal.SIGCONT)
 
     async def remove(self) -> None:
         """Nothing is left of it."""

@@ -26,7 +26,7 @@ from tests.integration.conftest import running, settings_for
 from tests.make import a_kanaal, an_abonnement
 
 AUTHORIZATION = "Bearer van de webhook"
-FAST = Limits(every=0.1, lease=5.0, renewal=0.5, first_pause=0.2, registry_away=0.3)
+FAST = Limits(every=0.1, lease=5.0, renewal=0.1, first_pause=0.2, registry_away=0.3)
 
 
 @dataclass
