@@ -38,6 +38,15 @@ async def findings(page: Page, *, colours_only: bool = False) -> list[str]:
     ]
 
 
+async def findings_in_both(page: Page) -> list[str]:
+    """What axe finds in light, and in dark by the rules for which that matters. The page is left in light."""
+    found = await findings(page)
+    await page.emulate_media(color_scheme="dark")
+    found += [f"in dark: {each}" for each in await findings(page, colours_only=True)]
+    await page.emulate_media(color_scheme="light")
+    return found
+
+
 async def scrolls(page: Page) -> bool:
     """Whether the page is wider than its window."""
     return bool(
@@ -45,15 +54,15 @@ async def scrolls(page: Page) -> bool:
     )
 
 
-async def scheme_of(page: Page) -> str:
-    """`light` or `dark`, as the page is shown."""
-    return "dark" if await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
-
-
 async def shoot(page: Page, name: str) -> None:
-    """A picture, where whoever runs the tests asks for these: NRC_TEST_SCREENSHOTS names the folder."""
+    """Pictures, where whoever runs the tests asks for these: NRC_TEST_SCREENSHOTS names the folder.
+
+    Of the light page, which is how it is left, and of the dark one.
+    """
     if folder := os.environ.get("NRC_TEST_SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        for scheme in ("dark", "light"):
+            await page.emulate_media(color_scheme=scheme)
+            await page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
 
 async def check_keyboard(page: Page, *, also: str = "") -> None:

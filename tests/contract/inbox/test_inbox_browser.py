@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.chromium import NARROWEST, SCHEMES, TIMEOUT, WIDTHS, opened
-from tests.browser.inspecting import check_keyboard, findings, scheme_of, scrolls, shoot
+from tests.browser.chromium import HEIGHT, NARROWEST, TIMEOUT, WIDTHS, opened, shown
+from tests.browser.inspecting import check_keyboard, findings_in_both, scrolls, shoot
 from tests.contract.inbox.conftest import Inbox, Start, served
 from tests.contract.inbox.test_inbox_pages import SCRIPT
 from tests.eventually import eventually
@@ -39,44 +39,39 @@ async def filled() -> AsyncIterator[Inbox]:
         yield inbox
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-async def context(request: pytest.FixtureRequest, browser: Browser) -> AsyncIterator[BrowserContext]:
-    window = await browser.new_context(color_scheme=request.param, locale="nl-NL")
+@pytest.fixture(scope="module")
+async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
+    window = await browser.new_context(locale="nl-NL")
     window.set_default_timeout(TIMEOUT)
     yield window
     await window.close()
 
 
 @pytest.mark.parametrize("name", PATHS)
-async def test_a_page_is_accessible_and_quiet(context: BrowserContext, filled: Inbox, name: str) -> None:
-    page, said = await opened(context, filled.url + PATHS[name])
+async def test_a_page_is_accessible_and_quiet_and_the_keyboard_reaches_everything(
+    context: BrowserContext, filled: Inbox, name: str
+) -> None:
+    page, said = await shown(context, filled.url + PATHS[name])
     for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 900})
-        assert await findings(page) == [], width
-        await shoot(page, f"inbox-{name}-{width}-{await scheme_of(page)}")
+        await page.set_viewport_size({"width": width, "height": HEIGHT})
+        assert await findings_in_both(page) == [], width
+        await shoot(page, f"inbox-{name}-{width}")
     await page.set_viewport_size({"width": NARROWEST, "height": 256})  # 1280 by 1024 at 400 %
     assert not await scrolls(page)
     assert [line for line in said if "404" not in line] == []
-    await page.close()
+    await page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+    await check_keyboard(page, also=OTHER_RADIO)
 
 
 async def test_an_empty_inbox_is_too(context: BrowserContext, filled: Inbox) -> None:
-    page, said = await opened(context, f"{filled.root}/inbox/")
-    assert await findings(page) == []
-    await shoot(page, f"inbox-empty-1280-{await scheme_of(page)}")
+    page, said = await shown(context, f"{filled.root}/inbox/")
+    assert await findings_in_both(page) == []
+    await shoot(page, "inbox-empty-1280")
     await page.fill("#status", "veel")
     await page.click("text=Bewaren")
     await page.wait_for_selector("[role=alert]")
-    assert await findings(page) == []
+    assert await findings_in_both(page) == []
     assert [line for line in said if "400" not in line] == []
-    await page.close()
-
-
-@pytest.mark.parametrize("name", PATHS)
-async def test_the_keyboard_reaches_everything(context: BrowserContext, filled: Inbox, name: str) -> None:
-    page, _ = await opened(context, filled.url + PATHS[name])
-    await check_keyboard(page, also=OTHER_RADIO)
-    await page.close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext
 
 from console.pages import PAGES
 from schemas.user import Role
-from tests.browser.chromium import SCHEMES, opened
+from tests.browser.chromium import shown
 from tests.browser.inspecting import check_keyboard
 from tests.integration.console.conftest import PASSWORD, Served
 from tests.integration.console.windows import LOGIN, check_page, logged_in_window
@@ -25,34 +25,20 @@ PATHS = [
 ]
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-async def context(
-    request: pytest.FixtureRequest, browser: Browser, served: Served
-) -> AsyncIterator[BrowserContext]:
-    """A browser's window in which the admin is logged in."""
-    async with logged_in_window(browser, served, Role.ADMIN, scheme=request.param) as window:
-        yield window
-
-
 @pytest.fixture(scope="module")
-async def light(browser: Browser, served: Served) -> AsyncIterator[BrowserContext]:
-    """The same, in light: what the keyboard reaches is the same in dark."""
+async def context(browser: Browser, served: Served) -> AsyncIterator[BrowserContext]:
+    """A browser's window in which the admin is logged in."""
     async with logged_in_window(browser, served, Role.ADMIN) as window:
         yield window
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_page_is_accessible_and_quiet(context: BrowserContext, path: str) -> None:
-    page, said = await opened(context, path)
+async def test_a_page_is_accessible_and_quiet_and_the_keyboard_reaches_everything(
+    context: BrowserContext, path: str
+) -> None:
+    page, said = await shown(context, path)
     await check_page(page, said, path.partition("?")[0].strip("/").replace("/", "-") or "overzicht")
-    await page.close()
-
-
-@pytest.mark.parametrize("path", PATHS)
-async def test_the_keyboard_reaches_everything(light: BrowserContext, path: str) -> None:
-    page, _ = await opened(light, path)
     await check_keyboard(page)
-    await page.close()
 
 
 async def test_without_javascript_one_logs_in_and_out(browser: Browser, served: Served) -> None:

@@ -16,7 +16,7 @@ from schemas.alert import DEFAULTS, AlertSettings, Channel, Mail, Rule, RuleSett
 from schemas.user import Role
 from store.alerts import Alert, Certificate, Waiting
 from store.registry import ActSearch
-from tests.browser.chromium import SCHEMES, opened
+from tests.browser.chromium import shown
 from tests.browser.inspecting import check_keyboard
 from tests.callback_server import CallbackServer, status
 from tests.integration.alerting.mail_server import PASSWORD, USER, mail_server
@@ -226,15 +226,11 @@ async def test_what_there_is_and_whether_it_arrives(served: Served, reader: Read
     assert "Waarschuwingen per webhook komen al" in text
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-async def test_the_page_with_all_of_it_in_a_browser(
-    browser: Browser, served: Served, lasting: str, scheme: str
-) -> None:
-    async with logged_in_window(browser, served, Role.ADMIN, scheme=scheme) as window:
-        page, said = await opened(window, PATH)
+async def test_the_page_with_all_of_it_in_a_browser(browser: Browser, served: Served, lasting: str) -> None:
+    async with logged_in_window(browser, served, Role.ADMIN) as window:
+        page, said = await shown(window, PATH)
         await check_page(page, said, "waarschuwingen-vol")
         for each in await page.query_selector_all("summary"):
             await each.click()
         await check_page(page, said, "waarschuwingen-open")
-        if scheme == "light":
-            await check_keyboard(page)
+        await check_keyboard(page)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from playwright.async_api import Browser, BrowserContext, Page
 
 from schemas.user import Role
-from tests.browser.chromium import NARROWEST, TIMEOUT, WIDTHS
-from tests.browser.inspecting import findings, scheme_of, scrolls, shoot
+from tests.browser.chromium import HEIGHT, NARROWEST, TIMEOUT, WIDTHS, shown
+from tests.browser.inspecting import findings_in_both, scrolls, shoot
 from tests.integration.console.conftest import PASSWORD, Served
 
 LOGIN = "inloggen/"
@@ -17,23 +17,20 @@ LOGIN = "inloggen/"
 
 @asynccontextmanager
 async def logged_in_window(
-    browser: Browser, served: Served, role: Role, *, scheme: str = "light", javascript: bool = True
+    browser: Browser, served: Served, role: Role, *, javascript: bool = True
 ) -> AsyncIterator[BrowserContext]:
-    """A window in which a user with this role is logged in."""
+    """A window, of one tab, in which a user with this role is logged in."""
     window = await browser.new_context(
-        color_scheme="dark" if scheme == "dark" else "light",
         base_url=served.root,
         locale="nl-NL",
         java_script_enabled=javascript,
     )
     window.set_default_timeout(TIMEOUT)
-    page = await window.new_page()
-    await page.goto(LOGIN)
+    page, _ = await shown(window, LOGIN)
     await page.fill("#naam", role.value)
     await page.fill("#wachtwoord", PASSWORD)
     await page.press("#wachtwoord", "Enter")
     await page.wait_for_url(served.root)
-    await page.close()
     try:
         yield window
     finally:
@@ -41,15 +38,15 @@ async def logged_in_window(
 
 
 async def check_page(page: Page, said: list[str], name: str) -> None:
-    """Assert that axe finds nothing at each width, that it never scrolls sideways, and that it is quiet.
+    """Assert that axe finds nothing at each width, light or dark, and that it is quiet and never too wide.
 
-    said: by the browser's console. name: of its pictures. In dark axe looks at colours only.
+    said: by the browser's console. name: of its pictures. The page is left as wide as it was opened.
     """
-    scheme = await scheme_of(page)
     for width in WIDTHS:
-        await page.set_viewport_size({"width": width, "height": 900})
-        assert await findings(page, colours_only=scheme == "dark") == [], width
-        await shoot(page, f"{name}-{width}-{scheme}")
-    await page.set_viewport_size({"width": NARROWEST, "height": 900})
+        await page.set_viewport_size({"width": width, "height": HEIGHT})
+        assert await findings_in_both(page) == [], width
+        await shoot(page, f"{name}-{width}")
+    await page.set_viewport_size({"width": NARROWEST, "height": HEIGHT})
     assert not await scrolls(page)
+    await page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
     assert [line for line in said if "404" not in line] == []

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, BrowserContext, expect
 from console.pages.abonnementen.acting import ACTIONS
 from ledger.operating.replays import Progress
 from schemas.user import Role
-from tests.browser.chromium import SCHEMES, opened
+from tests.browser.chromium import opened, shown
 from tests.browser.inspecting import check_keyboard
 from tests.integration.console.beheer.filling import HOSTILE, Filled, fill
 from tests.integration.console.conftest import Served
@@ -31,11 +31,9 @@ async def filled(served: Served) -> Filled:
     return await fill(served)
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-async def window(
-    request: pytest.FixtureRequest, browser: Browser, served: Served, filled: Filled
-) -> AsyncIterator[BrowserContext]:
-    async with logged_in_window(browser, served, Role.BEHEERDER, scheme=request.param) as opened:
+@pytest.fixture(scope="module")
+async def window(browser: Browser, served: Served, filled: Filled) -> AsyncIterator[BrowserContext]:
+    async with logged_in_window(browser, served, Role.BEHEERDER) as opened:
         yield opened
 
 
@@ -62,17 +60,12 @@ def path_of(filled: Filled, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_a_page_is_accessible_and_quiet(window: BrowserContext, filled: Filled, name: str) -> None:
-    page, said = await opened(window, path_of(filled, name))
+async def test_a_page_is_accessible_and_quiet_and_the_keyboard_reaches_everything(
+    window: BrowserContext, filled: Filled, name: str
+) -> None:
+    page, said = await shown(window, path_of(filled, name))
     await check_page(page, said, f"beheer-{name.replace('/', '-')}")
-    await page.close()
-
-
-@pytest.mark.parametrize("name", PAGES)
-async def test_the_keyboard_reaches_everything(window: BrowserContext, filled: Filled, name: str) -> None:
-    page, _ = await opened(window, path_of(filled, name))
     await check_keyboard(page)
-    await page.close()
 
 
 async def test_hostile_texts_are_texts(window: BrowserContext, filled: Filled) -> None:
@@ -104,7 +97,7 @@ async def test_an_act_with_the_keyboard_alone(
 ) -> None:
     abonnement = await served.registry.add_abonnement(an_abonnement(("zaken", {})))
     async with logged_in_window(browser, served, Role.BEHEERDER, javascript=javascript) as window:
-        page = await window.new_page()
+        page = window.pages[0]
         await page.goto(f"abonnementen/?zoek={abonnement.uuid}")
         await page.get_by_role("link", name=abonnement.callback_url).focus()
         await page.keyboard.press("Enter")
@@ -122,7 +115,7 @@ async def test_a_replay_with_the_keyboard_alone(
     browser: Browser, served: Served, filled: Filled, javascript: bool
 ) -> None:
     async with logged_in_window(browser, served, Role.BEHEERDER, javascript=javascript) as window:
-        page = await window.new_page()
+        page = window.pages[0]
         await page.goto(path_of(filled, "held"))
         await page.get_by_role("link", name="Opnieuw verzenden").focus()
         await page.keyboard.press("Enter")

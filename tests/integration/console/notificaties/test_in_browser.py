@@ -10,8 +10,8 @@ from playwright.async_api import Browser, BrowserContext, expect
 from ledger.opening import ledger_of
 from ledger.values import State
 from schemas.user import Role
-from tests.browser.chromium import SCHEMES, TIMEOUT, opened
-from tests.browser.inspecting import check_keyboard, findings, scheme_of, shoot
+from tests.browser.chromium import TIMEOUT, shown
+from tests.browser.inspecting import check_keyboard, findings_in_both, shoot
 from tests.integration.console.conftest import Served
 from tests.integration.console.notificaties.night import HOSTILE, ZAAK, Night, an_entry, delivered, failed
 from tests.integration.console.windows import check_page, logged_in_window
@@ -19,11 +19,9 @@ from tests.integration.console.windows import check_page, logged_in_window
 expect.set_options(timeout=TIMEOUT)
 
 
-@pytest.fixture(scope="module", params=SCHEMES)
-async def context(
-    request: pytest.FixtureRequest, browser: Browser, served: Served, night: Night
-) -> AsyncIterator[BrowserContext]:
-    async with logged_in_window(browser, served, Role.BEHEERDER, scheme=request.param) as window:
+@pytest.fixture(scope="module")
+async def context(browser: Browser, served: Served, night: Night) -> AsyncIterator[BrowserContext]:
+    async with logged_in_window(browser, served, Role.BEHEERDER) as window:
         yield window
 
 
@@ -58,11 +56,9 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_page_is_accessible_and_quiet(context: BrowserContext, night: Night, name: str) -> None:
-    page, said = await opened(context, path_of(night, name))
+    page, said = await shown(context, path_of(night, name))
     await check_page(page, said, f"notificaties-{name}")
-    await page.set_viewport_size({"width": 1280, "height": 900})
     await check_keyboard(page)
-    await page.close()
 
 
 async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why(
@@ -76,7 +72,7 @@ async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why
                 entry, night.archief.uuid, 2, "timeout", "no answer", None, state=State.RETRYING, wait=300.0
             )
         )
-    page, said = await opened(context, "notificaties/")
+    page, said = await shown(context, "notificaties/")
     await page.get_by_label("Object, resource of notificatie").focus()
     await page.keyboard.type(str(entry.id))
     await page.keyboard.press("Enter")
@@ -89,21 +85,18 @@ async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why
     await page.keyboard.type("dubbel gestuurd")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("status")).to_have_text("De aflevering is geschrapt.")
-    assert await findings(page) == []
+    assert await findings_in_both(page) == []
     assert said == []
-    await page.close()
 
 
 async def test_what_comes_is_put_at_the_top_while_it_is_followed(
     context: BrowserContext, served: Served, night: Night
 ) -> None:
-    page, said = await opened(context, "notificaties/")
-    kanaal = f"live {await scheme_of(page)}"
-    await page.goto(f"notificaties/?kanaal={kanaal}")
+    page, said = await shown(context, "notificaties/?kanaal=live")
     await expect(page.get_by_text("Er is geen notificatie die aan dit alles voldoet.")).to_be_visible()
     await page.get_by_role("button", name="Live volgen").press("Enter")
     await expect(page.get_by_role("status")).to_contain_text("Live")
-    entry = an_entry(night.zac, ago=0, kanaal=kanaal, client=HOSTILE, resource=HOSTILE)
+    entry = an_entry(night.zac, ago=0, kanaal="live", client=HOSTILE, resource=HOSTILE)
     async with ledger_of(served.settings) as ledger:
         await ledger.write([entry, an_entry(ago=0, kanaal="another")])
         row = page.locator(f"#n-{entry.id}")
@@ -113,16 +106,15 @@ async def test_what_comes_is_put_at_the_top_while_it_is_followed(
         await ledger.write([delivered(entry, night.zac.uuid)])
         await expect(row).to_contain_text("1 afgeleverd")
     assert await page.locator("tbody tr").count() == 1
-    assert await findings(page) == []
-    await shoot(page, f"notificaties-live-1280-{await scheme_of(page)}")
+    assert await findings_in_both(page) == []
+    await shoot(page, "notificaties-live-1280")
     await page.get_by_role("button", name="Live volgen stoppen").press("Enter")
     await expect(page.get_by_role("status")).to_have_text("Gestopt; er kwamen er 1 bij.")
     assert said == []
-    await page.close()
 
 
 async def test_a_hidden_tab_has_no_stream(context: BrowserContext, night: Night) -> None:
-    page, _ = await opened(context, "notificaties/?kanaal=documenten")
+    page, _ = await shown(context, "notificaties/?kanaal=documenten")
     await page.get_by_role("button", name="Live volgen").click()
     await expect(page.get_by_role("status")).to_contain_text("Live")
     hide = """(hidden) => {
@@ -133,12 +125,11 @@ async def test_a_hidden_tab_has_no_stream(context: BrowserContext, night: Night)
     await expect(page.get_by_role("status")).to_contain_text("Gepauzeerd")
     await page.evaluate(hide, False)
     await expect(page.get_by_role("status")).to_contain_text("Live")
-    await page.close()
 
 
 async def test_without_javascript_all_is_there(browser: Browser, served: Served, night: Night) -> None:
     async with logged_in_window(browser, served, Role.BEHEERDER, javascript=False) as window:
-        page, _ = await opened(window, "notificaties/")
+        page, _ = await shown(window, "notificaties/")
         await expect(page.get_by_role("button", name="Live volgen")).to_be_hidden()
         await page.get_by_role("link", name="Vernieuwen").click()
         await page.get_by_text("Meer zoekvelden").click()

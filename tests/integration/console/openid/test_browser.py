@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, BrowserContext
 
-from tests.browser.chromium import SCHEMES, TIMEOUT, opened
+from tests.browser.chromium import TIMEOUT, shown
 from tests.browser.inspecting import check_keyboard
 from tests.integration.console.conftest import Served
 from tests.integration.console.openid.conftest import Consoles
@@ -33,12 +33,9 @@ async def served(
         yield served
 
 
-@pytest.fixture(params=SCHEMES)
-async def window(
-    request: pytest.FixtureRequest, browser: Browser, served: Served
-) -> AsyncIterator[BrowserContext]:
-    scheme = "dark" if request.param == "dark" else "light"
-    context = await browser.new_context(color_scheme=scheme, base_url=served.root, locale="nl-NL")
+@pytest.fixture
+async def window(browser: Browser, served: Served) -> AsyncIterator[BrowserContext]:
+    context = await browser.new_context(base_url=served.root, locale="nl-NL")
     context.set_default_timeout(TIMEOUT)
     yield context
     await context.close()
@@ -47,7 +44,7 @@ async def window(
 async def test_one_logs_in_at_the_provider_and_out_of_both(
     window: BrowserContext, served: Served, provider: RunningProvider
 ) -> None:
-    page, said = await opened(window, "logboek/")
+    page, said = await shown(window, "logboek/")
     await check_page(page, said, "inloggen-openid")
     await check_keyboard(page)
     await page.click("text=Inloggen met de proefdienst")
@@ -71,7 +68,7 @@ async def test_one_logs_in_at_the_provider_and_out_of_both(
 async def test_who_is_refused_is_told_whom_to_ask(
     window: BrowserContext, served: Served, provider: RunningProvider
 ) -> None:
-    page, said = await opened(window, "inloggen/")
+    page, said = await shown(window, "inloggen/")
     await page.click("text=Inloggen met de proefdienst")
     await page.fill("#id_username", "bert")
     await page.fill("#id_password", PASSWORD)
