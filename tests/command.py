@@ -1,4 +1,4 @@
-"""Runs `nrc` in tests: in this process where it only needs a registry, else as a process."""
+"""Runs `nrc` in tests: in this process where it only needs a registry, else as a process (forked.py)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from nrc.cli import main
 from nrc.cli.lazy_commands import LazyCommand
 from store.opening import open_registry
+from tests.forked import FORKING
 
 
 @dataclass(frozen=True)
@@ -78,18 +79,20 @@ async def nrc_process(
     wanted = _environment(folder, env or {})
     inherited = {name: value for name, value in os.environ.items() if name not in wanted}
     given = {name: value for name, value in wanted.items() if value is not None}
-    with _terminal(typed) as terminal:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "nrc", *arguments,
-            cwd=folder,
-            env=inherited | given | {"PYTHONPATH": str(Path(__file__).parents[1])},
-            stdin=asyncio.subprocess.PIPE if terminal is None else terminal,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await asyncio.wait_for(process.communicate(None if terminal else stdin or b""), 60)
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), err.decode())
+    with (
+        _terminal(typed) as terminal,
+        TemporaryFile() as piped,
+        TemporaryFile() as out,
+        TemporaryFile() as err,
+    ):
+        piped.write(stdin or b"")
+        piped.seek(0)
+        streams = (piped.fileno() if terminal is None else terminal, out.fileno(), err.fileno())
+        running = FORKING.run(arguments, cwd=folder, env=inherited | given, streams=streams)
+        code = await asyncio.wait_for(running, 60)
+        out.seek(0)
+        err.seek(0)
+        return Ran(code, out.read().decode(), err.read().decode())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from tests.databases.postgresql import (
     binaries,
     private_server,
 )
+from tests.forked import FORKING
 from tests.longest import LONGEST_FIRST
 
 
@@ -87,6 +88,12 @@ async def browser() -> AsyncIterator[Browser]:
 
     async with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_stays_that_commands_are_forked_from() -> Iterator[None]:
+    yield
+    FORKING.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

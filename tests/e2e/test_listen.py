@@ -16,7 +16,8 @@ from nrc.demo import KANAAL, NOTIFICATIE
 from nrc.rabbitmq.private_node import free_port
 from tests.broker import Broker
 from tests.callback_server import CallbackServer, status
-from tests.e2e.running import NRC, Running, environment, nrc, running
+from tests.command import nrc_process
+from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
 
 LISTENING = "Ctrl-C ends it and removes the abonnement"
@@ -30,9 +31,9 @@ class System:
     folder: Path
 
     async def command(self, *arguments: str) -> str:
-        done = await nrc(*arguments, env=self.env, cwd=self.folder)
-        assert done.process.returncode == 0, done.err
-        return done.out
+        ran = await nrc_process(self.folder, *arguments, env=self.env)
+        assert ran.code == 0, ran.err
+        return ran.out
 
     def listen(self, *arguments: str) -> AbstractAsyncContextManager[Running]:
         return running(*NRC, "listen", "--kanaal", "zaken", *arguments, env=self.env, cwd=self.folder)
@@ -61,17 +62,11 @@ class System:
         return Path(self.env["NRC_STATE_DIR"])
 
 
-@pytest.fixture
-async def system(vhost: str, tmp_path: Path) -> AsyncIterator[System]:
-    async with everything(vhost, tmp_path) as made:
-        yield made
-
-
 @pytest.fixture(scope="module")
-async def refusing(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    """One for all tests in which nothing comes of it."""
+async def system(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """One for all tests, each of which leaves nothing."""
     vhost = await broker.fresh_vhost()
-    async with everything(vhost, tmp_path_factory.mktemp("refusing")) as made:
+    async with everything(vhost, tmp_path_factory.mktemp("listen")) as made:
         yield made
     await broker.remove_vhost(vhost)
 
@@ -224,11 +219,11 @@ async def test_when_nobody_reads_any_more_it_ends(system: System) -> None:
     ],
 )
 async def test_what_cannot_be_says_why_and_leaves_nothing(
-    refusing: System, arguments: Sequence[str], code: int, said: str
+    system: System, arguments: Sequence[str], code: int, said: str
 ) -> None:
-    done = await nrc("listen", "--kanaal", "zaken", *arguments, env=refusing.env, cwd=refusing.folder)
-    assert done.process.returncode == code, done.err
-    assert said in done.err
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    await eventually_nothing_is_left(refusing)
+    ran = await nrc_process(system.folder, "listen", "--kanaal", "zaken", *arguments, env=system.env)
+    assert ran.code == code, ran.err
+    assert said in ran.err
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+    await eventually_nothing_is_left(system)

@@ -20,6 +20,7 @@ import pytest
 from router.requests import ROUTER_TIMEOUT
 from schemas.application import Application, Scope
 from store.opening import open_registry
+from tests.broker import Broker
 from tests.callback_server import CallbackServer
 from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
@@ -163,50 +164,65 @@ async def subscribe(root: str, callback: str) -> int:
         return answer.status
 
 
-@pytest.mark.parametrize("gateways", [2, 1])
-async def test_gateways(gateways: int, vhost: str, tmp_path: Path) -> None:
-    """With one, connections wait in the socket's queue for its successor."""
-    labels = ["gateway"] if gateways == 1 else ["gateway 1", "gateway 2"]
-    async with system(vhost, tmp_path, NRC_GATEWAY_PROCESSES=str(gateways)) as it:
-        async with publishing(it.root) as load:
-            await load.more(100)
-            for label in labels:
-                await it.restart(label)
-                await load.more(100)
-
-        assert load.errors == {}
-        await it.all_delivered(load.accepted)
-        assert "a process died" not in it.up.err
+@pytest.fixture(scope="module")
+async def two(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    """With two gateways and two deliverers, of which each test restarts others."""
+    vhost = await broker.fresh_vhost()
+    several = {"NRC_GATEWAY_PROCESSES": "2", "NRC_DELIVERER_PROCESSES": "2"}
+    async with system(vhost, tmp_path_factory.mktemp("two"), **several) as it:
+        yield it
+    await broker.remove_vhost(vhost)
 
 
-async def test_the_router(vhost: str, tmp_path: Path) -> None:
-    """Publishing does not need it; an abonnement that is made meanwhile waits a while for the next one."""
+async def test_two_gateways(two: System) -> None:
+    await gateways_restart(two, "gateway 1", "gateway 2")
+
+
+async def test_the_only_gateway(vhost: str, tmp_path: Path) -> None:
+    """Connections wait in the socket's queue for its successor."""
     async with system(vhost, tmp_path) as it:
-        async with publishing(it.root) as load:
-            await load.more(50)
-            restart = asyncio.create_task(it.restart("router"))
-            await it.up.logs("] stopping  ", within=10)
-            status = await subscribe(it.root, it.callback.url("/new"))
-            await restart
-            await load.more(50)
-
-        assert load.errors == {}
-        await it.all_delivered(load.accepted)
-        if status == 201:
-            assert it.callback.at("/new")
-        else:  # a machine so busy that a process needs this long to start
-            assert (status, it.away("router") > ROUTER_TIMEOUT) == (503, True), it.up.err
+        await gateways_restart(it, "gateway")
 
 
-async def test_deliverers(vhost: str, tmp_path: Path) -> None:
-    """What is under way ends, what had not started goes back: nothing is lost, and nothing sent twice."""
-    async with system(vhost, tmp_path, NRC_DELIVERER_PROCESSES="2") as it:
-        async with publishing(it.root) as load:
+async def gateways_restart(it: System, *labels: str) -> None:
+    async with publishing(it.root) as load:
+        await load.more(100)
+        for label in labels:
+            await it.restart(label)
             await load.more(100)
-            for label in ("deliverer 1", "deliverer 2"):
-                await it.restart(label)
-                await load.more(100)
 
-        assert load.errors == {}
-        await it.all_delivered(load.accepted)
-        assert set(it.delivered().values()) == {1}
+    assert load.errors == {}
+    await it.all_delivered(load.accepted)
+    assert "a process died" not in it.up.err
+
+
+async def test_the_router(two: System) -> None:
+    """Publishing does not need it; an abonnement that is made meanwhile waits a while for the next one."""
+    async with publishing(two.root) as load:
+        await load.more(50)
+        restart = asyncio.create_task(two.restart("router"))
+        await eventually(lambda: re.search(r"\] stopping +process=router\b", two.up.err))
+        status = await subscribe(two.root, two.callback.url("/new"))
+        await restart
+        await load.more(50)
+
+    assert load.errors == {}
+    await two.all_delivered(load.accepted)
+    if status == 201:
+        assert two.callback.at("/new")
+    else:  # a machine so busy that a process needs this long to start
+        assert (status, two.away("router") > ROUTER_TIMEOUT) == (503, True), two.up.err
+
+
+async def test_deliverers(two: System) -> None:
+    """What is under way ends, what had not started goes back: nothing is lost, and nothing sent twice."""
+    async with publishing(two.root) as load:
+        await load.more(100)
+        for label in ("deliverer 1", "deliverer 2"):
+            await two.restart(label)
+            await load.more(100)
+
+    assert load.errors == {}
+    await two.all_delivered(load.accepted)
+    times = two.delivered()
+    assert {times[id_] for id_ in load.accepted} == {1}

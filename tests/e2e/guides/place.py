@@ -11,7 +11,8 @@ from pathlib import Path
 
 from nrc.rabbitmq.private_node import free_port
 from tests.callback_server import CallbackServer, Received, Wire, status
-from tests.e2e.running import NRC, environment, nrc, running
+from tests.command import nrc_process
+from tests.e2e.running import NRC, environment, running
 
 BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^ *```+ *$", re.MULTILINE | re.DOTALL)
 
@@ -30,12 +31,13 @@ class Place:
     inbox: str
     callback: CallbackServer
     environment: dict[str, str]
+    folder: Path
 
     async def command(self, *arguments: str) -> str:
         """What a command of ours prints."""
-        done = await nrc(*arguments, env=self.environment)
-        assert done.process.returncode == 0, done.err
-        return done.out
+        ran = await nrc_process(self.folder, *arguments, env=self.environment)
+        assert ran.code == 0, ran.err
+        return ran.out
 
 
 async def asks_for_the_guide_s_auth(wire: Wire, received: Received) -> bool:
@@ -56,6 +58,6 @@ async def a_place(vhost: str, tmp_path: Path) -> AsyncIterator[Place]:
     async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=tmp_path) as up:
         callback.script("/api/callbacks", asks_for_the_guide_s_auth)
         await up.says(f"NRC ready: http://{address}/api/v1")
-        yield Place(address, inbox, callback, env)
+        yield Place(address, inbox, callback, env, tmp_path)
         assert await up.stop() == 0
         assert "Traceback" not in up.err, up.err

@@ -213,8 +213,7 @@ def identity(value: str) -> str:
     return value.rpartition("/")[2]
 
 
-@pytest.mark.parametrize("form", [[], ["--legacy"]], ids=["today", "2019"])
-async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> None:
+async def test_our_guide_does_what_it_says(place: Place) -> None:
     reader = ReaderWithInbox(place, {})
     for language, text in blocks(GUIDE):
         if language == "http":
@@ -227,7 +226,7 @@ async def test_our_guide_does_what_it_says(place: Place, form: list[str]) -> Non
                 assert command[0] == "nrc"
                 if command[1] == "up":  # the fixture did
                     continue
-                printed = await place.command(*command[1:], *(form if command[1] == "token" else []))
+                printed = await place.command(*command[1:])
                 if command[1] == "token":
                     reader.filled_in[f"<token van {command[2]}>"] = printed.strip().rpartition(" ")[2]
     assert reader.sent == 9
