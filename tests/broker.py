@@ -20,7 +20,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -60,10 +60,15 @@ class Control(Protocol):
 
 
 class ErlangControl:
-    """A hidden Erlang node beside a private one, which evaluates expressions in it within milliseconds."""
+    """A hidden Erlang node beside a private one, which evaluates expressions in it within milliseconds.
 
-    def __init__(self, broker: PrivateBroker) -> None:
+    inside, address: of the host where it runs, as the node does; by default this process's, and loopback.
+    """
+
+    def __init__(self, broker: PrivateBroker, *, inside: Sequence[str] = (), address: str = "") -> None:
         self._broker = broker
+        self._inside = inside
+        self._address = address
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
 
@@ -83,9 +88,11 @@ class ErlangControl:
     async def _start(self) -> asyncio.subprocess.Process:
         folder = self._broker.folder
         node = self._broker.node.name
+        names, at = ("-name", self._address) if self._address else ("-sname", "localhost")
+        interface = (self._address or "127.0.0.1").replace(".", ",")
         return await asyncio.create_subprocess_exec(
-            "erl", "-noshell", "-hidden", "-sname", f"nrc-test-{secrets.token_hex(4)}@localhost",
-            "-kernel", "inet_dist_use_interface", "{127,0,0,1}",
+            *self._inside, "erl", "-noshell", "-hidden", names, f"nrc-test-{secrets.token_hex(4)}@{at}",
+            "-kernel", "inet_dist_use_interface", f"{{{interface}}}",
             "-eval", _LOOP.replace("NODE", node),
             cwd=folder,
             env={"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
@@ -115,11 +122,13 @@ class ErlangControl:
 class QuickNode(PrivateBroker):
     """The same node without what only its owner waits for: rabbitmqctl (a second of a core) and a sync.
 
-    The policy that keeps others off stands all the same. `control` is to be closed at the end.
+    The policy that keeps others off stands all the same. `control` is to be closed at the end. inside: the
+    words in front of a command that is to run where the node does.
     """
 
     def __init__(self, state_dir: Path) -> None:
         super().__init__(state_dir)
+        self.inside: Sequence[str] = ()
         self.control = ErlangControl(self)
 
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
@@ -135,6 +144,24 @@ class QuickNode(PrivateBroker):
         await self.control.close()
         await self.control.eval(f'ok = rabbit_policy:parse_set(<<"/">>, {words}).')
         return ""
+
+    async def command(self, name: str, *words: str) -> str:
+        """What one of RabbitMQ's own commands, such as rabbitmq-queues, prints. Raises RuntimeError."""
+        script = server_script()
+        assert script is not None
+        longnames = ["--longnames"] if self.inside else []
+        process = await asyncio.create_subprocess_exec(
+            *(*self.inside, str(script.with_name(name)), "-n", self.node.name, *longnames, *words),
+            cwd=self.folder,
+            env=self.node.environment(self.folder),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"{name} {' '.join(words)}: {said.decode()}")
+        return said.decode()
 
 
 class ManagementControl:

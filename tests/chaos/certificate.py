@@ -58,15 +58,16 @@ scenario above it.
 COVERED = """\
 **What it excludes.** Where it holds, a notificatie that was answered with 201 is not lost when any
 process of NRC is killed, stopped or hangs; when RabbitMQ is killed, restarted, wiped, away or hangs, or one
-of three nodes is away; when connections to RabbitMQ break or carry nothing; when the ledger is locked, full,
+or two of three nodes are away; when one host of several is killed, restarted, without power or cut off from
+the others; when connections to RabbitMQ break or carry nothing; when the ledger is locked, full,
 deleted or an older copy; when a file cannot be written or a clock jumps; when abonnementen change meanwhile;
 when callbacks are away, wrong or slow; when something of ours in RabbitMQ is deleted with what it holds,
 purged, replaced, refused, without a leader or under a policy of somebody else. Each as it is told under
 *What was done*, and no more than that.
 
 **What it does not cover.** {power} A disk that is lost, or says that it has written what
-it has not. A network that splits a cluster of RabbitMQ; more than one of its nodes away at once. Two
-faults at the same moment, but for those that a scenario names: so RabbitMQ and the ledger lost together.
+it has not. A network that splits several hosts from several others. Two faults at the same moment, but for
+those that a scenario names: so RabbitMQ and the ledger lost together.
 What is undeliverable is in the ledger alone, and goes with a ledger that is lost: counted as *apart*. So is
 what is ready to be fetched, and, until it is brought on, what was accepted while RabbitMQ was away.
 """

@@ -128,7 +128,7 @@ class Run:
         self._removed: dict[str, UUID] = {}
         self._fetchers: dict[str, Fetcher] = {}
         self.publisher = Publisher(
-            *("127.0.0.1", system.port),
+            system.gateway_addresses,
             authorization=system.authorization,
             rate=scenario.rate,
             numbers=numbers,
@@ -177,13 +177,14 @@ class Run:
         if wanted.pull:
             uuid = await self.system.subscribe_pulled(wanted)
         else:
-            uuid = await self.system.subscribe(wanted, self.consumer.url(self.path(name), port=port))
+            callback = self.consumer.url(self.path(name), port=self.system.callbacks_at or port)
+            uuid = await self.system.subscribe(wanted, callback)
         self.abonnementen[name] = uuid
         self.subscriptions.append(Subscription(name, wanted.matches, since=time.monotonic()))
         if wanted.pull:
             fetcher = self._fetchers[name] = Fetcher(
                 name,
-                port=self.system.port,
+                gateways=self.system.gateway_addresses,
                 path=f"{EXTRA}/abonnement/{uuid}/pull",
                 authorization=self.system.authorization,
             )
@@ -268,6 +269,8 @@ class Run:
         self.system.read_logs()
         self.system.repeats.clear()
         self.system.problems.clear()
+        if (address := self.system.callbacks_at) and not self.consumer.has(address):
+            await self.consumer.open(address, host=address)
         try:
             for name, wanted in self.scenario.abonnementen.items():
                 await self.subscribe(name, wanted)

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -57,7 +58,7 @@ class System:
 
     repeats: what may be delivered twice, for each fault since it was last emptied. problems: what a process
     did at a stop that it should not have done. proxies: between RabbitMQ and a kind of process, where a
-    scenario has such.
+    scenario has such. callbacks_at: where it reaches callbacks; "" for loopback.
     """
 
     folder: Path
@@ -69,8 +70,14 @@ class System:
     repeats: list[Repeats] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     proxies: dict[str, Proxy] = field(default_factory=dict)
+    callbacks_at: str = ""
 
     # -- which
+
+    @property
+    def gateway_addresses(self) -> list[tuple[str, int]]:
+        """Host and port of each gateway that has its own; of several on one socket that one."""
+        return [("127.0.0.1", self.port)]
 
     @property
     def gateways(self) -> list[str]:
@@ -183,10 +190,13 @@ class System:
     # -- the API
 
     @asynccontextmanager
-    async def api(self) -> AsyncIterator[aiohttp.ClientSession]:
-        """A client of the API; paths such as "kanaal"."""
+    async def api(self, gateway: int = 0) -> AsyncIterator[aiohttp.ClientSession]:
+        """A client of the API; paths such as "kanaal". gateway: which of `gateway_addresses`."""
+        host, port = self.gateway_addresses[gateway]
         async with aiohttp.ClientSession(
-            base_url=f"http://127.0.0.1:{self.port}/api/v1/", headers={"Authorization": self.authorization}
+            base_url=f"http://{host}:{port}/api/v1/",
+            headers={"Authorization": self.authorization},
+            timeout=aiohttp.ClientTimeout(total=60, connect=5),
         ) as session:
             yield session
 
@@ -196,22 +206,28 @@ class System:
         return token(CLIENT, secret=SECRET)
 
     async def call(self, method: str, path: str, body: Any = None, *, within: float = 30.0) -> Any:
-        """The JSON answer of the API, asked again after each 503. Raises RuntimeError for other refusals."""
+        """The JSON answer of the API, asked again after each 503, of the next gateway where there are others.
+
+        Raises RuntimeError for other refusals.
+        """
         until, told = time.monotonic() + within, "no connection"
-        async with self.api() as session:
-            while True:
-                with suppress(aiohttp.ClientConnectionError):
-                    async with session.request(method, path, json=body) as answer:
-                        if answer.status < 300:
-                            return await answer.json() if answer.status != 204 else None
-                        told = await answer.text()
-                        if answer.status == 404 and method == "DELETE":
-                            return None
-                        if answer.status != 503:
-                            raise RuntimeError(f"{method} {path}: {answer.status} {told}")
-                if time.monotonic() > until:
-                    raise RuntimeError(f"{method} {path}: no success within {within:g} s; last: {told}")
-                await asyncio.sleep(0.2)
+        gateways = cycle(range(len(self.gateway_addresses)))
+        while True:
+            with suppress(aiohttp.ClientConnectionError):
+                async with (
+                    self.api(next(gateways)) as session,
+                    session.request(method, path, json=body) as answer,
+                ):
+                    if answer.status < 300:
+                        return await answer.json() if answer.status != 204 else None
+                    told = await answer.text()
+                    if answer.status == 404 and method == "DELETE":
+                        return None
+                    if answer.status != 503:
+                        raise RuntimeError(f"{method} {path}: {answer.status} {told}")
+            if time.monotonic() > until:
+                raise RuntimeError(f"{method} {path}: no success within {within:g} s; last: {told}")
+            await asyncio.sleep(0.2)
 
     async def subscribe(self, wanted: load.Wanted, callback: str) -> UUID:
         """A new abonnement, by the API; its UUID."""
@@ -236,7 +252,7 @@ class System:
 
     async def nrc(self, *words: str) -> str:
         """What a command of `nrc` prints, run beside the system. Raises RuntimeError."""
-        env = self.processes["router"].env
+        env = self.processes[self.routers[0]].env
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "nrc", *words),
             cwd=self.folder,

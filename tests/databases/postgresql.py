@@ -64,6 +64,13 @@ class PrivateServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.settings: dict[str, object] = {
+            "port": self.port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "max_connections": 200,
+        }
 
     def make(self) -> None:
         """The folder has a new database cluster; takes a second."""
@@ -77,19 +84,9 @@ class PrivateServer:
 
     async def start(self) -> None:
         """It takes connections."""
-        assert self._bin is not None
-        settings = {
-            "port": self.port,
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "max_connections": 200,
-        }
-        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
-                [self._bin / "postgres", "-D", self._data, *arguments],
-                stdout=log, stderr=log, cwd="/", **self._as_user(),
+                self._command(), stdout=log, stderr=log, cwd="/", **self._starts_as(),
             )  # fmt: skip
         while True:
             with contextlib.suppress(psycopg.OperationalError):
@@ -124,6 +121,16 @@ class PrivateServer:
 
     def _run(self, *command: str | Path) -> None:
         subprocess.run(command, check=True, capture_output=True, cwd="/", **self._as_user())
+
+    def _command(self) -> list[str]:
+        """The command that is the server."""
+        assert self._bin is not None
+        settings = [part for name, value in self.settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(self._bin / "postgres"), "-D", str(self._data), *settings]
+
+    def _starts_as(self) -> dict[str, object]:
+        """What says for whom the command is started."""
+        return self._as_user()
 
     def _as_user(self) -> dict[str, object]:
         if os.geteuid() != 0 or self._user is None:

@@ -25,9 +25,10 @@ BACKLOG = 1024
 
 
 class Listener:
-    """One port on loopback with all paths; it can go down and come back on the same port."""
+    """One port of an address with all paths; it can go down and come back on the same port."""
 
-    def __init__(self, consumer: Consumer, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, consumer: Consumer, tls: ssl.SSLContext | None, *, host: str) -> None:
+        self._host = host
         self._consumer = consumer
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -38,7 +39,7 @@ class Listener:
         """Listen."""
         if self._server is None:
             self._server = await asyncio.start_server(
-                self._serve, "127.0.0.1", self.port, ssl=self._tls, backlog=BACKLOG
+                self._serve, self._host, self.port, ssl=self._tls, backlog=BACKLOG
             )
             self.port = self._server.sockets[0].getsockname()[1]
 
@@ -105,7 +106,7 @@ class Consumer:
             case "behave":
                 self._behaving.by_path[words["path"]] = named(words["name"], words["arguments"])
             case "open":
-                listener = Listener(self, _tls(words.get("certificate")))
+                listener = Listener(self, _tls(words.get("certificate")), host=words["host"])
                 self._listeners[words["name"]] = listener
                 await listener.up()
                 return listener.port

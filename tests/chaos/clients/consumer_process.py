@@ -25,7 +25,7 @@ class Consumer:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._lock = asyncio.Lock()
-        self._ports: dict[str, tuple[str, int]] = {}
+        self._ports: dict[str, str] = {}
         self._arrivals: dict[str, list[Arrival]] = {}
         self.under_way = 0
 
@@ -39,15 +39,19 @@ class Consumer:
             raise RuntimeError(f"consumer: {do}: {answer['error']}")
         return answer["ok"]
 
-    async def open(self, name: str, *, certificate: Path | None = None) -> None:
+    async def open(self, name: str, *, certificate: Path | None = None, host: str = "127.0.0.1") -> None:
         """Another port, that goes down and up by itself; with a PEM of key and certificate it talks TLS."""
-        port = await self._ask("open", name=name, certificate=str(certificate) if certificate else None)
-        self._ports[name] = ("https" if certificate else "http", port)
+        pem = str(certificate) if certificate else None
+        port = await self._ask("open", name=name, certificate=pem, host=host)
+        self._ports[name] = f"{'https' if certificate else 'http'}://{host}:{port}"
+
+    def has(self, name: str) -> bool:
+        """Whether this port was opened."""
+        return name in self._ports
 
     def url(self, path: str, *, port: str = MAIN) -> str:
         """The callbackUrl of a path."""
-        scheme, number = self._ports[port]
-        return f"{scheme}://127.0.0.1:{number}{path}"
+        return f"{self._ports[port]}{path}"
 
     async def behave(self, path: str, name: str, /, **arguments: Any) -> None:
         """Answer on this path by that behaviour (tests/chaos/clients/behaviours.py) from now on."""

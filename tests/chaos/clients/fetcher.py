@@ -1,8 +1,9 @@
 """A consumer without a callback, as a process: fetches, tells what it got, acknowledges, and fetches again.
 
-Run as `python -m tests.chaos.clients.fetcher HOST PORT PATH`, with its Authorization in the environment.
-Prints a JSON line of what it got before it acknowledges that, and one once that was answered with 204; the
-lines of one that is killed can still be read. tests/chaos/clients/fetcher_process.py is the other end.
+Run as `python -m tests.chaos.clients.fetcher PATH HOST:PORT ...`, with its Authorization in the environment.
+Of several gateways it asks another one when one gives no answer. Prints a JSON line of what it got before it
+acknowledges that, and one once that was answered with 204; the lines of one that is killed can still be read.
+tests/chaos/clients/fetcher_process.py is the other end.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import http.client
 import os
 import sys
 import time
+from collections import deque
 from typing import Any
 
 import orjson
@@ -28,10 +30,10 @@ TRIES = 3
 
 
 class Api:
-    """The paths below that of one abonnement, over a kept connection."""
+    """The paths below that of one abonnement, over a kept connection to one of the gateways."""
 
-    def __init__(self, host: str, port: int, path: str) -> None:
-        self._connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+    def __init__(self, path: str, gateways: list[str]) -> None:
+        self._connections = deque(http.client.HTTPConnection(each, timeout=TIMEOUT) for each in gateways)
         self._path = path
         self._headers = {
             "Authorization": os.environ[AUTHORIZATION],
@@ -42,11 +44,12 @@ class Api:
         """Status and body; (0, b"") where no whole answer came."""
         try:
             content = None if body is None else orjson.dumps(body)
-            self._connection.request(method, self._path + path, content, self._headers)
-            answer = self._connection.getresponse()
+            self._connections[0].request(method, self._path + path, content, self._headers)
+            answer = self._connections[0].getresponse()
             return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
-            self._connection.close()
+            self._connections[0].close()
+            self._connections.rotate()
             return 0, b""
 
 
@@ -56,8 +59,8 @@ def tell(**fields: Any) -> None:
 
 
 def main() -> None:
-    host, port, path = sys.argv[1:]
-    api = Api(host, int(port), path)
+    path, *gateways = sys.argv[1:]
+    api = Api(path, gateways)
     parent = os.getppid()
     while os.getppid() == parent:  # as long as there is somebody to tell
         time.sleep(PAUSE)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,9 +88,11 @@ class Fetched:
 class Fetcher:
     """A consumer that fetches what is for one abonnement: killed at random moments, and started again."""
 
-    def __init__(self, abonnement: str, *, port: int, path: str, authorization: str) -> None:
+    def __init__(
+        self, abonnement: str, *, gateways: Sequence[tuple[str, int]], path: str, authorization: str
+    ) -> None:
         self.fetched = Fetched(abonnement)
-        self._words = ("127.0.0.1", str(port), path)
+        self._words = (path, *(f"{host}:{port}" for host, port in gateways))
         self._authorization = authorization
         self._random = random.Random(path)
         self._process: asyncio.subprocess.Process | None = None

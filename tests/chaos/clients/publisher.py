@@ -1,7 +1,9 @@
 """A counting publisher: posts notificaties at a rate, over kept connections, and records every answer.
 
 It behaves as a source: after a 503, a time-out or a lost connection it tries the same notificatie again,
-until that is accepted or it is told to stop. Speaks HTTP by itself, so that it sees every reset.
+until that is accepted or it is told to stop. Of several gateways it uses the next one for each POST, and
+leaves one that gave no answer out for some seconds, as a load balancer does. Speaks HTTP by itself, so that
+it sees every reset.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 
 from tests.chaos.account import Accepted
@@ -21,6 +24,18 @@ CONNECTIONS = 32
 TIMEOUT = 10.0  # seconds for an answer; a gateway promises one within 5
 LONGEST_RETRY_AFTER = 2.0  # seconds
 AFTER_ERROR = 0.25  # seconds
+CONNECT_TIMEOUT = 2.0  # seconds to connect to a gateway where there are others
+LEFT_OUT = 5.0  # seconds for which a gateway is left out that gave no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A POST to the gateway on a host, from `posted` until `given_up`, that got no answer."""
+
+    what: str
+    host: str
+    posted: float
+    given_up: float
 
 
 class NoAnswer(Exception):
@@ -37,6 +52,7 @@ class Connection:
             f"Authorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
         ).encode()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.connect_timeout = TIMEOUT
 
     async def post(self, body: bytes) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer. Raises NoAnswer."""
@@ -60,7 +76,8 @@ class Connection:
         if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
             self.close()
         if self._streams is None:
-            self._streams = await asyncio.open_connection(*self._at)
+            async with asyncio.timeout(self.connect_timeout):
+                self._streams = await asyncio.open_connection(*self._at)
         return self._streams
 
     def close(self) -> None:
@@ -73,21 +90,23 @@ class Connection:
 class Publisher:
     """Publishes between `start` and `stop`. accepted: every 201; outcomes: how many POSTs ended how.
 
+    gateways: host and port of each.
     errors: (when, what) of every POST that was not answered with 201, but for those that were given up at
-    `stop`.
+    `stop`. unanswered: those that got no answer, with the host of the gateway.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        gateways: Sequence[tuple[str, int]],
         *,
         authorization: str,
         rate: float,
         connections: int = CONNECTIONS,
         numbers: Iterator[int] | None = None,
     ) -> None:
-        self._at = (host, port)
+        self._gateways = gateways
+        self._left_out: dict[str, float] = {}
+        self._turns = count()
         self._authorization = authorization
         self.rate = rate
         self._connections = connections
@@ -98,6 +117,7 @@ class Publisher:
         self.accepted: list[Accepted] = []
         self.outcomes: Counter[str] = Counter()
         self.errors: list[tuple[float, str]] = []
+        self.unanswered: list[Unanswered] = []
         self.unexpected: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -124,15 +144,28 @@ class Publisher:
         return len(self.accepted) >= wanted
 
     async def _work(self) -> None:
-        connection = Connection(*self._at, authorization=self._authorization)
+        connections = {at: Connection(*at, authorization=self._authorization) for at in self._gateways}
+        if len(connections) > 1:
+            for connection in connections.values():
+                connection.connect_timeout = CONNECT_TIMEOUT
         try:
             while await self._turn():
                 number = next(self._numbers)
                 body = load.body_of(number)
-                while (pause := await self._post(connection, number, body)) and not await self._stops(pause):
-                    pass
+                while True:
+                    at = self._next_gateway()
+                    pause = await self._post(connections[at], number, body, at=at)
+                    if not pause or await self._stops(pause):
+                        break
         finally:
-            connection.close()
+            for connection in connections.values():
+                connection.close()
+
+    def _next_gateway(self) -> tuple[str, int]:
+        """In turn, without those that gave no answer lately, unless all did."""
+        now = time.monotonic()
+        usable = [at for at in self._gateways if self._left_out.get(at[0], 0.0) < now] or self._gateways
+        return usable[next(self._turns) % len(usable)]
 
     async def _turn(self) -> bool:
         """Wait for the next moment at this rate; False when it is time to stop."""
@@ -147,7 +180,7 @@ class Publisher:
                     await self._stopping.wait()
         return self._stopping.is_set()
 
-    async def _post(self, connection: Connection, number: int, body: bytes) -> float:
+    async def _post(self, connection: Connection, number: int, body: bytes, *, at: tuple[str, int]) -> float:
         """One try. Seconds after which to try again; 0 when it was accepted."""
         posted = time.monotonic()
         try:
@@ -155,17 +188,25 @@ class Publisher:
                 status, headers = await connection.post(body)
         except TimeoutError:
             connection.close()
-            return self._failed("no answer in time", AFTER_ERROR)
+            return self._no_answer("no answer in time", at[0], posted)
         except NoAnswer as error:
-            return self._failed(str(error), AFTER_ERROR)
+            return self._no_answer(str(error), at[0], posted)
         if status == 201:
             self.outcomes["201"] += 1
             self.accepted.append(Accepted(number, headers["nrc-notificatie-id"], posted, time.monotonic()))
             return 0.0
         if status != 503:
             self.unexpected[str(status)] += 1
+        elif "retry-after" not in headers:
+            self.unexpected["503 without Retry-After"] += 1
         asked = float(headers.get("retry-after", AFTER_ERROR))
         return self._failed(str(status), min(asked, LONGEST_RETRY_AFTER))
+
+    def _no_answer(self, what: str, host: str, posted: float) -> float:
+        now = time.monotonic()
+        self.unanswered.append(Unanswered(what, host, posted, now))
+        self._left_out[host] = now + LEFT_OUT
+        return self._failed(what, AFTER_ERROR)
 
     def _failed(self, what: str, pause: float) -> float:
         self.outcomes[what] += 1

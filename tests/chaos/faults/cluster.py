@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from nrc.rabbitmq.private_node import prepare_node, write_secret
 from tests.broker import QuickNode
+from tests.chaos.broker import Broker
 
 # One node after the other: two that join at once wait for each other's tables.
 _JOIN = """
@@ -39,7 +41,7 @@ rabbit_nodes:all_running().
 class Cluster:
     """The nodes, by their index; any of them may be killed, stopped and started."""
 
-    def __init__(self, nodes: list[QuickNode]) -> None:
+    def __init__(self, nodes: Sequence[QuickNode]) -> None:
         self.nodes = nodes
         self.controls = [node.control for node in nodes]
 
@@ -50,6 +52,15 @@ class Cluster:
     def urls(self) -> list[str]:
         """The AMQP URL of each node."""
         return [node.node.url for node in self.nodes]
+
+    async def join(self, count: int) -> None:
+        """The first so many are one cluster. They run, and have nothing declared that is to stay."""
+        for index in range(1, count):
+            await self.add(index)
+
+    async def add(self, index: int) -> None:
+        """Make this node, which runs, one of the cluster of the first."""
+        await self.eval(index, _JOIN.replace("FIRST", self.nodes[0].node.name))
 
     async def eval(self, index: int, expressions: str) -> str:
         """The value of Erlang expressions in one node."""
@@ -75,6 +86,17 @@ class Cluster:
         count, _, leader = found.strip("{}").partition(",")
         return int(count), leader.strip("'")
 
+    async def places(self, index: int) -> dict[str, tuple[str, int]]:
+        """Of each quorum queue of ours in the virtual host /: which node leads it, and its members."""
+        told = await self.eval(
+            index,
+            "[{binary_to_list(element(4, amqqueue:get_name(Q))), element(2, amqqueue:get_pid(Q)), "
+            "length(maps:get(nodes, amqqueue:get_type_state(Q)))} "
+            '|| Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue].',
+        )
+        found = re.findall(r"\{\"(nrc\.[^\"]*)\",'([^']*)',(\d+)\}", told)
+        return {name: (leader, int(members)) for name, leader, members in found}
+
     async def close(self) -> None:
         """Every node has ended, with what was connected to it."""
         for control in self.controls:
@@ -83,16 +105,39 @@ class Cluster:
         await asyncio.gather(*(node.kill() for node in self.nodes))
 
 
+class ClusterBroker(Broker):
+    """A cluster in place of the one node; looked into through its first node that runs."""
+
+    def __init__(self, nodes: Cluster) -> None:
+        super().__init__(Path("/nonexistent"))
+        self.nodes = nodes
+        self.look_through(0)
+
+    def look_through(self, index: int) -> None:
+        """Ask this node from now on."""
+        self.private = self.nodes[index]
+        self.control = self.nodes.controls[index]
+        self.url = self.nodes.urls[index]
+
+    async def start(self) -> None:
+        """It runs already."""
+
+    async def close(self) -> None:
+        """Whoever started the cluster stops it."""
+
+
 @contextlib.asynccontextmanager
-async def cluster(size: int = 3, *, keep: bool = False) -> AsyncIterator[Cluster]:
-    """A running cluster in a temporary folder, which it may keep; it takes about 10 s to start."""
+async def cluster(size: int = 3, *, joined: int | None = None, keep: bool = False) -> AsyncIterator[Cluster]:
+    """A running cluster in a temporary folder, which it may keep; it takes about 10 s to start.
+
+    joined: how many of the nodes are in it, when not all are; the others run alone until they are added.
+    """
     folder = Path(tempfile.mkdtemp(prefix="nrc-test-cluster-"))
     nodes = Cluster([QuickNode(folder / str(index)) for index in range(size)])
     try:
         _share_secrets([node.folder for node in nodes.nodes])
         await asyncio.gather(*(node.start() for node in nodes.nodes))
-        for index in range(1, size):
-            await nodes.eval(index, _JOIN.replace("FIRST", nodes[0].node.name))
+        await nodes.join(size if joined is None else joined)
         yield nodes
     finally:
         await nodes.close()

@@ -115,7 +115,7 @@ class Cuts:
         self._machine = Machine(disk, env=settings(disk, self._at[1]), log=log)
         self._numbers = itertools.count(1)
         self._publisher = Publisher(
-            *self._at, authorization=_authorization(), rate=rate, connections=8, numbers=self._numbers
+            [self._at], authorization=_authorization(), rate=rate, connections=8, numbers=self._numbers
         )
         self._by_hand: list[Accepted] = []
         self._subscriptions: list[Subscription] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.chaos.run import Scenario
-from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, neighbours, processes
+from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, hosts, neighbours, processes
 from tests.chaos.scenarios.ledger import database, keepers
 from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
 
@@ -21,5 +21,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     *neighbours.SCENARIOS,
     *network.SCENARIOS,
     *nodes.SCENARIOS,
+    *hosts.SCENARIOS,
     *clocks.SCENARIOS,
 )

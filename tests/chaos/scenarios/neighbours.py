@@ -54,7 +54,7 @@ async def hanging_queue(run: Run) -> None:
     await run.subscribe("retried", ONE_ORGANISATION, port=ODD)
     await run.more(2000)
     beside = Publisher(
-        *("127.0.0.1", run.system.port),
+        run.system.gateway_addresses,
         authorization=run.system.authorization,
         rate=100.0,
         connections=8,

@@ -5,37 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 from router import names
-from tests.chaos.broker import Broker
-from tests.chaos.faults.cluster import Cluster, cluster
+from tests.chaos.faults.cluster import Cluster, ClusterBroker, cluster
 from tests.chaos.run import Run, Scenario
 from tests.chaos.system import System, system
 from tests.eventually import eventually
 
 PROCESSES = ("router", "gateway 1", "gateway 2", "deliverer 1", "deliverer 2")
-
-
-class ClusterBroker(Broker):
-    """A cluster in place of the one node; looked into through its first node that runs."""
-
-    def __init__(self, nodes: Cluster) -> None:
-        super().__init__(Path("/nonexistent"))
-        self.nodes = nodes
-        self.look_through(0)
-
-    def look_through(self, index: int) -> None:
-        """Ask this node from now on."""
-        self.private = self.nodes[index]
-        self.control = self.nodes.controls[index]
-        self.url = self.nodes.urls[index]
-
-    async def start(self) -> None:
-        """It runs already."""
-
-    async def close(self) -> None:
-        """Whoever started the cluster stops it."""
 
 
 @asynccontextmanager
