@@ -1,7 +1,7 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos power fuzz audit image-check release docs constraints
+.PHONY: help setup run test lint bench chaos power fuzz audit image-check release docs screenshots constraints
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,6 +65,10 @@ docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/python -m tools.modules
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.chart
+
+screenshots: setup ## Take the pictures of docs/images/ again, of the real product with made up data
+	@tools/install-packages chromium
+	$(BIN)/python -m tools.screenshots
 
 # setuptools: a Python before 3.12 brings its own, which is not ours to pin.
 constraints: $(INSTALLED) ## Write constraints.txt from what .venv holds now
