@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-START_TIMEOUT = 60.0
+START_TIMEOUT = 300.0
 
 
 def free_port() -> int:

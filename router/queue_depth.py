@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
+from aiormq import spec
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from router.names import abonnement_queue
-from runtime.amqp import AMQP_ERRORS, describe
+from runtime.amqp import AMQP_ERRORS, ask_all, describe, open_channel
 from schemas.errors import BrokerUnavailable
 
 LOOK_TIMEOUT, LOOK_TIME = 5.0, 0.02  # seconds: for all, and for each queue
+AT_ONCE = 64  # queues that are asked about in one write
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +53,27 @@ async def depth_of(connection: AbstractConnection, queue: str) -> Depth | None:
 async def depths(connection: AbstractConnection, queues: Iterable[str]) -> dict[str, Depth | None]:
     """The depth of each queue by name; None when it does not exist. Raises BrokerUnavailable."""
     found: dict[str, Depth | None] = {}
-    channel = connection.channel()
+    left, at_once = deque(queues), AT_ONCE
     try:
-        for name in queues:
-            if not channel.is_initialized or channel.is_closed:
-                # RabbitMQ closes the channel when a queue does not exist.
-                channel = connection.channel()
-                await channel.initialize()
-            try:
-                queue = await channel.declare_queue(name, passive=True)
-            except ChannelNotFoundEntity:
-                found[name] = None
-                continue
-            counted = queue.declaration_result
-            found[name] = Depth(counted.message_count or 0, counted.consumer_count or 0)
-        if channel.is_initialized and not channel.is_closed:
-            await channel.close()
+        while left:
+            channel = await open_channel(connection)
+            missing = False
+            while left and not missing:
+                asked = [*islice(left, at_once)]
+                answers: list[spec.Queue.DeclareOk] = []
+                try:
+                    methods = [spec.Queue.Declare(queue=name, passive=True) for name in asked]
+                    await ask_all(channel, methods, answers=answers)
+                except ChannelNotFoundEntity:  # RabbitMQ has closed the channel
+                    missing = True
+                for answer in answers:
+                    found[left.popleft()] = Depth(answer.message_count or 0, answer.consumer_count or 0)
+                if missing:
+                    found[left.popleft()] = None
+                # Missing ones often come in groups.
+                at_once = 1 if missing else min(2 * at_once, AT_ONCE)
+            if not missing:
+                await channel.close()
     except AMQP_ERRORS as error:
         raise BrokerUnavailable(describe(error)) from error
     return found

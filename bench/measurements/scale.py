@@ -84,11 +84,15 @@ async def _make_all(running: System, callback: str, count: int) -> None:
                     {"naam": "zaken", "filters": {"zaaktype": f"none-{number}" if number else MATCHING}}
                 ],
             }
-            began = time.perf_counter()
-            async with session.post(running.root + "/abonnement", json=body) as answer:
-                assert answer.status == 201, await answer.text()
-                await answer.read()
-            return (time.perf_counter() - began) * 1000
+            while True:
+                began = time.perf_counter()
+                async with session.post(running.root + "/abonnement", json=body) as answer:
+                    text = await answer.text()
+                if answer.status == 201:
+                    return (time.perf_counter() - began) * 1000
+                if answer.status != 503:
+                    raise SystemExit(text)
+                await asyncio.sleep(0.5)  # a machine that is busy with other things
 
         left = count - FIRST - ONE_BY_ONE
         slots = asyncio.Semaphore(AT_ONCE)

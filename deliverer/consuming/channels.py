@@ -7,7 +7,7 @@ done on it: whether a queue exists is asked on another channel first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,16 +15,19 @@ from typing import Any, Self
 from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
+from aiormq import Channel, spec
 from aiormq.abc import AbstractChannel, DeliveredMessage
 from aiormq.exceptions import AMQPChannelError
+from pamqp.base import Frame
 
 from deliverer.attempting.deliver import prepare
 from deliverer.attempting.settle import Delivery, Origin
 from deliverer.consuming.prefetch import Budget
 from router import names
-from runtime.amqp import AMQP_ERRORS, describe, open_channel
+from router.queue_depth import depths
+from runtime.amqp import AMQP_ERRORS, ask_all, describe, open_channel
 from runtime.log import logger
-from schemas.errors import BrokerError
+from schemas.errors import BrokerError, BrokerUnavailable
 
 CAPACITY = 50  # consumers
 PAUSE_AFTER_FAULT = 5.0  # seconds before a message is requeued that caused an exception in the deliverer
@@ -72,7 +75,7 @@ class ConsumingChannel:
     def __init__(
         self,
         connection: AbstractConnection,
-        channel: AbstractChannel,
+        channel: Channel,
         *,
         deliver: Deliver,
         budget: Budget,
@@ -105,6 +108,7 @@ class ConsumingChannel:
     ) -> Self:
         """A new channel."""
         channel = await open_channel(connection)
+        assert isinstance(channel, Channel)  # noqa: S101 - the client library's only one
         return cls(connection, channel, deliver=deliver, budget=budget, lost=lost, too_much=too_much)
 
     @property
@@ -141,6 +145,37 @@ class ConsumingChannel:
             self._consumers.pop(consumer.tag, None)
             raise ConsumeRefused(describe(error)) from error
         return consumer
+
+    async def consume_all(self, abonnementen: Sequence[UUID]) -> list[Consumer]:
+        """Consume the queues of these, as `consume` does, in one write; leaves out those that are missing
+        or cannot be looked at.
+
+        One call at a time. Raises ConsumeRefused when RabbitMQ refused one of them and closed the channel,
+        else AMQP_ERRORS.
+        """
+        queues = {uuid: names.abonnement_queue(uuid) for uuid in abonnementen}
+        try:
+            found = await depths(self._connection, queues.values())
+        except BrokerUnavailable:  # the connection, or one of them, on which `consume` will fail
+            return []
+        consumers = [Consumer(uuid, self) for uuid in abonnementen if found[queues[uuid]] is not None]
+        methods: list[Frame] = []
+        for consumer in consumers:
+            if (prefetch := self._budget.prefetch_of(consumer.abonnement)) != self._prefetch:
+                methods.append(spec.Basic.Qos(prefetch_count=prefetch))
+                self._prefetch = prefetch
+            queue = queues[consumer.abonnement]
+            methods.append(spec.Basic.Consume(queue=queue, consumer_tag=consumer.tag))
+            self._consumers[consumer.tag] = consumer
+            self._channel.consumers[consumer.tag] = partial(self._on_message, consumer)
+        await self._origin.ack_all()
+        try:
+            await ask_all(self._channel, methods, answers=[])
+        except AMQPChannelError as error:
+            for consumer in consumers:
+                self._consumers.pop(consumer.tag, None)
+            raise ConsumeRefused(describe(error)) from error
+        return consumers
 
     async def cancel(self, consumer: Consumer) -> None:
         """End a consumer. The messages that came in are still delivered."""

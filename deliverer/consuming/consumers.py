@@ -188,41 +188,57 @@ class Consumers:
     async def _consume(
         self, connection: AbstractConnection, channel: ConsumingChannel | None, batch: Sequence[UUID]
     ) -> None:
-        """Consume these on one channel (a new one for None), one after the other."""
+        """Consume these on one channel, a new one for None: all at once, then one by one what is left."""
         try:
             if channel is None:
-                channel = await ConsumingChannel.open(
-                    connection,
-                    deliver=self._deliver,
-                    budget=self._budget,
-                    lost=self._lost,
-                    too_much=self._narrow,
-                )
-                self._channels.append(channel)
+                channel = await self._open(connection)
+            begun: list[Consumer] = []
+            if len(batch) > 1 and not self._stopping:
+                try:
+                    begun = await channel.consume_all(batch)
+                except ConsumeRefused:
+                    channel = await self._open(connection)
+            for consumer in begun:
+                self._began(consumer)
+            done = {consumer.abonnement for consumer in begun}
             for uuid in batch:
+                if uuid in done:
+                    continue
                 if self._stopping:
                     return
                 try:
-                    consumer = await channel.consume(uuid)
+                    self._began(await channel.consume(uuid))
                 except QueueMissing as error:
                     self._seek(uuid, str(error))
-                    continue
                 except ConsumeRefused as error:
                     self._refused.add(uuid)
                     self._seek(uuid, str(error))
                     break
-                self._sought.pop(uuid, None)
-                self._refused.discard(uuid)
-                self._consuming[uuid] = consumer
-                # It may have been lost, or have exceeded the budget, before `consume` returned.
-                if consumer.stopped.is_set():
-                    self._lost(consumer)
-                elif consumer.not_kept:
-                    self._narrow(consumer)
         except (BrokerUnavailable, *AMQP_ERRORS) as error:
             reason = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
             log.warning("queues not consumed yet", queues=len(batch), reason=reason)
             asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
+
+    async def _open(self, connection: AbstractConnection) -> ConsumingChannel:
+        channel = await ConsumingChannel.open(
+            connection,
+            deliver=self._deliver,
+            budget=self._budget,
+            lost=self._lost,
+            too_much=self._narrow,
+        )
+        self._channels.append(channel)
+        return channel
+
+    def _began(self, consumer: Consumer) -> None:
+        self._sought.pop(consumer.abonnement, None)
+        self._refused.discard(consumer.abonnement)
+        self._consuming[consumer.abonnement] = consumer
+        # It may have been lost, or have exceeded the budget, before this was known.
+        if consumer.stopped.is_set():
+            self._lost(consumer)
+        elif consumer.not_kept:
+            self._narrow(consumer)
 
     def _lost(self, consumer: Consumer) -> None:
         """RabbitMQ ended this consumer: consume again after LOST_PAUSE."""

@@ -25,7 +25,8 @@ from schemas.errors import BrokerUnavailable, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
 
-GENTLY = 2  # abonnementen that are bound again at the same time, while deliveries go on
+AT_ONCE = 2  # abonnementen that are bound again at the same time, while deliveries go on
+GENTLE_PAUSE = 0.02  # seconds between two: deliverers that have just started need RabbitMQ more
 
 log = logger(__name__)
 
@@ -53,24 +54,24 @@ class Reconcile:
         self._losses = losses
         self._gone = gone
         self._lines: list[str] = []
+        self._to_bind: Set[UUID] = frozenset()
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
 
     async def run(self, *, dry_run: bool) -> list[str]:
         """Compare and repair; with dry_run only say what would be done.
 
-        First what is missing is declared, then gateways may publish. Then all other abonnementen are bound
-        again, GENTLY at a time, since AMQP cannot list bindings. A refused queue of an abonnement is a line.
-        Raises BrokerUnfit when a fixed queue has other arguments.
+        First what is missing is declared, then gateways may publish. `bind_again` should follow. A refused
+        queue of an abonnement is a line. Raises BrokerUnfit when a fixed queue has other arguments.
         """
         self._lines, gone = [], frozenset(self._gone)
         await self._catalogue.refresh()
         missing = await self.missing()
         self._lines += self._told(missing)
-        repaired: Set[UUID] = frozenset()
         if not dry_run:
             await self._declarer.declare_fixed(self._fixed)
             repaired = await self.repair(missing)
+            self._to_bind = self._catalogue.abonnementen.keys() - repaired
             await self._declarer.declare_ready()
         # After the marker, so that gateways do not wait for it.
         declared = await self._registry.declared()
@@ -78,9 +79,24 @@ class Reconcile:
         await self._remove_gone(gone, declared, dry_run=dry_run)
         owners = set(map(str, gone))
         await self._orphans([thing for thing in declared if thing.owner not in owners], dry_run=dry_run)
-        if not dry_run:
-            await self._bind_again(self._catalogue.abonnementen.keys() - repaired)
         return self._lines
+
+    async def bind_again(self, *, gently: bool) -> list[str]:
+        """Bind all abonnementen again that the last `run` did not declare, since AMQP cannot list bindings.
+
+        gently: one at a time, with pauses. Returns a line for each queue that is refused.
+        """
+        lines: list[str] = []
+        left = deque(self._to_bind)
+
+        async def some() -> None:
+            while left:
+                await self._abonnement(left.popleft(), lines)
+                if gently:
+                    await asyncio.sleep(GENTLE_PAUSE)
+
+        await asyncio.gather(*(some() for _ in range(1 if gently else AT_ONCE)))
+        return lines
 
     def _told(self, missing: Sequence[Thing]) -> Iterator[str]:
         """A line for each missing thing; none for a marker whose queue is missing too."""
@@ -135,7 +151,7 @@ class Reconcile:
             log.warning("exchange was missing", kanaal=naam)
         await asyncio.gather(*(self._losses.exchange_lost(naam, "exchange was missing") for naam in lost))
         await asyncio.gather(*map(self._declarer.declare_kanaal, without))
-        await asyncio.gather(*map(self._abonnement, affected))
+        await asyncio.gather(*(self._abonnement(uuid, self._lines) for uuid in affected))
         for naam in lost:
             self._losses.exchange_stands(naam)
         return affected
@@ -161,21 +177,12 @@ class Reconcile:
         """What exists for this abonnement alone."""
         return {*_things(of_abonnement(self._catalogue.abonnementen[uuid], self._catalogue.kanalen))}
 
-    async def _abonnement(self, uuid: UUID) -> None:
+    async def _abonnement(self, uuid: UUID, lines: list[str]) -> None:
         try:
             await self._declarer.declare_abonnement(uuid)
         except QueueRefused as error:
-            self._lines.append(f"refused: {error}")
+            lines.append(f"refused: {error}")
             self._declarer.refusals.refused(uuid, error)
-
-    async def _bind_again(self, uuids: Iterable[UUID]) -> None:
-        left = deque(uuids)
-
-        async def some() -> None:
-            while left:
-                await self._abonnement(left.popleft())
-
-        await asyncio.gather(*(some() for _ in range(GENTLY)))
 
     async def _remove_gone(self, gone: Set[UUID], declared: Iterable[Declared], *, dry_run: bool) -> None:
         owners = {thing.owner for thing in declared}

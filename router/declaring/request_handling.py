@@ -25,6 +25,9 @@ from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnfit, NrcError, QueueRefused
 
 SECOND_LOOK = 0.5  # seconds
+RECONCILE = {"do": "reconcile", "dry_run": False, "gently": True}
+"""The request of a router to itself; nobody waits for the end of it."""
+
 BETWEEN_HINTS = 0.05  # seconds; at each hint every process reads the registry
 
 log = logger(__name__)
@@ -59,6 +62,7 @@ class RequestHandler:
         self._losses = losses
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
+        self._binding = asyncio.Lock()
         self._announcing: asyncio.Task[None] | None = None
         self._announced = 0.0
         self._activating = asyncio.Lock()
@@ -97,7 +101,7 @@ class RequestHandler:
             self.active.set()
         if request["do"] != "reconcile":
             # The previous active router may have been of an older version.
-            await self._outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
+            await self._outbox.send(names.REQUESTS, RECONCILE)
 
     async def _do(self, request: Mapping[str, Any]) -> dict[str, Any]:
         match request["do"]:
@@ -109,7 +113,8 @@ class RequestHandler:
                     self._declarer.prepare(uuid, _groups(request["kanalen"]))
                 await self._abonnement(uuid)
             case "reconcile":
-                return {"lines": await self._compare(dry_run=request["dry_run"])}
+                dry_run, gently = request["dry_run"], request.get("gently", False)
+                return {"lines": await self._compare(dry_run=dry_run, gently=gently)}
             case "ping":
                 pass
             case "watch":
@@ -202,16 +207,25 @@ class RequestHandler:
             missing -= self._reconcile.own(uuid)
         return missing
 
-    async def _compare(self, *, dry_run: bool) -> list[str]:
+    async def _compare(self, *, dry_run: bool, gently: bool = False) -> list[str]:
         async with self._one_reconcile:
             lines = await self._reconcile.run(dry_run=dry_run)
         if not dry_run:
             self._close_gaps(self._declarer.under_way | self._declarer.refusals.now)
+            lines = lines + await self._bind_again(gently=gently)
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])
         for line in lines:
             log.debug("compared", dry_run=dry_run, finding=line)
         return lines
+
+    async def _bind_again(self, *, gently: bool) -> list[str]:
+        if not gently:
+            return await self._reconcile.bind_again(gently=False)
+        if self._binding.locked():
+            return []  # the one before has not ended yet
+        async with self._binding:
+            return await self._reconcile.bind_again(gently=True)
 
     def _close_gaps(self, but: Set[UUID]) -> None:
         """Close all gaps, also those that other routers opened, except of these abonnementen."""

@@ -24,7 +24,7 @@ from router.changes import follow_changes
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
 from router.declaring.losses import Losses, LossesOf
 from router.declaring.reconcile import Reconcile
-from router.declaring.request_handling import RequestHandler
+from router.declaring.request_handling import RECONCILE, RequestHandler
 from router.declaring.watching.canary import Canary
 from router.declaring.watching.leaders import leaderless, watch_leaders
 from router.readiness import topology_stands
@@ -219,7 +219,7 @@ class Router:
     async def _ask_reconcile(self) -> None:
         """Ask the active router to reconcile now and at every interval, and to watch in between."""
         while True:
-            await self.outbox.send(names.REQUESTS, {"do": "reconcile", "dry_run": False})
+            await self.outbox.send(names.REQUESTS, RECONCILE)
             until = asyncio.get_running_loop().time() + self._interval
             while (left := until - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(min(WATCH_INTERVAL, left))

@@ -23,13 +23,17 @@ from schemas.errors import BrokerUnavailable
 
 ANSWER_TIMEOUT = 5.0  # seconds
 CLOSE_TIMEOUT = 1.0  # seconds
-INTERVAL = 60.0  # seconds
+FIRST_LOOK, INTERVAL = 20.0, 60.0  # seconds
 
 log = logger(__name__)
 
 
 async def watch_leaders(urls: Sequence[str], queues: Callable[[], Iterable[str]]) -> None:
-    """Log each of `queues` that has no leader, every INTERVAL, until cancelled."""
+    """Log each of `queues` that has no leader, every INTERVAL, until cancelled.
+
+    The first look is FIRST_LOOK seconds from now: while nobody consumes yet, each queue has to be asked.
+    """
+    await asyncio.sleep(FIRST_LOOK)
     while True:
         with suppress(BrokerUnavailable, *AMQP_ERRORS):
             for name in await leaderless(urls, queues()):
