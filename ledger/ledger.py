@@ -105,7 +105,7 @@ class Ledger(Protocol):
         """How many deliveries are undeliverable."""
 
     async def undeliverable_counts(self) -> Mapping[UUID, int]:
-        """How many are undeliverable of each abonnement that has any."""
+        """How many notificaties are undeliverable for each abonnement that has any."""
 
     async def counts(self, *, since: int) -> Counts:
         """What was counted from the minute of this moment on. since: milliseconds since 1970."""
@@ -117,7 +117,10 @@ class Ledger(Protocol):
         """Those on this kanaal that were for no abonnement, of so many of the newest on all; newest first."""
 
     async def last_delivered(self, abonnement: UUID) -> int | None:
-        """When this abonnement last got something of the newest RECENT deliveries that it is done with."""
+        """When this abonnement last got something, in milliseconds since 1970.
+
+        Of the newest RECENT deliveries that it is done with, and of as many that were sent again last.
+        """
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
         """How many deliveries of a notificatie are in each state, without replays."""

@@ -378,7 +378,8 @@ class Minute:
     accepted: notificaties. came_to: how many deliveries came to each state; RETRYING once for each attempt
     that failed and has another. held: how many waited for abonnementen that nothing is sent to, when a keeper
     last looked in that minute; None when none did. took: how long it took from accepted to a callback's 2xx,
-    without replays (durations.Counts); kept as long as rows are.
+    without replays (durations.Counts); kept as long as rows are. asked_for: what was sent again because
+    somebody asked for it, replays included; RETURNING is what RabbitMQ lost.
     """
 
     at: int
@@ -386,6 +387,7 @@ class Minute:
     came_to: Mapping[State, int] = field(default_factory=dict)
     held: int | None = None
     took: Mapping[int, int] = field(default_factory=dict)
+    asked_for: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ BAD = (
         state=True,
     ),
     Measure("onbestelbaar", "Onbestelbaar geworden", _came_to(State.UNDELIVERABLE), bad=True),
-    Measure("teruggegeven", "Teruggegeven aan RabbitMQ", _came_to(State.RETURNING), bad=True),
+    Measure("teruggegeven", "Teruggegeven: RabbitMQ was het kwijt", _came_to(State.RETURNING), bad=True),
+    Measure("opnieuw", "Op verzoek opnieuw verzonden", lambda minute: minute.asked_for),
 )
 
 

@@ -13,7 +13,7 @@ from ledger.tables.minutes import minutes_of
 from ledger.tables.rows import STATE_OF, STATES, Counter, Kind
 from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
 from store.database.address import Connection
-from store.database.statements import first, number, rows
+from store.database.statements import number, rows
 
 _UNMATCHED = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id)"
 _NEWEST = "(SELECT * FROM notificatie ORDER BY id DESC LIMIT %s) m"
@@ -37,7 +37,7 @@ async def undeliverable_count(connection: Connection) -> int:
 async def undeliverable_counts(connection: Connection, names: Names) -> Mapping[UUID, int]:
     """As `Ledger.undeliverable_counts`."""
     select = (
-        "SELECT abonnement, count(*) FROM delivery WHERE state = %s AND state NOT IN (0, 7) "
+        "SELECT abonnement, count(DISTINCT id) FROM delivery WHERE state = %s AND state NOT IN (0, 7) "
         "GROUP BY abonnement"
     )
     found = await rows(connection, select, STATES[State.UNDELIVERABLE])
@@ -96,14 +96,16 @@ async def unmatched(
 
 async def last_delivered(connection: Connection, abonnement: UUID, names: Names) -> int | None:
     """As `Ledger.last_delivered`."""
-    select = (
-        "SELECT max(last_at) FROM (SELECT state, last_at FROM delivery WHERE abonnement = %s AND open = 0 "
-        "ORDER BY id DESC LIMIT %s) d WHERE state = %s"
-    )
-    found = await first(
-        connection, select, names.abonnement_number(abonnement), RECENT, STATES[State.DELIVERED]
-    )
-    return None if found is None or found[0] is None else int(found[0])
+    of = (names.abonnement_number(abonnement), RECENT, STATES[State.DELIVERED])
+    select = """
+        SELECT max(last_at) FROM (SELECT state, last_at FROM delivery
+            WHERE abonnement = %s AND open = 0 ORDER BY id DESC LIMIT %s) d WHERE state = %s
+        UNION ALL
+        SELECT max(last_at) FROM (SELECT state, last_at FROM delivery
+            WHERE abonnement = %s AND open = 0 AND again_at IS NOT NULL ORDER BY again_at DESC LIMIT %s) d
+            WHERE state = %s
+        """
+    return max((at for (at,) in await rows(connection, select, *of, *of) if at is not None), default=None)
 
 
 async def outcomes(connection: Connection, notificatie: UUID) -> Mapping[State, int]:

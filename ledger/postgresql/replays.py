@@ -137,6 +137,6 @@ class PostgresqlReplays:
         ]
         made = len(await insert_counted(connection, new, slot=self._slot))
         if made:
-            minutes = {(now // MINUTE, Counter.STATE + _RETURNING, of): made}
+            minutes = {(now // MINUTE, int(Counter.ASKED_FOR), of): made}
             await add_minutes(connection, minutes, slot=self._slot)
         return made

@@ -99,7 +99,17 @@ async def _first(connection: Connection) -> None:
         await connection.execute(f"CREATE TABLE {default(table)} PARTITION OF {table} DEFAULT")
 
 
-STEPS = {"0001_ledger": Step(_first)}
+async def _last_sent_again(connection: Connection) -> None:
+    # Of what was sent again, for when something was last delivered; no other delivery has a row in it.
+    await connection.execute(
+        "CREATE INDEX delivery_again ON delivery (abonnement, open, again_at) WHERE again_at IS NOT NULL"
+    )
+
+
+STEPS = {
+    "0001_ledger": Step(_first),
+    "0002_last_sent_again": Step(_last_sent_again, compatible=True),
+}
 
 
 def contents(vault: Vault, clock: Clock, *, most: int, longest: float) -> Contents:

@@ -38,7 +38,7 @@ def undeliverable_count(db: Database) -> int:
 def undeliverable_counts(db: Database, texts: Texts) -> Mapping[UUID, int]:
     """As `Ledger.undeliverable_counts`."""
     select = (
-        "SELECT abonnement, count(*) FROM delivery INDEXED BY delivery_uncommon "
+        "SELECT abonnement, count(DISTINCT id) FROM delivery INDEXED BY delivery_uncommon "
         "WHERE state = ? AND state NOT IN (0, 7) GROUP BY abonnement"
     )
     rows = db.execute(select, [STATES[State.UNDELIVERABLE]])
@@ -89,12 +89,18 @@ def unmatched(db: Database, kanaal: str, *, newest: int, limit: int, texts: Text
 def last_delivered(db: Database, abonnement: UUID) -> int | None:
     """As `Ledger.last_delivered`."""
     number = number_of(db, Kind.ABONNEMENT, str(abonnement))
-    select = (
-        "SELECT max(last_at) FROM (SELECT state, last_at FROM delivery INDEXED BY delivery_abonnement "
-        "WHERE abonnement = ? AND open = 0 ORDER BY id DESC LIMIT ?) WHERE state = ?"
-    )
-    (at,) = db.execute(select, [number, RECENT, STATES[State.DELIVERED]]).fetchone()
-    return None if at is None else int(at)
+    moments: list[int] = []
+    for index, of, order in (
+        ("delivery_abonnement", "open = 0", "id"),
+        ("delivery_again", "open = 0 AND again_at IS NOT NULL", "again_at"),
+    ):
+        select = (
+            f"SELECT max(last_at) FROM (SELECT state, last_at FROM delivery INDEXED BY {index} "  # noqa: S608
+            f"WHERE abonnement = ? AND {of} ORDER BY {order} DESC LIMIT ?) WHERE state = ?"
+        )
+        (at,) = db.execute(select, [number, RECENT, STATES[State.DELIVERED]]).fetchone()
+        moments += [] if at is None else [int(at)]
+    return max(moments, default=None)
 
 
 def outcomes(db: Database, notificatie: UUID) -> Mapping[State, int]:

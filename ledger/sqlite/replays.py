@@ -129,7 +129,7 @@ def _add(db: Database, ids: Sequence[UUID], abonnement: int, number: int, *, now
             again = row._replace(replay=number, state=_RETURNING, round=FIRST_ROUND, again_at=now)
             made += insert_row(db, again)
     if made:
-        db.execute(ADD_MINUTE, [now // MINUTE, Counter.STATE + _RETURNING, abonnement, made])
+        db.execute(ADD_MINUTE, [now // MINUTE, Counter.ASKED_FOR, abonnement, made])
     return made
 
 

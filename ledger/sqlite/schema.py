@@ -149,6 +149,13 @@ def _traces(db: Database) -> None:
     db.executescript("CREATE TABLE trace (n INTEGER PRIMARY KEY, traceparent TEXT NOT NULL);")
 
 
+def _last_sent_again(db: Database) -> None:
+    # Of what was sent again, for when something was last delivered; no other delivery has a row in it.
+    db.executescript(
+        "CREATE INDEX delivery_again ON delivery (abonnement, open, again_at) WHERE again_at IS NOT NULL;"
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -160,6 +167,7 @@ STEPS = {
     "0008_no_count_of_retries": _no_count_of_retries,
     "0009_took": _took,
     "0010_traces": _traces,
+    "0011_last_sent_again": _last_sent_again,
 }
 
 

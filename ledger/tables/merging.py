@@ -30,7 +30,8 @@ DeliveryKey = tuple[bytes, int, int]
 _TIMED = 7  # the version of a UUID that begins with a moment in milliseconds
 _PENDING = STATES[State.PENDING]
 _DELIVERED, _REMOVED = STATES[State.DELIVERED], STATES[State.REMOVED]
-_MATCHED, _STATE = int(Counter.MATCHED), int(Counter.STATE)
+_RETURNING = STATES[State.RETURNING]
+_MATCHED, _STATE, _ASKED_FOR = int(Counter.MATCHED), int(Counter.STATE), int(Counter.ASKED_FOR)
 
 
 class About(NamedTuple):
@@ -111,7 +112,9 @@ class Changes:
             # The former `since`: the new one of a retry is when it is due, after this attempt.
             self.firsts[key[1]] = max(self.firsts.get(key[1], 0), old.since)
         self.after[key] = new
-        self.count(outcome.at, _STATE + new.state, key[1])
+        # The keeper gives back by itself, without an event: what is RETURNING by one was asked for.
+        what = _ASKED_FOR if new.state == _RETURNING else _STATE + new.state
+        self.count(outcome.at, what, key[1])
         if new.state == _DELIVERED and new.status is not None and not new.replay:
             self._count_took(key[0], outcome.at)
 

@@ -33,6 +33,7 @@ def minutes_of(counted: Iterable[tuple[int, int, int]], took: Iterable[tuple[int
                 came_to,
                 by_what.get(Counter.HELD),
                 buckets.get(minute, {}),
+                by_what.get(Counter.ASKED_FOR, 0),
             )
         )
     return found

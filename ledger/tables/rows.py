@@ -55,7 +55,8 @@ class Kind(IntEnum):
 class Counter(IntEnum):
     """`what` of a row of `minute`; `who` is a kanaal for the first two, 0 for HELD, else an abonnement.
 
-    Deliveries that came to a state are counted under STATE + the number of the state.
+    Deliveries that came to a state are counted under STATE + the number of the state: under RETURNING what
+    RabbitMQ lost, and not what somebody asked for.
     """
 
     ACCEPTED = 0
@@ -64,6 +65,8 @@ class Counter(IntEnum):
     """NOT_WANTED for an abonnement that it was matched for: dropped by a fault, and given back later."""
     HELD = 3
     """What waited for abonnementen that nothing is sent to, when the keeper looked."""
+    ASKED_FOR = 4
+    """Sent again because somebody asked for that: an operator, or a replay of anybody."""
     STATE = 10
 
 

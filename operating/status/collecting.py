@@ -53,19 +53,24 @@ class OfLedger:
             failed=came_to(State.RETRYING),
             undeliverable=came_to(State.UNDELIVERABLE),
             given_back=came_to(State.RETURNING),
+            sent_again=sum(each.asked_for for each in counted),
             took=added(each.took for each in counted),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What happened in some time. failed: attempts that have another. took: as of values.Minute."""
+    """What happened in some time. failed: attempts that have another. given_back: what RabbitMQ lost.
+
+    sent_again: by operators, and by replays. took: as of values.Minute.
+    """
 
     accepted: int
     delivered: int
     failed: int
     undeliverable: int
     given_back: int
+    sent_again: int
     took: Counts
 
 

@@ -11,6 +11,7 @@ from ledger.explaining.fitting import Reader
 from ledger.explaining.states import suspended_because
 from ledger.values import State as Delivery
 from operating.conditions import Condition
+from operating.status.attention import LONG
 from schemas.abonnement import Abonnement, State
 
 BADGES = {
@@ -19,7 +20,6 @@ BADGES = {
     State.SUSPENDED: ("danger", "stilgelegd"),
 }
 """How the state of an abonnement is told: the kind of its badge, and its text."""
-LONG = 600.0  # seconds that something may wait for an active one
 _FAILED = (Delivery.RETRYING, Delivery.UNDELIVERABLE)
 
 
@@ -31,8 +31,9 @@ class Rank(IntEnum):
     STUCK = 1
     HELD = 2
     UNDELIVERABLE = 3
-    FAILING = 4
-    LATE = 5
+    LATE = 4
+    FAILING = 5
+    """It is tried again by itself, so nobody has to do anything."""
     IDLE = 6
     """Suspended, and nothing waits."""
     WELL = 7
@@ -95,11 +96,19 @@ def rank_of(health: Health, *, now: float) -> Rank:
         return Rank.STUCK
     if health.undeliverable:
         return Rank.UNDELIVERABLE
-    if each.retrying or health.last_hour.failed:
-        return Rank.FAILING
     if each.oldest is not None and now - each.oldest > LONG:
         return Rank.LATE
-    return Rank.WELL
+    return Rank.FAILING if each.retrying else Rank.WELL
+
+
+def kind_of(health: Health, rank: Rank) -> str:
+    """The kind of the box in which `sentence` stands."""
+    match health.abonnement.state:
+        case State.SUSPENDED:
+            return "error"
+        case State.HELD:
+            return "warning"
+    return "ok" if rank in (Rank.WELL, Rank.FAILING) else "warning"
 
 
 def note_of(health: Health, rank: Rank) -> str:
@@ -142,8 +151,14 @@ def sentence(health: Health, *, now: float) -> str:
             "Het abonnement is actief, maar van sommige notificaties is niet duidelijk of ze aankwamen. "
             "Zij wachten op een besluit: nu opnieuw verzenden, of schrappen."
         )
-    if health.last_hour.failed and not health.last_hour.delivered:
-        return "Het abonnement is actief, maar het afgelopen uur mislukte elke poging."
+    if health.undeliverable:
+        some = health.undeliverable
+        which = "1 notificatie is" if some == 1 else f"{number(some)} notificaties zijn"
+        rest = " Wat verder mislukte, wordt vanzelf opnieuw geprobeerd." if health.condition.retrying else ""
+        return (
+            f"Het abonnement is actief, maar {which} onbestelbaar: daarvoor komt vanzelf geen poging meer. "
+            f"Verzend ze opnieuw zodra de callback het doet, of laat ze vallen.{rest}"
+        )
     if health.condition.retrying:
         return "Het abonnement is actief. Wat mislukte, wordt vanzelf opnieuw geprobeerd."
     if not each.kanalen:

@@ -44,7 +44,7 @@ class Row:
     @property
     def alarming(self) -> bool:
         """Whether somebody should look at it."""
-        return self.rank < Rank.IDLE
+        return self.rank < Rank.FAILING
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Listing:
 
     asked: the search, by field. total: of all that there are; found: by the search. summary: (how many,
     kind and text of a badge). unknown: why it is not known what waits; None when it is known. earlier, later:
-    queries of the pages beside this one.
+    queries of the pages beside this one. attention: those that somebody should look at; retrying: others of
+    which something is tried again by itself.
     """
 
     rows: Sequence[Row]
@@ -63,6 +64,7 @@ class Listing:
     total: int
     found: int
     attention: int
+    retrying: int
     unknown: Fault | None
     place: str
     earlier: str
@@ -132,6 +134,7 @@ async def show(visit: Visit) -> Listing:
         len(rows),
         len(found),
         sum(row.alarming for row in rows),
+        sum(row.rank is Rank.FAILING for row in rows),
         known.fault,
         f"{begin + 1} tot en met {last} van {len(found)}" if shown else "",
         urlencode({**given, "blad": page - 1}) if page > 1 else "",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from console.page import Page, Visit
-from console.pages.abonnementen.health import Health, sentence
+from console.pages.abonnementen.health import Health, kind_of, rank_of, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
 from ledger.explaining.dutch import held_because
 from operating.status.certificates import tls_server
@@ -36,6 +36,7 @@ class Act:
 class One:
     """What the page shows. Moments are Unix seconds.
 
+    state: a sentence; kind: of the box around it.
     label: of its application. remark: what keeps the application from reading it; "" when nothing does.
     groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed. certificate:
     of its callback, as alerts last saw it; certificate_fault: what is wrong with it.
@@ -43,6 +44,7 @@ class One:
 
     health: Health
     state: str
+    kind: str
     acts: Sequence[Act]
     label: str
     remark: str
@@ -80,6 +82,7 @@ async def show(visit: Visit) -> One:
     return One(
         health,
         sentence(health, now=visit.now),
+        kind_of(health, rank_of(health, now=visit.now)),
         acts_of(abonnement),
         application.label if application else "",
         _remark(visit, abonnement),

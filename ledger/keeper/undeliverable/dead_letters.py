@@ -174,8 +174,13 @@ class DeadLetters:
 
     async def _decide(self, ledger: Ledger, letter: DeadLetter, taken: _Taken) -> None:
         at = int(time() * 1000)
-        known: list[Event] = [entry_of(letter, catalogue=self._catalogue.number), *history_of(letter)]
-        if letter.key.abonnement == UNKNOWN:
+        unknown = letter.key.abonnement == UNKNOWN
+        ends = letter.verdict is not None and not unknown
+        known: list[Event] = [
+            entry_of(letter, catalogue=self._catalogue.number),
+            *history_of(letter, without_last=ends),
+        ]
+        if unknown:
             reason = Attempt(letter.verdict or letter.received, 0, WhyEnded.UNKNOWN_ABONNEMENT, NOBODYS)
             taken.events += [*known, ended(letter, at=letter.verdict or at, reason=reason)]
             taken.nobodys.append(letter)

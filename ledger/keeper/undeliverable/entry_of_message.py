@@ -92,10 +92,14 @@ def entry_of(letter: DeadLetter, *, catalogue: int) -> Entry:
     )
 
 
-def history_of(letter: DeadLetter) -> list[Event]:
-    """Its failed attempts, as its deliverers wrote them or would have."""
-    history = letter.history
-    number = history.attempts - len(_made(history))
+def history_of(letter: DeadLetter, *, without_last: bool = False) -> list[Event]:
+    """Its failed attempts, as its deliverers wrote them or would have.
+
+    without_last: without the one that `ended` tells, after which no other came.
+    """
+    history, made = letter.history, _made(letter.history)
+    shown = made[:-1] if without_last and history.failures[-1:] == made[-1:] else made
+    number = history.attempts - len(made)
     return [
         Outcome(
             key=letter.key,
@@ -105,7 +109,7 @@ def history_of(letter: DeadLetter) -> list[Event]:
             at=ms_of(each.at),
             failed=_attempt(each, max(number + place, 1)),
         )
-        for place, each in enumerate(_made(history), 1)
+        for place, each in enumerate(shown, 1)
     ]
 
 

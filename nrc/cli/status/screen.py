@@ -77,7 +77,7 @@ def _counts(ledger: OfLedger) -> list[str]:
     """What happened in the last minutes and in the last hour, under each other."""
     of_five, of_hour = ledger.counted(minutes=5), ledger.counted(minutes=60)
     rows = [["", "5 MIN", "1 HOUR"]]
-    for name in ("accepted", "delivered", "failed", "undeliverable", "given_back"):
+    for name in ("accepted", "delivered", "failed", "undeliverable", "given_back", "sent_again"):
         counts = [str(getattr(counted, name)) for counted in (of_five, of_hour)]
         rows.append([name.replace("_", " "), *(text.rjust(6) for text in counts)])
     for name, share in PERCENTILES.items():
@@ -151,6 +151,7 @@ def _counted(ledger: OfLedger, minutes: int) -> dict[str, object]:
         "failed": counted.failed,
         "undeliverable": counted.undeliverable,
         "givenBack": counted.given_back,
+        "sentAgain": counted.sent_again,
         "msToDelivery": {
             name: None if (ms := percentile(counted.took, share)) is None else round(ms, 1)
             for name, share in PERCENTILES.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 from ledger.durations import bucket_of
 from ledger.ids import new_id
 from ledger.ledger import Ledger
-from ledger.values import Counts, Key, Outcome, Published, State
+from ledger.operating.replays import Plan
+from ledger.operating.sending import returning
+from ledger.postgresql import finding as postgresql
+from ledger.sqlite import finding as sqlite
+from ledger.values import Cause, Counts, Key, Outcome, Published, Search, State
 from tests.contract.stores.opened import ledger_in
-from tests.contract.stores.test_ledger import AT, an_entry, an_outcome
+from tests.contract.stores.test_ledger import AT, an_entry, an_outcome, delivery
 
 A, B = uuid4(), uuid4()
 HOUR = 3_600_000
@@ -82,6 +87,50 @@ async def test_what_is_undeliverable_is_counted_by_abonnement(ledger: Ledger) ->
     await ledger.write([an_outcome(entries[0], B, State.UNDELIVERABLE), an_outcome(entries[1], B)])
     await ledger.write([an_outcome(entries[0], A, State.REMOVED)])
     assert await ledger.undeliverable_counts() == {A: 2, B: 1}
+
+
+async def test_a_notificatie_and_its_replay_are_one_that_is_undeliverable(ledger: Ledger) -> None:
+    entry = an_entry(A)
+    replayed = Outcome(Key(entry.id, A, 1), State.UNDELIVERABLE, 1, 9, AT)
+    await ledger.write([entry, an_outcome(entry, A, State.UNDELIVERABLE), replayed])
+    assert await ledger.undeliverable_counts() == {A: 1}
+
+
+async def test_what_was_asked_for_is_not_counted_as_given_back(ledger: Ledger) -> None:
+    entries = [an_entry(A) for _ in range(3)]
+    await ledger.write(entries)
+    await ledger.write([an_outcome(each, A, State.UNDELIVERABLE) for each in entries])
+    row = await delivery(ledger, entries[0], A)
+    await ledger.write([returning(replace(row, round=1))])
+    epoch = await ledger.keeping.take_lease("test", seconds=60)
+    assert epoch
+    made = await ledger.replays.make(Plan(A, Search(), "for a test", 10.0, 3))
+    ids = [each.id for each in entries]
+    assert await ledger.replays.advance(epoch, made.number, sends=ids, skipped=0, last=None) == 3
+    counted = await ledger.per_minute(since=0)
+    assert sum(each.asked_for for each in counted) == 4
+    assert not any(each.came_to.get(State.RETURNING) for each in counted)
+    lost = an_entry(B)
+    await ledger.write([lost])
+    await ledger.keeping.give_back(epoch, [await delivery(ledger, lost, B)], cause=Cause.EMPTY)
+    counted = await ledger.per_minute(since=0)
+    assert sum(each.came_to.get(State.RETURNING, 0) for each in counted) == 1
+    assert sum(each.asked_for for each in counted) == 4
+
+
+async def test_the_last_delivery_may_be_of_an_old_notificatie_that_was_sent_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for store in (sqlite, postgresql):
+        monkeypatch.setattr(store, "RECENT", 3)
+    entries = [an_entry(A, at=AT + at) for at in range(6)]
+    await ledger.write(entries)
+    await ledger.write([an_outcome(each, A, at=AT + 100) for each in entries[1:]])
+    assert await ledger.last_delivered(A) == AT + 100
+    await ledger.write([Outcome(Key(entries[0].id, A), State.RETURNING, 1, 0, AT + 200, anew=True)])
+    assert await ledger.last_delivered(A) == AT + 100
+    await ledger.write([Outcome(Key(entries[0].id, A), State.DELIVERED, 1, 1, AT + 300, status=204)])
+    assert await ledger.last_delivered(A) == AT + 300
 
 
 async def test_who_published_what_and_what_was_for_nobody(ledger: Ledger) -> None:

@@ -28,7 +28,7 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
     text = text_of(page.text)
     # Two of the three notificaties that conftest.py adds came within this hour.
     assert "Aangenomen notificaties Het laatste uur 2, in een minuut hoogstens 1." in text
-    assert page.text.count('role="img"') == page.text.count("<details>") == 7
+    assert page.text.count('role="img"') == page.text.count("<details>") == 8
     assert "2 abonnementen worden vastgehouden; daarvoor 6 notificaties wachten." in text
     assert "doet het al 11 minuten niet (geen antwoord binnen de tijd); 3 notificaties wachten." in text
     assert "is stilgelegd (de callback antwoordde met status 410); 3 notificaties wachten. Spreek" in text

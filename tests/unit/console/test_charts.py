@@ -29,6 +29,7 @@ def test_each_measure_has_its_own_chart() -> None:
         },
         held=6,
         took={bucket_of(7): 1},
+        asked_for=8,
     )
     made = charts([minute], now=NOW)
     newest = [(each.key, each.bad, each.rows[0][1]) for each in made]
@@ -40,6 +41,7 @@ def test_each_measure_has_its_own_chart() -> None:
         ("vastgehouden", True, ("6",)),
         ("onbestelbaar", True, ("4",)),
         ("teruggegeven", True, ("5",)),
+        ("opnieuw", False, ("8",)),
     ]
     assert all(len(each.columns) == len(row) for each in made for _, row in each.rows)
 
@@ -82,7 +84,7 @@ def test_what_is_over_an_hour_ago_is_left_out_and_nothing_is_no_fault() -> None:
     made = charts([long_ago], now=NOW)
     assert not any(each.bars for each in made)
     assert {each.key: each.told for each in made} == {
-        **dict.fromkeys(("aangenomen", "afgeleverd"), "Het laatste uur geen."),
+        **dict.fromkeys(("aangenomen", "afgeleverd", "opnieuw"), "Het laatste uur geen."),
         **dict.fromkeys(("mislukt", "onbestelbaar", "teruggegeven"), "Het laatste uur geen."),
         "vastgehouden": "Het laatste uur niet bekend: er werkte geen bewaarder.",
         "duur": "Het laatste uur niets.",

@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from console.pages.abonnementen.acting import ACTIONS
+from ledger.opening import ledger_of
+from ledger.values import State as Delivery
 from schemas.abonnement import Abonnement, State
 from schemas.user import Role
 from store.registry import ActSearch
 from tests.callback_server import CallbackServer, status
-from tests.integration.console.beheer.filling import AUTH, HOSTILE, Filled, fill
+from tests.integration.console.beheer.filling import AUTH, HOSTILE, Filled, an_entry, fill, outcome
 from tests.integration.console.conftest import Served
 from tests.make import an_abonnement
 
@@ -64,6 +66,25 @@ async def test_what_needs_attention_comes_first(served: Served, filled: Filled) 
         assert "verbinding geweigerd" in text
 
 
+async def test_what_failed_and_was_mended_since_needs_no_attention(served: Served, filled: Filled) -> None:
+    mended = await one_more(served, callback="https://mended.example.nl/")
+    entry = an_entry(mended.uuid, ago=50)
+    async with ledger_of(served.settings) as ledger:
+        await ledger.write([entry, outcome(entry, mended.uuid, Delivery.RETRYING, failed=True)])
+        async with served.browser(Role.LEZER) as browser:
+            text = text_of((await browser.get("abonnementen/")).text)
+            assert "3 van de 6 abonnementen vragen aandacht" in text
+            assert "Bij 1 ander mislukte een poging; die wordt vanzelf opnieuw gedaan." in text
+            await ledger.write([outcome(entry, mended.uuid, Delivery.DELIVERED, attempts=2)])
+            page = await browser.get("abonnementen/?zoek=mended.example")
+            assert "3 van de 6 abonnementen vragen aandacht" in text_of(page.text)
+            assert "mislukte een poging" not in text_of(page.text)
+            assert "50 % gelukt 1 van 2" in text_of(page.text)
+            page = await browser.get(f"abonnementen/{mended.uuid}/")
+            assert re.search(r'alert--ok">\W*<div[^>]*><p[^>]*>Het abonnement is actief: wat', page.text)
+    await served.registry.remove_abonnement(mended.uuid)
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -90,7 +111,8 @@ async def test_one_tells_its_state_and_never_its_auth(served: Served, filled: Fi
     async with served.browser(Role.BEHEERDER) as browser:
         for name, told in (
             ("well", "Het abonnement is actief: wat ervoor komt, wordt meteen afgeleverd."),
-            ("failing", "Wat mislukte, wordt vanzelf opnieuw geprobeerd."),
+            ("failing", "actief, maar 2 notificaties zijn onbestelbaar: daarvoor komt vanzelf geen poging"),
+            ("failing", "Wat verder mislukte, wordt vanzelf opnieuw geprobeerd."),
             ("held", "niets aan (verbinding geweigerd). Er wordt niets afgeleverd; alles blijft bewaard."),
             ("suspended", "stil (de callback antwoordde met status 410). Er wordt niets afgeleverd"),
             ("hostile", f"stil ({HOSTILE})"),
