@@ -15,7 +15,7 @@ async def stallable(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
     flowing = asyncio.Event()
     flowing.set()
     target = URL(url)
-    tasks: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.Task[None]] = set()
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -29,14 +29,27 @@ async def stallable(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
             writer.close()
 
     async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(target.host, target.port)
-        tasks.update(
-            {asyncio.create_task(pump(reader, there[1])), asyncio.create_task(pump(there[0], writer))}
-        )
+        task = asyncio.current_task()
+        assert task
+        connections.add(task)
+        try:
+            there = await asyncio.open_connection(target.host, target.port)
+            try:
+                await asyncio.gather(pump(reader, there[1]), pump(there[0], writer))
+            finally:
+                there[1].close()
+        except OSError:
+            pass  # the broker is away
+        finally:
+            connections.discard(task)
+            writer.close()
 
     server = await asyncio.start_server(both, "127.0.0.1", 0)
-    yield str(target.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])), flowing
-    server.close()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        yield str(target.with_host("127.0.0.1").with_port(server.sockets[0].getsockname()[1])), flowing
+    finally:
+        server.close()
+        left = [*connections]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

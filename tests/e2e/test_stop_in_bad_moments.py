@@ -20,10 +20,12 @@ from nrc.rabbitmq.private_broker import live_pids
 from nrc.rabbitmq.private_node import free_port, node_folder
 from nrc.up import GRACE
 from schemas.application import Application, Scope
+from tests.broker import Broker
 from tests.callback_server import hang
 from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
 from tests.integration.conftest import Running as Router
+from tests.integration.conftest import running_router
 from tests.integration.deliverer.delivering import delivering
 from tests.stallable import stallable
 
@@ -55,10 +57,19 @@ async def process(
         yield run
 
 
+@pytest.fixture(scope="module")
+async def beside(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The address of a broker with a router at work, for processes that nothing is sent to."""
+    vhost = await broker.fresh_vhost()
+    async with running_router(vhost, tmp_path_factory.mktemp("router")):
+        yield vhost
+    await broker.remove_vhost(vhost)
+
+
 @pytest.mark.parametrize("name", PROCESSES)
-async def test_rabbitmq_hangs(name: str, router: Router, tmp_path: Path) -> None:
+async def test_rabbitmq_hangs(name: str, beside: str, tmp_path: Path) -> None:
     async with (
-        stallable(router.settings.amqp_url[0]) as (url, flowing),
+        stallable(beside) as (url, flowing),
         process(name, url, tmp_path) as run,
     ):
         flowing.clear()
@@ -80,8 +91,8 @@ async def test_rabbitmq_hangs_while_it_starts(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-async def test_the_registry_is_locked(name: str, router: Router, tmp_path: Path) -> None:
-    async with process(name, router.settings.amqp_url[0], tmp_path) as run:
+async def test_the_registry_is_locked(name: str, beside: str, tmp_path: Path) -> None:
+    async with process(name, beside, tmp_path) as run:
         with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
 
@@ -90,13 +101,11 @@ async def test_the_registry_is_locked(name: str, router: Router, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-async def test_the_registry_is_locked_while_it_starts(name: str, router: Router, tmp_path: Path) -> None:
+async def test_the_registry_is_locked_while_it_starts(name: str, beside: str, tmp_path: Path) -> None:
     """There is nothing to finish: the last resort ends it before SQLite's patience does."""
     with closing(sqlite3.connect(tmp_path / "registry.db", isolation_level=None)) as lock:
         lock.execute("BEGIN EXCLUSIVE")
-        async with process(
-            name, router.settings.amqp_url[0], tmp_path, ready=False, NRC_STOP_TIMEOUT="0.1"
-        ) as run:
+        async with process(name, beside, tmp_path, ready=False, NRC_STOP_TIMEOUT="0.1") as run:
             # Its event loop runs by then: it watches for signals before anything is opened.
             await eventually(lambda: handles(run.process.pid, signal.SIGTERM), within=30)
 
@@ -204,9 +213,9 @@ async def test_a_second_signal_in_the_middle_of_stopping_a_deliverer(router: Rou
         await eventually(lambda: stage.depth_is(abonnement, 1))
 
 
-async def test_a_second_signal_in_the_middle_of_stopping_a_router(router: Router, tmp_path: Path) -> None:
+async def test_a_second_signal_in_the_middle_of_stopping_a_router(beside: str, tmp_path: Path) -> None:
     async with (
-        stallable(router.settings.amqp_url[0]) as (url, flowing),
+        stallable(beside) as (url, flowing),
         process("router", url, tmp_path) as run,
     ):
         flowing.clear()

@@ -249,13 +249,14 @@ async def test_a_server_that_stays_away_is_told_and_found_again(mortal_server: P
 async def test_a_server_that_answers_nothing_is_given_up(
     mortal_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MARGIN", 0.2)
-    async with a_database(mortal_server.url, patience=0.1, longest=2.0) as database:
+    async with a_database(mortal_server.url, patience=60, longest=2.0) as database:
         assert await numbers(database) == []
+        short = a_short_one(database)
+        monkeypatch.setattr(module, "MARGIN", 0.2)
         mortal_server.pause(paused=True)
         try:
             with pytest.raises(RegistryError):
-                await numbers(database)
+                await numbers(short)
         finally:
             mortal_server.pause(paused=False)
 
@@ -288,7 +289,9 @@ async def test_a_statement_without_an_end_is_broken_off(database_url: str) -> No
 
 
 async def test_a_lock_is_not_waited_for_without_an_end(database_url: str) -> None:
-    async with a_database(database_url) as one, a_database(database_url, patience=0.1) as other:
+    async with a_database(database_url) as one, a_database(database_url) as other:
+        assert await numbers(other) == [], "it has a connection"
+        a_short_one(other)
 
         async def work(connection: Connection) -> None:
             with pytest.raises(RegistryError, match="has it locked"):
