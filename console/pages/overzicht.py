@@ -88,11 +88,14 @@ def _held(conditions: Sequence[Condition]) -> str:
     """A sentence with what waits for callbacks that do not work, or that are suspended."""
     held = [each for each in conditions if each.abonnement.state is not State.ACTIVE]
     if not held:
-        return "Geen enkel abonnement wordt vastgehouden."
-    waiting = sum(each.open for each in held)
-    which = "1 abonnement wordt" if len(held) == 1 else f"{number(len(held))} abonnementen worden"
-    what = "1 notificatie wacht" if waiting == 1 else f"{number(waiting)} notificaties wachten"
-    return f"{which} vastgehouden; daarvoor {what}."
+        return "Geen enkel abonnement wordt vastgehouden of ligt stil."
+    one, waiting = len(held) == 1, sum(each.open for each in held)
+    which = "1 abonnement wordt" if one else f"{number(len(held))} abonnementen worden"
+    begin = f"{which} vastgehouden of {'ligt' if one else 'liggen'} stil"
+    if any(each.waiting is None for each in held):
+        return f"{begin}; hoeveel daarvoor wacht, is nu niet bekend."
+    what = "wacht 1 notificatie" if waiting == 1 else f"wachten {number(waiting)} notificaties"
+    return f"{begin}; daarvoor {what}."
 
 
 def _running(each: Part) -> Running:

@@ -33,7 +33,7 @@ class Fault:
 _LATER = "Probeer het over een minuut opnieuw. Blijft het zo, kijk dan met nrc health wat er is."
 OF_LEDGER = (
     "Het grootboek is niet te lezen.",
-    "Kijk met nrc ledger status wat er is. Nieuwe notificaties worden wel afgeleverd.",
+    "Kijk met nrc ledger status wat er is. Zolang RabbitMQ werkt, wordt wel afgeleverd wat er komt.",
 )
 OF_REGISTRY = ("De registratie is niet te lezen of te schrijven.", _LATER)
 """What is told of ledger and registry where no more is known; and what to do."""

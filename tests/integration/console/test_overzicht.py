@@ -11,9 +11,11 @@ from uuid import uuid4
 from ledger.ids import new_id
 from ledger.opening import ledger_of
 from ledger.values import Key, Outcome, State
+from schemas.abonnement import State as Condition
 from schemas.user import Role
 from tests.integration.conftest import settings_for
 from tests.integration.console.conftest import Served, add_users, console_on
+from tests.make import a_kanaal, an_abonnement
 
 
 def text_of(page: str) -> str:
@@ -29,7 +31,7 @@ async def test_what_happened_and_what_waits(served: Served) -> None:
     # Two of the three notificaties that conftest.py adds came within this hour.
     assert "Aangenomen notificaties Het laatste uur 2, in een minuut hoogstens 1." in text
     assert page.text.count('role="img"') == page.text.count("<details>") == 8
-    assert "2 abonnementen worden vastgehouden; daarvoor 6 notificaties wachten." in text
+    assert "2 abonnementen worden vastgehouden of liggen stil; daarvoor wachten 6 notificaties." in text
     assert "doet het al 11 minuten niet (geen antwoord binnen de tijd); 3 notificaties wachten." in text
     assert "is stilgelegd (de callback antwoordde met status 410); 3 notificaties wachten. Spreek" in text
     assert re.search(r"http://127.0.0.1:9/active van zac · [0-9a-f]{8} actief 3 0 1 uur", text)
@@ -65,6 +67,9 @@ async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:
     async with console_on(settings) as served, served.browser() as browser:
         await served.registry.users.remove("admin")
         await add_users(served.registry)
+        await served.registry.add_kanaal(a_kanaal("zaken"))
+        suspended = await served.registry.add_abonnement(an_abonnement(("zaken", {})))
+        await served.registry.set_state(suspended.uuid, Condition.SUSPENDED, "by a test")
         await browser.log_in("lezer")
         page = await browser.get()
         assert page.status == 200
@@ -73,6 +78,9 @@ async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:
         assert "Het grootboek is niet te lezen. Kijk met nrc ledger status wat er is." in text
         assert "Technische melding: there is no ledger" in text
         assert "er zijn geen cijfers" in text
+        assert (
+            "1 abonnement wordt vastgehouden of ligt stil; hoeveel daarvoor wacht, is nu niet bekend." in text
+        )
         assert "<svg" not in page.text
         for path in ("", "kanalen/", "abonnementen/", "opnieuw/", "opnieuw/wachtend/", "notificaties/"):
             page = await browser.get(path)
