@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from playwright.async_api import Page
 
 AXE = Path(AXE_FILE_PATH).read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-OF_COLOURS = ["color-contrast", "link-in-text-block"]
+ALSO = [
+    "target-size",
+    "label-content-name-mismatch",
+    "css-orientation-lock",
+    "td-has-header",
+    "table-fake-caption",
+]
+"""Rules that axe does only when asked for."""
+TO_BE_LOOKED_AT: Mapping[str, str] = {}
+"""Rules of which axe may leave it to people whether a page is right, with what people saw."""
 _CAN_BE_USED = (
     "[...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary,"
     ' [tabindex="0"]\')].filter(each => each.checkVisibility())'
@@ -20,29 +30,36 @@ _CAN_BE_USED = (
 _SHOWS_FOCUS = (
     "(() => { const style = getComputedStyle(document.activeElement);"
     " const box = document.activeElement.getBoundingClientRect();"
-    " return style.outlineStyle !== 'none' && box.top >= 0 && box.bottom <= innerHeight })()"
+    " const at = [[.5, .5], [.1, .1], [.9, .1], [.1, .9], [.9, .9]].map(([x, y]) =>"
+    "   document.elementFromPoint(box.left + x * box.width, box.top + y * box.height));"
+    " return style.outlineStyle !== 'none' && box.top >= 0 && box.bottom <= innerHeight"
+    "   && at.some(each => document.activeElement.contains(each)) })()"
 )
 
 
-async def findings(page: Page, *, colours_only: bool = False) -> list[str]:
-    """What axe finds, as lines. colours_only: by the rules for which the colour scheme matters."""
+async def findings(page: Page) -> list[str]:
+    """What axe finds, and what it leaves to people (TO_BE_LOOKED_AT says of what that is known), as lines."""
     if not await page.evaluate("typeof axe !== 'undefined'"):
         await page.evaluate(AXE)
-    only = {"type": "rule", "values": OF_COLOURS} if colours_only else {"type": "tag", "values": RULES}
-    options = json.dumps({"runOnly": only, "resultTypes": ["violations"]})
-    found: dict[str, Any] = await page.evaluate(f"axe.run(document, {options})")
+    options = {
+        "runOnly": {"type": "tag", "values": RULES},
+        "rules": {rule: {"enabled": True} for rule in ALSO},
+        "resultTypes": ["violations", "incomplete"],
+    }
+    found: dict[str, Any] = await page.evaluate(f"axe.run(document, {json.dumps(options)})")
+    unknown = [each for each in found["incomplete"] if each["id"] not in TO_BE_LOOKED_AT]
     return [
         f"{each['id']}: {node['html']} {node.get('failureSummary')}"
-        for each in found["violations"]
+        for each in (*found["violations"], *unknown)
         for node in each["nodes"]
     ]
 
 
 async def findings_in_both(page: Page) -> list[str]:
-    """What axe finds in light, and in dark by the rules for which that matters. The page is left in light."""
+    """What axe finds in light and in dark. The page is left in light."""
     found = await findings(page)
     await page.emulate_media(color_scheme="dark")
-    found += [f"in dark: {each}" for each in await findings(page, colours_only=True)]
+    found += [f"in dark: {each}" for each in await findings(page)]
     await page.emulate_media(color_scheme="light")
     return found
 
@@ -66,7 +83,7 @@ async def shoot(page: Page, name: str) -> None:
 
 
 async def check_keyboard(page: Page, *, also: str = "") -> None:
-    """Fail unless Tab reaches all that can be used, and what has the focus is in sight and marked.
+    """Fail unless Tab reaches all that can be used, and what has the focus is seen, marked and not covered.
 
     also: JavaScript for which elements of these another key reaches, such as the second of two radio buttons.
     """

@@ -8,7 +8,11 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Gekopieerd";
-    setTimeout(() => { button.textContent = label; }, 2000);
+    document.getElementById("gezegd").textContent = "Het staat op het klembord.";
+    setTimeout(() => {
+      button.textContent = label;
+      document.getElementById("gezegd").textContent = "";
+    }, 2000);
   });
 }
 
@@ -19,9 +23,11 @@ if (live && window.EventSource) {
   const SHOWN = 500; // rows, as many as the server keeps
   const rows = document.getElementById("rijen");
   const status = document.getElementById("live-status");
+  const button = document.getElementById("live-knop");
   const title = document.title.replace(/^\(\d+\) /, "");
   let last = Number(live.dataset.last);
   let source = null;
+  let wanted = true;
   let poll = 0;
 
   const say = (text) => { if (status.textContent !== text) status.textContent = text; };
@@ -73,16 +79,22 @@ if (live && window.EventSource) {
 
   const follow = () => {
     clearInterval(poll);
-    if (document.hidden) {
+    if (!wanted || document.hidden) {
       source?.close();
       source = null;
-      say("Gepauzeerd");
-      poll = setInterval(ask, HIDDEN_POLL);
+      say(wanted ? "Gepauzeerd" : "Gestopt");
+      if (wanted) poll = setInterval(ask, HIDDEN_POLL);
     } else {
       connect();
     }
   };
 
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    wanted = !wanted;
+    button.textContent = wanted ? "Live stoppen" : "Live volgen";
+    follow();
+  });
   document.addEventListener("visibilitychange", follow);
   window.addEventListener("pagehide", () => { source?.close(); source = null; });
   window.addEventListener("pageshow", (event) => { if (event.persisted) follow(); });

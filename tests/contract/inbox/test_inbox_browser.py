@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.chromium import HEIGHT, NARROWEST, TIMEOUT, WIDTHS, opened, shown
+from tests.browser.criteria import lost_by_spacing, on_hover_only
 from tests.browser.inspecting import check_keyboard, findings_in_both, scrolls, shoot
 from tests.contract.inbox.conftest import Inbox, Start, served
 from tests.contract.inbox.test_inbox_pages import SCRIPT
@@ -58,8 +59,11 @@ async def test_a_page_is_accessible_and_quiet_and_the_keyboard_reaches_everythin
         await shoot(page, f"inbox-{name}-{width}")
     await page.set_viewport_size({"width": NARROWEST, "height": 256})  # 1280 by 1024 at 400 %
     assert not await scrolls(page)
+    assert await lost_by_spacing(page) == []
+    assert await on_hover_only(page) == []
     assert [line for line in said if "404" not in line] == []
     await page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
+    assert await lost_by_spacing(page) == []
     await check_keyboard(page, also=OTHER_RADIO)
 
 
@@ -112,6 +116,19 @@ async def test_what_comes_in_is_there_at_once(window: BrowserContext, inbox: Inb
     await expect(page.locator(".unread")).to_have_count(0)
     await other.click("text=Leegmaken")
     await expect(page.locator(".rows > li")).to_have_count(0)
+    assert said == []
+
+
+async def test_following_can_be_stopped(window: BrowserContext, inbox: Inbox) -> None:
+    page, said = await opened(window, inbox.url)
+    await expect(page.locator("#live-status")).to_have_text("Live")
+    await page.get_by_role("button", name="Live stoppen").press("Enter")
+    await expect(page.locator("#live-status")).to_have_text("Gestopt")
+    await inbox.post(MESSAGE)
+    await inbox.json()
+    assert await page.locator(".rows > li").count() == 0
+    await page.get_by_role("button", name="Live volgen").press("Enter")
+    await expect(page.locator("#v1")).to_be_visible()
     assert said == []
 
 
@@ -184,6 +201,7 @@ async def test_the_address_and_the_command_can_be_copied(window: BrowserContext,
     page, _ = await opened(window, inbox.url)
     await page.click("text=Kopieer adres")
     await expect(page.locator("text=Gekopieerd")).to_be_visible()
+    await expect(page.locator("#gezegd")).to_have_text("Het staat op het klembord.")
     assert await page.evaluate("navigator.clipboard.readText()") == inbox.url
     await page.goto(inbox.url + "/verzoeken/1")
     await page.click("text=Kopieer opdracht")

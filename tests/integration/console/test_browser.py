@@ -55,3 +55,28 @@ async def test_without_javascript_one_logs_in_and_out(browser: Browser, served: 
     await page.click("text=Uitloggen >> nth=0")
     assert page.url == f"{served.root}inloggen/"
     await context.close()
+
+
+async def test_one_logs_in_by_pasting_and_types_no_name_twice(browser: Browser, served: Served) -> None:
+    """WCAG 3.3.7 and 3.3.8: what a password manager or the clipboard has is enough."""
+    context = await browser.new_context(
+        base_url=served.root, permissions=["clipboard-read", "clipboard-write"]
+    )
+    page, said = await shown(context, LOGIN)
+    name, password = page.locator("#naam"), page.locator("#wachtwoord")
+    assert await name.get_attribute("autocomplete") == "username"
+    assert await password.get_attribute("autocomplete") == "current-password"
+    assert await password.get_attribute("type") == "password"
+    await name.fill(Role.LEZER.value)
+    await password.fill("wrong")
+    await password.press("Enter")
+    await page.wait_for_selector("[role=alert]")
+    assert await name.input_value() == Role.LEZER.value
+    await page.evaluate("text => navigator.clipboard.writeText(text)", PASSWORD)
+    await password.focus()
+    await page.keyboard.press("Control+V")
+    assert await password.input_value() == PASSWORD
+    await password.press("Enter")
+    await page.wait_for_url(served.root)
+    assert [line for line in said if "40" not in line] == []
+    await context.close()

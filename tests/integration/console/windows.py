@@ -9,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, Page
 
 from schemas.user import Role
 from tests.browser.chromium import HEIGHT, NARROWEST, TIMEOUT, WIDTHS, shown
+from tests.browser.criteria import lost_by_spacing, on_hover_only
 from tests.browser.inspecting import findings_in_both, scrolls, shoot
 from tests.integration.console.conftest import PASSWORD, Served
 
@@ -38,15 +39,21 @@ async def logged_in_window(
 
 
 async def check_page(page: Page, said: list[str], name: str) -> None:
-    """Assert that axe finds nothing at each width, light or dark, and that it is quiet and never too wide.
+    """Assert that axe finds nothing at each width, light or dark, that nothing is lost, and that it is quiet.
 
     said: by the browser's console. name: of its pictures. The page is left as wide as it was opened.
     """
+    wrong: list[str] = []
     for width in WIDTHS:
         await page.set_viewport_size({"width": width, "height": HEIGHT})
-        assert await findings_in_both(page) == [], width
+        wrong += await findings_in_both(page)
         await shoot(page, f"{name}-{width}")
     await page.set_viewport_size({"width": NARROWEST, "height": HEIGHT})
-    assert not await scrolls(page)
+    if await scrolls(page):
+        wrong.append("too wide")
+    wrong += await lost_by_spacing(page)
     await page.set_viewport_size({"width": WIDTHS[0], "height": HEIGHT})
-    assert [line for line in said if "404" not in line] == []
+    wrong += await lost_by_spacing(page)
+    wrong += await on_hover_only(page)
+    wrong += [line for line in said if "404" not in line]
+    assert not wrong, "\n".join(wrong)

@@ -10,7 +10,7 @@ from playwright.async_api import Browser, BrowserContext, expect
 from ledger.opening import ledger_of
 from ledger.values import State
 from schemas.user import Role
-from tests.browser.chromium import TIMEOUT, shown
+from tests.browser.chromium import NARROWEST, TIMEOUT, shown
 from tests.browser.inspecting import check_keyboard, findings_in_both, shoot
 from tests.integration.console.conftest import Served
 from tests.integration.console.notificaties.night import HOSTILE, ZAAK, Night, an_entry, delivered, failed
@@ -59,6 +59,15 @@ async def test_a_page_is_accessible_and_quiet(context: BrowserContext, night: Ni
     page, said = await shown(context, path_of(night, name))
     await check_page(page, said, f"notificaties-{name}")
     await check_keyboard(page)
+
+
+async def test_at_400_percent_nothing_covers_what_has_the_focus(
+    browser: Browser, served: Served, night: Night
+) -> None:
+    async with logged_in_window(browser, served, Role.BEHEERDER) as window:
+        page, _ = await shown(window, "notificaties/?kanaal=zaken")
+        await page.set_viewport_size({"width": NARROWEST, "height": 256})  # 1280 by 1024 at 400 %
+        await check_keyboard(page)
 
 
 async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why(
