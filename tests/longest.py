@@ -15,6 +15,7 @@ LONGEST_FIRST = (
     "tests/integration/console/notificaties/test_in_browser.py",
     "tests/e2e/test_start_stop.py",
     "tests/e2e/test_stop_in_bad_moments.py",
+    "tests/contract/stores/test_ledger.py",
     "tests/integration/deliverer/test_delivery.py",
     "tests/e2e/test_rolling.py",
     "tests/e2e/test_watching.py",

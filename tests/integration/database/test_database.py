@@ -282,7 +282,7 @@ async def test_a_statement_without_an_end_is_broken_off(database_url: str) -> No
     async def work(connection: Connection) -> None:
         await connection.execute("SELECT pg_sleep(60)")
 
-    async with a_database(database_url, longest=0.1) as database:
+    async with a_database(database_url, longest=0.5) as database:
         with pytest.raises(RegistryError, match="took too long"):
             await database.read(work)
         assert await numbers(database) == []
