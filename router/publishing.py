@@ -243,6 +243,7 @@ class Publisher:
         late = monotonic() - began > CONFIRM_TIMEOUT + LATE
         works = self._confirmed > number or (late and self.link.all_sent)
         if not works:
+            self._ready.clear()  # at once, so that who goes on waits for the next connection
             self.link.abort()
         elif lane is not None and self._lanes.get(exchange) is lane:
             self._give_up(exchange, lane)

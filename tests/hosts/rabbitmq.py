@@ -6,6 +6,7 @@ of such nodes is set to is written here as docs/high-availability.md advises it.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import time
@@ -80,6 +81,8 @@ class HostNode(QuickNode):
             write_secret(folder / "enabled_plugins", "[].\n")
             write_secret(folder / "rabbitmq-env.conf", "")
         (folder / "rabbitmq.pid").unlink(missing_ok=True)
+        if self._spawned is not None:
+            await asyncio.to_thread(self._spawned.wait)  # it was killed with its host
         self._spawn(script, node)
         if not await self._becomes_ready(node, deadline=time.monotonic() + START_TIMEOUT):
             raise BrokerUnavailable(f"{node.name} did not start; its log: {folder / 'log'}")

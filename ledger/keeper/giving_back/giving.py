@@ -23,7 +23,7 @@ from ledger.ledger import Ledger
 from ledger.values import OPERATOR, Cause, Delivery, Notificatie, Scope
 from router.publishing import Outgoing, Publisher
 from runtime.log import Occasional, logger
-from schemas.errors import BrokerError, MessageTooLarge
+from schemas.errors import BrokerError, BrokerUnavailable, MessageTooLarge
 from schemas.kanaal import Kanaal
 
 PER_SECOND = 200
@@ -34,6 +34,10 @@ AT_ONCE = 100
 """Deliveries in one transaction, and published at the same time."""
 AGAIN = 60.0
 """Seconds after which one that RabbitMQ did not confirm is published again."""
+RECONNECTED = 5.0
+"""Seconds to wait for another connection, where the last one was cut over a queue that does not confirm."""
+MOST_FAILURES = 3
+"""Failures in a row, each of another queue, after which RabbitMQ as a whole takes nothing."""
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
 
 log = logger(__name__)
@@ -69,6 +73,7 @@ class Giving:
         self._next = 0.0  # monotonic time before which nothing more is given back
         self._refusals = Occasional(every=REPORT_INTERVAL)
         self._takes = False
+        self._failures = 0
         self.stopping = asyncio.Event()
         self.counts: Counter[str] = Counter()
 
@@ -84,12 +89,15 @@ class Giving:
     ) -> int:
         """Give back those of these that are unchanged and whose queue has room now; returns how many.
 
-        full: abonnementen that get nothing; those whose queue has no room are added, so that later
-        deliveries do not overtake earlier ones. caused: when it was lost. judged: each counts in `given`.
+        full: abonnementen that get nothing; those whose queue has no room, or did not take something, are
+        added, so that later deliveries do not overtake earlier ones. caused: when it was lost. judged: each
+        counts in `given`. A queue that hangs (its leader is on a host that is gone) holds up no other: what
+        is for one that took nothing the last time comes last.
         Raises LeaseLost, LedgerError, or BrokerUnavailable.
         """
         given = await self._give_to_pulled(ledger, rows, cause=cause, caused=caused, judged=judged)
         left = [row for row in rows if row.key.abonnement not in self._pulled]
+        left.sort(key=lambda row: row.key.abonnement in self._room.doubted)
         while left and not self.stopping.is_set():
             full |= await in_open_gap(ledger, {row.key.abonnement for row in left})
             # One first where it is not known whether RabbitMQ takes messages: it may have an alarm.
@@ -104,7 +112,7 @@ class Giving:
                     epoch, piece, cause=cause, caused=caused, judged=judged
                 )
                 rate = self._judged_per_second if judged else self._known_per_second
-                await self._publish(ledger, epoch, given_back, why=cause, rate=rate)
+                full |= await self._publish(ledger, epoch, given_back, why=cause, rate=rate)
                 given += len(piece)
         return given
 
@@ -153,9 +161,10 @@ class Giving:
 
     async def _publish(
         self, ledger: Ledger, epoch: int, rows: Sequence[Delivery], *, why: str, rate: float
-    ) -> None:
+    ) -> set[UUID]:
+        """Publish these; returns the abonnementen whose queue did not take one. Raises BrokerUnavailable."""
         if not rows:
-            return
+            return set()
         notificaties = await notificaties_of(ledger, rows)
         lost = [row for row in rows if not _has_body(notificaties[row.key.notificatie])]
         if lost:
@@ -173,6 +182,18 @@ class Giving:
         if confirmed:
             self.counts[why] += len(confirmed)
             log.info("given back", why=why, count=len(confirmed), first=_named(confirmed[0]))
+        await self._go_on_after(faults)
+        return {row.key.abonnement for row, fault in zip(rows, faults, strict=True) if fault is not None}
+
+    async def _go_on_after(self, faults: Sequence[BrokerError | None]) -> None:
+        """Return when more can be published. Raises BrokerUnavailable: RabbitMQ takes nothing."""
+        failed = [fault for fault in faults if fault is not None]
+        self._failures = self._failures + 1 if failed and len(failed) == len(faults) else 0
+        if self._failures >= MOST_FAILURES:
+            self._failures = 0
+            raise BrokerUnavailable(str(failed[0]))
+        if failed and not self._publisher.ready:
+            await self._publisher.wait_ready(RECONNECTED)
 
     def _message(self, row: Delivery, notificatie: Notificatie | None) -> Outgoing:
         assert notificatie is not None  # noqa: S101 - it has a body

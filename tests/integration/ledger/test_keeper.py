@@ -9,18 +9,21 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pytest
 import structlog
 from aio_pika import Message
+from yarl import URL
 
 from ledger.ids import new_id
 from ledger.keeper.service import serve
 from ledger.values import Cause, Entry, Heartbeat, Key, Outcome, Scope, State
-from router import names
+from router import names, publishing
 from router.history import read_history
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
 from schemas.errors import LedgerFull
 from store.opening import open_registry
+from tests.broker import Broker
 from tests.eventually import eventually
 from tests.integration.conftest import running
 from tests.integration.ledger.keeping import SHORT, Kept, holder, process, works
@@ -81,6 +84,37 @@ async def test_a_queue_that_is_missing_gets_its_own_once_it_stands(kept: Kept) -
     for abonnement in (one, other):
         assert [message.message_id for message in await kept.taken(abonnement)] == [str(entry.id)]
     assert await kept.router.taken(names.UNDELIVERABLE) == []
+
+
+async def test_a_queue_that_confirms_nothing_holds_up_no_other(
+    kept: Kept, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "CONFIRM_TIMEOUT", 0.5)
+    hung, one, other = [await kept.subscribe() for _ in range(3)]
+    first = await kept.accept(hung)
+    entries = [await kept.accept(hung, one, other) for _ in range(3)]
+    vhost = URL(kept.router.settings.amqp_url[0]).path[1:]
+    process = f"'{vhost}_{names.abonnement_queue(hung.uuid)}'"
+
+    async def others_got_all() -> bool:
+        rows = [await kept.row(entry, each) for entry in entries for each in (one, other)]
+        return all((row.state, row.round) == (State.PENDING, 1) for row in rows)
+
+    got: set[str | None] = set()
+
+    async def all_came() -> bool:
+        # It gets one at a time: it took none before.
+        got.update([message.message_id for message in await kept.taken(hung)])
+        return got == {str(entry.id) for entry in (first, *entries)}
+
+    # It looks again so soon that the queue that hangs has never rested when it does.
+    async with kept.keeper(rest=0.01):
+        await broker.eval(f"sys:suspend({process}).")
+        try:
+            await eventually(others_got_all, within=20)
+        finally:
+            await broker.eval(f"sys:resume({process}).")
+        await eventually(all_came, within=40)
 
 
 async def test_a_full_queue_gets_no_more_until_it_is_emptier(kept: Kept) -> None:
