@@ -34,7 +34,7 @@ def an_act(at: float, act: str = "kanaal added", user: str = "root", **facts: ob
 
 def cells(page: Page, column: str) -> list[str]:
     """What stands in a column."""
-    found = re.findall(rf'data-label="{column}"><span>(.*?)</span></td>', page.text, re.DOTALL)
+    found = re.findall(rf'data-label="{column}"><span[^>]*>(.*?)</span></td>', page.text, re.DOTALL)
     return [html.unescape(re.sub(r"<[^>]+>", "", each)).strip() for each in found]
 
 
