@@ -57,6 +57,23 @@ _DETAILS = (
 
 _TIMES = ("nul keer", "eenmaal", "tweemaal", "driemaal")
 
+_MEANINGS = {
+    400: "de callback vindt dat er iets aan het bericht niet klopt",
+    401: "de callback neemt de Authorization van het abonnement niet aan",
+    403: "de callback neemt de Authorization van het abonnement niet aan",
+    404: "op dit adres is bij de afnemer niets",
+    405: "op dit adres neemt de afnemer geen POST aan",
+    408: "de callback wachtte te lang op het bericht",
+    410: "de callback is opgeheven",
+    413: "de callback vindt het bericht te groot",
+    415: "de callback neemt geen JSON aan",
+    422: "de callback weigert de inhoud van het bericht",
+    429: "de callback heeft het te druk",
+    502: "de server voor de callback bereikt de toepassing erachter niet",
+    503: "de callback is nu niet beschikbaar",
+    504: "de server voor de callback kreeg van de toepassing erachter geen antwoord",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -170,6 +187,13 @@ def particulars(kind: str, detail: str) -> str:
         if (found := form.fullmatch(detail)) is not None:
             return found.expand(dutch)
     return quoted(detail) if detail else ""
+
+
+def meaning_of(status: int | None) -> str:
+    """What a callback says with a status that is no success, in Dutch; "" when there is nothing to add."""
+    if status is None or status < 400:
+        return ""
+    return _MEANINGS.get(status, "een fout aan de kant van de afnemer" if status >= 500 else "")
 
 
 def held_because(reason: str) -> str:

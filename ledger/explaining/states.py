@@ -105,12 +105,12 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
             return Reason(Code.NOT_WANTED, text, facts)
         case State.REMOVED if (taken := _taken_all_the_same(case)) is not None:
             text = (
-                f"Door de beheerder verwijderd {clock.at(delivery.last_at)}, en toch afgeleverd "
+                f"Door de beheerder geschrapt {clock.at(delivery.last_at)}, en toch afgeleverd "
                 f"{clock.at(taken.at)}: poging {number(taken.number)} was toen al begonnen."
             )
             return Reason(Code.REMOVED, text, facts | {"deliveredAt": clock.utc(taken.at)})
         case State.REMOVED:
-            text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder verwijderd."
+            text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder geschrapt."
             return Reason(Code.REMOVED, text, facts)
 
 

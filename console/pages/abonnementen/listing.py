@@ -118,7 +118,8 @@ async def show(visit: Visit) -> Listing:
     known = await known_of_all(visit)
     rows = [_row(each, visit.now) for each in await health_of(visit, every, known)]
     rows.sort(key=_order)
-    found = [row for row in rows if _fits(row, asked)]
+    labels = {client: each.label for client, each in catalogue.applications.items()}
+    found = [row for row in rows if _fits(row, asked, labels)]
     page = _page(visit.asked("blad"), len(found))
     begin = (page - 1) * ON_A_PAGE
     shown = await asyncio.gather(
@@ -161,7 +162,7 @@ def _order(row: Row) -> tuple[int, float, str, str]:
     return row.rank, oldest, each.abonnement.client_id, str(each.abonnement.uuid)
 
 
-def _fits(row: Row, asked: Mapping[str, str]) -> bool:
+def _fits(row: Row, asked: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     each = row.health.abonnement
     if asked["kanaal"] and asked["kanaal"] not in {group.naam for group in each.kanalen}:
         return False
@@ -169,7 +170,8 @@ def _fits(row: Row, asked: Mapping[str, str]) -> bool:
     if state and not (row.alarming if state == "aandacht" else each.state == state):
         return False
     text = asked["zoek"].casefold()
-    return any(text in part.casefold() for part in (each.client_id, each.callback_url, str(each.uuid)))
+    named = (each.client_id, labels.get(each.client_id, ""), each.callback_url, str(each.uuid))
+    return any(text in part.casefold() for part in named)
 
 
 def _page(text: str, found: int) -> int:

@@ -9,8 +9,8 @@ from uuid import UUID
 from console.forms import Form
 from console.page import Answer, Page, Refused, Visit
 from console.pages.notificaties.noting import Noting, noted_sending
-from console.pages.notificaties.telling import STATES, account_of, callback_of, notificatie_of
-from ledger.explaining.dutch import number
+from console.pages.notificaties.telling import STATES, account_of, callback_of, name_of, notificatie_of
+from ledger.explaining.dutch import Clock, number, times
 from ledger.ledger import Ledger
 from ledger.values import ORIGINAL, Delivery, Notificatie, State
 from operating.notificaties import redelivering
@@ -39,17 +39,21 @@ class Line:
 class Act:
     """What the page asks.
 
-    lines: whom it is about. count: deliveries that there are of these. happens: what will happen, in
+    lines: whom it is about. count: deliveries that there are of these. had: how often the abonnement has got
+    it already; warning: a sentence about that. happens: what will happen, in
     sentences; empty when it cannot be done. problem: why it cannot be done; "" when it can. unasked: the
     abonnement does not ask for it.
     """
 
     notificatie: Notificatie
+    name: str
     at: float
     doen: str
     title: str
     lines: Sequence[Line]
     count: int
+    had: int
+    warning: str
     happens: Sequence[str]
     problem: str
     unasked: bool
@@ -57,7 +61,10 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class _Meant:
-    """What an address is about. to: the abonnement, None for all. rows: deliveries that it is about."""
+    """What an address is about. to: the abonnement, None for all. rows: deliveries that it is about.
+
+    had: deliveries of it that the abonnement, or each of them, has got.
+    """
 
     ledger: Ledger
     notificatie: Notificatie
@@ -66,6 +73,7 @@ class _Meant:
     rows: Sequence[Delivery]
     problem: str = ""
     unasked: bool = False
+    had: Sequence[Delivery] = ()
 
 
 def allowed(delivery: Delivery, *, exists: bool) -> list[tuple[str, str]]:
@@ -88,12 +96,15 @@ async def show(visit: Visit) -> Act:
     meant = await _meant(visit, doen)
     return Act(
         meant.notificatie,
+        name_of(meant.notificatie),
         meant.notificatie.received / 1000,
         doen,
         TITLES[doen],
         [_line(visit, row.key.abonnement, row) for row in meant.rows]
         or ([_line(visit, meant.to, None)] if meant.to is not None else []),
         len(meant.rows),
+        len(meant.had),
+        _warning(visit, meant) if doen == AGAIN and not meant.problem else "",
         [] if meant.problem else _happens(doen, meant),
         meant.problem,
         meant.unasked,
@@ -132,11 +143,29 @@ def _happens(doen: str, meant: _Meant) -> list[str]:
             "Pogingen die al gedaan zijn, blijven meetellen.",
         ]
     which = "Deze aflevering wordt" if one else f"Deze {number(count)} afleveringen worden"
+    had = {row.key.abonnement for row in meant.had}
+    lacks = [row for row in meant.rows if row.key.abonnement not in had]
+    if not lacks:
+        then = "De afnemer heeft de notificatie al." if one else "De afnemers hebben de notificatie al."
+    else:
+        then = "De afnemer krijgt de notificatie dan niet." if one else "De afnemers krijgen haar dan niet."
     return [
-        f"{which} niet meer gedaan, ook later niet: de afnemer krijgt de notificatie niet.",
+        f"{which} geschrapt: er komt geen poging meer. {then}",
         "Een poging die al begonnen is, wordt niet afgebroken; de tijdlijn laat zien of dat zo was.",
-        "Het is niet terug te draaien, maar opnieuw verzenden kan daarna wel.",
+        "Daarna kan de notificatie nog wel opnieuw verzonden worden.",
     ]
+
+
+def _warning(visit: Visit, meant: _Meant) -> str:
+    """That the abonnement has got it already; "" when it has not."""
+    if not meant.had:
+        return ""
+    clock, last = Clock(round(visit.now * 1000)), max(row.last_at for row in meant.had)
+    often = "" if len(meant.had) == 1 else f", {times(len(meant.had))} in totaal"
+    return (
+        f"Dit abonnement kreeg deze notificatie al, {clock.to_second(last)}{often}. De afnemer krijgt haar "
+        "dus nog eens; hij herkent dat aan hetzelfde webhook-id (het id van de notificatie)."
+    )
 
 
 async def _meant(visit: Visit, doen: str) -> _Meant:
@@ -148,6 +177,7 @@ async def _meant(visit: Visit, doen: str) -> _Meant:
     replay = int(typed) if typed.isdecimal() and len(typed) < 10 else ORIGINAL
     every = (await ledger.deliveries([notificatie.id]))[notificatie.id]
     own = [row for row in every if to in (None, row.key.abonnement)]
+    had = [row for row in own if row.state is State.DELIVERED]
     if doen == AGAIN:
         return await _meant_again(visit, ledger, notificatie, to, replay, own)
     states = MAY_BE_SENT_NOW if doen == NOW else _MAY_END if to is not None else MAY_BE_DROPPED
@@ -157,7 +187,7 @@ async def _meant(visit: Visit, doen: str) -> _Meant:
         problem = "Er wacht hier niets meer op een volgende poging: intussen is er iets anders mee gebeurd."
     elif doen == NOW and notificatie.body is None:
         problem = "De inhoud van deze notificatie wordt niet meer bewaard, dus er is niets om te verzenden."
-    return _Meant(ledger, notificatie, to, replay, rows, problem)
+    return _Meant(ledger, notificatie, to, replay, rows, problem, had=had)
 
 
 async def _meant_again(
@@ -181,7 +211,8 @@ async def _meant_again(
         problem = (
             "Deze notificatie is voor dit abonnement nog onderweg. Wacht die aflevering af, of doe haar nu."
         )
-    return _Meant(ledger, notificatie, to, replay, rows, problem, why is WhyNot.NOT_ASKED_FOR)
+    had = [row for row in own if row.state is State.DELIVERED]
+    return _Meant(ledger, notificatie, to, replay, rows, problem, why is WhyNot.NOT_ASKED_FOR, had)
 
 
 def _uuid(text: str) -> UUID | None:
@@ -202,7 +233,8 @@ async def _asked(visit: Visit, form: Form, doen: str) -> tuple[_Meant, str]:
     meant = await _meant(visit, doen)
     if meant.problem:
         raise Refused(f"{meant.problem} Er is niets gedaan.")
-    if form.text("aantal") != str(len(meant.rows)):
+    shown = (form.text("aantal"), form.text("gekregen"))
+    if shown != (str(len(meant.rows)), str(len(meant.had))):
         raise Conflict("other deliveries than were shown")
     return meant, why
 

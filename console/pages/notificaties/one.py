@@ -5,21 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
+from uuid import UUID
 
 from console.page import Page, Visit
-from console.pages.notificaties.acting import allowed
+from console.pages.notificaties.acting import AGAIN, allowed
 from console.pages.notificaties.telling import (
     STATES,
     Step,
     account_of,
     callback_of,
     content_of,
+    name_of,
     notificatie_of,
     timeline,
 )
+from console.pages.opnieuw.telling import maker_of
 from ledger.explaining import not_complete
 from ledger.explaining.account import Told
-from ledger.values import Notificatie
+from ledger.operating.replays import Replay
+from ledger.values import ORIGINAL, Notificatie
 from operating.notificaties.finding import Account
 from operating.notificaties.redelivering import MAY_BE_DROPPED, MAY_BE_SENT_NOW
 from schemas.abonnement import Abonnement
@@ -33,13 +37,27 @@ MOST_OTHERS = 50  # abonnementen on the kanaal that did not get it
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A delivery. acts: (query of the page that asks once more, text) of what may be done with it."""
+    """A delivery. acts: (query of the page that asks once more, text) of what may be done with it.
+
+    replay, maker: of one that was asked for: which, and who asked.
+    """
 
     told: Told
     badge: tuple[str, str]
     steps: Sequence[Step]
     acts: Sequence[tuple[str, str]]
+    replay: Replay | None
+    maker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """An abonnement, with its deliveries of this notificatie, the newest first."""
+
+    abonnement: UUID
+    client: str
     callback: str
+    sent: Sequence[Sent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +70,14 @@ class One:
     """
 
     notificatie: Notificatie
+    name: str
     at: float
     object: str
     resource_url: str
     kenmerken: Mapping[str, str]
     body: str | None
     cut: int
-    sent: Sequence[Sent]
+    whom: Sequence[Whom]
     others: Sequence[Abonnement]
     more: int
     several: Sequence[tuple[str, str]]
@@ -70,20 +89,22 @@ async def show(visit: Visit) -> One:
     ledger = await visit.console.ledger.get()
     notificatie = await notificatie_of(visit, ledger)
     account = account_of(visit, ledger)
-    told = sorted((await account.deliveries([notificatie]))[notificatie.id], key=_urgency)
+    told = (await account.deliveries([notificatie]))[notificatie.id]
+    whom = [await _whom(visit, account, notificatie, each) for each in _by_abonnement(told)]
     content = content_of(notificatie.body)
     others = _others(visit, notificatie, told)
     gaps = await account.incomplete(after=notificatie.received, before=notificatie.received)
     body, cut = _shown(notificatie.body)
     return One(
         notificatie,
+        name_of(notificatie),
         notificatie.received / 1000,
         str(content.get("hoofdObject", "")),
         str(content.get("resourceUrl", "")),
         (kenmerken_of(notificatie.body) or {}) if notificatie.body is not None else {},
         body,
         cut,
-        [_sent(visit, account, notificatie, each) for each in told],
+        whom,
         others[:MOST_OTHERS],
         max(0, len(others) - MOST_OTHERS),
         _several(told),
@@ -91,27 +112,56 @@ async def show(visit: Visit) -> One:
     )
 
 
-def _urgency(told: Told) -> tuple[int, str, int]:
+def _by_abonnement(told: Sequence[Told]) -> list[list[Told]]:
+    """Those of one abonnement together, the newest first; the abonnement that needs a look stands first."""
+    groups: dict[UUID, list[Told]] = {}
+    for each in sorted(told, key=_newest, reverse=True):
+        groups.setdefault(each.abonnement, []).append(each)
+    return sorted(groups.values(), key=lambda group: _urgency(group[0]))
+
+
+def _newest(told: Told) -> tuple[bool, int, int]:
+    """What is still to come before what is over, then by when something happened last."""
+    delivery = told.delivery
+    assert delivery is not None  # noqa: S101 - of Account.deliveries
+    return delivery.is_open, delivery.last_at, delivery.key.replay
+
+
+def _urgency(told: Told) -> tuple[int, str, str]:
     """What needs a look stands first."""
     assert told.delivery is not None  # noqa: S101 - of Account.deliveries
     kinds = ("danger", "warning", "neutral", "safe")
-    return kinds.index(STATES[told.delivery.state][0]), told.client, told.delivery.key.replay
+    return kinds.index(STATES[told.delivery.state][0]), told.client, str(told.abonnement)
 
 
-def _sent(visit: Visit, account: Account, notificatie: Notificatie, told: Told) -> Sent:
+async def _whom(visit: Visit, account: Account, notificatie: Notificatie, group: Sequence[Told]) -> Whom:
+    known = visit.console.catalogue.everyone.get(group[0].abonnement)
+    callback = callback_of(known) if known is not None else ""
+    sent = [await _sent(visit, account, notificatie, each, newest=each is group[0]) for each in group]
+    return Whom(group[0].abonnement, group[0].client, callback, sent)
+
+
+async def _sent(
+    visit: Visit, account: Account, notificatie: Notificatie, told: Told, *, newest: bool
+) -> Sent:
+    """newest: it is the newest of its abonnement; with the others nothing new is sent."""
     assert told.delivery is not None  # noqa: S101 - of Account.deliveries
     known = visit.console.catalogue.everyone.get(told.abonnement)
     probe = known.hold.next_probe if known is not None and known.hold is not None else None
     acts = [
         (_query(act, told.abonnement, told.delivery.key.replay), text)
         for act, text in allowed(told.delivery, exists=known is not None)
+        if newest or act != AGAIN
     ]
+    number = told.delivery.key.replay
+    replay = await account.ledger.replays.replay(number) if number != ORIGINAL else None
     return Sent(
         told,
         STATES[told.delivery.state],
         timeline(told, notificatie, now=account.clock.now, probe=probe),
         acts,
-        callback_of(known) if known is not None else "",
+        replay,
+        "" if replay is None else await maker_of(visit, replay),
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from console.page import Visit
 from ledger.explaining.account import Told
-from ledger.explaining.dutch import failure, milliseconds, particulars
+from ledger.explaining.dutch import failure, meaning_of, milliseconds, particulars
 from ledger.ledger import Ledger
 from ledger.values import (
     DELIVERED_ALL_THE_SAME,
@@ -127,7 +127,19 @@ async def _object_of(ledger: Ledger, notificatie: Notificatie) -> str:
         return ""
     whole = await ledger.notificatie(notificatie.id)
     content = content_of(whole.body if whole is not None else None)
+    return end_of(content)
+
+
+def end_of(content: Mapping[str, object]) -> str:
+    """The end of the hoofdObject of a body, by which people know a zaak; "" when it is not known."""
     return str(content.get("hoofdObject", "")).rstrip("/").rpartition("/")[2]
+
+
+def name_of(notificatie: Notificatie) -> str:
+    """A notificatie in a heading: of which object, where its body is kept, and what happened."""
+    parts = (notificatie.kanaal, notificatie.resource, notificatie.actie)
+    told, object_ = " · ".join(parts), end_of(content_of(notificatie.body))
+    return f"{object_}: {told}" if object_ else told
 
 
 def content_of(body: bytes | None) -> Mapping[str, object]:
@@ -173,7 +185,8 @@ def _failed(attempt: Attempt) -> Step:
         return Step("bad", at, "Onbestelbaar", "", particulars(attempt.kind, attempt.detail))
     title = f"Poging {attempt.number}" if attempt.number else "Proef van de callback"
     why = failure(attempt.kind, attempt.detail, attempt.status)
-    return Step("bad", at, title, f"{why}{took}", particulars(attempt.kind, attempt.detail))
+    detail = particulars(attempt.kind, attempt.detail) or meaning_of(attempt.status)
+    return Step("bad", at, title, f"{why}{took}", detail)
 
 
 def _delivered(delivery: Delivery) -> Step:

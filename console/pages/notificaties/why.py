@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
 from uuid import UUID
 
 from console.page import Page, Visit
 from console.pages.notificaties.criteria import read_abonnement
-from console.pages.notificaties.telling import STATES, Step, account_of, notificatie_of, timeline
+from console.pages.notificaties.telling import STATES, Step, account_of, name_of, notificatie_of, timeline
 from ledger.explaining import Clock, Code, Comparison, Reader, compare, told_state
 from ledger.explaining.account import Told
-from ledger.explaining.dutch import held_because, listed
+from ledger.explaining.dutch import AMSTERDAM, held_because, listed
 from ledger.explaining.states import suspended_because
 from ledger.values import Notificatie
+from router.matching.filters import matches
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup, State
 from schemas.notificatie import kenmerken_of
 
@@ -57,10 +60,12 @@ class Why:
     how many others there are. answers: empty while none is chosen. groups: None when what it asked for then
     is not known, or the body is gone. elsewhere: the kanalen that it had then, when this one is not there.
     then: its state when the notificatie was accepted. is_present: what it asks for now is compared, since it
-    did not exist then.
+    did not exist then. then_what: of what has no delivery here: what to do about that, in sentences; again:
+    the query of the page by which all of that time is sent again.
     """
 
     notificatie: Notificatie
+    name: str
     at: float
     typed: str
     fault: str
@@ -74,6 +79,8 @@ class Why:
     groups: Sequence[Group] | None
     elsewhere: str
     is_present: bool
+    then_what: Sequence[str]
+    again: str
 
 
 async def show(visit: Visit) -> Why:
@@ -85,9 +92,7 @@ async def show(visit: Visit) -> Why:
     whom: UUID | None = None
     choices: Sequence[Abonnement] = ()
     if typed:
-        choices = [
-            each for each in catalogue.everyone.values() if typed in (each.client_id, each.callback_url)
-        ]
+        choices = [each for each in catalogue.everyone.values() if _is_named(visit, each, typed)]
         if len(choices) == 1:
             whom = choices[0].uuid
         elif not choices:
@@ -107,6 +112,7 @@ async def show(visit: Visit) -> Why:
         kanalen = known.kanalen
     return Why(
         notificatie,
+        name_of(notificatie),
         notificatie.received / 1000,
         typed,
         fault,
@@ -120,7 +126,43 @@ async def show(visit: Visit) -> Why:
         _groups(kanalen, notificatie.kanaal, kenmerken),
         _elsewhere(kanalen, notificatie.kanaal),
         is_present,
+        _then_what(known, notificatie, kenmerken) if told and told[0].delivery is None else (),
+        _again(known, notificatie),
     )
+
+
+def _then_what(
+    known: Abonnement | None, notificatie: Notificatie, kenmerken: Mapping[str, str] | None
+) -> list[str]:
+    """What to do about a notificatie that the abonnement did not get, and whose task that is."""
+    if known is None or kenmerken is None:
+        return []
+    if matches(known, notificatie.kanaal, kenmerken):
+        return [
+            "Met de filters van nu past de notificatie wel: zij kan alsnog verzonden worden, alleen of met "
+            "al het andere uit die tijd."
+        ]
+    return [
+        "Moet het abonnement dit wel krijgen? De filters wijzigt alleen de afnemer zelf "
+        f"({known.client_id}), met een PATCH op zijn abonnement (docs/notificeren.md).",
+        "Wat tot dan gemist is, kan daarna opnieuw verzonden worden, van de hele periode tegelijk.",
+    ]
+
+
+def _again(known: Abonnement | None, notificatie: Notificatie) -> str:
+    if known is None:
+        return ""
+    since = datetime.fromtimestamp(notificatie.received // 1000, AMSTERDAM)
+    asked = {"naar": known.uuid, "kanaal": notificatie.kanaal, "sinds": f"{since:%d-%m-%Y %H:%M:%S}"}
+    return urlencode(asked)
+
+
+def _is_named(visit: Visit, each: Abonnement, typed: str) -> bool:
+    """Whether it is named by its application (client id or label) or its callback."""
+    application = visit.console.catalogue.applications.get(each.client_id)
+    label = "" if application is None else application.label
+    named = (each.client_id.casefold(), label.casefold(), each.callback_url.casefold())
+    return typed.casefold() in filter(None, named)
 
 
 def _first(each: Abonnement, notificatie: Notificatie) -> tuple[bool, str, UUID]:

@@ -11,6 +11,11 @@ from console.pages.notificaties.telling import STATES
 from ledger.explaining.dutch import Clock, listed, number
 from ledger.operating.replays import UNFINISHED, Progress, Replay
 from ledger.values import Search
+from operating.acts import who_did
+from store.registry import ActSearch
+
+LATEST_NOTE = 3600.0  # seconds after it was made that the audit trail may have it
+MOST_NOTES = 200  # acts on its abonnement around then
 
 BADGES = {
     Progress.RUNNING: ("neutral", "loopt"),
@@ -67,6 +72,15 @@ def told_of(visit: Visit, replay: Replay) -> Told:
         None if replay.ended is None else replay.ended / 1000,
         rest / replay.plan.rate if replay.progress is Progress.RUNNING and rest > 0 else None,
     )
+
+
+async def maker_of(visit: Visit, replay: Replay) -> str:
+    """Who had it made, by the audit trail; the consumer when no operator did."""
+    made = replay.made / 1000
+    search = ActSearch(abonnement=str(replay.plan.abonnement), since=made - 60, until=made + LATEST_NOTE)
+    found = await visit.console.registry.acts(search, limit=MOST_NOTES)
+    act = next((each for each in found if each.facts.get("replay") == replay.number), None)
+    return "de afnemer zelf, via de API" if act is None else who_did(act)
 
 
 def name_of(visit: Visit, uuid: UUID) -> str:

@@ -303,7 +303,7 @@ def test_what_alone_differs_is_the_same_both_ways(one: str, other: str) -> None:
         ),
         (
             a_delivery(State.REMOVED, last_at=at("01:48")),
-            "Niet afgeleverd: om 01:48 door de beheerder verwijderd.",
+            "Niet afgeleverd: om 01:48 door de beheerder geschrapt.",
         ),
         (
             replace(DELIVERED, key=Key(uuid4(), uuid4(), 2)),
@@ -561,10 +561,10 @@ def test_on_its_way_since_an_operator_asked_for_it() -> None:
 
 def test_removed_while_an_attempt_was_under_way() -> None:
     removed = a_delivery(State.REMOVED, attempts=1, last_at=at("01:48"))
-    assert told(removed).text == "Niet afgeleverd: om 01:48 door de beheerder verwijderd."
+    assert told(removed).text == "Niet afgeleverd: om 01:48 door de beheerder geschrapt."
     taken = Attempt(at("01:49"), 2, DELIVERED_ALL_THE_SAME, "the callback took it", 204)
     assert told(removed, attempts=(taken,)).text == (
-        "Door de beheerder verwijderd om 01:48, en toch afgeleverd om 01:49: poging 2 was toen al begonnen."
+        "Door de beheerder geschrapt om 01:48, en toch afgeleverd om 01:49: poging 2 was toen al begonnen."
     )
 
 

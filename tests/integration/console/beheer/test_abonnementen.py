@@ -89,6 +89,7 @@ async def test_what_failed_and_was_mended_since_needs_no_attention(served: Serve
     ("query", "found"),
     [
         ("?zoek=ARCHIEF", {"failing"}),
+        ("?zoek=zaakafhandel", {"well", "suspended"}),
         ("?toestand=held", {"held"}),
         ("?toestand=aandacht", {"held", "failing", "suspended"}),
         ("?toestand=active&zoek=zac", {"well"}),

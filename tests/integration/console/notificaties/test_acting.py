@@ -43,7 +43,7 @@ class Acting:
         return await self.browser.act(
             f"notificaties/{id_}/handeling/?doen={doen}{query}",
             doen,
-            **{"aantal": "1", "waarom": "storing", **fields},
+            **{"aantal": "1", "gekregen": "0", "waarom": "storing", **fields},
         )
 
     async def acts(self) -> list[tuple[str, str, object]]:
@@ -89,7 +89,7 @@ async def test_what_waits_is_dropped(acting: Acting) -> None:
         id_, abonnement = await failing_once(acting)
         page = await acting.act(id_, DROP, f"&abonnement={abonnement.uuid}")
         assert "De aflevering is geschrapt." in page.text
-        assert "door de beheerder verwijderd" in page.text
+        assert "door de beheerder geschrapt" in page.text
         assert await acting.is_(id_, abonnement, State.REMOVED)
     assert acting.spine.ids_at("/a") == [id_]
     assert await acting.acts() == [("retry dropped", "beheerder", "storing")]
@@ -121,9 +121,17 @@ async def test_what_was_delivered_is_sent_again(acting: Acting) -> None:
         acting.spine.callback.script("/a", status(204))
         id_ = await accept(acting.spine, acting.ledger, abonnement)
         await eventually(lambda: acting.is_(id_, abonnement, State.DELIVERED))
-        page = await acting.act(id_, AGAIN, f"&abonnement={abonnement.uuid}")
+        query = f"&abonnement={abonnement.uuid}"
+        page = await acting.browser.get(f"notificaties/{id_}/handeling/?doen=opnieuw{query}")
+        assert "Dit abonnement kreeg deze notificatie al, om " in page.text
+        assert (await acting.act(id_, AGAIN, query)).status == 409, "it was delivered since it was shown"
+        page = await acting.act(id_, AGAIN, query, gekregen="1")
         assert "De notificatie is opnieuw verzonden." in page.text
         await eventually(lambda: acting.is_(id_, abonnement, State.DELIVERED, 1))
+        page = await acting.browser.get(f"notificaties/{id_}/")
+        assert page.text.count('<section class="delivery"') == 1, "one card for both"
+        assert page.text.index(">Herhaling 1</a>") < page.text.index("Eerste aflevering")
+        assert "Gevraagd door beheerder: storing" in page.text
     assert acting.spine.ids_at("/a") == [id_, id_]
     assert await acting.acts() == [("notificatie sent once more", "beheerder", "storing")]
 

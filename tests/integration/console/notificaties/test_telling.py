@@ -10,7 +10,7 @@ from ledger.opening import ledger_of
 from ledger.values import Key, Outcome, State
 from schemas.abonnement import Hold
 from tests.integration.console.conftest import Browser, Served
-from tests.integration.console.notificaties.night import Night, an_entry, subscribe
+from tests.integration.console.notificaties.night import ZAAK, Night, an_entry, subscribe
 
 DAY = 86400
 
@@ -20,6 +20,8 @@ async def test_one_with_what_became_of_it(lezer: Browser, night: Night) -> None:
     assert "Nog niet afgeleverd: poging 3 van 3 gaf status 503. Volgende poging om" in page.text
     assert "Afgeleverd om" in page.text
     assert "Wacht: de callback werkt sinds" in page.text
+    assert f'<h1 class="nl-heading nl-heading--level-1 of-object">{ZAAK[-36:]}: zaken' in page.text
+    assert "de callback is nu niet beschikbaar" in page.text
     for step in ("Poging 1", "status 503, 38 ms", "Poging 4", "Poging 1: afgeleverd", "Volgende proef"):
         assert step in page.text
     assert f"waarom/?abonnement={night.strict.uuid}" in page.text
@@ -35,6 +37,7 @@ async def test_why_compares_each_filter_with_each_kenmerk(lezer: Browser, night:
     )
     assert "verschilt alleen in hoofdletters" in page.text
     assert "alles mag" in page.text
+    assert "De filters wijzigt alleen de afnemer zelf (dashboard)" in page.text
     page = await lezer.get(f"notificaties/{night.failing.id}/waarom/?abonnement=archief")
     assert ">gelijk<" in page.text
     page = await lezer.get(f"notificaties/{night.every[4].id}/waarom/?abonnement={night.archief.uuid}")
