@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ledger.operating.replays import Plan, Progress, Replay
@@ -32,17 +33,15 @@ class Counted:
     """What a replay would send.
 
     search: with an end before now. total: how many it finds. sample: the first of them, each with whether it
-    would be sent.
+    would be sent. looked_at: of how many it was found out whether they would be sent, sent: how many of these
+    would.
     """
 
     search: Search
     total: int
     sample: Sequence[tuple[Notificatie, bool]]
-
-    @property
-    def sent(self) -> int:
-        """How many of the sample would be sent."""
-        return sum(is_sent for _, is_sent in self.sample)
+    looked_at: int
+    sent: int
 
 
 async def count(
@@ -52,29 +51,39 @@ async def count(
     *,
     unmatched: bool,
     now: int,
+    lacking: bool = False,
     most: int | None = None,
+    within: float = 0.0,
 ) -> Counted:
     """How many notificaties this search finds, and which of the first would be sent to this abonnement.
 
-    now: milliseconds since 1970; what is accepted from then on does not belong to it. most: Raises UsageError
-    when there are more.
+    now: milliseconds since 1970; what is accepted from then on does not belong to it. lacking: only what it
+    has not got yet. most: Raises UsageError when there are more. within: seconds in which it is also found
+    out whether those after the first SAMPLE would be sent.
     """
     from ledger.keeper.replays import is_to_be_sent
 
     search = replace(search, before=now if search.before is None else min(search.before, now))
-    total, after = 0, None
-    first: Sequence[Notificatie] = ()
+    ends = monotonic() + within
+    total, sent, after, looks = 0, 0, None, True
+    sample: list[tuple[Notificatie, bool]] = []
+    looked_at = 0
     while True:
         page = await ledger.search(search, limit=PAGE, after=after, oldest_first=True)
-        first = first or page[:SAMPLE]
         total += len(page)
         if most is not None and total > most:
             raise UsageError(f"these are more than {most} notificaties")
+        for each in page:
+            looks = looks and (looked_at < SAMPLE or monotonic() < ends)
+            if not looks:
+                break
+            is_sent = await is_to_be_sent(ledger, each.id, abonnement, unmatched=unmatched, lacking=lacking)
+            looked_at, sent = looked_at + 1, sent + is_sent
+            if looked_at <= SAMPLE:
+                sample.append((each, is_sent))
         if len(page) < PAGE:
-            break
+            return Counted(search, total, sample, looked_at, sent)
         after = page[-1].id
-    sample = [(each, await is_to_be_sent(ledger, each.id, abonnement, unmatched=unmatched)) for each in first]
-    return Counted(search, total, sample)
 
 
 async def begin(ledger: Ledger, log: Log, plan: Plan) -> Replay:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from console.page import Page, Visit
 from console.pages.abonnementen.health import BADGES
 from console.showing.charts import Chart, charts
 from ledger.explaining.dutch import number
+from ledger.values import State as Delivery
 from operating.conditions import Condition
 from operating.status.asking import ask_all
-from operating.status.attention import LITTLE, NEARLY_FULL
+from operating.status.attention import LITTLE, NEARLY_FULL, Code
 from operating.status.collecting import Status
 from operating.status.dutch import Told, in_short, told
 from operating.status.health import Health, Part
@@ -25,6 +27,12 @@ _HEALTH: Mapping[Health, tuple[str, str]] = {
     Health.NOT_REACHABLE: ("danger", "niet bereikbaar"),
 }
 _SEE_ABOVE = "Bovenaan staat wat te doen."
+_STATES = {
+    Code.UNDELIVERABLE: Delivery.UNDELIVERABLE,
+    Code.STUCK: Delivery.STUCK,
+    Code.UNSURE: Delivery.UNSURE,
+}
+"""Of what is about notificaties: the state by which they are found."""
 _NEARLY_FULL = ("warning", "bijna vol")
 _PARTS = {"gateway": "Gateway", "broker": "RabbitMQ", "router": "Router", "registry": "Registratie"}
 
@@ -52,11 +60,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Overzicht:
-    """What the page shows. charts, rows: None when the ledger tells nothing. more: rows not shown."""
+    """What the page shows.
+
+    concerns: each with the address and the text of the link to what it is about; "" where there is none.
+    charts, rows: None when the ledger tells nothing. more: rows not shown.
+    """
 
     at: float
     short: str
-    concerns: Sequence[Told]
+    concerns: Sequence[tuple[Told, str, str]]
     charts: Sequence[Chart] | None
     held: str
     rows: Sequence[Row] | None
@@ -66,7 +78,7 @@ class Overzicht:
 
 async def show(visit: Visit) -> Overzicht:
     """From the registry's copy, the ledger, and a question to each part."""
-    status = await ask_all(visit.console.sources, now=visit.now)
+    status = await ask_all(visit.console.sources, now=visit.now, each=True)
     found, ledger = told(status), status.ledger
     waiting = sorted(
         (each for each in status.conditions if each.open), key=lambda each: each.oldest or visit.now
@@ -75,13 +87,27 @@ async def show(visit: Visit) -> Overzicht:
     return Overzicht(
         visit.now,
         in_short(found),
-        found,
+        [(each, *_where(each)) for each in found],
         None if ledger is None else charts(ledger.minutes, now=ledger.facts.now),
         _held(status.conditions),
         None if ledger is None else rows,
         max(len(waiting) - MOST_WAITING, 0),
         [*map(_running, status.parts), *_of_ledger(status), *_disk(status)],
     )
+
+
+def _where(told: Told) -> tuple[str, str]:
+    """(address under the console's root, text of the link) of where to see what this is about."""
+    of = {"abonnement": told.abonnement} if told.abonnement else {}
+    if told.code in _STATES:
+        return f"notificaties/?{urlencode({**of, 'toestand': _STATES[told.code].value})}", "Toon ze"
+    if told.abonnement:
+        return f"abonnementen/{told.abonnement}/", "Bekijk het abonnement"
+    if told.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
+        return "abonnementen/?toestand=aandacht", "Toon de abonnementen"
+    if told.code in (Code.NO_ALERTS, Code.ALERTS_NOT_SENT):
+        return "waarschuwingen/", "Naar Waarschuwingen"
+    return "", ""
 
 
 def _held(conditions: Sequence[Condition]) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
 from ledger.operating.replays import Progress, Replay
-from ledger.values import Notificatie
+from ledger.values import Notificatie, State
 from router.catalogue import Catalogue
 from router.matching.filters import matches
 from runtime.log import logger
@@ -102,20 +102,29 @@ class Replays:
         """Which are sent, and how many were looked at for that."""
         sends: list[UUID] = []
         for number, each in enumerate(page, 1):
-            if await is_to_be_sent(ledger, each.id, abonnement, unmatched=replay.plan.unmatched):
+            plan = replay.plan
+            if await is_to_be_sent(
+                ledger, each.id, abonnement, unmatched=plan.unmatched, lacking=plan.lacking
+            ):
                 sends.append(each.id)
                 if len(sends) + 1 > allowed:
                     return sends, number
         return sends, len(page)
 
 
-async def is_to_be_sent(ledger: Ledger, id_: UUID, abonnement: Abonnement, *, unmatched: bool) -> bool:
-    """Whether a replay sends this one: it has its body, is wanted, and is not still to be delivered."""
+async def is_to_be_sent(
+    ledger: Ledger, id_: UUID, abonnement: Abonnement, *, unmatched: bool, lacking: bool = False
+) -> bool:
+    """Whether a replay sends this one: it has its body, is wanted, and is not still to be delivered.
+
+    lacking: and was not delivered yet.
+    """
     whole = await ledger.notificatie(id_)
     if whole is None or whole.body is None:
         return False
     rows = (await ledger.deliveries([id_])).get(id_, ())
-    if any(row.is_open and row.key.abonnement == abonnement.uuid for row in rows):
+    own = [row for row in rows if row.key.abonnement == abonnement.uuid]
+    if any(row.is_open or (lacking and row.state is State.DELIVERED) for row in own):
         return False
     if unmatched:
         return True

@@ -35,7 +35,8 @@ class Plan:
     """What a replay sends. abonnement: that gets it. search: which notificaties.
 
     unmatched: also those that the filters of the abonnement do not match. rate: deliveries in a second.
-    total: how many notificaties `search` found when it was made. reason: why, by the operator who made it.
+    lacking: only those that it has not got yet. total: how many notificaties `search` found when it was made.
+    reason: why, by the operator who made it.
     """
 
     abonnement: UUID
@@ -44,6 +45,7 @@ class Plan:
     rate: float
     total: int
     unmatched: bool = False
+    lacking: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,12 @@ class PostgresqlReplays:
             ended = None if progress in UNFINISHED else made
             insert = (
                 "INSERT INTO replay (made, ended, progress, abonnement, search, reason, rate, unmatched, "
-                "total, sent) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING nr"
+                "total, sent, lacking) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING nr"
             )
             nr = await one_number(
                 connection, insert, made, ended, progress, str(plan.abonnement), packed(plan.search),
                 no_nul(plan.reason), plan.rate, int(plan.unmatched), plan.total, sent,
+                int(plan.lacking),
             )  # fmt: skip
             return Replay(nr, plan, made, progress, sent=sent, ended=ended)
 

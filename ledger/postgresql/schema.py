@@ -106,9 +106,15 @@ async def _last_sent_again(connection: Connection) -> None:
     )
 
 
+async def _lacking(connection: Connection) -> None:
+    # A replay of only what its abonnement has not got yet.
+    await connection.execute("ALTER TABLE replay ADD COLUMN lacking smallint NOT NULL DEFAULT 0")
+
+
 STEPS = {
     "0001_ledger": Step(_first),
     "0002_last_sent_again": Step(_last_sent_again, compatible=True),
+    "0003_replays_of_what_is_lacking": Step(_lacking),
 }
 
 

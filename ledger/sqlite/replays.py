@@ -38,13 +38,13 @@ class SqliteReplays:
         ended = None if progress in UNFINISHED else made
         values = [
             made, ended, progress, str(plan.abonnement), packed(plan.search), plan.reason, plan.rate,
-            int(plan.unmatched), plan.total, sent,
+            int(plan.unmatched), plan.total, sent, int(plan.lacking),
         ]  # fmt: skip
 
         def work(db: Database) -> int:
             insert = (
                 "INSERT INTO replay (made, ended, progress, abonnement, search, reason, rate, unmatched, "
-                "total, sent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                "total, sent, lacking) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
             )
             number = db.execute(insert, values).lastrowid
             assert number is not None  # noqa: S101 - it was inserted

@@ -156,6 +156,11 @@ def _last_sent_again(db: Database) -> None:
     )
 
 
+def _lacking(db: Database) -> None:
+    # A replay of only what its abonnement has not got yet.
+    db.executescript("ALTER TABLE replay ADD COLUMN lacking INTEGER NOT NULL DEFAULT 0;")
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -168,6 +173,7 @@ STEPS = {
     "0009_took": _took,
     "0010_traces": _traces,
     "0011_last_sent_again": _last_sent_again,
+    "0012_replays_of_what_is_lacking": _lacking,
 }
 
 

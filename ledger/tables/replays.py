@@ -10,14 +10,16 @@ import orjson
 from ledger.operating.replays import Plan, Progress, Replay
 from ledger.values import Search, State
 
-COLUMNS = "nr, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last"
+COLUMNS = (
+    "nr, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last, "
+    "lacking"
+)
 
 
 def replay_of(row: tuple[Any, ...]) -> Replay:
     """The replay of COLUMNS."""
-    number, made, ended, progress, abonnement, search, reason, rate, unmatched, total, sent, skipped, last = (
-        row
-    )
+    number, made, ended, progress, abonnement, search, reason, rate, unmatched, total, *rest = row
+    sent, skipped, last, lacking = rest
     plan = Plan(
         abonnement=UUID(abonnement),
         search=_unpacked(search),
@@ -25,6 +27,7 @@ def replay_of(row: tuple[Any, ...]) -> Replay:
         rate=rate,
         total=total,
         unmatched=bool(unmatched),
+        lacking=bool(lacking),
     )
     return Replay(
         number=number,

@@ -190,17 +190,17 @@ def _behind(ledger: OfLedger) -> Iterator[Concern]:
 
 
 def _undeliverable(status: Status, ledger: OfLedger, limits: Limits) -> Iterator[Concern]:
-    if not limits.each:
-        if ledger.undeliverable:
+    if not ledger.undeliverable_of:  # it was not asked by abonnement
+        if ledger.undeliverable and not limits.each:
             yield Concern(Code.UNDELIVERABLE, count=ledger.undeliverable)
         return
     known = {each.abonnement.uuid: each for each in status.conditions}
-    others = 0
-    for uuid, count in ledger.undeliverable_of.items():
-        if uuid in known:
-            yield Concern(Code.UNDELIVERABLE, count=count, of=known[uuid])
-        else:
-            others += count
+    most = None if limits.each else MOST_OF_A_KIND
+    found = sorted(ledger.undeliverable_of.items(), key=lambda one: -one[1])
+    told = [(uuid, count) for uuid, count in found if uuid in known][:most]
+    for uuid, count in told:
+        yield Concern(Code.UNDELIVERABLE, count=count, of=known[uuid])
+    others = sum(count for _, count in found) - sum(count for _, count in told)
     if others:
         yield Concern(Code.UNDELIVERABLE, count=others)
 

@@ -23,7 +23,7 @@ class Told:
     """What needs attention. then: the next step, a sentence. abonnement: its uuid, when it is about one.
 
     application: of that abonnement. technical: what a part or a fault said of it, mostly in English; "" when
-    that is nothing.
+    that is nothing. code: what it is about.
     """
 
     text: str
@@ -32,6 +32,7 @@ class Told:
     abonnement: str = ""
     application: str = ""
     technical: str = ""
+    code: Code | None = None
 
 
 def told(status: Status) -> list[Told]:
@@ -45,7 +46,7 @@ def told_of(each: attention.Concern, clock: Clock) -> Told:
     if each.of is not None:
         text, then = _of_abonnement(each, each.of, clock)
         of = each.of.abonnement
-        return Told(text, then, each.urgent, str(of.uuid), of.client_id)
+        return Told(text, then, each.urgent, str(of.uuid), of.client_id, code=each.code)
     if each.gap is not None:
         text, then = _of_gap(each.code, each.gap, clock)
     elif each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
@@ -54,7 +55,7 @@ def told_of(each: attention.Concern, clock: Clock) -> Told:
     else:
         text, then = _of_system(each)
     technical = "" if each.code is Code.ALERTS_NOT_SENT else each.said  # of alerts it is told in Dutch
-    return Told(text, then, each.urgent, technical=technical)
+    return Told(text, then, each.urgent, technical=technical, code=each.code)
 
 
 def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tuple[str, str]:
@@ -78,7 +79,7 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
             deliveries = "1 notificatie is" if each.count == 1 else f"{number(each.count)} notificaties zijn"
             return (
                 f"Voor {whose} {deliveries} onbestelbaar.",
-                "Verzend ze opnieuw zodra de callback het doet, en verwijder de rest.",
+                "Verzend ze opnieuw zodra de callback het doet, en schrap de rest.",
             )
         case Code.CERTIFICATE:
             at = clock.local(round(clock.now + each.seconds * 1000)).strftime("%d-%m-%Y om %H:%M")
@@ -176,7 +177,7 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
         ),
         Code.UNDELIVERABLE: (
             f"{deliveries} onbestelbaar.",
-            "Verzend ze opnieuw zodra dat kan, en verwijder de rest: nrc undeliverable list.",
+            "Verzend ze opnieuw zodra dat kan, en schrap de rest: nrc undeliverable list.",
         ),
         Code.DISK: (
             f"De schijf met registratie en grootboek heeft nog {free} vrij ({share}).",
@@ -208,5 +209,5 @@ def in_short(found: Sequence[Told]) -> str:
     urgent = sum(each.urgent for each in found)
     parts = [f"{urgent} nu"] if urgent else []
     if later := len(found) - urgent:
-        parts.append(f"{later} overdag")
+        parts.append(f"{later} binnen werktijd")
     return f"Te doen: {listed(parts)}." if parts else "Er is niets te doen."

@@ -111,7 +111,7 @@ def read_criteria(
         resource=fields["resource"] or None,
         actie=fields["actie"] or None,
         client=fields["applicatie"] or None,
-        kenmerken=_kenmerken(kenmerken, faults),
+        kenmerken=read_kenmerken(kenmerken, faults),
         abonnement=_abonnement(fields["abonnement"], abonnementen, faults),
         states=_states(states, faults),
         after=_moment("sinds", fields["sinds"], faults, now=now),
@@ -127,7 +127,8 @@ def with_one(search: Search, id_: UUID) -> Search:
     return replace(search, text=None, ids=(id_,))
 
 
-def _kenmerken(typed: Sequence[str], faults: dict[str, str]) -> dict[str, str]:
+def read_kenmerken(typed: Sequence[str], faults: dict[str, str]) -> dict[str, str]:
+    """Kenmerken that are typed as naam=waarde; what is none becomes a fault."""
     found: dict[str, str] = {}
     for each in typed:
         name, separator, value = each.partition("=")

@@ -9,12 +9,13 @@ from uuid import UUID
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Visit
-from console.pages.notificaties.telling import STATES
+from console.pages.notificaties.criteria import read_abonnement, read_kenmerken
+from console.pages.notificaties.telling import STATES, Row, rows_of
 from console.pages.opnieuw.telling import name_of
 from ledger.explaining.dutch import number
 from ledger.ledger import Ledger
 from ledger.operating.replays import Plan
-from ledger.values import Notificatie, Search, State
+from ledger.values import Search, State
 from operating import replays
 from operating.moments import read_moment
 from operating.replays import LEAST_RATE, MOST_RATE, RATE, Counted
@@ -27,7 +28,9 @@ MOST = 200_000
 MOST_TO_CHOOSE = 200
 """Abonnementen and kanalen that can be chosen from a list; with more they are typed."""
 MOST_REASON = 500  # characters
-FIELDS = ("naar", "kanaal", "van", "sinds", "tot")
+COUNTING = 5.0
+"""Seconds in which it is found out how many of these would be sent."""
+FIELDS = ("naar", "kanaal", "hoofdobject", "kenmerk", "van", "sinds", "tot")
 CHOICES = (State.UNDELIVERABLE, State.REMOVED, State.NOT_WANTED, State.DELIVERED)
 """States that can be asked for: what is still to come comes by itself."""
 
@@ -37,13 +40,15 @@ class New:
     """What the page shows.
 
     asked: the fields, as typed. states: those chosen. unmatched: also what is not asked for now. faults: by
-    field. to: the abonnement in words. counted: None until there is something to count. before: the moment
-    up to which was counted, in milliseconds.
+    field. lacking: only what it has not got yet. to: the abonnement in words. counted: None until there is
+    something to count. before: the moment up to which was counted, in milliseconds. sample: some of those
+    that were found.
     """
 
     asked: Mapping[str, str]
     states: Sequence[str]
     unmatched: bool
+    lacking: bool
     faults: Mapping[str, str]
     abonnementen: Sequence[tuple[str, str]]
     kanalen: Sequence[tuple[str, str]]
@@ -51,13 +56,9 @@ class New:
     to: str
     counted: Counted | None
     before: int
+    sample: Sequence[tuple[Row, bool]] = ()
     rate: float = RATE
     most_rate: float = MOST_RATE
-
-    @property
-    def sample(self) -> Sequence[tuple[Notificatie, bool]]:
-        """Some of those that were found."""
-        return () if self.counted is None else self.counted.sample[:SHOWN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class _Asked:
     to: Abonnement | None
     search: Search
     unmatched: bool
+    lacking: bool
     faults: Mapping[str, str]
 
 
@@ -72,10 +74,14 @@ async def show(visit: Visit) -> New:
     """The form; and how many there are, once it says what is meant."""
     asked = _read(visit)
     counted, faults = None, dict(asked.faults)
+    sample: Sequence[tuple[Row, bool]] = ()
     if asked.to is not None and not faults:
         ledger = await visit.console.ledger.get()
         try:
-            counted = await _count(ledger, asked, asked.to, now=round(visit.now * 1000))
+            counted = await _count(ledger, asked, asked.to, now=round(visit.now * 1000), within=COUNTING)
+            first = counted.sample[:SHOWN]
+            rows = await rows_of(ledger, [each for each, _ in first], only=asked.to.uuid)
+            sample = [*zip(rows, (is_sent for _, is_sent in first), strict=True)]
         except UsageError:
             faults["tot"] = (
                 f"Dit zijn er meer dan {number(MOST)}. Vraag met sinds en tot om minder tegelijk, of gebruik "
@@ -85,6 +91,7 @@ async def show(visit: Visit) -> New:
         {field: visit.asked(field) for field in FIELDS},
         visit.request.query.getall("toestand", []),
         asked.unmatched,
+        asked.lacking,
         faults if _is_asked(visit) else {},
         _abonnementen(visit),
         _kanalen(visit),
@@ -92,6 +99,7 @@ async def show(visit: Visit) -> New:
         "" if asked.to is None else name_of(visit, asked.to.uuid),
         counted,
         round(visit.now * 1000),
+        sample,
     )
 
 
@@ -111,13 +119,24 @@ async def begin(visit: Visit, form: Form) -> Answer:
     counted = await _count(ledger, asked, asked.to, now=now)
     if not counted.total:
         raise Refused("Er is niets meer dat hieraan voldoet. Er is niets gedaan.")
-    plan = Plan(asked.to.uuid, counted.search, reason, rate, counted.total, unmatched=asked.unmatched)
+    plan = Plan(
+        *(asked.to.uuid, counted.search, reason, rate, counted.total),
+        unmatched=asked.unmatched,
+        lacking=asked.lacking,
+    )
     made = await replays.begin(ledger, visit.log, plan)
     return Redirect(f"opnieuw/{made.number}/", said=f"Herhaling {made.number} is begonnen.")
 
 
-async def _count(ledger: Ledger, asked: _Asked, to: Abonnement, *, now: int) -> Counted:
-    return await replays.count(ledger, to, asked.search, unmatched=asked.unmatched, now=now, most=MOST)
+async def _count(ledger: Ledger, asked: _Asked, to: Abonnement, *, now: int, within: float = 0.0) -> Counted:
+    return await replays.count(
+        *(ledger, to, asked.search),
+        unmatched=asked.unmatched,
+        lacking=asked.lacking,
+        now=now,
+        most=MOST,
+        within=within,
+    )
 
 
 def _rate(text: str) -> float:
@@ -144,9 +163,9 @@ def _read(visit: Visit) -> _Asked:
     of = None
     if text := visit.asked("van"):
         try:
-            of = UUID(text)
-        except ValueError:
-            faults["van"] = "Vul het hele id van een abonnement in, of laat dit leeg."
+            of = read_abonnement(text, list(visit.console.catalogue.everyone))
+        except ValueError as error:
+            faults["van"] = str(error)
     moments: dict[str, int | None] = {"sinds": None, "tot": None}
     for name in moments:
         if text := visit.asked(name):
@@ -162,8 +181,11 @@ def _read(visit: Visit) -> _Asked:
     known = {state.value: state for state in CHOICES}
     if any(each not in known for each in states):
         faults["toestand"] = "Kies uit de toestanden hieronder."
+    typed = [each.strip() for each in visit.asked("kenmerk").split(",") if each.strip()]
     search = Search(
         kanaal=visit.asked("kanaal") or None,
+        hoofd_object=visit.asked("hoofdobject") or None,
+        kenmerken=read_kenmerken(typed, faults),
         abonnement=of,
         states=frozenset(known[each] for each in states if each in known),
         after=moments["sinds"],
@@ -171,14 +193,18 @@ def _read(visit: Visit) -> _Asked:
     )
     if search == Search() and not faults:
         faults["kanaal"] = (
-            "Zeg welke: een kanaal, een tijd, een toestand, of wat voor een ander abonnement was."
+            "Zeg welke: een kanaal, een object, een kenmerk, een tijd, een toestand, of wat voor een ander "
+            "abonnement was."
         )
-    return _Asked(to, search, "ongevraagd" in visit.request.query, faults)
+    query = visit.request.query
+    # What it has is left out, unless the form was sent without that.
+    lacking = "gemist" in query or "tellen" not in query
+    return _Asked(to, search, "ongevraagd" in query, lacking, faults)
 
 
 def _target(visit: Visit, faults: dict[str, str]) -> Abonnement | None:
     try:
-        found = visit.console.catalogue.abonnementen.get(UUID(visit.asked("naar")))
+        found = visit.console.catalogue.everyone.get(UUID(visit.asked("naar")))
     except ValueError:
         found = None
     if found is None:
@@ -187,7 +213,7 @@ def _target(visit: Visit, faults: dict[str, str]) -> Abonnement | None:
 
 
 def _abonnementen(visit: Visit) -> list[tuple[str, str]]:
-    every = visit.console.catalogue.every_abonnement()
+    every = visit.console.catalogue.everyone.values()
     if len(every) > MOST_TO_CHOOSE:
         return []
     told = sorted((name_of(visit, each.uuid), str(each.uuid)) for each in every)

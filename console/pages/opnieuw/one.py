@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from console.forms import Form
 from console.page import Answer, Event, Live, Page, Redirect, Visit
-from console.pages.opnieuw.telling import Told, told_of
+from console.pages.opnieuw.telling import Told, maker_of, told_of
 from ledger.ledger import Ledger
 from ledger.operating.replays import Progress, Replay
 from operating import replays
+from operating.notificaties.ids import is_whole
 from schemas.errors import NotFound
 
 LOOK = 1.0  # seconds between two looks at how far it is
@@ -19,11 +20,16 @@ LOOK = 1.0  # seconds between two looks at how far it is
 
 @dataclass(frozen=True, slots=True)
 class One:
-    """What the page shows. waits: for a keeper, of which none works now. again: it loads itself again."""
+    """What the page shows. waits: for a keeper, of which none works now. again: it loads itself again.
+
+    maker: who asked for it. only: the id of the one notificatie that it is of, else "".
+    """
 
     told: Told
     waits: bool
     again: bool
+    maker: str
+    only: str
 
 
 async def show(visit: Visit) -> object:
@@ -49,7 +55,14 @@ async def _one(visit: Visit, ledger: Ledger, replay: Replay) -> One:
     if replay.progress is Progress.RUNNING:
         lease = await ledger.keeping.lease()
         waits = lease is None or lease.until < visit.now * 1000
-    return One(told, waits, again=visit.asked("vanzelf") == "1" and told.unfinished)
+    text = replay.plan.search.text or ""
+    return One(
+        told,
+        waits,
+        visit.asked("vanzelf") == "1" and told.unfinished,
+        await maker_of(visit, replay),
+        text if is_whole(text) else "",
+    )
 
 
 async def _news(visit: Visit, ledger: Ledger, before: Replay) -> AsyncIterator[Event]:

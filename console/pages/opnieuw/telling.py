@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from console.page import Visit
-from console.pages.notificaties.telling import STATES
+from console.pages.notificaties.telling import STATES, callback_of
 from ledger.explaining.dutch import Clock, listed, number
 from ledger.operating.replays import UNFINISHED, Progress, Replay
 from ledger.values import Search
 from operating.acts import who_did
+from schemas.abonnement import Abonnement
 from store.registry import ActSearch
 
 LATEST_NOTE = 3600.0  # seconds after it was made that the audit trail may have it
@@ -89,8 +90,13 @@ def name_of(visit: Visit, uuid: UUID) -> str:
     return (
         f"{uuid} (verwijderd)"
         if abonnement is None
-        else f"{abonnement.client_id}, {abonnement.callback_url or 'haalt zelf op'}"
+        else f"{abonnement.client_id}: {_kanalen(abonnement)}, {callback_of(abonnement)} ({str(uuid)[:8]})"
     )
+
+
+def _kanalen(abonnement: Abonnement) -> str:
+    names = list(dict.fromkeys(group.naam for group in abonnement.kanalen))
+    return listed(names, most=3) if names else "zonder kanalen"
 
 
 def _what(visit: Visit, search: Search) -> Iterator[str]:

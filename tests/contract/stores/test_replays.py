@@ -31,6 +31,7 @@ PLAN = Plan(
     reason="a restore of theirs",
     rate=12.5,
     total=3,
+    lacking=True,
 )
 
 

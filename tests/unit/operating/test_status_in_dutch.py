@@ -107,5 +107,5 @@ def test_in_short() -> None:
     one = Told("", "", urgent=True)
     later = Told("", "", urgent=False)
     assert in_short([]) == "Er is niets te doen."
-    assert in_short([one, later, later]) == "Te doen: 1 nu en 2 overdag."
-    assert in_short([later]) == "Te doen: 1 overdag."
+    assert in_short([one, later, later]) == "Te doen: 1 nu en 2 binnen werktijd."
+    assert in_short([later]) == "Te doen: 1 binnen werktijd."

@@ -71,7 +71,8 @@ async def test_it_is_counted_with_a_sample_before_anything_is_done(served: Serve
         page = await browser.get(f"opnieuw/nieuw/?{urlencode({**ALL, 'naar': str(to.uuid)})}")
         text = text_of(page.text)
         # 30 and the hostile one, and two of the fixture.
-        assert "33 notificaties , naar test, http://127.0.0.1:9/. Daarvan worden er 33 verzonden" in text
+        assert f"33 notificaties , naar test: zaken, http://127.0.0.1:9/ ({str(to.uuid)[:8]})." in text
+        assert "Daarvan worden er 33 verzonden" in text
         held = await browser.get(f"opnieuw/nieuw/?{urlencode({**ALL, 'naar': str(filled.held.uuid)})}")
         # 30 are still to be delivered to it.
         assert "Daarvan worden er 3 verzonden; de rest wordt overgeslagen." in text_of(held.text)
@@ -86,6 +87,32 @@ async def test_it_is_counted_with_a_sample_before_anything_is_done(served: Serve
         assert "Er is niets bewaard dat hieraan voldoet." in found_none
 
 
+async def test_what_it_has_is_left_out_when_that_is_asked(served: Served, filled: Filled) -> None:
+    async with served.browser(Role.BEHEERDER) as browser:
+        query = {
+            **ALL,
+            "naar": str(filled.well.uuid),
+            "kenmerk": "zaaktype=bezwaar, bronorganisatie=517439943",
+        }
+        all_ = text_of((await browser.get(f"opnieuw/nieuw/?{urlencode(query)}")).text)
+        assert "Daarvan worden er 31 verzonden" in all_
+        page = await browser.get(f"opnieuw/nieuw/?{urlencode({**query, 'gemist': '1'})}")
+        # All but the one that was for nobody.
+        assert "Daarvan worden er 1 verzonden" in text_of(page.text)
+        assert f'href="../../notificaties/{filled.entries[-1].id}/"' in page.text
+        assert "wat het al gekregen heeft" in text_of(page.text)
+        await begin(browser, filled.well, **query, gemist="1")
+    async with ledger_of(served.settings) as ledger, keeper(served):
+
+        async def done() -> Replay | None:
+            found = (await ledger.replays.replays(limit=1))[0]
+            return found if found.progress is Progress.DONE else None
+
+        ended = await eventually(done, within=60.0)
+    assert ended is not None
+    assert (ended.plan.lacking, ended.sent, ended.skipped) == (True, 1, 30)
+
+
 @pytest.mark.parametrize(
     ("query", "told"),
     [
@@ -93,9 +120,10 @@ async def test_it_is_counted_with_a_sample_before_anything_is_done(served: Serve
         ({"naar": HOSTILE}, "Kies het abonnement dat de notificaties krijgt."),
         ({"sinds": "straks"}, "Dit is geen tijdstip."),
         ({"sinds": "1h", "tot": "2h"}, "Draai ze om."),
-        ({"van": "x"}, "Vul het hele id van een abonnement in"),
+        ({"van": "x"}, "Er is geen abonnement 'x'."),
+        ({"kenmerk": "zaaktype"}, "Schrijf een kenmerk als naam=waarde"),
         ({"toestand": HOSTILE}, "Kies uit de toestanden hieronder."),
-        ({"kanaal": "", "sinds": ""}, "Zeg welke: een kanaal, een tijd"),
+        ({"kanaal": "", "sinds": ""}, "Zeg welke: een kanaal, een object, een kenmerk"),
     ],
 )
 async def test_what_is_wrong_is_told(
@@ -223,7 +251,7 @@ async def test_a_reader_sees_all_and_may_do_nothing(served: Served, filled: Fill
         page = await begin(other, to, tempo="0,1")
         path = page.url.removeprefix(served.root)
         seen = await browser.get(path)
-        assert "Waarom" in seen.text
+        assert "Gevraagd door beheerder" in text_of(seen.text)
         assert "Pauzeren" not in seen.text
         assert "Opnieuw verzenden" not in text_of((await browser.get("opnieuw/")).text)
         assert (await browser.get("opnieuw/nieuw/")).status == 403

@@ -85,7 +85,9 @@ async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why
     await page.get_by_label("Object, resource of notificatie").focus()
     await page.keyboard.type(str(entry.id))
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", level=1)).to_have_text(f"{ZAAK[-36:]}: zaken · toetsenbord · create")
+    await expect(page.get_by_role("heading", level=1)).to_have_text(
+        f"{ZAAK[-36:]}: zaken · toetsenbord · create"
+    )
     drop = page.get_by_role("link", name="Schrappen (naar archief)")
     await drop.focus()
     await page.keyboard.press("Enter")
