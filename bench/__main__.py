@@ -122,6 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="default: those of the README")
     parser.add_argument("--count", type=int, default=10_000, help="notificaties a run; memory: in all")
+    parser.add_argument("--database", default="", help="ledger: a URL of PostgreSQL's, in place of a file")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="of the latency benchmark")
     parser.add_argument("--filters", type=int, default=5000)

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
+
+import psycopg
 
 from ledger.ids import new_id
 from ledger.ledger import Ledger
-from ledger.opening import open_ledger
+from ledger.opening import ledger_at, open_ledger
 from ledger.tables.rows import last_segment
 from ledger.values import Entry, Key, Outcome, Search, State
 from operating.status.collecting import read_ledger
+from store.database.address import address_at
+from store.secrets import Vault
 
 AT_ONCE = 200  # notificaties, and outcomes, in a transaction of which the cost is told
 IN_BULK = 5000  # and in one of those that fill it for the queries
@@ -34,19 +41,19 @@ def ledger(options: argparse.Namespace) -> None:
 
 async def _ledger(options: argparse.Namespace) -> None:
     print(f"a notificatie, with an outcome of each delivery, {AT_ONCE} in a transaction; CPU of the process:")
+    url = options.database
     for fan_out, kenmerken in ((1, 0), (1, 3), (3, 3), (10, 3)):
-        await _cost(fan_out, kenmerken, count=20_000 // fan_out)
-    with tempfile.TemporaryDirectory(prefix="nrc-bench-") as folder:
-        async with open_ledger(Path(folder) / "ledger.db") as opened:
-            filling = _Filling(opened, fan_out=options.abonnementen, kenmerken=3, at_once=IN_BULK)
-            start = time.perf_counter()
-            await filling.fill(options.count)
-            took = time.perf_counter() - start
-            print(
-                f"{options.count} notificaties to {options.abonnementen} abonnement(en) each, written in "
-                f"{took:.0f} s; queries, median wall clock and CPU:"
-            )
-            await _queries(opened, filling)
+        await _cost(url, fan_out, kenmerken, count=20_000 // fan_out)
+    async with _a_store(url) as store, store.opened as opened:
+        filling = _Filling(opened, fan_out=options.abonnementen, kenmerken=3, at_once=IN_BULK)
+        start = time.perf_counter()
+        await filling.fill(options.count)
+        took = time.perf_counter() - start
+        print(
+            f"{options.count} notificaties to {options.abonnementen} abonnement(en) each, written in "
+            f"{took:.0f} s; queries, median wall clock and CPU:"
+        )
+        await _queries(opened, filling)
 
 
 class _Filling:
@@ -114,17 +121,77 @@ class _Filling:
         )
 
 
-async def _cost(fan_out: int, kenmerken: int, *, count: int) -> None:
-    with tempfile.TemporaryDirectory(prefix="nrc-bench-") as folder:
-        file = Path(folder) / "ledger.db"
-        async with open_ledger(file) as opened:
+async def _cost(url: str, fan_out: int, kenmerken: int, *, count: int) -> None:
+    async with _a_store(url) as store:
+        async with store.opened as opened:
             filling = _Filling(opened, fan_out=fan_out, kenmerken=kenmerken)
+            before = await store.server_cpu()
             await filling.fill(count)
-        size = file.stat().st_size / count
+            server = (await store.server_cpu() - before) / count
+        size = await store.size() / count
+    told = f"; the server {server * 1e6:.0f} µs" if url else ""
     print(
         f"  fan-out {fan_out:2}, {kenmerken} kenmerken: entry {filling.entries / count * 1e6:4.0f} µs, "
-        f"outcomes {filling.outcomes / count * 1e6:4.0f} µs; {size:.0f} bytes, of which {BODY} of the body"
+        f"outcomes {filling.outcomes / count * 1e6:4.0f} µs{told}; {size:.0f} bytes, of which {BODY} of the "
+        "body"
     )
+
+
+class _Store:
+    """A ledger that is there for one measurement, in a file or (with a URL) in a schema of its own."""
+
+    def __init__(self, file: Path, url: str) -> None:
+        self._file, self._url = file, url
+        self.schema = f"bench_{uuid4().hex[:12]}"
+        at = address_at(f"{url}{'&' if '?' in url else '?'}schema={self.schema}")
+        vault = Vault((), file.with_name("secret.keys"))
+        self.opened = ledger_at(at, vault=vault) if url else open_ledger(file)
+
+    async def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """What a query gives, on a connection of its own."""
+        async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+            cursor = await connection.execute(query)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def server_cpu(self) -> float:
+        """Seconds of CPU that the server's processes used for this; of a server on this machine."""
+        if not self._url:
+            return 0.0
+        pids = await self.ask(
+            "SELECT pid FROM pg_stat_activity WHERE (datname = current_database() AND application_name "
+            "LIKE 'nrc%') OR backend_type IN ('walwriter', 'background writer', 'checkpointer')"
+        )
+        ticks = 0
+        for (pid,) in pids:
+            fields = _stat(pid)
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    async def size(self) -> int:
+        """Bytes on disk, with the indexes."""
+        if not self._url:
+            return self._file.stat().st_size
+        ((size,),) = await self.ask(
+            "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n "
+            f"ON n.oid = c.relnamespace WHERE n.nspname = '{self.schema}' AND c.relkind = 'r'"
+        )
+        return int(size)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of a process after its name: utime and stime are the 12th and 13th."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+@asynccontextmanager
+async def _a_store(url: str) -> AsyncIterator[_Store]:
+    with tempfile.TemporaryDirectory(prefix="nrc-bench-") as folder:
+        store = _Store(Path(folder) / "ledger.db", url)
+        try:
+            yield store
+        finally:
+            if url:
+                await store.ask(f"DROP SCHEMA {store.schema} CASCADE")
 
 
 async def _queries(opened: Ledger, filling: _Filling) -> None:
