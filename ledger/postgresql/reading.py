@@ -278,7 +278,13 @@ def _filter(
     """Add the conditions for each notificatie, whatever its source."""
     for term in terms:
         plan.must("EXISTS (SELECT 1 FROM term x WHERE x.t = %s AND x.id = m.id)", term)
-    if abonnement is not None or states:
+    if plan.order == "d.id":
+        # Each row of the source is a delivery: to ask for one beside it would join all of them.
+        if abonnement is not None:
+            plan.must("d.abonnement = %s", abonnement)
+        if states:
+            plan.must("d.state = ANY(%s::smallint[])", states)
+    elif abonnement is not None or states:
         where, parameters = ["d2.id = m.id"], list[Any]()
         if abonnement is not None:
             where.append("d2.abonnement = %s")

@@ -15,6 +15,11 @@
 - name: NRC_DATABASE_PASSWORD_FILE
   value: /etc/nrc/database/{{ .root.Values.database.passwordKey }}
 {{- end }}
+{{- with .root.Values.database }}
+{{- if .listenSecret }}
+{{ include "nrc.secretVariable" (dict "name" "NRC_DATABASE_LISTEN_URL" "from" (dict "existingSecret" .listenSecret "key" .listenKey)) }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* The variables that tell where RabbitMQ is. */}}
