@@ -28,6 +28,7 @@ from deliverer.outcomes.account import Account
 from deliverer.outcomes.acknowledging import Acknowledging
 from deliverer.outcomes.last_failures import LastFailures
 from deliverer.parts import Parts
+from ledger.copies.recent import Recent
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.unwritten import Unwritten
@@ -82,7 +83,9 @@ async def serve(
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         last_failures = LastFailures(registry)
-        ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
+        ledger = await opened.enter_async_context(
+            ReopenedLedger(partial(ledger_of, settings, recent=Recent()))
+        )
         writer = Writer(ledger, unwritten=Unwritten(settings.registry_file.parent))
         counts = Counter[str]()
         account = Account(

@@ -17,6 +17,7 @@ from gateway.app import Mount, build_app
 from gateway.http.draining import say_goodbye
 from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
+from ledger.copies.recent import Recent
 from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.unwritten import Unwritten
@@ -63,7 +64,9 @@ async def serve(
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.refresh()
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))
-        ledger = await opened.enter_async_context(ReopenedLedger(partial(ledger_of, settings)))
+        ledger = await opened.enter_async_context(
+            ReopenedLedger(partial(ledger_of, settings, recent=Recent()))
+        )
         link = Link(settings.amqp_url, name="gateway")
         gateway = Gateway(
             settings=settings,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ledger.copies.recent import Recent
 from ledger.ledger import Ledger
 from ledger.sqlite.ledger import SqliteLedger
 from ledger.sqlite.looking import seal_of
@@ -48,14 +49,18 @@ def ledger_at(
     clock: Callable[[], float] | None = None,
     readers: int = READERS,
     longest_read: float | None = None,
+    recent: Recent | None = None,
 ) -> Ledger:
     """The ledger in PostgreSQL; open it with `async with`. Raises UsageError where psycopg is missing.
 
-    clock: in place of the database's, in Unix seconds, for tests. The others as of `open_ledger`.
+    clock: in place of the database's, in Unix seconds, for tests. recent: of the process that opens it again.
+    The others as of `open_ledger`.
     """
     with postgresql_needed():
         from ledger.postgresql.ledger import PostgresqlLedger
-    return PostgresqlLedger(address, vault=vault, clock=clock, readers=readers, longest_read=longest_read)
+    return PostgresqlLedger(
+        address, vault=vault, clock=clock, readers=readers, longest_read=longest_read, recent=recent
+    )
 
 
 def ledger_file(settings: Settings) -> Path:
@@ -73,13 +78,24 @@ def ledger_is_there(settings: Settings) -> bool:
     return settings.on_postgresql or ledger_file(settings).exists()
 
 
-def ledger_of(settings: Settings, *, readers: int = READERS, longest_read: float | None = None) -> Ledger:
-    """The ledger of these settings, as `open_ledger` opens it; open it with `async with`."""
+def ledger_of(
+    settings: Settings,
+    *,
+    readers: int = READERS,
+    longest_read: float | None = None,
+    recent: Recent | None = None,
+) -> Ledger:
+    """The ledger of these settings, as `open_ledger` opens it; open it with `async with`.
+
+    recent: what this process wrote to it last, where it is opened again and again (ReopenedLedger).
+    """
     if settings.on_postgresql:
         with postgresql_needed():
             from store.database.address import address_of
         vault = Vault(settings.secret_keys, settings.state_dir / KEYS_FILE)
-        return ledger_at(address_of(settings), vault=vault, readers=readers, longest_read=longest_read)
+        return ledger_at(
+            address_of(settings), vault=vault, readers=readers, longest_read=longest_read, recent=recent
+        )
     return open_ledger(
         ledger_file(settings),
         secret_keys=settings.secret_keys,

@@ -1,6 +1,7 @@
-"""Copies of the ledger: which ledger this is, whether an older one was put back, backup and restore.
+"""Copies of the ledger: which one this is, an older one that was put back, a standby, backup and restore.
 
 instance.py   which ledger this is, and whether it is older than what the registry noted of it; the table
+recent.py     what this process wrote last, to write it again where a standby took over that lacks it
 copying.py    copies a ledger's file, and checks a copy
 salvaging.py  what can still be read of a ledger that is damaged
 """

@@ -8,19 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import psycopg
+
 from store.database.address import Connection
 from store.database.database import Database
+from store.database.faults import is_lost
 from store.database.statements import number
 
 STAMPED = "SELECT pg_current_xact_id(); "
 """Begins a transaction that stamps rows: from here on others see that it runs (`horizon`)."""
 
+TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+"""Which history of the database this is: another one begins when a standby takes over."""
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # Of transactions that may have stamped rows: their number is given before their clock is read.
 _OLDEST = (
     "SELECT (extract(epoch FROM min(xact_start)) * 1000)::bigint FROM pg_stat_activity "
     "WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
 )
+
+
+def beginning(*, timeline: str, room: bool) -> str:
+    """The question that begins a transaction that stamps rows: its clock, its timeline and how full it is.
+
+    timeline: TIMELINE, or a text where the server does not tell. room: whether the last is asked.
+    """
+    full = (
+        ', (SELECT bytes FROM budget) AS budget, (SELECT "full" FROM budget) AS "full", '
+        "(SELECT sum(bytes) FROM volume)::bigint AS used"
+    )
+    return f"{STAMPED}{_NOW} AS now, {timeline} AS timeline{full if room else ''}"
+
+
+async def tells_timeline(connection: Connection) -> bool:
+    """Whether this server tells TIMELINE; in the caller's transaction."""
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SELECT {TIMELINE}")
+    except psycopg.Error as error:
+        if is_lost(error):
+            raise
+        return False
+    return True
 
 
 class Clock:
@@ -34,6 +63,10 @@ class Clock:
         if self._given is not None:
             return int(self._given() * 1000)
         return await number(connection, _NOW)
+
+    def told(self, now: int) -> int:
+        """The moment, of which the database says that it is `now`."""
+        return now if self._given is None else int(self._given() * 1000)
 
     async def horizon(self, database: Database) -> int:
         """A moment such that what was stamped by then is seen by every read that begins after this call.

@@ -12,9 +12,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 from uuid import UUID
 
+from psycopg.rows import DictRow
+
 from ledger.copies.instance import Instance
+from ledger.copies.recent import Recent
 from ledger.postgresql import finding, reading
-from ledger.postgresql.clock import STAMPED, Clock
+from ledger.postgresql.clock import TIMELINE, Clock, beginning, tells_timeline
 from ledger.postgresql.keeper import PostgresqlKeeping, instance_of, make_restored
 from ledger.postgresql.names import Name, Names
 from ledger.postgresql.replays import PostgresqlReplays
@@ -28,6 +31,7 @@ from ledger.values import (
     Backlog,
     Counts,
     Delivery,
+    Entry,
     Event,
     Incomplete,
     Key,
@@ -38,6 +42,8 @@ from ledger.values import (
     Shed,
     State,
 )
+from runtime.log import logger
+from schemas.errors import LedgerError
 from store.database.address import Address, Connection
 from store.database.database import Database
 from store.secrets import Vault
@@ -48,6 +54,7 @@ PATIENCE = 3.0
 More than the second after which PostgreSQL looks for a deadlock, and ends one of them: that one tries again.
 """
 
+log = logger(__name__)
 T = TypeVar("T")
 
 
@@ -56,7 +63,7 @@ class PostgresqlLedger:
 
     clock: in place of the database's, in Unix seconds, for tests. keeping: the keeper's part. replays: the
     part for replays. readers: reads at once. longest_read: seconds after which a statement is broken off with
-    LedgerError.
+    LedgerError. recent: what this process wrote, when it opens the ledger again.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class PostgresqlLedger:
         readers: int = READERS,
         longest_read: float | None = None,
         patience: float = PATIENCE,
+        recent: Recent | None = None,
     ) -> None:
         self._vault = vault
         self._clock = Clock(clock)
@@ -76,6 +84,8 @@ class PostgresqlLedger:
         self._slot = random.randrange(SLOTS)  # noqa: S311 - to spread, not to hide
         self._names = Names()
         self._hashes = Hashes(b"")
+        self._recent = recent or Recent()
+        self._timeline = TIMELINE
         self._shedding = Shedding(self._database, slot=self._slot)
         self.keeping = PostgresqlKeeping(
             self._database, clock=self._clock, names=self._names, slot=self._slot
@@ -88,6 +98,7 @@ class PostgresqlLedger:
         await self._database.__aenter__()
         try:
             self._hashes = Hashes(await self._read(hash_key, self._vault))
+            self._timeline = TIMELINE if await self._read(tells_timeline) else "''"
         except BaseException:
             await self._database.__aexit__(None, None, None)
             raise
@@ -108,17 +119,53 @@ class PostgresqlLedger:
         return await self._database.write(work)
 
     async def write(self, events: Sequence[Event]) -> None:
+        timeline = await self._commit(events)
+        self._recent.add(timeline, events)
+        if lacking := self._recent.elsewhere(timeline):
+            await self._write_again(lacking, timeline)
+
+    async def _commit(self, events: Sequence[Event]) -> str:
+        """Write these; returns the timeline on which they are committed."""
         names = names_in(events)
 
-        async def work(connection: Connection) -> list[Name]:
+        async def work(connection: Connection, begun: DictRow) -> tuple[list[Name], str]:
             new = await self._names.write(connection, names)
-            now = await self._clock.now(connection)
-            writing = Writing(connection, now=now, names=self._names, hashes=self._hashes, slot=self._slot)
+            writing = Writing(
+                connection,
+                now=self._clock.told(begun["now"]),
+                names=self._names,
+                hashes=self._hashes,
+                slot=self._slot,
+                room=begun,
+            )
             await writing.write(events)
-            return new
+            return new, begun["timeline"]
 
+        question = beginning(timeline=self._timeline, room=any(isinstance(each, Entry) for each in events))
         # Merged twice is merged once, so it may be done again when nobody knows whether it was committed.
-        self._names.written(await self._database.write(work, lock=STAMPED, repeatable=True))
+        new, timeline = await self._database.write_knowing(question, work, repeatable=True)
+        self._names.written(new)
+        return timeline
+
+    async def _write_again(self, lacking: Sequence[Sequence[Event]], timeline: str) -> None:
+        """Write again what was committed before a standby took over, which may lack it.
+
+        What fails is tried again after the next commit: that one succeeded, and says so.
+        """
+        self._names.forget_written()
+        try:
+            for events in lacking:
+                await self._commit(events)
+        except LedgerError as error:
+            log.warning("not written again after a failover yet", reason=str(error))
+            return
+        self._recent.are_on(timeline)
+        log.warning(
+            "written again after a failover",
+            database=self._database.address.shown,
+            events=sum(map(len, lacking)),
+            commits=len(lacking),
+        )
 
     async def notificatie(self, id_: UUID) -> Notificatie | None:
         return await self._read(reading.notificatie, id_, self._names)

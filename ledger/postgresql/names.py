@@ -70,6 +70,10 @@ class Names:
             self._written.clear()
         self._written.update(dict.fromkeys(names, now))
 
+    def forget_written(self) -> None:
+        """Any of them may be lacking."""
+        self._written.clear()
+
     async def read(self, connection: Connection, kind: Kind, numbers: Iterable[int]) -> None:
         """Read the names of these numbers, for `text` and `abonnement`."""
         new = [nr for nr in set(numbers) if (kind, nr) not in self._texts]

@@ -40,7 +40,7 @@ from ledger.values import (
     Unrouted,
 )
 from store.database.address import Connection
-from store.database.statements import columns, do, first, no_nul, number, rows
+from store.database.statements import columns, do, no_nul, number, rows, several
 
 OF_NOTIFICATIE, OF_TERM, OF_DELIVERY, OF_ATTEMPT = 420, 130, 330, 210
 """Bytes of a row with its part of the indexes, about, and with what it leaves behind when it is changed."""
@@ -129,24 +129,41 @@ def names_in(events: Iterable[Event]) -> set[Name]:
 
 
 class Writing:
-    """The events of one transaction. slot: of the counts. now: milliseconds, by the database's clock."""
+    """The events of one transaction. slot: of the counts. now: milliseconds, by the database's clock.
 
-    def __init__(self, connection: Connection, *, now: int, names: Names, hashes: Hashes, slot: int) -> None:
+    room: what `clock.beginning` asked of how full the ledger is.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        now: int,
+        names: Names,
+        hashes: Hashes,
+        slot: int,
+        room: Mapping[str, Any],
+    ) -> None:
         self._connection = connection
         self._now = now
         self._names = names
         self._hashes = hashes
         self._slot = slot
+        self._room = room
         self._about: dict[bytes, About] = {}
         self._changes = Changes(self._about.get, now=now)
         self._there: dict[DeliveryKey, Row] = {}  # rows that this transaction has made
         self._volume: dict[int, int] = {}
 
     async def write(self, events: Sequence[Event]) -> None:
-        """Write these. Raises LedgerFull."""
+        """Write these. Raises LedgerFull.
+
+        First comes what gives rows that decide on others; what nobody waits for goes in one round trip.
+        """
         entries: dict[bytes, Entry] = {}
         outcomes: list[tuple[DeliveryKey, Outcome]] = []
         attempts = []
+        others = []
         of_abonnement = self._names.abonnement_number
         for event in events:
             if isinstance(event, Entry):
@@ -160,18 +177,24 @@ class Writing:
             elif isinstance(event, Probe):
                 attempts.append(attempt_row(event.key, of_abonnement(event.key.abonnement), 0, event.failed))
             else:
-                await _write_other(self._connection, event, now=self._now)
-        if entries:
-            await self._entries(entries)
+                others.append(event)
+        new = await self._entries(entries) if entries else {}
         if outcomes:
             await self._outcomes(outcomes)
         attempts += self._changes.taken
-        if attempts:
-            await self._attempts(attempts)
-        await self._write_changes()
+        async with self._connection.pipeline():
+            for event in others:
+                await _write_other(self._connection, event, now=self._now)
+            if new:
+                await self._write_parts(new, entries)
+            if len(new) < len(entries):
+                await self._complete({id_: each for id_, each in entries.items() if id_ not in new})
+            if attempts:
+                await self._attempts(attempts)
+            await self._write_changes()
 
-    async def _entries(self, entries: dict[bytes, Entry]) -> None:
-        """Write those that are not in the ledger yet; complete the others."""
+    async def _entries(self, entries: dict[bytes, Entry]) -> dict[bytes, tuple[Any, ...]]:
+        """Make those that are not in the ledger yet, and their deliveries; returns the rows of these."""
         made = []
         number_of = self._names.number
         for entry in sorted(entries.values(), key=lambda each: each.id.bytes):
@@ -184,44 +207,51 @@ class Writing:
                 hashes=self._hashes,
             )
             made.append((*row[1:5], no_nul(row[5]), no_nul(row[6]), *row[7:]))
-        inserted = await rows(self._connection, _INSERT_NOTIFICATIES, *columns(made))
-        new = {id_ for (id_,) in inserted}
+        pending = self._pending(entries)
+        inserted, deliveries = await several(
+            self._connection,
+            (_INSERT_NOTIFICATIES, columns(made)),
+            (_INSERT_DELIVERIES, _delivery_columns(pending)),
+        )
+        are_new = {id_ for (id_,) in inserted}
+        new: dict[bytes, tuple[Any, ...]] = {each[0]: each for each in made if each[0] in are_new}
         if new:
-            await self._check_budget()
-            bodies = [(id_, entries[id_].body, entries[id_].trace or None) for id_ in sorted(new)]
-            await do(self._connection, _INSERT_BODIES, *columns(bodies))
-            terms = sorted((t, row[0]) for row in made if row[0] in new for t in unpack_terms(row[-1]))
-            if terms:
-                await do(self._connection, _INSERT_TERMS, *columns(terms))
-            for id_, received, _, kanaal, *_, size, _, _, packed in made:
-                if id_ in new:
-                    self._changes.count(received, Counter.ACCEPTED, kanaal)
-                    self._grows(id_, OF_NOTIFICATIE + size + OF_TERM * (len(packed) // 8))
-        await self._deliveries(entries, new)
-        if len(new) < len(entries):
-            await self._complete({id_: each for id_, each in entries.items() if id_ not in new})
+            self._check_budget()
+        made_now = self._were_made(pending, deliveries)
+        found = await self._lock([row[:3] for row in pending if row[:3] not in made_now])
+        if new:
+            # Of a deliverer that was faster than the gateway, also for another abonnement.
+            found += map(Row._make, await rows(self._connection, _SIZELESS, sorted(new)))
+        for of_other in found:
+            if of_other[:3] not in made_now:
+                self._changes.known(of_other, size=len(entries[of_other.id].body))
+        for delivery in pending:
+            if delivery.id in new or delivery[:3] in made_now:
+                self._changes.pending(delivery.id, delivery.abonnement, entries[delivery.id])
+        return new
 
-    async def _deliveries(self, entries: Mapping[bytes, Entry], new: set[bytes]) -> None:
-        """Make the deliveries of entries, where there are none."""
+    def _pending(self, entries: Mapping[bytes, Entry]) -> list[Row]:
+        """The deliveries of entries, in the order of their keys."""
         of_abonnement = self._names.abonnement_number
         pending = [
             pending_row(id_, abonnement, received=entry.received, size=len(entry.body), now=self._now)
             for id_, entry in entries.items()
             for abonnement in {of_abonnement(each) for each in entry.matched}
         ]
-        made = await self._insert(pending)
-        there = [row[:3] for row in pending if row[:3] not in made]
-        found = await self._lock(there)
-        if new:
-            # Of a deliverer that was faster than the gateway, also for another abonnement.
-            found += map(Row._make, await rows(self._connection, _SIZELESS, sorted(new)))
-        for row in found:
-            if row[:3] not in made:
-                size = len(entries[row.id].body)
-                self._changes.known(row, size=size)
-        for row in pending:
-            if row.id in new or row[:3] in made:
-                self._changes.pending(row.id, row.abonnement, entries[row.id])
+        return sorted(pending, key=lambda row: row[:3])
+
+    async def _write_parts(
+        self, new: Mapping[bytes, tuple[Any, ...]], entries: Mapping[bytes, Entry]
+    ) -> None:
+        """Write bodies and terms of new entries, and count these."""
+        bodies = [(id_, entries[id_].body, entries[id_].trace or None) for id_ in sorted(new)]
+        await do(self._connection, _INSERT_BODIES, *columns(bodies))
+        terms = sorted((t, row[0]) for row in new.values() for t in unpack_terms(row[-1]))
+        if terms:
+            await do(self._connection, _INSERT_TERMS, *columns(terms))
+        for id_, received, _, kanaal, *_, size, _, _, packed in new.values():
+            self._changes.count(received, Counter.ACCEPTED, kanaal)
+            self._grows(id_, OF_NOTIFICATIE + size + OF_TERM * (len(packed) // 8))
 
     async def _complete(self, entries: Mapping[bytes, Entry]) -> None:
         """Add what existing entries lack: one that the keeper made of a message has no client.
@@ -265,10 +295,13 @@ class Writing:
 
     async def _insert(self, new: Sequence[Row]) -> set[DeliveryKey]:
         """Insert those that are not there; returns the keys of these."""
-        if not new:
-            return set()
         ordered = sorted(new, key=lambda row: row[:3])
-        found = await rows(self._connection, _INSERT_DELIVERIES, *columns(ordered))
+        return self._were_made(
+            ordered, await rows(self._connection, _INSERT_DELIVERIES, *_delivery_columns(ordered))
+        )
+
+    def _were_made(self, ordered: Sequence[Row], found: Sequence[tuple[Any, ...]]) -> set[DeliveryKey]:
+        """The keys of those rows that an insert made, by the keys that it returned."""
         made = {(row[0], row[1], row[2]) for row in found}
         self._there |= {row[:3]: row for row in ordered if row[:3] in made}
         for id_, _, _ in made:
@@ -309,17 +342,19 @@ class Writing:
         await add_minutes(connection, changes.minutes, slot=slot)
         await add_volumes(connection, self._volume, slot=slot)
 
-    async def _check_budget(self) -> None:
+    def _check_budget(self) -> None:
         """Raise LedgerFull when no more entries may come in."""
-        row = await first(self._connection, 'SELECT bytes, "full" FROM budget')
-        if row is None:
-            return
-        budget, full = row
-        check_budget(await bytes_used(self._connection), budget, full=bool(full))
+        if (budget := self._room["budget"]) is not None:
+            check_budget(self._room["used"] or 0, budget, full=bool(self._room["full"]))
 
     def _grows(self, id_: bytes, by: int) -> None:
         day = day_of_id(id_)
         self._volume[day] = self._volume.get(day, 0) + by
+
+
+def _delivery_columns(deliveries: Sequence[Row]) -> list[list[Any]]:
+    """The columns of these, for `_DELIVERY`; of none too."""
+    return columns(deliveries) if deliveries else [[] for _ in Row._fields]
 
 
 async def locked(connection: Connection, keys: Sequence[DeliveryKey]) -> list[Row]:

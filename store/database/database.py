@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import psycopg
+from psycopg import AsyncCursor
 from psycopg.pq import TransactionStatus
-from psycopg.rows import dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from runtime.log import logger
@@ -122,6 +123,28 @@ class Database:
         async with self._turn if lock else nullcontext():
             return await self._persist(lambda: self._once(begin, work), loses_nothing=repeatable)
 
+    async def write_knowing(
+        self,
+        question: str,
+        work: Callable[[Connection, DictRow], Awaitable[T]],
+        *,
+        repeatable: bool = False,
+    ) -> T:
+        """As `write`, with the one row that `question` gives, which is asked in the first round trip.
+
+        question: a query without parameters; statements may stand before it.
+        """
+        begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {self._settings}{self._found_out}{question}"
+
+        async def knowing(connection: Connection, begun: AsyncCursor[DictRow]) -> T:
+            while begun.nextset():
+                pass
+            row = await begun.fetchone()
+            assert row is not None  # noqa: S101 - it gives one row
+            return await work(connection, row)
+
+        return await self._persist(lambda: self._carry_out(begin, knowing), loses_nothing=repeatable)
+
     @property
     def _settings(self) -> str:
         """What is set for one transaction. The schema's name is plain: runtime/settings.py checks it."""
@@ -169,13 +192,18 @@ class Database:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _once(self, begin: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._carry_out(begin, lambda connection, _: work(connection))
+
+    async def _carry_out(
+        self, begin: str, work: Callable[[Connection, AsyncCursor[DictRow]], Awaitable[T]]
+    ) -> T:
         connection = await self._connection()
         committing = False
         # A server that answers nothing, though its host lives, would be waited for without an end.
         cut = asyncio.get_running_loop().call_later(self._contents.longest + MARGIN, _cut, connection)
         try:
-            await connection.execute(begin)
-            result = await work(connection)
+            begun = await connection.execute(begin)
+            result = await work(connection, begun)
             committing = True
             ended = await connection.execute("COMMIT")
             if ended.statusmessage != "COMMIT":

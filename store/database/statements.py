@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -18,6 +19,21 @@ async def rows(connection: Connection, query: Query, *values: object) -> list[tu
     async with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
         await cursor.execute(query, values)
         return await cursor.fetchall()
+
+
+async def several(
+    connection: Connection, *queries: tuple[Query, Sequence[object]]
+) -> list[list[tuple[Any, ...]]]:
+    """All rows of each of these queries with their values, in one round trip."""
+    async with AsyncExitStack() as opened:
+        # First of all: what is sent in a pipeline must be fetched within it.
+        await opened.enter_async_context(connection.pipeline())
+        cursors = []
+        for query, values in queries:
+            cursor = await opened.enter_async_context(connection.cursor(row_factory=tuple_row, binary=True))
+            await cursor.execute(query, values)
+            cursors.append(cursor)
+        return [await cursor.fetchall() for cursor in cursors]
 
 
 async def first(connection: Connection, query: Query, *values: object) -> tuple[Any, ...] | None:

@@ -31,9 +31,10 @@ from runtime.listening import bind, listen
 from tests.chaos.account import Repeats
 from tests.chaos.broker import Broker
 from tests.chaos.clients import load
-from tests.chaos.faults.ledger_file import LedgerFile, OfAbonnement
+from tests.chaos.faults.ledger_file import LedgerDatabase, LedgerFile, LedgerRows, OfAbonnement
 from tests.chaos.faults.proxy import Proxy
 from tests.chaos.process import ROOT, Process
+from tests.databases.failover import Pair
 from tests.tokens import token
 
 CLIENT, SECRET = "chaos", "a-secret-of-the-chaos-tests-0123456789"
@@ -59,6 +60,7 @@ class System:
     repeats: what may be delivered twice, for each fault since it was last emptied. problems: what a process
     did at a stop that it should not have done. proxies: between RabbitMQ and a kind of process, where a
     scenario has such. callbacks_at: where it reaches callbacks; "" for loopback.
+    databases: its PostgreSQL servers, where registry and ledger are in them.
     """
 
     folder: Path
@@ -71,6 +73,7 @@ class System:
     problems: list[str] = field(default_factory=list)
     proxies: dict[str, Proxy] = field(default_factory=dict)
     callbacks_at: str = ""
+    databases: Pair | None = None
 
     # -- which
 
@@ -107,25 +110,31 @@ class System:
         """The ledger's file."""
         return LedgerFile(self.folder / LEDGER_FILE)
 
+    @property
+    def rows(self) -> LedgerRows:
+        """The ledger, in its file or in PostgreSQL."""
+        url = self.processes[self.routers[0]].env.get("NRC_DATABASE_URL")
+        return LedgerDatabase(url) if url else self.ledger
+
     async def keeper_has_work(self) -> bool:
         """Whether something is on its way from the ledger into RabbitMQ."""
-        return await asyncio.to_thread(self.ledger.gives_back)
+        return await asyncio.to_thread(self.rows.gives_back)
 
     async def undeliverable(self) -> list[OfAbonnement]:
         """All that is undeliverable in the ledger."""
-        return await asyncio.to_thread(self.ledger.in_state, State.UNDELIVERABLE)
+        return await asyncio.to_thread(self.rows.in_state, State.UNDELIVERABLE)
 
     async def unsure(self) -> list[OfAbonnement]:
         """All that is unsure in the ledger."""
-        return await asyncio.to_thread(self.ledger.in_state, State.UNSURE)
+        return await asyncio.to_thread(self.rows.in_state, State.UNSURE)
 
     async def given_back(self) -> dict[OfAbonnement, str]:
         """Why each delivery was put into its queue again, of those that were."""
-        return await asyncio.to_thread(self.ledger.given_back)
+        return await asyncio.to_thread(self.rows.given_back)
 
     async def open_of(self, abonnementen: Iterable[UUID]) -> list[OfAbonnement]:
         """All that is open of these in the ledger."""
-        return await asyncio.to_thread(self.ledger.open_of, frozenset(abonnementen))
+        return await asyncio.to_thread(self.rows.open_of, frozenset(abonnementen))
 
     # -- one process
 
@@ -250,8 +259,8 @@ class System:
         """Delete such an abonnement."""
         await self.call("DELETE", f"{EXTRA}/abonnement/{uuid}")
 
-    async def nrc(self, *words: str) -> str:
-        """What a command of `nrc` prints, run beside the system. Raises RuntimeError."""
+    async def nrc(self, *words: str, fails: bool = False) -> str:
+        """What a command of `nrc` prints, run beside the system. Raises RuntimeError unless it may fail."""
         env = self.processes[self.routers[0]].env
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "nrc", *words),
@@ -262,7 +271,7 @@ class System:
             stderr=asyncio.subprocess.PIPE,
         )
         out, err = await process.communicate()
-        if process.returncode:
+        if process.returncode and not fails:
             raise RuntimeError(f"nrc {' '.join(words)}: {err.decode()}")
         return out.decode()
 

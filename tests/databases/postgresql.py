@@ -52,7 +52,10 @@ class Postgresql:
 
 
 class PrivateServer:
-    """A server of our own, in a temporary folder, for an unprivileged user. It may be stopped and killed."""
+    """A server of our own, in a temporary folder, for an unprivileged user. It may be stopped and killed.
+
+    Another one may follow it as its standby, by streaming replication, and take over.
+    """
 
     def __init__(self) -> None:
         self._bin = binaries()
@@ -75,15 +78,28 @@ class PrivateServer:
     def make(self) -> None:
         """The folder has a new database cluster; takes a second."""
         assert self._bin is not None
-        if os.geteuid() == 0 and self._user:
-            shutil.chown(self._folder, self._user)
+        self._give_folder()
         self._run(
             self._bin / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
             "--locale=C.UTF-8", "--no-sync",
         )  # fmt: skip
 
+    def follow(self, primary: PrivateServer) -> None:
+        """The folder has a copy of a server that runs, to be started as its standby; takes some seconds."""
+        assert self._bin is not None
+        self._give_folder()
+        shutil.rmtree(self._data, ignore_errors=True)
+        self._run(
+            self._bin / "pg_basebackup", "-d", primary.url, "-D", self._data, "-R", "-X", "stream",
+            "-c", "fast", "--no-sync",
+        )  # fmt: skip
+
+    async def promote(self) -> None:
+        """This standby takes writes."""
+        await _ask(self.url, sql.SQL("SELECT pg_promote()"))
+
     async def start(self) -> None:
-        """It takes connections."""
+        """It takes connections; of a standby, to read."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
                 self._command(), stdout=log, stderr=log, cwd="/", **self._starts_as(),
@@ -102,22 +118,39 @@ class PrivateServer:
             await asyncio.to_thread(self._process.wait)
             self._process = None
 
+    async def kill(self) -> None:
+        """All its processes are gone, by SIGKILL."""
+        assert self._process
+        self.pause(paused=True)
+        for pid in self._children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.stop(how=signal.SIGKILL)
+
     def pause(self, *, paused: bool) -> None:
         """Its processes answer nothing, or do again."""
         assert self._process
         self._process.send_signal(signal.SIGSTOP if paused else signal.SIGCONT)
         # Paused itself, it starts no others. Those of connections that were closed may be about to end.
-        children = subprocess.run(
-            ["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=False
-        )
-        for pid in map(int, children.stdout.split()):
+        for pid in self._children():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP if paused else signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        assert self._process
+        found = subprocess.run(
+            ["pgrep", "-P", str(self._process.pid)], capture_output=True, text=True, check=False
+        )
+        return [*map(int, found.stdout.split())]
 
     async def remove(self) -> None:
         """Nothing is left of it."""
         await self.stop(how=signal.SIGQUIT)
         shutil.rmtree(self._folder)
+
+    def _give_folder(self) -> None:
+        if os.geteuid() == 0 and self._user:
+            shutil.chown(self._folder, self._user)
 
     def _run(self, *command: str | Path) -> None:
         subprocess.run(command, check=True, capture_output=True, cwd="/", **self._as_user())

@@ -1,4 +1,4 @@
-"""Reads the ledger's file from outside: what is being committed, and its deliveries.
+"""Reads the ledger from outside, in a file or in PostgreSQL: what is being committed, and its deliveries.
 
 Reads while processes write. A ledger that cannot be read because of a scenario counts as empty.
 """
@@ -6,14 +6,18 @@ Reads while processes write. A ledger that cannot be read because of a scenario 
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from ledger.tables.rows import STATES, Kind
 from ledger.values import RETURNED, State
+from runtime.settings import DEFAULT_SCHEMA
 
 OfAbonnement = tuple[str, UUID]
 """(notificatie's id, abonnement)."""
@@ -27,11 +31,8 @@ _RETURNED = """SELECT a.id, name.text, a.detail FROM attempt a
     JOIN name ON name.kind = ? AND name.nr = a.abonnement WHERE a.kind = ? ORDER BY a.at"""
 
 
-class LedgerFile:
-    """The ledger in this file, read by one connection for each question."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
+class LedgerRows(ABC):
+    """The ledger's rows, read by one connection for each question."""
 
     def gives_back(self) -> bool:
         """Whether something is on its way from the ledger into RabbitMQ, or soon is."""
@@ -50,6 +51,21 @@ class LedgerFile:
         """The last Cause of each delivery that was given back."""
         found = self._asked(_RETURNED, [Kind.ABONNEMENT, RETURNED])
         return {(str(UUID(bytes=id_)), UUID(text)): cause for id_, text, cause in found}
+
+    def _deliveries(self, where: str, value: int) -> list[OfAbonnement]:
+        found = self._asked(_DELIVERIES + where, [Kind.ABONNEMENT, value])
+        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
+
+    @abstractmethod
+    def _asked(self, question: str, values: Sequence[Any]) -> list[Any]:
+        """What a query gives; `?` stands for each value."""
+
+
+class LedgerFile(LedgerRows):
+    """The ledger in this file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
 
     def mark(self) -> tuple[str, int]:
         """Which ledger it is, and how often a keeper marked it; ("", 0) when that cannot be read."""
@@ -95,13 +111,24 @@ class LedgerFile:
     def _all(self) -> list[Path]:
         return [self.file.with_name(self.file.name + end) for end in ("", "-wal", "-shm")]
 
-    def _deliveries(self, where: str, value: int) -> list[OfAbonnement]:
-        found = self._asked(_DELIVERIES + where, [Kind.ABONNEMENT, value])
-        return [(str(UUID(bytes=id_)), UUID(text)) for id_, text in found]
-
     def _asked(self, question: str, values: Sequence[Any]) -> list[Any]:
         try:
             with closing(sqlite3.connect(f"{self.file.as_uri()}?mode=ro", uri=True, timeout=10)) as db:
                 return db.execute(question, values).fetchall()
         except sqlite3.Error:
+            return []
+
+
+class LedgerDatabase(LedgerRows):
+    """The ledger in PostgreSQL, in the usual schema of the database at this URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def _asked(self, question: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            with psycopg.connect(self._url, connect_timeout=5, autocommit=True) as connection:
+                connection.execute(f"SET search_path = {DEFAULT_SCHEMA}")
+                return connection.execute(question.replace("?", "%s"), values).fetchall()  # type: ignore[call-overload]
+        except psycopg.Error:
             return []

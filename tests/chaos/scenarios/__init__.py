@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.chaos.run import Scenario
 from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, hosts, neighbours, processes
-from tests.chaos.scenarios.ledger import database, keepers
+from tests.chaos.scenarios.ledger import database, keepers, postgresql
 from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -17,6 +17,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *files.SCENARIOS,
     *database.SCENARIOS,
     *keepers.SCENARIOS,
+    *postgresql.SCENARIOS,
     *frozen.SCENARIOS,
     *neighbours.SCENARIOS,
     *network.SCENARIOS,

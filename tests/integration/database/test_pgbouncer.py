@@ -1,4 +1,4 @@
-"""The registry behind a real PgBouncer, which lends out connections by transaction; skipped without one."""
+"""Registry and ledger behind a real PgBouncer, which lends out connections by transaction; else skipped."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from ledger.opening import ledger_at
+from ledger.values import Search
 from schemas.kanaal import Kanaal
 from store.database.address import Address, address_at
 from store.postgresql.registry import PostgresqlRegistry
 from store.secrets import Vault
+from tests.contract.stores.test_ledger import an_entry, an_outcome
 from tests.databases.postgresql import free_port
 from tests.eventually import eventually
 
@@ -84,6 +87,27 @@ async def test_many_share_few_connections(bouncer: str) -> None:
         assert sorted(kanaal.change for kanaal in added) == list(range(1, 61))
         for each in registries:
             assert len((await each.changes_since(0)).kanalen) == 60
+
+
+async def test_several_ledgers_share_few_connections(bouncer: str) -> None:
+    mine = uuid4()
+    entries = [an_entry(mine) for _ in range(60)]
+    ledgers = [ledger_at(address_at(bouncer), vault=Vault([KEY], Path("/nowhere"))) for _ in range(4)]
+    async with contextlib.AsyncExitStack() as opened:
+        for each in ledgers:
+            await opened.enter_async_context(each)
+
+        async def write(nr: int) -> None:
+            for start in range(nr, 60, 4):
+                await ledgers[nr].write([entries[start]])
+                await ledgers[nr].write([an_outcome(entries[start], mine), entries[0]])
+
+        await asyncio.gather(*map(write, range(4)))
+        for each in ledgers:
+            assert len(await each.search(Search(), limit=100)) == 60
+            assert await each.backlogs() == {}
+        assert await ledgers[0].keeping.take_lease("a keeper", seconds=60) == 1
+        assert await ledgers[1].keeping.take_lease("another", seconds=60) is None
 
 
 async def test_it_listens_past_pgbouncer(bouncer: str, database_url: str) -> None:
