@@ -422,15 +422,15 @@ async def test_watches_while_it_binds_all_again(
     async with running_router(vhost, tmp_path) as router:
         await router.registry.add_kanaal(a_kanaal("zaken"))
         await router.client.apply_kanaal("zaken")
-        made = [await router.registry.add_abonnement(an_abonnement(("zaken", {}))) for _ in range(2)]
+        made = [await router.registry.add_abonnement(an_abonnement(("zaken", {}))) for _ in range(3)]
         for abonnement in made:
             await router.client.apply_abonnement(abonnement.uuid)
-    monkeypatch.setattr("router.declaring.reconcile.GENTLE_PAUSE", 600.0)  # it does not get to the second
+    monkeypatch.setattr("router.declaring.reconcile.GENTLE_PAUSE", 600.0)
+    # The first may be found missing when the router starts, and another is bound again before the pause.
     async with running_router(vhost, tmp_path) as router, router.connection.channel() as channel:
         for queue in [names.abonnement_queue(abonnement.uuid) for abonnement in made]:
             await channel.queue_delete(queue)
             await eventually(lambda: is_there(router, queue=queue))  # noqa: B023 - awaited here
-        assert await router.client.reconcile() == []
 
 
 async def test_a_request_repairs_what_it_needs(router: Running) -> None:
