@@ -33,6 +33,8 @@ LONGEST_FIRST = (
     "tests/integration/deliverer/test_outcomes.py",
     "tests/e2e/guides/test_readme.py",
     "tests/chaos/faults/test_cluster.py",
+    "tests/chaos/hosts/test_host_killed.py",
+    "tests/integration/rabbitmq/test_cluster_growing.py",
     "tests/integration/alerting/test_alerts.py",
     "tests/contract/inbox/test_inbox_browser.py",
     "tests/integration/ledger/test_gaps.py",
