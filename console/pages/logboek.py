@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from console.page import Download, Page, Visit
+from console.pages.notificaties.criteria import NOT_A_MOMENT, read_abonnement
 from ledger.explaining.dutch import AMSTERDAM
 from operating.acts import SHOWN, facts_of, who_did
+from operating.moments import read_moment
 from operating.plain_text import moment
 from store.registry import Act, ActSearch, Registry
 
 ON_A_PAGE = 50
+_DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}-\d{1,2}(-\d{4})?")
 AT_ONCE = 1000
 """Acts that are read from the registry together for a file."""
 
@@ -73,7 +77,7 @@ FACTS: Mapping[str, str] = {
     "old_one_counts_until": "oud geheim telt tot",
     "waiting": "wat wachtte",
     "reason": "reden",
-    "why": "waarom",
+    "why": "reden",
     "name": "gebruiker",
     "role": "rol",
     "sessions": "sessies",
@@ -128,7 +132,7 @@ FIELDS = ("sinds", "tot", "wie", "wat", "abonnement", "applicatie", "kanaal")
 async def show(visit: Visit) -> Logboek | Download:
     """The acts that the query asks for, the newest first; with `als=csv` or `als=json` all, as a file."""
     asked = {field: visit.asked(field) for field in FIELDS}
-    search, fault = _search(asked)
+    search, fault = _search(asked, visit)
     registry = visit.console.registry
     if (form := visit.asked("als")) in _FILES and not fault:
         name = f"nrc-logboek-{datetime.fromtimestamp(visit.now, AMSTERDAM):%Y-%m-%d}.{form}"
@@ -152,36 +156,44 @@ async def show(visit: Visit) -> Logboek | Download:
     )
 
 
-def _search(asked: Mapping[str, str]) -> tuple[ActSearch, str]:
-    """What is asked for, and a Dutch sentence when a moment can't be read."""
+def _search(asked: Mapping[str, str], visit: Visit) -> tuple[ActSearch, str]:
+    """What is asked for, and a Dutch sentence when a moment or an abonnement can't be read."""
     moments: dict[str, float | None] = {}
     for field in ("sinds", "tot"):
         try:
-            moments[field] = _moment(asked[field], whole_day=field == "tot")
+            moments[field] = _moment(asked[field], now=visit.now, whole_day=field == "tot")
         except ValueError:
-            return ActSearch(), f"'{asked[field]}' is geen datum met tijd, zoals 2026-01-31 14:05."
+            return ActSearch(), NOT_A_MOMENT.format(f"'{asked[field]}'")
+    abonnement = asked["abonnement"]
+    if abonnement:
+        try:
+            abonnement = str(read_abonnement(abonnement, list(visit.console.catalogue.everyone)))
+        except ValueError as error:
+            return ActSearch(), str(error)
     search = ActSearch(
         since=moments["sinds"],
         until=moments["tot"],
         who=asked["wie"] or None,
         what=asked["wat"] or None,
-        abonnement=asked["abonnement"].lower() or None,
+        abonnement=abonnement or None,
         application=asked["applicatie"] or None,
         kanaal=asked["kanaal"] or None,
     )
     return search, ""
 
 
-def _moment(text: str, *, whole_day: bool) -> float | None:
-    """Unix seconds of what stands in a field, in Dutch time. Raises ValueError.
+def _moment(text: str, *, now: float, whole_day: bool) -> float | None:
+    """Unix seconds of what stands in a field, as on the other pages. Raises ValueError.
 
     whole_day: of a date without a time its end is meant.
     """
     if not text:
         return None
-    day = timedelta(days=1 if whole_day and len(text) == len("2026-01-31") else 0)
+    at = read_moment(text, now=now) / 1000
+    if not whole_day or not _DATE.fullmatch(text):
+        return at
     try:
-        return (datetime.fromisoformat(text) + day).replace(tzinfo=AMSTERDAM).timestamp()
+        return (datetime.fromtimestamp(at, AMSTERDAM) + timedelta(days=1)).timestamp()
     except OverflowError:
         raise ValueError from None
 

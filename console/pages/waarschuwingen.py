@@ -84,12 +84,17 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class Waarschuwingen:
-    """What the page shows; of secrets only whether they are there. works: whether a process sends."""
+    """What the page shows; of secrets only whether they are there. works: whether a process sends.
+
+    warns: whether messages go anywhere. pause_told: in words.
+    """
 
     works: bool
+    warns: bool
     lasting: Sequence[Lasting]
     rows: Sequence[Row]
     pause: str
+    pause_told: str
     again: str
     source: str
     webhook: Webhook | None
@@ -106,12 +111,14 @@ async def show(visit: Visit) -> Waarschuwingen:
     lasting = [each for each in await alerts.every() if each.over is None]
     return Waarschuwingen(
         await alerts.lease() is not None,
+        bool(settings.channels),
         [_lasting(each) for each in lasting],
         [
             Row(rule.value, TITLES[rule], settings.rule(rule).on, typed(settings.rule(rule).after))
             for rule in Rule
         ],
         typed(settings.pause),
+        _in_words(settings.pause),
         typed(settings.again),
         settings.source,
         settings.webhook,
@@ -120,6 +127,10 @@ async def show(visit: Visit) -> Waarschuwingen:
         _destination(settings, Channel.MAIL, sending[Channel.MAIL], now=visit.now),
         [(each.value, text) for each, text in SECURITIES.items()],
     )
+
+
+def _in_words(seconds: float) -> str:
+    return lasting(seconds)
 
 
 def _lasting(alert: Alert) -> Lasting:

@@ -15,6 +15,7 @@ from ledger.explaining.dutch import number
 from ledger.values import Backlog
 from operating import abonnementen
 from schemas.abonnement import Abonnement
+from schemas.application import Scope
 from schemas.errors import Conflict, LedgerError, Overloaded, UsageError
 
 MOST_REASON = 500  # characters
@@ -65,12 +66,15 @@ async def _waits(visit: Visit, abonnement: Abonnement) -> str:
 
 
 def _others(visit: Visit, abonnement: Abonnement) -> list[tuple[str, str]]:
+    """Those that may have abonnementen, after a choice of none; empty when there are none."""
     applications = visit.console.catalogue.applications.values()
-    return [
+    found = [
         (each.client_id, f"{each.client_id} ({each.label})" if each.label else each.client_id)
         for each in sorted(applications, key=lambda each: each.client_id)
         if each.client_id != abonnement.client_id
+        and (Scope.CONSUMEREN in each.scopes or each.scopes_from_token)
     ]
+    return [("", "Kies een applicatie"), *found] if found else []
 
 
 async def suspend(visit: Visit, form: Form) -> Answer:
@@ -119,7 +123,7 @@ async def try_callback(visit: Visit, form: Form) -> Answer:
 async def give(visit: Visit, form: Form) -> Answer:
     """Make it that of another application."""
     abonnement, to, reason = asked_for(visit), form.text("aan"), _reason(form)
-    if to not in dict(_others(visit, abonnement)):
+    if not to or to not in dict(_others(visit, abonnement)):
         raise Refused("Kies de applicatie die het abonnement krijgt.")
     try:
         await abonnementen.give(visit.console.registry, visit.log, abonnement, to=to, reason=reason)

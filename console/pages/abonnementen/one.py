@@ -9,7 +9,10 @@ from uuid import UUID
 from console.page import Page, Visit
 from console.pages.abonnementen.health import Health, kind_of, rank_of, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
+from console.pages.opnieuw.telling import BADGES, maker_of
 from ledger.explaining.dutch import held_because
+from ledger.ledger import Ledger
+from ledger.operating.replays import Replay
 from operating.status.certificates import tls_server
 from operating.status.faults import Fault
 from schemas.abonnement import Abonnement, State
@@ -20,6 +23,8 @@ from store.state_since import state_since
 
 PATH = "abonnementen/{uuid:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}}/"
 
+MOST_REPLAYS = 500  # the newest of all, that are looked at
+REPLAYS = 5  # that are shown
 MOST_FILTERS = 500
 """Groups of filters that are shown."""
 
@@ -54,6 +59,7 @@ class One:
     certificate: Certificate | None
     certificate_fault: str
     delivered: float | None
+    replays: Sequence[tuple[Replay, tuple[str, str], str]]
     unknown: Fault | None
 
 
@@ -92,8 +98,18 @@ async def show(visit: Visit) -> One:
         certificate,
         held_because(certificate.fault) if certificate else "",
         await last_delivered(known.ledger, abonnement.uuid),
+        await _replays(visit, known.ledger, abonnement.uuid),
         known.fault,
     )
+
+
+async def _replays(
+    visit: Visit, ledger: Ledger | None, uuid: UUID
+) -> list[tuple[Replay, tuple[str, str], str]]:
+    """The newest to it, each with its badge and who asked for it."""
+    newest = [] if ledger is None else await ledger.replays.replays(limit=MOST_REPLAYS)
+    found = [each for each in newest if each.plan.abonnement == uuid][:REPLAYS]
+    return [(each, BADGES[each.progress], await maker_of(visit, each)) for each in found]
 
 
 async def _certificate(visit: Visit, abonnement: Abonnement) -> Certificate | None:

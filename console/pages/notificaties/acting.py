@@ -227,7 +227,7 @@ async def _asked(visit: Visit, form: Form, doen: str) -> tuple[_Meant, str]:
     """What is to be done, and the reason. Raises Refused, and Conflict when it is not what was shown."""
     why = form.text("waarom")
     if not why:
-        raise Refused("Zeg waarom: dat komt in het logboek. Er is nog niets gedaan.")
+        raise Refused("Vul een reden in: die komt in het logboek. Er is nog niets gedaan.")
     if len(why) > MOST_WHY:
         raise Refused(f"Houd de reden bij {MOST_WHY} tekens. Er is nog niets gedaan.")
     meant = await _meant(visit, doen)

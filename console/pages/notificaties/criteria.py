@@ -47,9 +47,10 @@ _TOLD = {
     "tot": "tot",
 }
 _STATES: Mapping[str, str] = dict(CHOICES)
-_NOT_A_MOMENT = (
+NOT_A_MOMENT = (
     "{} is geen tijdstip. Schrijf het als 01:46, 28-10 01:46, 28-10-2026, 2026-10-28T01:46 of 2h (geleden)."
 )
+"""What is said of a field with what is no moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,5 +190,5 @@ def _moment(name: str, typed: str, faults: dict[str, str], *, now: float) -> int
     try:
         return read_moment(typed, now=now)
     except ValueError:
-        faults[name] = _NOT_A_MOMENT.format(f"'{typed}'")
+        faults[name] = NOT_A_MOMENT.format(f"'{typed}'")
         return None

@@ -33,6 +33,13 @@ AT_ONCE = 25  # rows that one look gives at most, the newest: nobody reads more 
 ACTIES = ("create", "update", "partial_update", "destroy")
 
 
+_NEXT = (
+    "Zoek een zaak met haar hele URL, of alleen het laatste deel daarvan (meestal een UUID); een zaaknummer, "
+    "een naam of een stuk uit het midden levert niets op. Op applicatie, kanaal, kenmerk en tijd zoek je "
+    "onder Meer zoekvelden."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What the page shows.
@@ -148,7 +155,8 @@ def _is_of(found: Notificatie, criteria: Criteria, one: Notificatie | None) -> b
 async def _missing(account: Account, criteria: Criteria) -> str:
     """Why nothing was found, as far as that is known."""
     if criteria.is_text_only:
-        return (await what_is_missing(account, criteria.fields["zoek"], at=None)).text
+        text = (await what_is_missing(account, criteria.fields["zoek"], at=None)).text
+        return f"{text} {_NEXT}"
     catalogue, search = account.catalogue, criteria.search
     told = ["Er is geen notificatie die aan dit alles voldoet."]
     if search.kanaal is not None and search.kanaal not in catalogue.kanalen:

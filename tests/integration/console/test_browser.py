@@ -41,6 +41,18 @@ async def test_a_page_is_accessible_and_quiet_and_the_keyboard_reaches_everythin
     await check_keyboard(page)
 
 
+async def test_on_a_narrow_screen_the_menu_opens_without_javascript(browser: Browser, served: Served) -> None:
+    async with logged_in_window(browser, served, Role.LEZER, javascript=False) as window:
+        page = window.pages[0]
+        await page.set_viewport_size({"width": 360, "height": 760})
+        header = await page.locator("header.top").bounding_box()
+        assert header is not None
+        assert header["height"] < 90
+        await page.click("summary:has-text('Menu')")
+        await page.get_by_role("link", name="Notificaties", exact=True).click()
+        assert page.url == f"{served.root}notificaties/"
+
+
 async def test_without_javascript_one_logs_in_and_out(browser: Browser, served: Served) -> None:
     context = await browser.new_context(java_script_enabled=False, base_url=served.root)
     page = await context.new_page()

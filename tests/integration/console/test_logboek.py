@@ -8,13 +8,16 @@ import html
 import io
 import json
 import re
+import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from console.pages.logboek import ACTS, ON_A_PAGE
+from ledger.explaining.dutch import AMSTERDAM
 from schemas.user import Role
 from store.registry import Act
 from tests.integration.console.conftest import Browser, Page, Served
@@ -59,7 +62,7 @@ async def test_every_act_by_whom_from_where_and_why(served: Served, browser: Bro
     assert cells(page, "Wat") == ["something new", "geheim vervangen", "abonnement stilgelegd"]
     assert cells(page, "Wie") == ["root", "anna", "jan (als root)"]
     assert cells(page, "Waarvandaan") == ["nrc op server1", "console, vanaf 10.1.2.3", "nrc op server1"]
-    assert cells(page, "Waarom") == ["", "gelekt", ""]
+    assert cells(page, "Reden") == ["", "gelekt", ""]
     assert "<script>" not in page.text
     assert f"abonnement: {uuid}" in cells(page, "Waarop")[2]
     assert "2001-09-09T01:46:41.000Z" in page.text
@@ -88,13 +91,24 @@ async def test_a_search_asks_for_each_field(served: Served, browser: Browser) ->
     assert "Er is niets gevonden" in (await browser.get("logboek/?wie=x")).text
 
 
+async def test_it_takes_the_same_times_and_ids_as_other_pages(served: Served, browser: Browser) -> None:
+    one = next(iter((await served.registry.changes_since(0)).abonnementen)).uuid
+    act = an_act(time.time() - 60, "abonnement resumed", "short", abonnement=str(one))
+    await served.registry.note_acts([act])
+    day = datetime.now(AMSTERDAM)
+    for query in (f"abonnement={str(one)[:8]}", "sinds=2h", f"sinds=2h&tot={day:%d-%m}"):
+        found = await browser.get(f"logboek/?wie=short&{query}")
+        assert cells(found, "Wat") == ["abonnement hervat"], query
+    assert "Er is geen abonnement" in (await browser.get("logboek/?abonnement=zz")).text
+
+
 @pytest.mark.parametrize(
     "moment", ["gisteren", "2026-13-01", "2026-01-31T99:00", "\x00", "9" * 400, "0001-01-01"]
 )
 async def test_a_moment_that_cannot_be_read_is_said(browser: Browser, moment: str) -> None:
     page = await browser.get("logboek/", params={"sinds": moment})
     assert page.status == 200
-    assert ("is geen datum met tijd" in page.text) == (moment != "0001-01-01")
+    assert ("is geen tijdstip" in page.text) == (moment != "0001-01-01")
 
 
 @pytest.mark.parametrize(

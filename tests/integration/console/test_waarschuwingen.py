@@ -70,6 +70,12 @@ async def test_who_may_not_change_it_sees_it_without_secrets(served: Served, rea
         assert "a@example.nl" in text
         assert "Een callback doet het niet ja 15m" in text
         assert "Er werkt nu geen proces dat waarschuwingen stuurt" in text
+        assert "Er wordt nu niemand gewaarschuwd" not in text
+        await served.registry.alerts.change_settings(lambda now: AlertSettings(now.source))
+        assert "Er wordt nu niemand gewaarschuwd" in text_of((await browser.get(PATH)).text)
+        await served.registry.alerts.change_settings(
+            lambda now: replace(now, webhook=Webhook("https://chat.example.nl/nrc", SECRET), mail=MAIL)
+        )
         assert 'name="doen" value="' not in page.text.replace('value="uitloggen"', "")
         refused = await browser.post(PATH, {"token": page.text, "doen": "testen", "langs": "webhook"})
         assert refused.status in (400, 403)
@@ -230,7 +236,7 @@ async def test_the_page_with_all_of_it_in_a_browser(browser: Browser, served: Se
     async with logged_in_window(browser, served, Role.ADMIN) as window:
         page, said = await shown(window, PATH)
         await check_page(page, said, "waarschuwingen-vol")
-        for each in await page.query_selector_all("summary"):
+        for each in await page.query_selector_all("main summary"):
             await each.click()
         await check_page(page, said, "waarschuwingen-open")
         await check_keyboard(page)

@@ -10,6 +10,7 @@ import pytest
 
 from console.pages.abonnementen.acting import ACTIONS
 from ledger.opening import ledger_of
+from ledger.operating.replays import Progress
 from ledger.values import State as Delivery
 from schemas.abonnement import Abonnement, State
 from schemas.user import Role
@@ -210,12 +211,24 @@ async def test_a_test_message_tells_what_the_callback_answers(served: Served, fi
         assert "De callback gaf geen antwoord: de verbinding werd geweigerd." in text_of(page.text)
 
 
+async def test_its_replays_stand_there_with_who_asked_for_them(served: Served, filled: Filled) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        text = text_of((await browser.get(f"abonnementen/{filled.well.uuid}/")).text)
+    assert f"Herhaling {filled.replays[Progress.DONE]} klaar 1.234 de afnemer zelf, via de API" in text
+    assert "staat niet in het logboek maar in de log van de gateways" in text
+
+
 async def test_another_owner(served: Served, filled: Filled) -> None:
     abonnement = await one_more(served)
     path = f"abonnementen/{abonnement.uuid}/overdragen/"
     async with served.browser(Role.BEHEERDER) as browser:
         assert "Deze applicatie is er niet" in (await browser.get(f"abonnementen/{abonnement.uuid}/")).text
-        for fields in ({"aan": "geo"}, {"aan": "nobody", "waarom": "x"}, {"waarom": "x"}):
+        for fields in (
+            {"aan": "geo"},
+            {"aan": "nobody", "waarom": "x"},
+            {"aan": "", "waarom": "x"},
+            {"waarom": "x"},
+        ):
             assert (await browser.act(path, "overdragen", **fields)).status == 400
         done = await browser.act(path, "overdragen", aan="geo", waarom="andere leverancier")
         assert "Het abonnement is nu van geo; alleen geo kan het wijzigen." in text_of(done.text)

@@ -46,7 +46,8 @@ async def acts(served: Served, to: Abonnement) -> list[tuple[str, str, object]]:
 async def test_what_waits_is_listed(served: Served, filled: Filled) -> None:
     async with served.browser(Role.LEZER) as browser:
         page = await browser.get("opnieuw/wachtend/")
-        assert "archief, https://archief.gemeente.example.nl/nrc 3 0" in text_of(page.text)
+        name = f"archief: zaken, https://archief.gemeente.example.nl/nrc ({str(filled.failing.uuid)[:8]})"
+        assert f"{name} 3 0" in text_of(page.text)
         assert f"?abonnement={filled.failing.uuid}&amp;toestand=retrying" in page.text
         assert "Schrappen" not in page.text
         for doen in ("nu", "schrappen"):

@@ -92,7 +92,7 @@ async def test_with_the_keyboard_alone_a_retry_is_dropped_after_it_was_asked_why
     await drop.focus()
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("Schrappen")
-    await page.get_by_label("Waarom?").focus()
+    await page.get_by_label("Reden").focus()
     await page.keyboard.type("dubbel gestuurd")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("status")).to_have_text("De aflevering is geschrapt.")
