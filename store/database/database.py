@@ -132,7 +132,8 @@ class Database:
     ) -> T:
         """As `write`, with the one row that `question` gives, which is asked in the first round trip.
 
-        question: a query without parameters; statements may stand before it.
+        question: a query without parameters; statements may stand before it. As with a lock, one of this
+        process at a time.
         """
         begin = f"BEGIN ISOLATION LEVEL READ COMMITTED; {self._settings}{self._found_out}{question}"
 
@@ -143,7 +144,8 @@ class Database:
             assert row is not None  # noqa: S101 - it gives one row
             return await work(connection, row)
 
-        return await self._persist(lambda: self._carry_out(begin, knowing), loses_nothing=repeatable)
+        async with self._turn:
+            return await self._persist(lambda: self._carry_out(begin, knowing), loses_nothing=repeatable)
 
     @property
     def _settings(self) -> str:
