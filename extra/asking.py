@@ -6,9 +6,9 @@ Another application's abonnement is not found, whether or not there is one: 404 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn, TypeVar
 from uuid import UUID
 
@@ -119,7 +119,7 @@ class Extra:
         body = await read_body(request, limit=self.gateway.settings.max_body)
         asked, faults = parse(model, read_json(body))
         if asked is None:
-            raise ValidationError(faults)
+            raise ValidationError(with_known(faults, model))
         return asked
 
     def account(self, ledger: Ledger) -> Account:
@@ -165,10 +165,21 @@ def moment(seconds: float | None) -> str | None:
     return None if seconds is None else Clock.utc(round(seconds * 1000))
 
 
-def asked_moment(name: str, text: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 text. Raises ValidationError."""
+NO_MOMENT = "Voer een datum en tijd in volgens RFC 3339, zoals 2026-03-27T10:59:13Z."
+
+
+def moment_of(text: str) -> int | None:
+    """Milliseconds since 1970 of an RFC 3339 text; None for another."""
     parsed = parse_date_time(text.replace(" ", "+") if text.count(" ") == 1 and "T" in text else text)
-    if parsed is None:
-        reason = "Voer een datum en tijd in volgens RFC 3339, zoals 2026-03-27T10:59:13Z."
-        raise ValidationError([InvalidParam(name, "invalid", reason)])
-    return int(aware(parsed[0]).timestamp() * 1000)
+    return None if parsed is None else int(aware(parsed[0]).timestamp() * 1000)
+
+
+def with_known(faults: Sequence[InvalidParam], model: type[BaseModel]) -> list[InvalidParam]:
+    """The faults; of a field that the model does not have, with those that it has."""
+    known = ", ".join(model.model_fields)
+    return [
+        replace(each, reason=f"{each.reason} Wel: {known}.")
+        if each.code == "unknown-field" and "." not in each.name
+        else each
+        for each in faults
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from aiohttp import web
 
 from extra.asking import moment, parts
@@ -11,10 +13,15 @@ from gateway.http.responses import json_answer, json_list
 from ledger.explaining import Clock, Reader
 from ledger.explaining.dutch import held_because
 from ledger.explaining.states import suspended_because
-from ledger.values import Backlog
-from schemas.abonnement import Abonnement, State
+from ledger.ledger import Ledger
+from ledger.values import Backlog, State, verdict
+from schemas.abonnement import Abonnement
+from schemas.abonnement import State as Condition
 from schemas.application import Scope
 from store.state_since import state_since
+
+PAGE, PAGES = 500, 10  # undeliverable deliveries that are gone through for a count
+MOST_COUNTED = 1000
 
 
 async def list_own(request: web.Request) -> web.Response:
@@ -38,6 +45,8 @@ async def read_status(request: web.Request) -> web.Response:
     async with extra.ledger(client) as ledger:
         waiting = (await ledger.backlogs(abonnement.uuid)).get(abonnement.uuid, Backlog())
         delivered = await ledger.last_delivered(abonnement.uuid)
+        undeliverable = await _undeliverable(ledger, abonnement.uuid)
+    path = f"abonnement/{abonnement.uuid}/notificaties?status=undeliverable"
     return json_answer(
         {
             "abonnement": as_json(extra, request, abonnement)["url"],
@@ -48,6 +57,8 @@ async def read_status(request: web.Request) -> web.Response:
             "waiting": waiting.in_queue,
             "retrying": waiting.retrying,
             "stuck": waiting.stuck,
+            "undeliverable": undeliverable,
+            "undeliverableUrl": extra.url(request, path),
             "bytes": waiting.size,
             "oldest": Clock.utc(waiting.oldest),
             "nextRetry": Clock.utc(waiting.next_at),
@@ -59,10 +70,26 @@ async def read_status(request: web.Request) -> web.Response:
     )
 
 
+async def _undeliverable(ledger: Ledger, abonnement: UUID) -> int:
+    """How many did not come and do not come by themselves, at most MOST_COUNTED; what came since is none."""
+    found: set[UUID] = set()
+    after = None
+    for _ in range(PAGES):
+        page = await ledger.undeliverable(abonnement=abonnement, limit=PAGE, after=after)
+        for id_, rows in (await ledger.deliveries([*{each.key.notificatie: None for each in page}])).items():
+            own = [row for row in rows if row.key.abonnement == abonnement]
+            if own and verdict(own).state is State.UNDELIVERABLE:
+                found.add(id_)
+        if len(page) < PAGE or len(found) >= MOST_COUNTED:
+            break
+        after = page[-1].key
+    return min(len(found), MOST_COUNTED)
+
+
 def _reason(abonnement: Abonnement) -> str | None:
     """Why nothing is sent to it now, in Dutch; what an operator wrote is for operators."""
     if abonnement.hold is not None:
         return held_because(abonnement.state_reason)
-    if abonnement.state is State.SUSPENDED:
+    if abonnement.state is Condition.SUSPENDED:
         return suspended_because(abonnement.state_reason, Reader.CONSUMER)
     return None

@@ -14,13 +14,14 @@ from uuid import UUID
 from aiohttp import web
 
 from extra.asking import parts
-from extra.missed import facts_of, urls_of
+from extra.missed import content_of, facts_of, urls_of
 from gateway.api.checks import message_faults
 from gateway.http.requests import read_body, read_query
 from gateway.http.responses import json_answer
 from ledger.explaining import Clock, Explanation, fit, unknown
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import failure as in_dutch
+from ledger.values import verdict
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
@@ -43,13 +44,18 @@ async def explain_accepted(request: web.Request) -> web.Response:
             oldest, gaps = await account.oldest(), await account.incomplete()
             raise NotFound(unknown(account.clock, oldest=oldest, incomplete=gaps, by="dit id").text)
         told = await account.of_abonnement(notificatie, abonnement.uuid)
-    sent = any(each.delivery is not None for each in told)
+    rows = [each.delivery for each in told if each.delivery is not None]
     return json_answer(
         {
             # Of what was not for it, no more than that it was there.
-            "notificatie": {**facts_of(notificatie), **urls_of(notificatie.body)}
-            if sent
+            "notificatie": {
+                **facts_of(notificatie),
+                **urls_of(notificatie.body),
+                **_details_of(notificatie.body),
+            }
+            if rows
             else {"id": str(id_), "received": Clock.utc(notificatie.received)},
+            "state": verdict(rows).state.value if rows else None,
             "deliveries": [_facts(each) for each in told if each.delivery is not None],
             "uitleg": [_explained(each.explanation) for each in told],
         }
@@ -124,6 +130,16 @@ def _facts(told: Told) -> dict[str, Any]:
             }
             for each in told.attempts
         ],
+    }
+
+
+def _details_of(body: bytes | None) -> dict[str, Any]:
+    """aanmaakdatum and kenmerken, as long as the body is kept."""
+    content = content_of(body)
+    kenmerken = content.get("kenmerken", {} if content else None)
+    return {
+        "aanmaakdatum": content.get("aanmaakdatum"),
+        "kenmerken": kenmerken if isinstance(kenmerken, dict) else None,
     }
 
 

@@ -54,6 +54,7 @@ ROUTES = (
     web.get(f"{ABONNEMENT}/notificaties", missed.list_missed),
     web.post(f"{ABONNEMENT}/redeliver", redelivering.begin),
     web.get(f"{ABONNEMENT}/redeliver/{NUMMER}", redelivering.show),
+    web.delete(f"{ABONNEMENT}/redeliver/{NUMMER}", redelivering.stop),
     web.post(f"{ABONNEMENT}/test", trying.try_callback),
     web.get(f"{ABONNEMENT}/uitleg/{NOTIFICATIE}", explaining.explain_accepted),
     web.post(f"{ROOT}/uitleg", explaining.explain_message),

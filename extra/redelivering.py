@@ -1,5 +1,7 @@
 """POST /abonnement/{uuid}/redeliver: notificaties of the past once more, as a job of the keeper.
 
+GET and DELETE /abonnement/{uuid}/redeliver/{number}: how far such a job is, and no more of it.
+
 The same job as that of `nrc replay`. Never more than the asker may have: only what there is a delivery of to
 this very abonnement, so nothing of before it was made; only what its filters ask for now; and nothing that an
 operator removed.
@@ -13,18 +15,21 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from extra.asking import Extra, asked_moment, now_ms, parts
-from extra.missed import states_of
+from extra.asking import NO_MOMENT, Extra, moment_of, now_ms, parts
+from extra.missed import NO_STATE, states_of
 from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
+from gateway.tokens import Credentials
 from ledger.explaining import Clock
 from ledger.ledger import Ledger
-from ledger.operating.replays import Plan, Replay
-from ledger.values import Search, State
+from ledger.operating.replays import UNFINISHED as GOING_ON
+from ledger.operating.replays import Plan, Progress, Replay
+from ledger.values import Notificatie, Search, State, verdict
 from runtime.log import logger
+from schemas.abonnement import Abonnement
 from schemas.application import Scope
-from schemas.errors import InvalidParam, NotFound, Throttled, ValidationError
-from schemas.fields import NON_FIELD, Text100, as_list, as_text, fault
+from schemas.errors import InvalidParam, NotFound, PermissionDenied, Throttled, ValidationError
+from schemas.fields import NON_FIELD, Text100, YesOrNo, as_list, as_text, fault
 
 MOST_IDS = 100
 MOST = 10_000  # notificaties of one job
@@ -50,25 +55,46 @@ def _ids(value: Any) -> tuple[UUID, ...]:
         raise fault("invalid", "Elk id is een UUID: het webhook-id van de notificatie.") from None
 
 
-def _states(value: Any) -> tuple[str, ...]:
-    return tuple(as_text(each) for each in as_list(value))
+def _states(value: Any) -> frozenset[State]:
+    found = states_of([as_text(each) for each in as_list(value)])
+    if found is None:
+        raise fault("invalid", NO_STATE)
+    if not found <= SETTLED:
+        known = ", ".join(sorted(SETTLED))
+        raise fault("invalid", f"Opnieuw verzenden kan van: {known}. Wat nog onderweg is, komt vanzelf.")
+    return found
+
+
+def _moment(value: Any) -> int:
+    found = moment_of(as_text(value))
+    if found is None:
+        raise fault("invalid", NO_MOMENT)
+    return found
+
+
+Moment = Annotated[int, BeforeValidator(_moment)]
 
 
 class Asked(BaseModel):
-    """The body. ids, or a filter of the others; without any of these all that is undeliverable."""
+    """The body: ids, or a filter of status, since, until and kanaal, or alles: all that is undeliverable.
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    proef: only say how many these are.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     ids: Annotated[tuple[UUID, ...], BeforeValidator(_ids)] | None = None
-    status: Annotated[tuple[str, ...], BeforeValidator(_states)] | None = None
-    since: Text100 | None = None
-    until: Text100 | None = None
+    status: Annotated[frozenset[State], BeforeValidator(_states)] | None = None
+    since: Moment | None = None
+    until: Moment | None = None
     kanaal: Text100 | None = None
+    alles: YesOrNo | None = None
+    proef: YesOrNo | None = None
     reden: Text100 | None = None
 
 
 async def begin(request: web.Request) -> web.Response:
-    """202 with a job that sends these notificaties to an own abonnement again."""
+    """202 with a job that sends these notificaties to an own abonnement again; of a trial 200, and no job."""
     extra, _ = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
     abonnement = await extra.own(request, client)
@@ -76,10 +102,22 @@ async def begin(request: web.Request) -> web.Response:
     asked = await extra.body(request, Asked)
     search = _search(asked, abonnement.uuid)
     async with extra.ledger(client) as ledger:
+        if asked.proef:
+            found = await _found(ledger, search)
+            return json_answer(
+                {
+                    "notificaties": len(found),
+                    "oldest": Clock.utc(found[0].received) if found else None,
+                    "newest": Clock.utc(found[-1].received) if found else None,
+                }
+            )
         await _must_be_free(ledger, abonnement.uuid)
-        total = await _count(ledger, search)
-        reason = f"{client.client_id}: {asked.reden or 'eigen verzoek'}"
-        plan = Plan(abonnement.uuid, search, reason, RATE, total)
+        total = len(await _found(ledger, search))
+        if not total:
+            why = "Hiervan is niets voor dit abonnement afgehandeld; wat nog onderweg is, komt vanzelf."
+            raise ValidationError([InvalidParam("ids" if search.ids else NON_FIELD, "invalid", why)])
+        reason = f"{_own(client)}{asked.reden or 'eigen verzoek'}"
+        plan = Plan(abonnement.uuid, search, reason, RATE, total, lacking=_lacking(search))
         replay = await ledger.replays.make(plan)
     log.info(
         "redelivery begun",
@@ -99,48 +137,67 @@ async def show(request: web.Request) -> web.Response:
     abonnement = await extra.own(request, client)
     read_query(request)
     async with extra.ledger(client) as ledger:
-        replay = await ledger.replays.replay(int(request.match_info["nummer"]))
+        replay = await _existing(ledger, request, abonnement)
+    return json_answer(_facts(extra, request, replay))
+
+
+async def stop(request: web.Request) -> web.Response:
+    """200 with a job of one's own that sends nothing more; one that has ended stays as it is."""
+    extra, _ = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    abonnement = await extra.own(request, client)
+    read_query(request)
+    async with extra.ledger(client) as ledger:
+        replay = await _existing(ledger, request, abonnement)
+        if replay.progress in GOING_ON and not replay.plan.reason.startswith(_own(client)):
+            raise PermissionDenied("De beheerder begon deze herhaling; vraag hem om haar te stoppen.")
+        stopped = await ledger.replays.change(replay.number, Progress.STOPPED)
+        replay = await _existing(ledger, request, abonnement)
+    if stopped:
+        log.info(
+            "redelivery stopped",
+            replay=replay.number,
+            abonnement=str(abonnement.uuid),
+            client=client.client_id,
+            sent=replay.sent,
+        )
+    return json_answer(_facts(extra, request, replay))
+
+
+async def _existing(ledger: Ledger, request: web.Request, abonnement: Abonnement) -> Replay:
+    """The job of the path. Raises NotFound."""
+    replay = await ledger.replays.replay(int(request.match_info["nummer"]))
     if replay is None or replay.plan.abonnement != abonnement.uuid:
         raise NotFound("Dit abonnement heeft geen herhaling met dit nummer.")
-    return json_answer(_facts(extra, request, replay))
+    return replay
+
+
+def _own(client: Credentials) -> str:
+    """What the reason of a job begins with that this application began."""
+    return f"{client.client_id}: "
 
 
 def _search(asked: Asked, abonnement: UUID) -> Search:
     """What is asked for, within what this abonnement may have. Raises ValidationError."""
     named = [name for name in ("status", "since", "until", "kanaal") if getattr(asked, name) is not None]
+    kinds = [asked.ids is not None, bool(named), bool(asked.alles)]
+    if sum(kinds) != 1:
+        reason = (
+            "Geef een van deze: ids, een filter (status, since, until, kanaal), of alles: true voor alles "
+            "wat onbestelbaar is."
+        )
+        raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
     if asked.ids is not None:
-        if named:
-            reason = f"Geef ids, of een filter ({', '.join(named)}), en niet allebei."
-            raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
         return Search(abonnement=abonnement, states=SETTLED, ids=asked.ids)
-    faults: list[InvalidParam] = []
-    states, moments = frozenset({State.UNDELIVERABLE}), dict[str, int]()
-    try:
-        states = states if asked.status is None else _may_be_sent(states_of(asked.status, name="status"))
-    except ValidationError as error:
-        faults += error.invalid_params
-    for name, text in (("since", asked.since), ("until", asked.until)):
-        try:
-            moments |= {name: asked_moment(name, text)} if text is not None else {}
-        except ValidationError as error:
-            faults += error.invalid_params
-    if faults:
-        raise ValidationError(faults)
+    now = now_ms()
     return Search(
         abonnement=abonnement,
-        states=states,
+        states=asked.status or frozenset({State.UNDELIVERABLE}),
         kanaal=asked.kanaal,
-        after=moments.get("since"),
+        after=asked.since,
         # What comes from now on is not of the past.
-        before=min(now_ms(), moments.get("until", now_ms())),
+        before=now if asked.until is None else min(now, asked.until),
     )
-
-
-def _may_be_sent(states: frozenset[State]) -> frozenset[State]:
-    if states <= SETTLED:
-        return states
-    reason = f"Opnieuw verzenden kan van: {', '.join(sorted(SETTLED))}. Wat nog onderweg is, komt vanzelf."
-    raise ValidationError([InvalidParam("status", "invalid", reason)])
 
 
 async def _must_be_free(ledger: Ledger, abonnement: UUID) -> None:
@@ -152,21 +209,28 @@ async def _must_be_free(ledger: Ledger, abonnement: UUID) -> None:
         )
 
 
-async def _count(ledger: Ledger, search: Search) -> int:
-    """How many there are. Raises ValidationError for none, and for more than MOST."""
-    total, after = 0, None
+async def _found(ledger: Ledger, search: Search) -> list[Notificatie]:
+    """Those that a job sends, the oldest first. Raises ValidationError for more than MOST."""
+    found: list[Notificatie] = []
+    after = None
     while page := await ledger.search(search, limit=PAGE, after=after, oldest_first=True):
-        total += len(page)
+        rows = await ledger.deliveries([each.id for each in page] if _lacking(search) else [])
+        for each in page:
+            own = [row for row in rows.get(each.id, ()) if row.key.abonnement == search.abonnement]
+            if not own or verdict(own).state is not State.DELIVERED:
+                found.append(each)
         after = page[-1].id
-        if total > MOST or len(page) < PAGE:
+        if len(found) > MOST:
+            reason = f"Dit zijn er meer dan {MOST}; vraag met since en until om minder tegelijk."
+            raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
+        if len(page) < PAGE:
             break
-    if not total:
-        reason = "Hiervan is niets voor dit abonnement afgehandeld; wat nog onderweg is, komt vanzelf."
-        raise ValidationError([InvalidParam("ids" if search.ids else NON_FIELD, "invalid", reason)])
-    if total > MOST:
-        reason = f"Dit zijn er meer dan {MOST}; vraag met since en until om minder tegelijk."
-        raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
-    return total
+    return found
+
+
+def _lacking(search: Search) -> bool:
+    """Whether only what did not come is meant: not what an earlier job delivered since."""
+    return State.DELIVERED not in search.states
 
 
 def _facts(extra: Extra, request: web.Request, replay: Replay) -> dict[str, Any]:

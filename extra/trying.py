@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict
 
 from deliverer.http.client import CallbackClient, Failure, FailureClass
 from deliverer.http.dutch import why_none
@@ -39,12 +40,20 @@ class Tried:
     text: str
 
 
+class Nothing(BaseModel):
+    """A body that asks for nothing; there need not be one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
 async def try_callback(request: web.Request) -> web.Response:
     """200 with what the callback of an own abonnement answered to the test message, whatever that was."""
     extra, gateway = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
     abonnement = await extra.own(request, client)
     read_query(request)
+    if request.can_read_body:
+        await extra.body(request, Nothing)
     if abonnement.is_pull:
         reason = "Dit abonnement heeft geen callback: wat ervoor is, wordt opgehaald."
         raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])

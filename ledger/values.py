@@ -6,7 +6,7 @@ database's clock" the store sets them, since they are compared with each other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -348,6 +348,24 @@ class Delivery:
         """
         ended = self.state is State.UNDELIVERABLE and self.round >= round_
         return ended or self.state in FINAL or self.round > round_
+
+
+_VERDICT = (
+    State.DELIVERED,
+    *(state for state in State if state in OPEN),
+    State.UNDELIVERABLE,
+    State.NOT_WANTED,
+    State.REMOVED,
+)
+
+
+def verdict(rows: Iterable[Delivery]) -> Delivery:
+    """What became of a notificatie for one abonnement after all, of its delivery and those of replays.
+
+    Delivered when any is; else what is still to come; else undeliverable, whatever became of a replay. Of
+    several in that state the latest replay. Raises ValueError when there are none.
+    """
+    return min(rows, key=lambda row: (_VERDICT.index(row.state), -row.key.replay))
 
 
 @dataclass(frozen=True, slots=True)

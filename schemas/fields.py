@@ -209,6 +209,13 @@ def repeated_names(data: Any, *, under: str = "") -> list[InvalidParam]:
     return [InvalidParam(under + (name or NON_FIELD), "invalid", REPEATED) for name in again]
 
 
+def as_yes(value: Any) -> bool:
+    """A JSON true or false."""
+    if not isinstance(value, bool):
+        raise fault("invalid", "Dit is true of false.")
+    return value
+
+
 def parse(
     model: type[M], data: Any, *, sent: Any = None, context: Any = None
 ) -> tuple[M | None, list[InvalidParam]]:
@@ -234,6 +241,8 @@ def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:
         match error["type"]:
             case "missing":
                 params.append(InvalidParam(name, "required", "Dit veld is verplicht."))
+            case "extra_forbidden":
+                params.append(InvalidParam(name, "unknown-field", "Dit veld bestaat hier niet."))
             case "faults":
                 params += [InvalidParam(f"{name}.{k}", c, r) for k, c, r in context["faults"]]
             case "fault":
@@ -245,6 +254,7 @@ def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:
 
 
 KanaalNaam = Annotated[str, BeforeValidator(_text(max_length=50, name=True))]
+YesOrNo = Annotated[bool, BeforeValidator(as_yes)]
 FilterNaam = Annotated[str, BeforeValidator(_text(max_length=100, name=True))]
 Text100 = Annotated[str, BeforeValidator(_text(max_length=100))]
 AnyNaam = Annotated[str, BeforeValidator(_text(max_length=None, name=True))]

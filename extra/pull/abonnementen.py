@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import uuid4
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from extra.asking import Extra, parts
+from extra.asking import Extra, parts, with_known
 from gateway.api.checks import group_faults
 from gateway.http.requests import read_body, read_query
 from gateway.http.responses import json_answer
@@ -16,18 +17,36 @@ from runtime.log import logger
 from schemas.abonnement import Abonnement, FilterGroup, FilterGroupRequest, as_groups
 from schemas.application import Scope
 from schemas.errors import BrokerError, NotFound, ValidationError
-from schemas.fields import parse
+from schemas.fields import fault, parse
 from schemas.jsontext import read_json
 
+OF_PUSH = (
+    "Hier maak je een abonnement zonder callback, waarvan je de berichten ophaalt. Een met een callback maak "
+    "je met POST /api/v1/abonnement."
+)
+
 log = logger(__name__)
+
+
+class Group(FilterGroupRequest):
+    """One item of `kanalen`, without properties that mean nothing: a filter misspelt is no filter."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def _groups(value: object) -> list[object]:
+    items = as_groups(value)
+    if not items:
+        raise fault("invalid", "Noem ten minste één kanaal: zonder komt er niets.")
+    return items
 
 
 class Asked(BaseModel):
     """The body: what the abonnement asks for, as in the standard's API."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    kanalen: Annotated[list[FilterGroupRequest], BeforeValidator(as_groups)]
+    kanalen: Annotated[list[Group], BeforeValidator(_groups)]
 
 
 async def create(request: web.Request) -> web.Response:
@@ -51,6 +70,10 @@ def _kanalen(extra: Extra, body: bytes) -> tuple[FilterGroup, ...]:
     """What is asked for. Raises ParseError and ValidationError."""
     data = read_json(body)
     asked, faults = parse(Asked, data)
+    faults = [
+        replace(each, reason=OF_PUSH) if each.name in ("callbackUrl", "auth") else each
+        for each in with_known(faults, Asked)
+    ]
     faults += group_faults(data, extra.gateway.catalogue.kanalen)
     if asked is None or faults:
         raise ValidationError(faults)

@@ -27,7 +27,7 @@ RETRY_AFTER = 2  # seconds
 class Acknowledged(BaseModel):
     """The body of an acknowledgement."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     cursor: AnyNaam
 

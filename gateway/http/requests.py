@@ -87,10 +87,10 @@ def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str
         return {}
     unknown = sorted({name for name in request.query if name not in known})
     if unknown:
-        names = ", ".join(unknown)
-        raise ValidationError(
-            [InvalidParam(NON_FIELD, "unknown-parameters", f"Onbekende query-parameters: {names}")]
-        )
+        reason = f"Onbekende query-parameters: {', '.join(unknown)}"
+        if known:
+            reason += f". Wel bekend: {', '.join(known)}."
+        raise ValidationError([InvalidParam(NON_FIELD, "unknown-parameters", reason)])
     return dict(request.query.items())
 
 

@@ -21,7 +21,7 @@ from router import names
 from router.queue_depth import depths
 from runtime.amqp import Link
 from schemas.application import Application, Scope
-from tests.contract.api import message
+from tests.contract.api import a_naam, message
 from tests.contract.conftest import Stage
 from tests.contract.extra.conftest import Asking, extra_root
 from tests.contract.publishing.test_api_homes import locked
@@ -204,6 +204,15 @@ async def test_what_is_wrong_with_a_new_one_is_told(asking: Asking) -> None:
     filters = [{"naam": asking.naam, "filters": {"onbekend": "x"}}]
     wrong = await asking.post("/abonnement", {"kanalen": filters})
     assert wrong.params == {("filters", "inconsistent-abonnement-filters")}
+    nothing = await asking.post("/abonnement", {"kanalen": []})
+    assert nothing.params == {("kanalen", "invalid")}, "it would never get anything"
+    groups = [{"naam": asking.naam}]
+    push = {"kanalen": groups, "callbackUrl": "https://example.nl/", "auth": "Token x"}
+    refused = await asking.post("/abonnement", push)
+    assert refused.params == {("callbackUrl", "unknown-field"), ("auth", "unknown-field")}
+    assert "POST /api/v1/abonnement" in refused.json["invalidParams"][0]["reason"]
+    misspelt = await asking.post("/abonnement", {"kanalen": [{**groups[0], "filter": {}}]})
+    assert misspelt.params == {("kanalen.0.filter", "unknown-field")}, "it would get everything"
 
 
 async def test_it_is_removed(asking: Asking) -> None:
@@ -326,7 +335,9 @@ async def test_a_client_that_takes_no_events_is_told(asking: Asking) -> None:
 async def test_those_who_wait_end_with_their_gateway(stage: Stage) -> None:
     async with aiohttp.ClientSession(headers={"Authorization": token("beide")}) as session:
         async with stage.gateway(extra_rate=10000) as api:
-            made = await api.post(f"{extra_root(api)}/abonnement", {"kanalen": []})
+            naam = a_naam()
+            assert (await api.post("/kanaal", {"naam": naam})).status == 201
+            made = await api.post(f"{extra_root(api)}/abonnement", {"kanalen": [{"naam": naam}]})
             url = f"{made.json['url']}/pull"
             stream = await session.get(f"{url}/events", headers=SSE)
             assert (await stream.content.readline()).startswith(b"retry: ")

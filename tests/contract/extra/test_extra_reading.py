@@ -54,6 +54,10 @@ async def test_the_status_of_an_abonnement_that_works(asking: Asking) -> None:
     assert told["lastDelivered"] is not None
     assert told["nextRetry"] > told["oldest"]
     assert told["bytes"] > 0
+    await asking.end(second, abonnement, State.UNDELIVERABLE, failed=failed(at))
+    told = (await asking.get(f"/abonnement/{abonnement}/status")).json
+    assert (told["retrying"], told["undeliverable"]) == (0, 1)
+    assert await ids(asking, told["undeliverableUrl"].removeprefix(asking.root)) == [str(second)]
 
 
 async def test_the_status_of_one_that_is_held_or_suspended(stage: Stage, asking: Asking) -> None:
@@ -103,6 +107,10 @@ async def test_what_it_did_not_get_the_newest_first(asking: Asking) -> None:
     assert (since["hoofdObject"], since["kanaal"]) == ("https://example.nl/zaken/1", asking.naam)
     assert str(again) in await ids(asking, f"{path}?since={since['received']}")
     assert await ids(asking, f"{path}?since=2099-01-01T00:00:00Z") == []
+    assert await ids(asking, f"{path}?until={since['received']}") == [str(waits), str(lost)]
+    assert await ids(asking, f"{path}?hoofdObject=https://example.nl/zaken/1&limit=1") == [str(again)]
+    assert await ids(asking, f"{path}?hoofdObject=https://example.nl/zaken/2") == []
+    assert await ids(asking, f"{path}?resourceUrl={since['resourceUrl']}&status=delivered") == [str(got)]
     assert "10.1.2.3" not in str((await asking.get(path)).json)
 
 
@@ -119,16 +127,19 @@ async def test_pages_hold_each_once(asking: Asking) -> None:
         seen += [each["id"] for each in answer["notificaties"]]
         page = answer["next"] or ""
     assert seen == every[::-1]
+    last = f"/abonnement/{abonnement}/notificaties?limit=7"
+    assert (await asking.get(last)).json["next"] is None, "no page after it that is empty"
 
 
 async def test_a_query_that_cannot_be_answered_says_all_that_is_wrong(asking: Asking) -> None:
     abonnement = await asking.subscribe()
-    wrong = "status=lost&since=gisteren&limit=0&cursor=x"
+    wrong = "status=lost&since=gisteren&until=1&limit=0&cursor=x&hoofdObject="
     answer = await asking.get(f"/abonnement/{abonnement}/notificaties?{wrong}")
-    names = {"status", "since", "limit", "cursor"}
+    names = {"status", "since", "until", "limit", "cursor", "hoofdObject"}
     assert answer.params == {(name, "invalid") for name in names}
     unknown = await asking.get(f"/abonnement/{abonnement}/notificaties?page=2")
     assert unknown.params == {("nonFieldErrors", "unknown-parameters")}
+    assert "Wel bekend: status, since, until, hoofdObject" in unknown.json["invalidParams"][0]["reason"]
 
 
 async def test_why_a_notificatie_came_or_not(asking: Asking) -> None:
@@ -140,9 +151,13 @@ async def test_why_a_notificatie_came_or_not(asking: Asking) -> None:
     assert "bij poging 1 (status 204, 38 ms)" in got["uitleg"][0]["text"]
     assert got["deliveries"][0]["status"] == 204
     assert got["notificatie"]["kanaal"] == asking.naam
+    assert got["notificatie"]["kenmerken"] == {"vertrouwelijk": "geheim", "zaaktype": "A"}
+    assert got["notificatie"]["aanmaakdatum"] == message(asking.naam)["aanmaakdatum"]
+    assert got["state"] == "delivered"
     not_got = (await asking.get(f"/abonnement/{narrow}/uitleg/{id_}")).json
     (why,) = not_got["uitleg"]
     assert (why["code"], why["matches"]) == ("filter_differs", False)
+    assert not_got["state"] is None
     assert "filter vertrouwelijk is 'Openbaar', de notificatie heeft een andere waarde" in why["text"]
     assert "geheim" not in str(not_got), "the value that did not match"
     assert set(not_got["notificatie"]) == {"id", "received"}

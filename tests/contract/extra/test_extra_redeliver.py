@@ -8,8 +8,8 @@ from uuid import uuid4
 import deliverer.service
 import ledger.keeper.service
 from ledger.opening import ledger_of
-from ledger.operating.replays import Progress
-from ledger.values import State
+from ledger.operating.replays import Plan, Progress
+from ledger.values import Search, State
 from tests.contract.api import Callback, a_naam
 from tests.contract.conftest import open_stage, running
 from tests.contract.extra.conftest import Asking
@@ -58,13 +58,26 @@ async def test_what_was_undeliverable_or_delivered_comes_again(
             await eventually(lambda: _is(state(got), ["delivered"]), within=20)
             await eventually(lambda: _is(state(lost), ["undeliverable"]), within=30)
             callback.decide = lambda _: 204
-            begun = await asking.post(f"{path}/redeliver", {})
+            trial = await asking.post(f"{path}/redeliver", {"alles": True, "proef": True})
+            assert (trial.status, trial.json["notificaties"]) == (200, 1)
+            begun = await asking.post(f"{path}/redeliver", {"alles": True})
             assert begun.status == 202, begun.body
             assert begun.headers["Location"] == begun.json["url"]
             assert begun.json["notificaties"] == 1, "what was delivered is not what it did not get"
             await eventually(lambda: _is(state(lost), ["undeliverable", "delivered"]), within=20)
             await eventually(lambda: done(begun.json["nummer"]), within=20)
             assert (await asking.get(f"{path}/notificaties")).json["notificaties"] == []
+            none = await asking.get(f"{path}/notificaties?status=undeliverable&limit=1")
+            assert none.json == {"notificaties": [], "next": None}, "it came by the replay"
+            by_replay = (await asking.get(f"{path}/notificaties?status=delivered")).json["notificaties"]
+            assert [(each["id"], each["replay"]) for each in by_replay] == [
+                (got, None),
+                (lost, begun.json["nummer"]),
+            ]
+            assert (await asking.get(f"{path}/uitleg/{lost}")).json["state"] == "delivered"
+            assert (await asking.get(f"{path}/status")).json["undeliverable"] == 0
+            everything = await asking.post(f"{path}/redeliver", {"alles": True})
+            assert everything.params == {("nonFieldErrors", "invalid")}, "what came since is not sent again"
             before = times(got)
             again = await asking.post(f"{path}/redeliver", {"ids": [got], "reden": "terugzetten"})
             assert again.status == 202, again.body
@@ -95,13 +108,16 @@ async def test_what_may_not_be_sent_again_is_refused(asking: Asking) -> None:
     for ids in ([waits], [removed], [uuid4()], [waits, removed]):
         answer = await asking.post(path, {"ids": [str(each) for each in ids]})
         assert answer.params == {("ids", "invalid")}, "still to come, removed, or not there"
-    assert (await asking.post(path, {})).params == {("nonFieldErrors", "invalid")}, "nothing is undeliverable"
+    everything = {"alles": True}
+    assert (await asking.post(path, everything)).params == {("nonFieldErrors", "invalid")}, "there is nothing"
+    trial = await asking.post(path, {**everything, "proef": True})
+    assert (trial.status, trial.json) == (200, {"notificaties": 0, "oldest": None, "newest": None})
     assert (await asking.post(path, {"status": ["removed"]})).params == {("status", "invalid")}
     assert (await asking.post(path, {"status": ["pending"]})).params == {("status", "invalid")}
     both = await asking.post(path, {"ids": [str(got)], "kanaal": "zaken"})
     assert both.params == {("nonFieldErrors", "invalid")}
     wrong = await asking.post(path, {"since": "x", "until": 3, "kanaal": "", "status": "a", "ids": []})
-    assert {name for name, _ in wrong.params} >= {"kanaal", "status", "ids"}
+    assert {name for name, _ in wrong.params} == {"since", "until", "kanaal", "status", "ids"}
     begun = await asking.post(path, {"ids": [str(got)]})
     assert begun.status == 202
     while_it_runs = await asking.post(path, {"ids": [str(got)]})
@@ -110,3 +126,43 @@ async def test_what_may_not_be_sent_again_is_refused(asking: Asking) -> None:
     await asking.ledger.replays.change(begun.json["nummer"], Progress.STOPPED)
     assert (await asking.get(f"{path}/{begun.json['nummer']}")).json["state"] == "stopped"
     assert (await asking.get(f"{path}/999999")).outcome == (404, "not_found")
+
+
+async def test_a_typing_error_sends_nothing(asking: Asking) -> None:
+    abonnement = await asking.subscribe()
+    path = f"/abonnement/{abonnement}/redeliver"
+    await asking.end(await asking.publish(), abonnement, State.UNDELIVERABLE)
+    for nothing in ({}, {"reden": "test"}, {"alles": False}, {"ids": None}):
+        answer = await asking.post(path, nothing)
+        assert answer.params == {("nonFieldErrors", "invalid")}
+        assert "alles: true" in answer.json["invalidParams"][0]["reason"]
+    misspelt = await asking.post(path, {"sinds": "2026-03-27T00:00:00Z", "status": ["undeliverable"]})
+    assert misspelt.params == {("sinds", "unknown-field")}
+    assert "Wel: ids, status, since, until, kanaal" in misspelt.json["invalidParams"][0]["reason"]
+    assert (await asking.post(path, {"alles": "ja"})).params == {("alles", "invalid")}
+    both = await asking.post(path, {"alles": True, "kanaal": "zaken"})
+    assert both.params == {("nonFieldErrors", "invalid")}
+    tried = await asking.post(f"/abonnement/{abonnement}/test", {"status": 500})
+    assert tried.params == {("status", "unknown-field")}
+    running = await asking.ledger.replays.replays(limit=100, unfinished=True)
+    assert abonnement not in [each.plan.abonnement for each in running]
+
+
+async def test_one_s_own_redelivery_is_stopped_and_an_operator_s_is_not(asking: Asking) -> None:
+    abonnement = await asking.subscribe()
+    path = f"/abonnement/{abonnement}/redeliver"
+    await asking.end(await asking.publish(), abonnement, State.UNDELIVERABLE)
+    url = f"{path}/{(await asking.post(path, {'alles': True})).json['nummer']}"
+    ander = asking.api.of("ander")
+    assert (await ander.delete(asking.root + url)).outcome == (404, "not_found")
+    for _ in range(2):
+        stopped = await asking.api.delete(asking.root + url)
+        assert (stopped.status, stopped.json["state"]) == (200, "stopped")
+    plan = Plan(abonnement, Search(abonnement=abonnement), "by an operator", 1.0, 1)
+    theirs = await asking.ledger.replays.make(plan)
+    refused = await asking.api.delete(f"{asking.root}{path}/{theirs.number}")
+    assert refused.outcome == (403, "permission_denied")
+    found = await asking.ledger.replays.replay(theirs.number)
+    assert found is not None
+    assert found.progress is Progress.RUNNING
+    await asking.ledger.replays.change(theirs.number, Progress.STOPPED)

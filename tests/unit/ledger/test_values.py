@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.ids import id_of_message, new_id, received_of
-from ledger.values import OPEN, Delivery, Key, State, merge_key, ms_of
+from ledger.values import OPEN, Delivery, Key, State, merge_key, ms_of, verdict
+
+A = UUID(int=1)
 
 
 def test_an_id_has_the_moment_of_acceptance() -> None:
@@ -106,3 +108,22 @@ def test_a_moment_and_what_is_written_of_it_are_the_same_millisecond() -> None:
         moment = datetime(2026, 3, 1, 10, 0, 0, microsecond, tzinfo=UTC)
         written = datetime.fromisoformat(moment.isoformat(timespec="milliseconds"))
         assert ms_of(written) == ms_of(moment)
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ("undeliverable delivered undeliverable", (State.DELIVERED, 1)),
+        ("undeliverable pending", (State.PENDING, 1)),
+        ("undeliverable removed", (State.UNDELIVERABLE, 0)),
+        ("removed undeliverable undeliverable", (State.UNDELIVERABLE, 2)),
+        ("removed not_wanted", (State.NOT_WANTED, 1)),
+    ],
+)
+def test_what_became_of_it_after_all(states: str, expected: tuple[State, int]) -> None:
+    rows = [
+        Delivery(Key(A, A, replay), State(state), 0, 1, since=1, last_at=1)
+        for replay, state in enumerate(states.split())
+    ]
+    found = verdict(rows)
+    assert (found.state, found.key.replay) == expected
