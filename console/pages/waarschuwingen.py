@@ -130,6 +130,7 @@ async def show(visit: Visit) -> Waarschuwingen:
 
 
 def _in_words(seconds: float) -> str:
+    """As `1 uur`."""
     return lasting(seconds)
 
 

@@ -76,9 +76,9 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
                 "Spreek de afnemer, en hervat het abonnement als zijn kant weer goed is.",
             )
         case Code.UNDELIVERABLE:
-            deliveries = "1 notificatie is" if each.count == 1 else f"{number(each.count)} notificaties zijn"
+            which = "is 1 notificatie" if each.count == 1 else f"zijn {number(each.count)} notificaties"
             return (
-                f"Voor {whose} {deliveries} onbestelbaar.",
+                f"Voor {whose} {which} onbestelbaar.",
                 "Verzend ze opnieuw zodra de callback het doet, en schrap de rest.",
             )
         case Code.CERTIFICATE:

@@ -49,14 +49,20 @@ async def test_how_long_it_took_and_what_was_held_stand_in_a_chart_and_its_table
         )
         for ms in (*[8] * 98, 30_000, 30_000)
     ]
+    every = (await served.registry.changes_since(0)).abonnementen
+    active = next(each.uuid for each in every if each.callback_url.endswith("/active"))
+    undeliverable = Key(new_id(at=now / 1000), active)
     async with ledger_of(served.settings) as ledger:
-        await ledger.write(delivered)
+        await ledger.write([*delivered, Outcome(undeliverable, State.UNDELIVERABLE, 0, 9, now)])
         epoch = await ledger.keeping.take_lease("test", seconds=60)
         assert epoch
         held = {uuid for uuid, each in (await ledger.backlogs()).items() if each.count}
         assert await ledger.keeping.count_held(epoch, held) == 9
     async with served.browser(Role.LEZER) as browser:
-        text = text_of((await browser.get()).text)
+        page = await browser.get()
+    text = text_of(page.text)
+    assert f"Voor abonnement {active} van zac is 1 notificatie onbestelbaar." in text
+    assert f'href="./notificaties/?abonnement={active}&amp;toestand=undeliverable"' in page.text
     assert "Het laatste uur de helft binnen 7 ms (p50), 95% binnen 8 ms (p95), 99% binnen 30 s (p99)." in text
     assert re.search(r"Cijfers : van aangenomen tot afgeleverd .*? Vanaf p50 p95 p99 \d\d:\d\d ", text)
     assert "Bij de laatste telling 9, het laatste uur hoogstens 9." in text
