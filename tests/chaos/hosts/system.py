@@ -27,8 +27,6 @@ from typing import cast
 from tests.chaos.clients import load
 from tests.chaos.clients.publisher import Unanswered
 from tests.chaos.faults.cluster import Cluster, ClusterBroker
-from tests.chaos.faults.ledger_file import LedgerFile
-from tests.chaos.hosts.ledger_rows import LedgerRows
 from tests.chaos.process import Process
 from tests.chaos.system import CLIENT, SECRET, SETTINGS, System
 from tests.eventually import eventually
@@ -57,11 +55,6 @@ class HostsSystem(System):
     def gateway_addresses(self) -> list[tuple[str, int]]:
         """Of each of the first three hosts."""
         return [(host.address, GATEWAY_PORT) for host in self.net.hosts[:NODES]]
-
-    @property
-    def ledger(self) -> LedgerFile:
-        """The ledger in the database, to be asked the same."""
-        return cast("LedgerFile", LedgerRows(self.server.url))
 
     def on(self, index: int) -> list[str]:
         """The names of the processes of a host."""
