@@ -157,7 +157,7 @@ def sentence(health: Health, *, now: float) -> str:
         rest = " Wat verder mislukte, wordt vanzelf opnieuw geprobeerd." if health.condition.retrying else ""
         return (
             f"Het abonnement is actief, maar {which} onbestelbaar: daarvoor komt vanzelf geen poging meer. "
-            f"Verzend ze opnieuw zodra de callback het doet, of laat ze vallen.{rest}"
+            f"Verzend ze opnieuw zodra de callback het doet, of schrap ze.{rest}"
         )
     if health.condition.retrying:
         return "Het abonnement is actief. Wat mislukte, wordt vanzelf opnieuw geprobeerd."

@@ -101,6 +101,9 @@ async def test_what_has_our_verdict_is_undeliverable_and_acknowledged_then(kept:
     row = await kept.row(entry, one)
     assert (row.attempts, row.last_at) == (2, round((AT + timedelta(hours=1)).timestamp() * 1000))
     assert await kept.is_(entry, other, (State.PENDING, 0))
+    # After the last attempt there was no other.
+    counted = (await kept.ledger.counts(since=0)).came_to[one.uuid]
+    assert counted == {State.RETRYING: 1, State.UNDELIVERABLE: 1}
 
 
 async def test_it_changes_nothing_of_what_is_settled_or_newer(kept: Kept) -> None:

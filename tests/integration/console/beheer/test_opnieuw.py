@@ -79,6 +79,10 @@ async def test_it_is_counted_with_a_sample_before_anything_is_done(served: Serve
         assert "wordt verzonden" in text
         async with ledger_of(served.settings) as ledger:
             assert to.uuid not in {each.plan.abonnement for each in await ledger.replays.replays(limit=99)}
+        open_ = {**ALL, "naar": str(filled.held.uuid), "van": str(filled.held.uuid)}
+        none = await browser.get(f"opnieuw/nieuw/?{urlencode(open_)}")
+        assert "Er is dus niets te verzenden." in text_of(none.text)
+        assert 'value="beginnen"' not in none.text
         removed = {**ALL, "naar": str(to.uuid), "toestand": "undeliverable", "van": str(filled.failing.uuid)}
         narrow = text_of((await browser.get(f"opnieuw/nieuw/?{urlencode(removed)}")).text)
         assert "2 notificaties" in narrow
