@@ -27,6 +27,7 @@ from ledger.values import (
     Minute,
     Notificatie,
     Published,
+    Punctuality,
     Search,
     Shed,
     State,
@@ -120,6 +121,12 @@ class Ledger(Protocol):
         """When this abonnement last got something, in milliseconds since 1970.
 
         Of the newest RECENT deliveries that it is done with, and of as many that were sent again last.
+        """
+
+    async def punctuality(self, *, after: int, before: int | None, late: int) -> Mapping[UUID, Punctuality]:
+        """How deliveries went, by abonnement, of what was accepted in this time (milliseconds).
+
+        late: milliseconds from accepted to delivered. Reads every delivery of that time.
         """
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:

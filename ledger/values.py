@@ -420,6 +420,22 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Punctuality:
+    """How the deliveries to one abonnement went, of what was accepted in some time, without replays.
+
+    deliveries: how many. delivered: to which the callback answered 2xx. failed: of which an attempt failed.
+    late: delivered late (`Search.late`). slowest: the most milliseconds from accepted to delivered; None when
+    none was delivered.
+    """
+
+    deliveries: int
+    delivered: int
+    failed: int
+    late: int
+    slowest: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """What an application published on a kanaal, of the newest notificaties. last: when the last came.
 
@@ -440,7 +456,9 @@ class Search:
     ids: these, in place of text. text: a URL, the last segment of one, or the id of a notificatie: found by
     hoofdObject, resourceUrl and id. hoofd_object, resource_url: the same of that field alone. kenmerken: each
     with exactly this value; names are normalised.
-    abonnement, states: of one and the same delivery. after, before: `received`, the former included.
+    abonnement, states, failed, late: of one and the same delivery. failed: an attempt of it failed. late: it
+    was delivered so many milliseconds after it was accepted, or later; without replays. after, before:
+    `received`, the former included.
     """
 
     text: str | None = None
@@ -453,6 +471,8 @@ class Search:
     kenmerken: Mapping[str, str] = field(default_factory=dict)
     abonnement: UUID | None = None
     states: frozenset[State] = frozenset()
+    failed: bool = False
+    late: int | None = None
     after: int | None = None
     before: int | None = None
     ids: tuple[UUID, ...] = ()

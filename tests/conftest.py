@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser
 
 from router.declaring import declarer
@@ -20,6 +21,10 @@ from tests.databases.postgresql import (
 )
 from tests.forked import FORKING
 from tests.longest import LONGEST_FIRST
+
+# How fast examples are made says what else the machine does, and no test is about that.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:

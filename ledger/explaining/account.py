@@ -15,7 +15,7 @@ from ledger.explaining.case import Case, Explanation, Former, Place, Returned, S
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Reader
 from ledger.explaining.telling import explain
-from ledger.values import RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
+from ledger.values import ORIGINAL, RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
 from schemas.notificatie import kenmerken_of
 
 if TYPE_CHECKING:
@@ -103,12 +103,14 @@ class Account:
         return told
 
     async def of_abonnement(self, notificatie: Notificatie, abonnement: UUID) -> list[Told]:
-        """What became of it for one abonnement: each delivery, or why there is none."""
+        """What became of it for one abonnement: each delivery, and why there is none, or only replays."""
         found = (await self.ledger.deliveries([notificatie.id])).get(notificatie.id, ())
         own: list[Delivery | None] = [each for each in found if each.key.abonnement == abonnement]
+        if all(each is not None and each.key.replay != ORIGINAL for each in own):
+            own.insert(0, None)  # what was replayed to it may not have been for it: it tells why not
         kenmerken = await self._kenmerken(notificatie)
         places = await self._places(each for each in own if each is not None)
-        return [await self._tell(notificatie, abonnement, each, kenmerken, places) for each in own or [None]]
+        return [await self._tell(notificatie, abonnement, each, kenmerken, places) for each in own]
 
     async def _kenmerken(self, notificatie: Notificatie) -> dict[str, str] | None:
         whole = notificatie

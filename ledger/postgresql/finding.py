@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from ledger.ids import SKEW
 from ledger.ledger import RECENT
 from ledger.postgresql.names import Names
 from ledger.postgresql.reading import COLUMNS, UNROUTED, as_deliveries, as_notificaties
 from ledger.tables.merging import MINUTE
 from ledger.tables.minutes import minutes_of
-from ledger.tables.rows import STATE_OF, STATES, Counter, Kind
-from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, State
+from ledger.tables.rows import FOR_EVER, PUNCTUALITY, STATE_OF, STATES, Counter, Kind, least_id
+from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, Punctuality, State
 from store.database.address import Connection
 from store.database.statements import number, rows
 
@@ -106,6 +107,22 @@ async def last_delivered(connection: Connection, abonnement: UUID, names: Names)
             WHERE state = %s
         """
     return max((at for (at,) in await rows(connection, select, *of, *of) if at is not None), default=None)
+
+
+async def punctuality(
+    connection: Connection, *, after: int, before: int | None, late: int, names: Names
+) -> Mapping[UUID, Punctuality]:
+    """As `Ledger.punctuality`."""
+    select = (
+        f"SELECT d.abonnement, {PUNCTUALITY.format(late=late)} FROM notificatie m "  # noqa: S608
+        "JOIN delivery d ON d.id = m.id AND d.replay = 0 WHERE m.id >= %s AND d.id >= %s "
+        "AND m.id < %s AND d.id < %s AND m.received >= %s AND m.received < %s GROUP BY d.abonnement"
+    )
+    end = FOR_EVER if before is None else before
+    first_id, last_id = least_id(after - SKEW), least_id(end + SKEW)
+    found = await rows(connection, select, first_id, first_id, last_id, last_id, after, end)
+    await names.read(connection, Kind.ABONNEMENT, (row[0] for row in found))
+    return {names.abonnement(number): Punctuality(*fields) for number, *fields in found}
 
 
 async def outcomes(connection: Connection, notificatie: UUID) -> Mapping[State, int]:

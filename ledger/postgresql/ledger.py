@@ -38,6 +38,7 @@ from ledger.values import (
     Minute,
     Notificatie,
     Published,
+    Punctuality,
     Search,
     Shed,
     State,
@@ -230,6 +231,11 @@ class PostgresqlLedger:
 
     async def last_delivered(self, abonnement: UUID) -> int | None:
         return await self._read(finding.last_delivered, abonnement, self._names)
+
+    async def punctuality(self, *, after: int, before: int | None, late: int) -> Mapping[UUID, Punctuality]:
+        return await self._database.read(
+            partial(finding.punctuality, after=after, before=before, late=late, names=self._names)
+        )
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
         return await self._read(finding.outcomes, notificatie)

@@ -16,6 +16,8 @@ from ledger.ids import SKEW, received_of
 from ledger.postgresql.names import Names
 from ledger.tables.rows import (
     COMMON,
+    FAILED,
+    LATE,
     NOTIFICATIE_COLUMNS,
     STATES,
     Hashes,
@@ -278,21 +280,24 @@ def _filter(
     """Add the conditions for each notificatie, whatever its source."""
     for term in terms:
         plan.must("EXISTS (SELECT 1 FROM term x WHERE x.t = %s AND x.id = m.id)", term)
-    if plan.order == "d.id":
-        # Each row of the source is a delivery: to ask for one beside it would join all of them.
-        if abonnement is not None:
-            plan.must("d.abonnement = %s", abonnement)
-        if states:
-            plan.must("d.state = ANY(%s::smallint[])", states)
-    elif abonnement is not None or states:
-        where, parameters = ["d2.id = m.id"], list[Any]()
-        if abonnement is not None:
-            where.append("d2.abonnement = %s")
-            parameters.append(abonnement)
-        if states:
-            where.append("d2.state = ANY(%s::smallint[])")
-            parameters.append(states)
-        plan.must(f"EXISTS (SELECT 1 FROM delivery d2 WHERE {' AND '.join(where)})", *parameters)  # noqa: S608
+    # Where each row of the source is a delivery, to ask for one beside it would join all of them.
+    alias = "d" if plan.order == "d.id" else "d2"
+    where, parameters = list[str](), list[Any]()
+    if abonnement is not None:
+        where.append(f"{alias}.abonnement = %s")
+        parameters.append(abonnement)
+    if states:
+        where.append(f"{alias}.state = ANY(%s::smallint[])")
+        parameters.append(states)
+    if asked.failed:
+        where.append(FAILED.format(d=alias))
+    if asked.late is not None:
+        where.append(f"{LATE.format(d=alias)}%s")
+        parameters.append(asked.late)
+    if where and alias == "d2":
+        where = [f"EXISTS (SELECT 1 FROM delivery d2 WHERE d2.id = m.id AND {' AND '.join(where)})"]  # noqa: S608
+    if where:
+        plan.must(" AND ".join(where), *parameters)
     if client is not None:
         plan.must("m.client = %s", client)
     if asked.kanaal is not None:

@@ -35,6 +35,7 @@ from ledger.values import (
     Minute,
     Notificatie,
     Published,
+    Punctuality,
     Search,
     Shed,
     State,
@@ -178,6 +179,11 @@ class SqliteLedger:
 
     async def last_delivered(self, abonnement: UUID) -> int | None:
         return await self._file.read(lambda db: finding.last_delivered(db, abonnement))
+
+    async def punctuality(self, *, after: int, before: int | None, late: int) -> Mapping[UUID, Punctuality]:
+        return await self._file.read(
+            lambda db: finding.punctuality(db, after=after, before=before, late=late, texts=self._texts)
+        )
 
     async def outcomes(self, notificatie: UUID) -> Mapping[State, int]:
         return await self._file.read(lambda db: finding.outcomes(db, notificatie))

@@ -19,6 +19,8 @@ from ledger.ids import SKEW, received_of
 from ledger.sqlite.numbers import Texts, number_of
 from ledger.tables.rows import (
     COMMON,
+    FAILED,
+    LATE,
     NOTIFICATIE_COLUMNS,
     SPILL,
     STATES,
@@ -306,12 +308,16 @@ def _filter(
     """Add the conditions for each notificatie, whatever its source. A `+` keeps SQLite from another index."""
     for term in terms:
         plan.must("EXISTS (SELECT 1 FROM term x WHERE x.t = ? AND x.n = m.n)", term)
-    if Kind.ABONNEMENT in numbers or states:
+    if Kind.ABONNEMENT in numbers or states or asked.failed or asked.late is not None:
         where = "d2.id = m.id"
         if Kind.ABONNEMENT in numbers:
             where += f" AND d2.abonnement = {numbers[Kind.ABONNEMENT]}"
         if states:
             where += f" AND +d2.state IN ({', '.join(map(str, states))})"
+        if asked.failed:
+            where += f" AND {FAILED.format(d='d2')}"
+        if asked.late is not None:
+            where += f" AND {LATE.format(d='d2')}{asked.late:d}"
         plan.must(f"EXISTS (SELECT 1 FROM delivery d2 WHERE {where})")  # noqa: S608
     if Kind.CLIENT in numbers:
         plan.must("+m.client = ?", numbers[Kind.CLIENT])

@@ -55,6 +55,9 @@ def packed(search: Search) -> str:
             "kenmerken": dict(search.kenmerken),
             "abonnement": search.abonnement,
             "states": sorted(search.states),
+            # Only where it is asked for: an earlier version knows neither.
+            **({"failed": True} if search.failed else {}),
+            **({} if search.late is None else {"late": search.late}),
             "after": search.after,
             "before": search.before,
             "ids": search.ids,

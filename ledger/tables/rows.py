@@ -35,6 +35,8 @@ _OPEN_NUMBERS = frozenset(STATES[state] for state in OPEN)
 _PENDING, _RETRYING, _STUCK = STATES[State.PENDING], STATES[State.RETRYING], STATES[State.STUCK]
 _DELIVERED = STATES[State.DELIVERED]
 
+FOR_EVER = 4_102_444_800_000
+"""2100-01-01: later than anything was accepted."""
 _EPOCH = 1_577_836_800_000  # 2020-01-01: until 2063 an n takes six bytes
 PLACES = 1024
 """Values of `n` for each ten milliseconds; further notificaties take some of the next ten."""
@@ -68,6 +70,19 @@ class Counter(IntEnum):
     ASKED_FOR = 4
     """Sent again because somebody asked for that: an operator, or a replay of anybody."""
     STATE = 10
+
+
+FAILED = f"{{d}}.attempts > CASE WHEN {{d}}.state = {STATES[State.DELIVERED]} THEN 1 ELSE 0 END"
+"""The condition of `Search.failed` on a delivery d: the attempt that delivered it is no failed one."""
+LATE = f"{{d}}.replay = 0 AND {{d}}.state = {STATES[State.DELIVERED]} AND {{d}}.last_at - m.received >= "
+"""That of `Search.late`, on a delivery d of a notificatie m; the milliseconds come after it."""
+PUNCTUALITY = (
+    f"count(*), sum(CASE WHEN d.state = {STATES[State.DELIVERED]} THEN 1 ELSE 0 END), "
+    f"sum(CASE WHEN {FAILED.format(d='d')} THEN 1 ELSE 0 END), "
+    f"sum(CASE WHEN {LATE.format(d='d')}{{late:d}} THEN 1 ELSE 0 END), "
+    f"max(CASE WHEN d.state = {STATES[State.DELIVERED]} THEN d.last_at - m.received END)"
+)
+"""The fields of a Punctuality, of deliveries d and their notificaties m."""
 
 
 class Row(NamedTuple):

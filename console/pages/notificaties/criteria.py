@@ -9,7 +9,7 @@ from uuid import UUID
 
 from console.pages.notificaties.telling import STATES
 from ledger.values import OPEN, Search, State
-from operating.moments import read_moment
+from operating.moments import read_duration, read_moment
 from operating.notificaties.ids import the_one
 from schemas.errors import UsageError
 
@@ -30,8 +30,9 @@ PLAIN = (
     "abonnement",
     "sinds",
     "tot",
+    "later",
 )
-KENMERK, STATE = "kenmerk", "toestand"
+KENMERK, STATE, FAILED = "kenmerk", "toestand", "mislukt"
 AFTER, BEFORE = "na", "voor"
 """The last notificatie of the page before, or the first of the page after."""
 
@@ -45,6 +46,7 @@ _TOLD = {
     "abonnement": "voor abonnement",
     "sinds": "sinds",
     "tot": "tot",
+    "later": "afgeleverd na meer dan",
 }
 _STATES: Mapping[str, str] = dict(CHOICES)
 NOT_A_MOMENT = (
@@ -57,13 +59,15 @@ NOT_A_MOMENT = (
 class Criteria:
     """A search, and how the form has it.
 
-    fields: of PLAIN, as typed. kenmerken: as typed. states: as in the query. faults: by field, Dutch
+    fields: of PLAIN, as typed. kenmerken: as typed. states: as in the query. failed: whether an attempt
+    failed. faults: by field, Dutch
     sentences that say what to do; while there are any, `search` is not to be used.
     """
 
     fields: Mapping[str, str]
     kenmerken: Sequence[str]
     states: Sequence[str]
+    failed: bool
     search: Search
     faults: Mapping[str, str]
 
@@ -72,7 +76,8 @@ class Criteria:
         """The query that asks for the same, without a place among its pages."""
         pairs = [(name, value) for name, value in self.fields.items() if value]
         pairs += [(KENMERK, each) for each in self.kenmerken]
-        return pairs + [(STATE, each) for each in self.states]
+        pairs += [(STATE, each) for each in self.states]
+        return pairs + ([(FAILED, "ja")] if self.failed else [])
 
     @property
     def is_text_only(self) -> bool:
@@ -85,6 +90,7 @@ class Criteria:
         told = [f"{text} {self.fields[name]}" for name, text in _TOLD.items() if self.fields[name]]
         told += self.kenmerken
         told += [_STATES.get(each, each) for each in self.states]
+        told += ["met een mislukte poging"] if self.failed else []
         return ", ".join(told)
 
     def marks(self, name: str) -> dict[str, str]:
@@ -103,6 +109,7 @@ def read_criteria(
     fields = {name: query.get(name, ("",))[0].strip() for name in PLAIN}
     kenmerken = [each.strip() for each in query.get(KENMERK, ()) if each.strip()]
     states = [each for each in query.get(STATE, ()) if each]
+    failed = bool(query.get(FAILED))
     faults: dict[str, str] = {}
     search = Search(
         text=fields["zoek"] or None,
@@ -115,12 +122,14 @@ def read_criteria(
         kenmerken=read_kenmerken(kenmerken, faults),
         abonnement=_abonnement(fields["abonnement"], abonnementen, faults),
         states=_states(states, faults),
+        failed=failed,
+        late=_late(fields["later"], faults),
         after=_moment("sinds", fields["sinds"], faults, now=now),
         before=_moment("tot", fields["tot"], faults, now=now),
     )
     if search.after is not None and search.before is not None and search.after >= search.before:
         faults["tot"] = "'Sinds' ligt niet voor 'Tot', dus hier kan niets tussen liggen. Draai ze om."
-    return Criteria(fields, kenmerken, states, search, faults)
+    return Criteria(fields, kenmerken, states, failed, search, faults)
 
 
 def with_one(search: Search, id_: UUID) -> Search:
@@ -151,6 +160,17 @@ def _states(typed: Sequence[str], faults: dict[str, str]) -> frozenset[State]:
         else:
             faults[STATE] = f"'{each}' is geen toestand van een aflevering. Kies er hieronder een."
     return frozenset(found)
+
+
+def _late(typed: str, faults: dict[str, str]) -> int | None:
+    """Milliseconds."""
+    if not typed:
+        return None
+    try:
+        return read_duration(typed) * 1000
+    except ValueError:
+        faults["later"] = f"'{typed}' is geen duur. Schrijf het als 10s, 5m of 2h."
+        return None
 
 
 def _abonnement(typed: str, known: Sequence[UUID], faults: dict[str, str]) -> UUID | None:

@@ -46,7 +46,8 @@ class Listing:
 
     kanalen: to choose from; empty when there are too many. names: of kenmerken, to complete what is typed.
     missing: what there is to tell when nothing was found. newer, older: queries; "" where there is none.
-    is_first: whether these are the newest, to which what comes is added. live: the query of that.
+    is_first: whether these are the newest, to which what comes is added. live: the query of that; "" where
+    that is not possible.
     """
 
     criteria: Criteria
@@ -101,8 +102,13 @@ async def show(visit: Visit) -> object:
         newer=criteria.query(**{BEFORE: str(page.found[0].id)}) if page.newer else "",
         older=criteria.query(**{AFTER: str(page.found[-1].id)}) if page.older else "",
         is_first=not visit.asked(AFTER) and not visit.asked(BEFORE),
-        live=criteria.query(als="stroom"),
+        live=criteria.query(als="stroom") if _moves(criteria) else "",
     )
+
+
+def _moves(criteria: Criteria) -> bool:
+    """Whether the list can be followed: not where it depends on what becomes of a notificatie much later."""
+    return not criteria.faults and not criteria.failed and criteria.search.late is None
 
 
 def _choice(names: Sequence[str], chosen: str) -> list[tuple[str, str]]:
@@ -174,7 +180,7 @@ async def _missing(account: Account, criteria: Criteria) -> str:
 
 async def _news(visit: Visit, criteria: Criteria) -> AsyncIterator[Event]:
     """A row for each notificatie that comes, and again when something became of it."""
-    if criteria.faults:
+    if not _moves(criteria):
         return
     # What it is shown by stands in the search; from now on, so no time is asked for.
     search, began = replace(criteria.search, after=None, before=None), round(visit.now * 1000)

@@ -12,7 +12,7 @@ import click
 from nrc.cli.alerting.setting import choice, set_, with_alerts
 from nrc.cli.connecting import carry_out, opened_registry
 from nrc.cli.processes import run
-from nrc.cli.terminal.output import Column, age, as_json, json_option, moment, table
+from nrc.cli.terminal.output import Column, age, as_json, json_option, moment, shown, table
 from nrc.exits import Exit
 from runtime.settings import load_settings
 from schemas.alert import AlertSettings, Channel, Rule
@@ -78,7 +78,7 @@ def list_(json_: bool) -> None:
     table(
         [Column("SINCE"), Column("RULE"), Column("SENT"), Column("WHAT", least=20, folds=True)],
         (
-            [moment(each.since), each.rule.value, moment(each.told_at) if each.told_at else "", _what(each)]
+            [shown(each.since), each.rule.value, shown(each.told_at) if each.told_at else "", _what(each)]
             for each in known.alerts
         ),
         empty="nothing to warn of",
@@ -142,9 +142,9 @@ def _state(known: _Known, channel: Channel) -> str:
     sending = known.sending[channel]
     waiting = f"; {sending.waiting} waiting" if sending.waiting else ""
     if sending.failing_since is not None:
-        since = moment(sending.failing_since)
-        return f"fails since {since} ({sending.error}), next at {moment(sending.next_try)}{waiting}"
-    return f"last sent {moment(sending.last_sent)}{waiting}" if sending.last_sent else waiting.lstrip("; ")
+        since = shown(sending.failing_since)
+        return f"fails since {since} ({sending.error}), next at {shown(sending.next_try)}{waiting}"
+    return f"last sent {shown(sending.last_sent)}{waiting}" if sending.last_sent else waiting.lstrip("; ")
 
 
 def _what(alert: Alert) -> str:

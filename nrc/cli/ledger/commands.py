@@ -14,7 +14,7 @@ from nrc.cli.ledger.telling import facts_of_gap, facts_of_ledger, keeper_of, meg
 from nrc.cli.operating import audit
 from nrc.cli.processes import run
 from nrc.cli.terminal import ids
-from nrc.cli.terminal.output import Column, age, as_json, json_option, moment, note, table
+from nrc.cli.terminal.output import Column, age, as_json, json_option, note, shown, table
 from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
@@ -93,8 +93,8 @@ def gaps(context: click.Context, json_: bool) -> None:
             [
                 gap.nr,
                 " ".join((gap.scope, gap.of)).strip(),
-                moment(gap.opened / 1000),
-                "" if gap.closed is None else moment(gap.closed / 1000),
+                shown(gap.opened / 1000),
+                "" if gap.closed is None else shown(gap.closed / 1000),
                 "yes" if gap.done else "no",
                 gap.why,
             ]

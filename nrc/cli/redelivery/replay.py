@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from nrc.cli.operating import audit
 from nrc.cli.redelivery.replay_progress import watch
 from nrc.cli.terminal import ids
 from nrc.cli.terminal.confirmation import ask
-from nrc.cli.terminal.output import Column, as_json, json_option, note, printable, table, wide_option
+from nrc.cli.terminal.output import Column, as_json, json_option, note, printable, shown, table, wide_option
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.search_options import what_options, when_options
 from operating import replays
@@ -35,11 +35,13 @@ def replay() -> None:
 
 
 @replay.command()
-@click.option("--to", metavar="UUID", type=ids.uuid, required=True, help="The abonnement that gets them.")
+@click.option(
+    "--to", metavar="UUID", type=ids.whom, required=True, help=f"The abonnement that gets them: {ids.WHOM}."
+)
 @click.option(
     "--of",
     metavar="UUID",
-    type=ids.uuid,
+    type=ids.whom,
     help="Only what was for this abonnement, also one that was removed.",
 )
 @what_options
@@ -143,7 +145,7 @@ def _row(each: Replay, *, wide: bool) -> list[object]:
         each.sent,
         each.skipped,
         each.plan.total,
-        Clock.utc(each.made),
+        shown(each.made / 1000),
         each.plan.reason,
     ]
 
@@ -158,9 +160,13 @@ def show(number: int, json_: bool) -> None:
     if json_:
         as_json(_facts(found))
         return
-    for name, value in _facts(found).items():
+    facts = _facts(found) | {"made": shown(found.made / 1000)}
+    if found.ended is not None:
+        facts["ended"] = shown(found.ended / 1000)
+    facts["filter"] = ", ".join(_in_words(found.plan.search)) or "none: everything"
+    for name, value in facts.items():
         if value is not None:
-            click.echo(f"{name + ':':<12} {printable(str(value))}")
+            click.echo(f"{name + ':':<13} {printable(str(value))}")
     carry_out(watch(settings, number))
 
 
@@ -221,9 +227,9 @@ def _show_plan(counted: Counted) -> None:
     sample = counted.sample
     note(f"{counted.total} notificaties; of the first {len(sample)} it would send {counted.sent}:")
     for each, is_sent in sample[:SHOWN]:
-        mark = "sent   " if is_sent else "skipped"
+        mark = "would be sent" if is_sent else "skipped      "
         what = f"{each.kanaal}, {each.resource}, {each.actie}"
-        note(printable(f"  {mark}  {Clock.utc(each.received)}  {ids.short(each.id)}  {what}"))
+        note(printable(f"  {mark}  {shown(each.received / 1000)}  {ids.short(each.id)}  {what}"))
     if len(sample) > SHOWN:
         note("  …")
 
@@ -284,7 +290,20 @@ def _filter(search: Search) -> Mapping[str, object]:
         "kenmerken": dict(search.kenmerken) or None,
         "of": str(search.abonnement) if search.abonnement else None,
         "states": sorted(search.states) or None,
+        "failed": search.failed or None,
+        "late": search.late,
         "after": None if search.after is None else Clock.utc(search.after),
         "before": None if search.before is None else Clock.utc(search.before),
     }
     return {name: value for name, value in every.items() if value is not None}
+
+
+def _in_words(search: Search) -> Iterator[str]:
+    """The same for people: `kanaal zaken`, `kenmerk zaaktype=…`, `after 08:55:48`."""
+    for name, value in _filter(search).items():
+        if isinstance(value, Mapping):
+            yield from (f"kenmerk {kenmerk}={text}" for kenmerk, text in value.items())
+        elif isinstance(value, list):
+            yield f"{name} {' or '.join(value)}"
+        else:
+            yield f"{name} {value}"

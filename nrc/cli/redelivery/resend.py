@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("id_", metavar="ID", type=ids.uuid)
-@click.option("--abonnement", type=ids.uuid, metavar="UUID", required=True, help="To this one.")
+@click.option("--abonnement", type=ids.whom, metavar="UUID", required=True, help="To this one.")
 @click.option("--reason", metavar="TEXT", default="", help="Stands in the audit log.")
 @click.option("--unmatched", is_flag=True, help="Also when the abonnement does not ask for it.")
 @json_option

@@ -25,9 +25,9 @@ from nrc.cli.terminal.output import (
     age,
     as_json,
     json_option,
-    moment,
     note,
     printable,
+    shown,
     table,
     wide_option,
 )
@@ -83,7 +83,7 @@ COLUMNS = (
     Column("SIZE", wide=True),
     Column("LAST ERROR", least=8),
     Column("NEXT PROBE", wide=True),
-    Column("KANALEN", wide=True),
+    Column("KANALEN", least=6, spare=True),
     Column("REMARK", least=4),
     Column("CALLBACK", least=8),
 )
@@ -103,7 +103,7 @@ def _row(each: Condition, *, now: float, wide: bool) -> list[object]:
         condition.state_of(abonnement) if wide else condition.state_in_short(abonnement, now),
         "?" if each.waiting is None else each.waiting,
         each.retrying or "",
-        "" if oldest is None else moment(oldest) if wide else age(now - oldest),
+        "" if oldest is None else shown(oldest) if wide else age(now - oldest),
         each.size or "",
         condition.last_error(each),
         condition.next_probe(abonnement, waiting=each.waiting),
@@ -123,24 +123,24 @@ def show(uuid: str, json_: bool) -> None:
     if json_:
         as_json(condition.facts(found))
         return
-    shown = found.abonnement
+    of = found.abonnement
     lines = {
-        "uuid": str(shown.uuid),
-        "application": shown.client_id,
-        "callbackUrl": shown.callback_url,
-        "state": condition.state_of(shown),
+        "uuid": str(of.uuid),
+        "application": of.client_id,
+        "callbackUrl": of.callback_url,
+        "state": condition.state_of(of),
         "waiting": "" if found.waiting is None else str(found.waiting),
-        "oldest": moment(found.oldest) if found.oldest else "",
+        "oldest": shown(found.oldest) if found.oldest else "",
         "bytes": str(found.size) if found.size else "",
         "retrying": _between_attempts(found),
         "last error": condition.last_error(found),
-        "next probe": condition.next_probe(shown, waiting=found.waiting),
+        "next probe": condition.next_probe(of, waiting=found.waiting),
         "remark": condition.remark(found),
     }
     for name, text in lines.items():
         if text:
             click.echo(f"{name + ':':<13}{printable(text)}")
-    for group in shown.kanalen:
+    for group in of.kanalen:
         click.echo(f"kanaal:      {printable(group.naam)}{_filters(group)}")
 
 
@@ -157,7 +157,7 @@ def remove(uuids: tuple[str, ...], yes: bool, keep: bool) -> None:
 
 
 def _between_attempts(found: Condition) -> str:
-    first = f", the first until {moment(found.next_retry)}" if found.next_retry else ""
+    first = f", the first until {shown(found.next_retry)}" if found.next_retry else ""
     return f"{found.retrying}{first}" if found.retrying else ""
 
 

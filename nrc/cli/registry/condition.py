@@ -8,7 +8,7 @@ from uuid import UUID
 from ledger.values import Backlog
 from nrc.cli.connecting import opened_registry
 from nrc.cli.terminal import ids
-from nrc.cli.terminal.output import age, moment, note
+from nrc.cli.terminal.output import age, moment, note, shown
 from operating.conditions import Condition, conditions_of
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
@@ -18,7 +18,7 @@ from schemas.errors import LedgerError
 def state_of(abonnement: Abonnement) -> str:
     """Its state in a few words."""
     if abonnement.hold is not None:
-        return f"{abonnement.state} since {moment(abonnement.hold.since)}"
+        return f"{abonnement.state} since {shown(abonnement.hold.since)}"
     return f"{abonnement.state} ({abonnement.state_reason})" if abonnement.state_reason else abonnement.state
 
 
@@ -31,7 +31,7 @@ def state_in_short(abonnement: Abonnement, now: float) -> str:
 def last_error(each: Condition) -> str:
     """Its last failure and when that was; "" when there was none."""
     last = each.last_failure
-    return f"{last.detail} ({moment(last.at)})" if last else ""
+    return f"{last.detail} ({shown(last.at)})" if last else ""
 
 
 def next_probe(abonnement: Abonnement, *, waiting: int | None = None) -> str:
@@ -39,7 +39,7 @@ def next_probe(abonnement: Abonnement, *, waiting: int | None = None) -> str:
     hold = abonnement.hold
     if hold is None:
         return ""
-    return "with the next notificatie" if waiting == 0 else moment(hold.next_probe)
+    return "with the next notificatie" if waiting == 0 else shown(hold.next_probe)
 
 
 def remark(each: Condition) -> str:

@@ -11,7 +11,7 @@ import click
 from nrc.cli.connecting import carry_out, new_option, opened_registry
 from nrc.cli.operating import audit
 from nrc.cli.terminal.confirmation import at_terminal
-from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, table
+from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, shown, table
 from operating import users as operating
 from operating.passwords import Passwords, new_password
 from runtime.settings import load_settings
@@ -110,8 +110,8 @@ def list_(json_: bool) -> None:
             [
                 each.told,
                 each.role.value,
-                moment(each.logged_in) if each.logged_in else "",
-                moment(each.locked_until) if each.locked_until else "",
+                shown(each.logged_in) if each.logged_in else "",
+                shown(each.locked_until) if each.locked_until else "",
             ]
             for each in found
         ),

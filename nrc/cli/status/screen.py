@@ -11,7 +11,7 @@ from ledger.durations import percentile
 from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, megabytes
 from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
-from nrc.cli.terminal.output import Column, age, moment, table
+from nrc.cli.terminal.output import Column, age, moment, table, took
 from nrc.cli.tracing.layout import heads, sentences
 from operating.status.collecting import OfLedger, Status
 from operating.status.health import Health, Part
@@ -81,16 +81,11 @@ def _counts(ledger: OfLedger) -> list[str]:
         counts = [str(getattr(counted, name)) for counted in (of_five, of_hour)]
         rows.append([name.replace("_", " "), *(text.rjust(6) for text in counts)])
     for name, share in PERCENTILES.items():
-        texts = [_took(percentile(counted.took, share)) for counted in (of_five, of_hour)]
+        found = [percentile(counted.took, share) for counted in (of_five, of_hour)]
+        texts = ["-" if ms is None else took(ms) for ms in found]
         rows.append([f"{name} to delivery", *(text.rjust(6) for text in texts)])
     lines = heads(rows)
     return [click.style(lines[0], bold=True), *lines[1:]]
-
-
-def _took(ms: float | None) -> str:
-    if ms is None:
-        return "-"
-    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 60_000 else age(ms / 1000)
 
 
 def _waiting(status: Status) -> list[list[object]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import click
 
 from operating.notificaties.ids import (
     LEAST,
+    MAX_LISTED,
     SHORT_IN_TIME,
     between,
     bounds,
@@ -17,20 +18,25 @@ from operating.notificaties.ids import (
     short,
     the_one,
 )
+from schemas.abonnement import Abonnement
+from schemas.application import is_client_id
 from schemas.errors import Conflict, UsageError
 
 __all__ = [
     "LEAST",
     "SHORT_IN_TIME",
+    "WHOM",
     "abonnement",
     "between",
     "bounds",
     "is_whole",
     "of_abonnement",
+    "of_someone",
     "short",
     "some_are_meant",
     "the_one",
     "uuid",
+    "whom",
 ]
 
 
@@ -40,6 +46,39 @@ def uuid(text: str) -> str:
         return read_id(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+WHOM = "its UUID, the first characters of it, or the application that has it"
+
+
+def whom(text: str) -> str:
+    """An abonnement as people name it: by its UUID as for `uuid`, or its application. A click type."""
+    try:
+        return read_id(text)
+    except ValueError as error:
+        if is_client_id(text):
+            return text
+        raise click.BadParameter(f"{error} It may be the client_id of its application too.") from None
+
+
+def of_someone(
+    typed: str, known: Mapping[UUID, Abonnement], *, others: Iterable[UUID] = (), removed: bool = False
+) -> UUID:
+    """As `abonnement`, of what `whom` took: also the abonnement of the application that is typed.
+
+    Raises UsageError too when that has several.
+    """
+    own = [each for each in known.values() if each.client_id == typed]
+    if len(own) == 1:
+        return own[0].uuid
+    if own:
+        listed = [f"{short(each.uuid)} ({_kanalen_of(each)})" for each in own[:MAX_LISTED]]
+        raise UsageError(f"application {typed} has {len(own)} abonnementen; name one: {', '.join(listed)}")
+    return abonnement(typed, known, others=others, removed=removed)
+
+
+def _kanalen_of(abonnement: Abonnement) -> str:
+    return ", ".join(dict.fromkeys(group.naam for group in abonnement.kanalen)) or "no kanalen"
 
 
 def abonnement(
@@ -66,6 +105,6 @@ def some_are_meant(typed: Sequence[str], abonnement: str | None, *, see: str) ->
 
 
 of_abonnement = click.option(
-    "--abonnement", type=uuid, metavar="UUID", help="Only (without ID: all) those for this one."
+    "--abonnement", type=whom, metavar="UUID", help="Only (without ID: all) those for this one."
 )
 """The option of commands on deliveries: of ids, or all of an abonnement."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,6 +15,7 @@ from unicodedata import combining, east_asian_width
 import click
 import orjson
 
+from ledger.explaining.dutch import Clock
 from operating.plain_text import moment as moment
 from operating.plain_text import printable as printable
 
@@ -141,6 +143,19 @@ def as_json(value: Any) -> None:
 def note(line: str) -> None:
     """Print a line on standard error, beside a command's output."""
     click.echo(line, err=True)
+
+
+def shown(seconds: float) -> str:
+    """A moment for people, by the clock of Europe/Amsterdam: `08:55:48`, `28-10 08:55:48`.
+
+    seconds: Unix seconds. Output for programs has `moment`.
+    """
+    return Clock(round(time.time() * 1000)).bare(round(seconds * 1000), "%H:%M:%S")
+
+
+def took(ms: float) -> str:
+    """How long something took: `38 ms`, `1.2 s`, `12m`."""
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.1f} s" if ms < 60_000 else age(ms / 1000)
 
 
 def age(seconds: float) -> str:

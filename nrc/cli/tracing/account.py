@@ -24,7 +24,7 @@ class Account(finding.Account):
 
         Raises UsageError and Conflict.
         """
-        return ids.abonnement(typed, self.catalogue.everyone, others=others, removed=True)
+        return ids.of_someone(typed, self.catalogue.everyone, others=others, removed=True)
 
 
 @asynccontextmanager

@@ -22,13 +22,15 @@ from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
 MOST = 50
+_NOT_SENT = (
+    "to send it all the same: nrc resend ID --abonnement UUID --unmatched; and once its filters "
+    "fit, all of a time: nrc replay start --to UUID --after TIME --reason TEXT"
+)
 
 
 @click.command()
 @click.argument("what", metavar="ID|URL|UUID")
-@click.option(
-    "--abonnement", metavar="UUID", type=ids.uuid, required=True, help="Whole, or its first characters."
-)
+@click.option("--abonnement", metavar="UUID", type=ids.whom, required=True, help=f"{ids.WHOM}.")
 @click.option("--at", metavar="TIME", type=times.moment, help="Only what came within 5 minutes of it: 01:46.")
 @wide_option
 @json_option
@@ -55,6 +57,8 @@ def explain(what: str, abonnement: str, at: int | None, wide: bool, json_: bool)
         show_told(told, clock, wide=wide)
         if told and (state := told[0].explanation.state) is not None:
             sentences(f"Toestand van het abonnement toen: {told_state(state, clock)}.", indent=4)
+    if any(each.delivery is None for _, told in explained for each in told):
+        sentences(_NOT_SENT, error=True)
 
 
 async def _look(

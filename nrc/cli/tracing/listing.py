@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from uuid import UUID
 
 import click
 
 from ledger.explaining import Clock
-from ledger.values import OPEN, Delivery, Notificatie, Search, State
+from ledger.values import OPEN, Delivery, Notificatie, Punctuality, Search, State
 from nrc.cli.connecting import carry_out
-from nrc.cli.terminal import ids
-from nrc.cli.terminal.output import Column, as_json, json_option, note, table, wide_option
+from nrc.cli.terminal import ids, parameters
+from nrc.cli.terminal.output import Column, as_json, json_option, note, table, took, wide_option
+from nrc.cli.tracing import times
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.facts import facts_of
 from nrc.cli.tracing.search_options import what_options, when_options
@@ -30,13 +31,20 @@ def notificaties() -> None:
 
 @notificaties.command("list")
 @what_options
-@click.option("--abonnement", metavar="UUID", type=ids.uuid, help="Only those that were for this abonnement.")
+@click.option("--abonnement", metavar="UUID", type=ids.whom, help="Only those that were for this abonnement.")
 @click.option(
     "--state",
     "states",
     type=click.Choice(STATES),
     multiple=True,
     help="Only those with a delivery in this state; with --abonnement, of that one. Several: any of them.",
+)
+@click.option("--failed", is_flag=True, help="Only those of which an attempt failed, though delivered since.")
+@click.option(
+    "--late",
+    metavar="DURATION",
+    type=parameters.duration,
+    help="Only those delivered so long after they were accepted, or later: 10s, 5m.",
 )
 @when_options
 @click.option(
@@ -49,6 +57,8 @@ def list_(
     search: Search,
     abonnement: str | None,
     states: tuple[str, ...],
+    failed: bool,
+    late: int | None,
     limit: int,
     oldest_first: bool,
     wide: bool,
@@ -57,10 +67,12 @@ def list_(
     """List notificaties that have all that is asked for, the newest first.
 
     TIME: 01:46, '28-10 01:46', 2025-10-28T01:46, or 2h (ago). DELIVERIES: how many are in which state;
-    with --abonnement only those to that one.
+    with --abonnement only those to that one. --failed, --late and --state are of one and the same delivery.
     """
     wanted = {State(state) for state in states if state != ALL_OPEN} | (OPEN if ALL_OPEN in states else set())
-    search = replace(search, states=frozenset(wanted))
+    search = replace(
+        search, states=frozenset(wanted), failed=failed, late=None if late is None else late * 1000
+    )
     looked = _look(load_settings(), search, abonnement, limit=limit, oldest_first=oldest_first)
     found, deliveries, clock, empty = carry_out(looked)
     if json_:
@@ -72,6 +84,66 @@ def list_(
         note(f"there are more than these {limit}: --limit, --after and --before show others")
 
 
+@notificaties.command("per-abonnement")
+@click.option(
+    "--after",
+    metavar="TIME",
+    type=times.moment,
+    default="1h",
+    show_default=True,
+    help="Of what came then or later.",
+)
+@click.option("--before", metavar="TIME", type=times.moment, help="Of what came earlier.")
+@click.option(
+    "--late",
+    metavar="DURATION",
+    type=parameters.duration,
+    default="10s",
+    show_default=True,
+    help="From accepted to delivered, as of which it counts as late.",
+)
+@wide_option
+@json_option
+def per_abonnement(after: int, before: int | None, late: int, wide: bool, json_: bool) -> None:
+    """Tell for each abonnement how its deliveries went: how many failed or came late, the worst first.
+
+    Of what was accepted in that time, without replays. FAILED: an attempt failed, though it may be delivered
+    since. SLOWEST: from accepted to delivered. `nrc notificaties list --failed` or `--late` shows which.
+    """
+    found = carry_out(_punctuality(load_settings(), after=after, before=before, late=late * 1000))
+    found.sort(key=lambda each: (each[2].failed + each[2].late, each[2].slowest or 0), reverse=True)
+    if json_:
+        as_json(
+            [
+                {"abonnement": str(uuid), "application": application} | asdict(went)
+                for uuid, application, went in found
+            ]
+        )
+        return
+    rows = [
+        [
+            uuid if wide else ids.short(uuid),
+            application,
+            went.deliveries,
+            went.delivered,
+            went.failed,
+            went.late,
+            "" if went.slowest is None else took(went.slowest),
+        ]
+        for uuid, application, went in found
+    ]
+    table(PER_ABONNEMENT, rows, empty="nothing was for an abonnement in that time", wide=wide)
+
+
+PER_ABONNEMENT = (
+    Column("ABONNEMENT"),
+    Column("APPLICATION", least=8),
+    Column("DELIVERIES"),
+    Column("DELIVERED"),
+    Column("FAILED"),
+    Column("LATE"),
+    Column("SLOWEST"),
+)
 COLUMNS = (
     Column("CAME"),
     Column("ID"),
@@ -99,6 +171,19 @@ async def _look(
         if not found and (oldest := await account.oldest()) is not None:
             empty = f"no such notificaties; the oldest in the ledger came {account.clock.bare(oldest)}"
         return found, deliveries, account.clock, empty
+
+
+async def _punctuality(
+    settings: Settings, *, after: int, before: int | None, late: int
+) -> list[tuple[UUID, str, Punctuality]]:
+    """Of each abonnement: its UUID, its application ("" when it was removed), and how it went."""
+    async with opened_account(settings) as account:
+        went = await account.ledger.punctuality(after=after, before=before, late=late)
+        known = account.catalogue.everyone
+        return [
+            (uuid, known[uuid].client_id if uuid in known else "(removed)", each)
+            for uuid, each in went.items()
+        ]
 
 
 def _row(each: Notificatie, deliveries: Sequence[Delivery], clock: Clock, *, wide: bool) -> list[object]:

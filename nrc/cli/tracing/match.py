@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option(
-    "--abonnement", metavar="UUID", type=ids.uuid, help="Only this one, whole or its first characters."
-)
+@click.option("--abonnement", metavar="UUID", type=ids.whom, help=f"Only this one: {ids.WHOM}.")
 @wide_option
 @json_option
 def match(file: BinaryIO, abonnement: str | None, wide: bool, json_: bool) -> None:
@@ -108,7 +106,7 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
     asked: Sequence[Abonnement] = [*catalogue.everyone.values()]
     if typed is not None:
         try:
-            asked = [catalogue.everyone[ids.abonnement(typed, catalogue.everyone)]]
+            asked = [catalogue.everyone[ids.of_someone(typed, catalogue.everyone)]]
         except Conflict as error:
             raise UsageError(str(error)) from None  # a Conflict's exit code means here that none matches
     if len(body) > settings.max_body:

@@ -28,7 +28,7 @@ LOOK = 0.5  # seconds between two looks at the ledger
 
 @click.command()
 @what_options
-@click.option("--abonnement", metavar="UUID", type=ids.uuid, help="Only what is for this abonnement.")
+@click.option("--abonnement", metavar="UUID", type=ids.whom, help="Only what is for this abonnement.")
 @click.option(
     "--state",
     "states",

@@ -45,6 +45,8 @@ def trace(what: str, at: int | None, limit: int, wide: bool, json_: bool) -> Non
         for each in found.notificaties:
             show_notificatie(each, found.clock)
             show_told(found.told[each.id], found.clock, wide=wide)
+        if found.notificaties:
+            sentences("why another did not get it: nrc explain ID --abonnement UUID|APPLICATION", error=True)
     if found.missing is not None:
         sentences(found.missing.text, error=True)
         sys.exit(Exit.FAILED)

@@ -37,7 +37,7 @@ def undeliverable() -> None:
 
 
 @undeliverable.command("list")
-@click.option("--abonnement", type=ids.uuid, metavar="UUID", help="Only those for this abonnement.")
+@click.option("--abonnement", type=ids.whom, metavar="UUID", help="Only those for this abonnement.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many at most.")
 @wide_option
 @json_option

@@ -13,7 +13,7 @@ import orjson
 from ledger.values import REASONS, UNKNOWN, Delivery, State
 from nrc.cli.registry.condition import next_probe, state_of
 from nrc.cli.terminal import ids
-from nrc.cli.terminal.output import moment, printable
+from nrc.cli.terminal.output import moment, printable, shown
 from schemas.abonnement import State as Registered
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Undelivered:
             return queue
         if self.next_attempt:
             return f"between attempts, the next at {self.next_attempt}"
-        return f"between attempts, until {moment(self._due)}; then in {queue}"
+        return f"between attempts, until {shown(self._due)}; then in {queue}"
 
     @property
     def next_attempt(self) -> str | None:

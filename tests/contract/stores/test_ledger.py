@@ -29,6 +29,7 @@ from ledger.values import (
     Notificatie,
     Outcome,
     Probe,
+    Punctuality,
     Search,
     Shed,
     State,
@@ -433,7 +434,7 @@ def matches(entry: Entry, of: Sequence[Delivery], search: Search) -> bool:
     """The plain meaning of a search."""
     hoofd, url = entry.hoofd_object.rpartition("/")[2], entry.resource_url.rpartition("/")[2]
     kenmerken = {normalise(name): value for name, value in entry.kenmerken.items()}
-    by_delivery = search.abonnement is not None or search.states
+    by_delivery = search.abonnement or search.states or search.failed or search.late is not None
     return (
         (search.text is None or search.text in {hoofd, url, str(entry.id)})
         and search.hoofd_object in (None, hoofd)
@@ -450,6 +451,11 @@ def matches(entry: Entry, of: Sequence[Delivery], search: Search) -> bool:
             or any(
                 search.abonnement in (None, each.key.abonnement)
                 and (not search.states or each.state in search.states)
+                and (not search.failed or each.attempts > (each.state is State.DELIVERED))
+                and (
+                    search.late is None
+                    or (each.state is State.DELIVERED and each.last_at - entry.received >= search.late)
+                )
                 for each in of
             )
         )
@@ -476,7 +482,13 @@ async def test_any_combination_is_found_and_in_pages(ledger: Ledger) -> None:
     await ledger.write(entries)
     await ledger.write(
         [
-            an_outcome(entry, abonnement, dice.choice(list(State)))
+            an_outcome(
+                entry,
+                abonnement,
+                dice.choice(list(State)),
+                attempts=dice.randrange(1, 3),
+                at=entry.received + dice.randrange(30_000),
+            )
             for entry in entries
             for abonnement in entry.matched
             if dice.random() < 0.7
@@ -500,6 +512,8 @@ async def test_any_combination_is_found_and_in_pages(ledger: Ledger) -> None:
             kenmerken=perhaps({"zaakType": "a"} | dice.choice([{}, {"BRON": "c"}]), {}),  # type: ignore[arg-type]
             abonnement=perhaps(dice.choice(abonnementen)),  # type: ignore[arg-type]
             states=perhaps(frozenset(dice.sample(list(State), dice.randrange(3))), frozenset()),  # type: ignore[arg-type]
+            failed=perhaps(value=True, none=False),  # type: ignore[arg-type]
+            late=perhaps(dice.randrange(30_000)),  # type: ignore[arg-type]
             after=perhaps(AT + dice.randrange(20) * 7000),  # type: ignore[arg-type]
             before=perhaps(AT + dice.randrange(20) * 7000),  # type: ignore[arg-type]
         )
@@ -876,6 +890,36 @@ async def test_how_many_deliveries_of_a_notificatie_are_in_each_state(ledger: Le
     await ledger.write([entry, an_outcome(entry, first), an_outcome(entry, second), again])
     assert await ledger.outcomes(entry.id) == {State.DELIVERED: 2, State.PENDING: 1}
     assert await ledger.outcomes(uuid4()) == {}
+
+
+async def test_how_deliveries_went_is_told_by_abonnement(ledger: Ledger) -> None:
+    mine, other = uuid4(), uuid4()
+    entries = [an_entry(mine, other, at=AT + number * 60_000) for number in range(6)]
+    await ledger.write(entries)
+    fates = [
+        (State.DELIVERED, 1, 20),
+        (State.DELIVERED, 3, 12_000),
+        (State.UNDELIVERABLE, 9, 40_000),
+        (State.RETRYING, 1, 10),
+        (State.DELIVERED, 1, 900_000),
+    ]
+    await ledger.write(
+        [
+            an_outcome(entry, mine, state, attempts=attempts, at=entry.received + after)
+            for entry, (state, attempts, after) in zip(entries, fates, strict=False)
+        ]
+    )
+    replayed = replace(an_outcome(entries[3], mine), key=Key(entries[3].id, mine, 1))
+    await ledger.write([replayed])
+    assert await ledger.punctuality(after=AT, before=None, late=10_000) == {
+        mine: Punctuality(deliveries=6, delivered=3, failed=3, late=2, slowest=900_000),
+        other: Punctuality(deliveries=6, delivered=0, failed=0, late=0, slowest=None),
+    }
+    assert await ledger.punctuality(after=AT + 60_000, before=AT + 180_000, late=12_001) == {
+        mine: Punctuality(deliveries=2, delivered=1, failed=2, late=0, slowest=12_000),
+        other: Punctuality(deliveries=2, delivered=0, failed=0, late=0, slowest=None),
+    }
+    assert await ledger.punctuality(after=AT + 600_000, before=None, late=0) == {}
 
 
 async def test_a_search_of_some_ids_keeps_to_all_else_that_is_asked(ledger: Ledger) -> None:

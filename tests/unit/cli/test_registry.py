@@ -251,8 +251,8 @@ def test_abonnement_list_remarks_on_what_is_seldom_meant(tmp_path: Path, kept: A
 def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
     short = nrc(tmp_path, "abonnement", "list").out
     assert [line.split() for line in short.splitlines()] == [
-        ["UUID", "APPLICATION", "STATE", "WAITING", "CALLBACK"],
-        [str(kept.uuid)[:8], "test", "suspended", "?", "http://127.0.0.1:9/"],
+        ["UUID", "APPLICATION", "STATE", "WAITING", "KANALEN", "CALLBACK"],
+        [str(kept.uuid)[:8], "test", "suspended", "?", "zaken", "http://127.0.0.1:9/"],
     ]
     plain = nrc(tmp_path, "abonnement", "list", "--wide").out
     assert plain.splitlines()[1].split() == [
@@ -344,8 +344,8 @@ def test_abonnement_list_shows_a_hold(tmp_path: Path, kept: Abonnement) -> None:
     assert f" held {days}d " in nrc(tmp_path, "abonnement", "list").out
     ran = nrc(tmp_path, "abonnement", "list", "--wide")
     assert " ".join(ran.out.splitlines()[1].split()) == (
-        f"{kept.uuid} test held since 2001-09-09T01:46:40Z ? timeout: no �[31mstatus (2001-09-09T01:46:41Z) "
-        "2001-09-09T01:47:20Z zaken http://127.0.0.1:9/"
+        f"{kept.uuid} test held since 09-09-2001 03:46:40 ? timeout: no �[31mstatus (09-09-2001 03:46:41) "
+        "09-09-2001 03:47:20 zaken http://127.0.0.1:9/"
     )
     assert "what waits for them is not known: there is no ledger yet" in ran.err
     (shown,) = nrc(tmp_path, "abonnement", "list", "--json").json()
@@ -353,7 +353,7 @@ def test_abonnement_list_shows_a_hold(tmp_path: Path, kept: Abonnement) -> None:
         "held", "2001-09-09T01:46:40Z", 3, "2001-09-09T01:47:20Z"
     )  # fmt: skip
     assert shown["lastError"] == {"at": "2001-09-09T01:46:41Z", "detail": "timeout: no \x1b[31mstatus"}
-    assert "next probe:  2001-09-09T01:47:20Z" in nrc(tmp_path, "abonnement", "show", str(kept.uuid)).out
+    assert "next probe:  09-09-2001 03:47:20" in nrc(tmp_path, "abonnement", "show", str(kept.uuid)).out
 
 
 def test_abonnement_suspend(tmp_path: Path, kept: Abonnement) -> None:

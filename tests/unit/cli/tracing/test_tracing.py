@@ -171,7 +171,8 @@ LATER_LINES = [
 @pytest.mark.parametrize("what", [ZAAK, "ddc6d192", ZAAK + "/"])
 def test_everything_of_an_object(folder: Path, what: str) -> None:
     ran = nrc(folder, "trace", what)
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0
+    assert ran.err == "why another did not get it: nrc explain ID --abonnement UUID|APPLICATION\n"
     assert ran.out.splitlines() == [*YESTERDAY_LINES, *NIGHT_LINES, *LATER_LINES]
 
 
@@ -464,6 +465,11 @@ def test_a_body_that_was_shed(folder: Path) -> None:
         ("--state open", [OTHER, LATER, NIGHT]),
         ("--state delivered --abonnement abc2", []),
         ("--after 5m --before 90s", [NIGHT]),
+        ("--failed", [LATER, YESTERDAY]),
+        ("--failed --after 01:00", [LATER]),
+        ("--late 3s", [NIGHT]),
+        ("--late 4s", []),
+        ("--abonnement geo", [OTHER, NIGHT]),
     ],
 )
 def test_the_list(folder: Path, asked: str, found: list[Entry]) -> None:
@@ -490,6 +496,53 @@ def test_the_list_for_people(folder: Path) -> None:
     none = nrc(folder, "notificaties", "list", "--client", "x")
     assert (none.code, none.out) == (0, "")
     assert none.err == "no such notificaties; the oldest in the ledger came 28-10 12:00\n"
+
+
+def test_how_deliveries_went_by_abonnement(folder: Path) -> None:
+    ran = nrc(folder, "notificaties", "per-abonnement", "--after", "28-10", "--late", "3s")
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["ABONNEMENT", "APPLICATION", "DELIVERIES", "DELIVERED", "FAILED", "LATE", "SLOWEST"],
+        ["abc00000", "zac", "3", "2", "1", "1", "3.2", "s"],
+        ["abc30000", "(removed)", "1", "0", "1", "0"],
+        ["abc20000", "geo", "2", "0", "0", "0"],
+    ]
+    (late, *_) = nrc(folder, "notificaties", "per-abonnement", "--json").json()
+    assert late == {
+        "abonnement": str(ZAC),
+        "application": "zac",
+        "deliveries": 2,
+        "delivered": 1,
+        "failed": 1,
+        "late": 0,
+        "slowest": 3162,
+    }
+    none = nrc(folder, "notificaties", "per-abonnement", "--after", "10s")
+    assert (none.code, none.out) == (0, "")
+
+
+def test_an_abonnement_is_named_by_its_application(folder: Path) -> None:
+    ran = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "archief")
+    assert "Openbaar" in ran.out, ran.err
+    assert "nrc replay start" in ran.err
+
+    async def another() -> None:
+        async with open_registry(folder / "registry.db") as registry:
+            again = replace(an_abonnement(("zaken", {})), client_id="archief")
+            await registry.add_abonnement(replace(again, callback_url="https://archief.example.nl/2"))
+
+    asyncio.run(another())
+    several = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "archief")
+    assert several.code == 2
+    assert "application archief has 2 abonnementen; name one:" in several.err
+    assert "abc10000 (zaken)" in several.err
+    unknown = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "nobody")
+    assert "there is no abonnement nobody" in unknown.err
+
+
+def test_what_was_replayed_is_still_told_why_it_did_not_come(folder: Path) -> None:
+    keep(folder, Outcome(Key(NIGHT.id, ARCHIEF, 4), State.DELIVERED, 0, 1, at("01:49"), status=204))
+    told = nrc(folder, "explain", str(NIGHT.id), "--abonnement", "archief", "--json").json()[0]["deliveries"]
+    assert [each["explanation"]["code"] for each in told] == ["filter_differs", "delivered"]
 
 
 @pytest.mark.parametrize("asked", ["--kenmerk zaaktype", "--kenmerk =A", "--after 25:00", "--state lost"])
