@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from ledger.explaining.dutch import AMSTERDAM
 
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
+_MILLISECONDS = re.compile(r"(\d{1,9})ms")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 100 * 366 * 86400
 _TIME = re.compile(r"(\d{1,2}):(\d{2})(?::(\d{2}))?")
@@ -20,6 +21,16 @@ def read_duration(text: str) -> int:
     if not re.fullmatch(f"({_DURATION.pattern})+", text) or not 0 < seconds <= _LONGEST:
         raise ValueError(f"{text!r} is no duration such as 45s, 30m, 24h or 7d.")
     return seconds
+
+
+def read_span(text: str) -> int:
+    """The milliseconds of `200ms`, or of what `read_duration` takes. Raises ValueError."""
+    if match := _MILLISECONDS.fullmatch(text):
+        return int(match[1])
+    try:
+        return read_duration(text) * 1000
+    except ValueError:
+        raise ValueError(f"{text!r} is no duration such as 200ms, 10s, 5m or 2h.") from None
 
 
 def read_moment(text: str, *, now: float) -> int:

@@ -72,8 +72,15 @@ class Counter(IntEnum):
     STATE = 10
 
 
-FAILED = f"{{d}}.attempts > CASE WHEN {{d}}.state = {STATES[State.DELIVERED]} THEN 1 ELSE 0 END"
-"""The condition of `Search.failed` on a delivery d: the attempt that delivered it is no failed one."""
+FAILED = (
+    f"({{d}}.attempts > CASE WHEN {{d}}.state = {STATES[State.DELIVERED]} THEN 1 ELSE 0 END "  # noqa: S608
+    "OR {d}.round > 0 AND EXISTS (SELECT 1 FROM attempt a WHERE a.id = {d}.id "
+    "AND a.abonnement = {d}.abonnement AND a.replay = {d}.replay AND a.number > 0))"
+)
+"""The condition of `Search.failed` on a delivery d, in any of its rounds.
+
+The attempt that delivered it is no failed one. `attempts` are those of the newest round.
+"""
 LATE = f"{{d}}.replay = 0 AND {{d}}.state = {STATES[State.DELIVERED]} AND {{d}}.last_at - m.received >= "
 """That of `Search.late`, on a delivery d of a notificatie m; the milliseconds come after it."""
 PUNCTUALITY = (

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from console.pages.notificaties.telling import STATES
 from ledger.values import OPEN, Search, State
-from operating.moments import read_duration, read_moment
+from operating.moments import read_moment, read_span
 from operating.notificaties.ids import the_one
 from schemas.errors import UsageError
 
@@ -93,6 +93,11 @@ class Criteria:
         told += ["met een mislukte poging"] if self.failed else []
         return ", ".join(told)
 
+    @property
+    def asks_how_it_went(self) -> bool:
+        """Whether what failed or came late is asked for."""
+        return self.failed or self.search.late is not None
+
     def marks(self, name: str) -> dict[str, str]:
         """Attributes of a field: whether what was typed is wrong."""
         return {"aria-invalid": "true"} if name in self.faults else {}
@@ -167,9 +172,9 @@ def _late(typed: str, faults: dict[str, str]) -> int | None:
     if not typed:
         return None
     try:
-        return read_duration(typed) * 1000
+        return read_span(typed)
     except ValueError:
-        faults["later"] = f"'{typed}' is geen duur. Schrijf het als 10s, 5m of 2h."
+        faults["later"] = f"'{typed}' is geen duur. Schrijf het als 200ms, 10s, 5m of 2h."
         return None
 
 

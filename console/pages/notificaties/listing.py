@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -18,10 +18,12 @@ from console.pages.notificaties.criteria import (
     with_one,
 )
 from console.pages.notificaties.telling import Row, account_of, rows_of
+from ledger.explaining.dutch import duration
 from ledger.ledger import Ledger
-from ledger.values import Notificatie, Search
+from ledger.values import Notificatie, Punctuality, Search
 from operating.notificaties.finding import Account, what_is_missing
 from operating.notificaties.newest import Newest
+from schemas.abonnement import Abonnement
 from schemas.errors import LedgerError, UsageError
 from schemas.fields import is_http_url
 
@@ -30,6 +32,11 @@ MOST_TO_CHOOSE = 200
 """Kanalen that can be chosen from a list; with more their naam is typed."""
 LOOK = 1.0  # seconds between two looks for what is new
 AT_ONCE = 25  # rows that one look gives at most, the newest: nobody reads more in a second
+LATE = 10_000
+"""Milliseconds as of which a delivery counts as late, where nothing else is asked."""
+DAY = 86_400_000
+MOST_TOLD = 50
+"""Abonnementen of which is told how it went."""
 ACTIES = ("create", "update", "partial_update", "destroy")
 
 
@@ -41,13 +48,24 @@ _NEXT = (
 
 
 @dataclass(frozen=True, slots=True)
+class Went:
+    """How deliveries to one abonnement went. abonnement: None when it was removed. slowest: in words."""
+
+    uuid: UUID
+    abonnement: Abonnement | None
+    of: Punctuality
+    slowest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What the page shows.
 
     kanalen: to choose from; empty when there are too many. names: of kenmerken, to complete what is typed.
     missing: what there is to tell when nothing was found. newer, older: queries; "" where there is none.
     is_first: whether these are the newest, to which what comes is added. live: the query of that; "" where
-    that is not possible.
+    that is not possible. went: for whom something failed or came late, the worst first, where that is asked
+    for; of what was accepted `went_since`, in words; late: as of when it counts as that.
     """
 
     criteria: Criteria
@@ -61,6 +79,9 @@ class Listing:
     older: str
     is_first: bool
     live: str
+    went: Sequence[Went]
+    went_since: str
+    late: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +112,11 @@ async def show(visit: Visit) -> object:
         if not page.found:
             missing = missing or await _missing(account, criteria)
     names = [each.naam for each in catalogue.every_kanaal()]
+    since = round(visit.now * 1000) - DAY if criteria.search.after is None else max(0, criteria.search.after)
+    late = LATE if criteria.search.late is None else criteria.search.late
+    went: Sequence[Went] = ()
+    if criteria.asks_how_it_went and not criteria.faults:
+        went = await _went(ledger, criteria.search, catalogue.everyone, since=since, late=late)
     return Listing(
         criteria=criteria,
         rows=await rows_of(ledger, page.found, only=criteria.search.abonnement),
@@ -103,12 +129,29 @@ async def show(visit: Visit) -> object:
         older=criteria.query(**{AFTER: str(page.found[-1].id)}) if page.older else "",
         is_first=not visit.asked(AFTER) and not visit.asked(BEFORE),
         live=criteria.query(als="stroom") if _moves(criteria) else "",
+        went=went,
+        went_since=f"sinds {account.clock.bare(since)}",
+        late=duration(late),
     )
+
+
+async def _went(
+    ledger: Ledger, search: Search, known: Mapping[UUID, Abonnement], *, since: int, late: int
+) -> list[Went]:
+    """For whom something failed or came late, the worst first."""
+    found = await ledger.punctuality(after=since, before=search.before, late=late)
+    went = [
+        Went(uuid, known.get(uuid), of, "" if of.slowest is None else duration(of.slowest))
+        for uuid, of in found.items()
+        if (of.failed or of.late) and search.abonnement in (None, uuid)
+    ]
+    went.sort(key=lambda each: (each.of.failed + each.of.late, each.of.slowest or 0), reverse=True)
+    return went[:MOST_TOLD]
 
 
 def _moves(criteria: Criteria) -> bool:
     """Whether the list can be followed: not where it depends on what becomes of a notificatie much later."""
-    return not criteria.faults and not criteria.failed and criteria.search.late is None
+    return not criteria.faults and not criteria.asks_how_it_went
 
 
 def _choice(names: Sequence[str], chosen: str) -> list[tuple[str, str]]:

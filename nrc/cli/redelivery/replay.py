@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ledger.operating.replays import Plan, Progress, Replay
     from operating.replays import Counted
 
+COUNTING = 5.0
+"""Seconds in which it is found out how many would be sent; after that the first ones have to do."""
 SHOWN = 5  # of the sample
 
 
@@ -54,6 +56,7 @@ def replay() -> None:
 )
 @when_options
 @click.option("--unmatched", is_flag=True, help="Also those that the abonnement does not ask for now.")
+@click.option("--lacking", is_flag=True, help="Only what the abonnement has not got yet.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; it stands beside the replay.")
 @click.option(
     "--rate",
@@ -70,6 +73,7 @@ def start(
     of: str | None,
     states: tuple[str, ...],
     unmatched: bool,
+    lacking: bool,
     reason: str,
     rate: float,
     yes: bool,
@@ -86,7 +90,7 @@ def start(
         raise UsageError("which notificaties? Give --of, --kanaal, --after or another of its options")
     settings = load_settings()
     plan, counted = carry_out(
-        _plan(settings, search, to=to, of=of, unmatched=unmatched, reason=reason, rate=rate)
+        _plan(settings, search, to=to, of=of, unmatched=unmatched, lacking=lacking, reason=reason, rate=rate)
     )
     if not plan.total:
         raise Conflict("there are no such notificaties in the ledger.")
@@ -204,6 +208,7 @@ async def _plan(
     to: str,
     of: str | None,
     unmatched: bool,
+    lacking: bool,
     reason: str,
     rate: float,
 ) -> tuple[Plan, Counted]:
@@ -218,14 +223,23 @@ async def _plan(
         if of is not None:
             search = replace(search, abonnement=account.abonnement(of))
         counted = await replays.count(
-            account.ledger, abonnement, search, unmatched=unmatched, now=account.clock.now
+            account.ledger,
+            abonnement,
+            search,
+            unmatched=unmatched,
+            lacking=lacking,
+            now=account.clock.now,
+            within=COUNTING,
         )
-        return Plan(uuid, counted.search, reason, rate, counted.total, unmatched=unmatched), counted
+        total = counted.total
+        plan = Plan(uuid, counted.search, reason, rate, total, unmatched=unmatched, lacking=lacking)
+        return plan, counted
 
 
 def _show_plan(counted: Counted) -> None:
     sample = counted.sample
-    note(f"{counted.total} notificaties; of the first {len(sample)} it would send {counted.sent}:")
+    of = "" if counted.looked_at == counted.total else f"the first {counted.looked_at} of "
+    note(f"it would send {counted.sent} of {of}{counted.total} notificaties that were found:")
     for each, is_sent in sample[:SHOWN]:
         mark = "would be sent" if is_sent else "skipped      "
         what = f"{each.kanaal}, {each.resource}, {each.actie}"

@@ -62,13 +62,20 @@ def whom(text: str) -> str:
 
 
 def of_someone(
-    typed: str, known: Mapping[UUID, Abonnement], *, others: Iterable[UUID] = (), removed: bool = False
+    typed: str,
+    known: Mapping[UUID, Abonnement],
+    *,
+    others: Iterable[UUID] = (),
+    removed: bool = False,
+    kanaal: str = "",
 ) -> UUID:
     """As `abonnement`, of what `whom` took: also the abonnement of the application that is typed.
 
-    Raises UsageError too when that has several.
+    kanaal: where that has several, the one on this kanaal. Raises UsageError too when there are several.
     """
     own = [each for each in known.values() if each.client_id == typed]
+    if len(own) > 1:
+        own = [each for each in own if any(group.naam == kanaal for group in each.kanalen)] or own
     if len(own) == 1:
         return own[0].uuid
     if own:

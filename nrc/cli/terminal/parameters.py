@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from operating.moments import read_duration
+from operating.moments import read_duration, read_span
 from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
 
 
@@ -16,6 +16,14 @@ def duration(text: str) -> int:
     """The seconds of `45s`, `30m`, `24h`, `7d`, or a sum such as `1h30m`."""
     try:
         return read_duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def span(text: str) -> int:
+    """The milliseconds of `200ms`, or of what `duration` takes."""
+    try:
+        return read_span(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

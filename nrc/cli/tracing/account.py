@@ -19,12 +19,12 @@ __all__ = ["Account", "Told", "opened_account"]
 class Account(finding.Account):
     """What is known of notificaties now, by ids of which the first characters may be typed."""
 
-    def abonnement(self, typed: str, others: Iterable[UUID] = ()) -> UUID:
+    def abonnement(self, typed: str, others: Iterable[UUID] = (), *, kanaal: str = "") -> UUID:
         """The abonnement that is typed: an existing one, one of `others`, or any by its whole UUID.
 
-        Raises UsageError and Conflict.
+        kanaal: of several of one application the one on this kanaal is meant. Raises UsageError and Conflict.
         """
-        return ids.of_someone(typed, self.catalogue.everyone, others=others, removed=True)
+        return ids.of_someone(typed, self.catalogue.everyone, others=others, removed=True, kanaal=kanaal)
 
 
 @asynccontextmanager

@@ -22,10 +22,6 @@ from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
 MOST = 50
-_NOT_SENT = (
-    "to send it all the same: nrc resend ID --abonnement UUID --unmatched; and once its filters "
-    "fit, all of a time: nrc replay start --to UUID --after TIME --reason TEXT"
-)
 
 
 @click.command()
@@ -57,8 +53,22 @@ def explain(what: str, abonnement: str, at: int | None, wide: bool, json_: bool)
         show_told(told, clock, wide=wide)
         if told and (state := told[0].explanation.state) is not None:
             sentences(f"Toestand van het abonnement toen: {told_state(state, clock)}.", indent=4)
-    if any(each.delivery is None for _, told in explained for each in told):
-        sentences(_NOT_SENT, error=True)
+    _show_next(explained)
+
+
+def _show_next(explained: Sequence[tuple[Notificatie, Sequence[Told]]]) -> None:
+    """What to do when the last of these was not for the abonnement, and was not sent to it later."""
+    notificatie, told = explained[-1]
+    if len(told) != 1 or told[0].delivery is not None:
+        return
+    to = ids.short(told[0].abonnement)
+    sentences(
+        f"next: when its filters are wrong, the consumer changes them (PATCH /api/v1/abonnement/"
+        f"{told[0].abonnement}, with a token of its own: docs/notificeren.md). Then all that it missed: "
+        f"nrc replay start --to {to} --kanaal {notificatie.kanaal} --after TIME --reason TEXT. "
+        f"Or this one alone: nrc resend {ids.short(notificatie.id)} --abonnement {to} --unmatched",
+        error=True,
+    )
 
 
 async def _look(
@@ -77,6 +87,7 @@ async def _look(
         explained = []
         for each in sorted(found, key=lambda each: each.received):
             deliveries = (await account.ledger.deliveries([each.id])).get(each.id, ())
-            whom = account.abonnement(abonnement, [delivery.key.abonnement for delivery in deliveries])
+            others = [delivery.key.abonnement for delivery in deliveries]
+            whom = account.abonnement(abonnement, others, kanaal=each.kanaal)
             explained.append((each, await account.of_abonnement(each, whom)))
         return explained, account.clock

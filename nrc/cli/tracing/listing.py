@@ -43,8 +43,8 @@ def notificaties() -> None:
 @click.option(
     "--late",
     metavar="DURATION",
-    type=parameters.duration,
-    help="Only those delivered so long after they were accepted, or later: 10s, 5m.",
+    type=parameters.span,
+    help="Only those delivered so long after they were accepted, or later: 200ms, 10s, 5m.",
 )
 @when_options
 @click.option(
@@ -70,9 +70,7 @@ def list_(
     with --abonnement only those to that one. --failed, --late and --state are of one and the same delivery.
     """
     wanted = {State(state) for state in states if state != ALL_OPEN} | (OPEN if ALL_OPEN in states else set())
-    search = replace(
-        search, states=frozenset(wanted), failed=failed, late=None if late is None else late * 1000
-    )
+    search = replace(search, states=frozenset(wanted), failed=failed, late=late)
     looked = _look(load_settings(), search, abonnement, limit=limit, oldest_first=oldest_first)
     found, deliveries, clock, empty = carry_out(looked)
     if json_:
@@ -97,7 +95,7 @@ def list_(
 @click.option(
     "--late",
     metavar="DURATION",
-    type=parameters.duration,
+    type=parameters.span,
     default="10s",
     show_default=True,
     help="From accepted to delivered, as of which it counts as late.",
@@ -110,7 +108,7 @@ def per_abonnement(after: int, before: int | None, late: int, wide: bool, json_:
     Of what was accepted in that time, without replays. FAILED: an attempt failed, though it may be delivered
     since. SLOWEST: from accepted to delivered. `nrc notificaties list --failed` or `--late` shows which.
     """
-    found = carry_out(_punctuality(load_settings(), after=after, before=before, late=late * 1000))
+    found = carry_out(_punctuality(load_settings(), after=after, before=before, late=late))
     found.sort(key=lambda each: (each[2].failed + each[2].late, each[2].slowest or 0), reverse=True)
     if json_:
         as_json(

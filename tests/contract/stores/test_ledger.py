@@ -909,15 +909,23 @@ async def test_how_deliveries_went_is_told_by_abonnement(ledger: Ledger) -> None
             for entry, (state, attempts, after) in zip(entries, fates, strict=False)
         ]
     )
+    # The first was refused before, and then sent again by an operator as a new one.
+    refused = Attempt(AT + 10, 1, "http_status", "answered 422", status=422)
+    again = an_outcome(entries[0], other, State.UNDELIVERABLE, failed=refused)
+    await ledger.write([again])
+    await ledger.write([an_outcome(entries[0], other, State.DELIVERED, round=1, at=AT + 500)])
+    # A round of its own also has what was lost and published again: that is no failure.
+    await ledger.write([an_outcome(entries[1], other, State.DELIVERED, round=1, at=AT + 60_020)])
     replayed = replace(an_outcome(entries[3], mine), key=Key(entries[3].id, mine, 1))
     await ledger.write([replayed])
     assert await ledger.punctuality(after=AT, before=None, late=10_000) == {
         mine: Punctuality(deliveries=6, delivered=3, failed=3, late=2, slowest=900_000),
-        other: Punctuality(deliveries=6, delivered=0, failed=0, late=0, slowest=None),
+        other: Punctuality(deliveries=6, delivered=2, failed=1, late=0, slowest=500),
     }
+    assert await found(ledger, Search(failed=True, abonnement=other)) == [entries[0].id]
     assert await ledger.punctuality(after=AT + 60_000, before=AT + 180_000, late=12_001) == {
         mine: Punctuality(deliveries=2, delivered=1, failed=2, late=0, slowest=12_000),
-        other: Punctuality(deliveries=2, delivered=0, failed=0, late=0, slowest=None),
+        other: Punctuality(deliveries=2, delivered=1, failed=0, late=0, slowest=20),
     }
     assert await ledger.punctuality(after=AT + 600_000, before=None, late=0) == {}
 

@@ -52,7 +52,7 @@ async def test_what_a_removed_abonnement_had_goes_to_one_made_later(
         begun = [*asked, "--of", str(old.uuid)]
         refused = await nrc(spine.router, *begun)
         assert refused.code == 2
-        assert "6 notificaties; of the first 6 it would send 3" in refused.err
+        assert "it would send 3 of 6 notificaties that were found" in refused.err
         ran = await nrc(spine.router, *begun, "--yes", "--json")
         assert ran.code == 0, ran.err
         assert "no keeper works now" in ran.err

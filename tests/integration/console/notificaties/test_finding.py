@@ -94,6 +94,15 @@ async def test_a_search_by_any_combination(
         assert re.search(r'id="leeg">[A-Z][^<]+\.', page.text)
 
 
+async def test_for_whom_it_failed(lezer: Browser, night: Night) -> None:
+    page = await lezer.get("notificaties/?mislukt=ja")
+    assert "Voor wie iets mislukte of laat kwam" in page.text
+    table = page.text.partition("Voor wie iets mislukte")[2].partition("</table>")[0]
+    assert str(night.archief.uuid)[:8] in table
+    assert "Voor wie iets mislukte" not in (await lezer.get("notificaties/")).text
+    assert "Later dan 2 uur" in (await lezer.get("notificaties/?later=2h")).text
+
+
 async def test_a_search_by_abonnement(lezer: Browser, night: Night) -> None:
     for typed in (str(night.archief.uuid), str(night.archief.uuid)[:8]):
         page = await lezer.get(f"notificaties/?abonnement={typed}&toestand=undeliverable")
