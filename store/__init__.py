@@ -13,6 +13,7 @@
     faults.py    the errors of a store, by what is in it
     sqlite/      the registry in a SQLite file
     postgresql/  the registry in a PostgreSQL database
+    moving/      moves a registry from one store to the other
     files/       SQLite files in general, the ledger's too: threads, faults, schema steps, one host at a time
     database/    PostgreSQL databases in general, the ledger's too: transactions, faults, schema steps, LISTEN
 

@@ -4,4 +4,5 @@ instance.py   which ledger this is, and whether it is older than what the regist
 recent.py     what this process wrote last, to write it again where a standby took over that lacks it
 copying.py    copies a ledger's file, and checks a copy
 salvaging.py  what can still be read of a ledger that is damaged
+unfinished.py what one still has to do, before the registry moves away from it
 """

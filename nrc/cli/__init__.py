@@ -121,6 +121,7 @@ _COMMANDS = {
         "secrets": "Secrets in the registry: whether they can be read, and with which key they "
         "are encrypted.",
     },
+    "registry.moving": {"registry": "The registry as a whole: move it to another store."},
     "operating.audit_trail": {
         "audit-trail": "List what operators did with `nrc`, the newest first: who, what, on which thing, "
         "and when.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import LiteralString
 
 from psycopg import sql
@@ -42,7 +42,7 @@ async def append_acts(connection: Connection, acts: Iterable[Act]) -> None:
                 each.sudo_user,
                 each.host,
                 json.dumps(dict(each.facts)),
-                _about(each),
+                about_facts(each.facts),
             )
             for nr, each in enumerate(acts, last["nr"] + 1)
         ],
@@ -88,8 +88,8 @@ async def acts_found(connection: Connection, search: ActSearch, *, limit: int) -
     return tuple(map(act_of, await rows(connection, select, *values, limit)))
 
 
-def _about(act: Act) -> str:
-    """The facts by which acts are found, as jsonb has them: without NUL and halves of a character."""
-    named = {name: act.facts[name] for name in _FOUND_BY if name in act.facts}
+def about_facts(facts: Mapping[str, object]) -> str:
+    """Facts of an act by which it is found, as jsonb has them: without NUL and halves of a character."""
+    named = {name: facts[name] for name in _FOUND_BY if name in facts}
     text = json.dumps(named, ensure_ascii=False).encode(errors="replace").decode()
     return _NUL.sub(r"\1\\ufffd", text)

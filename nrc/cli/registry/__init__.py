@@ -6,5 +6,6 @@ application.py  `nrc application`; secret_uses.py who still uses which secret
 token.py        `nrc token`
 user.py         `nrc user`
 secret_keys.py  `nrc secrets`
+moving.py       `nrc registry move`
 removal.py      keeps or removes what waits for abonnementen that a command removes
 """

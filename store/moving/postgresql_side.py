@@ -1,0 +1,224 @@
+"""A PostgreSQL database as the source or the target of a move: one transaction, with every writer locked out.
+
+The target's tables are made before it; nothing else of a move that was broken off stays.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import tuple_row
+
+from schemas.errors import RegistryError, RegistryInUse, UsageError
+from store.alert_rows import first_settings
+from store.database.address import Address, Connection, connect
+from store.database.faults import told
+from store.faults import REGISTRY
+from store.moving.side import Values
+from store.moving.tables import CHUNK, TABLES, moved_columns
+from store.postgresql.acts import about_facts
+from store.postgresql.encrypted_columns import key_of_mark, keys_in_use
+from store.postgresql.registry import PostgresqlRegistry
+from store.postgresql.schema import STEPS
+from store.postgresql.statements import first, rows
+from store.rows import Row
+from store.secrets import Vault
+
+_BEGIN = (
+    "BEGIN; SET LOCAL search_path = \"{schema}\"; SET LOCAL lock_timeout = '10 s'; "
+    "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
+    "SET LOCAL synchronous_commit = on; LOCK TABLE {tables} IN {mode} MODE"
+)
+# The last statement of a process that waits for changes (store/database/listening.py).
+_LISTENING = (
+    "SELECT count(*) AS count FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid != pg_backend_pid() AND query = %s"
+)
+
+
+class PostgresqlSide:
+    """The registry on a connection, within a transaction."""
+
+    takes_nul = False
+
+    def __init__(self, address: Address, connection: Connection) -> None:
+        self.shown = address.shown
+        self._address = address
+        self._connection = connection
+        self._types: dict[str, dict[str, str]] = {}
+
+    async def columns(self, table: str) -> tuple[str, ...]:
+        return moved_columns(table, [*await self._types_of(table)])
+
+    async def count(self, table: str) -> int:
+        count = sql.SQL("SELECT count(*) AS count FROM {}").format(sql.Identifier(table))
+        with _faults(self._address):
+            row = await first(self._connection, count)
+        assert row is not None  # noqa: S101 - an aggregate
+        return int(row["count"])
+
+    async def rows(self, table: str) -> AsyncIterator[Sequence[Values]]:
+        types = await self._types_of(table)
+        keys = [
+            sql.SQL('{} COLLATE "C"' if types[key] == "text" else "{}").format(sql.Identifier(key))
+            for key in TABLES[table]
+        ]
+        order = sql.SQL(", ").join(keys or [sql.SQL("1").format()])
+        select = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
+            await self._named(table),
+            sql.Identifier(table),
+            order,
+        )
+        with _faults(self._address):
+            async with self._connection.cursor(name="moved", row_factory=tuple_row) as cursor:
+                await cursor.execute(select)
+                while found := await cursor.fetchmany(CHUNK):
+                    yield found
+
+    async def put(self, table: str, rows: Sequence[Values]) -> None:
+        columns, names = await self.columns(table), await self._named(table)
+        if table == "act":
+            names += sql.SQL(", about")
+            facts = columns.index("facts")
+            rows = [(*row, about_facts(json.loads(row[facts]))) for row in rows]
+        elif table == "counter":
+            names += sql.SQL(", one")
+            rows = [(*row, 1) for row in rows]
+        # COPY writes the numbers of an identity column as they are given.
+        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
+        with _faults(self._address):
+            async with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+                for row in rows:
+                    await copy.write_row(row)
+
+    async def _named(self, table: str) -> sql.Composed:
+        return sql.SQL(", ").join(map(sql.Identifier, await self.columns(table)))
+
+    async def _types_of(self, table: str) -> dict[str, str]:
+        if table not in self._types:
+            select = (
+                "SELECT column_name AS name, data_type AS type FROM information_schema.columns "
+                "WHERE table_schema = %s AND table_name = %s"
+            )
+            with _faults(self._address):
+                found = await rows(self._connection, select, self._address.schema, table)
+            self._types[table] = {row["name"]: row["type"] for row in found}
+        return self._types[table]
+
+
+@asynccontextmanager
+async def postgresql_source(address: Address, vault: Vault) -> AsyncIterator[PostgresqlSide]:
+    """The registry in a database, which nobody can write meanwhile; opens the vault. Raises RegistryError.
+
+    RegistryInUse: a process waits for its changes, or keeps it locked.
+    """
+    async with _connected(address) as connection:
+        with _faults(address):
+            await _refuse_unfit(connection, address)
+            await _begin(connection, address, mode="SHARE")
+            in_use = {*await keys_in_use(connection)} | await key_of_mark(connection)
+        vault.open(in_use - {""})
+        yield PostgresqlSide(address, connection)
+        with _faults(address):
+            await connection.rollback()
+
+
+@asynccontextmanager
+async def postgresql_target(address: Address, vault: Vault) -> AsyncIterator[PostgresqlSide]:
+    """A registry with nothing in it, in which all that is put counts once the context has ended well.
+
+    Its tables are made when need be; opens the vault. Raises UsageError when something is in it, and
+    RegistryError.
+    """
+    async with PostgresqlRegistry(address, vault=vault):
+        pass
+    async with _connected(address) as connection:
+        side = PostgresqlSide(address, connection)
+        with _faults(address):
+            await _begin(connection, address, mode="EXCLUSIVE")
+            await _refuse_used(side, connection)
+            await connection.execute("DELETE FROM counter; DELETE FROM alert_setting")
+        yield side
+        with _faults(address):
+            await connection.execute(
+                "SELECT setval(pg_get_serial_sequence('state_version', 'nr'), max(nr)) FROM state_version "
+                "HAVING count(*) > 0"
+            )
+            await connection.commit()
+
+
+@asynccontextmanager
+async def _connected(address: Address) -> AsyncIterator[Connection]:
+    with _faults(address):
+        connection = await connect(address)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _begin(connection: Connection, address: Address, *, mode: str) -> None:
+    """Begin the transaction. Raises RegistryInUse when a process has the registry open."""
+    listening = (
+        sql.SQL("LISTEN {}").format(sql.Identifier(f"{address.schema}.registry")).as_string(connection)
+    )
+    row = await first(connection, _LISTENING, listening)
+    if row is not None and row["count"]:
+        raise RegistryInUse(
+            f"the registry {address.shown} is in use by {row['count']} process(es): stop every one first "
+            "(pg_stat_activity shows their hosts)."
+        )
+    tables = ", ".join(TABLES)
+    begin = _BEGIN.format(schema=address.schema, tables=tables, mode=mode)
+    await connection.execute(begin.encode())
+
+
+async def _refuse_unfit(connection: Connection, address: Address) -> None:
+    table = sql.Identifier(address.schema, "schema_step")
+    there = await first(connection, "SELECT to_regclass(%s) AS steps", table.as_string(connection))
+    done = set()
+    if there is not None and there["steps"] is not None:
+        select = sql.SQL("SELECT name FROM {} WHERE part = %s").format(table)
+        done = {row["name"] for row in await rows(connection, select, REGISTRY.name)}
+    if done != STEPS.keys():
+        raise RegistryError(
+            f"there is no registry of this version of nrc in {address.shown}: `nrc migrate` with it brings "
+            "an older one up to date."
+        )
+
+
+async def _refuse_used(side: PostgresqlSide, connection: Connection) -> None:
+    """Raise when it is not as a new registry is."""
+    used = [
+        table for table in TABLES if table not in ("counter", "alert_setting") and await side.count(table)
+    ]
+    counter = await first(connection, "SELECT change FROM counter")
+    if counter is None or counter["change"]:
+        used.append("counter")
+    if _but_source(await rows(connection, "SELECT * FROM alert_setting")) != _but_source([first_settings()]):
+        used.append("alert_setting")
+    if used:
+        raise UsageError(
+            f"{side.shown} has a registry already, with something in {', '.join(used)}: name another "
+            "database or schema (?schema=…), or drop that. Nothing was changed."
+        )
+
+
+def _but_source(settings: list[Row]) -> list[Row]:
+    """Rows of alert_setting without the id that each new registry makes."""
+    return [
+        row | {"value": {name: value for name, value in json.loads(row["value"]).items() if name != "source"}}
+        for row in settings
+    ]
+
+
+@contextmanager
+def _faults(address: Address) -> Generator[None, None, None]:
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        raise told(REGISTRY, address, error) from error
