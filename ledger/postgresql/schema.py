@@ -114,7 +114,7 @@ async def _lacking(connection: Connection) -> None:
 STEPS = {
     "0001_ledger": Step(_first),
     "0002_last_sent_again": Step(_last_sent_again, compatible=True),
-    "0003_replays_of_what_is_lacking": Step(_lacking),
+    "0003_replays_of_what_is_lacking": Step(_lacking, compatible=True),
 }
 
 

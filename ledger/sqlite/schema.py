@@ -175,13 +175,15 @@ STEPS = {
     "0011_last_sent_again": _last_sent_again,
     "0012_replays_of_what_is_lacking": _lacking,
 }
+COMPATIBLE = frozenset({"0011_last_sent_again", "0012_replays_of_what_is_lacking"})
+"""Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 
 def contents(vault: Vault, *, readers: int = READERS, longest_read: float | None = None) -> Contents:
     """The ledger as the contents of a SqliteFile; opening the file opens the vault."""
 
     def migrate(db: Database, file: Path) -> Sequence[str]:
-        done = apply_steps(db, file, STEPS, before=lambda *_: None, faults=LEDGER)
+        done = apply_steps(db, file, STEPS, compatible=COMPATIBLE, before=lambda *_: None, faults=LEDGER)
         _keep_key(db, vault)
         return done
 

@@ -244,6 +244,8 @@ STEPS: dict[str, Step] = {
     "0018_pulled": _pulled,
     "0019_alerts": _alerts,
 }
+COMPATIBLE: frozenset[str] = frozenset()
+"""Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 
 def contents(vault: Vault) -> Contents:
@@ -270,7 +272,7 @@ def migrate(db: Database, file: Path, vault: Vault) -> list[str]:
             keep_copy(file, pending[0])
 
     steps = {name: _with(vault, step) for name, step in STEPS.items()}
-    return apply_steps(db, file, steps, before=before, faults=REGISTRY)
+    return apply_steps(db, file, steps, compatible=COMPATIBLE, before=before, faults=REGISTRY)
 
 
 def _migrated(db: Database, file: Path, done: Sequence[str]) -> None:

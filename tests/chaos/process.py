@@ -43,18 +43,26 @@ class News:
 class Process:
     """A process `nrc <kind>`. env and prefix may be changed before a start; they hold from then on.
 
-    prefix: a command in front of it, such as ["nice", "-n", "5"].
+    prefix: a command in front of it, such as ["nice", "-n", "5"]. root: where its code is.
     """
 
     def __init__(
-        self, kind: str, name: str, *, env: Mapping[str, str], fds: Sequence[int], log: Path
+        self,
+        kind: str,
+        name: str,
+        *,
+        env: Mapping[str, str],
+        fds: Sequence[int],
+        log: Path,
+        root: Path = ROOT,
     ) -> None:
         self.kind = kind
         self.name = name
         self.env = dict(env)
         self.prefix: list[str] = []
-        self._fds = tuple(fds)
+        self.fds = tuple(fds)
         self.log = log
+        self.root = root
         self._scanned = 0
         self._process: asyncio.subprocess.Process | None = None
         self._link: socket.socket | None = None
@@ -83,11 +91,11 @@ class Process:
                 env={
                     **inherited,
                     **self.env,
-                    "PYTHONPATH": str(ROOT),
+                    "PYTHONPATH": str(self.root),
                     LABEL: self.name,
                     UP_FD: str(theirs.fileno()),
                 },
-                pass_fds=(theirs.fileno(), *self._fds),
+                pass_fds=(theirs.fileno(), *self.fds),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -259,13 +259,16 @@ class System:
         """Delete such an abonnement."""
         await self.call("DELETE", f"{EXTRA}/abonnement/{uuid}")
 
-    async def nrc(self, *words: str, fails: bool = False) -> str:
-        """What a command of `nrc` prints, run beside the system. Raises RuntimeError unless it may fail."""
-        env = self.processes[self.routers[0]].env
+    async def nrc(self, *words: str, fails: bool = False, root: Path | None = None) -> str:
+        """What a command of `nrc` prints, run beside the system. Raises RuntimeError unless it may fail.
+
+        root: where its code is; None: where that of the first router is.
+        """
+        router = self.processes[self.routers[0]]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "nrc", *words),
             cwd=self.folder,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **env},
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root or router.root), **router.env},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -318,13 +321,15 @@ async def system(
     broker: Broker | None = None,
     amqp_urls: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
+    root: Path = ROOT,
     keep: bool = False,
 ) -> AsyncIterator[System]:
     """A running system in a temporary folder, with the kanalen of the load.
 
     settings: on top of SETTINGS, for all processes; per_process, prefixes, amqp_urls: by name of process
     (`amqp_urls` may be set later too: it is NRC_AMQP_URL in `processes[name].env`). broker: another one than
-    a private node in the folder. more: further processes, each with its kind. keep: leave the folder, with
+    a private node in the folder. more: further processes, each with its kind. root: where the code of
+    all is. keep: leave the folder, with
     the logs, where it is.
     """
     folder = Path(tempfile.mkdtemp(prefix="nrc-chaos-"))
@@ -350,7 +355,7 @@ async def system(
                 env[LISTEN_FD] = str(sock.fileno())
                 fds = [sock.fileno()]
             log = folder / f"{name.replace(' ', '-')}.log"
-            processes[name] = Process(kind, name, env=env, fds=fds, log=log)
+            processes[name] = Process(kind, name, env=env, fds=fds, log=log, root=root)
             processes[name].prefix = list((prefixes or {}).get(name, []))
         made = System(folder, broker, processes, sock.getsockname()[1], sock)
         await made.nrc(

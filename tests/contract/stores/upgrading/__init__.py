@@ -1,0 +1,1 @@
+"""Programs of two versions on one store."""

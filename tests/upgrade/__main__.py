@@ -1,0 +1,73 @@
+"""`python -m tests.upgrade [--from COMMIT] [--store sqlite|postgresql]`: prints an account for each store.
+
+Exit code 1 when a publisher saw an error, or anything was lost or sent twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+from tests.chaos.__main__ import Runner, told
+from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.system import system
+from tests.databases.postgresql import any_postgresql
+from tests.upgrade.earlier import code_of, default_commit, named
+from tests.upgrade.steps import there_and_back
+
+STORES = ("sqlite", "postgresql")
+RATE = 100.0  # notificaties a second
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.upgrade", description=__doc__)
+    parser.add_argument("--from", dest="commit", help="the earlier version; the last release by default")
+    parser.add_argument("--store", choices=STORES, help="on this one only")
+    parser.add_argument("--keep", action="store_true", help="leave the folders with logs")
+    options = parser.parse_args()
+    commit = options.commit or default_commit()
+    print(f"from {named(commit)}", file=sys.stderr, flush=True)
+    with code_of(commit) as earlier:
+        stores = [options.store] if options.store else STORES
+        results = uvloop.run(_all(stores, earlier, keep=options.keep))
+    for result in results:
+        print(f"{result.scenario.name}: {told(result)}; may repeat: {result.account.bounds}")
+    return 0 if all(result.ok for result in results) else 1
+
+
+async def _all(stores: Sequence[str], earlier: Path, *, keep: bool) -> list[Result]:
+    runner = Runner(share=1.0, keep=keep)
+    results = []
+    for store in stores:
+        if store == "postgresql":
+            async with any_postgresql() as postgresql:
+                url = postgresql.fresh_schema()
+                results += await runner.until_signalled([_scenario(store, earlier, NRC_DATABASE_URL=url)])
+                await postgresql.remove_schema(url)
+        else:
+            results += await runner.until_signalled([_scenario(store, earlier)])
+    return results
+
+
+def _scenario(store: str, earlier: Path, **settings: str) -> Scenario:
+    async def work(run: Run) -> None:
+        await there_and_back(run, earlier)
+
+    return Scenario(
+        f"upgrade {store}",
+        "Upgraded kind by kind, and rolled back.",
+        work,
+        least=0,
+        rate=RATE,
+        no_errors=True,
+        make=partial(system, settings=settings, root=earlier),
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,75 @@
+"""An upgrade and the way back, step by step, on a system that runs; load.py's abonnementen get everything.
+
+Each process gets a successor of the other version, with the same settings and the same listening socket. It
+is ready before the first one is told to stop, so both versions are at work for a while at each step.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.chaos.clients import load
+from tests.chaos.process import ROOT, Process
+from tests.chaos.run import Run
+from tests.chaos.system import PREFETCH
+
+ORDER = ("router", "ledger", "deliverer", "gateway")
+"""The kinds, in the order in which they are upgraded; the way back is the other way."""
+BETWEEN = 300
+"""Notificaties that are accepted between two steps."""
+
+
+def say(text: str) -> None:
+    """A line of progress, at once."""
+    print(f"    {text}", file=sys.stderr, flush=True)
+
+
+async def there_and_back(run: Run, earlier: Path) -> None:
+    """Migrate beside the earlier version, replace its processes kind by kind, and put them all back."""
+    await run.more(BETWEEN)
+    said = await run.system.nrc("migrate", root=ROOT)
+    say(f"nrc migrate of this version, beside the processes of the earlier one: {said.strip()}")
+    await run.more(BETWEEN)
+    await run.subscribe("made-after-migrate", load.EVERYTHING)
+    await restart_earlier(run, "deliverer 2")
+    await run.more(BETWEEN)
+    for kind in ORDER:
+        await replace(run, kind, ROOT, suffix=" new")
+    for kind in reversed(ORDER):
+        await replace(run, kind, earlier, suffix=" back")
+
+
+async def restart_earlier(run: Run, name: str) -> None:
+    """A process of the earlier version is restarted on tables that are newer than it is."""
+    await run.system.term(name)
+    await run.system.start(name)
+    say(f"{name} of the earlier version restarted on the new tables")
+
+
+def forget_nothing_of(run: Run, process: Process) -> None:
+    """Note what the log of a process tells that has ended, before the process is forgotten."""
+    run.system.read_logs()
+    lost = process.log.read_bytes().count(b'"event":"channel closed; its queues will be consumed on another"')
+    if lost and process.kind == "deliverer":
+        # RabbitMQ broke its connection off, and delivers again what was in flight on that.
+        run.may_repeat(f"{process.name} lost its connection", lost * PREFETCH * run.system.queues)
+
+
+async def replace(run: Run, kind: str, root: Path, *, suffix: str) -> None:
+    """Both versions of this kind beside each other, and then the one whose code is in `root` alone."""
+    system = run.system
+    before = [process for process in system.processes.values() if process.kind == kind]
+    for process in before:
+        name = process.name.removesuffix(" new") + suffix
+        log = process.log.with_name(f"{name.replace(' ', '-')}.log")
+        system.processes[name] = Process(kind, name, env=process.env, fds=process.fds, log=log, root=root)
+        await system.start(name)
+    await run.more(BETWEEN)
+    await run.subscribe(f"made-beside-{kind}-{suffix.strip()}", load.EVERYTHING)
+    for process in before:
+        await system.term(process.name)
+        forget_nothing_of(run, process)
+        del system.processes[process.name]
+    await run.more(BETWEEN)
+    say(f"{kind}: alone{suffix}; {len(run.publisher.errors)} errors of publishers so far")
