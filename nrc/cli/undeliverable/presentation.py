@@ -73,7 +73,7 @@ class Undelivered:
         if self._due is None:
             return queue
         if self.next_attempt:
-            return f"between attempts, the next at {self.next_attempt}"
+            return f"between attempts, the next at {shown(self._due)}"
         return f"between attempts, until {shown(self._due)}; then in {queue}"
 
     @property

@@ -14,6 +14,7 @@ from ledger.keeper.service import serve as keep
 from ledger.ledger import Ledger
 from ledger.values import UNKNOWN, Attempt, Entry, Key, Outcome, WhyEnded, ms_of
 from ledger.values import State as Delivered
+from nrc.cli.terminal.output import shown
 from router import names
 from router.history import read_history
 from router.queue_depth import depth_of
@@ -302,14 +303,15 @@ async def test_what_is_between_attempts_is_counted_and_can_be_found(
     assert header.split()[3:5] == ["WAITING", "RETRY"]
     (line,) = (row for row in rows if str(broken.uuid)[:8] in row)
     assert line.split()[3:5] == ["0", "3"]
-    shown = (await nrc(router, "abonnement", "show", str(broken.uuid))).out
-    assert f"retrying:    3, the first until {of_broken['nextRetry']}" in shown.splitlines()
+    one = (await nrc(router, "abonnement", "show", str(broken.uuid))).out
+    assert f"retrying:    3, the first until {shown(due)}" in one.splitlines()
 
     (found,) = (await nrc(router, "undeliverable", "show", ids[0], "--json")).json()
     assert (found["id"], found["abonnement"]) == (ids[0], str(broken.uuid))
     assert (found["where"], found["state"], found["attempts"]) == ("between attempts", "active", 1)
-    assert started + 63 <= datetime.fromisoformat(found["nextAttempt"]).timestamp() <= time.time() + 64
-    where = f"where:      between attempts, the next at {found['nextAttempt']}"
+    due = datetime.fromisoformat(found["nextAttempt"]).timestamp()
+    assert started + 63 <= due <= time.time() + 64
+    where = f"where:      between attempts, the next at {shown(due)}"
     assert where in (await nrc(router, "undeliverable", "show", ids[0])).out.splitlines()
 
     await spine.set_state(broken, State.SUSPENDED)
@@ -334,8 +336,8 @@ async def test_what_came_back_to_its_queue_waits_there(router: Running, ledger: 
     assert (found["where"], found["state"], found["nextAttempt"]) == ("queue", "held", None)
     lines = (await nrc(router, "undeliverable", "show", back)).out.splitlines()
     assert (
-        "where:      the queue of its abonnement, which is held since 2001-09-09T01:46:40Z, "
-        "next probe 2001-09-09T01:47:20Z"
+        "where:      the queue of its abonnement, which is held since 09-09-2001 03:46:40, "
+        "next probe 09-09-2001 03:47:20"
     ) in lines
 
 
