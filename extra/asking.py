@@ -81,9 +81,11 @@ class Extra:
     async def own(self, request: web.Request, client: Credentials) -> Abonnement:
         """The abonnement of the path, when this application made it. Raises NotFound and RegistryError."""
         uuid, known = UUID(request.match_info["uuid"]), self.gateway.catalogue.everyone
-        if uuid not in known:
-            await self.gateway.catalogue.fresh_look()
         found = known.get(uuid)
+        if found is None or found.client_id != client.client_id:
+            # Another's too, or how long it takes would tell that there is one.
+            await self.gateway.catalogue.fresh_look()
+            found = known.get(uuid)
         if found is None or found.client_id != client.client_id:
             raise NotFound("Deze applicatie heeft geen abonnement met dit UUID.")
         return found
@@ -92,7 +94,10 @@ class Extra:
         """The same of one without a callback. Raises NotFound and RegistryError."""
         found = await self.own(request, client)
         if not found.is_pull:
-            raise NotFound("Dit abonnement heeft een callback; er is hier niets op te halen of op te zeggen.")
+            raise NotFound(
+                "Dit abonnement heeft een callback; hier is niets op te halen, te wijzigen of op te zeggen. "
+                f"Het staat op {self.gateway.url(request, f'abonnement/{found.uuid}')}."
+            )
         return found
 
     @asynccontextmanager

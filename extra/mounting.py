@@ -46,6 +46,8 @@ ROUTES = (
     web.get(f"{ROOT}/abonnement", condition.list_own),
     web.post(f"{ROOT}/abonnement", abonnementen.create),
     web.get(ABONNEMENT, abonnementen.read),
+    web.put(ABONNEMENT, abonnementen.change),
+    web.patch(ABONNEMENT, abonnementen.change),
     web.delete(ABONNEMENT, abonnementen.remove),
     web.get(f"{ABONNEMENT}/pull", fetching.fetch),
     web.post(f"{ABONNEMENT}/pull/ack", fetching.acknowledge),

@@ -1,5 +1,7 @@
 """POST /abonnement/{uuid}/test: the standard's test message to a callback, and what it answered.
 
+To an abonnement without a callback it is put ready, to be fetched like any other.
+
 Nothing of the answer but its status: this must not become a way to read what stands inside our network.
 """
 
@@ -8,21 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter
 
+import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from deliverer.http.client import CallbackClient, Failure, FailureClass
 from deliverer.http.dutch import why_none
-from extra.asking import parts
+from extra.asking import RETRY_AFTER, now_ms, parts
 from gateway.api.callback_check import TEST_MESSAGE
 from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
+from gateway.state import Gateway
 from ledger.explaining.dutch import milliseconds
+from ledger.ids import new_id
+from ledger.values import Entry
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
-from schemas.errors import InvalidParam, Overloaded, ValidationError
-from schemas.fields import NON_FIELD
+from schemas.errors import LedgerError, Overloaded, ServiceUnavailable
 
+COMMIT_WITHIN = 5.0  # seconds
 COST = 5.0  # requests; somebody else's server works for each
 
 
@@ -47,18 +53,21 @@ class Nothing(BaseModel):
 
 
 async def try_callback(request: web.Request) -> web.Response:
-    """200 with what the callback of an own abonnement answered to the test message, whatever that was."""
+    """200 with what the callback of an own abonnement answered to the test message, whatever that was.
+
+    Of one that is fetched: once the message is ready.
+    """
     extra, gateway = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
     abonnement = await extra.own(request, client)
     read_query(request)
     if request.can_read_body:
         await extra.body(request, Nothing)
-    if abonnement.is_pull:
-        reason = "Dit abonnement heeft geen callback: wat ervoor is, wordt opgehaald."
-        raise ValidationError([InvalidParam(NON_FIELD, "invalid", reason)])
     async with gateway.changes.one(client.client_id):
-        answer = await tried(gateway.callbacks, abonnement, timeout=gateway.settings.callback_timeout)
+        if abonnement.is_pull:
+            answer = await _put_ready(gateway, abonnement)
+        else:
+            answer = await tried(gateway.callbacks, abonnement, timeout=gateway.settings.callback_timeout)
     return json_answer(
         {
             "taken": answer.taken,
@@ -67,6 +76,34 @@ async def try_callback(request: web.Request) -> web.Response:
             "text": answer.text,
         }
     )
+
+
+async def _put_ready(gateway: Gateway, abonnement: Abonnement) -> Tried:
+    """Write the test message as one that was accepted for this abonnement. Raises ServiceUnavailable."""
+    began = perf_counter()
+    content = orjson.loads(TEST_MESSAGE)
+    entry = Entry(
+        id=new_id(),
+        received=now_ms(),
+        client=abonnement.client_id,
+        kanaal=content["kanaal"],
+        resource=content["resource"],
+        actie=content["actie"],
+        hoofd_object=content["hoofdObject"],
+        resource_url=content["resourceUrl"],
+        kenmerken={},
+        body=TEST_MESSAGE,
+        catalogue=gateway.catalogue.number,
+        matched=(abonnement.uuid,),
+    )
+    try:
+        await gateway.writer.add(entry, within=COMMIT_WITHIN)
+    except LedgerError as error:
+        raise ServiceUnavailable(
+            "Het grootboek kan dit nu niet vastleggen; probeer het zo opnieuw.", retry_after=RETRY_AFTER
+        ) from error
+    text = "Het testbericht staat klaar: haal het op met pull, en bevestig het zoals elk ander bericht."
+    return Tried(True, None, (perf_counter() - began) * 1000, text)
 
 
 async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, timeout: float) -> Tried:
@@ -78,7 +115,12 @@ async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, timeout: f
     answer = await callbacks.post(
         abonnement.callback_url,
         body=TEST_MESSAGE,
-        headers={"Authorization": abonnement.auth, "nrc-abonnement": str(abonnement.uuid)},
+        headers={
+            "Authorization": abonnement.auth,
+            "nrc-abonnement": str(abonnement.uuid),
+            # By this a callback tells it from the check when an abonnement is made; the inbox does.
+            "nrc-test": "true",
+        },
         timeout=timeout,
     )
     took = (perf_counter() - began) * 1000

@@ -1,7 +1,7 @@
 """What an inbox answers, as its owner set it: on its page, by the API, or in the query of its address. Pure.
 
-Who is not authorised is refused at once, whatever else is set; and the standard's test message is answered as
-a good callback would, so that an abonnement can be taken on an inbox that is set to misbehave.
+Who is not authorised is refused at once, whatever else is set; and the standard's check of a new
+abonnement is answered as a good callback would, so that one can be taken on an inbox set to misbehave.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Answer:
 
 
 def decide(behaviour: Behaviour, *, authorization: str | None, is_check: bool, dice: float) -> Answer:
-    """The answer to a request. is_check: it is the standard's test message. dice: from 0 up to 100."""
+    """The answer to a request. is_check: it is that check. dice: from 0 up to 100."""
     if refused := _refusal(behaviour.authorization, authorization):
         return Answer(REFUSED, refused)
     if is_check:

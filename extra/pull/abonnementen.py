@@ -1,4 +1,4 @@
-"""Abonnementen that are fetched: made, shown and removed here, and unknown to the standard's API."""
+"""Abonnementen that are fetched: made, shown, changed and removed here, and unknown to the standard's API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gateway.http.responses import json_answer
 from runtime.log import logger
 from schemas.abonnement import Abonnement, FilterGroup, FilterGroupRequest, as_groups
 from schemas.application import Scope
-from schemas.errors import BrokerError, NotFound, ValidationError
+from schemas.errors import BrokerError, Conflict, NotFound, ValidationError
 from schemas.fields import fault, parse
 from schemas.jsontext import read_json
 
@@ -87,6 +87,30 @@ async def read(request: web.Request) -> web.Response:
     abonnement = await extra.own(request, client)
     read_query(request)
     return json_answer(as_json(extra, request, abonnement))
+
+
+async def change(request: web.Request) -> web.Response:
+    """200 with the changed abonnement (PUT and PATCH): asked for from now on; what is ready stays so."""
+    extra, gateway = parts(request)
+    client = await extra.asks(request, Scope.CONSUMEREN)
+    abonnement = await extra.own_pulled(request, client)
+    read_query(request)
+    async with gateway.changes.one(client.client_id):
+        body = await read_body(request, limit=gateway.settings.max_body)
+        await gateway.catalogue.refresh()
+        kanalen = await gateway.large_bodies(len(body), lambda: _kanalen(extra, body))
+        try:
+            changed = await gateway.registry.change_abonnement(
+                abonnement.uuid, lambda latest: replace(latest, kanalen=kanalen)
+            )
+        except Conflict:
+            await gateway.catalogue.refresh()
+            if abonnement.uuid not in gateway.catalogue.everyone:
+                raise NotFound("Dit abonnement bestaat niet meer.") from None
+            raise
+        await _tell(extra)
+    log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, fetched=True)
+    return json_answer(as_json(extra, request, changed))
 
 
 async def remove(request: web.Request) -> web.Response:

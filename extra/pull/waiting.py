@@ -42,7 +42,8 @@ class Waiting:
         """
         if self._of_client[client_id] >= MOST_OF_CLIENT:
             raise Throttled(
-                f"Deze applicatie wacht hier al {MOST_OF_CLIENT} keer tegelijk op notificaties.",
+                f"Deze applicatie wacht hier al {MOST_OF_CLIENT} keer tegelijk op notificaties. Eén wachtend "
+                "verzoek per abonnement is genoeg; wacht tot een ander klaar is.",
                 retry_after=RETRY_AFTER,
             )
         if self._of_client.total() >= MOST:

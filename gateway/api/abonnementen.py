@@ -67,8 +67,8 @@ async def read_abonnement(request: web.Request) -> web.Response:
     """200 with one abonnement, of any application."""
     gateway = request.app[GATEWAY]
     must_accept_json(request)
-    await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
-    abonnement = await _existing(request, gateway)
+    client = await gateway.authorise(request, Scope.PUBLICEREN, Scope.CONSUMEREN)
+    abonnement = await _existing(request, gateway, client)
     read_query(request)
     return await _answer(gateway, request, abonnement)
 
@@ -106,7 +106,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
-    abonnement = await _existing(request, gateway)
+    abonnement = await _existing(request, gateway, client)
     _must_own(client, abonnement)
     read_query(request)
     async with gateway.changes.one(client.client_id):
@@ -127,7 +127,7 @@ async def delete_abonnement(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.CONSUMEREN)
-    abonnement = await _existing(request, gateway)
+    abonnement = await _existing(request, gateway, client)
     _must_own(client, abonnement)
     read_query(request)
     async with gateway.changes.one(client.client_id):
@@ -177,10 +177,16 @@ def as_json(abonnement: Abonnement, collection: str) -> dict[str, Any]:
     }
 
 
-async def _existing(request: web.Request, gateway: Gateway) -> Abonnement:
+async def _existing(request: web.Request, gateway: Gateway, client: Credentials) -> Abonnement:
     await gateway.catalogue.refresh()
-    abonnement = gateway.catalogue.abonnementen.get(UUID(request.match_info["uuid"]))
+    uuid = UUID(request.match_info["uuid"])
+    abonnement = gateway.catalogue.abonnementen.get(uuid)
     if abonnement is None:
+        fetched = gateway.catalogue.pulled.get(uuid)
+        if fetched is not None and fetched.client_id == client.client_id:
+            raise NotFound(
+                f"Dit abonnement heeft geen callback; het staat op /api/extra/v1/abonnement/{uuid}."
+            )
         raise NotFound("Dit abonnement bestaat niet.")
     return abonnement
 

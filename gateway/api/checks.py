@@ -76,6 +76,16 @@ def _unknown_filters(naam: str, asked: Iterable[str], known: Iterable[str]) -> s
     return f"Kanaal '{naam}' heeft geen filter {unknown}; wel: {there}."
 
 
+def _other_kenmerken(naam: str, sent: Iterable[str], known: Iterable[str]) -> str:
+    slots, names = {normalise(name) for name in known}, {normalise(name) for name in sent}
+    more = ", ".join(f"'{name}'" for name in sent if normalise(name) not in slots)
+    less = ", ".join(f"'{name}'" for name in known if normalise(name) not in names)
+    return (
+        f"De kenmerken komen niet overeen met de filters van kanaal '{naam}': dat heeft geen {more}, en in "
+        f"de notificatie ontbreekt {less}. Een van beide mag."
+    )
+
+
 def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
     """The fault of a notificatie on an unknown kanaal, or with kenmerken that do not fit it."""
     naam = _sound(_KANAAL_NAAM, _get(data, "kanaal"))
@@ -85,7 +95,7 @@ def message_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidPara
     if (kanaal := kanalen.get(naam)) is None:
         return [InvalidParam("kanaal", "message_kanaal", f"Er bestaat geen kanaal '{naam}'.")]
     if isinstance(kenmerken, dict) and not names_fit(_sound_names(kenmerken), kanaal.filters):
-        reason = f"De kenmerken komen niet overeen met de filters van kanaal '{naam}'."
+        reason = _other_kenmerken(naam, _sound_names(kenmerken), kanaal.filters)
         return [InvalidParam("kenmerken", "kenmerken_inconsistent", reason)]
     return []
 

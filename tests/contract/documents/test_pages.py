@@ -246,6 +246,7 @@ async def test_the_first_page_leads_to_everything_and_tells_version_and_health(
     assert {
         "./api/v1/schema/",
         "./api/v1/schema/openapi.yaml",
+        "./api/extra/v1/openapi.yaml",
         "./ref/scopes/",
         "./ref/fouten/",
         "./health/ready",

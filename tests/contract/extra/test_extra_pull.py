@@ -192,9 +192,44 @@ async def test_one_with_a_callback_is_not_fetched(asking: Asking) -> None:
         answer = await asking.api(method, f"{asking.root}/abonnement/{abonnement}{path}", {})
         assert answer.outcome == (404, "not_found")
     assert (await asking.get(f"/abonnement/{abonnement}")).json["type"] == "push"
-    mine = await pulled(asking)
-    answer = await asking.post(f"/abonnement/{mine}/test")
-    assert answer.params == {("nonFieldErrors", "invalid")}
+
+
+async def test_a_test_message_can_be_fetched(asking: Asking) -> None:
+    mine, other = await pulled(asking), await pulled(asking)
+    tested = (await asking.post(f"/abonnement/{mine}/test")).json
+    assert (tested["taken"], tested["status"]) == (True, None)
+    (item,) = (await asking.get(f"/abonnement/{mine}/pull")).json["notificaties"]
+    assert item["notificatie"]["resourceUrl"] == "http://some.resource.nl/"
+    assert (await fetched(asking, other))[0] == []
+    told = (await asking.get(f"/abonnement/{mine}/uitleg/{item['id']}")).json
+    assert told["state"] == "pending"
+    await acknowledge(asking, mine, (await fetched(asking, mine))[1])
+    assert await state(asking, item["id"], mine) is State.DELIVERED
+
+
+async def test_one_that_is_fetched_asks_for_something_else(asking: Asking) -> None:
+    mine = await pulled(asking, zaaktype="A")
+    url = f"{asking.root}/abonnement/{mine}"
+    before = await asking.publish(zaaktype="A")
+    asked = {"kanalen": [{"naam": asking.naam, "filters": {"zaaktype": "B"}}]}
+    for method in ("PUT", "PATCH"):
+        changed = await asking.api(method, url, asked)
+        assert (changed.status, changed.json["kanalen"]) == (200, asked["kanalen"])
+    await asking.publish(zaaktype="A")
+    after = await asking.publish(zaaktype="B")
+    assert (await fetched(asking, mine))[0] == [str(before), str(after)], "what was ready stays so"
+    assert (await asking.api("PUT", url, {})).params == {("kanalen", "required")}
+    assert (await asking.api.of("ander")("PUT", url, asked)).outcome == (404, "not_found")
+    # The standard's API does not have it, and says to its owner where it is.
+    standard = f"/abonnement/{mine}"
+    for method, of, there in (("DELETE", "beide", True), ("GET", "beide", True), ("GET", "ander", False)):
+        refused = await asking.api.of(of)(method, standard)
+        assert refused.outcome == (404, "not_found")
+        assert (f"/api/extra/v1/abonnement/{mine}" in refused.json["detail"]) is there
+    push = await asking.subscribe()
+    other = await asking.api("DELETE", f"{asking.root}/abonnement/{push}")
+    assert other.outcome == (404, "not_found")
+    assert f"/api/v1/abonnement/{push}" in other.json["detail"]
 
 
 async def test_what_is_wrong_with_a_new_one_is_told(asking: Asking) -> None:

@@ -14,13 +14,16 @@ from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import aiohttp
 import pytest
 
 from deliverer.http.client import CallbackClient
+from extra.trying import tried
 from gateway.api.callback_check import TEST_MESSAGE, check_callback
 from runtime.settings import Settings
+from schemas.abonnement import Abonnement
 from schemas.errors import ValidationError
 from tests.contract.inbox.conftest import AUTH, Inbox, Start
 from tests.e2e.running import environment, running
@@ -48,6 +51,14 @@ async def test_the_standard_s_check_passes(inbox: Inbox, query: str) -> None:
     assert [each["answer"]["status"] for each in (without, with_auth)] == [401, 204]
     assert without["check"]
     assert with_auth["check"]
+
+
+async def test_a_test_that_is_asked_for_gets_what_is_set(inbox: Inbox) -> None:
+    made = Abonnement(uuid4(), f"{inbox.url}?status=503", AUTH["Authorization"], (), "afnemer")
+    async with CallbackClient.of(SETTINGS) as client:
+        assert (await tried(client, made, timeout=10)).status == 503
+    (only,) = await inbox.requests()
+    assert (only["check"], only["answer"]["reason"]) == (True, "zoals ingesteld")
 
 
 async def test_the_check_fails_where_an_owner_asks_for_that(inbox: Inbox) -> None:

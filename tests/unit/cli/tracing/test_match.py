@@ -110,8 +110,8 @@ def test_it_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             [
                 "actie: blank: Dit veld mag niet leeg zijn.",
                 "kenmerken: kenmerken_inconsistent: De kenmerken komen niet overeen met de filters van "
-                "kanaal "
-                "'zaken'.",
+                "kanaal 'zaken': dat heeft geen 'b', en in de notificatie ontbreekt "
+                "'vertrouwelijkheidaanduiding'. Een van beide mag.",
             ],
         ),
     ],
