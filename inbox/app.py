@@ -48,6 +48,8 @@ ROUTES = (
     web.get(f"{INBOX}/requests/{NUMBER}/body", api.body),
     web.get(f"{INBOX}/settings", api.read_settings),
     web.put(f"{INBOX}/settings", api.change_settings),
+    web.patch(f"{INBOX}/settings", api.change_settings),
+    web.post(f"{INBOX}/settings", api.change_settings),
     web.get("/health/live", api.healthy),
     web.get("/health/ready", api.healthy),
 )

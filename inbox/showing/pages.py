@@ -20,7 +20,7 @@ from inbox.api import request_of
 from inbox.behaviour import ANY, NONE, Behaviour, read_behaviour
 from inbox.inboxes import Inbox
 from inbox.received import Received
-from inbox.showing.pretty import MAX_SHOWN, as_curl, indented, raw
+from inbox.showing.pretty import MAX_SHOWN, as_curl, indented, raw, sample
 from inbox.state import INBOXES, inbox_of, must_be_opened, must_be_our_page, query_of, root_of
 from ledger.explaining.dutch import AMSTERDAM, Clock, number
 from schemas.errors import NotFound, Problem, ValidationError
@@ -55,8 +55,8 @@ async def to_new(_: web.Request) -> web.Response:
 
 
 async def show(request: web.Request) -> web.Response:
-    """The list of an inbox, the newest first, with its address and its settings."""
-    return _list(request, inbox_of(request))
+    """The list of an inbox, the newest first, with its address and its settings. `bewaard`: just changed."""
+    return _list(request, inbox_of(request), saved="bewaard" in request.query)
 
 
 async def show_one(request: web.Request) -> web.Response:
@@ -96,7 +96,7 @@ async def change(request: web.Request) -> web.Response:
     except ValidationError as error:
         faults = {param.name: param.reason for param in error.invalid_params}
         return _list(request, inbox, form=form, faults=faults, status=400)
-    return _back(request, inbox)
+    return _back(request, inbox, query="?bewaard")
 
 
 async def empty(request: web.Request) -> web.Response:
@@ -162,7 +162,9 @@ def _list(
     form: dict[str, str] | None = None,
     faults: dict[str, str] | None = None,
     status: int = 200,
+    saved: bool = False,
 ) -> web.Response:
+    url = f"{root_of(request)}/inbox/{inbox.id}"
     return page(
         "inbox.html",
         base=_HERE if status == 200 else "../",
@@ -170,7 +172,9 @@ def _list(
         inbox=inbox,
         received=list(reversed(inbox.requests.values())),
         limits=request.app[INBOXES].limits,
-        url=f"{root_of(request)}/inbox/{inbox.id}",
+        url=url,
+        sample=sample(url, inbox.behaviour.authorization),
+        saved=saved,
         form={**_form_of(inbox.behaviour), **(form or {})},
         faults=faults or {},
     )
@@ -188,8 +192,8 @@ def _form_of(behaviour: Behaviour) -> dict[str, str]:
     }
 
 
-def _back(request: web.Request, inbox: Inbox) -> web.Response:
-    return web.Response(status=303, headers={"Location": f"{root_of(request)}/inbox/{inbox.id}"})
+def _back(request: web.Request, inbox: Inbox, *, query: str = "") -> web.Response:
+    return web.Response(status=303, headers={"Location": f"{root_of(request)}/inbox/{inbox.id}{query}"})
 
 
 def _clock(at: float, form: str = "%H:%M:%S") -> str:

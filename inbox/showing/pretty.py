@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from inbox.behaviour import ANY, NONE
 from inbox.received import Received
 from schemas.errors import ParseError
 from schemas.jsontext import indented_json
@@ -32,6 +33,16 @@ def raw(received: Received) -> str:
     if received.text is not None:
         return shown.decode(errors="ignore")  # a character may be cut in two
     return "\n".join(_dump(shown[:4096]))
+
+
+def sample(url: str, authorization: str) -> str:
+    """A command that sends a first request to `url`, with what the inbox is set to take (`Behaviour`)."""
+    given = {ANY: "Token abcde12345", NONE: ""}.get(authorization, authorization)
+    lines = ["curl -i"]
+    if given:
+        lines.append(f"-H {shlex.quote(f'Authorization: {given}')}")
+    lines += ["-H 'Content-Type: application/json'", """-d '{"kanaal": "zaken"}'""", url]
+    return " \\\n  ".join(lines)
 
 
 def _dump(body: bytes) -> Iterator[str]:

@@ -61,7 +61,7 @@ class Account:
         self._registry = registry
         self._versions: dict[UUID, Sequence[KanalenVersion]] = {}
         self._states: dict[UUID, Sequence[StateThen]] = {}
-        self.clock = Clock(now)
+        self.clock = Clock(now, dated=reader is Reader.CONSUMER)
         self._most_attempts = most_attempts
         self._reader = reader
         self._most_in_row = most_in_row

@@ -77,10 +77,14 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How moments are written: in this zone, for a reader at `now` (milliseconds since 1970)."""
+    """How moments are written: in this zone, for a reader at `now` (milliseconds since 1970).
+
+    dated: each with its whole date, for who may read it another day or elsewhere.
+    """
 
     now: int
     zone: tzinfo = AMSTERDAM
+    dated: bool = False
 
     def local(self, at: int) -> datetime:
         """The moment in this zone. at: milliseconds since 1970."""
@@ -124,6 +128,8 @@ class Clock:
         if moment.utcoffset() != moment.replace(fold=1 - moment.fold).utcoffset():
             # The hour that occurs twice in October.
             time += " (zomertijd)" if moment.dst() else " (wintertijd)"
+        if self.dated:
+            return moment.strftime("%d-%m-%Y"), time
         if moment.date() == now.date() or abs(at - self.now) < _WITHOUT_DATE.total_seconds() * 1000:
             return "", time
         return moment.strftime("%d-%m" if moment.year == now.year else "%d-%m-%Y"), time

@@ -16,6 +16,15 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
+// Not in the address that one copies, nor after loading again.
+if (location.search === "?bewaard") history.replaceState(null, "", location.pathname);
+
+for (const form of document.querySelectorAll("form[data-ask]")) {
+  form.addEventListener("submit", (event) => {
+    if (!confirm(form.dataset.ask)) event.preventDefault();
+  });
+}
+
 const live = document.getElementById("live");
 if (live && window.EventSource) {
   const AGAIN = 5000; // milliseconds until it connects again after an answer that is no stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from uuid import UUID, uuid4
@@ -148,7 +149,9 @@ async def test_why_a_notificatie_came_or_not(asking: Asking) -> None:
     await asking.end(id_, mine, State.DELIVERED, status=204, ms=38.0)
     got = (await asking.get(f"/abonnement/{mine}/uitleg/{id_}")).json
     assert got["uitleg"][0]["code"] == "delivered"
-    assert "bij poging 1 (status 204, 38 ms)" in got["uitleg"][0]["text"]
+    text = got["uitleg"][0]["text"]
+    assert "bij poging 1 (status 204, 38 ms)" in text
+    assert re.match(r"Afgeleverd op \d\d-\d\d-\d{4} om \d\d:", text), "read another day too"
     assert got["deliveries"][0]["status"] == 204
     assert got["notificatie"]["kanaal"] == asking.naam
     assert got["notificatie"]["kenmerken"] == {"vertrouwelijk": "geheim", "zaaktype": "A"}

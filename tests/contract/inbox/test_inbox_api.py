@@ -134,6 +134,12 @@ async def test_bad_input_gets_a_problem_that_says_what_to_do(
     assert ("Allow" in answer.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
+async def test_settings_are_changed_one_by_one(inbox: Inbox, method: str) -> None:
+    changed = await inbox.json("/settings", method, data=b'{"status": 500}')
+    assert (changed["status"], changed["authorization"]) == (500, "any")
+
+
 async def test_an_address_that_is_none_is_a_problem_too(inbox: Inbox) -> None:
     for path in (f"/inbox/{'x' * 22}/requests", "/inbox/kort", "/inbox/static/../app.py", "/inbox/static/x"):
         status, answer, _ = await inbox("GET", inbox.root + path)
@@ -152,6 +158,7 @@ async def test_pages_of_others_change_nothing(inbox: Inbox, site: str) -> None:
     headers = {"Sec-Fetch-Site": site}
     for method, path in (
         ("PUT", "/settings"),
+        ("PATCH", "/settings"),
         ("DELETE", "/requests"),
         ("POST", "/instellingen"),
         ("POST", "/legen"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
+from html import escape, unescape
 
 import pytest
 from yarl import URL
@@ -86,12 +86,15 @@ async def test_the_form_sets_how_it_answers(inbox: Inbox) -> None:
         "drip": "1", "reset": "on", "secret": "",
     }  # fmt: skip
     status, answer, _ = await inbox("POST", "/instellingen", data=form)
-    assert (status, answer.headers["Location"]) == (303, inbox.url)
+    assert (status, answer.headers["Location"]) == (303, f"{inbox.url}?bewaard")
+    assert "Bewaard: zo antwoordt de inbox vanaf nu." in (await page(inbox, "?bewaard")).text
     assert await inbox.json("/settings") == {
         "authorization": "Token é", "status": 503, "delay": 0.5, "fail": 10, "drip": 1, "reset": True,
         "secret": False,
     }  # fmt: skip
     html = await page(inbox)
+    assert "Bewaard:" not in html.text
+    assert "curl -i \\\n  -H 'Authorization: Token é'" in unescape(html.text), "what it takes"
     shown = {each["name"]: each.get("value") for each in html.all("input") if each.get("type") != "radio"}
     assert shown == {
         "value": "Token é",
@@ -136,7 +139,7 @@ async def test_a_form_with_a_fault_comes_back_as_it_was_filled_in(
     status, answer, body = await inbox("POST", "/instellingen", data=form | wrong)
     assert status == 400
     text = body.decode()
-    assert 'role="alert"' in text
+    assert text.index('role="alert"') < text.index('id="kop-verzoeken"'), "before what is long"
     assert "<b>" not in text
     for name, value in wrong.items():
         if name in ("status", "delay", "secret"):
