@@ -68,7 +68,7 @@ async def test_what_is_not_acknowledged_comes_again(asking: Asking) -> None:
     assert (await fetched(asking, abonnement))[0] == ids[2:], "twice changes nothing"
     assert await state(asking, ids[0], abonnement) is State.DELIVERED
     told = (await asking.get(f"/abonnement/{abonnement}/uitleg/{ids[0]}")).json["uitleg"][0]
-    assert told["text"].startswith("Opgehaald, en bevestigd om ")
+    assert told["text"].startswith("Opgehaald, en bevestigd op ")
     waits = (await asking.get(f"/abonnement/{abonnement}/uitleg/{ids[2]}")).json["uitleg"][0]
     assert waits["text"].startswith("Nog niet opgehaald: klaar sinds ")
     status = (await asking.get(f"/abonnement/{abonnement}/status")).json
