@@ -89,7 +89,7 @@ async def mortal_server() -> AsyncIterator[PrivateServer]:
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium, for tests of pages (tests/browser/)."""
-    from tests.browser.chromium import chromium
+    from tools.chromium import chromium
 
     async with chromium() as started:
         yield started

@@ -1,33 +1,15 @@
-"""Chromium, and a page opened in it with what the browser's console says."""
+"""A page that is opened in Chromium, with what the browser's console says."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import BrowserContext, Page
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--no-first-run"),
-]
 WIDTHS = (1280, 360)
 HEIGHT = 900
 NARROWEST = 320
 TIMEOUT = 20_000  # milliseconds for what a browser does; the machine may be busy
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser that has started, while the context is open."""
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield started
-        finally:
-            await started.close()
 
 
 async def opened(context: BrowserContext, path: str) -> tuple[Page, list[str]]:

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
+from tools.chromium import chromium
 from tools.screenshots.filling import PASSWORD, USER
 from tools.screenshots.product import Product
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
 WIDE, HIGH, NARROW, TALL = 1280, 900, 360, 780
 MOST = 150_000
 """Bytes of a picture."""
@@ -34,7 +33,7 @@ async def take(product: Product, inbox: str, to: Path) -> None:
     filled = product.filled
     one = f"notificaties/{filled.failing}/"
     why = f"notificaties/{filled.unasked}/waarom/?abonnement={filled.kcc}"
-    async with _chromium() as browser:
+    async with chromium("--hide-scrollbars") as browser:
         async with _logged_in(browser, product) as page:
             await _shoot(page, product.console, to / "overzicht.png", high=1080)
             for name, path in (
@@ -54,16 +53,6 @@ async def take(product: Product, inbox: str, to: Path) -> None:
             await _shoot(page, product.console, to / "overzicht-donker.png", high=1080)
         async with _logged_in(browser, product, width=NARROW, height=TALL) as page:
             await _shoot(page, product.console, to / "overzicht-smal.png", high=TALL)
-
-
-@asynccontextmanager
-async def _chromium() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield started
-        finally:
-            await started.close()
 
 
 @asynccontextmanager
