@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ledger.opening import ledger_file
+from ledger.sqlite.looking import opened_to_read
 from ledger.tables.rows import STATES
 from ledger.values import State
 from runtime.settings import Settings
@@ -53,8 +53,7 @@ async def unfinished(settings: Settings) -> Unfinished:
 
 def _in_file(file: Path) -> Unfinished:
     try:
-        uri = f"file:{quote(str(file.absolute()))}?mode=rw"
-        with closing(sqlite3.connect(uri, uri=True)) as db:
+        with closing(opened_to_read(file)) as db:
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'unrouted'").fetchone():
                 return Unfinished()
             return _counted(db.execute(_COUNTS.format(schema="")).fetchone())
@@ -63,24 +62,15 @@ def _in_file(file: Path) -> Unfinished:
 
 
 async def _in_postgresql(address: Address) -> Unfinished:
-    import psycopg
+    from psycopg import sql
 
-    from store.database.address import connect
-    from store.database.faults import told as told_of
+    from store.database.looking import looked_at
     from store.database.statements import first
 
-    table = f'"{address.schema}".unrouted'
-    try:
-        async with await connect(address) as connection:
-            there = await first(connection, "SELECT to_regclass(%s) IS NOT NULL", table)
-            if there is None or not there[0]:
-                return Unfinished()
-            counts = await first(
-                connection,
-                psycopg.sql.SQL(_COUNTS.format(schema=f'"{address.schema}".')),
-            )
-    except (psycopg.Error, OSError) as error:
-        raise told_of(LEDGER, address, error) from error
+    async with looked_at(address, "unrouted", LEDGER) as connection:
+        if connection is None:
+            return Unfinished()
+        counts = await first(connection, sql.SQL(_COUNTS.format(schema=f'"{address.schema}".')))
     assert counts is not None  # noqa: S101 - it has no condition
     return _counted(counts)
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-import psycopg
 from psycopg import sql
 
 from ledger.postgresql.clock import Clock
 from ledger.postgresql.days import TABLES, day_of, default, make_days
 from ledger.tables.hash_key import NAME, Seal, how_sealed, sealed_anew, unsealed
-from store.database.address import Address, Connection, connect
+from store.database.address import Address, Connection
 from store.database.database import Contents
-from store.database.faults import told
+from store.database.looking import looked_at
 from store.database.schema_steps import Step
 from store.database.statements import do, first
 from store.faults import LEDGER
@@ -141,16 +140,13 @@ async def hash_key(connection: Connection, vault: Vault) -> bytes:
 
 async def seal_of(address: Address, vault: Vault) -> Seal | None:
     """How that key is encrypted; None when there is none yet. Makes nothing. Raises LedgerError."""
-    table = sql.Identifier(address.schema, "secret")
-    try:
-        async with await connect(address) as connection:
-            there = await first(connection, "SELECT to_regclass(%s) IS NOT NULL", table.as_string())
-            if there is None or not there[0]:
-                return None
-            select = sql.SQL("SELECT value FROM {} WHERE name = %s").format(table)
-            row = await first(connection, select, NAME)
-    except (psycopg.Error, OSError) as error:
-        raise told(LEDGER, address, error) from error
+    async with looked_at(address, "secret", LEDGER) as connection:
+        if connection is None:
+            return None
+        select = sql.SQL("SELECT value FROM {} WHERE name = %s").format(
+            sql.Identifier(address.schema, "secret")
+        )
+        row = await first(connection, select, NAME)
     return None if row is None else how_sealed(row[0], vault)
 
 

@@ -6,5 +6,6 @@ faults.py        PostgreSQL's errors as errors that say what to do, and which of
 schema_steps.py  carries out the schema steps that it lacks, by one process at a time
 extra.py         says what to install where psycopg is missing
 statements.py    the few statements that are used everywhere, with rows as tuples
+looking.py       looks at tables that may not be there, and makes nothing
 listening.py     waits for NOTIFY, on a connection of its own
 """

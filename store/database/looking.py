@@ -1,0 +1,29 @@
+"""Looks at tables that may not be there, without opening the store that they are of: nothing is made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import sql
+
+from store.database.address import Address, Connection, connect
+from store.database.faults import told
+from store.database.statements import first
+from store.faults import Faults
+
+
+@asynccontextmanager
+async def looked_at(address: Address, table: str, faults: Faults) -> AsyncIterator[Connection | None]:
+    """A connection; None when the schema has no such table. Raises the error of `faults`.
+
+    The connection has no search path: name tables by their schema.
+    """
+    name = sql.Identifier(address.schema, table).as_string()
+    try:
+        async with await connect(address) as connection:
+            there = await first(connection, "SELECT to_regclass(%s) IS NOT NULL", name)
+            yield connection if there is not None and there[0] else None
+    except (psycopg.Error, OSError) as error:
+        raise told(faults, address, error) from error
