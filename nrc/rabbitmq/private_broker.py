@@ -234,11 +234,14 @@ class PrivateBroker:
         await self.stop()
         return await self.start()
 
+    def _command(self, script: Path, node: Node) -> list[str]:
+        return [str(script), *node.arguments(self.folder)]
+
     def _spawn(self, script: Path, node: Node) -> None:
         # A session of its own: Ctrl-C in the terminal is for `nrc up`, which stops the broker last.
         with (self.folder / "startup.log").open("wb") as output:
             self._spawned = subprocess.Popen(  # noqa: S603
-                [str(script), *node.arguments(self.folder)],
+                self._command(script, node),
                 cwd=self.folder,
                 env=node.environment(self.folder),
                 stdin=subprocess.DEVNULL,

@@ -39,7 +39,12 @@ def keep(file: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> Non
 
 def sync_folder(folder: Path) -> None:
     """Sync what was made or renamed in the folder, so that it survives a power cut. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(file: Path) -> None:
+    """Sync what was written to a file, or a folder's list of what is in it. Raises OSError."""
+    descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -18,7 +18,7 @@ from sqlite_utils import Database
 
 from schemas.errors import RegistryError, RegistryInUse, UsageError
 from store.faults import REGISTRY
-from store.files.durable import make_folder, sync_folder
+from store.files.durable import make_folder, sync_file, sync_folder
 from store.files.faults import told
 from store.files.host_lease import AGE
 from store.moving.side import Values
@@ -120,7 +120,7 @@ async def sqlite_target(file: Path, vault: Vault) -> AsyncIterator[SqliteSide]:
                 db.execute("COMMIT")
                 db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with _faults(file):
-            _sync(new)
+            sync_file(new)
             os.link(new, file)
             sync_folder(file.parent)
     finally:
@@ -162,14 +162,6 @@ def _faults(file: Path) -> Generator[None, None, None]:
         yield
     except (sqlite3.Error, OSError) as error:
         raise told(REGISTRY, file, error) from error
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _remove(file: Path) -> None:

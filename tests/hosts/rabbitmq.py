@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -88,18 +87,8 @@ class HostNode(QuickNode):
             raise BrokerUnavailable(f"{node.name} did not start; its log: {folder / 'log'}")
         return await self._shielded(node)
 
-    def _spawn(self, script: Path, node: Node) -> None:
-        with (self.folder / "startup.log").open("wb") as output:
-            self._spawned = subprocess.Popen(
-                [*self.inside, str(script), *node.arguments(self.folder)],
-                cwd=self.folder,
-                env=node.environment(self.folder),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        (self.folder / "spawned.pid").write_text(str(self._spawned.pid))
+    def _command(self, script: Path, node: Node) -> list[str]:
+        return [*self.inside, *super()._command(script, node)]
 
 
 def nodes_on(hosts: Sequence[Host], folder: Path, *, password: str, cookie: str) -> list[HostNode]:
