@@ -28,8 +28,6 @@ from deliverer.outcomes.account import Account
 from deliverer.outcomes.acknowledging import Acknowledging
 from deliverer.outcomes.last_failures import LastFailures
 from deliverer.parts import Parts
-from ledger.copies.recent import Recent
-from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.unwritten import Unwritten
 from ledger.values import Delivery, Key
@@ -83,9 +81,7 @@ async def serve(
         router = RouterClient(publisher.link)
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         last_failures = LastFailures(registry)
-        ledger = await opened.enter_async_context(
-            ReopenedLedger(partial(ledger_of, settings, recent=Recent()))
-        )
+        ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         writer = Writer(ledger, unwritten=Unwritten(settings.registry_file.parent))
         counts = Counter[str]()
         account = Account(

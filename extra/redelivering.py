@@ -214,7 +214,7 @@ async def _found(ledger: Ledger, search: Search) -> list[Notificatie]:
     found: list[Notificatie] = []
     after = None
     while page := await ledger.search(search, limit=PAGE, after=after, oldest_first=True):
-        rows = await ledger.deliveries([each.id for each in page] if _lacking(search) else [])
+        rows = await ledger.deliveries([each.id for each in page]) if _lacking(search) else {}
         for each in page:
             own = [row for row in rows.get(each.id, ()) if row.key.abonnement == search.abonnement]
             if not own or verdict(own).state is not State.DELIVERED:

@@ -17,8 +17,6 @@ from gateway.app import Mount, build_app
 from gateway.http.draining import say_goodbye
 from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
-from ledger.copies.recent import Recent
-from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from ledger.unwritten import Unwritten
 from ledger.writer import Writer
@@ -64,9 +62,7 @@ async def serve(
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         await catalogue.refresh()
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))
-        ledger = await opened.enter_async_context(
-            ReopenedLedger(partial(ledger_of, settings, recent=Recent()))
-        )
+        ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         link = Link(settings.amqp_url, name="gateway")
         gateway = Gateway(
             settings=settings,

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
+from ledger.copies.recent import Recent
 from ledger.ledger import Ledger
+from ledger.opening import ledger_of
 from ledger.values import Event
 from runtime.log import logger
+from runtime.settings import Settings
 from schemas.errors import LedgerError, LedgerFull
 
 OPEN_AGAIN = 5.0  # seconds without a successful commit, after which it is closed and opened again
@@ -34,6 +38,11 @@ class ReopenedLedger:
         self._open = open_
         self._ledger: Ledger | None = None
         self._failing_since: float | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """That of these settings; what it wrote last is remembered from one opening to the next."""
+        return cls(partial(ledger_of, settings, recent=Recent()))
 
     async def __aenter__(self) -> Self:
         return self

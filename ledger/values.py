@@ -434,6 +434,11 @@ class Punctuality:
     late: int
     slowest: int | None
 
+    @property
+    def badness(self) -> tuple[int, int]:
+        """Greater for those that went worse, for a list with the worst first."""
+        return self.failed + self.late, self.slowest or 0
+
 
 @dataclass(frozen=True, slots=True)
 class Published:

@@ -9,9 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
-from functools import partial
 
-from ledger.copies.recent import Recent
 from ledger.keeper.counting import Counting
 from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN, Giving
@@ -35,7 +33,6 @@ from ledger.keeper.undeliverable.removed_abonnementen import SETTLED as REMOVED_
 from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.keeper.undeliverable.retention import Retention
 from ledger.keeper.undeliverable.trimming import Trimming
-from ledger.opening import ledger_of
 from ledger.reopening import ReopenedLedger
 from router.catalogue import Catalogue
 from router.publishing import Publisher
@@ -90,9 +87,7 @@ async def serve(
     async with AsyncExitStack() as opened:
         registry = await opened.enter_async_context(registry_of(settings, patience=REGISTRY_PATIENCE))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
-        ledger = await opened.enter_async_context(
-            ReopenedLedger(partial(ledger_of, settings, recent=Recent()))
-        )
+        ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         publisher = Publisher(settings.amqp_url, name="ledger", mandatory=True)
         lease = Lease(seconds=limits.lease, renewal=limits.renewal)
         room = Room(publisher, most=limits.most_ready, rest=limits.rest)

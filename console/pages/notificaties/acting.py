@@ -177,7 +177,6 @@ async def _meant(visit: Visit, doen: str) -> _Meant:
     replay = int(typed) if typed.isdecimal() and len(typed) < 10 else ORIGINAL
     every = (await ledger.deliveries([notificatie.id]))[notificatie.id]
     own = [row for row in every if to in (None, row.key.abonnement)]
-    had = [row for row in own if row.state is State.DELIVERED]
     if doen == AGAIN:
         return await _meant_again(visit, ledger, notificatie, to, replay, own)
     states = MAY_BE_SENT_NOW if doen == NOW else _MAY_END if to is not None else MAY_BE_DROPPED
@@ -187,7 +186,7 @@ async def _meant(visit: Visit, doen: str) -> _Meant:
         problem = "Er wacht hier niets meer op een volgende poging: intussen is er iets anders mee gebeurd."
     elif doen == NOW and notificatie.body is None:
         problem = "De inhoud van deze notificatie wordt niet meer bewaard, dus er is niets om te verzenden."
-    return _Meant(ledger, notificatie, to, replay, rows, problem, had=had)
+    return _Meant(ledger, notificatie, to, replay, rows, problem, had=_delivered(own))
 
 
 async def _meant_again(
@@ -211,8 +210,12 @@ async def _meant_again(
         problem = (
             "Deze notificatie is voor dit abonnement nog onderweg. Wacht die aflevering af, of doe haar nu."
         )
-    had = [row for row in own if row.state is State.DELIVERED]
-    return _Meant(ledger, notificatie, to, replay, rows, problem, why is WhyNot.NOT_ASKED_FOR, had)
+    unasked = why is WhyNot.NOT_ASKED_FOR
+    return _Meant(ledger, notificatie, to, replay, rows, problem, unasked, had=_delivered(own))
+
+
+def _delivered(rows: Sequence[Delivery]) -> list[Delivery]:
+    return [row for row in rows if row.state is State.DELIVERED]
 
 
 def _uuid(text: str) -> UUID | None:

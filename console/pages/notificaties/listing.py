@@ -145,7 +145,7 @@ async def _went(
         for uuid, of in found.items()
         if (of.failed or of.late) and search.abonnement in (None, uuid)
     ]
-    went.sort(key=lambda each: (each.of.failed + each.of.late, each.of.slowest or 0), reverse=True)
+    went.sort(key=lambda each: each.of.badness, reverse=True)
     return went[:MOST_TOLD]
 
 

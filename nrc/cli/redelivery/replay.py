@@ -313,7 +313,7 @@ def _filter(search: Search) -> Mapping[str, object]:
 
 
 def _in_words(search: Search) -> Iterator[str]:
-    """The same for people: `kanaal zaken`, `kenmerk zaaktype=…`, `after 08:55:48`."""
+    """The same for people: `kanaal zaken`, `kenmerk zaaktype=…`; moments are in UTC."""
     for name, value in _filter(search).items():
         if isinstance(value, Mapping):
             yield from (f"kenmerk {kenmerk}={text}" for kenmerk, text in value.items())

@@ -109,7 +109,7 @@ def per_abonnement(after: int, before: int | None, late: int, wide: bool, json_:
     since. SLOWEST: from accepted to delivered. `nrc notificaties list --failed` or `--late` shows which.
     """
     found = carry_out(_punctuality(load_settings(), after=after, before=before, late=late))
-    found.sort(key=lambda each: (each[2].failed + each[2].late, each[2].slowest or 0), reverse=True)
+    found.sort(key=lambda each: each[2].badness, reverse=True)
     if json_:
         as_json(
             [
