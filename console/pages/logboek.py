@@ -58,6 +58,7 @@ ACTS: Mapping[str, str] = {
     "ledger rebuilt": "grootboek opnieuw opgebouwd",
     "backup made": "back-up gemaakt",
     "backup restored": "back-up teruggezet",
+    "registry moved": "register verhuisd",
     "secrets encrypted again": "geheimen opnieuw versleuteld",
     "user added": "gebruiker gemaakt",
     "user removed": "gebruiker verwijderd",
@@ -90,6 +91,9 @@ FACTS: Mapping[str, str] = {
     "undeliverable": "onbestelbaar",
     "replay": "herhaling",
     "folder": "map",
+    "source": "van",
+    "target": "naar",
+    "registry": "register",
     "first": "eerste",
 }
 """How the name of a fact is told; one that is not here as it is noted."""
