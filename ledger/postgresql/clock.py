@@ -20,6 +20,8 @@ STAMPED = "SELECT pg_current_xact_id(); "
 
 TIMELINE = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 """Which history of the database this is: another one begins when a standby takes over."""
+STARTED = "extract(epoch FROM pg_postmaster_start_time())::text"
+"""In its place, where that may not be asked: each server was started at another moment."""
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # Of transactions that may have stamped rows: their number is given before their clock is read.
 _OLDEST = (
@@ -31,7 +33,7 @@ _OLDEST = (
 def beginning(*, timeline: str, room: bool) -> str:
     """The question that begins a transaction that stamps rows: its clock, its timeline and how full it is.
 
-    timeline: TIMELINE, or a text where the server does not tell. room: whether the last is asked.
+    timeline: as `sign_of_history` gives it. room: whether the last is asked.
     """
     full = (
         ', (SELECT bytes FROM budget) AS budget, (SELECT "full" FROM budget) AS "full", '
@@ -40,16 +42,16 @@ def beginning(*, timeline: str, room: bool) -> str:
     return f"{STAMPED}{_NOW} AS now, {timeline} AS timeline{full if room else ''}"
 
 
-async def tells_timeline(connection: Connection) -> bool:
-    """Whether this server tells TIMELINE; in the caller's transaction."""
+async def sign_of_history(connection: Connection) -> str:
+    """By what this server tells its history: TIMELINE, or STARTED; in the caller's transaction."""
     try:
         async with connection.transaction():
             await connection.execute(f"SELECT {TIMELINE}")
     except psycopg.Error as error:
         if is_lost(error):
             raise
-        return False
-    return True
+        return STARTED
+    return TIMELINE
 
 
 class Clock:

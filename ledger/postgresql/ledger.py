@@ -17,7 +17,7 @@ from psycopg.rows import DictRow
 from ledger.copies.instance import Instance
 from ledger.copies.recent import Recent
 from ledger.postgresql import finding, reading
-from ledger.postgresql.clock import TIMELINE, Clock, beginning, tells_timeline
+from ledger.postgresql.clock import TIMELINE, Clock, beginning, sign_of_history
 from ledger.postgresql.keeper import PostgresqlKeeping, instance_of, make_restored
 from ledger.postgresql.names import Name, Names
 from ledger.postgresql.replays import PostgresqlReplays
@@ -99,7 +99,7 @@ class PostgresqlLedger:
         await self._database.__aenter__()
         try:
             self._hashes = Hashes(await self._read(hash_key, self._vault))
-            self._timeline = TIMELINE if await self._read(tells_timeline) else "''"
+            self._timeline = await self._read(sign_of_history)
         except BaseException:
             await self._database.__aexit__(None, None, None)
             raise

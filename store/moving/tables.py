@@ -31,7 +31,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 STAY = frozenset({"lease", "alert_lease", "mark", "schema_step", "_sqlite_migrations"})
 """Tables that belong to a store itself, or to processes that run."""
 
-OWN = frozenset({("counter", "id"), ("counter", "one"), ("act", "about")})
+OWN = frozenset({("counter", "id"), ("counter", "one"), ("counter", "server"), ("act", "about")})
 """Columns that one of the stores has by itself; `about` is made of `facts`."""
 
 CHUNK = 1000

@@ -29,7 +29,7 @@ from store.postgresql.acts import acts_found, append_acts
 from store.postgresql.alerts import PostgresqlAlerts
 from store.postgresql.encrypted_columns import key_of_mark, keys_in_use, seal_again, set_mark, unreadable
 from store.postgresql.kanalen_versions import begin_version, end_versions, versions_of
-from store.postgresql.schema import LOCK, STEPS
+from store.postgresql.schema import LOCK, NEXT_CHANGE, STEPS
 from store.postgresql.secret_uses import all_uses, put_uses, uses_of
 from store.postgresql.state_versions import begin_state, end_states, states_of
 from store.postgresql.statements import do, first, insert, many, rows, update
@@ -461,12 +461,7 @@ class PostgresqlRegistry:
     async def _next_change(self, connection: Connection) -> int:
         """The next change number, of which listeners are notified at the commit."""
         # NOTIFY makes commits wait for each other in the whole database: it is for changes only.
-        row = await first(
-            connection,
-            "WITH next AS (UPDATE counter SET change = change + 1 RETURNING change) "
-            "SELECT change, pg_notify(%s, '') FROM next",
-            self._channel,
-        )
+        row = await first(connection, NEXT_CHANGE, self._channel)
         assert row is not None  # noqa: S101 - there is one counter
         return int(row["change"])
 

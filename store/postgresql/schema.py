@@ -89,7 +89,33 @@ async def _alerts(connection: Connection) -> None:
     await insert(connection, "alert_setting", first_settings())
 
 
-STEPS = {"0001_registry": Step(_first), "0002_alerts": Step(_alerts)}
+async def _server(connection: Connection) -> None:
+    # When the server started on which the last change was made; those who move a registry leave it out.
+    await connection.execute(
+        "ALTER TABLE counter ADD COLUMN server timestamptz NOT NULL DEFAULT pg_postmaster_start_time()"
+    )
+
+
+STEPS = {
+    "0001_registry": Step(_first),
+    "0002_alerts": Step(_alerts),
+    "0003_server_of_the_last_change": Step(_server, compatible=True),
+}
+
+NEXT_CHANGE = """
+    WITH next AS (UPDATE counter SET server = pg_postmaster_start_time(),
+        change = change + CASE server WHEN pg_postmaster_start_time() THEN 1 ELSE 1000000 END,
+        forgotten = CASE server WHEN pg_postmaster_start_time() THEN forgotten ELSE change + 999999 END
+        RETURNING change)
+    SELECT change, pg_notify(%s, '') FROM next
+    """
+"""Takes the next change number, and notifies at the commit. After LOCK.
+
+A standby that took over may lack changes that copies have, and would use their numbers again: a copy that has
+4 of the one that was lost would never ask for the 4 that came later. So the first change on a server that was
+started since the last one leaves more numbers out than it may lack, and each copy from before it is read
+whole (`forgotten`).
+"""
 
 ALERTS_TABLES = """
     CREATE TABLE alert_setting (name text COLLATE "C" PRIMARY KEY, value text NOT NULL, secret text NOT NULL);

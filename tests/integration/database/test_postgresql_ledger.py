@@ -14,8 +14,6 @@ from ledger.ledger import Ledger
 from ledger.values import Attempt, Key, Outcome, Search, State, Unrouted
 from tests.contract.stores.opened import ledger_in
 from tests.contract.stores.test_ledger import account, accounts, an_entry, an_outcome
-from tests.databases.failover import pair
-from tests.databases.postgresql import MISSING, binaries
 
 DAY = 86_400_000
 NOW = 1_760_000_000_000
@@ -152,25 +150,3 @@ async def test_a_text_that_postgresql_does_not_take_is_kept_all_the_same(
         assert found is not None
         assert found.resource == text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         assert [each.id for each in await ledger.search(Search(client=text), limit=9)] == [entry.id]
-
-
-@pytest.mark.skipif(binaries() is None, reason=MISSING)
-async def test_a_standby_that_lacks_the_last_commits_gets_them_from_who_made_them() -> None:
-    mine = uuid4()
-    entries = [an_entry(mine) for _ in range(20)]
-    async with pair() as servers, ledger_in(servers.url) as gateway, ledger_in(servers.url) as deliverer:
-        await gateway.write(entries[:5])
-        await deliverer.write([an_outcome(entries[0], mine)])
-        await servers.attach()
-        await servers.stop_sending()
-        await gateway.write([*entries[5:], Unrouted(entries[9].id)])
-        await deliverer.write([an_outcome(each, mine) for each in entries[:15]])
-        await servers.fail_over(after=0)
-
-        assert await gateway.notificatie(entries[9].id) is None, "the standby lacks nothing"
-        await gateway.write([])
-        assert len(await gateway.search(Search(), limit=100)) == 20
-        assert await gateway.keeping.unrouted_count() == 1
-        assert (await gateway.backlogs())[mine].count > 5
-        await deliverer.write([])
-        assert (await gateway.backlogs())[mine].count == 5

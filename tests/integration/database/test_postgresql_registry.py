@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+import store
 from runtime.settings import Settings
 from schemas.application import Application
 from schemas.errors import SecretsUnreadable, UsageError
@@ -261,6 +262,9 @@ def test_a_url_that_cannot_be_read_is_told_without_its_password(tmp_path: Path) 
 async def test_without_the_extra_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("database", "postgresql"):
+        # An import that fails leaves another package there, which has nothing in it.
+        monkeypatch.setattr(store, name, getattr(store, name))
     for name in [name for name in sys.modules if name.startswith(("store.postgresql", "store.database."))]:
         if name != "store.database.extra":
             monkeypatch.delitem(sys.modules, name)
