@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring, fan-out, scale, watched.
+matching, lag, ledger, declaring, fan-out, scale, watched, costs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.capacity.costs import costs
 from bench.measurements.bodies import bodies
 from bench.measurements.declaring import declaring
 from bench.measurements.fan_out import fan_out
@@ -38,7 +39,7 @@ def latency(options: argparse.Namespace) -> None:
         publish(running, count=500, concurrency=4)
         arrivals(callback, at_least=501)
         count = 50 * options.seconds
-        sent = publish(running, count=count, concurrency=1, rate=50)["sent"]
+        sent = publish(running, count=count, concurrency=64, rate=50)["sent"]
         arrived = arrivals(callback, at_least=count + 1)
     delays = sorted((arrived[number] - at) / 1e6 for number, at in sent.items())
     cuts = statistics.quantiles(delays, n=100)
@@ -115,6 +116,7 @@ BENCHMARKS = {
     "fan-out": fan_out,
     "scale": scale,
     "watched": watched,
+    "costs": costs,
 }
 
 
@@ -133,8 +135,9 @@ def main() -> None:
         "--abonnementen",
         type=int,
         default=1,
-        help="memory, bodies, fan-out: to which each is delivered; scale: how many",
+        help="memory, bodies, fan-out, costs: to which each is delivered; scale: how many",
     )
+    parser.add_argument("--callback-ms", type=float, default=0, help="costs: until a callback answers")
     parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
     parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")
     parser.add_argument("--budget", type=int, default=256 * 1024**2, help="bodies: NRC_DELIVERER_MEMORY")

@@ -191,9 +191,9 @@ def consumer(kind: str = "note") -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def counter(port: int) -> Iterator[str]:
-    """The same for a callback that only counts, and costs little."""
-    with _listening(port, "bench.load.flood", "consume", str(port)) as url:
+def counter(port: int, after: float = 0.0) -> Iterator[str]:
+    """The same for a callback that only counts, and costs little. after: milliseconds until it answers."""
+    with _listening(port, "bench.load.flood", "consume", str(port), "--after", str(after)) as url:
         yield url
 
 

@@ -1,8 +1,8 @@
 """Publisher and consumer that cost next to nothing themselves: for runs of a million on a small machine.
 
 `python -m bench.load.flood publish --url URL --count N` prints how many answers of each status it got;
-`python -m bench.load.flood consume PORT` answers every POST with 204, and GET /count with how many there
-were. They speak just enough HTTP/1.1 for our own gateway and deliverer.
+`python -m bench.load.flood consume PORT [--after MS]` answers every POST with 204, and GET /count with
+how many there were. They speak just enough HTTP/1.1 for our own gateway and deliverer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.load.publisher import message
+from nrc.cli.benching.load import message
 
 
 class Messages(asyncio.Protocol):
@@ -109,17 +109,25 @@ class Consumer(Messages):
     """A callback that counts."""
 
     counted = 0
+    after = 0.0  # seconds until it answers
 
     def message(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"post "):
             Consumer.counted += 1
-            self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+            if Consumer.after:
+                asyncio.get_running_loop().call_later(Consumer.after, self._answer)
+            else:
+                self._answer()
             return
         text = str(Consumer.counted)
         self._transport.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
 
+    def _answer(self) -> None:
+        self._transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
 
 async def consume(options: argparse.Namespace) -> None:
+    Consumer.after = options.after / 1000
     server = await asyncio.get_running_loop().create_server(Consumer, "127.0.0.1", options.port)
     await server.serve_forever()
 
@@ -135,6 +143,7 @@ def main() -> None:
     publishing.set_defaults(run=publish)
     consuming = commands.add_parser("consume")
     consuming.add_argument("port", type=int)
+    consuming.add_argument("--after", type=float, default=0.0, help="milliseconds until it answers")
     consuming.set_defaults(run=consume)
     options = parser.parse_args()
     uvloop.run(options.run(options))

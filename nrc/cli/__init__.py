@@ -7,6 +7,7 @@ output, notes and faults to standard error.
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     publishing/     `nrc publish`
     listening/      `nrc listen`
+    benching/       `nrc bench`
     tracing/        `nrc trace`, `nrc explain`, `nrc match`, `nrc notificaties`
     redelivery/     `nrc retry`, `nrc resend`, `nrc replay`
     undeliverable/  `nrc undeliverable`
@@ -83,6 +84,10 @@ _COMMANDS = {
     "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
     "listening.listen": {
         "listen": "Print what arrives on a kanaal, by an abonnement that lasts until Ctrl-C.",
+    },
+    "benching.bench": {
+        "bench": "Load an NRC, this one or another, through the standard's API alone, and account for "
+        "every delivery.",
     },
     "tracing.trace": {
         "trace": "Show every notificatie of an object, to whom each went, and what became of it there.",

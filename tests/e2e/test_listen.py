@@ -1,4 +1,7 @@
-"""`nrc listen`: what arrives is printed and sent on, and nothing of it is left, however it ends."""
+"""`nrc listen`: what arrives is printed and sent on, and nothing of it is left, however it ends.
+
+And `nrc bench` against the same running system.
+"""
 
 from __future__ import annotations
 
@@ -226,4 +229,33 @@ async def test_what_cannot_be_says_why_and_leaves_nothing(
     assert said in ran.err
     assert ran.out == ""
     assert "Traceback" not in ran.err
+    await eventually_nothing_is_left(system)
+
+
+async def test_a_load_on_what_runs_is_delivered_whole(system: System) -> None:
+    """`nrc bench` as any two clients, by the standard's API alone."""
+    secrets = {}
+    for client, scope in (("PUBLISHER", "publiceren"), ("CONSUMER", "consumeren")):
+        added = await system.command("application", "add", f"bench-{scope}", "--scope", scope, "--json")
+        secrets[f"BENCH_{client}_SECRET"] = json.loads(added)["secret"]
+    to = f"http://{system.env['NRC_GATEWAY_LISTEN']}/api/v1/"
+    who = ("--publisher", "bench-publiceren", "--consumer", "bench-consumeren")
+    ran = await nrc_process(
+        system.folder, "bench", "--against", to, *who, "--count", "60", "--abonnementen", "3", "--json",
+        env=system.env | secrets,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    told = ran.json()
+    assert told["answers"] == {"201": 60}
+    assert (told["accepted"], told["expected"], told["delivered"]) == (60, 180, 180)
+    assert (told["missing"], told["twice"], told["notAccepted"]) == (0, 0, 0)
+    swapped = ("--publisher", "bench-consumeren", "--consumer", "bench-publiceren")
+    swapped_secrets = dict(zip(secrets, reversed(secrets.values()), strict=True))
+    ran = await nrc_process(
+        system.folder, "bench", "--against", to, *swapped, env=system.env | swapped_secrets
+    )
+    assert ran.code == 1
+    assert "may it notificaties." in ran.err
+    for scope in ("publiceren", "consumeren"):
+        await system.command("application", "remove", f"bench-{scope}", "--yes")
     await eventually_nothing_is_left(system)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
-import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nrc.cli.connecting import carry_out, gateway_root
+from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import note
+from nrc.cli.terminal.stopping import until_told
 from nrc.cli.terminal.streams import fault_of_output
-from nrc.exits import Exit, GatewayUnreachable
+from nrc.exits import GatewayUnreachable
 from runtime.settings import load_settings
 from schemas.errors import UsageError
 from schemas.fields import is_http_url
@@ -37,14 +36,6 @@ def filter_pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def address(text: str) -> Listen:
-    """The host and port of `127.0.0.1:9000`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise click.BadParameter(f"{text!r} is no host:port, e.g. 127.0.0.1:9000.")
-    return host.strip("[]"), int(port)
-
-
 @click.command()
 @click.option(
     "--kanaal",
@@ -61,8 +52,8 @@ def address(text: str) -> Listen:
 @click.option("--forward", metavar="URL", help="Send it on to URL, whose answer is then the one to NRC.")
 @click.option("--auth", metavar="VALUE", help="The Authorization that it comes with. Default: one made here.")
 @click.option(
-    "--listen", "at", type=address, default="127.0.0.1:0", show_default=True, metavar="HOST:PORT",
-    help="Where the receiver is; gateways and deliverers must reach it there.",
+    "--listen", "at", type=parameters.listen_address, default="127.0.0.1:0", show_default=True,
+    metavar="HOST:PORT", help="Where the receiver is; gateways and deliverers must reach it there.",
 )  # fmt: skip
 @click.option(
     "--url",
@@ -121,7 +112,7 @@ async def _listen(
     receiver = Receiver(auth, forward=URL(forward) if forward else None, timeout=timeout)
     await remove_leftovers(settings)
     async with (
-        _until_told() as told,
+        until_told() as told,
         receiver.served(at) as callback,
         listening_client(settings) as application,
     ):
@@ -170,27 +161,6 @@ async def _print(receiver: Receiver, told: asyncio.Event, *, count: int | None, 
     finally:
         stopping.cancel()
     return arrived
-
-
-@asynccontextmanager
-async def _until_told() -> AsyncIterator[asyncio.Event]:
-    """Set by Ctrl-C, SIGTERM or SIGHUP. A second one ends the process; the next `nrc listen` tidies up."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def stop() -> None:
-        if told.is_set():
-            os._exit(Exit.FAILED)
-        told.set()
-
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield told
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
 
 
 def _described(group: Mapping[str, Any]) -> str:

@@ -5,5 +5,6 @@ confirmation.py  asks for a confirmation
 progress_bar.py  the progress bar of a command
 parameters.py    click types: durations, scopes, names
 ids.py           ids in short, as tables show them and as people type them
+stopping.py      ends what runs until it is told to stop
 streams.py       standard streams that are closed or full
 """

@@ -1,15 +1,18 @@
-"""Click types, which are functions: durations, scopes, names, secrets."""
+"""Click types, which are functions: durations, scopes, names, addresses, secrets."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from operating.moments import read_duration, read_span
 from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
+
+if TYPE_CHECKING:
+    from runtime.settings import Listen
 
 
 def duration(text: str) -> int:
@@ -47,6 +50,14 @@ def client_id(text: str) -> str:
     if not is_client_id(text):
         raise click.BadParameter(f"a client_id is 1 to {MAX_CLIENT_ID} printable characters.")
     return text
+
+
+def listen_address(text: str) -> Listen:
+    """The host and port of `127.0.0.1:9000`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise click.BadParameter(f"{text!r} is no host:port, e.g. 127.0.0.1:9000.")
+    return host.strip("[]"), int(port)
 
 
 def secret(text: str) -> str:

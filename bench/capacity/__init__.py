@@ -1,0 +1,4 @@
+"""What a system needs: docs/capacity.md.
+
+costs.py  measures what a notificatie and each of its deliveries cost
+"""
