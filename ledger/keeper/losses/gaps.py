@@ -15,7 +15,7 @@ from uuid import UUID
 
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper.losses.registry_changes import add_missed, kanalen_since
+from ledger.keeper.losses.registry_changes import Window, add_missed, kanalen_since
 from ledger.keeper_ledger import BEFORE_GAP, Gap
 from ledger.ledger import Ledger
 from ledger.values import LIVE, Cause, Scope, is_in_hand
@@ -101,9 +101,8 @@ class Gaps:
         since = await kanalen_since(self._registry, uuid, change)
         if since is not None and gap.closed is not None:
             after = max(since, gap.opened - BEFORE_GAP)
-            await add_missed(
-                ledger, self._lease, abonnement, change=change, after=after, before=gap.closed + 1
-            )
+            window = Window(abonnement, change, after=after, before=gap.closed + 1)
+            await add_missed(ledger, self._lease, [window])
 
     async def _covered(self, ledger: Ledger, gap: Gap) -> list[UUID]:
         """The abonnementen that may have lost something. Of a kanaal only active ones, as said above."""

@@ -4,11 +4,13 @@ After each change of an abonnement's kanalen, at once and a minute later, what w
 matched with an older catalogue is matched again. Not what was accepted before: an abonnement gets nothing
 of before it was made. Registry and gateways are on one host, so both moments are of one clock. RabbitMQ may
 have routed it anyway; without a row its loss would not be noticed. gaps.py does the same for the time of a
-queue's gap.
+queue's gap. One search serves all abonnementen that are looked at together.
 """
 
 from __future__ import annotations
 
+from bisect import insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import floor
 from time import monotonic, time
@@ -16,7 +18,7 @@ from uuid import UUID
 
 from ledger.keeper.lease import Lease
 from ledger.ledger import Ledger
-from ledger.values import Search
+from ledger.values import Notificatie, Search
 from router.catalogue import Catalogue
 from router.matching.filters import matches
 from runtime.log import logger
@@ -45,6 +47,19 @@ class _Look:
     last: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a gateway may have missed an abonnement: `received` from `after` to `before`, the former included.
+
+    change: of its kanalen; what was matched with a catalogue of that change or later has its rows.
+    """
+
+    abonnement: Abonnement
+    change: int
+    after: int
+    before: int
+
+
 class ChangedKanalen:
     """The looks that are still to come. again: seconds."""
 
@@ -66,30 +81,30 @@ class ChangedKanalen:
 
     async def add_rows(self, ledger: Ledger) -> int:
         """Look at what is due; returns how many rows were added. Raises LeaseLost and what stores raise."""
-        added = 0
-        for uuid, look in [each for each in self._looks.items() if each[1].due <= monotonic()]:
+        due = [each for each in self._looks.items() if each[1].due <= monotonic()]
+        windows, last = [], []
+        for uuid, look in due:
             # Once more after a failed look too: entries that waited for the ledger are written by then.
-            was_last, look.last = look.last, False
-            await self._lease.keep(ledger.keeping)
-            added += await self._look(ledger, uuid, look.change)
-            if was_last and self._looks.get(uuid) is look:
-                del self._looks[uuid]
+            if look.last:
+                last.append((uuid, look))
+            look.last = False
+            if (window := await self._window(uuid, look.change)) is not None:
+                windows.append(window)
+        await self._lease.keep(ledger.keeping)
+        added = await add_missed(ledger, self._lease, windows)
+        for _, look in due:
             look.due, look.last = monotonic() + self._again, True
+        for uuid, look in last:
+            if self._looks.get(uuid) is look:
+                del self._looks[uuid]
         return added
 
-    async def _look(self, ledger: Ledger, uuid: UUID, change: int) -> int:
+    async def _window(self, uuid: UUID, change: int) -> Window | None:
         abonnement = self._catalogue.everyone.get(uuid)
         since = await kanalen_since(self._registry, uuid, change)
         if abonnement is None or since is None or time() * 1000 - since > OLD * 1000:
-            return 0
-        return await add_missed(
-            ledger,
-            self._lease,
-            abonnement,
-            change=change,
-            after=since,
-            before=since + round(self._again * 1000),
-        )
+            return None
+        return Window(abonnement, change, after=since, before=since + round(self._again * 1000))
 
 
 async def kanalen_since(registry: Registry, abonnement: UUID, change: int) -> int | None:
@@ -104,30 +119,75 @@ async def kanalen_since(registry: Registry, abonnement: UUID, change: int) -> in
     return None
 
 
-async def add_missed(
-    ledger: Ledger, lease: Lease, abonnement: Abonnement, *, change: int, after: int, before: int
-) -> int:
-    """Add a row for each notificatie that matches the abonnement and was matched before it changed.
+async def add_missed(ledger: Ledger, lease: Lease, windows: Iterable[Window]) -> int:
+    """Add a row for each notificatie that matches an abonnement and was matched before that one changed.
 
-    Of those received from `after` to `before`, by the plain predicate. change: of its kanalen; what was
-    matched with a catalogue of that change or later has its rows. Returns how many were added.
+    By the plain predicate. Each notificatie is read once, whatever the number of windows that it is in.
+    Returns how many were added. Raises LeaseLost and what stores raise.
     """
+    of_kanaal: dict[str, list[Window]] = {}
+    for window in windows:
+        for naam in {group.naam for group in window.abonnement.kanalen}:
+            of_kanaal.setdefault(naam, []).append(window)
     added = 0
-    for naam in {group.naam for group in abonnement.kanalen}:
-        search = Search(kanaal=naam, after=after, before=before)
-        last = None
-        while page := await ledger.search(search, limit=PAGE, after=last, oldest_first=True):
-            last = page[-1].id
-            missed = []
-            for each in page:
-                if each.catalogue >= change:
-                    continue
-                whole = await ledger.notificatie(each.id)
-                if whole is not None and matches(abonnement, naam, kenmerken_of(whole.body or b"{}") or {}):
-                    missed.append(each.id)
-            if missed:
-                epoch = await lease.keep(ledger.keeping)
-                added += await ledger.keeping.add_rows(epoch, abonnement.uuid, missed)
-    if added:
-        log.info("rows added", abonnement=str(abonnement.uuid), count=added, change=change)
+    for naam, its_windows in of_kanaal.items():
+        for span in _spans(its_windows):
+            added += await _add_missed(ledger, lease, naam, span)
     return added
+
+
+def _spans(windows: Iterable[Window]) -> Iterator[list[Window]]:
+    """Windows that overlap or touch, together, by `after`."""
+    span: list[Window] = []
+    end = 0
+    for window in sorted(windows, key=lambda each: each.after):
+        if span and window.after > end:
+            yield span
+            span = []
+            end = 0
+        span.append(window)
+        end = max(end, window.before)
+    if span:
+        yield span
+
+
+async def _add_missed(ledger: Ledger, lease: Lease, naam: str, span: Sequence[Window]) -> int:
+    search = Search(kanaal=naam, after=span[0].after, before=max(each.before for each in span))
+    to_come = [*reversed(span)]
+    begun: list[Window] = []  # the newest change last
+    added: dict[UUID, int] = {}
+    last = None
+    while page := await ledger.search(search, limit=PAGE, after=last, oldest_first=True):
+        last = page[-1].id
+        until = max(each.received for each in page)
+        while to_come and to_come[-1].after <= until:
+            insort(begun, to_come.pop(), key=lambda window: window.change)
+        missed: dict[UUID, list[UUID]] = {}
+        for each in page:
+            if not (unaware := _unaware(each, begun)):
+                continue
+            whole = await ledger.notificatie(each.id)
+            if whole is None:
+                continue
+            kenmerken = kenmerken_of(whole.body or b"{}") or {}
+            for abonnement in unaware:
+                if matches(abonnement, naam, kenmerken):
+                    missed.setdefault(abonnement.uuid, []).append(each.id)
+        epoch = await lease.keep(ledger.keeping)
+        for uuid, ids in missed.items():
+            added[uuid] = added.get(uuid, 0) + await ledger.keeping.add_rows(epoch, uuid, ids)
+    for window in span:
+        if count := added.get(uuid := window.abonnement.uuid):
+            log.info("rows added", abonnement=str(uuid), count=count, change=window.change)
+    return sum(added.values())
+
+
+def _unaware(notificatie: Notificatie, begun: Sequence[Window]) -> list[Abonnement]:
+    """Those in whose window it was accepted, and that its gateway did not know of as they are."""
+    found = []
+    for window in reversed(begun):
+        if window.change <= notificatie.catalogue:
+            break
+        if window.after <= notificatie.received < window.before:
+            found.append(window.abonnement)
+    return found

@@ -16,7 +16,7 @@ from uuid import UUID
 from ledger.ids import received_of
 from ledger.keeper.giving_back.giving import Giving
 from ledger.keeper.lease import Lease
-from ledger.keeper.losses.registry_changes import SKEW, add_missed, kanalen_since
+from ledger.keeper.losses.registry_changes import SKEW, Window, add_missed, kanalen_since
 from ledger.keeper.undeliverable.removed_abonnementen import Removed
 from ledger.keeper_ledger import Unsent
 from ledger.ledger import Ledger
@@ -76,6 +76,7 @@ class Unrouted:
         """Add the rows that are missing; the next pass publishes those."""
         oldest = min(unsent.catalogue for unsent in page)
         first, last = (received_of(page[end].notificatie) or 0 for end in (0, -1))
+        windows = []
         for each in list(self._catalogue.everyone.values()):
             change = each.kanalen_change
             if change <= oldest:
@@ -85,7 +86,8 @@ class Unrouted:
             since = self._since[each.uuid, change]
             if since is not None and since <= last:
                 after, before = max(since, first - SKEW), last + SKEW
-                await add_missed(ledger, self._lease, each, change=change, after=after, before=before)
+                windows.append(Window(each, change, after=after, before=before))
+        await add_missed(ledger, self._lease, windows)
 
     async def _bring_on(self, ledger: Ledger, page: Sequence[Unsent], full: set[UUID]) -> int:
         rows = [row for unsent in page for row in unsent.deliveries]
