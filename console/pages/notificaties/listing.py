@@ -41,9 +41,9 @@ ACTIES = ("create", "update", "partial_update", "destroy")
 
 
 _NEXT = (
-    "Zoek een zaak met haar hele URL, of alleen het laatste deel daarvan (meestal een UUID); een zaaknummer, "
-    "een naam of een stuk uit het midden levert niets op. Op applicatie, kanaal, kenmerk en tijd zoek je "
-    "onder Meer zoekvelden."
+    "Zoek een zaak met haar hele URL, of met alleen het laatste deel daarvan, meestal een UUID. Een naam of "
+    "een stuk uit het midden levert niets op, en een zaaknummer alleen als de URL daarop eindigt. Op "
+    "applicatie, kanaal, kenmerk en tijd zoek je onder Meer zoekvelden."
 )
 
 
