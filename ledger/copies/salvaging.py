@@ -1,39 +1,47 @@
 """Reads what can still be read of a damaged ledger, as events for a new one.
 
-Nothing in the file is trusted: ids are read from both ends of each table, the rows of each id one by one,
-and what cannot be read is counted. Only what is not settled is taken over: accepted without RabbitMQ (so
-only the ledger has it), open, or undeliverable. Nothing is written to the file.
+Nothing in it is trusted: the rows of each id are read one by one, and what cannot be read is counted. Only
+what is not settled is taken over: accepted without RabbitMQ (so only the ledger has it), open, or
+undeliverable. Nothing is written to it. damaged_file.py and damaged_tables.py read it.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from ledger.sqlite.looking import opened_to_read, seal_of
 from ledger.tables.rows import STATES, Kind, Row, attempt_of, delivery_of
 from ledger.values import OPEN, ORIGINAL, Delivery, Entry, Event, Outcome, Probe, State, Unrouted
 from schemas.errors import ParseError
 from schemas.notificatie import kenmerken_of, read_accepted
-from store.faults import LEDGER
-from store.files.faults import told
-from store.secrets import Vault
 
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _WANTED = ", ".join(str(STATES[state]) for state in sorted({*OPEN, State.UNDELIVERABLE}))
-_NOTIFICATIE = (
-    "SELECT m.received, m.client, m.kanaal, m.resource, m.actie, m.catalogue, m.hops, b.body "
-    "FROM notificatie m JOIN body b ON b.n = m.n WHERE m.id = ?"
-)
-_DELIVERIES = "SELECT * FROM delivery WHERE id = ?"
-_ATTEMPTS = (
-    "SELECT number, at, kind, status, us, detail FROM attempt WHERE id = ? AND abonnement = ? AND replay = ?"
-)
+
+
+class Unreadable(Exception):
+    """Rows cannot be read."""
+
+
+class Damaged(Protocol):
+    """A damaged ledger that is opened to be read. Its methods raise Unreadable, but for `ids`."""
+
+    def names(self) -> Sequence[tuple[int, int, str]]:
+        """All of `name`."""
+
+    def ids(self, table: str, where: str) -> tuple[set[bytes], bool]:
+        """The ids in these rows of a table, as far as they can be read, and whether that is all."""
+
+    def notificatie(self, id_: bytes) -> Sequence[tuple[Any, ...]]:
+        """Its received, client, kanaal, resource, actie, catalogue, hops and body; nothing without a body."""
+
+    def deliveries(self, id_: bytes) -> Sequence[tuple[Any, ...]]:
+        """Its rows of `delivery`."""
+
+    def attempts(self, id_: bytes, abonnement: int, replay: int) -> Sequence[tuple[Any, ...]]:
+        """Each attempt of a delivery: number, at, kind, status, us, detail."""
 
 
 @dataclass(slots=True)
@@ -51,56 +59,26 @@ class Salvaged:
     whole: bool = True
 
 
-def what_is_wrong(file: Path, vault: Vault) -> str:
-    """Why this ledger cannot be used any more, in a line; "" when it can.
-
-    Raises LedgerError for a passing fault: it is locked, or cannot be reached.
-    """
-    try:
-        with closing(opened_to_read(file)) as connection:
-            (fault,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if fault != "ok":
-                return f"it is damaged: {fault}"
-    except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
-            return f"it is damaged: {error}"
-        raise told(LEDGER, file, error) from error
-    seal = seal_of(file, vault)
-    return "" if seal is None else seal.fault
-
-
-def salvage(file: Path, salvaged: Salvaged) -> Iterator[list[Event]]:
+def salvage(source: AbstractContextManager[Damaged], salvaged: Salvaged) -> Iterator[list[Event]]:
     """Yield the events of each notificatie in turn; count them in `salvaged`."""
-    with closing(opened_to_read(file)) as db:
+    with source as damaged:
         try:
-            names = {(kind, nr): text for kind, nr, text in db.execute("SELECT kind, nr, text FROM name")}
-        except sqlite3.Error:
+            names = {(kind, nr): text for kind, nr, text in damaged.names()}
+        except Unreadable:
             salvaged.whole = False
             return
-        unrouted = _ids(db, "unrouted WHERE open = 1", salvaged)
-        for id_ in sorted(unrouted | _ids(db, f"delivery WHERE state IN ({_WANTED})", salvaged)):
+        unrouted, all_unrouted = damaged.ids("unrouted", "open = 1")
+        wanted, all_wanted = damaged.ids("delivery", f"state IN ({_WANTED})")
+        salvaged.whole = all_unrouted and all_wanted
+        for id_ in sorted(unrouted | wanted):
             try:
-                yield _events(db, id_, names, salvaged, unrouted=id_ in unrouted)
-            except (sqlite3.Error, LookupError, ValueError, TypeError, AttributeError, ParseError):
+                yield _events(damaged, id_, names, salvaged, unrouted=id_ in unrouted)
+            except (Unreadable, LookupError, ValueError, TypeError, AttributeError, ParseError):
                 salvaged.unread += 1
 
 
-def _ids(db: sqlite3.Connection, of: str, salvaged: Salvaged) -> set[bytes]:
-    """The ids of these rows, read from both ends up to the first row that cannot be read."""
-    found: set[bytes] = set()
-    for order in ("ASC", "DESC"):
-        try:
-            # In the order of the primary key: the table itself, and no index beside it.
-            for (id_,) in db.execute(f"SELECT id FROM {of} ORDER BY id {order}"):  # noqa: S608
-                found.add(id_)
-            return found
-        except sqlite3.Error:
-            salvaged.whole = False
-    return found
-
-
 def _events(
-    db: sqlite3.Connection,
+    damaged: Damaged,
     id_: bytes,
     names: dict[tuple[int, int], str],
     salvaged: Salvaged,
@@ -108,17 +86,17 @@ def _events(
     unrouted: bool,
 ) -> list[Event]:
     """Its entry, its deliveries and their attempts. Raises whatever a damaged row raises."""
-    found = db.execute(_NOTIFICATIE, [id_]).fetchone()
-    if found is None:
+    found = damaged.notificatie(id_)
+    if not found:
         raise LookupError("no entry, or no body any more")
-    rows = [Row._make(row) for row in db.execute(_DELIVERIES, [id_])]
+    rows = [Row._make(row) for row in damaged.deliveries(id_)]
     deliveries = [delivery_of(row, UUID(names[Kind.ABONNEMENT, row.abonnement])) for row in rows]
-    entry = _entry(UUID(bytes=id_), found, names, deliveries)
+    entry = _entry(UUID(bytes=id_), found[0], names, deliveries)
     events: list[Event] = [entry, *([Unrouted(entry.id)] if unrouted else [])]
     counts = {State.UNSURE: 0, State.UNDELIVERABLE: 0}
     for row, delivery in zip(rows, deliveries, strict=True):
-        attempts = db.execute(_ATTEMPTS, [id_, row.abonnement, row.replay]).fetchall()
-        events += [Probe(delivery.key, attempt_of(each)) for each in attempts]
+        attempts = damaged.attempts(id_, row.abonnement, row.replay)
+        events += [Probe(delivery.key, attempt_of((*each,))) for each in attempts]
         if unrouted and delivery.state is State.PENDING and not (delivery.round or attempts):
             continue  # the entry makes this delivery
         outcome = _outcome(delivery)

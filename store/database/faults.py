@@ -21,7 +21,7 @@ _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.InvalidAuthorizationSpecification, "its user or password is wrong; correct NRC_DATABASE_URL"),
     (errors.TooManyConnections, "it has no connection left; raise its max_connections, or use PgBouncer"),
     (errors.ReadOnlySqlTransaction, "it takes no writes: NRC_DATABASE_URL must name the primary"),
-    (errors.DataCorrupted, "it is damaged; restore a backup"),
+    (errors.DataCorrupted, "it is damaged; restore a backup, or of the ledger: nrc ledger rebuild"),
     (errors.IndexCorrupted, "an index of it is damaged; REINDEX makes it again"),
 )  # fmt: skip
 
@@ -68,7 +68,8 @@ def told(faults: Faults, address: Address, error: psycopg.Error | OSError) -> Nr
     if isinstance(error, errors.UndefinedTable | errors.UndefinedColumn):
         return faults.too_new(
             f"{what}: its tables were changed by another version of nrc, or removed ({words}): restart this "
-            "process with the version that is in use."
+            "process with the version that is in use; `nrc ledger rebuild` makes those of the "
+            "ledger that were removed."
         )
     advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), None)
     if advice is None and is_lost(error):

@@ -10,8 +10,20 @@ from psycopg import sql
 
 from store.database.address import Address, Connection, connect
 from store.database.faults import told
-from store.database.statements import first
+from store.database.statements import first, number
 from store.faults import Faults
+
+# The last statement of a process that waits for changes of the registry (listening.py).
+_LISTENING = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid != pg_backend_pid() AND query = %s"
+)
+
+
+async def listening(connection: Connection, address: Address) -> int:
+    """How many processes have the registry in this schema open, of those that can listen."""
+    channel = sql.Identifier(f"{address.schema}.registry").as_string()
+    return await number(connection, _LISTENING, f"LISTEN {channel}")
 
 
 @asynccontextmanager

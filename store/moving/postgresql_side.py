@@ -17,6 +17,7 @@ from schemas.errors import RegistryError, RegistryInUse, UsageError
 from store.alert_rows import first_settings
 from store.database.address import Address, Connection, connect
 from store.database.faults import told
+from store.database.looking import listening
 from store.faults import REGISTRY
 from store.moving.side import Values
 from store.moving.tables import CHUNK, TABLES, moved_columns
@@ -32,11 +33,6 @@ _BEGIN = (
     "BEGIN; SET LOCAL search_path = \"{schema}\"; SET LOCAL lock_timeout = '10 s'; "
     "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; "
     "SET LOCAL synchronous_commit = on; LOCK TABLE {tables} IN {mode} MODE"
-)
-# The last statement of a process that waits for changes (store/database/listening.py).
-_LISTENING = (
-    "SELECT count(*) AS count FROM pg_stat_activity "
-    "WHERE datname = current_database() AND pid != pg_backend_pid() AND query = %s"
 )
 
 
@@ -163,13 +159,9 @@ async def _connected(address: Address) -> AsyncIterator[Connection]:
 
 async def _begin(connection: Connection, address: Address, *, mode: str) -> None:
     """Begin the transaction. Raises RegistryInUse when a process has the registry open."""
-    listening = (
-        sql.SQL("LISTEN {}").format(sql.Identifier(f"{address.schema}.registry")).as_string(connection)
-    )
-    row = await first(connection, _LISTENING, listening)
-    if row is not None and row["count"]:
+    if count := await listening(connection, address):
         raise RegistryInUse(
-            f"the registry {address.shown} is in use by {row['count']} process(es): stop every one first "
+            f"the registry {address.shown} is in use by {count} process(es): stop every one first "
             "(pg_stat_activity shows their hosts)."
         )
     tables = ", ".join(TABLES)

@@ -232,7 +232,6 @@ def test_the_key_of_the_ledgers_hashes_is_among_the_secrets_that_are_checked(
     [
         (["backup", "copy"], "pg_dump"),
         (["restore", "copy"], "pg_restore"),
-        (["ledger", "rebuild"], "restore a backup of the database"),
     ],
 )
 def test_commands_for_files_say_what_to_use_instead(

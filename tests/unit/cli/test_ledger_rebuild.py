@@ -208,7 +208,7 @@ def test_of_what_is_no_database_any_more_nothing_is_known(tmp_path: Path) -> Non
     ran = rebuild(tmp_path, "--yes")
     assert ran.code == 1
     assert "0 notificaties that RabbitMQ does not have, 0 deliveries" in ran.out
-    assert "some of the file could not be read at all" in ran.err
+    assert "some of it could not be read at all" in ran.err
     (aside,) = tmp_path.glob("ledger.db.damaged-*[0-9]")
     assert aside.read_bytes().startswith(b"\xff")
     assert Found(tmp_path).entries == {}
