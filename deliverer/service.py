@@ -19,6 +19,7 @@ from deliverer.attempting.deliver import Deliverer
 from deliverer.attempting.settle import Settle
 from deliverer.consuming.consumers import Consumers
 from deliverer.consuming.prefetch import Budget
+from deliverer.consuming.trying import Trying
 from deliverer.holding.breaker import Breaker
 from deliverer.holding.hold import Holder
 from deliverer.holding.probe import Prober
@@ -115,7 +116,13 @@ async def serve(
             retention=settings.hold_retention,
         )
         budget = Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch)
-        consumers = Consumers(catalogue=catalogue, router=router, deliver=deliverer.deliver, budget=budget)
+        consumers = Consumers(
+            catalogue=catalogue,
+            router=router,
+            deliver=deliverer.deliver,
+            budget=budget,
+            trying=Trying(settings.amqp_url),
+        )
         prober = Prober(
             holder=holder,
             deliverer=deliverer,

@@ -2,5 +2,6 @@
 
 consumers.py  consumes the queues of the active abonnementen of the registry, on each new connection
 channels.py   one channel and the consumers on it
+trying.py     whether a queue can be consumed, on a connection beside that with messages in hand
 prefetch.py   the prefetch of each queue, by the bytes of the bodies that this process has in hand
 """

@@ -23,6 +23,7 @@ from pamqp.base import Frame
 from deliverer.attempting.deliver import prepare
 from deliverer.attempting.settle import Delivery, Origin
 from deliverer.consuming.prefetch import Budget
+from deliverer.consuming.trying import QueueMissing
 from router import names
 from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, ask_all, describe, open_channel
@@ -35,10 +36,6 @@ PAUSE_AFTER_FAULT = 5.0  # seconds before a message is requeued that caused an e
 log = logger(__name__)
 
 Deliver = Callable[[Delivery], Awaitable[None]]
-
-
-class QueueMissing(BrokerError):
-    """A queue that should be consumed does not exist, or cannot be reached now. The channel stays open."""
 
 
 class ConsumeRefused(BrokerError):
@@ -124,7 +121,7 @@ class ConsumingChannel:
     async def consume(self, abonnement: UUID) -> Consumer:
         """Consume this abonnement's queue, with the prefetch that the budget gives it.
 
-        One call at a time. Raises QueueMissing, ConsumeRefused or AMQP_ERRORS.
+        One call at a time. Raises QueueMissing, with the channel still open, ConsumeRefused or AMQP_ERRORS.
         """
         await self._check_queue(names.abonnement_queue(abonnement))
         if (prefetch := self._budget.prefetch_of(abonnement)) != self._prefetch:

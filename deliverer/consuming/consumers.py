@@ -18,9 +18,9 @@ from deliverer.consuming.channels import (
     ConsumeRefused,
     ConsumingChannel,
     Deliver,
-    QueueMissing,
 )
 from deliverer.consuming.prefetch import Budget
+from deliverer.consuming.trying import QueueMissing, Trying
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.readiness import topology_stands
@@ -51,18 +51,27 @@ class Consumers:
     """
 
     def __init__(
-        self, *, catalogue: Catalogue, router: RouterClient, deliver: Deliver, budget: Budget
+        self,
+        *,
+        catalogue: Catalogue,
+        router: RouterClient,
+        deliver: Deliver,
+        budget: Budget,
+        trying: Trying,
     ) -> None:
         self._catalogue = catalogue
         self._router = router
         self._deliver = deliver
         self._budget = budget
+        self._trying = trying
         self._over_budget = Occasional(every=REPORT_INTERVAL)
         self._channels: list[ConsumingChannel] = []
         self._consuming: dict[UUID, Consumer] = {}
         self._beginning_anew: dict[UUID, asyncio.Task[None]] = {}
         self._seeking: dict[UUID, asyncio.Task[None]] = {}
         self._sought: dict[UUID, int] = {}
+        # What is consumed first on a connection, when nothing is in hand yet, and what was tried since.
+        self._sure: set[UUID] = set()
         # Each of these is tried on a channel of its own, since a refusal closes the channel.
         self._refused: set[UUID] = set()
         self._ask_at_once = asyncio.Semaphore(ASK_AT_ONCE)
@@ -133,6 +142,7 @@ class Consumers:
 
     async def _keep(self, connection: AbstractConnection) -> None:
         await self._catalogue.try_refresh()
+        self._sure = self._wanted()
         first = True
         while True:
             self._look.clear()
@@ -162,6 +172,7 @@ class Consumers:
         for uuid in self._sought.keys() - wanted:
             del self._sought[uuid]
         self._refused &= wanted
+        self._sure &= wanted
         for uuid in (self._consuming.keys() | self._beginning_anew.keys()) - wanted:
             self._budget.forget(uuid)
         unwanted = [self._consuming.pop(uuid) for uuid in self._consuming.keys() - wanted]
@@ -172,10 +183,12 @@ class Consumers:
         wanted = self._wanted()
         self._budget.sharers = len(wanted)
         elsewhere = self._consuming.keys() | self._seeking.keys() | self._beginning_anew.keys()
-        missing = deque(wanted - elsewhere - self._refused)
+        for uuid in wanted - elsewhere - self._sure:
+            self._seeking[uuid] = asyncio.create_task(self._try(uuid), name=f"trying {uuid}")
+        missing = deque((wanted & self._sure) - elsewhere - self._refused)
         work = [
             self._consume(connection, None, [uuid])
-            for uuid in (wanted & self._refused) - self._seeking.keys()
+            for uuid in (wanted & self._refused & self._sure) - self._seeking.keys()
         ]
         for channel in chain(self._channels, repeat(None)):
             if not missing:
@@ -233,6 +246,7 @@ class Consumers:
     def _began(self, consumer: Consumer) -> None:
         self._sought.pop(consumer.abonnement, None)
         self._refused.discard(consumer.abonnement)
+        self._sure.discard(consumer.abonnement)
         self._consuming[consumer.abonnement] = consumer
         # It may have been lost, or have exceeded the budget, before this was known.
         if consumer.stopped.is_set():
@@ -279,9 +293,26 @@ class Consumers:
         try:
             await consumer.channel.cancel(consumer)
             await self._budget.emptied(consumer.abonnement)
+            self._sure.add(consumer.abonnement)
         finally:
             if self._beginning_anew.get(consumer.abonnement) is asyncio.current_task():
                 del self._beginning_anew[consumer.abonnement]
+            self._changed()
+
+    async def _try(self, uuid: UUID) -> None:
+        """Find out whether its queue can be consumed, and consume or seek it."""
+        reason = ""
+        try:
+            await self._trying.consume(uuid)
+            self._sure.add(uuid)
+        except BrokerError as error:  # RabbitMQ may refuse one connection more
+            reason = str(error)
+        finally:
+            if self._seeking.get(uuid) is asyncio.current_task():
+                del self._seeking[uuid]
+        if reason:
+            self._seek(uuid, reason)
+        else:
             self._changed()
 
     def _seek(self, uuid: UUID, reason: str) -> None:

@@ -15,6 +15,8 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
+from yarl import URL
 
 from deliverer.consuming.prefetch import Budget
 from deliverer.service import PREFETCH
@@ -22,13 +24,15 @@ from ledger.losses import LedgerLosses
 from router import names
 from router.declaring.service import serve as serve_router
 from router.requests import RouterClient
-from schemas.abonnement import State
+from router.topology import of_abonnement
+from schemas.abonnement import Abonnement, State
 from store.opening import open_registry
 from tests.broker import Broker
 from tests.callback_server import hang, status, when
 from tests.eventually import eventually
 from tests.integration.conftest import Running, open_link, running, settings_for
 from tests.integration.deliverer.delivering import Delivering, delivering
+from tests.make import an_abonnement
 
 pytestmark = pytest.mark.usefixtures("broker")
 
@@ -240,6 +244,45 @@ async def test_a_queue_that_cannot_be_consumed_stops_no_other(spine: Delivering)
             await eventually(lambda: len(spine.callback.at("/refused")) == 1)
             await spine.publish()
             await eventually(lambda: len(spine.callback.received) == 4)
+
+
+async def test_a_queue_that_does_not_answer_yet_costs_others_nothing(
+    spine: Delivering, broker: Broker
+) -> None:
+    """RabbitMQ names a queue before it has started it, and breaks off who consumes it in between."""
+    await spine.subscribe("/a")
+    new = an_abonnement((spine.kanaal.naam, {}), callback=spine.callback.url("/new"))
+    go_on = asyncio.Event()
+    spine.callback.script("/a", when(go_on, status(204)), status(204))
+    with capture_logs() as lines:
+        async with spine.deliverer():
+            number = await spine.publish()
+            await eventually(lambda: spine.callback.under_way("/a") == 1)
+            server = await stopped_queue(spine, broker, new)
+            await spine.router.registry.add_abonnement(new)
+            await spine.router.client.apply_abonnement(new.uuid)
+            await eventually(lambda: "queue cannot be consumed" in [line["event"] for line in lines])
+            await broker.eval(f"ok = ra:restart_server(quorum_queues, {server}).")
+            await eventually(lambda: spine.consumers_are(new, 1))
+            go_on.set()
+            await spine.publish()
+            await eventually(lambda: len(spine.callback.at("/new")) == 1)
+            await eventually(lambda: len(spine.callback.at("/a")) == 2)
+    assert spine.ids_at("/a").count(number) == 1
+
+
+async def stopped_queue(spine: Delivering, broker: Broker, abonnement: Abonnement) -> str:
+    """Its queue, as RabbitMQ has it before it is started: the Raft server of that, as an Erlang term."""
+    queue = of_abonnement(abonnement, {spine.kanaal.naam: spine.kanaal}).queue
+    channel = spine.router.connection.channel()
+    await channel.initialize()
+    await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
+    await channel.close()
+    vhost = URL(spine.router.settings.amqp_url[0]).path[1:]
+    resource = f'rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue.name}">>)'
+    server = await broker.eval(f"{{ok, Q}} = rabbit_amqqueue:lookup({resource}), amqqueue:get_pid(Q).")
+    await broker.eval(f"ok = ra:stop_server(quorum_queues, {server}).")
+    return server
 
 
 async def test_connections_that_are_cut_are_made_again(spine: Delivering, broker: Broker) -> None:
