@@ -17,6 +17,7 @@ from router.declaring import declarer
 from router.declaring.channels import Channels
 from router.declaring.existence import Thing, missing
 from router.declaring.service import serve
+from router.declaring.watching import new_queues
 from router.declaring.watching.leaders import leaderless
 from router.names import abonnement_queue, wait_queue
 from router.publishing import Outgoing
@@ -114,3 +115,25 @@ async def test_a_queue_without_a_leader_is_found_and_the_documented_command_mend
     await mortal_broker.control.close()  # its connection was to the node that was killed
     await mortal_broker.eval(command)
     assert await leaderless(url, [*made, "not there"]) == []
+
+
+async def test_a_queue_whose_declaration_was_cut_off_is_made_again(
+    broker: Broker, vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ has its name and no process: it closes the connection of whoever consumes it or asks it."""
+    monkeypatch.setattr(declarer, "BEFORE_DELETING", 0.0)
+    monkeypatch.setattr(new_queues, "YOUNG_FOR", 600.0)
+    async with running_router(vhost, tmp_path) as router, delivering(router) as setting:
+        one, other = [await setting.subscribe() for _ in range(2)]
+    queue, vhost_name = abonnement_queue(one.uuid), vhost.rpartition("/")[2]
+    await broker.eval(
+        f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost_name}">>, queue, <<"{queue}">>)), '
+        "ok = ra:stop_server(quorum_queues, amqqueue:get_pid(Q))."
+    )
+    assert await leaderless([vhost], [abonnement_queue(other.uuid), queue]) == [queue]
+
+    async def has_a_leader() -> bool:
+        return not await leaderless([vhost], [queue])
+
+    async with running_router(vhost, tmp_path):
+        await eventually(has_a_leader, within=60)

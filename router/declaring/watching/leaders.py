@@ -2,7 +2,8 @@
 
 RabbitMQ reports such a queue as empty and without consumers. So each queue that it reports so is asked for a
 message (basic.get), which any other queue answers at once. RabbitMQ closes the whole connection when it could
-not answer for a minute, so each look has connections of its own. Changes nothing.
+not answer for a minute, and at once when a queue has no process at all: its declaration was cut off. So each
+look has connections of its own. Changes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 
 from aio_pika.abc import AbstractConnection
 from aiormq import spec
-from aiormq.exceptions import AMQPChannelError
+from aiormq.exceptions import AMQPChannelError, ConnectionInternalError
 
 from router.queue_depth import depths
 from runtime.amqp import AMQP_ERRORS, connect_to_first, open_channel
@@ -70,7 +71,7 @@ async def _first_silent(connection: AbstractConnection, suspects: deque[str]) ->
                 try:
                     async with asyncio.timeout(ANSWER_TIMEOUT):
                         message = await channel.basic_get(name)
-                except TimeoutError:
+                except (TimeoutError, ConnectionInternalError):
                     return name
                 if isinstance(message.delivery, spec.Basic.GetOk):
                     await channel.basic_nack(message.delivery_tag or 0, requeue=True)
