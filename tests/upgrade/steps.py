@@ -1,4 +1,4 @@
-"""An upgrade and the way back, step by step, on a system that runs; load.py's abonnementen get everything.
+"""An upgrade and the way back, step by step, on a system that runs, with the abonnementen of load.py and more.
 
 Each process gets a successor of the other version, with the same settings and the same listening socket. It
 is ready before the first one is told to stop, so both versions are at work for a while at each step.
@@ -66,7 +66,7 @@ async def replace(run: Run, kind: str, root: Path, *, suffix: str) -> None:
         system.processes[name] = Process(kind, name, env=process.env, fds=process.fds, log=log, root=root)
         await system.start(name)
     await run.more(BETWEEN)
-    await run.subscribe(f"made-beside-{kind}-{suffix.strip()}", load.EVERYTHING)
+    await run.subscribe(f"made-beside-{kind}-{suffix.strip()}", load.slice_of(1, ORDER.index(kind) % 3))
     for process in before:
         await system.term(process.name)
         forget_nothing_of(run, process)
