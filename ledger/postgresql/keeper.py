@@ -17,11 +17,13 @@ from ledger.copies.instance import Instance
 from ledger.ids import SKEW
 from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
 from ledger.postgresql.clock import STAMPED, Clock
+from ledger.postgresql.days import day_of_id
 from ledger.postgresql.names import Names
 from ledger.postgresql.reading import as_deliveries
 from ledger.postgresql.writing import (
     INSERT_ATTEMPTS,
-    add_backlogs,
+    OF_DELIVERY,
+    add_counts,
     add_minutes,
     bytes_used,
     insert_rows,
@@ -287,13 +289,9 @@ class PostgresqlKeeping:
                 row = pending_row(id_, of, received=received, size=size, now=received)
                 # As the rows that it had when the older copy was put back.
                 new.append(row._replace(state=_UNSURE) if received <= unsure_until else row)
-            added = await self._insert(connection, new)
-            minutes: dict[tuple[int, int, int], int] = {}
-            for row in added:
-                key = (row.last_at // MINUTE, int(Counter.MATCHED), of)
-                minutes[key] = minutes.get(key, 0) + 1
-            await add_minutes(connection, minutes, slot=self._slot)
-            return len(added)
+            return await insert_counted(
+                connection, new, what=Counter.MATCHED, at=lambda row: row.last_at, slot=self._slot
+            )
 
         return await self._guarded(epoch, work) if notificaties else 0
 
@@ -438,9 +436,6 @@ class PostgresqlKeeping:
         await change_rows(connection, pairs, now=now, slot=self._slot)
         return [changed[each.key] for each in given if each.key in changed]
 
-    async def _insert(self, connection: Connection, new: Sequence[Row]) -> list[Row]:
-        return await insert_counted(connection, new, slot=self._slot)
-
     async def _open(
         self, abonnement: UUID, condition: str, of: Sequence[Any], *, limit: int, after: Key | None
     ) -> list[Delivery]:
@@ -502,15 +497,25 @@ async def make_restored(connection: Connection, *, detail: str, now: int) -> Ins
     return await instance_of(connection)
 
 
-async def insert_counted(connection: Connection, new: Sequence[Row], *, slot: int) -> list[Row]:
-    """Insert rows that are not there, and count them in the backlogs; returns these."""
-    made = await insert_rows(connection, new, slot=slot)
-    added = [row for row in new if row[:3] in made]
+async def insert_counted(
+    connection: Connection, new: Sequence[Row], *, what: Counter, at: Callable[[Row], int], slot: int
+) -> int:
+    """Insert rows that are not there, and count them; returns how many.
+
+    what: as which they count in the minute of `at`, in milliseconds.
+    """
+    made = await insert_rows(connection, new)
     backlog: dict[int, list[int]] = {}
-    for row in added:
-        count_open(row, backlog.setdefault(row.abonnement, [0, 0, 0]), 1)
-    await add_backlogs(connection, backlog, slot=slot)
-    return added
+    minutes: dict[tuple[int, int, int], int] = {}
+    volume: dict[int, int] = {}
+    for row in new:
+        if row[:3] in made:
+            count_open(row, backlog.setdefault(row.abonnement, [0, 0, 0]), 1)
+            key = (at(row) // MINUTE, int(what), row.abonnement)
+            minutes[key] = minutes.get(key, 0) + 1
+            volume[day_of_id(row.id)] = volume.get(day_of_id(row.id), 0) + OF_DELIVERY
+    await add_counts(connection, backlog=backlog, minutes=minutes, volume=volume, slot=slot)
+    return len(made)
 
 
 async def change_rows(
@@ -527,8 +532,8 @@ async def change_rows(
         of = backlog.setdefault(new.abonnement, [0, 0, 0])
         count_open(old, of, -1)
         count_open(new, of, 1)
-    await add_minutes(connection, minutes, slot=slot)
-    await add_backlogs(connection, {nr: by for nr, by in backlog.items() if any(by)}, slot=slot)
+    grown = {nr: by for nr, by in backlog.items() if any(by)}
+    await add_counts(connection, backlog=grown, minutes=minutes, volume={}, slot=slot)
 
 
 async def _lease(connection: Connection) -> Lease | None:

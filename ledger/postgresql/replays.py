@@ -9,8 +9,6 @@ from ledger.operating.replays import FIRST_ROUND, UNFINISHED, Plan, Progress, Re
 from ledger.postgresql.clock import STAMPED, Clock
 from ledger.postgresql.keeper import change_rows, check_epoch, insert_counted
 from ledger.postgresql.names import Names
-from ledger.postgresql.writing import add_minutes
-from ledger.tables.merging import MINUTE
 from ledger.tables.replays import COLUMNS, packed, replay_of
 from ledger.tables.rows import STATES, Counter, Kind, Row, pending_row
 from ledger.values import State
@@ -136,8 +134,6 @@ class PostgresqlReplays:
             )
             for id_, size in found
         ]
-        made = len(await insert_counted(connection, new, slot=self._slot))
-        if made:
-            minutes = {(now // MINUTE, int(Counter.ASKED_FOR), of): made}
-            await add_minutes(connection, minutes, slot=self._slot)
-        return made
+        return await insert_counted(
+            connection, new, what=Counter.ASKED_FOR, at=lambda _: now, slot=self._slot
+        )

@@ -371,17 +371,30 @@ async def update_rows(connection: Connection, changed: Iterable[Row]) -> None:
         await do(connection, _UPDATE_DELIVERIES, *columns(ordered))
 
 
-async def insert_rows(connection: Connection, new: Iterable[Row], *, slot: int) -> set[DeliveryKey]:
-    """Insert those that are not there, and count their bytes; returns the keys of these."""
+async def insert_rows(connection: Connection, new: Iterable[Row]) -> set[DeliveryKey]:
+    """Insert those that are not there; returns the keys of these, whose bytes are to be counted."""
     ordered = sorted(new, key=lambda row: row[:3])
     if not ordered:
         return set()
     found = await rows(connection, _INSERT_DELIVERIES, *columns(ordered))
-    volume: dict[int, int] = {}
-    for id_, _, _ in found:
-        volume[day_of_id(id_)] = volume.get(day_of_id(id_), 0) + OF_DELIVERY
-    await add_volumes(connection, volume, slot=slot)
     return {(row[0], row[1], row[2]) for row in found}
+
+
+async def add_counts(
+    connection: Connection,
+    *,
+    backlog: Mapping[int, Sequence[int]],
+    minutes: Mapping[tuple[int, int, int], int],
+    volume: Mapping[int, int],
+    slot: int,
+) -> None:
+    """Add to these counts, after all rows and in the order in which each transaction does.
+
+    Processes may have the same slot: in another order two of them would wait for each other.
+    """
+    await add_backlogs(connection, backlog, slot=slot)
+    await add_minutes(connection, minutes, slot=slot)
+    await add_volumes(connection, volume, slot=slot)
 
 
 async def add_minutes(

@@ -1,4 +1,4 @@
-"""An upgrade and the way back, step by step, on a system that runs, with the abonnementen of load.py and more.
+"""An upgrade and the way back, step by step, on a system that runs.
 
 Each process gets a successor of the other version, with the same settings and the same listening socket. It
 is ready before the first one is told to stop, so both versions are at work for a while at each step.

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
 from ledger.ledger import Ledger
-from ledger.values import Attempt, Key, Outcome, Search, State, Unrouted
-from tests.contract.stores.opened import ledger_in
+from ledger.operating.replays import Plan
+from ledger.postgresql.ledger import PostgresqlLedger
+from ledger.values import Attempt, Cause, Entry, Key, Outcome, Search, State, Unrouted
+from store.database.address import address_at
+from store.secrets import Vault
+from tests.contract.stores.opened import KEY, ledger_in
+from tests.contract.stores.test_keeper_ledger import an_epoch
 from tests.contract.stores.test_ledger import account, accounts, an_entry, an_outcome
+from tests.eventually import eventually
 
 DAY = 86_400_000
 NOW = 1_760_000_000_000
@@ -113,6 +121,56 @@ async def test_two_writers_of_the_same_deliveries_end_in_the_account_of_one(data
             psycopg.sql.SQL("DROP SCHEMA {} CASCADE").format(psycopg.sql.Identifier(schema))
         )
     assert told[0] == told[1] == told[2]
+
+
+async def _writes(ledger: Ledger, entry: Entry, _: int) -> None:
+    await ledger.write([an_outcome(entry, entry.matched[0])])
+
+
+async def _adds(ledger: Ledger, entry: Entry, epoch: int) -> None:
+    assert await ledger.keeping.add_rows(epoch, uuid4(), [entry.id]) == 1
+
+
+async def _gives_back(ledger: Ledger, entry: Entry, epoch: int) -> None:
+    before = await ledger.delivery(Key(entry.id, entry.matched[0]))
+    assert before is not None
+    (given,) = await ledger.keeping.give_back(epoch, [before], cause=Cause.QUEUE)
+    assert len(await ledger.keeping.end(epoch, [given])) == 1
+
+
+async def _replays(ledger: Ledger, entry: Entry, epoch: int) -> None:
+    plan = Plan(abonnement=uuid4(), search=Search(), reason="", rate=1.0, total=1, lacking=False)
+    number = (await ledger.replays.make(plan)).number
+    assert await ledger.replays.advance(epoch, number, sends=[entry.id], skipped=0, last=entry.id) == 1
+
+
+@pytest.mark.parametrize("work", [_writes, _adds, _gives_back, _replays])
+async def test_counts_are_changed_in_one_order(
+    database_url: str, work: Callable[[Ledger, Entry, int], Awaitable[None]]
+) -> None:
+    """Processes may count in the same rows; in two orders they wait for each other, until one is ended."""
+    base, _, schema = database_url.partition("?schema=")
+    vault = Vault([KEY], Path("/nowhere"))
+    async with PostgresqlLedger(address_at(database_url), vault=vault, patience=120.0) as ledger:
+        entry = an_entry(uuid4())
+        await ledger.write([entry])
+        epoch = await an_epoch(ledger)
+        async with await psycopg.AsyncConnection.connect(base) as other:
+            await other.execute(f'SET search_path = "{schema}"'.encode())
+            await other.execute("LOCK TABLE backlog IN SHARE MODE")
+            working = asyncio.create_task(work(ledger, entry, epoch))
+            has = (
+                "SELECT array_agg(h.relation::regclass::text) FROM pg_locks w JOIN pg_locks h USING (pid) "
+                "WHERE NOT w.granted AND w.relation = 'backlog'::regclass AND h.granted AND h.relation > 0"
+            )
+
+            async def held() -> list[str]:
+                row = await (await other.execute(has)).fetchone()
+                return row[0] if row and row[0] else []
+
+            assert {"minute", "volume"}.isdisjoint(await eventually(held, within=60))
+            await other.commit()
+        await working
 
 
 async def test_nothing_is_jumped_over_that_was_stamped_before_the_keepers_moment(database_url: str) -> None:
