@@ -26,6 +26,7 @@ test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
 	@tools/install-packages compiler
 	@tools/install-packages chromium
 	@tools/install-packages postgresql
+	@tools/install-packages pgbouncer
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from nrc.rabbitmq.private_node import free_port
 from tests.callback_server import CallbackServer, status
 from tests.command import nrc
-from tests.e2e.running import NRC, environment, running
+from tests.databases.pgbouncer import MISSING, can_be_before, pgbouncer
+from tests.e2e.running import NRC, Running, environment, running
 from tests.eventually import eventually
 from tests.integration.console.conftest import Browser
 
@@ -72,39 +76,72 @@ class Product:
         return done.out
 
 
-async def test_the_whole_product_on_postgresql(vhost: str, database_url: str, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Up:
+    """All of it, with one abonnement. console: its address."""
+
+    product: Product
+    callback: CallbackServer
+    process: Running
+    console: str
+
+
+@asynccontextmanager
+async def everything(vhost: str, folder: Path, **database: str) -> AsyncIterator[Up]:
+    """`nrc up` with these settings, as it is used; it has ended well, and without a file, afterwards."""
     gateway, console = (f"127.0.0.1:{free_port()}" for _ in range(2))
     settings = {
         "NRC_AMQP_URL": vhost,
-        "NRC_DATABASE_URL": database_url,
-        "NRC_STATE_DIR": str(tmp_path),
+        "NRC_STATE_DIR": str(folder),
         "NRC_GATEWAY_LISTEN": gateway,
         "NRC_CONSOLE_LISTEN": console,
         "NRC_INBOX_LISTEN": "",
         "NRC_RETRY_SCHEDULE": "1",
         "NRC_CALLBACK_CHECK": "off",
+        **database,
     }
     env = environment(**settings)
-    async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=tmp_path) as up:
+    async with CallbackServer() as callback, running(*NRC, "up", "--no-demo", env=env, cwd=folder) as up:
         await up.says(f"NRC ready: http://{gateway}/api/v1")
-        product = Product(tmp_path, settings)
+        product = Product(folder, settings)
         await product.command(
             *("application", "add", "zac", "--new", "--scope", "publiceren", "--scope", "consumeren")
         )
         header = (await product.command("token", "zac")).strip().partition(": ")[2]
         async with aiohttp.ClientSession(f"http://{gateway}", headers={"Authorization": header}) as session:
             await product.subscribe(session, callback.url())
-            delivered = await product.publish()
-            await eventually(lambda: product.became(delivered, delivered=1), within=30)
-            failed = await it_fails_and_is_held(product, callback)
-            await operators_ask(product, delivered=delivered, failed=failed)
-            await it_is_sent_again(product, callback, delivered=delivered, failed=failed)
-        await the_console_shows_it(up.out, console, f"notificaties/{delivered}/", "abonnementen/")
-
-        assert not list(await asyncio.to_thread(tmp_path.glob, "*.db")), "a file in place of PostgreSQL"
+            yield Up(product, callback, up, console)
+        assert not list(await asyncio.to_thread(folder.glob, "*.db")), "a file in place of PostgreSQL"
         assert await up.stop() == 0
         assert "Traceback" not in up.err, up.err
         assert "database is away" not in up.err
+        assert "database does not notify" not in up.err
+
+
+async def test_the_whole_product_on_postgresql(vhost: str, database_url: str, tmp_path: Path) -> None:
+    async with everything(vhost, tmp_path, NRC_DATABASE_URL=database_url) as up:
+        delivered = await up.product.publish()
+        await eventually(lambda: up.product.became(delivered, delivered=1), within=30)
+        failed = await it_fails_and_is_held(up.product, up.callback)
+        await operators_ask(up.product, delivered=delivered, failed=failed)
+        await it_is_sent_again(up.product, up.callback, delivered=delivered, failed=failed)
+        pages = f"notificaties/{delivered}/", "abonnementen/"
+        await the_console_shows_it(up.process.out, up.console, *pages)
+
+
+async def test_it_delivers_behind_pgbouncer(vhost: str, database_url: str, tmp_path: Path) -> None:
+    if not can_be_before(database_url):
+        pytest.skip(MISSING)
+    async with (
+        pgbouncer(database_url) as behind,
+        everything(vhost, tmp_path, NRC_DATABASE_URL=behind, NRC_DATABASE_LISTEN_URL=database_url) as up,
+    ):
+        accepted = [await up.product.publish() for _ in range(20)]
+        for each in accepted:
+            await eventually(lambda id_=each: up.product.became(id_, delivered=1), within=60)
+        assert {each.header("webhook-id") for each in up.callback.received} == set(accepted)
+        told = json.loads(await up.product.command("status", "--json"))
+        assert all(part["ok"] for part in told["parts"].values()), told
 
 
 async def it_fails_and_is_held(product: Product, callback: CallbackServer) -> str:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
-import signal
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import psycopg
 import pytest
 
 from ledger.opening import ledger_at
@@ -23,54 +17,18 @@ from store.database.address import Address, address_at
 from store.postgresql.registry import PostgresqlRegistry
 from store.secrets import Vault
 from tests.contract.stores.test_ledger import an_entry, an_outcome
-from tests.databases.postgresql import free_port
-from tests.eventually import eventually
+from tests.databases.pgbouncer import MISSING, can_be_before, pgbouncer
 
 KEY = "b0N0b2JlciBsaWdodHMgb24gdGhlIGhhcmJvdXIgMTI="
-PROGRAM = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin")
 
 
 @pytest.fixture
-async def bouncer(database_url: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The database behind PgBouncer, with two connections for all; its user is the first one that comes."""
-    if PROGRAM is None:
-        pytest.skip("PgBouncer is not installed here (Debian and Ubuntu: apt-get install pgbouncer)")
-    at = urlsplit(database_url)
-    assert at.hostname
-    port, name, user = free_port(), at.path.removeprefix("/"), at.username or "postgres"
-    (tmp_path / "users").write_text(f'"{user}" "{at.password or ""}"\n')
-    (tmp_path / "pgbouncer.ini").write_text(
-        f"[databases]\n{name} = host={at.hostname} port={at.port or 5432} dbname={name}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
-        f"auth_file = {tmp_path}/users\npool_mode = transaction\ndefault_pool_size = 2\n"
-        f"logfile = {tmp_path}/log\npidfile = {tmp_path}/pid\n"
-    )
-    as_user: dict[str, object] = {}
-    if os.geteuid() == 0:
-        # PgBouncer refuses to run as root.
-        as_user = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        for folder in (tmp_path, *tmp_path.parents[:3]):
-            folder.chmod(folder.stat().st_mode | 0o711)
-        for file in (tmp_path, tmp_path / "users", tmp_path / "pgbouncer.ini"):
-            shutil.chown(file, "nobody")
-    process = subprocess.Popen(  # noqa: ASYNC220 - a fork, and no wait
-        [PROGRAM, tmp_path / "pgbouncer.ini"], cwd="/", stderr=subprocess.DEVNULL, **as_user
-    )  # type: ignore[call-overload]
-    url = f"postgresql://{user}@127.0.0.1:{port}/{name}"
-
-    async def answers() -> bool:
-        assert process.poll() is None, "PgBouncer ended"
-        with contextlib.suppress(psycopg.OperationalError):
-            await (await psycopg.AsyncConnection.connect(url, connect_timeout=5)).close()
-            return True
-        return False
-
-    try:
-        await eventually(answers, within=60)
-        yield f"{url}?{at.query}"
-    finally:
-        process.send_signal(signal.SIGINT)
-        await asyncio.to_thread(process.wait)
+async def bouncer(database_url: str) -> AsyncIterator[str]:
+    """The database behind PgBouncer, with two connections for all."""
+    if not can_be_before(database_url):
+        pytest.skip(MISSING)
+    async with pgbouncer(database_url) as url:
+        yield url
 
 
 def registry_at(address: Address) -> PostgresqlRegistry:
