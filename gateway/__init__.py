@@ -4,6 +4,7 @@ service.py    the process: what it opens, in which order, and how it stops
 app.py        every route
 state.py      the parts of a running gateway that all handlers share
 tokens.py     who calls, and with which scopes
+autorisaties/  scopes from the Autorisaties API, for applications that have them there
 secret_uses.py  which secret of an application is still used, for its operators
 accepting.py  RabbitMQ and the ledger: which must have a notificatie before its 201
 health.py     whether this gateway works, for a load balancer

@@ -8,8 +8,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import health
-from gateway.api import abonnementen, kanalen
+from gateway.api import abonnementen, jwtsecret, kanalen
 from gateway.api.publish import create_notificatie
+from gateway.autorisaties import callbacks
 from gateway.documents.pages import add_pages
 from gateway.http.problems import answer_for
 from gateway.http.requests import ClientGone, must_accept_json, read_query, root_is_https, root_url
@@ -78,6 +79,11 @@ def build_app(gateway: Gateway, mounts: Iterable[Mount] = ()) -> web.Application
     app = web.Application(middlewares=[answers])
     app[GATEWAY] = gateway
     app.add_routes(ROUTES)
+    if gateway.rights is not None:
+        app.router.add_post(callbacks.PATH, callbacks.take_callback)
+    if gateway.settings.token_issuer:
+        for path in jwtsecret.PATHS:
+            app.router.add_post(path, jwtsecret.register)
     add_pages(app, gateway.settings)
     for mount in mounts:
         mount(app)

@@ -23,11 +23,11 @@ async def ready(request: web.Request) -> web.Response:
 
     `warnings`: what is unavailable while notificaties are accepted without it. The registry is among these:
     all gateways share it, so a load balancer that left them out would turn a database that is away for a
-    moment into publishers that are refused.
+    moment into publishers that are refused. So is the Autorisaties API.
     """
     gateway = request.app[GATEWAY]
     lines = not_ready(gateway)
-    warnings = [*gateway.accepting.away()[1], *await _registry_away(gateway)]
+    warnings = [*gateway.accepting.away()[1], *await _registry_away(gateway), *_ac_away(gateway)]
     status = "not ready" if lines else "ok"
     content = {"status": status, "notReady": lines, "warnings": warnings}
     return json_answer(content, status=503 if lines else 200)
@@ -46,3 +46,9 @@ async def _registry_away(gateway: Gateway) -> list[str]:
     except (RegistryError, TimeoutError) as error:
         return [f"registry: {error or f'no answer within {REGISTRY_TIMEOUT:g} s'}"]
     return []
+
+
+def _ac_away(gateway: Gateway) -> list[str]:
+    """Why the Autorisaties API tells nothing. What it said before counts meanwhile."""
+    why_not = "" if gateway.rights is None else gateway.rights.why_not
+    return [f"Autorisaties API: {why_not}"] if why_not else []

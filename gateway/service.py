@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from functools import partial
 from time import monotonic
 
@@ -14,6 +20,9 @@ from aiohttp import web
 
 from deliverer.http.client import CallbackClient
 from gateway.app import Mount, build_app
+from gateway.autorisaties.asking import AskingAc
+from gateway.autorisaties.notices import Notices
+from gateway.autorisaties.rights import Rights
 from gateway.http.draining import say_goodbye
 from gateway.http.protocol import listen, stop_listening
 from gateway.state import Gateway
@@ -64,6 +73,8 @@ async def serve(
         callbacks = await opened.enter_async_context(CallbackClient.of(settings))
         ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         link = Link(settings.amqp_url, name="gateway")
+        rights = await opened.enter_async_context(rights_of(settings))
+        notices = None if rights is None else Notices(rights, link)
         gateway = Gateway(
             settings=settings,
             registry=registry,
@@ -74,13 +85,22 @@ async def serve(
             router=RouterClient(link),
             callbacks=callbacks,
             writer=Writer(ledger, unwritten=Unwritten(settings.registry_file.parent)),
+            rights=rights,
+            notices=notices,
         )
         await opened.enter_async_context(observe(gateway))
         opened.callback(gateway.large_bodies.close)
         opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
-        tasks.start("changes", link.run(partial(follow_changes, catalogue=catalogue)))
+        if notices is None:
+            tasks.start("changes", link.run(partial(follow_changes, catalogue=catalogue)))
+        else:
+            follow = partial(
+                follow_changes, catalogue=catalogue, heard=notices.heard, connected=notices.connected
+            )
+            tasks.start("changes", link.run(follow))
+            tasks.start("notices of changed scopes", notices.run())
         tasks.start("uses of secrets", gateway.secret_uses.run())
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("the ledger", gateway.writer.run())
@@ -103,6 +123,20 @@ async def serve(
         await gateway.writer.close(within=min(max(LAST_CALL, within), LAST_COMMITS))
         if left:
             log.warning("stopping with requests unfinished", requests=left)
+
+
+@asynccontextmanager
+async def rights_of(settings: Settings) -> AsyncIterator[Rights | None]:
+    """What the Autorisaties API of the settings says of clients; None where there is none."""
+    if not settings.ac_url:
+        yield None
+        return
+    async with AskingAc(settings) as asking:
+        rights = Rights(asking)
+        try:
+            yield rights
+        finally:
+            await rights.close()
 
 
 async def warm_up(gateway: Gateway, stop: asyncio.Event) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
 from deliverer.http.client import CallbackClient
 from gateway.accepting import Accepting
+from gateway.autorisaties.notices import Notices
+from gateway.autorisaties.rights import Rights
 from gateway.http.admission import CHANGE_WITHIN, CHANGES, Publishes, Turns
 from gateway.http.connections import Connections, most_connections
 from gateway.http.large_bodies import LargeBodies
@@ -34,7 +36,8 @@ class Gateway:
     """The parts of one gateway process.
 
     changes: limits how many kanalen and abonnementen are made or changed at once. stopping: every answer
-    closes its connection, so that clients go to another process.
+    closes its connection, so that clients go to another process. rights, notices: of the Autorisaties API,
+    where there is one.
     """
 
     settings: Settings
@@ -44,6 +47,8 @@ class Gateway:
     router: RouterClient
     callbacks: CallbackClient
     writer: Writer
+    rights: Rights | None = None
+    notices: Notices | None = None
     tokens: Tokens = field(init=False)
     secret_uses: SecretUses = field(init=False)
     index: Index = field(init=False)
@@ -70,21 +75,52 @@ class Gateway:
     async def authorise(self, request: web.Request, *any_of: Scope) -> Credentials:
         """The credentials of the caller, who must have one of these scopes. Raises PermissionDenied.
 
-        Before a refusal that a recent change of the registry would undo, it reads the registry again.
+        Before a refusal that a recent change of the registry would undo, it reads the registry again. Raises
+        ServiceUnavailable when the scopes are those of the Autorisaties API and these are not known.
         """
         header = request.headers.get("Authorization")
         try:
             client = self._client(request, header)
             if not client.scopes.isdisjoint(any_of):
                 return client
+            if client.application.scopes_from_ac:
+                client = await self._by_ac(client)
+                if not client.scopes.isdisjoint(any_of):
+                    return client
         except PermissionDenied as refusal:
             if refusal.code not in DEPENDS_ON_REGISTRY:
                 raise
         await self.catalogue.fresh_look()
         client = self._client(request, header)
+        if client.application.scopes_from_ac:
+            client = await self._by_ac(client)
         if client.scopes.isdisjoint(any_of):
-            raise PermissionDenied(f"Hiervoor is de scope {' of '.join(any_of)} nodig.")
+            where = " in de Autorisaties API" if client.application.scopes_from_ac else ""
+            raise PermissionDenied(f"Hiervoor is{where} de scope {' of '.join(any_of)} nodig.")
         return client
+
+    async def identify(self, request: web.Request) -> Credentials:
+        """The credentials of the caller, whatever scopes it has. Raises PermissionDenied."""
+        header = request.headers.get("Authorization")
+        try:
+            return self._client(request, header)
+        except PermissionDenied as refusal:
+            if refusal.code not in DEPENDS_ON_REGISTRY:
+                raise
+        await self.catalogue.fresh_look()
+        return self._client(request, header)
+
+    async def _by_ac(self, client: Credentials) -> Credentials:
+        """The same with the scopes that the Autorisaties API gives. Raises ServiceUnavailable."""
+        if self.rights is None:
+            raise PermissionDenied(
+                "De rechten van deze applicatie staan in de Autorisaties API, maar er is er hier geen "
+                "ingesteld; vraag het de beheerder (NRC_AC_URL)."
+            )
+        found = await self.rights.of(client.client_id)
+        if not found.known:
+            raise PermissionDenied("De Autorisaties API kent geen applicatie met dit client-id.")
+        return replace(client, scopes=found.scopes & client.limit)
 
     def _client(self, request: web.Request, header: str | None) -> Credentials:
         now = time.time()

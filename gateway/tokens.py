@@ -22,6 +22,8 @@ from schemas.errors import PermissionDenied
 MAX_REMEMBERED = 4096  # tokens; valid ones only, so that others cannot fill the cache
 LONGEST_REMEMBERED = 4096  # characters; a longer one is verified at each request
 
+ALL = frozenset(Scope)
+
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _NOBODYS = secrets.token_bytes(32)
 """The secret against which the signature of an unknown client is checked."""
@@ -36,13 +38,15 @@ DEPENDS_ON_REGISTRY = frozenset({UNKNOWN_CLIENT, BAD_SIGNATURE})
 class Credentials:
     """What a valid token gives, until `valid_until` (Unix seconds) or a change of its application.
 
-    secret: the one of the application that signed it.
+    secret: the one of the application that signed it. scopes: without those of the Autorisaties API, which
+    are not known here. limit: the scopes to which the token limits it.
     """
 
     application: Application
     scopes: frozenset[Scope]
     valid_until: float
     secret: str = field(repr=False)
+    limit: frozenset[Scope] = ALL
 
     @property
     def client_id(self) -> str:
@@ -113,11 +117,13 @@ def verify(
     if vouched is None:
         raise _refusal(BAD_SIGNATURE, "De handtekening van het token klopt niet.")
     secret, secret_until = vouched
+    scopes, limit = _scopes(application, claims, legacy=settings.legacy_tokens)
     return Credentials(
         application=application,
-        scopes=_scopes(application, claims, legacy=settings.legacy_tokens),
+        scopes=scopes,
         valid_until=min(secret_until, _valid_until(claims, now=now, settings=settings)),
         secret=secret,
+        limit=limit,
     )
 
 
@@ -196,14 +202,16 @@ def _is_moment(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _scopes(application: Application, claims: Mapping[str, Any], *, legacy: bool) -> frozenset[Scope]:
-    """The scopes of the application, restricted to those in the token, if it has any (2019 form)."""
+def _scopes(
+    application: Application, claims: Mapping[str, Any], *, legacy: bool
+) -> tuple[frozenset[Scope], frozenset[Scope]]:
+    """(the scopes of the application that the token leaves it, those to which the token limits it)."""
     zds = claims.get("zds")
     listed = zds.get("scopes") if isinstance(zds, dict) else None
     texts = [text for text in listed if isinstance(text, str)] if isinstance(listed, list) else []
     named = frozenset(scope for scope in map(read_scope, texts) if scope is not None)
     if application.scopes_from_token:
-        return named if legacy else frozenset()
-    if any(text.startswith("notificaties.") for text in texts):
-        return application.scopes & named
-    return application.scopes
+        return (named if legacy else frozenset()), named
+    # In the form of 2019 a token names scopes; it is limited to these if one of them is ours.
+    limit = named if any(text.startswith("notificaties.") for text in texts) else ALL
+    return application.scopes & limit, limit

@@ -52,13 +52,15 @@ async def set_scopes(
 ) -> Application:
     """Let it do more or less; its abonnementen stay. Returns it as it is now.
 
-    Raises UsageError for one that takes its scopes from its tokens, Conflict when it is gone.
+    Raises UsageError for one that takes its scopes from elsewhere, Conflict when it is gone.
     """
     more, less = frozenset(add), frozenset(remove)
 
     def change(known: Application) -> Application:
         if known.scopes_from_token:
             raise UsageError(f"{client_id} takes its scopes from its tokens (--scopes-from-token)")
+        if known.scopes_from_ac:
+            raise UsageError(f"{client_id} takes its scopes from the Autorisaties API")
         return replace(known, scopes=(known.scopes | more) - less)
 
     changed = await registry.change_application(client_id, change)
@@ -66,6 +68,29 @@ async def set_scopes(
         if scopes:
             now = _noted(changed)
             await log.record(act, application=client_id, scopes=sorted(scopes), now=now, why=why)
+    return changed
+
+
+async def change_source(
+    registry: Registry,
+    log: Log,
+    client_id: str,
+    *,
+    from_ac: bool,
+    scopes: Iterable[Scope] = (),
+    why: str | None = None,
+) -> Application:
+    """Have it take its scopes from the Autorisaties API, or be granted `scopes` here.
+
+    Returns it as it is now. Raises Conflict when it is gone.
+    """
+    granted = frozenset() if from_ac else frozenset(scopes)
+
+    def change(known: Application) -> Application:
+        return replace(known, scopes=granted, scopes_from_token=False, scopes_from_ac=from_ac)
+
+    changed = await registry.change_application(client_id, change)
+    await log.record("source of scopes changed", application=client_id, now=_noted(changed), why=why)
     return changed
 
 
@@ -161,4 +186,6 @@ def _as_expected(known: Application, expected: int | None) -> None:
 
 def _noted(application: Application) -> list[str] | str:
     """Its scopes, as the audit trail has them."""
+    if application.scopes_from_ac:
+        return "from the Autorisaties API"
     return "from its tokens" if application.scopes_from_token else sorted(application.scopes)

@@ -26,7 +26,8 @@ def make_token(
     headers = {}
     if legacy:
         headers["client_identifier"] = application.client_id
-        named = named or sorted(Scope if application.scopes_from_token else application.scopes)
+        from_here = not (application.scopes_from_token or application.scopes_from_ac)
+        named = named or sorted(application.scopes if from_here else Scope)
         claims["zds"] = {"scopes": [_spelled_in_2019(scope) for scope in named]}
     else:
         claims |= {"iss": application.client_id, "client_id": application.client_id}

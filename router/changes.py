@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from router import names
 from router.catalogue import Catalogue
@@ -14,18 +15,31 @@ from router.readiness import topology_stands
 BIND_AGAIN = 10.0  # seconds
 
 
-async def follow_changes(connection: AbstractConnection, catalogue: Catalogue) -> None:
-    """Refresh the copy now and on every hint; return when the connection closes."""
+async def follow_changes(
+    connection: AbstractConnection,
+    catalogue: Catalogue,
+    *,
+    heard: Callable[[bytes], None] | None = None,
+    connected: Callable[[], None] | None = None,
+) -> None:
+    """Refresh the copy now and on every hint; return when the connection closes.
+
+    heard: gets the body of each hint. connected: called when hints are heard from now on.
+    """
     await topology_stands(connection)
     channel = connection.channel(publisher_confirms=False)
     await channel.initialize()
     queue = await channel.declare_queue(names.changes_queue(), exclusive=True, auto_delete=True)
     await queue.bind(names.CHANGES)
 
-    async def look(_: object) -> None:
+    async def look(hint: AbstractIncomingMessage) -> None:
+        if heard is not None:
+            heard(hint.body)
         await catalogue.try_refresh()
 
     await queue.consume(look, no_ack=True)
+    if connected is not None:
+        connected()
     await catalogue.try_refresh()
     while not channel.is_closed:
         with suppress(TimeoutError):

@@ -337,6 +337,30 @@ class Settings(BaseSettings):
     legacy_tokens: bool = setting(
         True, "Accept the 2019 form of token (client_identifier in the JWT header, zds.scopes)."
     )
+    ac_url: str = setting(
+        "",
+        "Root of the Autorisaties API, such as https://example.nl/autorisaties/api/v1, for applications that "
+        "take their scopes from it (--scopes-from-ac). Empty: it is not used.",
+        unit="URL",
+    )
+    ac_client_id: str = setting(
+        "", "Our own client id at the Autorisaties API; it needs the scope autorisaties.lezen there."
+    )
+    ac_secret: str = setting("", "The secret of that client.", secret=True, repr=False)
+    ac_secret_file: Path | None = setting(
+        None, "A file with that secret, in place of NRC_AC_SECRET; read at each start.", unit="file"
+    )
+    ac_ca_file: Path | None = setting(
+        None,
+        "Authorities that the Autorisaties API's certificate is checked against, on top of the system's.",
+        unit="PEM file",
+    )
+    token_issuer: str = setting(
+        "",
+        "The client id of the token issuer: this application, and no other, may register applications by "
+        "POST /api/v1/jwtsecret/, which take their scopes from the Autorisaties API. Empty: nobody may, and "
+        "there is no such address.",
+    )
     max_body: int = setting(
         1024 * 1024, "Largest body of a request.", unit="bytes", ge=1024, le=64 * 1024 * 1024
     )
@@ -434,6 +458,8 @@ class Settings(BaseSettings):
         "console_style",
         "console_oidc_client_secret_file",
         "console_oidc_ca_file",
+        "ac_secret_file",
+        "ac_ca_file",
         "database_password_file",
         mode="before",
     )
@@ -441,7 +467,7 @@ class Settings(BaseSettings):
     def _no_file(cls, value: Any) -> Any:
         return value or None
 
-    @field_validator("amqp_ca_file", "callback_ca_file", "console_oidc_ca_file")
+    @field_validator("amqp_ca_file", "callback_ca_file", "console_oidc_ca_file", "ac_ca_file")
     @classmethod
     def _authorities(cls, file: Path | None) -> Path | None:
         # Read here already, so that this fault is reported with all others, before a socket opens.
@@ -469,7 +495,9 @@ class Settings(BaseSettings):
             trusted.append(text)
         return tuple(trusted)
 
-    @field_validator("console_style", "database_password_file", "console_oidc_client_secret_file")
+    @field_validator(
+        "console_style", "database_password_file", "console_oidc_client_secret_file", "ac_secret_file"
+    )
     @classmethod
     def _readable(cls, file: Path | None) -> Path | None:
         if file is not None:
@@ -574,6 +602,41 @@ class Settings(BaseSettings):
             raise ValueError("NRC_CONSOLE_OIDC_CLIENT_SECRET is set too; set one of the two")
         return file
 
+    @field_validator("ac_url")
+    @classmethod
+    def _ac(cls, text: str) -> str:
+        url = read_url(text)
+        if text and (
+            url.scheme not in ("http", "https")
+            or not url.host
+            or url.query_string
+            or url.fragment
+            or url.user is not None
+        ):
+            raise ValueError("must be http(s)://host[:port]/path, the address that ends before /applicaties")
+        return text.rstrip("/")
+
+    @field_validator("ac_client_id")
+    @classmethod
+    def _ac_client(cls, text: str, info: ValidationInfo) -> str:
+        if info.data.get("ac_url") and not text:
+            raise ValueError("must be set where NRC_AC_URL is")
+        return text
+
+    @field_validator("token_issuer")
+    @classmethod
+    def _issues(cls, text: str, info: ValidationInfo) -> str:
+        if text and not info.data.get("ac_url"):
+            raise ValueError("needs NRC_AC_URL: what it registers takes its scopes from there")
+        return text
+
+    @field_validator("ac_secret_file")
+    @classmethod
+    def _one_ac_secret(cls, file: Path | None, info: ValidationInfo) -> Path | None:
+        if info.data.get("ac_url") and (file is None) == (not info.data.get("ac_secret")):
+            raise ValueError("set it or NRC_AC_SECRET, one of the two, where NRC_AC_URL is set")
+        return file
+
     @field_validator("console_oidc_roles")
     @classmethod
     def _roles(cls, pairs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -616,6 +679,12 @@ class Settings(BaseSettings):
         """The console's client secret, also where it is in a file; "" for none. Raises OSError."""
         file = self.console_oidc_client_secret_file
         return file.read_text().strip() if file is not None else self.console_oidc_client_secret
+
+    @property
+    def ac_client_secret(self) -> str:
+        """The secret of our client at the Autorisaties API, also where it is in a file. Raises OSError."""
+        file = self.ac_secret_file
+        return file.read_text().strip() if file is not None else self.ac_secret
 
     @property
     def on_postgresql(self) -> bool:

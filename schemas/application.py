@@ -34,6 +34,7 @@ class Application:
 
     secret: shared HS256 secret; old_secret is accepted too until old_secret_until (Unix seconds).
     scopes: what it is granted. scopes_from_token: it takes its scopes from its tokens instead (the 2019 way).
+    scopes_from_ac: from the Autorisaties API instead (NRC_AC_URL). At most one of the three.
     change: the registry's change number of its last change.
     """
 
@@ -45,3 +46,8 @@ class Application:
     old_secret: str = field(default="", repr=False)
     old_secret_until: float = 0.0
     change: int = 0
+    scopes_from_ac: bool = False
+
+    def may(self, scope: Scope) -> bool:
+        """Whether it may do this, or where its scopes are not known here, whether it might."""
+        return scope in self.scopes or self.scopes_from_token or self.scopes_from_ac

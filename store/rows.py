@@ -147,6 +147,7 @@ def application_row(application: Application, vault: Vault) -> Row:
         "old_secret": vault.seal(application.old_secret, place("application", "old_secret", client_id)),
         "old_secret_until": application.old_secret_until,
         "change": application.change,
+        "scopes_from_ac": int(application.scopes_from_ac),
     }
 
 
@@ -162,6 +163,7 @@ def application_of(row: Row, vault: Vault) -> Application:
         old_secret=vault.unseal(row["old_secret"], place("application", "old_secret", client_id)),
         old_secret_until=row["old_secret_until"],
         change=row["change"],
+        scopes_from_ac=bool(row["scopes_from_ac"]),
     )
 
 

@@ -98,6 +98,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             stacked=True,
         ),
         Panel("Notificaties under way", (("nrc_gateway_under_way", "{{instance}}"),)),
+        Panel(
+            "Questions to the Autorisaties API",
+            (
+                (f"sum by (outcome) (rate(nrc_ac_questions_total{RATE}))", "{{outcome}}"),
+                (f"sum(rate(nrc_ac_stale_total{RATE}))", "requests judged by a former answer"),
+            ),
+            unit="reqps",
+            about="Empty where NRC_AC_URL is not set. refused: our own client is.",
+        ),
         Panel("Connections of clients", (("nrc_gateway_connections", "{{instance}}"),)),
     ),
     "Delivering": (

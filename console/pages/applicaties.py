@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from urllib.parse import quote
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Show, Visit
+from gateway.autorisaties.asking import AcFailed, AskingAc, Outcome
 from ledger.explaining.dutch import number
 from operating import applications as operating
 from operating.applications import is_still_used, new_secret, old_secret_until
 from operating.removal import end_what_waits
 from operating.status.dutch import lasting
 from runtime.log import logger
+from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.application import MAX_CLIENT_ID, Application, Scope, is_client_id
 from schemas.errors import Conflict, LedgerError, NotFound
@@ -25,6 +28,12 @@ SCOPES: Mapping[Scope, str] = {
     Scope.CONSUMEREN: "Consumeren: abonnementen nemen",
 }
 MAX_LABEL = 200
+SOURCES: Mapping[str, str] = {
+    "hier": "Hier: ze worden hieronder aangevinkt",
+    "ac": "De Autorisaties API: ze staan daar, en hieronder blijft alles leeg",
+}
+"""Where scopes come from: what one may choose, and its text."""
+LOOK_WITHIN = 2.0  # seconds that a page waits for the Autorisaties API
 KEEP_OLD: Mapping[str, tuple[str, float | None]] = {
     "24u": ("Nog een dag", 24 * 3600.0),
     "1u": ("Nog een uur", 3600.0),
@@ -58,10 +67,11 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Applicaties:
-    """What the list shows."""
+    """What the list shows. sources: empty where there is no Autorisaties API."""
 
     rows: Sequence[Row]
     scopes: Sequence[tuple[str, str]]
+    sources: Sequence[tuple[str, str]]
     most: int
     made: Made | None = None
 
@@ -71,10 +81,13 @@ class Applicatie:
     """What the page of one shows. others: to choose from; waiting: None when it is not known.
 
     used, old_used: when its secrets were last used, and from where. warnings: before the old one is revoked.
+    sources: empty where there is nothing to choose. told: what the Autorisaties API says of it, if asked.
     """
 
     application: Application
     scopes: Sequence[tuple[str, str]]
+    sources: Sequence[tuple[str, str]]
+    told: str
     old_until: float | None
     keep_old: Sequence[tuple[str, str]]
     abonnementen: Sequence[Abonnement]
@@ -105,13 +118,16 @@ async def _list(visit: Visit, made: Made | None = None) -> Applicaties:
         )
         for each in found
     ]
-    return Applicaties(rows, list(SCOPES.items()), MAX_CLIENT_ID, made)
+    sources = list(SOURCES.items()) if visit.console.settings.ac_url else []
+    return Applicaties(rows, list(SCOPES.items()), sources, MAX_CLIENT_ID, made)
 
 
 def short(application: Application) -> list[str]:
     """Its scopes in a word each."""
     if application.scopes_from_token:
         return ["volgens token"]
+    if application.scopes_from_ac:
+        return ["Autorisaties API"]
     return [scope.rpartition(".")[2] for scope in sorted(application.scopes)]
 
 
@@ -122,7 +138,8 @@ async def add(visit: Visit, form: Form) -> Answer:
         raise Refused(f"Een client-id heeft 1 tot {MAX_CLIENT_ID} zichtbare tekens.")
     if len(label) > MAX_LABEL or not label.isprintable():
         raise Refused(f"Een omschrijving heeft hoogstens {MAX_LABEL} zichtbare tekens.")
-    made = Application(client_id, new_secret(), label, scopes=_scopes(form))
+    from_ac, scopes = _source(visit, form), _scopes(form)
+    made = Application(client_id, new_secret(), label, scopes=scopes, scopes_from_ac=from_ac)
     try:
         await operating.add_application(visit.console.registry, visit.log, made)
     except Conflict:
@@ -131,6 +148,19 @@ async def add(visit: Visit, form: Form) -> Answer:
         ) from None
     note = await visit.console.announce()
     return Show(await _list(visit, Made(client_id, made.secret, note)))
+
+
+def _source(visit: Visit, form: Form, known: Application | None = None) -> bool:
+    """Whether the scopes are to come from the Autorisaties API. Raises Refused."""
+    before = known is not None and known.scopes_from_ac
+    chosen = form.text("bron") or ("ac" if before else "hier")
+    if chosen not in SOURCES:
+        raise Refused("Kies waar de rechten vandaan komen.")
+    if chosen == "ac" and not before and not visit.console.settings.ac_url:
+        raise Refused("Er is hier geen Autorisaties API ingesteld (NRC_AC_URL).")
+    if chosen == "ac" and _scopes(form):
+        raise Refused("Vink geen rechten aan als ze uit de Autorisaties API komen. Er is niets veranderd.")
+    return chosen == "ac"
 
 
 def _scopes(form: Form) -> frozenset[Scope]:
@@ -162,6 +192,8 @@ async def _one(visit: Visit, application: Application, made: Made | None = None)
     return Applicatie(
         application,
         list(SCOPES.items()),
+        list(SOURCES.items()) if visit.console.settings.ac_url or application.scopes_from_ac else [],
+        await _told_by_ac(visit.console.settings, application),
         old_secret_until(application),
         [(key, text) for key, (text, _) in KEEP_OLD.items()],
         sorted(own, key=lambda each: each.callback_url),
@@ -175,6 +207,32 @@ async def _one(visit: Visit, application: Application, made: Made | None = None)
         [*_warnings(uses, visit.now)],
         made,
     )
+
+
+async def _told_by_ac(settings: Settings, application: Application) -> str:
+    """What the Autorisaties API says of it now, or why it says nothing; "" where it is not asked."""
+    if not application.scopes_from_ac:
+        return ""
+    if not settings.ac_url:
+        return "er is hier geen Autorisaties API ingesteld (NRC_AC_URL); daardoor mag zij niets"
+    try:
+        async with asyncio.timeout(LOOK_WITHIN), AskingAc(settings) as asking:
+            found = await asking.ask(application.client_id)
+    except TimeoutError:
+        return f"geen antwoord binnen {LOOK_WITHIN:g} seconden"
+    except AcFailed as failure:
+        return f"{_FAILED[failure.outcome]} ({failure})"
+    if not found.known:
+        return "zij staat er niet in, of zonder enige autorisatie; daardoor mag zij niets"
+    scopes = ", ".join(sorted(found.scopes)) or "niets op dit component"
+    return f"{scopes}, als {found.label or found.url}"
+
+
+_FAILED: Mapping[Outcome, str] = {
+    Outcome.REFUSED: "onze eigen client wordt geweigerd",
+    Outcome.AWAY: "geen antwoord",
+    Outcome.WRONG: "een onbruikbaar antwoord",
+}
 
 
 def _used(use: SecretUse | None, now: float) -> str:
@@ -197,7 +255,19 @@ async def set_scopes(visit: Visit, form: Form) -> Answer:
     known, wanted = _asked(visit), _scopes(form)
     if known.scopes_from_token:
         raise Refused("Deze applicatie heeft de rechten die in haar tokens staan.")
+    from_ac = _source(visit, form, known)
     more, less = wanted - known.scopes, known.scopes - wanted
+    if from_ac is not known.scopes_from_ac:
+        await operating.change_source(
+            *(visit.console.registry, visit.log, known.client_id),
+            from_ac=from_ac,
+            scopes=wanted,
+            why=_why(form),
+        )
+        note = await visit.console.announce()
+        where = "de Autorisaties API" if from_ac else "hier"
+        said = f"De rechten van {known.client_id} komen nu {'uit' if from_ac else 'van'} {where}. {note}"
+        return Redirect(_path(known), said=said.strip())
     if not more and not less:
         return Redirect(_path(known), said="De rechten waren al zo.")
     await operating.set_scopes(

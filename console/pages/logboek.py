@@ -36,6 +36,7 @@ ACTS: Mapping[str, str] = {
     "application removed": "applicatie verwijderd",
     "scopes granted": "rechten gegeven",
     "scopes revoked": "rechten ingetrokken",
+    "source of scopes changed": "herkomst van rechten veranderd",
     "secret rotated": "geheim vervangen",
     "old secret revoked": "oud geheim ingetrokken",
     "token made": "token gemaakt",

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from aiohttp import web
 
 from gateway.api.checks import message_faults
+from gateway.autorisaties.notices import KANAAL
 from gateway.http.requests import hops_of, must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
@@ -66,6 +67,8 @@ async def create_notificatie(request: web.Request) -> web.Response:
                 hops=hops,
             )
             homes = await gateway.accepting.accept(message, entry)
+    if gateway.notices is not None and kanaal.naam == KANAAL:
+        gateway.notices.take(notificatie.hoofd_object, notificatie.actie)
     log.info(
         "accepted",
         notificatie=message_id,

@@ -66,6 +66,14 @@ def steps_done(db: Database) -> int:
     return count
 
 
+def steps_in(db: Database, part: str) -> set[str]:
+    """The names of all steps that a file has, also of those that others need not know. Changes nothing."""
+    if "_sqlite_migrations" not in db.table_names():
+        return set()
+    select = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
+    return {name for (name,) in db.execute(select, [part]).fetchall()} | _compatible_steps(db)
+
+
 def _compatible_steps(db: Database) -> set[str]:
     if not db["compatible_step"].exists():
         return set()

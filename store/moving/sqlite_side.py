@@ -21,6 +21,7 @@ from store.faults import REGISTRY
 from store.files.durable import make_folder, sync_file, sync_folder
 from store.files.faults import told
 from store.files.host_lease import AGE
+from store.files.schema_steps import steps_in
 from store.moving.side import Values
 from store.moving.tables import CHUNK, TABLES, moved_columns
 from store.secrets import Vault
@@ -139,11 +140,7 @@ def _opened(file: Path) -> Generator[Database, None, None]:
 
 def _refuse_unfit(db: Database, file: Path) -> None:
     """Raise when it is no registry of this version, or is in use."""
-    done = set()
-    if "_sqlite_migrations" in db.table_names():
-        select = "SELECT name FROM _sqlite_migrations WHERE migration_set = ?"
-        done = {name for (name,) in db.execute(select, [REGISTRY.name])}
-    if done != STEPS.keys():
+    if steps_in(db, REGISTRY.name) != STEPS.keys():
         raise RegistryError(
             f"{file} is no registry of this version of nrc: `nrc migrate` with it brings an older one "
             "up to date."

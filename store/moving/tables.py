@@ -28,7 +28,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 """Tables that are moved. A new registry has one row in `counter` and one in `alert_setting`."""
 
-STAY = frozenset({"lease", "alert_lease", "mark", "schema_step", "_sqlite_migrations"})
+STAY = frozenset({"lease", "alert_lease", "mark", "schema_step", "_sqlite_migrations", "compatible_step"})
 """Tables that belong to a store itself, or to processes that run."""
 
 OWN = frozenset({("counter", "id"), ("counter", "one"), ("counter", "server"), ("act", "about")})

@@ -96,10 +96,16 @@ async def _server(connection: Connection) -> None:
     )
 
 
+async def _scopes_from_ac(connection: Connection) -> None:
+    # As in store/sqlite/schema.py.
+    await connection.execute("ALTER TABLE application ADD COLUMN scopes_from_ac integer NOT NULL DEFAULT 0")
+
+
 STEPS = {
     "0001_registry": Step(_first),
     "0002_alerts": Step(_alerts),
     "0003_server_of_the_last_change": Step(_server, compatible=True),
+    "0004_scopes_from_ac": Step(_scopes_from_ac, compatible=True),
 }
 
 NEXT_CHANGE = """

@@ -221,6 +221,11 @@ def _alerts(db: Database, _: Vault) -> None:
     make_settings(db)
 
 
+def _scopes_from_ac(db: Database, _: Vault) -> None:
+    # Applications that take their scopes from the Autorisaties API. To an older program they have none.
+    db.execute("ALTER TABLE application ADD COLUMN scopes_from_ac INTEGER NOT NULL DEFAULT 0")
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -243,8 +248,9 @@ STEPS: dict[str, Step] = {
     "0017_openid_users": _openid_users,
     "0018_pulled": _pulled,
     "0019_alerts": _alerts,
+    "0020_scopes_from_ac": _scopes_from_ac,
 }
-COMPATIBLE: frozenset[str] = frozenset()
+COMPATIBLE = frozenset({"0020_scopes_from_ac"})
 """Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 

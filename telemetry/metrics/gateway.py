@@ -7,6 +7,8 @@ from collections.abc import Callable
 from prometheus_client import Metric
 
 from gateway.accepting import Homes
+from gateway.autorisaties.asking import Outcome
+from gateway.autorisaties.rights import Rights
 from gateway.http.problems import refused
 from gateway.state import Gateway
 from schemas.errors import (
@@ -61,9 +63,29 @@ async def metrics_of(gateway: Gateway) -> list[Metric]:
             "From publishing a notificatie to its confirm by RabbitMQ, where the answer waited for that.",
             gateway.accepting.confirms,
         ),
+        *(_of_ac(gateway.rights) if gateway.rights is not None else ()),
         gauge("nrc_gateway_under_way", "Notificaties under way.", under_way["requests"]),
         gauge("nrc_gateway_under_way_bytes", "Bytes of their bodies.", under_way["bytes"]),
         gauge("nrc_gateway_connections", "Open connections of clients.", len(gateway.connections.open)),
+    ]
+
+
+def _of_ac(rights: Rights) -> list[Metric]:
+    """How the Autorisaties API answers; only where there is one."""
+    return [
+        counter(
+            "nrc_ac_questions",
+            "Questions to the Autorisaties API about a client, by what came of them.",
+            {(outcome.value,): rights.outcomes[outcome] for outcome in Outcome},
+            ["outcome"],
+        ),
+        histogram("nrc_ac_question_seconds", "How long these took.", rights.seconds),
+        counter(
+            "nrc_ac_stale",
+            "Requests that were judged by what the Autorisaties API said before it failed.",
+            rights.stale,
+        ),
+        gauge("nrc_ac_failing", "1 while the Autorisaties API tells nothing.", float(bool(rights.why_not))),
     ]
 
 

@@ -116,6 +116,10 @@ async def system(vhost: str, folder: Path, **settings: str) -> AsyncIterator[Sys
         "NRC_INBOX_LISTEN": "127.0.0.1:0",
         "NRC_METRICS_LISTEN": "127.0.0.1:0",
         "NRC_RETRY_SCHEDULE": "3600",
+        # Asked of nothing, but told of.
+        "NRC_AC_URL": "http://127.0.0.1:9/autorisaties/api/v1",
+        "NRC_AC_CLIENT_ID": "nrc",
+        "NRC_AC_SECRET": "geheim",
     }
     env = environment(**{**own, **settings})
     async with CallbackServer() as callback:

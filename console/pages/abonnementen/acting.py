@@ -71,8 +71,7 @@ def _others(visit: Visit, abonnement: Abonnement) -> list[tuple[str, str]]:
     found = [
         (each.client_id, f"{each.client_id} ({each.label})" if each.label else each.client_id)
         for each in sorted(applications, key=lambda each: each.client_id)
-        if each.client_id != abonnement.client_id
-        and (Scope.CONSUMEREN in each.scopes or each.scopes_from_token)
+        if each.client_id != abonnement.client_id and each.may(Scope.CONSUMEREN)
     ]
     return [("", "Kies een applicatie"), *found] if found else []
 

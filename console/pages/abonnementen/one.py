@@ -137,7 +137,7 @@ def _remark(visit: Visit, abonnement: Abonnement) -> str:
     application = visit.console.catalogue.applications.get(abonnement.client_id)
     if application is None:
         return "Deze applicatie is er niet (meer): niemand kan het abonnement via de API wijzigen."
-    if Scope.CONSUMEREN not in application.scopes and not application.scopes_from_token:
+    if not application.may(Scope.CONSUMEREN):
         return "Deze applicatie mag niet (meer) consumeren, en kan het abonnement niet wijzigen."
     return ""
 

@@ -156,11 +156,7 @@ def _publisher(catalogue: Catalogue, client: str | None) -> Application:
     """The application to send as. Raises UsageError when it is not clear which."""
     if client is not None:
         return known_application(catalogue, client)
-    able = [
-        each
-        for each in catalogue.applications.values()
-        if each.scopes_from_token or Scope.PUBLICEREN in each.scopes
-    ]
+    able = [each for each in catalogue.applications.values() if each.may(Scope.PUBLICEREN)]
     if len(able) == 1:
         return able[0]
     if not able:

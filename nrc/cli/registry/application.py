@@ -18,6 +18,7 @@ from nrc.cli.registry.removal import (
     keep_option,
     yes_option,
 )
+from nrc.cli.registry.rights import note_if_no_ac, rights, scopes_from
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import Column, as_json, json_option, moment, note, printable, table, wide_option
 from operating import applications as operating
@@ -48,6 +49,7 @@ def application() -> None:
     "--scope", "scopes", multiple=True, help="What it may do: publiceren, consumeren.", **parameters.SCOPE
 )
 @click.option("--scopes-from-token", is_flag=True, help="It may do what its tokens say (the 2019 way).")
+@click.option("--scopes-from-ac", is_flag=True, help="It may do what the Autorisaties API says (NRC_AC_URL).")
 @new_option
 @json_option
 def add(
@@ -56,13 +58,14 @@ def add(
     label: str,
     scopes: tuple[Scope, ...],
     scopes_from_token: bool,
+    scopes_from_ac: bool,
     new: bool,
     json_: bool,
 ) -> None:
     """Register application ID. A new secret is shown once, here."""
     settings = load_settings()
-    if scopes and scopes_from_token:
-        raise UsageError("--scope and --scopes-from-token: give one of them")
+    if bool(scopes) + scopes_from_token + scopes_from_ac > 1:
+        raise UsageError("--scope, --scopes-from-token and --scopes-from-ac: give one of them")
     if not label.isprintable():
         raise UsageError("--label: printable characters only")
     application = Application(
@@ -71,10 +74,13 @@ def add(
         label=label,
         scopes=frozenset(scopes),
         scopes_from_token=scopes_from_token,
+        scopes_from_ac=scopes_from_ac,
     )
     carry_out(add_application(settings, application, new=new))
     _show_secret(application, given=secret is not None, json_=json_)
-    if not scopes and not scopes_from_token:
+    if scopes_from_ac:
+        note_if_no_ac(settings)
+    elif not scopes and not scopes_from_token:
         note(f"{client_id} may do nothing yet: `nrc application grant {client_id} publiceren|consumeren`")
 
 
@@ -336,6 +342,10 @@ async def _revoke_old(settings: Settings, client_id: str) -> None:
     await tell_processes(settings, lambda router: router.announce())
 
 
+application.add_command(rights)
+application.add_command(scopes_from)
+
+
 async def _load(settings: Settings) -> Catalogue:
     async with opened_registry(settings) as opened:
         return opened.catalogue
@@ -355,6 +365,7 @@ def _facts(application: Application) -> dict[str, object]:
         "label": application.label,
         "scopes": sorted(application.scopes),
         "scopesFromToken": application.scopes_from_token,
+        "scopesFromAc": application.scopes_from_ac,
         "oldSecretUntil": _old_until(application),
     }
 
@@ -362,6 +373,8 @@ def _facts(application: Application) -> dict[str, object]:
 def _scopes(application: Application) -> str:
     if application.scopes_from_token:
         return "from its tokens"
+    if application.scopes_from_ac:
+        return "from the Autorisaties API"
     return ", ".join(sorted(application.scopes)) or "none"
 
 

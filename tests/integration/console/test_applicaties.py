@@ -17,7 +17,8 @@ from schemas.application import Application, Scope
 from schemas.user import Role
 from store.registry import ActSearch
 from store.secret_uses import SecretUse, UsedSecret
-from tests.integration.console.conftest import SECRET, Browser, Page, Served
+from tests.autorisaties.server import AutorisatiesApi
+from tests.integration.console.conftest import SECRET, Browser, Page, Served, console_on
 from tests.integration.console.test_overzicht import text_of
 from tests.make import an_abonnement
 
@@ -207,6 +208,45 @@ async def test_rights_from_tokens_stay_so(served: Served, admin: Browser) -> Non
     )
     assert page.status == 400
     assert await kept(served, "of2019") == before
+
+
+async def test_rights_from_the_autorisaties_api(served: Served) -> None:
+    await make(served, "of-the-ac")
+    async with (
+        AutorisatiesApi() as ac,
+        console_on(served.settings.model_copy(update=ac.settings())) as console,
+        console.browser(Role.ADMIN) as admin,
+    ):
+        ac.put("of-the-ac", scopes=["notificaties.publiceren"])
+        both = {"bron": "ac", "rechten": "notificaties.publiceren", "waarom": "x"}
+        page = await admin.act(f"{ONE}of-the-ac", "rechten", **both)
+        assert (page.status, "Vink geen rechten aan" in page.text) == (400, True)
+        page = await admin.act(f"{ONE}of-the-ac", "rechten", bron="ac", waarom="daar horen ze")
+        assert "komen nu uit de Autorisaties API" in page.text
+        assert "notificaties.publiceren, als Applicatie van of-the-ac" in text_of(page.text)
+        after = await kept(served, "of-the-ac")
+        assert (after.scopes_from_ac, after.scopes) == (True, frozenset())
+        assert (await noted(served, "source of scopes changed"))["now"] == "from the Autorisaties API"
+        assert "Autorisaties API" in (await admin.get("applicaties/")).text
+        await ac.stop()
+        assert "De Autorisaties API zegt nu geen antwoord" in text_of(
+            (await admin.get(f"{ONE}of-the-ac")).text
+        )
+        page = await admin.act(f"{ONE}of-the-ac", "rechten", bron="hier", rechten=[*Scope], waarom="terug")
+        assert (await kept(served, "of-the-ac")).scopes == {*Scope}
+        await admin.act("applicaties/", "toevoegen", client_id="new-of-the-ac", bron="ac")
+        assert (await kept(served, "new-of-the-ac")).scopes_from_ac
+        for wrong in ("elders", "ac "):
+            page = await admin.act("applicaties/", "toevoegen", client_id="x", bron=wrong, rechten=[*Scope])
+            assert page.status == 400
+
+
+async def test_without_an_autorisaties_api_there_is_nothing_to_choose(served: Served, admin: Browser) -> None:
+    await make(served, "lost-its-ac", scopes=frozenset(), scopes_from_ac=True)
+    assert "Waar komen de rechten vandaan?" not in (await admin.get(f"{ONE}bron")).text
+    page = await admin.act(f"{ONE}bron", "rechten", bron="ac", waarom="x")
+    assert (page.status, "geen Autorisaties API ingesteld" in page.text) == (400, True)
+    assert "geen Autorisaties API ingesteld" in (await admin.get(f"{ONE}lost-its-ac")).text
 
 
 async def test_it_is_removed_when_its_name_is_typed(served: Served, admin: Browser) -> None:

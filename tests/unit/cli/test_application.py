@@ -80,6 +80,7 @@ def test_add_in_json(tmp_path: Path) -> None:
         "label": "",
         "scopes": ["notificaties.consumeren"],
         "scopesFromToken": False,
+        "scopesFromAc": False,
         "oldSecretUntil": None,
         "secret": application(tmp_path).secret,
     }

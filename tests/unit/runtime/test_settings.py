@@ -74,6 +74,10 @@ WRONG = {
     "jwt_expiry": "-1",
     "time_leeway": "5s",
     "legacy_tokens": "perhaps",
+    "ac_url": "https://ac.example.nl/api/v1?x=y",
+    "ac_secret_file": "/does/not/exist",
+    "ac_ca_file": "/does/not/exist.pem",
+    "token_issuer": "uitgever",
     "max_body": "10",
     "quota_kanalen": "0",
     "quota_abonnementen": "none",
@@ -95,6 +99,8 @@ WRONG = {
 ANY_TEXT = {
     "state_dir",
     "callback_check_exempt_hosts",
+    "ac_client_id",
+    "ac_secret",
     "console_oidc_client_id",
     "console_oidc_client_secret",
     "console_oidc_groups_claim",
@@ -194,6 +200,37 @@ def test_settings_of_openid_connect_that_do_not_fit_are_a_fault(
     (fault,) = faults(**{**OPENID, **other})
     assert fault.startswith(f"NRC_CONSOLE_OIDC_{name}")
     assert told in fault
+
+
+AC = {"ac_url": "http://openzaak:8000/autorisaties/api/v1/", "ac_client_id": "nrc", "ac_secret": "x"}
+
+
+@pytest.mark.parametrize(
+    ("other", "name", "told"),
+    [
+        ({"ac_client_id": ""}, "AC_CLIENT_ID", "must be set"),
+        ({"ac_secret": ""}, "AC_SECRET_FILE", "one of the two"),
+        ({"ac_secret_file": __file__}, "AC_SECRET_FILE", "one of the two"),
+        ({"ac_url": "ac.example.nl/api/v1"}, "AC_URL", "before /applicaties"),
+        ({"ac_url": "https://a:b@ac.example.nl/api/v1"}, "AC_URL", "before /applicaties"),
+    ],
+)
+def test_settings_of_the_autorisaties_api_that_do_not_fit_are_a_fault(
+    other: dict[str, str], name: str, told: str
+) -> None:
+    assert load_settings(_env_file=None, **AC).ac_url == "http://openzaak:8000/autorisaties/api/v1"
+    found = faults(**{**AC, **other})
+    assert any(fault.startswith(f"NRC_{name}: ") and told in fault for fault in found), found
+
+
+def test_the_secret_at_the_autorisaties_api_may_be_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("geheim\n")
+    in_file = load_settings(_env_file=None, **{**AC, "ac_secret": "", "ac_secret_file": str(file)})
+    assert in_file.ac_client_secret == "geheim"
+    hidden = load_settings(_env_file=None, **{**AC, "ac_secret": "verborgen"})
+    assert hidden.ac_client_secret == "verborgen"
+    assert "verborgen" not in repr(hidden)
 
 
 def test_the_client_secret_may_be_in_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""An Autorisaties API for tests."""

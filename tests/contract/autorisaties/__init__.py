@@ -1,0 +1,1 @@
+"""Scopes from the Autorisaties API, over HTTP."""
