@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from uuid import UUID
@@ -95,6 +95,7 @@ class Declarer:
         self._lost: set[UUID] = set()  # whose gap is open
         self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
         self.under_way: set[UUID] = set()
+        self._noting: list[set[UUID]] = []
         self.refusals = Refusals()
 
     # -- what no single abonnement owns
@@ -163,12 +164,24 @@ class Declarer:
                 self.refusals.forget(uuid)
                 return False
             self.under_way.add(uuid)
+            for noted in self._noting:
+                noted.add(uuid)
             try:
                 await self._declare(abonnement)
                 self.refusals.stands(uuid)
             finally:
                 self.under_way.discard(uuid)
             return True
+
+    @contextmanager
+    def noting(self) -> Iterator[set[UUID]]:
+        """The abonnementen that are being declared at any moment for which the context is open."""
+        noted = set(self.under_way)
+        self._noting.append(noted)
+        try:
+            yield noted
+        finally:
+            self._noting = [each for each in self._noting if each is not noted]
 
     def prepare(self, uuid: UUID, kanalen: tuple[FilterGroup, ...]) -> None:
         """Declare bindings for these kanalen too, from the next `declare_abonnement` on.

@@ -112,8 +112,14 @@ class Reconcile:
                 yield f"bind queue {queue} again"
 
     async def missing(self) -> list[Thing]:
-        """What is missing of all that the registry asks for. Cheap."""
-        return await self._declarer.missing([*self._wanted()])
+        """What is missing of all that the registry asks for, without what is declared meanwhile. Cheap."""
+        with self._declarer.noting() as declared:
+            missing = await self._declarer.missing([*self._wanted()])
+        if missing and declared:
+            known = declared & self._catalogue.abonnementen.keys()
+            comes = set().union(*map(self.own, known))
+            missing = [thing for thing in missing if thing not in comes]
+        return missing
 
     def queues(self) -> list[str]:
         """All queues that the registry asks for."""

@@ -178,11 +178,11 @@ class RequestHandler:
         """Declare again what was deleted by hand."""
         if self._one_reconcile.locked():
             return  # reconcile declares what is missing
-        missing = await self._missing()
+        missing = set(await self._reconcile.missing())
         if missing:
             # It may be about to be declared.
             await asyncio.sleep(SECOND_LOOK)
-            missing &= await self._missing()
+            missing &= {*await self._reconcile.missing()}
         if not missing:
             return
         # When a kanaal gets filters its abonnementen have other markers.
@@ -192,20 +192,13 @@ class RequestHandler:
                 "deleted by hand, declared again", missing=sorted(thing.name for thing in deleted)[:20]
             )
         await self._reconcile.repair(missing)
-        if await self._missing() - self._refused():
+        if {*await self._reconcile.missing()} - self._refused():
             await self._compare(dry_run=False)
 
     def _refused(self) -> set[Thing]:
         """What cannot exist, since RabbitMQ refuses the queue of its abonnement."""
         uuids = self._declarer.refusals.now & self._catalogue.abonnementen.keys()
         return set().union(*map(self._reconcile.own, uuids))
-
-    async def _missing(self) -> set[Thing]:
-        """What does not exist, except what is being declared."""
-        missing = set(await self._reconcile.missing())
-        for uuid in self._declarer.under_way & self._catalogue.abonnementen.keys() if missing else ():
-            missing -= self._reconcile.own(uuid)
-        return missing
 
     async def _compare(self, *, dry_run: bool, gently: bool = False) -> list[str]:
         async with self._one_reconcile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from router import names
 from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing, missing
+from router.declaring.request_handling import RECONCILE
 from router.declaring.service import serve
 from router.publishing import Outgoing, Publisher
 from router.requests import RouterClient
@@ -503,6 +504,36 @@ async def test_what_was_lost_by_hand_is_a_gap(router: Running) -> None:
     assert [scope for scope, _ in await gaps(router)] == [Scope.ABONNEMENT, Scope.KANAAL, Scope.KANAAL]
     await publish(router, route(kanaal, zaak(a="1"), message_id="after", accepted_at=NOW))
     assert [each.message_id for each in await router.taken(topology.queue.name)] == ["after"]
+
+
+@pytest.mark.parametrize(("request_", "second"), [({"do": "watch"}, 2), (RECONCILE, 1)])
+async def test_what_is_declared_during_a_look_was_not_lost(
+    router: Running, monkeypatch: pytest.MonkeyPatch, request_: dict[str, Any], second: int
+) -> None:
+    """Of one that comes meanwhile the exchanges are asked about before, and the queue after that."""
+    await router.registry.add_kanaal(a_kanaal("zaken", "a"))
+    await router.client.apply_kanaal("zaken")
+    abonnement = await router.registry.add_abonnement(an_abonnement(("zaken", {"a": "1"})))
+    assert await router.client.reconcile(dry_run=True), "the router has read it, and not declared it yet"
+    queue = Thing.queue(names.abonnement_queue(abonnement.uuid))
+    ask, looks = Declarer.missing, 0
+
+    async def look(declarer: Declarer, things: Sequence[Thing]) -> list[Thing]:
+        nonlocal looks
+        if queue not in things or len(things) == 1:
+            return await ask(declarer, things)
+        looks += 1
+        found = await ask(declarer, [thing for thing in things if thing != queue])
+        if looks == second:
+            await declarer.declare_abonnement(abonnement.uuid)
+        return found + await ask(declarer, [queue])
+
+    monkeypatch.setattr(Declarer, "missing", look)
+    with capture_logs() as lines:
+        await router.client._ask(request_)
+    assert looks >= second
+    assert await gaps(router) == []
+    assert "deleted by hand, declared again" not in [line["event"] for line in lines]
 
 
 async def test_the_headers_exchanges_decide(router: Running) -> None:

@@ -65,7 +65,7 @@ def _scenario(store: str, earlier: Path, **settings: str) -> Scenario:
         least=0,
         rate=RATE,
         no_errors=True,
-        parts={"fetched": "its consumer is killed now and then, and may get what it did not acknowledge again"},
+        parts={"fetched": "its consumer is killed now and then, and gets again what it did not acknowledge"},
         make=partial(system, settings=settings, root=earlier),
     )
 
