@@ -1,7 +1,7 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring, fan-out, scale, watched, costs.
+matching, lag, ledger, declaring, fan-out, scale, watched, costs, stores.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.capacity.costs import costs
+from bench.capacity.stores import stores
 from bench.measurements.bodies import bodies
 from bench.measurements.declaring import declaring
 from bench.measurements.fan_out import fan_out
@@ -117,6 +118,7 @@ BENCHMARKS = {
     "scale": scale,
     "watched": watched,
     "costs": costs,
+    "stores": stores,
 }
 
 
@@ -124,12 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("which", nargs="*", choices=[*BENCHMARKS, []], help="default: those of the README")
     parser.add_argument("--count", type=int, default=10_000, help="notificaties a run; memory: in all")
-    parser.add_argument("--database", default="", help="ledger: a URL of PostgreSQL's, in place of a file")
+    parser.add_argument("--database", default="", help="ledger, stores: a URL of PostgreSQL's")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="of the latency benchmark")
     parser.add_argument("--filters", type=int, default=5000)
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
-    parser.add_argument("--pairs", type=int, default=5, help="neighbour, watched: with and without, in turn")
+    parser.add_argument("--pairs", type=int, default=5, help="neighbour, watched, stores: in turn")
     parser.add_argument("--backlog", type=int, default=100_000, help="memory: messages that wait")
     parser.add_argument(
         "--abonnementen",

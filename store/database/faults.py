@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
@@ -17,13 +19,39 @@ _ADVICE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (errors.IdleInTransactionSessionTimeout, "this process stood still within a transaction; try again"),
     (errors.DiskFull, "its disk is full; free some space"),
     (errors.InsufficientPrivilege, "its user lacks a right; docs/operations.md says which are needed"),
-    (errors.InvalidCatalogName, "there is no such database; make it, or correct NRC_DATABASE_URL"),
-    (errors.InvalidAuthorizationSpecification, "its user or password is wrong; correct NRC_DATABASE_URL"),
-    (errors.TooManyConnections, "it has no connection left; raise its max_connections, or use PgBouncer"),
     (errors.ReadOnlySqlTransaction, "it takes no writes: NRC_DATABASE_URL must name the primary"),
     (errors.DataCorrupted, "it is damaged; restore a backup, or of the ledger: nrc ledger rebuild"),
     (errors.IndexCorrupted, "an index of it is damaged; REINDEX makes it again"),
 )  # fmt: skip
+
+# Who is refused a connection is told why in words only: psycopg has no code of it. In another language than
+# English they stand behind the general advice.
+_REFUSED = (
+    (
+        r"password authentication failed|no password supplied|SASL auth|role \".*\" (does not|is not)",
+        "its user or password is wrong; correct NRC_DATABASE_URL, or NRC_DATABASE_PASSWORD_FILE",
+    ),
+    (
+        r"pg_hba\.conf|permission denied for database",
+        "it does not let this user in from this host; see its pg_hba.conf, and sslmode in NRC_DATABASE_URL",
+    ),
+    (
+        r"database \".*\" does not exist|no such database",
+        "there is no such database; make it, or correct NRC_DATABASE_URL",
+    ),
+    (
+        r"too many (clients|connections)|remaining connection slots|no more connections allowed",
+        "it has no connection left; raise its max_connections, or use PgBouncer",
+    ),
+    (
+        r"session is read-only|hot standby",
+        "it takes no writes: NRC_DATABASE_URL must name the primary, or all servers",
+    ),
+    (
+        r"starting up|shutting down|recovery mode|not yet accepting connections",
+        "it is starting, stopping or recovering; when that lasts, its own log says why (a full disk, often)",
+    ),
+)
 
 # After these a transaction that is done again may succeed, and this one surely changed nothing.
 _AGAIN = (
@@ -73,6 +101,7 @@ def told(faults: Faults, address: Address, error: psycopg.Error | OSError) -> Nr
         )
     advice = next((text for kind, text in _ADVICE if isinstance(error, kind)), None)
     if advice is None and is_lost(error):
-        advice = "it cannot be reached; see that it runs, and that NRC_DATABASE_URL names it"
+        refused = (text for pattern, text in _REFUSED if re.search(pattern, words))
+        advice = next(refused, "it cannot be reached; see that it runs, and that NRC_DATABASE_URL names it")
     kind = faults.full if isinstance(error, errors.DiskFull) else faults.error
     return kind(f"{what}: {advice} ({words})." if advice else f"{what}: {words}.")

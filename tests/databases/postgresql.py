@@ -127,6 +127,11 @@ class PrivateServer:
                 os.kill(pid, signal.SIGKILL)
         await self.stop(how=signal.SIGKILL)
 
+    def let_in(self, *lines: str) -> None:
+        """These are the lines of its pg_hba.conf, and postgres is let in; from a reload on."""
+        text = "\n".join(("host all postgres 127.0.0.1/32 trust", *lines, ""))
+        (self._data / "pg_hba.conf").write_text(text)
+
     def overwrite(self, file: str, *, at: int, with_: bytes) -> None:
         """These bytes stand in a file of its folder; it is stopped."""
         with (self._data / file).open("r+b") as damaged:

@@ -276,6 +276,8 @@ async def test_a_server_that_takes_no_writes_any_more(mortal_server: PrivateServ
 
         await eventually(is_refused, within=60)
         assert await numbers(database) == []
+        with pytest.raises(RegistryError, match="takes no writes"):
+            await a_database(mortal_server.url, patience=0).__aenter__()
 
 
 async def test_a_statement_without_an_end_is_broken_off(database_url: str) -> None:
@@ -367,3 +369,34 @@ async def test_a_notification_ends_a_wait_also_after_the_connection_was_lost(dat
             assert await listening() not in ([], [(pid,)])
         finally:
             await listener.close()
+
+
+async def test_who_is_refused_is_told_what_to_do(mortal_server: PrivateServer) -> None:
+    server = f"postgresql://nrc:goed@127.0.0.1:{mortal_server.port}/nrc"
+    async with await psycopg.AsyncConnection.connect(mortal_server.url, autocommit=True) as connection:
+
+        async def ask(*statements: str) -> None:
+            for statement in statements:
+                await connection.execute(statement.encode())
+
+        async def refused(url: str) -> str:
+            try:
+                async with a_database(url, patience=0):
+                    return "it is let in"
+            except RegistryError as error:
+                return str(error)
+
+        assert "its user or password is wrong" in await refused(server), "there is no such user"
+        await ask("CREATE ROLE nrc LOGIN PASSWORD 'goed'")
+        assert "there is no such database" in await refused(server)
+        await ask("CREATE DATABASE nrc", "ALTER ROLE nrc CONNECTION LIMIT 0")
+        assert "it has no connection left" in await refused(server)
+        await ask("ALTER ROLE nrc CONNECTION LIMIT -1")
+        mortal_server.let_in("host nrc nrc 127.0.0.1/32 scram-sha-256")
+        await ask("SELECT pg_reload_conf()")
+
+        async def asks_for_the_password() -> bool:
+            return "its user or password is wrong" in await refused(server.replace("goed", "fout"))
+
+        await eventually(asks_for_the_password, within=60)
+        assert "does not let this user in" in await refused(f"{server[:-3]}postgres")
