@@ -11,5 +11,6 @@ demo.py                the demo: kanaal, abonnement, notificatie, callback over 
 temporary_client.py    a client of the API for as long as a demo or a command runs
 metrics_addresses.py   where each process of `nrc up` answers with its metrics
 page_sockets.py        where inbox and console listen, and whether they are there
+setup/                 the setup file: read, compared with the registry, carried out
 exits.py               exit codes
 """

@@ -25,6 +25,8 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     NOT_REACHABLE = 3
+    DIFFERS = 4
+    """A dry run found something to do."""
 
 
 class GatewayUnreachable(NrcError):

@@ -3,10 +3,11 @@
 Each does one act and notes who did it. They print nothing and ask nothing: that is nrc/cli and console.
 
 acts.py          notes an act: in `operator.log`, and in the registry
-abonnementen.py  what is done with an abonnement: suspend, resume, probe, give, try its callback
+abonnementen.py  what is done with an abonnement: make, change, remove, suspend, resume, probe, give, try its
+                 callback
+kanalen.py       kanalen: registered, changed, removed
 conditions.py    how abonnementen are doing
 applications.py  applications: registered, let do more or less, given another secret, removed
-replays.py       replays: counted, begun, paused, resumed, stopped
 removal.py       what waits for abonnementen that are removed, and their queues
 tokens.py        tokens of an application, to try something out
 status/          how the system is doing, and what needs attention

@@ -1,16 +1,19 @@
-"""What an operator does with an abonnement: suspend, resume, probe, give away, try its callback.
+"""What an operator does with an abonnement: make, change, remove, suspend, resume, probe, give away, try it.
 
-Each notes the act after it, and leaves telling the running processes to its caller.
+Each notes the act after it, and leaves telling the running processes to its caller. What makes or changes one
+checks its callback as the API does.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from schemas.abonnement import Abonnement, State
+from operating.removal import what_becomes
+from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.errors import Conflict, UsageError
 from store.state_since import SUSPENDED
 
@@ -18,10 +21,81 @@ if TYPE_CHECKING:
     from deliverer.http.client import CallbackClient
     from extra.trying import Tried
     from operating.acts import Log
+    from router.requests import RouterClient
+    from runtime.settings import Settings
     from store.registry import Registry
 
 BY_AN_OPERATOR = "by an operator"
 """The reason of a suspension for which none was given."""
+
+
+async def add(
+    registry: Registry,
+    log: Log,
+    new: Abonnement,
+    *,
+    router: RouterClient,
+    callbacks: CallbackClient,
+    settings: Settings,
+) -> None:
+    """Register it, with the UUID and the application that it has, when its callback passes the check.
+
+    Raises ValidationError when it does not, BrokerError when no router declares its queue, Conflict.
+    """
+    from gateway.api.callback_check import check_callback
+    from router.registering import add_abonnement
+
+    await check_callback(callbacks, url=new.callback_url, auth=new.auth, settings=settings)
+    await add_abonnement(registry, router, new)
+    await log.record("abonnement added", abonnement=new.uuid, application=new.client_id)
+
+
+async def add_pull(registry: Registry, log: Log, new: Abonnement) -> None:
+    """Register one without a callback, which its consumer fetches; no router is asked. Raises Conflict."""
+    await registry.add_abonnement(new)
+    await log.record("abonnement added", abonnement=new.uuid, application=new.client_id)
+
+
+async def change(
+    registry: Registry,
+    log: Log,
+    abonnement: Abonnement,
+    wanted: Mapping[str, Any],
+    *,
+    router: RouterClient,
+    callbacks: CallbackClient,
+    settings: Settings,
+) -> None:
+    """Change its callback_url, auth or kanalen. Raises as `add`.
+
+    Another callback_url or auth is checked first, and a suspended or held one that passes is resumed.
+    """
+    from gateway.api.callback_check import check_callback
+    from router.registering import RESUMED, change_abonnement
+
+    resumed: Mapping[str, Any] = {}
+    if not wanted.keys().isdisjoint({"callback_url", "auth"}):
+        asked = replace(abonnement, **wanted)
+        await check_callback(callbacks, url=asked.callback_url, auth=asked.auth, settings=settings)
+        resumed = RESUMED
+    await change_abonnement(registry, router, abonnement.uuid, {**wanted, **resumed})
+    await log.record("abonnement changed", abonnement=abonnement.uuid, changed=sorted(wanted))
+
+
+async def change_pull(
+    registry: Registry, log: Log, abonnement: Abonnement, kanalen: tuple[FilterGroup, ...]
+) -> None:
+    """Change what one asks for that its consumer fetches. Raises Conflict."""
+    await registry.change_abonnement(abonnement.uuid, lambda latest: replace(latest, kanalen=kanalen))
+    await log.record("abonnement changed", abonnement=abonnement.uuid, changed=["kanalen"])
+
+
+async def remove(registry: Registry, log: Log, uuid: UUID, *, keep: bool) -> bool:
+    """Remove it; False when it is gone already. What waits is ended by `removal.end_what_waits`."""
+    if not await registry.remove_abonnement(uuid):
+        return False
+    await log.record("abonnement removed", abonnement=uuid, waiting=what_becomes(keep=keep))
+    return True
 
 
 async def suspend(registry: Registry, log: Log, uuid: UUID, *, reason: str = BY_AN_OPERATOR) -> Abonnement:

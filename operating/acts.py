@@ -37,8 +37,8 @@ class Operator:
 
     user: of the operating system or, where `command` begins with `console`, of the console. sudo_user: who
     called sudo, else "". command: without its arguments, of which one may be a secret. address: from where
-    they reach the console; stands among the facts of an act, and so does `shown`: how people know a user of
-    an OpenID provider.
+    they reach the console; stands among the facts of an act, and so do `shown`: how people know a user of
+    an OpenID provider, and `file`: the name of the setup file that asks for it.
     """
 
     user: str
@@ -46,6 +46,7 @@ class Operator:
     sudo_user: str = ""
     address: str = ""
     shown: str = ""
+    file: str = ""
 
 
 class Log:
@@ -82,6 +83,8 @@ class Log:
             told["address"] = by.address
         if by.shown:
             told[SHOWN] = by.shown
+        if by.file:
+            told["file"] = by.file
         who = {"user": by.user, "sudo_user": by.sudo_user}
         line = {"timestamp": moment(at), "event": act, **{key: name for key, name in who.items() if name}}
         file = self._settings.registry_file.with_name(FILE)

@@ -77,20 +77,28 @@ async def change_source(
     client_id: str,
     *,
     from_ac: bool,
+    from_token: bool = False,
     scopes: Iterable[Scope] = (),
     why: str | None = None,
 ) -> Application:
-    """Have it take its scopes from the Autorisaties API, or be granted `scopes` here.
+    """Have it take its scopes from the Autorisaties API or its tokens, or be granted `scopes` here.
 
     Returns it as it is now. Raises Conflict when it is gone.
     """
-    granted = frozenset() if from_ac else frozenset(scopes)
+    granted = frozenset() if from_ac or from_token else frozenset(scopes)
 
     def change(known: Application) -> Application:
-        return replace(known, scopes=granted, scopes_from_token=False, scopes_from_ac=from_ac)
+        return replace(known, scopes=granted, scopes_from_token=from_token, scopes_from_ac=from_ac)
 
     changed = await registry.change_application(client_id, change)
     await log.record("source of scopes changed", application=client_id, now=_noted(changed), why=why)
+    return changed
+
+
+async def set_label(registry: Registry, log: Log, client_id: str, label: str) -> Application:
+    """Give it another label, for people. Returns it as it is now. Raises Conflict when it is gone."""
+    changed = await registry.change_application(client_id, lambda known: replace(known, label=label))
+    await log.record("application changed", application=client_id, label=label)
     return changed
 
 

@@ -9,6 +9,7 @@ history.py      what a message carries of its attempts
 catalogue.py    a process's copy of the registry; changes.py the hint that it is out of date
 readiness.py    the marker that says that everything is declared
 requests.py     requests to the router process
+registering.py  an abonnement written and declared, in the order that loses nothing
 queue_depth.py  how many messages and consumers a queue has
 declaring/      the router process, which alone declares
 """

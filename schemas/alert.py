@@ -75,6 +75,12 @@ class Security(StrEnum):
     NONE = "none"
 
 
+PORTS: Mapping[Security, int] = MappingProxyType(
+    {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+)
+"""The usual port of a mail server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """An address to which each message is POSTed. secret: the value of `Authorization`, or ""."""

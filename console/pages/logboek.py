@@ -25,6 +25,8 @@ AT_ONCE = 1000
 """Acts that are read from the registry together for a file."""
 
 ACTS: Mapping[str, str] = {
+    "abonnement added": "abonnement gemaakt",
+    "abonnement changed": "abonnement veranderd",
     "abonnement removed": "abonnement verwijderd",
     "abonnement resumed": "abonnement hervat",
     "abonnement suspended": "abonnement stilgelegd",
@@ -33,6 +35,7 @@ ACTS: Mapping[str, str] = {
     "test message sent": "testbericht verzonden",
     "what waited was taken away": "wachtende notificaties weggehaald",
     "application added": "applicatie gemaakt",
+    "application changed": "applicatie veranderd",
     "application removed": "applicatie verwijderd",
     "scopes granted": "rechten gegeven",
     "scopes revoked": "rechten ingetrokken",
@@ -92,6 +95,8 @@ FACTS: Mapping[str, str] = {
     "undeliverable": "onbestelbaar",
     "replay": "herhaling",
     "folder": "map",
+    "file": "bestand",
+    "changed": "veranderd",
     "source": "van",
     "target": "naar",
     "registry": "register",

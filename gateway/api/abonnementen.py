@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +16,12 @@ from aiohttp import web
 
 from gateway.api.callback_check import check_callback
 from gateway.api.checks import group_faults, scheme_faults
-from gateway.api.own_address import own_address_faults
+from gateway.api.own_address import own_address_faults, own_roots
 from gateway.http.requests import CALLBACK_URL, must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer, json_list
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
+from router.registering import RESUMED, add_abonnement, change_abonnement
 from runtime.log import logger
 from schemas.abonnement import Abonnement, AbonnementRequest, FilterGroup, State
 from schemas.application import Scope
@@ -30,7 +30,6 @@ from schemas.errors import (
     Conflict,
     NotFound,
     PermissionDenied,
-    RegistryError,
     ValidationError,
 )
 from schemas.fields import parse
@@ -210,7 +209,7 @@ def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonn
     read, faults = parse(AbonnementRequest, data, sent=sent)
     if "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
-        faults += own_address_faults(data, request, gateway.settings)
+        faults += own_address_faults(data, own_roots(request, gateway.settings))
     if "kanalen" in named:
         faults += group_faults(data, gateway.catalogue.kanalen)
     if faults or read is None:
@@ -233,7 +232,7 @@ async def _check_callback(gateway: Gateway, asked: Asked) -> None:
 
 
 async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
-    """Store it and have its queue declared; when that fails, remove it again."""
+    """Store it and have its queue declared; when that fails, it is removed again."""
     new = Abonnement(
         uuid=uuid4(),
         callback_url=asked.callback_url,
@@ -241,48 +240,32 @@ async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
         kanalen=asked.kanalen,
         client_id=client_id,
     )
-    await gateway.router.at_work()
-    abonnement = await gateway.registry.add_abonnement(new, quota=gateway.settings.quota_abonnementen)
     try:
-        await gateway.router.apply_abonnement(abonnement.uuid)
-    except BrokerError:
-        with suppress(RegistryError):
-            await gateway.registry.remove_abonnement(abonnement.uuid)
-        raise
+        return await add_abonnement(
+            gateway.registry, gateway.router, new, quota=gateway.settings.quota_abonnementen
+        )
     finally:
         await gateway.catalogue.try_refresh()
-    return abonnement
 
 
 async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, resume: bool) -> Abonnement:
-    """Have the new bindings declared, write the change, and have the former bindings removed.
-
-    In this order what matches the former or the new filters always has a binding, and a failure before the
-    write changes nothing. Only what the request changes is written: other fields may have changed meanwhile.
-    """
+    """Write what the request changes, with bindings for the former and the new filters meanwhile."""
     await gateway.catalogue.refresh()
     if abonnement.uuid not in gateway.catalogue.abonnementen:
         raise NotFound("Dit abonnement bestaat niet meer.")
-    wanted: dict[str, Any] = {"state": State.ACTIVE, "state_reason": "", "hold": None} if resume else {}
+    wanted: dict[str, Any] = dict(RESUMED) if resume else {}
     if "callbackUrl" in asked.named:
         wanted["callback_url"] = asked.callback_url
     if "auth" in asked.named:
         wanted["auth"] = asked.auth
     if "kanalen" in asked.named:
         wanted["kanalen"] = asked.kanalen
-    await gateway.router.prepare_abonnement(abonnement.uuid, wanted.get("kanalen", ()))
     try:
-        changed = await gateway.registry.change_abonnement(
-            abonnement.uuid, lambda latest: replace(latest, **wanted)
-        )
+        changed = await change_abonnement(gateway.registry, gateway.router, abonnement.uuid, wanted)
     except Conflict:
         await gateway.catalogue.refresh()
         if abonnement.uuid not in gateway.catalogue.abonnementen:
             raise NotFound("Dit abonnement bestaat niet meer.") from None
         raise
-    try:
-        await gateway.router.finish_abonnement(changed.uuid)
-    except BrokerError as error:  # the change is written; reconcile removes the former bindings
-        log.warning("former bindings not removed yet", abonnement=str(changed.uuid), reason=str(error))
     await gateway.catalogue.try_refresh()
     return changed

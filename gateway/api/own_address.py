@@ -7,7 +7,7 @@ such a loop ends by `nrc-hops` (gateway/api/publish.py). No DNS lookup is made.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
@@ -26,14 +26,14 @@ LOCALHOST = "localhost"
 Server = tuple[str, int]
 
 
-def own_address_faults(data: Any, request: web.Request, settings: Settings) -> list[InvalidParam]:
-    """The fault of a callbackUrl that is our own `/notificaties`."""
+def own_address_faults(data: Any, roots: Iterable[str]) -> list[InvalidParam]:
+    """The fault of a callbackUrl that is our own `/notificaties`. roots: of this API, as of `own_roots`."""
     url = data.get("callbackUrl") if isinstance(data, dict) else None
     if not isinstance(url, str) or len(url) > LONGEST or (place := _place(url)) is None:
         return []
     server, path = place
     prefixes: dict[Server, str] = {}
-    for root in _own_roots(request, settings):
+    for root in roots:
         if own := _place(root):
             # Of several roots on one server only the first counts: another prefix may be another application.
             prefixes.setdefault(*own)
@@ -43,7 +43,7 @@ def own_address_faults(data: Any, request: web.Request, settings: Settings) -> l
     return [InvalidParam("callbackUrl", "invalid", reason)]
 
 
-def _own_roots(request: web.Request, settings: Settings) -> Iterator[str]:
+def own_roots(request: web.Request, settings: Settings) -> Iterator[str]:
     """The roots at which clients reach this API, in order of preference."""
     yield settings.public_url
     yield asked_root(request, settings)

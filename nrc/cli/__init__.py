@@ -4,6 +4,7 @@ This is the list of commands; each is loaded only when it is used (lazy_commands
 output, notes and faults to standard error.
 
     processes.py    `nrc up` and each process
+    setup/          `nrc apply`
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     publishing/     `nrc publish`
     listening/      `nrc listen`
@@ -32,7 +33,7 @@ __all__ = ["main"]
 
 EPILOG = """\b
 Exit codes: 0 ok · 1 failed · 2 wrong usage or settings · 3 registry, ledger, RabbitMQ or
-  gateway not reachable.
+  gateway not reachable · 4 a dry run of `nrc apply` found something to do.
 
 \b
 Completion of commands and options with Tab:
@@ -76,6 +77,10 @@ _COMMANDS = {
     },
     "registry.application": {
         "application": "Applications: the clients of the API, their secrets and what they may do.",
+    },
+    "setup.apply": {
+        "apply": "Have kanalen, applications, abonnementen, users and alerts be as FILE says (- is "
+        "standard input).",
     },
     "registry.token": {"token": "Print an Authorization header for application CLIENT_ID."},
     "registry.user": {"user": "Users of the console: who may log in there, and what they may do."},

@@ -5,4 +5,5 @@ finding.py       which notificaties are meant by the URL, UUID or id that is typ
 following.py     what is new in the ledger since it was last asked
 newest.py        the newest of a search, and what became of those
 redelivering.py  a delivery made again, made now, or not made any more
+replays.py       replays: counted, begun, paused, resumed, stopped
 """

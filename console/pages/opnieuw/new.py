@@ -16,9 +16,9 @@ from ledger.explaining.dutch import number
 from ledger.ledger import Ledger
 from ledger.operating.replays import Plan
 from ledger.values import Search, State
-from operating import replays
 from operating.moments import read_moment
-from operating.replays import LEAST_RATE, MOST_RATE, RATE, Counted
+from operating.notificaties import replays
+from operating.notificaties.replays import LEAST_RATE, MOST_RATE, RATE, Counted
 from schemas.abonnement import Abonnement
 from schemas.errors import UsageError
 

@@ -11,7 +11,7 @@ from console.page import Answer, Event, Live, Page, Redirect, Visit
 from console.pages.opnieuw.telling import Told, maker_of, told_of
 from ledger.ledger import Ledger
 from ledger.operating.replays import Progress, Replay
-from operating import replays
+from operating.notificaties import replays
 from operating.notificaties.ids import is_whole
 from schemas.errors import NotFound
 

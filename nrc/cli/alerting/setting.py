@@ -15,7 +15,7 @@ from nrc.cli.operating import audit
 from nrc.cli.terminal.confirmation import at_terminal
 from nrc.cli.terminal.parameters import duration
 from runtime.settings import load_settings
-from schemas.alert import Channel, Fault, Mail, Rule, Security, Webhook
+from schemas.alert import PORTS, Channel, Fault, Mail, Rule, Security, Webhook
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ _WRONG = {
     Fault.PASSWORD: "a password must be printable, and needs a --user",
     Fault.SOURCE: "--source must be a URI, such as urn:nld:oin:00000001823288444000:systeem:nrc",
 }
-_PORTS = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
 
 
 def _duration_or_none(text: str) -> int:
@@ -170,7 +169,7 @@ def mail(
         by = Security(security) if security else now.security
         wanted = Mail(
             host or now.host,
-            port if port is not None else now.port if now.port and not security else _PORTS[by],
+            port if port is not None else now.port if now.port and not security else PORTS[by],
             by,
             sender or now.sender,
             recipients or now.recipients,

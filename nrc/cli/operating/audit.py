@@ -39,18 +39,18 @@ async def keep(settings: Settings, acts: Sequence[Act], *, registry: Registry | 
     await log_of(settings, registry=registry).keep(acts)
 
 
-def log_of(settings: Settings, *, registry: Registry | None = None) -> Log:
-    """Where what this command does is noted."""
-    return Log(settings, _operator(), tell=_note_once, registry=registry)
+def log_of(settings: Settings, *, registry: Registry | None = None, file: str = "") -> Log:
+    """Where what this command does is noted. file: the setup file that asks for it."""
+    return Log(settings, _operator(file), tell=_note_once, registry=registry)
 
 
-def _operator() -> Operator:
+def _operator(file: str = "") -> Operator:
     number = os.getuid()
     try:
         name = pwd.getpwuid(number).pw_name
     except KeyError:  # a container's user may have no name
         name = str(number)
-    return Operator(name, _command(), os.environ.get("SUDO_USER", ""))
+    return Operator(name, _command(), os.environ.get("SUDO_USER", ""), file=file)
 
 
 def _command() -> str:

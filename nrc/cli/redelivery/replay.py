@@ -18,13 +18,13 @@ from nrc.cli.terminal.confirmation import ask
 from nrc.cli.terminal.output import Column, as_json, json_option, note, printable, shown, table, wide_option
 from nrc.cli.tracing.account import opened_account
 from nrc.cli.tracing.search_options import what_options, when_options
-from operating import replays
+from operating.notificaties import replays
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 
 if TYPE_CHECKING:
     from ledger.operating.replays import Plan, Progress, Replay
-    from operating.replays import Counted
+    from operating.notificaties.replays import Counted
 
 COUNTING = 5.0
 """Seconds in which it is found out how many would be sent; after that the first ones have to do."""

@@ -1,4 +1,4 @@
-"""`nrc abonnement …`: lists and changes abonnementen. Only the API makes them: it checks the callback."""
+"""`nrc abonnement …`: lists abonnementen and acts on them. The API makes them, and `nrc apply`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from nrc.cli.terminal.output import (
 from nrc.exits import Exit
 from operating import abonnementen as operating
 from operating.conditions import Condition
-from operating.removal import end_what_waits, remove_queues, what_becomes
+from operating.removal import end_what_waits, remove_queues
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement, FilterGroup, State
 from schemas.errors import UsageError
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def abonnement() -> None:
-    """Abonnementen: which notificaties go where. They are made through the API."""
+    """Abonnementen: which notificaties go where. They are made through the API, or by `nrc apply`."""
 
 
 @abonnement.command("list")
@@ -169,15 +169,9 @@ async def _all_known(settings: Settings, typed: tuple[str, ...]) -> list[UUID]:
 async def _remove(settings: Settings, uuids: Sequence[UUID], *, keep: bool) -> None:
     async with opened_registry(settings) as opened:
         _known(opened, map(str, uuids), pulled=True)
+        log = audit.log_of(settings, registry=opened.registry)
         for uuid in uuids:
-            if await opened.registry.remove_abonnement(uuid):
-                await audit.record(
-                    settings,
-                    "abonnement removed",
-                    registry=opened.registry,
-                    abonnement=uuid,
-                    waiting=what_becomes(keep=keep),
-                )
+            if await operating.remove(opened.registry, log, uuid, keep=keep):
                 click.echo(f"{uuid} removed")
     waited = await end_what_waits(settings, audit.log_of(settings), uuids, keep=keep, tell=note)
 

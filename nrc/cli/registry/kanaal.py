@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import click
 from pydantic import ValidationError
@@ -12,10 +11,11 @@ from pydantic import ValidationError
 from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_processes
 from nrc.cli.operating import audit
 from nrc.cli.terminal.output import Column, as_json, json_option, printable, table, wide_option
+from operating import kanalen as operating
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 from schemas.fields import invalid_params
-from schemas.kanaal import Kanaal, KanaalRequest, slots_for
+from schemas.kanaal import Kanaal, KanaalRequest
 
 if TYPE_CHECKING:
     from router.catalogue import Catalogue
@@ -85,22 +85,20 @@ def add(naam: str, filters: tuple[str, ...], documentatie_link: str, new: bool) 
     """Register kanaal NAAM."""
     settings = load_settings()
     request = _checked({"naam": naam, "filters": list(filters), "documentatieLink": documentatie_link})
-    kanaal = Kanaal(
-        uuid=uuid4(),
-        naam=request.naam,
-        documentatie_link=request.documentatie_link,
-        filters=tuple(request.filters),
-        slots=slots_for(request.filters),
-    )
-    carry_out(_add(settings, kanaal, new=new))
-    click.echo(kanaal.uuid)
+    click.echo(carry_out(_add(settings, request, new=new)).uuid)
 
 
-async def _add(settings: Settings, kanaal: Kanaal, *, new: bool) -> None:
+async def _add(settings: Settings, request: KanaalRequest, *, new: bool) -> Kanaal:
     async with opened_registry(settings, new=new) as opened:
-        await opened.registry.add_kanaal(kanaal)
-        await audit.record(settings, "kanaal added", registry=opened.registry, kanaal=kanaal.naam)
-    await tell_processes(settings, lambda router: router.apply_kanaal(kanaal.naam))
+        added = await operating.add_kanaal(
+            opened.registry,
+            audit.log_of(settings, registry=opened.registry),
+            naam=request.naam,
+            documentatie_link=request.documentatie_link,
+            filters=tuple(request.filters),
+        )
+    await tell_processes(settings, lambda router: router.apply_kanaal(added.naam))
+    return added
 
 
 @kanaal.command()
@@ -128,12 +126,13 @@ def change(naam: str, filters: tuple[str, ...], no_filters: bool, documentatie_l
 async def _change(settings: Settings, request: KanaalRequest, sent: Mapping[str, object]) -> None:
     naam = request.naam
     async with opened_registry(settings) as opened:
-        await opened.registry.update_kanaal(
-            _known(opened.catalogue, naam).uuid,
+        await operating.change_kanaal(
+            opened.registry,
+            audit.log_of(settings, registry=opened.registry),
+            _known(opened.catalogue, naam),
             documentatie_link=request.documentatie_link if "documentatieLink" in sent else None,
             filters=tuple(request.filters) if "filters" in sent else None,
         )
-        await audit.record(settings, "kanaal changed", registry=opened.registry, kanaal=naam, **sent)
     await tell_processes(settings, lambda router: router.apply_kanaal(naam))
 
 
@@ -148,15 +147,16 @@ def remove(naam: str) -> None:
 async def _remove(settings: Settings, naam: str) -> None:
     async with opened_registry(settings) as opened:
         found = _known(opened.catalogue, naam)
-        removed = await opened.registry.remove_kanaal(found.uuid)
-        if not removed:
+        try:
+            await operating.remove_kanaal(
+                opened.registry, audit.log_of(settings, registry=opened.registry), found
+            )
+        except Conflict:
             await opened.catalogue.refresh()
             users = _users(opened.catalogue, _known(opened.catalogue, naam).naam)
             raise Conflict(
                 f"kanaal {naam} is used by {len(users)} abonnement(en), which go first: {', '.join(users)}"
-            )
-        await audit.record(settings, "kanaal removed", registry=opened.registry, kanaal=naam)
-    # A later reconcile removes its exchange: gateways may publish there until they know of the removal.
+            ) from None
     await tell_processes(settings, lambda router: router.announce())
 
 
@@ -180,11 +180,7 @@ def _known(catalogue: Catalogue, naam: str) -> Kanaal:
 
 def _users(catalogue: Catalogue, naam: str) -> list[str]:
     """The UUIDs of the abonnementen that use a kanaal."""
-    return sorted(
-        str(each.uuid)
-        for each in catalogue.everyone.values()
-        if any(group.naam == naam for group in each.kanalen)
-    )
+    return operating.users_of(naam, catalogue.everyone.values())
 
 
 def _facts(kanaal: Kanaal) -> dict[str, object]:

@@ -1,0 +1,180 @@
+"""Abonnementen of a setup file. They are recognised by their UUID, which follows from a name."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from gateway.api.checks import group_faults, scheme_faults
+from gateway.api.own_address import own_address_faults
+from nrc.setup.faults import Path
+from nrc.setup.kinds.step import NONE, Action, Difference, Doing, Making, Step, differs, fields
+from nrc.setup.model import AbonnementPart, Kind
+from operating import abonnementen
+from operating.removal import end_what_waits, remove_queues
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.kanaal import Kanaal
+
+KIND = "abonnement"
+
+
+def plan(making: Making, kanalen: Mapping[str, Kanaal], applications: set[str]) -> None:
+    """The steps that make and change abonnementen. kanalen, applications: those that there will be."""
+    for index, part in enumerate(making.checked.file.abonnementen or ()):
+        path: Path = ("abonnementen", index)
+        known = making.known.abonnementen.get(part.key)
+        before = len(making.faults)
+        _check(making, part, path, kanalen, applications, known)
+        if len(making.faults) > before:
+            continue
+        making.steps.append(_add(part) if known is None else _change(part, known))
+
+
+def plan_removals(making: Making) -> None:
+    """The steps that remove abonnementen which are not in the file."""
+    for each in _to_remove(making):
+        waiting = None if making.known.waiting is None else making.known.waiting.get(each.uuid, 0)
+        making.steps.append(_remove(each, waiting))
+
+
+def there_will_be(making: Making) -> Mapping[UUID, Abonnement]:
+    """The abonnementen that there will be, as far as removals of other things depend on them."""
+    left = dict(making.known.abonnementen)
+    for each in _to_remove(making):
+        del left[each.uuid]
+    for part in making.checked.file.abonnementen or ():
+        made = Abonnement(part.key, part.callback_url or "", "", part.groups, part.client_id)
+        left[part.key] = made
+    return left
+
+
+def _to_remove(making: Making) -> list[Abonnement]:
+    parts = making.checked.file.abonnementen
+    if not making.prune or parts is None:
+        return []
+    named = {part.key for part in parts}
+    return [each for uuid, each in making.known.abonnementen.items() if uuid not in named]
+
+
+def _check(
+    making: Making,
+    part: AbonnementPart,
+    path: Path,
+    kanalen: Mapping[str, Kanaal],
+    applications: set[str],
+    known: Abonnement | None,
+) -> None:
+    """Note what is wrong with one, by what there is and will be; by the API's own rules in its words."""
+    if part.client_id not in applications:
+        making.fault((*path, "clientId"), f"there is no application {part.client_id}; add it to the file")
+    for index, group in enumerate(part.kanalen):
+        for found in group_faults(
+            {"kanalen": [{"naam": group.naam, "filters": dict(group.filters)}]}, kanalen
+        ):
+            making.fault((*path, "kanalen", index), found.reason)
+    if part.callback_url is not None:
+        data = {"callbackUrl": part.callback_url}
+        for found in [*scheme_faults(data, making.settings), *own_address_faults(data, making.roots)]:
+            making.fault((*path, "callbackUrl"), found.reason)
+    if known is None:
+        if part.type is Kind.PUSH and part.auth is None:
+            making.fault(path, f"{part.told} is new, and needs auth")
+    elif known.is_pull != (part.type is Kind.PULL):
+        now = Kind.PULL if known.is_pull else Kind.PUSH
+        making.fault((*path, "type"), f"it is of type {now}, which cannot change: give it another name")
+
+
+def _kanalen(groups: tuple[FilterGroup, ...]) -> str:
+    """What it asks for, in one line."""
+    told = []
+    for group in groups:
+        where = ", ".join(f"{name}={value}" for name, value in group.filters)
+        told.append(f"{group.naam} ({where})" if where else group.naam)
+    return "; ".join(told) or NONE
+
+
+def _add(part: AbonnementPart) -> Step:
+    new = Abonnement(part.key, part.callback_url or "", part.auth or "", part.groups, part.client_id)
+
+    async def do(doing: Doing) -> None:
+        if new.is_pull:
+            await abonnementen.add_pull(doing.registry, doing.log, new)
+        else:
+            await abonnementen.add(
+                doing.registry,
+                doing.log,
+                new,
+                router=doing.router,
+                callbacks=doing.callbacks,
+                settings=doing.settings,
+            )
+
+    told = fields(
+        Difference("uuid", str(new.uuid)) if part.uuid is None else None,
+        Difference("clientId", part.client_id),
+        Difference("type", part.type) if new.is_pull else Difference("callbackUrl", new.callback_url),
+        None if new.is_pull else Difference("auth", secret=True),
+        Difference("kanalen", _kanalen(new.kanalen)),
+    )
+    return Step(KIND, part.told, Action.ADD, told, do)
+
+
+def _change(part: AbonnementPart, known: Abonnement) -> Step:
+    wanted: dict[str, Any] = {}
+    if part.callback_url is not None and part.callback_url != known.callback_url:
+        wanted["callback_url"] = part.callback_url
+    if part.auth is not None and not hmac.compare_digest(part.auth.encode(), known.auth.encode()):
+        wanted["auth"] = part.auth
+    if replace(known, kanalen=part.groups).wants() != known.wants():
+        wanted["kanalen"] = part.groups
+    groups = None
+    if "kanalen" in wanted:
+        groups = Difference("kanalen", _kanalen(part.groups), _kanalen(known.kanalen))
+    told = fields(
+        differs("clientId", known.client_id, part.client_id),
+        differs("callbackUrl", known.callback_url, wanted.get("callback_url")),
+        Difference("auth", secret=True) if "auth" in wanted else None,
+        groups,
+    )
+    if not told:
+        return Step(KIND, part.told, Action.SAME)
+
+    async def do(doing: Doing) -> None:
+        if wanted and known.is_pull:
+            await abonnementen.change_pull(doing.registry, doing.log, known, part.groups)
+        elif wanted:
+            await abonnementen.change(
+                doing.registry,
+                doing.log,
+                known,
+                wanted,
+                router=doing.router,
+                callbacks=doing.callbacks,
+                settings=doing.settings,
+            )
+        if part.client_id != known.client_id:
+            await abonnementen.give(doing.registry, doing.log, known, to=part.client_id, reason="")
+
+    return Step(KIND, part.told, Action.CHANGE, told, do)
+
+
+def _remove(known: Abonnement, waiting: int | None) -> Step:
+    async def do(doing: Doing) -> None:
+        if not await abonnementen.remove(doing.registry, doing.log, known.uuid, keep=doing.keep_waiting):
+            return
+        waited = await end_what_waits(
+            doing.settings, doing.log, [known.uuid], keep=doing.keep_waiting, tell=doing.tell
+        )
+        if text := str(waited):
+            doing.tell(f"{known.uuid}: {text}")
+        await doing.ask(lambda router: remove_queues(router, [known.uuid]))
+
+    told = fields(
+        Difference("clientId", before=known.client_id),
+        Difference("callbackUrl", before=known.callback_url) if known.callback_url else None,
+        Difference("kanalen", before=_kanalen(known.kanalen)),
+    )
+    return Step(KIND, str(known.uuid), Action.REMOVE, told, do, waiting=waiting)
