@@ -21,6 +21,7 @@ from aiohttp import web
 from deliverer.http.client import CallbackClient
 from gateway.app import Mount, build_app
 from gateway.autorisaties.asking import AskingAc
+from gateway.autorisaties.keeping import Keeping
 from gateway.autorisaties.notices import Notices
 from gateway.autorisaties.rights import Rights
 from gateway.http.draining import say_goodbye
@@ -75,6 +76,9 @@ async def serve(
         link = Link(settings.amqp_url, name="gateway")
         rights = await opened.enter_async_context(rights_of(settings))
         notices = None if rights is None else Notices(rights, link)
+        keeping = None if rights is None else Keeping(rights, registry)
+        if keeping is not None:
+            await keeping.load(catalogue.applications)
         gateway = Gateway(
             settings=settings,
             registry=registry,
@@ -101,6 +105,8 @@ async def serve(
             )
             tasks.start("changes", link.run(follow))
             tasks.start("notices of changed scopes", notices.run())
+        if keeping is not None:
+            tasks.start("keeping scopes", keeping.run())
         tasks.start("uses of secrets", gateway.secret_uses.run())
         tasks.start("publishing", gateway.publisher.run())
         tasks.start("the ledger", gateway.writer.run())

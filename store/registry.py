@@ -202,6 +202,15 @@ class NotedLedger:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class AcAnswer:
+    """What the Autorisaties API last said of a client. at: Unix seconds. answer: JSON of who asked."""
+
+    client_id: str
+    at: float
+    answer: str
+
+
 class Registry(Protocol):
     """Kanalen, abonnementen, applications, and what was declared for them."""
 
@@ -336,6 +345,15 @@ class Registry(Protocol):
 
         A use goes with its secret: with one that became the old one, and away with one that counts no more.
         """
+
+    async def note_ac_answers(self, answers: Iterable[AcAnswer], *, gone: Iterable[str] = ()) -> None:
+        """Note these, each unless a later one is there, and forget those of the clients that are `gone`.
+
+        Not a change. An application that is removed takes its own with it.
+        """
+
+    async def ac_answers(self) -> tuple[AcAnswer, ...]:
+        """All that were noted, in any order."""
 
     async def check_secrets(self) -> Secrets:
         """Decrypt every secret, and report those that cannot be decrypted."""

@@ -5,6 +5,7 @@ Unknown fields and components are ignored: implementations add their own.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,22 @@ def _scopes(granted: list[Any]) -> frozenset[Scope]:
 def _text(content: Mapping[str, Any], name: str) -> str:
     value = content.get(name)
     return value[:_TEXT] if isinstance(value, str) else ""
+
+
+def as_text(found: Found) -> str:
+    """What was found, as it is kept."""
+    kept = {"scopes": sorted(found.scopes), "all": found.all_rights, "url": found.url, "label": found.label}
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def of_text(text: str) -> Found | None:
+    """What was kept; None for what another version kept in another form."""
+    try:
+        kept = json.loads(text)
+        scopes = frozenset(scope for scope in map(read_scope, kept["scopes"]) if scope is not None)
+        return Found(True, scopes, kept["all"] is True, _text(kept, "url"), _text(kept, "label"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def name_of(url: str) -> str:

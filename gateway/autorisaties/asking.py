@@ -140,6 +140,13 @@ def _read(status: int, body: bytes, client_id: str) -> Found:
     if status != 200:
         # 500 is what Open Zaak answers when two applicaties have this client id.
         raise AcFailed(Outcome.WRONG, f"status {status}", everyone=status != 500)
+    if isinstance(content, list):
+        # The standard's document has a list here, its implementations answer an object.
+        if not content:
+            return UNKNOWN
+        if len(content) > 1:
+            raise AcFailed(Outcome.WRONG, f"{len(content)} applicaties have this client id", everyone=False)
+        content = content[0]
     if not isinstance(content, dict):
         raise AcFailed(Outcome.WRONG, "status 200, and no JSON object", everyone=True)
     try:

@@ -28,6 +28,7 @@ UNWAITED_CHANGED = 0.5
 """The same after a notificatie that says that it changed."""
 LAST_KNOWN = 24 * 3600.0  # seconds for which an answer counts while no question is answered
 PAUSE = 2.0  # seconds without questions after one that failed
+KEPT_FOR = 3600.0  # seconds after which the same answer is kept again, as one of that moment
 SPACING = 0.2  # seconds between two questions about one client
 AT_ONCE = 10  # questions; others wait for their turn
 PATIENCE = 12.0  # seconds that a request waits at most: two questions
@@ -49,7 +50,8 @@ class _Client:
 
     found: the last answer; asked: when its question began. unwaited_until: until when nobody waits.
     failure: why the last question failed. again: when the next one may be asked. changed: a notificatie came
-    since the question under way began. told: whether the log has its failure.
+    since the question under way began. told: whether the log has its failure. kept: the answer that the
+    registry has, as far as this gateway knows; kept_at: when it was told of it.
     """
 
     client_id: str
@@ -63,13 +65,15 @@ class _Client:
     asking: asyncio.Task[None] | None = None
     changed: bool = False
     told: bool = False
+    kept: Found | None = None
+    kept_at: float = 0.0
 
 
 class Rights:
     """`of` is for each request; `changed` for notificaties about an applicatie.
 
     Counts `outcomes`, the `seconds` of questions, and `stale`: answers that were used although the AC gives
-    no newer one.
+    no newer one. `unkept` is set when there is something to keep: `to_keep`.
     """
 
     def __init__(self, ac: Asks, *, clock: Callable[[], float] = monotonic, spacing: float = SPACING) -> None:
@@ -81,6 +85,8 @@ class Rights:
         self._failure: AcFailed | None = None  # of all clients, since an answer came
         self._failing_since = 0.0
         self._again = 0.0
+        self._unkept: dict[str, _Client] = {}
+        self.unkept = asyncio.Event()
         self.outcomes: Counter[Outcome] = Counter()
         self.seconds = Histogram(LATENCIES)
         self.stale = 0
@@ -132,6 +138,7 @@ class Rights:
             one.unwaited_until = min(one.unwaited_until, now + UNWAITED_CHANGED)
             if its and gone:
                 one.found = None
+                self._keep(one)
             elif its:
                 self._ask(one)
 
@@ -142,6 +149,31 @@ class Rights:
             one.fresh_until = 0.0
             one.changed = True
             one.unwaited_until = min(one.unwaited_until, now + UNWAITED_CHANGED)
+
+    def known_before(self, client_id: str, found: Found, *, age: float) -> None:
+        """What was said of a client `age` seconds ago, to another gateway or before this one started."""
+        if client_id not in self._clients:
+            now = self._clock()
+            self._clients[client_id] = _Client(
+                client_id, found, name_of(found.url), asked=now - age, kept=found, kept_at=now - age
+            )
+
+    def to_keep(self) -> list[tuple[str, Found | None, float]]:
+        """(client id, what the AC said of it last or None when that is forgotten, how long ago in seconds).
+
+        Those since the last call.
+        """
+        self.unkept.clear()
+        unkept, self._unkept = self._unkept, {}
+        now = self._clock()
+        return [(each.client_id, self._last_known(each), now - each.asked) for each in unkept.values()]
+
+    def _keep(self, one: _Client) -> None:
+        found = one.found if one.found is not None and one.found.known else None
+        if found != one.kept or (found is not None and self._clock() - one.kept_at > KEPT_FOR):
+            one.kept, one.kept_at = found, self._clock()
+            self._unkept[one.client_id] = one
+            self.unkept.set()
 
     async def close(self) -> None:
         """Ask nothing more."""
@@ -198,6 +230,7 @@ class Rights:
         one.told, one.failure, one.again = False, None, 0.0
         self._failure, self._again = None, 0.0
         one.found, one.asked, one.name = found, began, name_of(found.url)
+        self._keep(one)
         if not one.changed:
             one.fresh_until = began + (FRESH if found.known else FRESH_UNKNOWN)
             one.unwaited_until = one.fresh_until + UNWAITED

@@ -16,6 +16,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "kanalen_version": ("abonnement", "change"),
     "state_version": ("nr",),
     "secret_use": ("client_id",),
+    "ac_answer": ("client_id",),
     "ledger": ("one",),
     "act": ("nr",),
     "console_user": ("name",),

@@ -8,6 +8,7 @@ alerts.py             what operators are warned of, and what is to be sent
 acts.py               the table of operators' acts: the audit trail
 kanalen_versions.py   the table of the kanalen and filters that an abonnement had, and when
 state_versions.py     the table of the states that an abonnement had
+ac_answers.py         the table of what the Autorisaties API last said of each client
 secret_uses.py        the table of when secrets were last used
 encrypted_columns.py  the SQL over all encrypted columns, and the mark of the key in use
 """

@@ -25,6 +25,7 @@ from store.database.address import Address, Connection
 from store.database.database import PATIENCE, Contents, Database
 from store.database.listening import Listener
 from store.faults import REGISTRY
+from store.postgresql.ac_answers import all_answers, forget_answers, put_answers
 from store.postgresql.acts import acts_found, append_acts
 from store.postgresql.alerts import PostgresqlAlerts
 from store.postgresql.encrypted_columns import key_of_mark, keys_in_use, seal_again, set_mark, unreadable
@@ -37,6 +38,7 @@ from store.postgresql.users import PostgresqlUsers
 from store.registry import (
     TOMBSTONE_AGE,
     TOMBSTONES,
+    AcAnswer,
     Act,
     ActSearch,
     ChangedBy,
@@ -370,6 +372,7 @@ class PostgresqlRegistry:
                 await self._remove(connection, "abonnement", owned, change=change)
             await self._remove(connection, "application", [client_id], change=change)
             await put_uses(connection, client_id, SecretUses())
+            await forget_answers(connection, [client_id])
             return tuple(map(UUID, owned))
 
         return await self._write(work)
@@ -390,6 +393,19 @@ class PostgresqlRegistry:
 
     async def secret_uses(self) -> Mapping[str, SecretUses]:
         return await self._database.read(all_uses)
+
+    async def note_ac_answers(self, answers: Iterable[AcAnswer], *, gone: Iterable[str] = ()) -> None:
+        given, forgotten = tuple(answers), tuple(gone)
+
+        async def work(connection: Connection) -> None:
+            await put_answers(connection, given)
+            await forget_answers(connection, forgotten)
+
+        if given or forgotten:
+            await self._write(work, repeatable=True)
+
+    async def ac_answers(self) -> tuple[AcAnswer, ...]:
+        return await self._database.read(all_answers)
 
     async def check_secrets(self) -> Secrets:
         async def work(connection: Connection) -> Secrets:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from store.alert_rows import first_settings
 from store.database.address import Connection
 from store.database.schema_steps import Step
+from store.postgresql.ac_answers import TABLE as AC_ANSWERS_TABLE
 from store.postgresql.statements import insert
 
 
@@ -101,11 +102,17 @@ async def _scopes_from_ac(connection: Connection) -> None:
     await connection.execute("ALTER TABLE application ADD COLUMN scopes_from_ac integer NOT NULL DEFAULT 0")
 
 
+async def _ac_answers(connection: Connection) -> None:
+    # As in store/sqlite/schema.py.
+    await connection.execute(AC_ANSWERS_TABLE)
+
+
 STEPS = {
     "0001_registry": Step(_first),
     "0002_alerts": Step(_alerts),
     "0003_server_of_the_last_change": Step(_server, compatible=True),
     "0004_scopes_from_ac": Step(_scopes_from_ac, compatible=True),
+    "0005_ac_answers": Step(_ac_answers, compatible=True),
 }
 
 NEXT_CHANGE = """

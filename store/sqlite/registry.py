@@ -28,6 +28,7 @@ from store.files.sqlite_file import BUSY_TIMEOUT, SqliteFile
 from store.registry import (
     TOMBSTONE_AGE,
     TOMBSTONES,
+    AcAnswer,
     Act,
     ActSearch,
     ChangedBy,
@@ -54,6 +55,7 @@ from store.rows import (
 )
 from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import KEYS_FILE, Vault
+from store.sqlite.ac_answers import all_answers, forget_answers, put_answers
 from store.sqlite.acts import acts_found, append_acts
 from store.sqlite.alerts import SqliteAlerts
 from store.sqlite.encrypted_columns import keys_in_use, seal_again, unreadable
@@ -325,6 +327,7 @@ class SqliteRegistry:
                 self._remove(db, "abonnement", owned, change=change)
             self._remove(db, "application", [client_id], change=change)
             put_uses(db, client_id, SecretUses())
+            forget_answers(db, [client_id])
             return tuple(map(UUID, owned))
 
         return await self._file.write(work)
@@ -344,6 +347,19 @@ class SqliteRegistry:
 
     async def secret_uses(self) -> Mapping[str, SecretUses]:
         return await self._file.read(all_uses)
+
+    async def note_ac_answers(self, answers: Iterable[AcAnswer], *, gone: Iterable[str] = ()) -> None:
+        given, forgotten = tuple(answers), tuple(gone)
+
+        def work(db: Database) -> None:
+            put_answers(db, given)
+            forget_answers(db, forgotten)
+
+        if given or forgotten:
+            await self._file.write(work)
+
+    async def ac_answers(self) -> tuple[AcAnswer, ...]:
+        return await self._file.read(all_answers)
 
     async def check_secrets(self) -> Secrets:
         def work(db: Database) -> Secrets:

@@ -19,6 +19,7 @@ from store.files.schema_steps import apply_steps
 from store.files.sqlite_file import Contents
 from store.files.upgrade import copy_name, keep_copy, scrub
 from store.secrets import Vault
+from store.sqlite.ac_answers import TABLE as AC_ANSWERS_TABLE
 from store.sqlite.acts import TABLE as ACTS_TABLE
 from store.sqlite.alerts import TABLES as ALERTS_TABLES
 from store.sqlite.alerts import make_settings
@@ -226,6 +227,11 @@ def _scopes_from_ac(db: Database, _: Vault) -> None:
     db.execute("ALTER TABLE application ADD COLUMN scopes_from_ac INTEGER NOT NULL DEFAULT 0")
 
 
+def _ac_answers(db: Database, _: Vault) -> None:
+    # What the Autorisaties API last said of each client, for gateways that start while it is away. No change.
+    db.execute(AC_ANSWERS_TABLE)
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -249,8 +255,9 @@ STEPS: dict[str, Step] = {
     "0018_pulled": _pulled,
     "0019_alerts": _alerts,
     "0020_scopes_from_ac": _scopes_from_ac,
+    "0021_ac_answers": _ac_answers,
 }
-COMPATIBLE = frozenset({"0020_scopes_from_ac"})
+COMPATIBLE = frozenset({"0020_scopes_from_ac", "0021_ac_answers"})
 """Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 

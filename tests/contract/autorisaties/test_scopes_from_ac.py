@@ -10,7 +10,7 @@ from aiohttp import web
 
 from store.registry import ActSearch
 from tests.contract.api import abonnement_of
-from tests.contract.autorisaties.conftest import CONSUMEREN, PUBLICEREN, Rights
+from tests.contract.autorisaties.conftest import CONSUMEREN, LONG, PUBLICEREN, Rights
 from tests.contract.conftest import Stage
 from tests.eventually import eventually
 from tests.tokens import token
@@ -134,6 +134,23 @@ async def test_while_the_ac_is_away_what_was_known_counts(rights: Rights) -> Non
     assert (await health_of(rights))["warnings"] == []
 
 
+async def test_a_gateway_that_starts_while_the_ac_is_away(rights: Rights, stage: Stage) -> None:
+    known = await rights.client()
+    rights.ac.put(known, scopes=[PUBLICEREN])
+    assert (await rights.publish(known)).status == 201
+
+    async def kept() -> bool:
+        return known in {each.client_id for each in await stage.registry.ac_answers()}
+
+    await eventually(kept, within=LONG)
+    await rights.ac.stop()
+    try:
+        async with stage.gateway(**rights.ac.settings()) as started:
+            assert (await rights.publish(known, at=started)).status == 201
+    finally:
+        await rights.ac.start()
+
+
 async def health_of(rights: Rights) -> dict[str, list[str]]:
     async with rights.one.session.get(rights.one.root.removesuffix("/api/v1") + "/health/ready") as answer:
         found: dict[str, list[str]] = await answer.json()
@@ -224,3 +241,11 @@ async def test_without_an_ac_nothing_of_it_is_there(rights: Rights, stage: Stage
         refused = await rights.publish(client_id, at=plain)
         assert refused.outcome == (403, "permission_denied")
         assert "NRC_AC_URL" in refused.json["detail"]
+
+
+@pytest.mark.parametrize(("times", "status"), [(0, 403), (1, 201), (2, 503)])
+async def test_a_list_as_open_zaak_documents_it(rights: Rights, times: int, status: int) -> None:
+    client_id = await rights.client()
+    content = [rights.ac.put(client_id, scopes=[PUBLICEREN]).as_json(rights.ac.root)] * times
+    rights.ac.answer_with = web.json_response(content)
+    assert (await rights.publish(client_id)).status == status

@@ -18,6 +18,7 @@ from schemas.application import Application, Scope
 from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
 from store.registry import (
+    AcAnswer,
     Act,
     ActSearch,
     ChangedBy,
@@ -869,6 +870,22 @@ async def test_the_ledger_that_is_in_use_is_noted(registry: Registry) -> None:
     await registry.note_ledger(NotedLedger(other, 0, 2000))
     assert await registry.noted_ledger() == NotedLedger(other, 1, 800)
     assert await registry.change_number() == 0
+
+
+async def test_what_the_autorisaties_api_said_is_kept_by_its_time(registry: Registry) -> None:
+    await registry.note_ac_answers([])
+    assert await registry.ac_answers() == ()
+    await registry.add_application(Application("zac", "x"))
+    number = await registry.change_number()
+    zac, drc = AcAnswer("zac", 5.5, "{}"), AcAnswer("drc", 6.0, '{"é": "1"}')
+    await registry.note_ac_answers([zac, drc])
+    await registry.note_ac_answers([AcAnswer("zac", 5.0, "older"), later := AcAnswer("drc", 7.0, "later")])
+    assert {*await registry.ac_answers()} == {zac, later}
+    await registry.note_ac_answers([], gone=["drc", "unknown"])
+    assert await registry.ac_answers() == (zac,)
+    assert await registry.change_number() == number
+    await registry.remove_application("zac")
+    assert await registry.ac_answers() == ()
 
 
 async def test_no_character_of_a_reason_or_a_fact_is_refused(registry: Registry) -> None:

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from gateway.autorisaties.answers import UNKNOWN, Found
+from gateway.autorisaties.answers import UNKNOWN, Found, of_text
 from gateway.autorisaties.asking import AcFailed, Outcome
+from gateway.autorisaties.keeping import Keeping
 from gateway.autorisaties.rights import (
     FRESH,
     FRESH_UNKNOWN,
+    KEPT_FOR,
     LAST_KNOWN,
     PAUSE,
     UNWAITED,
     UNWAITED_CHANGED,
     Rights,
 )
-from schemas.application import Scope
-from schemas.errors import ServiceUnavailable
+from schemas.application import Application, Scope
+from schemas.errors import RegistryError, ServiceUnavailable
+from store.registry import AcAnswer
 
 AWAY = AcFailed(Outcome.AWAY, "no answer", everyone=True)
 OF_ONE = AcFailed(Outcome.WRONG, "status 500", everyone=False)
@@ -243,3 +248,77 @@ async def test_a_change_ends_a_pause(ac: Ac, rights: Rights) -> None:
     ac.says["a"] = PUBLISHES
     rights.changed("x", gone=False)
     assert await rights.of("a") == PUBLISHES
+
+
+class Registry:
+    """Keeps answers, or does not."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.kept: dict[str, AcAnswer] = {}
+        self.writes = 0
+
+    async def note_ac_answers(self, answers: Iterable[AcAnswer], *, gone: Iterable[str] = ()) -> None:
+        if self.away:
+            raise RegistryError("locked")
+        self.writes += 1
+        self.kept |= {each.client_id: each for each in answers}
+        for each in gone:
+            self.kept.pop(each, None)
+
+    async def ac_answers(self) -> tuple[AcAnswer, ...]:
+        return tuple(self.kept.values())
+
+
+APPLICATIONS = {each: Application(each, "x", scopes_from_ac=each != "here") for each in ("a", "b", "here")}
+
+
+async def test_an_answer_is_kept_when_it_differs_and_once_an_hour(ac: Ac, rights: Rights) -> None:
+    registry: Any = Registry()
+    keeping = Keeping(rights, registry)
+    ac.says["a"] = PUBLISHES
+    await rights.of("a"), await rights.of("unknown")
+    registry.away = True
+    assert not await keeping.write()
+    assert rights.unkept.is_set()
+    registry.away = False
+    assert await keeping.write()
+    assert [*registry.kept] == ["a"]
+    for later, kept in ((FRESH + UNWAITED, False), (KEPT_FOR, False), (KEPT_FOR + FRESH + UNWAITED, True)):
+        ac.now = 1000 + later
+        await rights.of("a")
+        assert rights.unkept.is_set() is kept
+    await keeping.write()
+    ac.says["a"] = UNKNOWN
+    rights.changed("a", gone=True)
+    await keeping.write()
+    assert registry.kept == {}
+
+
+async def test_a_gateway_that_starts_while_the_ac_is_away_knows_what_was_said(ac: Ac, rights: Rights) -> None:
+    registry: Any = Registry()
+    for each in ("a", "b", "here", "removed"):
+        ac.says[each] = may(Scope.PUBLICEREN, name=each)
+        await rights.of(each)
+    await Keeping(rights, registry).write()
+    old = registry.kept["b"]
+    registry.kept["b"] = replace(old, at=old.at - LAST_KNOWN)
+    later = Rights(ac, clock=lambda: ac.now, spacing=0)
+    await Keeping(later, registry).load(APPLICATIONS)
+    ac.says = dict.fromkeys(ac.says, AWAY)
+    assert await later.of("a") == may(Scope.PUBLICEREN)
+    for each in ("b", "here", "removed"):
+        await refused(later, each)
+    ac.now += LAST_KNOWN
+    await refused(later, "a")
+
+
+async def test_what_was_kept_is_asked_for_again(ac: Ac, rights: Rights) -> None:
+    rights.known_before("a", PUBLISHES, age=1.0)
+    ac.says["a"] = NOTHING
+    assert await rights.of("a") == NOTHING
+
+
+@pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"scopes": 1, "all": true}', "null"])
+def test_what_another_version_kept_is_not_used(text: str) -> None:
+    assert of_text(text) is None
