@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_COUNT = 1000
 KANAAL = "nrc-bench"
+DOCUMENTATION = "https://vng-realisatie.github.io/gemma-zaken/standaard/notificaties-consumer/"
 SECRETS = {"--publisher": "BENCH_PUBLISHER_SECRET", "--consumer": "BENCH_CONSUMER_SECRET"}
 BUSY = 0.8
 """The share of a core above which this command may itself be what is slow."""
@@ -71,6 +72,10 @@ LOOK = 0.5  # seconds between two steps of the progress bar
     help="To how many each is delivered (the fan-out).",
 )  # fmt: skip
 @click.option("--kanaal", default=KANAAL, show_default=True, metavar="NAAM", help="It is made, and stays.")
+@click.option(
+    "--documentatie-link", default=DOCUMENTATION, show_default=True, metavar="URL",
+    help="That of the kanaal. Some NRCs fetch it; the root of --listen answers with 200.",
+)  # fmt: skip
 @click.option("--token-each", is_flag=True, help="A token for each request. Default: one for five minutes.")
 @click.option(
     "--patience", type=parameters.duration, default="60s", show_default=True,
@@ -91,6 +96,7 @@ def bench(
     concurrency: int,
     abonnementen: int,
     kanaal: str,
+    documentatie_link: str,
     token_each: bool,
     patience: int,
     json_: bool,
@@ -121,6 +127,7 @@ def bench(
         publisher=publishing,
         consumer=consuming,
         kanaal=kanaal,
+        documentation=documentatie_link,
         abonnementen=abonnementen,
         listen=at,
         callback_url=callback_url,

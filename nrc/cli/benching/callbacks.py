@@ -51,6 +51,8 @@ class Callbacks:
 
     async def _receive(self, request: web.BaseRequest) -> web.Response:
         at = time.monotonic()
+        if request.method in ("GET", "HEAD"):
+            return web.Response(text="nrc bench\n")  # for who looks at a documentatieLink here
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, self.auth.encode()):
             self.refused += 1

@@ -38,6 +38,7 @@ class Load:
     publisher: Application
     consumer: Application
     kanaal: str
+    documentation: str
     abonnementen: int
     listen: Listen
     callback_url: str | None
@@ -71,7 +72,9 @@ async def carry_out_load(load: Load, run: Run) -> None:
     callbacks = Callbacks()
     number = uuid4().hex[:12]
     async with callbacks.served(load.listen, load.callback_url) as root:
-        run.kanaal_made = await make_kanaal(load.publisher, load.base, load.kanaal)
+        run.kanaal_made = await make_kanaal(
+            load.publisher, load.base, load.kanaal, documentation=load.documentation
+        )
         urls = {
             str(root / FOLDER / number / str(abonnement)): callbacks.auth
             for abonnement in range(load.abonnementen)

@@ -23,7 +23,6 @@ from schemas.application import Application, Scope
 from schemas.errors import NrcError
 
 REMOVAL_TIMEOUT = 10.0  # seconds for each abonnement: whoever pressed Ctrl-C waits for it
-DOCUMENTATION = "https://vng-realisatie.github.io/gemma-zaken/standaard/notificaties-consumer/"
 
 
 class BenchRefused(NrcError):
@@ -78,7 +77,7 @@ async def _ask(
         raise BenchRefused(f"{step}: {base} answers with something that is no JSON. Is it the API?") from None
 
 
-async def make_kanaal(publisher: Application, base: URL, naam: str) -> bool:
+async def make_kanaal(publisher: Application, base: URL, naam: str, *, documentation: str) -> bool:
     """Make the kanaal unless it is there; whether it was made. Raises BenchRefused when it does not fit."""
     found = await _ask(
         publisher, Scope.PUBLICEREN, base, "GET", "kanaal", step="asking for the kanaal", expected=200,
@@ -86,7 +85,7 @@ async def make_kanaal(publisher: Application, base: URL, naam: str) -> bool:
     )  # fmt: skip
     kanalen = [each for each in _listed(found) if each.get("naam") == naam]
     if not kanalen:
-        kanaal = {"naam": naam, "documentatieLink": DOCUMENTATION, "filters": list(KENMERKEN)}
+        kanaal = {"naam": naam, "documentatieLink": documentation, "filters": list(KENMERKEN)}
         await _ask(
             publisher, Scope.PUBLICEREN, base, "POST", "kanaal", step="the kanaal", expected=201, json=kanaal
         )

@@ -39,6 +39,7 @@ class OtherNrc:
         self.tokens: set[str] = set()
         self.base = ""
         self.checks = True
+        self.fetches = False  # the documentatieLink of a new kanaal, as Open Notificaties does
 
     async def handle(self, request: web.Request) -> web.Response:
         """Any request of the API."""
@@ -51,7 +52,11 @@ class OtherNrc:
                     [each for each in self.kanalen if each["naam"] == request.query["naam"]]
                 )
             case "POST", "kanaal":
-                self.kanalen.append(await request.json())
+                wanted = await request.json()
+                if self.fetches:
+                    async with self.session.get(wanted["documentatieLink"]) as answer:
+                        assert answer.status == 200
+                self.kanalen.append(wanted)
                 return web.json_response(self.kanalen[-1], status=201)
             case "GET", "abonnement":
                 return web.json_response([*self.abonnementen.values()])
@@ -146,10 +151,13 @@ async def test_what_an_nrc_loses_doubles_and_refuses_is_in_the_account(tmp_path:
 
 async def test_where_all_is_well_it_says_so_and_takes_the_same_kanaal_again(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("geheim-van-de-bron\n")
+    at = f"127.0.0.1:{free_port()}"
+    here = ("--listen", at, "--documentatie-link", f"http://{at}/")
     async with other_nrc() as other:
+        other.fetches = True
         for _ in range(2):
             ran = await bench(
-                tmp_path, other, "--count", "20", "--publisher-secret-file", "secret", "--token-each"
+                tmp_path, other, "--count", "20", "--publisher-secret-file", "secret", "--token-each", *here
             )
             assert ran.code == 0, ran.err
             assert "delivered    20 of 20, " in ran.out
