@@ -66,6 +66,7 @@ docs: $(INSTALLED) ## Make the pages of docs/ that come from the code
 	$(BIN)/python -m tools.modules
 	$(BIN)/python -m tools.dashboard
 	$(BIN)/python -m tools.chart
+	$(BIN)/python -m bench capacity --write
 
 screenshots: setup ## Take the pictures of docs/images/ again, of the real product with made up data
 	@tools/install-packages chromium

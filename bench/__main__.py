@@ -1,7 +1,8 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
 Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
-matching, lag, ledger, declaring, fan-out, scale, watched, costs, stores.
+matching, lag, ledger, declaring, fan-out, scale, watched, costs, stores; capacity prints what a
+system needs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.capacity.command import add_options, capacity
 from bench.capacity.costs import costs
 from bench.capacity.stores import stores
 from bench.measurements.bodies import bodies
@@ -119,6 +121,7 @@ BENCHMARKS = {
     "watched": watched,
     "costs": costs,
     "stores": stores,
+    "capacity": capacity,
 }
 
 
@@ -137,15 +140,19 @@ def main() -> None:
         "--abonnementen",
         type=int,
         default=1,
-        help="memory, bodies, fan-out, costs: to which each is delivered; scale: how many",
+        help="memory, bodies, fan-out, costs: to which each is delivered; scale, capacity: how many",
     )
     parser.add_argument("--callback-ms", type=float, default=0, help="costs: until a callback answers")
+    parser.add_argument(
+        "--waiting", action="store_true", help="costs: of what waits for a callback that is down"
+    )
     parser.add_argument("--each", type=int, default=15, help="bodies: for each abonnement")
     parser.add_argument("--size", type=int, default=200_000, help="bodies: bytes of each")
     parser.add_argument("--budget", type=int, default=256 * 1024**2, help="bodies: NRC_DELIVERER_MEMORY")
     parser.add_argument("--connections", type=int, default=1000, help="refused: that send at once")
     parser.add_argument("--minutes", type=float, default=40, help="memory: it ends then, whatever is left")
     parser.add_argument("--out", type=Path, default=Path("var"), help="memory: folder for its CSV and plot")
+    add_options(parser)
     options = parser.parse_args()
     # What was started is stopped then too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

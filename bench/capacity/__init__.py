@@ -1,5 +1,7 @@
 """What a system needs: docs/capacity.md.
 
-costs.py  measures what a notificatie and each of its deliveries cost
-stores.py what PostgreSQL costs in place of SQLite files
+model.py    what a demand needs, from constants that were measured
+command.py  prints that as a table
+costs.py    measures what a notificatie and each of its deliveries cost
+stores.py   what PostgreSQL costs in place of SQLite files
 """

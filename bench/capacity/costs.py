@@ -7,10 +7,14 @@ ledger, of the log and of RabbitMQ's disk.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
+from urllib.request import urlopen
 
+from bench.load.flood import request_of
 from bench.system import System, counted, counter, flood, free_port, system
+from nrc.cli.benching.load import message
 
 IDLE = 10.0  # seconds of which the CPU of doing nothing is measured
 POLL = 0.2  # seconds between two looks at how many arrived
@@ -19,6 +23,9 @@ WARM = 1000  # notificaties beforehand
 
 def costs(options: argparse.Namespace) -> None:
     """For `--abonnementen` abonnementen whose callbacks answer after `--callback-ms`; `--runs` times."""
+    if options.waiting:
+        _waiting(options)
+        return
     each = options.abonnementen
     with system() as running, counter(free_port(), options.callback_ms) as callback:
         running.post("/kanaal", {"naam": "zaken"})
@@ -48,15 +55,47 @@ def costs(options: argparse.Namespace) -> None:
                 f"bytes each: {_told(grown, '.0f')}",
                 flush=True,
             )
+        asked = len(request_of(running.root, "zaken", running.authorization))
+        body, got = len(message("zaken", 1)), _get(callback, "bytes") / max(1, counted(callback))
+        print(f"bytes on the wire: a POST {asked}, to a callback {got:.0f}; of which {body} of the body")
+
+
+def _waiting(options: argparse.Namespace) -> None:
+    """What RabbitMQ uses for each notificatie that waits for a callback that refuses connections."""
+    with system() as running:
+        running.post("/kanaal", {"naam": "zaken"})
+        running.subscribe(f"http://127.0.0.1:{free_port()}/", "zaken")
+        _publish(running, "", 0, WARM)
+        for _ in range(options.runs):
+            sizes, memory = _sizes(running.folder), _rss(running.pids["beam"])
+            _publish(running, "", 0, options.count)
+            time.sleep(IDLE)
+            disk = (_sizes(running.folder)["rabbitmq"] - sizes["rabbitmq"]) / options.count
+            more = (_rss(running.pids["beam"]) - memory) / options.count
+            print(
+                f"{options.count} more that wait, with bodies of {len(message('zaken', 1))} bytes: RabbitMQ "
+                f"{disk:.0f} bytes of disk and {more:.0f} of memory each",
+                flush=True,
+            )
 
 
 def _publish(running: System, callback: str, wanted: int, count: int) -> int:
     """Publish so many, and return `wanted` once that many arrived. Raises SystemExit when one is refused."""
     if set(statuses := flood(running, count=count)) != {"201"}:
         raise SystemExit(f"not all were accepted: {statuses}")
-    while counted(callback) < wanted:
+    while wanted and counted(callback) < wanted:
         time.sleep(POLL)
     return wanted
+
+
+def _get(callback: str, what: str) -> int:
+    with urlopen(f"{callback}/{what}", timeout=30) as answer:
+        return int(answer.read())
+
+
+def _rss(pid: int) -> int:
+    """Bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _sizes(folder: Path) -> dict[str, int]:

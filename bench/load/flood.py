@@ -89,15 +89,23 @@ class Publisher(Messages):
             self._flood.answered("broken off")
 
 
-async def publish(options: argparse.Namespace) -> None:
-    address = urlsplit(options.url)
-    body = message(options.kanaal, 1)
+def request_of(url: str, kanaal: str, authorization: str) -> bytes:
+    """The bytes of the POST of one notificatie."""
+    address = urlsplit(url)
+    body = message(kanaal, 1)
     head = (
         f"POST {address.path}/notificaties HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        f"Authorization: {os.environ['BENCH_AUTHORIZATION']}\r\n"
+        f"Authorization: {authorization}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    flood = Flood(head.encode() + body, count=options.count)
+    return head.encode() + body
+
+
+async def publish(options: argparse.Namespace) -> None:
+    address = urlsplit(options.url)
+    flood = Flood(
+        request_of(options.url, options.kanaal, os.environ["BENCH_AUTHORIZATION"]), count=options.count
+    )
     loop = asyncio.get_running_loop()
     for _ in range(min(options.concurrency, options.count)):
         await loop.create_connection(lambda: Publisher(flood), address.hostname, address.port)
@@ -109,17 +117,19 @@ class Consumer(Messages):
     """A callback that counts."""
 
     counted = 0
+    received = 0  # bytes
     after = 0.0  # seconds until it answers
 
     def message(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"post "):
             Consumer.counted += 1
+            Consumer.received += len(head) + 4 + len(body)
             if Consumer.after:
                 asyncio.get_running_loop().call_later(Consumer.after, self._answer)
             else:
                 self._answer()
             return
-        text = str(Consumer.counted)
+        text = str(Consumer.received if head.startswith(b"get /bytes ") else Consumer.counted)
         self._transport.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
 
     def _answer(self) -> None:
