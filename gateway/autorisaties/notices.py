@@ -85,6 +85,8 @@ class Notices:
             untold, more, self._untold, self._more = self._untold, self._more, {}, False
             body = orjson.dumps({"applicaties": untold, "by": self._id, "more": more})
             try:
+                if self._link.blocked:
+                    raise BrokerUnavailable("RabbitMQ refuses publishers (memory or disk alarm)")
                 async with asyncio.timeout(SEND_WITHIN):
                     await self._link.use(partial(_send, body=body))
             except (BrokerUnavailable, TimeoutError, *AMQP_ERRORS) as error:
