@@ -69,7 +69,7 @@ class Costs:
     sqlite: Ledger = Ledger(389, 96, 0, 0, 0, 0)
     sqlite_each: float = 46.0
     sqlite_delivery: float = 31.0
-    postgresql: Ledger = Ledger(943, 555, 50, 38, 86, 41)
+    postgresql: Ledger = Ledger(943, 555, 165, 125, 180, 90)
     log_each: float = 261.0
     log_delivery: float = 204.0
     message: float = 640.0  # bytes that RabbitMQ adds to a body
