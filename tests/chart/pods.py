@@ -102,6 +102,7 @@ class Pod:
         quote = shlex.quote
         # A tmpfs over /var/lib, in which a folder for the state can be made, whatever is there.
         lines = ["set -e", "mount -t tmpfs tmpfs /var/lib", "mkdir -p /var/lib/nrc"]
+        lines += [f"mkdir -p {quote(path)}" for path in self._mounts if path.startswith("/var/lib/")]
         # What is in /tmp itself must be mounted before that is hidden.
         for path, folder in sorted(self._mounts.items(), key=lambda each: each[0] == "/tmp"):
             # These sources and the interpreter stay there, where they are in a folder that a volume hides.

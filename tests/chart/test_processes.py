@@ -102,6 +102,7 @@ async def do_the_main_job(
         for pod in pods:
             if pod.name not in ("alerts", "console"):
                 assert await answers(f"http://127.0.0.1:{pod.port('metrics')}/metrics")
+        await apply_a_setup_file(secrets, folder, shared)
         gateway = pods[names.index("gateway")]
         async with gateway.exec("demo") as demo:
             assert await demo.ends(within=60) == 0, demo.out + demo.err
@@ -109,6 +110,30 @@ async def do_the_main_job(
         for pod, run in zip(pods, started, strict=True):
             assert json.loads(run.err.splitlines()[0]), "logs are JSON in a container"
             assert await run.stop(within=pod.grace) == 0, run.err
+
+
+async def apply_a_setup_file(secrets: Secrets, folder: Path, shared: Mapping[str, Path] | None) -> None:
+    """The Job does what the file says, as the ConfigMap of the chart has it."""
+    text = (
+        "applications: [{clientId: zac, secret: {value_from: {env: ZAC_SECRET}}}]\nkanalen: [{naam: setup}]\n"
+    )
+    env = [{"name": "ZAC_SECRET", "value": "secret of a test"}]
+    values = with_values(VALUES, setup={"enabled": True, "file": text, "env": env}, **HERE)
+    (config_map,) = (each for each in rendered(values) if each["kind"] == "ConfigMap")
+    (folder / "configured").mkdir()
+    (folder / "configured" / "setup.yaml").write_text(config_map["data"]["setup.yaml"])
+    # There is no /etc/nrc on this machine, and its root is not for us to write.
+    template = json.dumps(pod_template(values, "setup")).replace("/etc/nrc/setup", "/var/lib/setup")
+    pod = Pod(
+        json.loads(template),
+        folder,
+        secrets=secrets,
+        shared={**(shared or {}), "setup": folder / "configured"},
+    )
+    for first in (True, False):
+        async with pod.start() as run:
+            assert await run.ends(within=60) == 0, run.err
+            assert ("kanaal setup added" in run.out) is first, run.out
 
 
 async def test_nothing_but_the_volumes_can_be_written(tmp_path: Path) -> None:

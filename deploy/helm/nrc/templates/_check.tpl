@@ -44,6 +44,14 @@
 {{- fail "console.oidc is of which provider? Set console.settings.NRC_CONSOLE_OIDC_ISSUER, _CLIENT_ID and _ROLES." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.setup -}}
+{{- if and .enabled .file .existingConfigMap -}}
+{{- fail "setup.file and setup.existingConfigMap are both set: leave one out." -}}
+{{- end -}}
+{{- if and .enabled (not (or .file .existingConfigMap)) -}}
+{{- fail "setup.enabled needs setup.file or setup.existingConfigMap." -}}
+{{- end -}}
+{{- end -}}
 {{- range $name := list "gateway" "console" -}}
 {{- $ingress := (index $.Values $name).ingress -}}
 {{- if and $ingress.enabled (not $ingress.host) -}}
