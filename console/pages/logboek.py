@@ -60,6 +60,7 @@ ACTS: Mapping[str, str] = {
     "gap opened": "gat gemeld",
     "gap closed": "gat gesloten",
     "ledger rebuilt": "grootboek opnieuw opgebouwd",
+    "ledger restored": "database teruggezet uit een kopie",
     "backup made": "back-up gemaakt",
     "backup restored": "back-up teruggezet",
     "registry moved": "register verhuisd",

@@ -103,12 +103,13 @@ def make_restored(db: Database, *, detail: str, now: int) -> Instance:
     """Make this copy the ledger of a restored system, whose RabbitMQ has none of its open deliveries.
 
     It gets a new id, so that another copy in its place is recognised. A gap over everything is opened: once
-    the router has declared all it closes that, and what is open is given back. No process may use the copy
-    yet. detail: a line for people.
+    the router has declared all it closes that, and what is open is given back. What it was last marked
+    before may be lacking. No process may use the copy yet. detail: a line for people.
     """
-    unsure_until = instance_of(db).unsure_until
+    copy = instance_of(db)
     make_instance(db, now=now)
-    db.execute("UPDATE instance SET unsure_until = ?", [unsure_until])
+    db.execute("UPDATE instance SET unsure_until = ?", [copy.unsure_until])
+    db.execute("INSERT OR IGNORE INTO incomplete VALUES (?, ?, NULL)", [copy.marked, now])
     db.execute("DELETE FROM process")
     db.execute("UPDATE keeper SET until = 0")
     gap = "INSERT INTO gap (kind, scope, opened, closed, detail) VALUES (?, ?, ?, NULL, ?)"

@@ -488,6 +488,9 @@ async def instance_of(connection: Connection) -> Instance:
 
 async def make_restored(connection: Connection, *, detail: str, now: int) -> Instance:
     """As `Ledger.make_restored`."""
+    copy = await instance_of(connection)
+    lacks = "INSERT INTO incomplete VALUES (%s, %s, NULL) ON CONFLICT DO NOTHING"
+    await do(connection, lacks, copy.marked, now)
     update = "UPDATE instance SET id = %s, made = %s, mark = 0, marked = %s"
     await do(connection, update, str(uuid4()), now, now)
     await do(connection, "DELETE FROM process")

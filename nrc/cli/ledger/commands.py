@@ -10,6 +10,7 @@ import click
 from nrc.cli.connecting import carry_out, opened_ledger, opened_registry
 from nrc.cli.ledger.audit import ledger_audit
 from nrc.cli.ledger.rebuild import ledger_rebuild
+from nrc.cli.ledger.restored import ledger_restored
 from nrc.cli.ledger.telling import facts_of_gap, facts_of_ledger, keeper_of, megabytes
 from nrc.cli.operating import audit
 from nrc.cli.processes import run
@@ -71,6 +72,7 @@ def status(json_: bool) -> None:
 
 ledger.add_command(ledger_audit)
 ledger.add_command(ledger_rebuild)
+ledger.add_command(ledger_restored)
 
 
 @ledger.group(invoke_without_command=True)

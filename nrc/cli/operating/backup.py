@@ -83,7 +83,10 @@ def restore(folder: Path, without_ledger: bool) -> None:
     out what was open in the ledger then.
     """
     settings = load_settings()
-    refuse_postgresql(settings, otherwise="put the database back with pg_restore, and secret.keys beside it")
+    refuse_postgresql(
+        settings,
+        otherwise="put the database back with pg_restore, and secret.keys; then `nrc ledger restored`",
+    )
     about = carry_out(_restore(settings, folder, with_ledger=not without_ledger))
     carry_out(audit.record(settings, "backup restored", folder=folder.resolve(), made=about["made"]))
     click.echo(f"restored the backup of {about['made']}: {_told(about)}")

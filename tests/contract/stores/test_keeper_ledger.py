@@ -22,6 +22,7 @@ from ledger.values import (
     GapClosed,
     GapOpened,
     Heartbeat,
+    Incomplete,
     Key,
     Outcome,
     Probe,
@@ -425,6 +426,16 @@ def test_whether_a_ledger_is_older_than_was_noted(
     instance: Instance, noted: NotedLedger | None, older: bool
 ) -> None:
     assert older_than_noted(instance, noted) is older
+
+
+async def test_a_restored_ledger_says_since_when_it_may_lack_something(ledger: Ledger, clock: Clock) -> None:
+    copy = await ledger.instance()
+    clock.now += 100
+    restored = await ledger.make_restored(detail="restored from a backup")
+    assert restored.id != copy.id
+    assert await ledger.incomplete() == [Incomplete(copy.marked, round(clock.now * 1000))]
+    [gap] = await ledger.keeping.gaps(done=False)
+    assert (gap.scope, gap.closed) == (Scope.EVERYTHING, None)
 
 
 # What is judged

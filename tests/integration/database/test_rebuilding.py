@@ -11,6 +11,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+from ledger.ids import new_id
 from ledger.values import Attempt, Entry, Event, Key, Outcome, State, Unrouted
 from store.database.address import address_at
 from tests.command import Ran, nrc
@@ -98,6 +99,19 @@ def test_a_ledger_that_lacks_a_table_is_made_anew(tmp_path: Path, database_url: 
             assert (refused.code, says in refused.err) == (2, True), refused.err
     finally:
         ask(database_url, f"DROP SCHEMA {done['from']} CASCADE")
+
+
+def test_once_pg_restore_put_it_back_what_is_open_is_brought_out(tmp_path: Path, database_url: str) -> None:
+    _, delivered = entries = [an_entry(MINE, at=AT + nr) for nr in range(2)]
+    fill(database_url, [*entries, an_outcome(delivered, MINE)])
+    assert run(tmp_path, database_url, "ledger", "restored").code == 2, "nobody can be asked"
+    ran = run(tmp_path, database_url, "ledger", "restored", "--yes")
+    assert (ran.code, "1 open deliveries" in ran.out) == (0, True), ran
+    gaps: Any = run(tmp_path, database_url, "ledger", "gaps", "--json").json()
+    assert [(each["scope"], each["closed"]) for each in gaps] == [("everything", None)]
+    told = run(tmp_path, database_url, "trace", str(new_id()))
+    assert "is het grootboek niet volledig" in told.err, told
+    assert nrc(tmp_path, "ledger", "restored", "--yes").code == 2, "of files nrc restore does it"
 
 
 def test_it_is_refused_while_a_process_has_it_open(tmp_path: Path, database_url: str) -> None:
