@@ -31,6 +31,7 @@ async def follow_changes(
     await channel.initialize()
     queue = await channel.declare_queue(names.changes_queue(), exclusive=True, auto_delete=True)
     await queue.bind(names.CHANGES)
+    await queue.bind(names.READY, names.HELD)  # nothing is published with this key: router/readiness.py
 
     async def look(hint: AbstractIncomingMessage) -> None:
         if heard is not None:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from uuid import UUID, uuid4
 
 READY = "nrc.ready"
+HELD = "held"  # the key by which processes are bound to it
 CHANGES = "nrc.changes"
 RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"

@@ -1,6 +1,8 @@
 """The marker exchange `nrc.ready`: the router declares it last, so where it exists, everything else does.
 
-It is not durable: a RabbitMQ that was killed may come back without what was declared last.
+It does not outlive a restart of RabbitMQ, which may come back without what was declared last. With Khepri
+(version 4.2 on) RabbitMQ keeps exchanges that are not durable too. So the marker is auto-delete, and each
+process binds its queue of hints to it, which is exclusive: it goes with the last of their connections.
 """
 
 from __future__ import annotations

@@ -224,6 +224,16 @@ class Broker:
             raise RuntimeError("only a private node evaluates Erlang; leave NRC_TEST_AMQP_URL out")
         return await self.control.eval(expressions)
 
+    async def set_max_message_size(self, size: int) -> int:
+        """RabbitMQ's limit, in bytes, for every channel that is opened from now on; what it was before."""
+        # RabbitMQ 3.10 reads the setting for each channel, and 4 what it kept of it at its start.
+        before = await self.eval(
+            "{ok, Before} = application:get_env(rabbit, max_message_size), "
+            f"ok = application:set_env(rabbit, max_message_size, {size}), "
+            f"ok = persistent_term:put(max_message_size, {size}), Before."
+        )
+        return int(before)
+
     async def remove_vhost(self, url: str) -> None:
         """A virtual host that `fresh_vhost` gave is gone, and every connection to it."""
         assert self.control

@@ -282,4 +282,10 @@ class PrivateBroker:
         with contextlib.suppress(OSError):
             lines = output.read_text(errors="replace").splitlines()
             told = next((line.strip() for line in lines if "ERROR:" in line or "already running" in line), "")
+            if any("required feature flag not enabled" in line for line in lines):
+                told = (
+                    f"what is in {self.folder} is of an older RabbitMQ, from which this version cannot go "
+                    "on. Start the older one again, or move that folder away: what waited in it is given "
+                    "back from the ledger"
+                )
         return f"RabbitMQ stopped during its start{': ' + told if told else ''}; see {output}"

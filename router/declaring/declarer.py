@@ -139,10 +139,12 @@ class Declarer:
 
     async def declare_ready(self) -> None:
         """Declare the marker `nrc.ready`, last of all: then gateways publish (router/readiness.py)."""
-        ready = spec.Exchange.Declare(exchange=names.READY, exchange_type="fanout", nowait=True)
+        ready = spec.Exchange.Declare(
+            exchange=names.READY, exchange_type="direct", auto_delete=True, nowait=True
+        )
         try:
             await self._channels.do([ready])
-        except ChannelPreconditionFailed:  # a durable one, of an older router
+        except ChannelPreconditionFailed:  # of an older router: durable, or a fanout that nothing holds
             await self._channels.do([delete_exchange(names.READY), ready])
 
     async def declare_kanaal(self, kanaal: Kanaal) -> None:

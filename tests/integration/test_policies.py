@@ -16,7 +16,7 @@ from runtime.amqp import open_channel
 from tests.broker import Broker
 from tests.command import nrc_process
 from tests.eventually import eventually
-from tests.integration.conftest import running_router
+from tests.integration.conftest import Running, running_router
 
 TOLD = "policy in RabbitMQ empties queues"
 
@@ -26,6 +26,12 @@ async def set_policy(broker: Broker, vhost: str, key: str, value: int) -> None:
         f'rabbit_policy:set(<<"{URL(vhost).path.removeprefix("/")}">>, <<"others">>, <<".*">>, '
         f'[{{<<"{key}">>, {value}}}], 0, <<"all">>, <<"test">>).'
     )
+
+
+def version_of(router: Running) -> tuple[int, ...]:
+    assert router.connection.transport
+    version = str(router.connection.transport.connection.server_properties["version"])
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,8 @@ async def test_a_policy_that_empties_queues_is_told(
         return "a policy empties queues" in detail and "rabbitmqctl set_policy" in detail
 
     async with running_router(vhost, tmp_path) as router:
+        if key == "delivery-limit" and version_of(router) >= (4, 3):
+            pytest.skip("RabbitMQ 4.3 does not count what is given back")
         assert await eventually(is_there)
         assert (await health(), told()) == ("connected", "")
         await set_policy(broker, vhost, key, value)

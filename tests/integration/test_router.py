@@ -21,6 +21,8 @@ from ledger.opening import ledger_of
 from ledger.values import GapOpened, Scope
 from nrc.rabbitmq.private_node import Node
 from router import names
+from router.catalogue import Catalogue
+from router.changes import follow_changes
 from router.declaring.channels import Channels
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing, missing
@@ -307,6 +309,27 @@ async def test_gateways_wait_until_a_restarted_rabbitmq_was_looked_at(
             await publisher.wait_ready(20)
 
 
+async def test_the_marker_goes_with_the_last_process_that_is_connected(vhost: str, tmp_path: Path) -> None:
+    """So a restart of RabbitMQ ends it: version 4.3 keeps exchanges that are not durable, like all others."""
+    settings = settings_for(vhost, tmp_path, retry_schedule="1")
+    async with open_registry(settings.registry_file) as registry, open_link(vhost) as looking:
+        await registry.add_kanaal(a_kanaal("zaken"))
+        look = Running(settings, registry, looking, RouterClient(looking))
+        catalogue = Catalogue(registry, refresh_interval=60)
+        async with open_link(vhost) as other:
+            async with running(serve, settings, losses_of=LedgerLosses):
+                assert other.connection
+                following = asyncio.create_task(follow_changes(other.connection, catalogue))
+                await eventually(lambda: "zaken" in catalogue.kanalen, within=60)
+            assert await is_there(look, exchange=names.READY), "another process is connected still"
+
+        async def gone() -> bool:
+            return not await is_there(look, exchange=names.READY)
+
+        await eventually(gone, within=60)
+        await asyncio.wait({following})
+
+
 async def test_a_durable_marker_of_an_older_router_is_replaced(vhost: str, tmp_path: Path) -> None:
     async with open_link(vhost) as link:
 
@@ -315,7 +338,8 @@ async def test_a_durable_marker_of_an_older_router_is_replaced(vhost: str, tmp_p
             channel = link.connection.channel()
             await channel.initialize()
             try:
-                await channel.declare_exchange(names.READY, "fanout", durable=durable)
+                kind = "fanout" if durable else "direct"
+                await channel.declare_exchange(names.READY, kind, durable=durable, auto_delete=not durable)
             except ChannelPreconditionFailed:
                 return False
             await channel.close()

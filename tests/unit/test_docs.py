@@ -211,7 +211,7 @@ def test_the_architecture_names_all_that_stands_in_rabbitmq() -> None:
         abonnement.queue,
         abonnement.marker,
         *(way.exchange for way in abonnement.filtered),
-        Exchange(names.READY, "fanout"),
+        Exchange(names.READY, "direct", auto_delete=True),
     ]
     patterns = {
         r"nrc\.wait\.\d+": "nrc.wait.<seconds>",

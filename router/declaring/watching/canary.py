@@ -3,7 +3,8 @@
 Owns that queue, its messages and how they are read: AMQP cannot list policies. The active router keeps a few
 messages there and looks at them at an interval. One is young, since a time to live applies to messages that
 come after it was set; one is old, for a long time to live. Each look requeues them, so the oldest has a
-higher delivery count than messages elsewhere: while RabbitMQ keeps it, it keeps those.
+higher delivery count than messages elsewhere: while RabbitMQ keeps it, it keeps those. From version 4.3 on
+what is requeued does not count for RabbitMQ's limit, so a policy with one is not seen here.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ CLOSE_TIMEOUT = 1.0  # seconds
 TRIES, PAUSE = 3, 0.2  # and seconds in between, in which another process that looks has requeued them
 MANY_RETURNS = 50_000  # requeues after which one is replaced; our own queues allow 100,000
 
-DELIVERY_COUNT = "x-delivery-count"
+COUNTS = ("x-delivery-count", "x-acquired-count")  # from version 4.3 on only the second counts requeues
 LIFE = "nrc-life"
 LOST_AT = "nrc-lost-at"
 """On a message there: its life, and when one was last lost (RFC 3339 in UTC)."""
@@ -75,8 +76,8 @@ async def look(connection: AbstractConnection) -> Sight:
 
 def returns_of(message: DeliveredMessage) -> int:
     """How often a message was requeued."""
-    count = (message.header.properties.headers or {}).get(DELIVERY_COUNT)
-    return count if isinstance(count, int) else 0
+    headers = message.header.properties.headers or {}
+    return max(count if isinstance(count := headers.get(name), int) else 0 for name in COUNTS)
 
 
 class Canary:

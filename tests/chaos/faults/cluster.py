@@ -37,6 +37,9 @@ ok = rabbit:start(),
 rabbit_nodes:all_running().
 """
 
+# The members of queue Q: a list, and a map by node from RabbitMQ 4.3 on.
+_MEMBERS = "case maps:get(nodes, amqqueue:get_type_state(Q)) of N when is_map(N) -> maps:keys(N); N -> N end"
+
 
 class Cluster:
     """The nodes, by their index; any of them may be killed, stopped and started."""
@@ -81,7 +84,7 @@ class Cluster:
             index,
             f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)), '
             "{_, Leader} = amqqueue:get_pid(Q), "
-            "{length(maps:get(nodes, amqqueue:get_type_state(Q))), Leader}.",
+            f"{{length({_MEMBERS}), Leader}}.",
         )
         count, _, leader = found.strip("{}").partition(",")
         return int(count), leader.strip("'")
@@ -91,7 +94,7 @@ class Cluster:
         told = await self.eval(
             index,
             "[{binary_to_list(element(4, amqqueue:get_name(Q))), element(2, amqqueue:get_pid(Q)), "
-            "length(maps:get(nodes, amqqueue:get_type_state(Q)))} "
+            f"length({_MEMBERS})}} "
             '|| Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:get_type(Q) =:= rabbit_quorum_queue].',
         )
         found = re.findall(r"\{\"(nrc\.[^\"]*)\",'([^']*)',(\d+)\}", told)

@@ -240,13 +240,12 @@ async def test_what_rabbitmq_takes_of_no_size_is_not_accepted_by_the_ledger(
 ) -> None:
     if broker.private is None:
         pytest.skip("only on a node of our own")
-    found = await broker.eval("application:get_env(rabbit, max_message_size).")
-    before = found.strip().removeprefix("{ok,").removesuffix("}")
+    before = None
     try:
         async with own.gateway() as api:
             naam = await a_kanaal(api)
             url = (await api.post("/abonnement", abonnement_of(naam))).json["url"]
-            await broker.eval("application:set_env(rabbit, max_message_size, 20000).")
+            before = await broker.set_max_message_size(20_000)
             large = message(naam, extra="x" * 30_000)
             # A new channel learns the limit by the first; the next ones are not even tried.
             neighbour = await a_kanaal(api)
@@ -260,8 +259,8 @@ async def test_what_rabbitmq_takes_of_no_size_is_not_accepted_by_the_ledger(
                 await eventually(nothing_open)
             assert (await api.post("/notificaties", message(naam))).status == 201
     finally:
-        size = before if before.isdecimal() else "134217728"
-        await broker.eval(f"application:set_env(rabbit, max_message_size, {size}).")
+        if before is not None:
+            await broker.set_max_message_size(before)
 
 
 async def test_rabbitmq_with_an_alarm_stopped_and_started(mortal_broker: Broker, tmp_path: Path) -> None:

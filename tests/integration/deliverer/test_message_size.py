@@ -37,14 +37,14 @@ async def limit(broker: Broker) -> AsyncIterator[Any]:
     """What sets RabbitMQ's limit for every channel that is opened from then on."""
     if broker.private is None:
         pytest.skip("only on a node of our own")
-    found = await broker.eval("application:get_env(rabbit, max_message_size).")
+    former: list[int] = []
 
     async def to(size: int) -> None:
-        await broker.eval(f"application:set_env(rabbit, max_message_size, {size}).")
+        former.append(await broker.set_max_message_size(size))
 
     yield to
-    before = found.strip().removeprefix("{ok,").removesuffix("}")
-    await to(int(before) if before.isdecimal() else 134_217_728)
+    if former:
+        await broker.set_max_message_size(former[0])
 
 
 @pytest.fixture

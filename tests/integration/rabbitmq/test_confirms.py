@@ -247,15 +247,14 @@ async def test_a_body_over_the_limit_ends_the_channel_with_its_reason(
     if broker.private is None:
         pytest.skip("only on a node of our own")
     await setting.queue("x", "k")
-    before = await broker.eval("{ok, M} = application:get_env(rabbit, max_message_size), M.")
-    await broker.eval("application:set_env(rabbit, max_message_size, 20000).")
+    before = await broker.set_max_message_size(20_000)
     try:
         channel = await setting.channel("x")
         assert await publish(channel, body=bytes(20_000)) is CONFIRMED
         with pytest.raises(ChannelPreconditionFailed, match="larger than"):
             await publish(channel, body=bytes(300_000))
     finally:
-        await broker.eval(f"application:set_env(rabbit, max_message_size, {before}).")
+        await broker.set_max_message_size(before)
     assert setting.ended == ["x"]
     assert await publish(await setting.channel("x"), body=bytes(300_000)) is CONFIRMED
 
@@ -311,7 +310,7 @@ async def test_what_waits_for_room_in_the_socket_is_not_sent_when_its_wait_ends(
         await setting.queue("x", "k")
         channel = await setting.channel("x")
         proxy.stall()
-        first = asyncio.create_task(publish(channel, body=bytes(30_000_000)))
+        first = asyncio.create_task(publish(channel, body=bytes(15_000_000)))
         await eventually(lambda: channel._waiting)
         await asyncio.sleep(0)
         later = [asyncio.create_task(publish(channel, body=bytes(10))) for _ in range(10)]
@@ -333,7 +332,7 @@ async def test_a_connection_lost_while_it_waits_for_room_is_told_like_any_other(
         await setting.queue("x", "k")
         channel = await setting.channel("x")
         proxy.stall()
-        first = asyncio.create_task(publish(channel, body=bytes(30_000_000)))
+        first = asyncio.create_task(publish(channel, body=bytes(15_000_000)))
         await eventually(lambda: channel._waiting)
         later = [asyncio.create_task(publish(channel)) for _ in range(10)]
         await asyncio.sleep(0)
