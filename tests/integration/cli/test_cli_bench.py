@@ -136,7 +136,7 @@ async def test_what_an_nrc_loses_doubles_and_refuses_is_in_the_account(tmp_path:
     async with other_nrc(times) as other:
         other.answers = {10: 500, 11: 500, 12: 400}
         ran = await bench(
-            tmp_path, other, "--count", "40", "--abonnementen", "2", "--patience", "2s", "--json"
+            tmp_path, other, "--count", "40", "--abonnementen", "2", "--patience", "5s", "--json"
         )
         assert ran.code == 1, ran.err
         assert other.abonnementen == {}
