@@ -1,18 +1,48 @@
-"""The hint that the registry changed: a fanout to every process. It carries no change itself."""
+"""The hint that the registry changed: a fanout to every process. It carries no change itself.
+
+A hint has `change`, the number up to which the router has read the registry, and `undeclared`: those
+abonnementen among them whose queue and bindings do not stand yet, as far as the router knows.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+from uuid import UUID
 
+import orjson
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from router import names
 from router.catalogue import Catalogue
 from router.readiness import topology_stands
+from schemas.abonnement import Abonnement
 
 BIND_AGAIN = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A hint of the router. change: 0 when it does not tell what is declared."""
+
+    change: int = 0
+    undeclared: frozenset[UUID] = frozenset()
+
+    @classmethod
+    def read(cls, body: bytes) -> Self:
+        """The hint in a message; that of an older router, or of one that just began, does not tell."""
+        try:
+            value: Mapping[str, Any] = orjson.loads(body)
+            return cls(int(value["change"]), frozenset(map(UUID, value["undeclared"])))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+    def is_undeclared(self, abonnement: Abonnement) -> bool:
+        """Whether the router had yet to declare it, as far as this hint tells."""
+        return 0 < self.change < abonnement.kanalen_change or abonnement.uuid in self.undeclared
 
 
 async def follow_changes(

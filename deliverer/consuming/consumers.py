@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from itertools import chain, repeat
 from time import monotonic
@@ -22,7 +22,7 @@ from deliverer.consuming.channels import (
 from deliverer.consuming.prefetch import Budget
 from deliverer.consuming.trying import QueueMissing, Trying
 from router.catalogue import Catalogue
-from router.changes import follow_changes
+from router.changes import Hint, follow_changes
 from router.readiness import topology_stands
 from router.requests import RouterClient
 from runtime.amqp import AMQP_ERRORS, describe
@@ -36,6 +36,7 @@ SEEK_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds before a missing 
 ASK_AT_ONCE = 4  # requests to the router to declare an abonnement
 LOST_PAUSE = 0.1  # seconds before a queue is consumed again whose consumer RabbitMQ cancelled
 FOLLOW_PAUSE = 1.0  # seconds before following changes is tried again
+DECLARED_WITHIN = 15.0  # seconds after which a queue is tried that no hint has called declared
 CLOSE_TIMEOUT = 1.0  # seconds
 WIDEN_LOOK = 5.0  # seconds between two looks at whether a prefetch may grow again
 REPORT_INTERVAL = 30.0  # seconds
@@ -72,6 +73,9 @@ class Consumers:
         self._sought: dict[UUID, int] = {}
         # What is consumed first on a connection, when nothing is in hand yet, and what was tried since.
         self._sure: set[UUID] = set()
+        self._seen: set[UUID] = set()  # what was tried on this connection, or sure
+        self._hint = Hint()
+        self._awaited: dict[UUID, float] = {}  # since when (monotonic) the router declares these
         # Each of these is tried on a channel of its own, since a refusal closes the channel.
         self._refused: set[UUID] = set()
         self._ask_at_once = asyncio.Semaphore(ASK_AT_ONCE)
@@ -122,10 +126,17 @@ class Consumers:
                 return True
         return False
 
+    def _heard(self, hint: bytes) -> None:
+        self._hint = Hint.read(hint)
+        if self._awaited:
+            self._changed()
+
     def _forget(self) -> None:
         for task in chain(self._seeking.values(), self._beginning_anew.values()):
             task.cancel()
         self._seeking.clear()
+        self._hint = Hint()
+        self._awaited.clear()
         self._beginning_anew.clear()
         self._consuming.clear()
         self._channels.clear()
@@ -135,7 +146,7 @@ class Consumers:
     async def _follow_changes(self, connection: AbstractConnection) -> None:
         while True:
             try:
-                await follow_changes(connection, self._catalogue)
+                await follow_changes(connection, self._catalogue, heard=self._heard)
             except AMQP_ERRORS as error:
                 log.warning("no hints of changes; looking at the interval only", reason=describe(error))
             await asyncio.sleep(FOLLOW_PAUSE)
@@ -143,6 +154,7 @@ class Consumers:
     async def _keep(self, connection: AbstractConnection) -> None:
         await self._catalogue.try_refresh()
         self._sure = self._wanted()
+        self._seen = self._sure.copy()
         first = True
         while True:
             self._look.clear()
@@ -173,6 +185,7 @@ class Consumers:
             del self._sought[uuid]
         self._refused &= wanted
         self._sure &= wanted
+        self._seen &= wanted
         for uuid in (self._consuming.keys() | self._beginning_anew.keys()) - wanted:
             self._budget.forget(uuid)
         unwanted = [self._consuming.pop(uuid) for uuid in self._consuming.keys() - wanted]
@@ -183,7 +196,7 @@ class Consumers:
         wanted = self._wanted()
         self._budget.sharers = len(wanted)
         elsewhere = self._consuming.keys() | self._seeking.keys() | self._beginning_anew.keys()
-        for uuid in wanted - elsewhere - self._sure:
+        for uuid in self._to_try(wanted - elsewhere - self._sure):
             self._seeking[uuid] = asyncio.create_task(self._try(uuid), name=f"trying {uuid}")
         missing = deque((wanted & self._sure) - elsewhere - self._refused)
         work = [
@@ -197,6 +210,18 @@ class Consumers:
             batch = [missing.popleft() for _ in range(min(room, len(missing)))]
             work.append(self._consume(connection, channel, batch))
         await asyncio.gather(*work)
+
+    def _to_try(self, missing: Set[UUID]) -> Set[UUID]:
+        """Those of the missing that are tried now: not what the router declares, DECLARED_WITHIN at most."""
+        known, now = self._catalogue.abonnementen, monotonic()
+        undeclared = {uuid for uuid in missing - self._seen if self._hint.is_undeclared(known[uuid])}
+        awaited = {uuid: self._awaited.get(uuid, now) for uuid in undeclared}
+        if awaited.keys() - self._awaited.keys():
+            asyncio.get_running_loop().call_later(DECLARED_WITHIN, self._changed)
+        self._awaited = awaited
+        to_try = missing - {uuid for uuid, since in awaited.items() if now < since + DECLARED_WITHIN}
+        self._seen |= to_try
+        return to_try
 
     async def _consume(
         self, connection: AbstractConnection, channel: ConsumingChannel | None, batch: Sequence[UUID]

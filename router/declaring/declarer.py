@@ -69,6 +69,7 @@ class Declarer:
 
     leaderless: returns those of the given queues that have no leader. young: new queues; its `run` must run.
     under_way: the abonnementen that are being declared. refusals: those whose queue RabbitMQ refuses.
+    declared: those whose queue and bindings stand, as far as is known.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class Declarer:
         self._prepared: dict[UUID, dict[tuple[FilterGroup, ...], float]] = {}
         self.under_way: set[UUID] = set()
         self._noting: list[set[UUID]] = []
+        self.declared: set[UUID] = set()
         self.refusals = Refusals()
 
     # -- what no single abonnement owns
@@ -171,6 +173,7 @@ class Declarer:
             try:
                 await self._declare(abonnement)
                 self.refusals.stands(uuid)
+                self.declared.add(uuid)
             finally:
                 self.under_way.discard(uuid)
             return True
@@ -276,6 +279,7 @@ class Declarer:
         """Remove all that was declared for a removed abonnement. Raises BrokerUnavailable."""
         async with self._lock(uuid):
             queue = names.abonnement_queue(uuid)
+            self.declared.discard(uuid)
             things = await self._registry.declared_by(str(uuid))
             await self._remove(thing for thing in things if thing.kind is DeclaredKind.EXCHANGE)
             messages = await self.remove_queue(queue)

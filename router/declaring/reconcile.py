@@ -37,6 +37,7 @@ class Reconcile:
     """Runs one comparison at a time; `run` returns a line for each thing that it did.
 
     gone: abonnementen that were removed through the API; taken out of it once nothing of them is left.
+    compared: the abonnementen of the last comparison, which stand after it unless they were refused.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Reconcile:
         self._losses = losses
         self._gone = gone
         self._lines: list[str] = []
+        self.compared: Set[UUID] = frozenset()
         self._to_bind: Set[UUID] = frozenset()
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
@@ -70,7 +72,9 @@ class Reconcile:
         """
         self._lines, gone = [], frozenset(self._gone)
         await self._catalogue.refresh()
+        looked_at = frozenset(self._catalogue.abonnementen)
         missing = await self.missing()
+        self.compared = looked_at
         self._lines += self._told(missing)
         if not dry_run:
             await self._declarer.declare_fixed(self._fixed)

@@ -29,6 +29,7 @@ RECONCILE = {"do": "reconcile", "dry_run": False, "gently": True}
 """The request of a router to itself; nobody waits for the end of it."""
 
 BETWEEN_HINTS = 0.05  # seconds; at each hint every process reads the registry
+MOST_UNDECLARED = 1000  # abonnementen that a hint names
 
 log = logger(__name__)
 
@@ -65,6 +66,7 @@ class RequestHandler:
         self._binding = asyncio.Lock()
         self._announcing: asyncio.Task[None] | None = None
         self._announced = 0.0
+        self._compared = False
         self._activating = asyncio.Lock()
         self.active = asyncio.Event()
         self.unfit: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -138,7 +140,11 @@ class RequestHandler:
         await self._announce()
 
     async def _announce(self) -> None:
-        await self._outbox.send("", {"change": self._catalogue.number}, exchange=names.CHANGES)
+        hint: dict[str, Any] = {"change": self._catalogue.number}
+        undeclared = self._catalogue.abonnementen.keys() - self._declarer.declared
+        if self._compared and len(undeclared) <= MOST_UNDECLARED:
+            hint["undeclared"] = [*map(str, undeclared)]
+        await self._outbox.send("", hint, exchange=names.CHANGES)
 
     async def _kanaal(self, naam: str) -> None:
         """Declare its exchange if it is missing, then with all bindings.
@@ -204,7 +210,10 @@ class RequestHandler:
         async with self._one_reconcile:
             lines = await self._reconcile.run(dry_run=dry_run)
         if not dry_run:
-            self._close_gaps(self._declarer.under_way | self._declarer.refusals.now)
+            unknown = self._declarer.under_way | self._declarer.refusals.now
+            self._declarer.declared |= self._reconcile.compared - unknown
+            self._compared = True
+            self._close_gaps(unknown)
             lines = lines + await self._bind_again(gently=gently)
         if lines:
             log.info("compared", dry_run=dry_run, findings=len(lines), first=lines[:3])

@@ -510,7 +510,7 @@ async def test_no_secret_and_one_id_in_the_log(spine: Delivering) -> None:
 def no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deliverer hears of no change: its process was frozen for a moment, or the hint was lost."""
 
-    async def follow_none(*_: object) -> None:
+    async def follow_none(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr("deliverer.consuming.consumers.follow_changes", follow_none)

@@ -429,3 +429,24 @@ async def test_bodies_in_hand_are_bounded_and_every_abonnement_gets_its_own(
 def large_body(spine: Delivering, size: int) -> bytes:
     """A notificatie of so many bytes, and a few more."""
     return orjson.dumps({"kanaal": spine.kanaal.naam, "kenmerken": {}, "extra": "x" * size})
+
+
+async def test_a_queue_that_the_router_has_yet_to_declare_is_left_to_it(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else many that are made at once are declared twice: for the gateway, and for a deliverer."""
+    async with spine.deliverer():
+        first = await spine.subscribe()
+        await eventually(lambda: spine.consumers_are(first, 1))
+        later = an_abonnement((spine.kanaal.naam, {}), callback=spine.callback.url("/later"))
+        await spine.router.registry.add_abonnement(later)
+        second = await spine.subscribe()  # the hint after this one tells that the router lacks `later`
+        await eventually(lambda: spine.consumers_are(second, 1))
+        assert await spine.depth(names.abonnement_queue(later.uuid)) == -1
+        await spine.router.client.apply_abonnement(later.uuid)
+        await eventually(lambda: spine.consumers_are(later, 1))
+        monkeypatch.setattr("deliverer.consuming.consumers.DECLARED_WITHIN", 0.1)
+        alone = an_abonnement((spine.kanaal.naam, {}), callback=spine.callback.url("/alone"))
+        await spine.router.registry.add_abonnement(alone)
+        await spine.router.client.announce()  # nobody asked the router, such as a gateway that was killed
+        await eventually(lambda: spine.consumers_are(alone, 1))
