@@ -182,6 +182,20 @@ async def test_nonsense_is_no_answer(rights: Rights, what: str) -> None:
     await rights.becomes(unknown, 201, at=rights.one)
 
 
+async def test_an_ac_that_hangs(rights: Rights, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.autorisaties.asking.TIMEOUT", 0.2)
+    known, unknown = await rights.client(), await rights.client()
+    applicatie = rights.ac.put(known, scopes=[PUBLICEREN])
+    await rights.becomes(known, 201, at=rights.one)
+    rights.ac.flowing.clear()
+    assert (await rights.tell(applicatie, "update")).status == 201
+    assert (await rights.publish(unknown)).outcome == (503, "service_unavailable")
+    assert (await rights.publish(known)).status == 201
+    rights.ac.flowing.set()
+    rights.ac.put(unknown, scopes=[PUBLICEREN])
+    await rights.becomes(unknown, 201, at=rights.one)
+
+
 async def test_two_applicaties_with_one_client(rights: Rights) -> None:
     double, other = await rights.client(), await rights.client()
     for each in (rights.ac.put(double, all_rights=True), rights.ac.put(other, all_rights=True)):

@@ -218,6 +218,31 @@ async def test_an_answer_from_before_a_change_does_not_count(ac: Ac, rights: Rig
     assert ac.asked == ["a", "a"]
 
 
+async def test_while_a_changed_one_is_asked_for_the_answer_from_before_does_not_count(
+    ac: Ac, rights: Rights
+) -> None:
+    second = asyncio.Event()
+
+    async def ask(client_id: str) -> Found:
+        ac.asked.append(client_id)
+        await (ac.flowing if len(ac.asked) == 1 else second).wait()
+        return PUBLISHES if len(ac.asked) == 1 else NOTHING
+
+    ac.ask = ask  # type: ignore[method-assign]
+    ac.flowing.clear()
+    waiting = [asyncio.create_task(rights.of("a"))]
+    await settled()
+    rights.changed("a", gone=False)
+    ac.flowing.set()
+    await settled()
+    assert ac.asked == ["a", "a"]
+    waiting.append(asyncio.create_task(rights.of("a")))
+    await settled()
+    assert not waiting[1].done()
+    second.set()
+    assert await asyncio.gather(*waiting) == [NOTHING, NOTHING]
+
+
 async def test_a_change_of_another_applicatie_asks_nothing(ac: Ac, rights: Rights) -> None:
     ac.says = {"a": PUBLISHES, "b": may(name="b")}
     await rights.of("a"), await rights.of("b"), await rights.of("unknown")
