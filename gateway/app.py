@@ -79,7 +79,7 @@ def build_app(gateway: Gateway, mounts: Iterable[Mount] = ()) -> web.Application
     app = web.Application(middlewares=[answers])
     app[GATEWAY] = gateway
     app.add_routes(ROUTES)
-    if gateway.rights is not None:
+    if gateway.settings.ac_url:
         app.router.add_post(callbacks.PATH, callbacks.take_callback)
     if gateway.settings.token_issuer:
         for path in jwtsecret.PATHS:
