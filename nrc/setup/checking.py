@@ -32,15 +32,20 @@ _SAYS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A file without faults, as far as it tells by itself. document: for the lines of faults found later."""
+    """A file without faults, as far as it tells by itself.
+
+    document: for the lines of faults found later. foreign: it was not written for us, so what does not fit
+    what there is here is told and left out.
+    """
 
     name: str
     file: SetupFile
     document: Document
+    foreign: bool = False
 
 
-def checked(name: str, document: Document) -> Checked:
-    """A file as the model. Raises Faults."""
+def checked(name: str, document: Document, *, foreign: bool = False) -> Checked:
+    """A file as the model. foreign: as of Checked. Raises Faults."""
     faults = [*document.faults]
     if document.value is None and not faults:
         faults.append(document.fault((), "there is nothing in this file"))
@@ -55,7 +60,7 @@ def checked(name: str, document: Document) -> Checked:
                 faults += _faults(each, document, known)
     if faults or file is None:
         raise Faults(name, faults)
-    return Checked(name, file, document)
+    return Checked(name, file, document, foreign)
 
 
 def _faults(error: ErrorDetails, document: Document, known: list[Path]) -> Iterator[Fault]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from nrc.setup.checking import Checked
-from nrc.setup.faults import Faults
+from nrc.setup.faults import Fault, Faults
 from nrc.setup.kinds import abonnementen, alerts, applications, kanalen, users
 from nrc.setup.kinds.step import Action, Known, Making, Step
 from operating.passwords import Passwords
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps, in the order in which they are carried out."""
+    """The steps, in the order in which they are carried out. not_taken: what of a foreign file has none."""
 
     steps: Sequence[Step]
+    not_taken: Sequence[Fault] = ()
 
     @property
     def to_do(self) -> Sequence[Step]:
@@ -76,4 +77,4 @@ async def planned(
     alerts.plan(making)
     if making.faults:
         raise Faults(checked.name, making.faults)
-    return Plan(making.steps)
+    return Plan(making.steps, making.not_taken)

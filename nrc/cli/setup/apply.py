@@ -23,6 +23,7 @@ from nrc.cli.connecting import (
 )
 from nrc.cli.operating import audit
 from nrc.cli.registry.condition import ledger_backlogs
+from nrc.cli.registry.rights import note_if_no_ac
 from nrc.cli.setup import showing
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import as_json, json_option, note
@@ -30,6 +31,7 @@ from nrc.exits import Exit
 from nrc.setup.checking import Checked, checked
 from nrc.setup.doing import Done, carried_out
 from nrc.setup.faults import Fault
+from nrc.setup.kinds.applications import Source
 from nrc.setup.kinds.step import Doing
 from nrc.setup.open_notificaties import is_of_open_notificaties, translated
 from nrc.setup.planning import Plan, known, planned
@@ -155,7 +157,7 @@ def _read(
     if prune:
         raise UsageError("--prune is not for a file of Open Notificaties, of which not everything is taken")
     found = translated(document, scopes=scopes, scopes_from_ac=scopes_from_ac, owner=owner)
-    return checked(name, found.document), found.not_taken
+    return checked(name, found.document, foreign=True), found.not_taken
 
 
 async def _apply(
@@ -173,7 +175,9 @@ async def _apply(
             roots=[gateway_root(settings), local_root(settings)],
             passwords=passwords,
         )
+        not_taken = [*not_taken, *plan.not_taken]
         if not asked.json:
+            showing.show_not_taken(wanted.name, plan.not_taken)
             showing.show_plan(plan)
         if not asked.dry_run and plan.waiting != 0 and not (asked.keep_waiting or asked.discard_waiting):
             many = "an unknown number of" if plan.waiting is None else str(plan.waiting)
@@ -225,6 +229,8 @@ async def _do(
             done.append(each)
             if not asked.json:
                 showing.show_done(each)
+    if any(each.after == Source.AC for step in plan.to_do for each in step.differences):
+        note_if_no_ac(settings)
     failed = sum(bool(each.fault) for each in done)
     if failed:
         note(f"{failed} of {len(done)} failed; apply the file again once they can be done")

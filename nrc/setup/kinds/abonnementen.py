@@ -25,6 +25,11 @@ def plan(making: Making, kanalen: Mapping[str, Kanaal], applications: set[str]) 
     """The steps that make and change abonnementen. kanalen, applications: those that there will be."""
     for index, part in enumerate(making.checked.file.abonnementen or ()):
         path: Path = ("abonnementen", index)
+        if making.checked.foreign and part.client_id not in applications:
+            making.leave_out(
+                path, f"{part.told}: there is no application {part.client_id}, whose it would be"
+            )
+            continue
         known = making.known.abonnementen.get(part.key)
         before = len(making.faults)
         _check(making, part, path, kanalen, applications, known)

@@ -88,6 +88,11 @@ class Making:
     passwords: Passwords
     steps: list[Step] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    not_taken: list[Fault] = field(default_factory=list)
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Note what is left out of a foreign file."""
+        self.not_taken.append(self.checked.document.fault(path, reason))
 
     def fault(self, path: Path, reason: str) -> None:
         """Note a fault of a place in the file."""

@@ -180,7 +180,7 @@ def test_every_act_of_the_code_is_told_in_dutch() -> None:
     """Those that are given as a literal where they are noted."""
     names = {"record", "append", "Told", "_Act"}
     found = set()
-    for package in ("nrc", "operating", "console"):
+    for package in ("nrc", "operating", "alerting", "console"):
         for file in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Call) and _name(node.func) in names:

@@ -424,6 +424,11 @@ notifications_abonnementen_config:
       callback_url: https://nobody.example.nl/
       auth: Token hidden
       kanalen: [{naam: documenten}]
+    - uuid: 1c0d9f4e-6d6d-4f0a-9f0e-000000000004
+      callback_url: https://unknown.example.nl/
+      auth: Token hidden
+      auth_client_id: unknown
+      kanalen: [{naam: documenten}]
 """
 
 
@@ -442,6 +447,7 @@ def test_a_file_of_open_notificaties(tmp_path: Path) -> None:
         f"{ITEMS.format(40, 2)}: send_cloudevents: notificaties are not delivered as CloudEvents here",
         f"{ITEMS.format(46, 3)}: it has no auth_client_id, whose it would be: name an application with "
         "--owner",
+        f"{ITEMS.format(50, 4)}: there is no application unknown, whose it would be",
     ]
     registry, *_ = look(tmp_path)
     kanalen = {each.naam: each.filters for each in registry.kanalen}
@@ -457,7 +463,7 @@ def test_a_file_of_open_notificaties(tmp_path: Path) -> None:
 
     both = ["--scope", "publiceren", "--scope", "consumeren", "--owner", "open-zaak", "--json"]
     ran = apply(tmp_path, ON, *both)
-    assert len(ran.json()["notTaken"]) == 5
+    assert len(ran.json()["notTaken"]) == 6
     assert [(kind, name) for kind, name, _ in changes(ran)] == [
         ("application", "open-zaak"),
         ("application", "zac"),
@@ -466,7 +472,8 @@ def test_a_file_of_open_notificaties(tmp_path: Path) -> None:
     ]
     assert {each.scopes for each in look(tmp_path)[0].applications} == {frozenset(Scope)}
     assert len(changes(apply(tmp_path, ON, "--json"))) == 1  # scopes stay as they are
-    apply(tmp_path, ON, "--scopes-from-ac")
+    from_ac = apply(tmp_path, ON, "--scopes-from-ac")
+    assert "it may do nothing until NRC_AC_URL is set for the gateways" in from_ac.err
     assert all(each.scopes_from_ac for each in look(tmp_path)[0].applications)
 
 
