@@ -280,7 +280,7 @@ async def any_broker() -> AsyncIterator[Broker]:
         from testcontainers.core.container import DockerContainer
         from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-        image = DockerContainer("rabbitmq:4-management").with_exposed_ports(5672, 15672)
+        image = DockerContainer("rabbitmq:4.3-management").with_exposed_ports(5672, 15672)
         with image.waiting_for(LogMessageWaitStrategy("Server startup complete")) as container:
             at = container.get_container_host_ip()
             broker = Broker(

@@ -25,7 +25,8 @@ from schemas.errors import BrokerUnavailable
 
 log = logger(__name__)
 
-IMAGE = "rabbitmq:4-management"
+IMAGE = "rabbitmq:4.3-management"
+"""With its minor version: RabbitMQ goes on with the data of the one before only (docs/operations.md)."""
 START_TIMEOUT = 300.0
 """Long, since the image may have to be downloaded first."""
 CONTROL_TIMEOUT = 30.0

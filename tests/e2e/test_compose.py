@@ -34,7 +34,7 @@ def compose() -> dict[str, Any]:
 def test_who_runs_what_on_which_data() -> None:
     services = compose()["services"]
 
-    assert services["rabbitmq"]["image"] == "rabbitmq:4-management"
+    assert services["rabbitmq"]["image"] == "rabbitmq:4.3-management"
     assert set(services) == {"rabbitmq", *OURS}
     for name in OURS:
         service = services[name]

@@ -18,7 +18,9 @@ async def test_the_depth_of_each_queue_and_which_are_missing(vhost: str) -> None
     gone = ["first", "in the middle", "beside it", "last"]
     asked[0:0], asked[30:30], asked[len(asked) :] = gone[:1], gone[1:3], gone[3:]
     connection = await connect(vhost, name="test")
-    await Channels(connection).do(spec.Queue.Declare(queue=name, nowait=True) for name in queues)
+    await Channels(connection).do(
+        spec.Queue.Declare(queue=name, durable=True, nowait=True) for name in queues
+    )
     channel = await open_channel(connection)
     await channel.basic_publish(b"", routing_key=queues[50])
     await channel.basic_consume(queues[2], lambda _: None)
@@ -34,7 +36,7 @@ async def test_a_call_that_is_cancelled_leaves_the_connection_usable(vhost: str)
     """RabbitMQ answers all the same, and the client library stops reading when nobody takes the answers."""
     connection = await connect(vhost, name="test")
     channel = await open_channel(connection)
-    methods = [spec.Queue.Declare(queue=f"queue {number}") for number in range(200)]
+    methods = [spec.Queue.Declare(queue=f"queue {number}", durable=True) for number in range(200)]
     asking: asyncio.Task[None]
 
     class Answers(list[Any]):
