@@ -70,6 +70,27 @@ async def make_days(connection: Connection, today: int, *, ahead: int = AHEAD) -
             await _make(connection, table, day)
 
 
+async def make_missing(connection: Connection) -> list[str]:
+    """Make partitions that somebody dropped, of days of which others are there; returns their names.
+
+    Not of bodies, which are dropped before the rest: what comes for such a day is in the default partition.
+    """
+    tables = [table for table in TABLES if table != "body"]
+
+    async def lacking() -> list[tuple[str, int]]:
+        there = {table: set(await days_of(connection, table)) for table in tables}
+        days = sorted(set[int]().union(*there.values()))
+        return [(table, day) for table in tables for day in days if day not in there[table]]
+
+    if not await lacking():
+        return []
+    await do(connection, LOCK)
+    made = await lacking()  # another process may have been making or dropping a day
+    for table, day in made:
+        await _make(connection, table, day)
+    return [partition(table, day) for table, day in made]
+
+
 async def _make(connection: Connection, table: str, day: int) -> None:
     names = {
         "new": sql.Identifier(partition(table, day)),

@@ -24,6 +24,7 @@ from ledger.postgresql.days import (
     default,
     first_of,
     make_days,
+    make_missing,
     partition,
 )
 from ledger.postgresql.writing import (
@@ -37,6 +38,7 @@ from ledger.postgresql.writing import (
 from ledger.tables.merging import MINUTE
 from ledger.tables.rows import STATES, least_id, unpack_terms
 from ledger.values import Incomplete, Shed, State
+from runtime.log import logger
 from schemas.errors import LedgerError
 from store.database.address import Connection
 from store.database.database import Database
@@ -96,6 +98,8 @@ _LAST = bytes([255]) * 17  # greater than every id
 
 Found = list[tuple[Any, ...]]
 
+log = logger(__name__)
+
 
 class Shedding:
     """The removals of one process. looked: days that had too much to move, and when that was."""
@@ -112,6 +116,8 @@ class Shedding:
         last, older = _ago(now, BODIES_AT_MOST), _ago(now, rows_for)
         settled = _ago(now, bodies_for)
         await self._database.write(lambda connection: make_days(connection, day_of(now)))
+        for name in await self._database.write(make_missing):
+            log.warning("partition was missing", partition=name)
 
         bodies = await self._drop_days("body", settled=settled, last=last, until=_never)
         dropped = await self._drop_days("notificatie", settled=older, last=last, until=_never)

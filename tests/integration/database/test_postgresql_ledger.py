@@ -82,6 +82,25 @@ async def test_a_day_is_dropped_whole_and_what_is_open_of_it_stays(database_url:
         assert await _shed(ledger, now=NOW + 62 * DAY) == (0, 1)
 
 
+@pytest.mark.parametrize("table", ["delivery", "notificatie", "attempt"])
+async def test_the_rest_of_a_day_goes_though_somebody_dropped_a_part_of_it(
+    database_url: str, table: str
+) -> None:
+    day = NOW // DAY
+    async with ledger_in(database_url, clock=lambda: NOW / 1000) as ledger:
+        await ledger.write([an_entry(at=NOW)])
+        base, _, schema = database_url.partition("?schema=")
+        async with await psycopg.AsyncConnection.connect(base, autocommit=True) as connection:
+            await connection.execute(f"DROP TABLE {schema}.{table}_{day}".encode())
+        later = an_entry(uuid4(), at=NOW + 1)
+        await ledger.write([later])
+        await _shed(ledger, now=NOW + 8 * DAY)
+        assert await ledger.notificatie(later.id) is not None, "it is open"
+        await _shed(ledger, now=NOW + 31 * DAY)
+        assert not [name for name in await _partitions(database_url) if name.endswith(f"_{day}")]
+        assert await ledger.notificatie(later.id) is not None
+
+
 async def test_what_came_before_its_day_was_made_moves_to_it(database_url: str) -> None:
     ahead = an_entry(uuid4(), at=NOW + 9 * DAY)
     async with ledger_in(database_url, clock=lambda: NOW / 1000) as ledger:
