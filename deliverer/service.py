@@ -121,7 +121,7 @@ async def serve(
             router=router,
             deliver=deliverer.deliver,
             budget=budget,
-            trying=Trying(settings.amqp_url),
+            trying=await opened.enter_async_context(Trying(settings.amqp_url)),
         )
         prober = Prober(
             holder=holder,

@@ -32,13 +32,14 @@ class Hint:
     undeclared: frozenset[UUID] = frozenset()
 
     @classmethod
-    def read(cls, body: bytes) -> Self:
-        """The hint in a message; that of an older router, or of one that just began, does not tell."""
+    def read(cls, body: bytes) -> Self | None:
+        """The hint in a message; None for another message. That of an older router does not tell."""
         try:
             value: Mapping[str, Any] = orjson.loads(body)
-            return cls(int(value["change"]), frozenset(map(UUID, value["undeclared"])))
+            change = int(value["change"])
+            return cls(change, frozenset(map(UUID, value["undeclared"]))) if "undeclared" in value else cls()
         except (ValueError, KeyError, TypeError, AttributeError):
-            return cls()
+            return None
 
     def is_undeclared(self, abonnement: Abonnement) -> bool:
         """Whether the router had yet to declare it, as far as this hint tells."""

@@ -126,8 +126,10 @@ class Consumers:
                 return True
         return False
 
-    def _heard(self, hint: bytes) -> None:
-        self._hint = Hint.read(hint)
+    def _heard(self, body: bytes) -> None:
+        if (hint := Hint.read(body)) is None:
+            return
+        self._hint = hint
         if self._awaited:
             self._changed()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import uuid4
 
 import orjson
 import pytest
@@ -17,13 +16,20 @@ def test_a_hint_tells_which_abonnementen_the_router_has_yet_to_declare() -> None
         replace(an_abonnement(("zaken", {})), kanalen_change=change) for change in (7, 7, 8)
     )
     hint = Hint.read(orjson.dumps({"change": 7, "undeclared": [str(listed.uuid)]}))
+    assert hint is not None
     assert [hint.is_undeclared(each) for each in (one, listed, newer)] == [False, True, True]
+
+
+def test_a_hint_of_an_older_router_tells_nothing() -> None:
+    hint = Hint.read(b'{"change": 7}')
+    assert hint is not None
+    assert not hint.is_undeclared(replace(an_abonnement(("zaken", {})), kanalen_change=9))
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"null", b'{"change": 7}', b'{"change": "x", "undeclared": []}', b'{"undeclared": [7]}'],
-)
-def test_a_hint_of_another_version_tells_nothing(body: bytes) -> None:
-    hint = Hint.read(body)
-    assert not hint.is_undeclared(replace(an_abonnement(("zaken", {})), uuid=uuid4(), kanalen_change=9))
+    [b"", b"[]", b"null", b"{}", b'{"applicaties": {}}', b'{"change": "x", "undeclared": []}',
+     b'{"change": 7, "undeclared": [7]}', b'{"change": 7, "undeclared": ["7"]}'],
+)  # fmt: skip
+def test_another_message_is_no_hint(body: bytes) -> None:
+    assert Hint.read(body) is None
