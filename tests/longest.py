@@ -39,6 +39,7 @@ LONGEST_FIRST = (
     "tests/contract/inbox/test_inbox_browser.py",
     "tests/integration/ledger/test_gaps.py",
     "tests/integration/cli/test_cli_broker.py",
+    "tests/integration/cli/test_cli_apply.py",
     "tests/integration/cli/test_cli_undeliverable.py",
     "tests/integration/ledger/test_dead_letters.py",
     "tests/integration/ledger/test_without_rabbitmq.py",
