@@ -18,6 +18,7 @@ ORDER = ("router", "ledger", "deliverer", "gateway")
 """The kinds, in the order in which they are upgraded; the way back is the other way."""
 BETWEEN = 300
 """Notificaties that are accepted between two steps."""
+LOST = "lost its connection"
 
 
 def say(text: str) -> None:
@@ -38,6 +39,8 @@ async def there_and_back(run: Run, earlier: Path) -> None:
         await replace(run, kind, ROOT, suffix=" new")
     for kind in reversed(ORDER):
         await replace(run, kind, earlier, suffix=" back")
+    for name in run.system.deliverers:
+        note_losses(run, run.system.processes[name])
 
 
 async def restart_earlier(run: Run, name: str) -> None:
@@ -47,13 +50,13 @@ async def restart_earlier(run: Run, name: str) -> None:
     say(f"{name} of the earlier version restarted on the new tables")
 
 
-def forget_nothing_of(run: Run, process: Process) -> None:
-    """Note what the log of a process tells that has ended, before the process is forgotten."""
-    run.system.read_logs()
-    lost = process.log.read_bytes().count(b'"event":"channel closed; its queues will be consumed on another"')
-    if lost and process.kind == "deliverer":
-        # RabbitMQ broke its connection off, and delivers again what was in flight on that.
-        run.may_repeat(f"{process.name} lost its connection", lost * PREFETCH * run.system.queues)
+def note_losses(run: Run, deliverer: Process) -> None:
+    """Note how often it lost a channel: RabbitMQ delivers again what was in flight on that."""
+    lost = deliverer.log.read_bytes().count(
+        b'"event":"channel closed; its queues will be consumed on another"'
+    )
+    if lost:
+        run.may_repeat(f"{deliverer.name} {LOST}", lost * PREFETCH * run.system.queues)
 
 
 async def replace(run: Run, kind: str, root: Path, *, suffix: str) -> None:
@@ -69,7 +72,9 @@ async def replace(run: Run, kind: str, root: Path, *, suffix: str) -> None:
     await run.subscribe(f"made-beside-{kind}-{suffix.strip()}", load.slice_of(1, ORDER.index(kind) % 3))
     for process in before:
         await system.term(process.name)
-        forget_nothing_of(run, process)
+        run.system.read_logs()  # before the process is forgotten
+        if kind == "deliverer":
+            note_losses(run, process)
         del system.processes[process.name]
     await run.more(BETWEEN)
     say(f"{kind}: alone{suffix}; {len(run.publisher.errors)} errors of publishers so far")
