@@ -29,6 +29,9 @@ def say(text: str) -> None:
 async def there_and_back(run: Run, earlier: Path) -> None:
     """Migrate beside the earlier version, replace its processes kind by kind, and put them all back."""
     await run.more(BETWEEN)
+    if "NRC_DATABASE_URL" not in run.system.processes["router"].env:
+        said = await run.system.nrc("backup", str(run.system.folder / "backup"))
+        say(f"nrc backup of the earlier version: {said.strip()}")
     said = await run.system.nrc("migrate", root=ROOT)
     say(f"nrc migrate of this version, beside the processes of the earlier one: {said.strip()}")
     await run.more(BETWEEN)
@@ -37,6 +40,8 @@ async def there_and_back(run: Run, earlier: Path) -> None:
     await run.more(BETWEEN)
     for kind in ORDER:
         await replace(run, kind, ROOT, suffix=" new")
+    said = await run.system.nrc("reconcile", root=ROOT)
+    say(f"nrc reconcile: {said.strip()}")
     for kind in reversed(ORDER):
         await replace(run, kind, earlier, suffix=" back")
     for name in run.system.deliverers:
