@@ -138,6 +138,8 @@ class ConsumingChannel:
                 partial(self._on_message, consumer),
                 consumer_tag=consumer.tag,
             )
+            # RabbitMQ answers before it consumes. What it answers after that proves that it did.
+            await self._channel.basic_qos(prefetch_count=self._prefetch)
         except AMQPChannelError as error:
             self._consumers.pop(consumer.tag, None)
             raise ConsumeRefused(describe(error)) from error
@@ -156,6 +158,8 @@ class ConsumingChannel:
         except BrokerUnavailable:  # the connection, or one of them, on which `consume` will fail
             return []
         consumers = [Consumer(uuid, self) for uuid in abonnementen if found[queues[uuid]] is not None]
+        if not consumers:
+            return []
         methods: list[Frame] = []
         for consumer in consumers:
             if (prefetch := self._budget.prefetch_of(consumer.abonnement)) != self._prefetch:
@@ -165,6 +169,7 @@ class ConsumingChannel:
             methods.append(spec.Basic.Consume(queue=queue, consumer_tag=consumer.tag))
             self._consumers[consumer.tag] = consumer
             self._channel.consumers[consumer.tag] = partial(self._on_message, consumer)
+        methods.append(spec.Basic.Qos(prefetch_count=self._prefetch))  # as in `consume`
         await self._origin.ack_all()
         try:
             await ask_all(self._channel, methods, answers=[])

@@ -11,6 +11,7 @@ from time import monotonic
 from uuid import UUID
 
 from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import ConnectionInternalError
 
 from deliverer.consuming.channels import (
     CAPACITY,
@@ -76,6 +77,8 @@ class Consumers:
         self._seen: set[UUID] = set()  # what was tried on this connection, or sure
         self._hint = Hint()
         self._awaited: dict[UUID, float] = {}  # since when (monotonic) the router declares these
+        # Those among which one was that RabbitMQ ended a connection for. They are tried on the next one.
+        self._doubted: set[UUID] = set()
         # Each of these is tried on a channel of its own, since a refusal closes the channel.
         self._refused: set[UUID] = set()
         self._ask_at_once = asyncio.Semaphore(ASK_AT_ONCE)
@@ -155,7 +158,7 @@ class Consumers:
 
     async def _keep(self, connection: AbstractConnection) -> None:
         await self._catalogue.try_refresh()
-        self._sure = self._wanted()
+        self._sure = self._wanted() - self._doubted
         self._seen = self._sure.copy()
         first = True
         while True:
@@ -188,6 +191,7 @@ class Consumers:
         self._refused &= wanted
         self._sure &= wanted
         self._seen &= wanted
+        self._doubted &= wanted
         for uuid in (self._consuming.keys() | self._beginning_anew.keys()) - wanted:
             self._budget.forget(uuid)
         unwanted = [self._consuming.pop(uuid) for uuid in self._consuming.keys() - wanted]
@@ -255,6 +259,8 @@ class Consumers:
                     self._seek(uuid, str(error))
                     break
         except (BrokerUnavailable, *AMQP_ERRORS) as error:
+            if isinstance(error, ConnectionInternalError):
+                self._doubted |= {*batch} - self._consuming.keys()
             reason = str(error) if isinstance(error, BrokerUnavailable) else describe(error)
             log.warning("queues not consumed yet", queues=len(batch), reason=reason)
             asyncio.get_running_loop().call_later(LOST_PAUSE, self._changed)
@@ -274,6 +280,7 @@ class Consumers:
         self._sought.pop(consumer.abonnement, None)
         self._refused.discard(consumer.abonnement)
         self._sure.discard(consumer.abonnement)
+        self._doubted.discard(consumer.abonnement)
         self._consuming[consumer.abonnement] = consumer
         # It may have been lost, or have exceeded the budget, before this was known.
         if consumer.stopped.is_set():

@@ -105,12 +105,12 @@ async def test_waiting_retries_of_a_deleted_abonnement_delay_nobody(spine: Deliv
     async with spine.deliverer(retry_schedule="2,2"):
         for _ in range(125):
             await spine.publish()
-        await eventually(lambda: len(spine.callback.received) == 125)
+        await eventually(lambda: len(spine.callback.received) == 125, within=60)
         await spine.subscribe("/other")
         spine.callback.script("/other", status(500), status(500), status(204))
         await spine.remove(deleted)
         await spine.publish()
-        await eventually(lambda: len(spine.callback.at("/other")) == 3)
+        await eventually(lambda: len(spine.callback.at("/other")) == 3, within=60)
         first, second, third = spine.callback.at("/other")
         assert 2 <= second.at - first.at <= 4
         assert 2 <= third.at - second.at <= 4
@@ -255,20 +255,45 @@ async def test_a_queue_that_does_not_answer_yet_costs_others_nothing(
     go_on = asyncio.Event()
     spine.callback.script("/a", when(go_on, status(204)), status(204))
     with capture_logs() as lines:
-        async with spine.deliverer():
+        async with spine.deliverer(callback_timeout=60.0):
             number = await spine.publish()
-            await eventually(lambda: spine.callback.under_way("/a") == 1)
+            await eventually(lambda: spine.callback.under_way("/a") == 1, within=60)
             server = await stopped_queue(spine, broker, new)
             await spine.router.registry.add_abonnement(new)
             await spine.router.client.apply_abonnement(new.uuid)
-            await eventually(lambda: "queue cannot be consumed" in [line["event"] for line in lines])
+            await eventually(
+                lambda: "queue cannot be consumed" in [line["event"] for line in lines], within=60
+            )
             await broker.eval(f"ok = ra:restart_server(quorum_queues, {server}).")
-            await eventually(lambda: spine.consumers_are(new, 1))
+            await eventually(lambda: spine.consumers_are(new, 1), within=60)
             go_on.set()
             await spine.publish()
-            await eventually(lambda: len(spine.callback.at("/new")) == 1)
-            await eventually(lambda: len(spine.callback.at("/a")) == 2)
+            await eventually(lambda: len(spine.callback.at("/new")) == 1, within=60)
+            await eventually(lambda: len(spine.callback.at("/a")) == 2, within=60)
     assert spine.ids_at("/a").count(number) == 1
+
+
+async def test_a_queue_that_never_answers_keeps_no_other_from_being_consumed(
+    spine: Delivering, broker: Broker
+) -> None:
+    """One that is there when the deliverer starts, which consumes all at once."""
+    for path in "ab":
+        await spine.subscribe(f"/{path}")
+    broken = an_abonnement((spine.kanaal.naam, {"zaaktype": "1"}))
+    await stopped_queue(spine, broker, broken)
+    await spine.router.registry.add_abonnement(broken)
+    await spine.router.client.apply_abonnement(broken.uuid)
+    with capture_logs() as lines:
+        async with spine.deliverer():
+            await eventually(
+                lambda: "queue cannot be consumed" in [line["event"] for line in lines], within=60
+            )
+            number = await spine.publish(zaaktype="2")
+            for path in "ab":
+                await eventually(lambda path=path: number in spine.ids_at(f"/{path}"), within=60)
+            assert {line["abonnement"] for line in lines if line["event"] == "queue cannot be consumed"} == {
+                str(broken.uuid)
+            }
 
 
 async def stopped_queue(spine: Delivering, broker: Broker, abonnement: Abonnement) -> str:
