@@ -122,6 +122,7 @@ async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, timeout: f
             "nrc-test": "true",
         },
         timeout=timeout,
+        auth=abonnement.callback_auth,
     )
     took = (perf_counter() - began) * 1000
     if isinstance(answer, Failure) and answer.kind is FailureClass.SHORTAGE:

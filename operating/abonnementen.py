@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from operating.acts import Log
     from router.requests import RouterClient
     from runtime.settings import Settings
+    from schemas.callback_auth import CallbackAuth
     from store.registry import Registry
 
 BY_AN_OPERATOR = "by an operator"
@@ -45,7 +46,13 @@ async def add(
     from gateway.api.callback_check import check_callback
     from router.registering import add_abonnement
 
-    await check_callback(callbacks, url=new.callback_url, auth=new.auth, settings=settings)
+    await check_callback(
+        callbacks,
+        url=new.callback_url,
+        auth=new.auth,
+        callback_auth=new.callback_auth,
+        settings=settings,
+    )
     await add_abonnement(registry, router, new)
     await log.record("abonnement added", abonnement=new.uuid, application=new.client_id)
 
@@ -66,20 +73,67 @@ async def change(
     callbacks: CallbackClient,
     settings: Settings,
 ) -> None:
-    """Change its callback_url, auth or kanalen. Raises as `add`.
+    """Change its callback_url, auth, callback_auth or kanalen. Raises as `add`.
 
-    Another callback_url or auth is checked first, and a suspended or held one that passes is resumed.
+    Another callback_url, auth or callback_auth is checked first, and a suspended or held one that passes is
+    resumed.
     """
     from gateway.api.callback_check import check_callback
     from router.registering import RESUMED, change_abonnement
 
     resumed: Mapping[str, Any] = {}
-    if not wanted.keys().isdisjoint({"callback_url", "auth"}):
+    if not wanted.keys().isdisjoint({"callback_url", "auth", "callback_auth"}):
         asked = replace(abonnement, **wanted)
-        await check_callback(callbacks, url=asked.callback_url, auth=asked.auth, settings=settings)
+        await check_callback(
+            callbacks,
+            url=asked.callback_url,
+            auth=asked.auth,
+            callback_auth=asked.callback_auth,
+            settings=settings,
+        )
         resumed = RESUMED
     await change_abonnement(registry, router, abonnement.uuid, {**wanted, **resumed})
     await log.record("abonnement changed", abonnement=abonnement.uuid, changed=sorted(wanted))
+
+
+async def set_callback_auth(
+    registry: Registry,
+    log: Log,
+    abonnement: Abonnement,
+    wanted: CallbackAuth | None,
+    *,
+    callbacks: CallbackClient,
+    settings: Settings,
+) -> Abonnement:
+    """Have its callback get what it asks for beyond `auth`; None: nothing any more. No router is asked.
+
+    The callback is checked first, and a suspended or held one that passes is resumed. Raises ValidationError
+    when it does not pass, UsageError when nothing would be left to send, Conflict.
+    """
+    from gateway.api.callback_check import check_callback
+    from router.registering import RESUMED
+
+    must_have_some(abonnement.auth, wanted)
+    await check_callback(
+        callbacks,
+        url=abonnement.callback_url,
+        auth=abonnement.auth,
+        callback_auth=wanted,
+        settings=settings,
+    )
+    changed = await registry.change_abonnement(
+        abonnement.uuid, lambda latest: replace(latest, callback_auth=wanted, **RESUMED)
+    )
+    await log.record(
+        "callback auth changed", abonnement=abonnement.uuid, kinds=wanted.kinds if wanted else ()
+    )
+    return changed
+
+
+def must_have_some(auth: str, wanted: CallbackAuth | None) -> None:
+    """Raise UsageError when a callback would be sent nothing by which it knows us, which nobody asked for."""
+    if not auth and not wanted:
+        raise UsageError("it has no auth: without callbackAuth nothing would be sent; give one, or noAuth")
 
 
 async def change_pull(

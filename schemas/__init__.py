@@ -4,6 +4,7 @@ Owns field rules and the exception tree. Does no I/O and knows neither HTTP nor 
 
     kanaal.py       a kanaal, and its slots
     abonnement.py   an abonnement: kanalen, filters, state
+    callback_auth.py  what a callback asks for beyond its Authorization header
     notificatie.py  a notificatie, and the bytes that are delivered
     application.py  a client of the API: its secret and scopes
     user.py         a user of the console, and a session

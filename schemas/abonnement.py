@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from schemas.callback_auth import CallbackAuth
 from schemas.fields import AnyNaam, Auth, CallbackUrl, Filters, as_list, fault
 
 WILDCARD = "*"
@@ -86,6 +87,7 @@ class Abonnement:
     """An abonnement as the registry keeps it.
 
     auth: the Authorization value for the callback; never logged, never in an answer (so not in repr).
+    callback_auth: what the callback asks for beyond that; as secret. None: nothing, and `auth` is not "".
     callback_url: "" of one whose consumer fetches what is for it (`is_pull`); that has no `auth` either.
     client_id: the application that made it, the only one that may change it.
     state_reason: for operators, e.g. `410 from callback`; of a held one its last error. hold: of a held one
@@ -103,6 +105,7 @@ class Abonnement:
     hold: Hold | None = None
     change: int = 0
     kanalen_change: int = 0
+    callback_auth: CallbackAuth | None = field(default=None, repr=False)
 
     @property
     def is_pull(self) -> bool:

@@ -154,6 +154,14 @@ def as_auth(value: Any) -> str:
     return text
 
 
+def header_value(value: Any) -> str:
+    """The value of any other header, by the same rules."""
+    text = _text(max_length=16 * 1024)(value)
+    if _LATIN1_HEADER.fullmatch(text) is None:
+        raise fault("invalid", "Dit moet op één regel passen en mag alleen latin-1-tekens bevatten.")
+    return text
+
+
 def as_list(value: Any) -> list[Any]:
     """A JSON list, or the standard's `not_a_list`."""
     if value is None:

@@ -16,6 +16,7 @@ import orjson
 from runtime.garbage_collection import collections_paused
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
+from schemas.callback_auth import CallbackAuth
 from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
 from store.registry import Act, Changes, Declared, DeclaredKind, KanalenVersion
@@ -26,6 +27,7 @@ Row = dict[str, Any]
 # (table, its primary key, column)
 ENCRYPTED = (
     ("abonnement", "uuid", "auth"),
+    ("abonnement", "uuid", "callback_auth"),
     ("application", "client_id", "secret"),
     ("application", "client_id", "old_secret"),
     ("alert_setting", "name", "secret"),
@@ -67,6 +69,10 @@ def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
         "uuid": uuid,
         "callback_url": abonnement.callback_url,
         "auth": vault.seal(abonnement.auth, place("abonnement", "auth", uuid)),
+        "callback_auth": vault.seal(
+            abonnement.callback_auth.text() if abonnement.callback_auth else "",
+            place("abonnement", "callback_auth", uuid),
+        ),
         "kanalen": orjson.dumps(kanalen).decode(),
         "client_id": abonnement.client_id,
         "state": abonnement.state.value,
@@ -83,6 +89,11 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         uuid=UUID(row["uuid"]),
         callback_url=row["callback_url"],
         auth=vault.unseal(row["auth"], place("abonnement", "auth", row["uuid"])),
+        callback_auth=CallbackAuth.of_text(
+            vault.unseal(sealed, place("abonnement", "callback_auth", row["uuid"]))
+        )
+        if (sealed := row["callback_auth"])
+        else None,
         kanalen=_groups_of(row["kanalen"]),
         client_id=row["client_id"],
         state=State(row["state"]),

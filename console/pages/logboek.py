@@ -27,6 +27,7 @@ AT_ONCE = 1000
 ACTS: Mapping[str, str] = {
     "abonnement added": "abonnement gemaakt",
     "abonnement changed": "abonnement veranderd",
+    "callback auth changed": "wat de callback vraagt veranderd",
     "abonnement removed": "abonnement verwijderd",
     "abonnement resumed": "abonnement hervat",
     "abonnement suspended": "abonnement stilgelegd",

@@ -195,6 +195,7 @@ class Deliverer:
             body=delivery.body,
             headers=self.headers(delivery, abonnement),
             timeout=self._timeout,
+            auth=abonnement.callback_auth,
         )
 
     def headers(self, delivery: Delivery, abonnement: Abonnement) -> dict[str, str]:

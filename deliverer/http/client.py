@@ -21,7 +21,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import aiohttp
@@ -40,6 +40,10 @@ from router.history import HOPS
 from runtime.open_files import is_shortage
 from runtime.settings import Settings
 from runtime.trust import trusting
+
+if TYPE_CHECKING:
+    from deliverer.http.authenticating import Authenticating
+    from schemas.callback_auth import CallbackAuth
 
 USER_AGENT = f"nrc/{version('nrc')}"
 MAX_RESPONSE_BODY = 64 * 1024  # bytes read, so that the connection can be reused
@@ -71,6 +75,12 @@ class FailureClass(StrEnum):
     """Nothing is sent there, by the guard or NRC_CALLBACK_REQUIRE_HTTPS."""
     LOOP = "loop"
     """The callback is an NRC that refuses the notificatie, which went through too many of them (508)."""
+    TOKEN_UNREACHABLE = "token_unreachable"  # noqa: S105 - a class of failure
+    """The callback wants an OAuth2 token, and the token endpoint is away or refused by the guard."""
+    TOKEN_REFUSED = "token_refused"  # noqa: S105
+    """The token endpoint refuses the client."""
+    TOKEN_INVALID = "token_invalid"  # noqa: S105
+    """The token endpoint answers something else than a token."""
     SHORTAGE = "shortage"
     """This process has no file, memory or thread left for a request: no attempt, not the callback's fault."""
 
@@ -103,6 +113,14 @@ class Failure:
     def in_words(self) -> str:
         """Class and detail, for people."""
         return f"{self.kind}: {self.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer with its body."""
+
+    status: int
+    body: bytes
 
 
 class _Request(ClientRequest):
@@ -165,20 +183,75 @@ class CallbackClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if "_authenticating" in self.__dict__:
+            await self._authenticating.close()
         await self._session.close()
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: float,
+        auth: CallbackAuth | None = None,
     ) -> Response | Failure:
         """The answer to one POST of JSON, or why there was none. Raises nothing but cancellation.
 
         timeout: seconds from connecting until the answer's headers; the rest of them is for its body, whose
-        length and end do not matter.
+        length and end do not matter. auth: what the callback asks for beyond these headers.
         """
-        if self._require_https and not url.lower().startswith("https:"):
-            return _refused(Refusal(Rule.HTTPS, url.partition(":")[0][:20]))
+        if auth is not None:
+            return await self._authenticating.post(
+                url, body=body, headers=headers, timeout=timeout, auth=auth
+            )
+        if refused := self._not_https(url):
+            return refused
         headers = {"Content-Type": "application/json", **headers}
         return await self._send("POST", url, body=body, headers=headers, timeout=timeout)
+
+    async def fetch(
+        self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float, most: int
+    ) -> Fetched | Failure:
+        """The whole answer to one POST, by the same rules; none when its body has more than `most` bytes.
+
+        timeout: seconds for all of it.
+        """
+        if refused := self._not_https(url):
+            return refused
+        response: ClientResponse | None = None
+        found = bytearray()
+        try:
+            _check_latin_1(headers)
+            async with asyncio.timeout(timeout):
+                response = await self._request("POST", _address(url), body=body, headers=headers)
+                async for chunk in response.content.iter_any():
+                    found += chunk
+                    if len(found) > most:
+                        return Failure(
+                            FailureClass.CONNECTION_ERROR, f"the answer is larger than {most} bytes"
+                        )
+            return Fetched(response.status, bytes(found))
+        except TimeoutError:
+            return Failure(FailureClass.TIMEOUT, f"no answer within {timeout:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _failure(error)
+        finally:
+            if response is not None and not response.closed:
+                response.close()
+
+    def _not_https(self, url: str) -> Failure | None:
+        """The refusal of a URL by NRC_CALLBACK_REQUIRE_HTTPS."""
+        if self._require_https and not url.lower().startswith("https:"):
+            return _refused(Refusal(Rule.HTTPS, url.partition(":")[0][:20]))
+        return None
+
+    @functools.cached_property
+    def _authenticating(self) -> Authenticating:
+        """Made for the first callback that needs it."""
+        from deliverer.http.authenticating import Authenticating
+
+        return Authenticating(self)
 
     async def get(self, url: str, *, timeout: float) -> Response | Failure:
         """The same for one GET, of a kanaal's documentatieLink."""

@@ -10,6 +10,9 @@ _WHY = {
     FailureClass.DNS_ERROR: "de hostnaam is niet te vinden",
     FailureClass.CONNECTION_REFUSED: "de verbinding werd geweigerd",
     FailureClass.TLS_ERROR: "er kwam geen TLS-verbinding tot stand",
+    FailureClass.TOKEN_UNREACHABLE: "het tokenadres (OAuth2) gaf geen antwoord",
+    FailureClass.TOKEN_REFUSED: "het tokenadres (OAuth2) weigert de client",
+    FailureClass.TOKEN_INVALID: "het tokenadres (OAuth2) gaf geen bruikbaar token",
     FailureClass.INVALID_REQUEST: "hiermee is geen HTTP-verzoek te maken",
 }
 _RULES = {
@@ -28,5 +31,6 @@ def why_none(failure: Failure) -> str:
     """Why there was no answer, to follow a colon. Never the address that a name resolves to."""
     if failure.rule is not None:
         # Not the address: a client need not learn what an internal name resolves to.
-        return f"het adres wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
+        what = "tokenadres" if failure.kind is FailureClass.TOKEN_UNREACHABLE else "adres"
+        return f"het {what} wordt geweigerd door de regel {failure.rule}: {_RULES.get(failure.rule, _NEVER)}"
     return _WHY.get(failure.kind, _LOST)

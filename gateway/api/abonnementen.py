@@ -25,6 +25,7 @@ from router.registering import RESUMED, add_abonnement, change_abonnement
 from runtime.log import logger
 from schemas.abonnement import Abonnement, AbonnementRequest, FilterGroup, State
 from schemas.application import Scope
+from schemas.callback_auth import CallbackAuth
 from schemas.errors import (
     BrokerError,
     Conflict,
@@ -38,6 +39,8 @@ from schemas.jsontext import read_json
 log = logger(__name__)
 
 
+NO_AUTH = "-"
+"""In place of the `auth` of an abonnement that has none, and something else that its callback asks for."""
 PROPERTIES = frozenset({"callbackUrl", "auth", "kanalen"})
 
 
@@ -115,7 +118,7 @@ async def update_abonnement(request: web.Request) -> web.Response:
         )
         checked = request.method == "PUT" or _wants_check(abonnement, asked)
         if checked:
-            await _check_callback(gateway, asked)
+            await _check_callback(gateway, asked, abonnement.callback_auth)
         changed = await _replace(gateway, abonnement, asked, resume=checked)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, checked=checked)
     return await _answer(gateway, request, changed)
@@ -205,7 +208,10 @@ def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonn
     if isinstance(sent, dict) and isinstance(url := sent.get("callbackUrl"), str):
         request[CALLBACK_URL] = url
     if isinstance(sent, dict) and stored is not None and request.method == "PATCH":
-        named, data = PROPERTIES & sent.keys(), {**as_json(stored, ""), "auth": stored.auth, **sent}
+        named, data = (
+            PROPERTIES & sent.keys(),
+            {**as_json(stored, ""), "auth": stored.auth or NO_AUTH, **sent},
+        )
     read, faults = parse(AbonnementRequest, data, sent=sent)
     if "callbackUrl" in named:
         faults += scheme_faults(data, gateway.settings)
@@ -215,7 +221,8 @@ def _parse(gateway: Gateway, request: web.Request, body: bytes, *, stored: Abonn
     if faults or read is None:
         raise ValidationError(faults)
     groups = tuple(FilterGroup(group.naam, tuple(group.filters.items())) for group in read.kanalen)
-    return Asked(read.callback_url, read.auth, groups, named)
+    auth = read.auth if stored is None or "auth" in named else stored.auth
+    return Asked(read.callback_url, auth, groups, named)
 
 
 def _wants_check(abonnement: Abonnement, asked: Asked) -> bool:
@@ -226,9 +233,14 @@ def _wants_check(abonnement: Abonnement, asked: Asked) -> bool:
     return asked.callback_url != abonnement.callback_url or not same_auth
 
 
-async def _check_callback(gateway: Gateway, asked: Asked) -> None:
-    url, auth = asked.callback_url, asked.auth
-    await check_callback(gateway.callbacks, url=url, auth=auth, settings=gateway.settings)
+async def _check_callback(gateway: Gateway, asked: Asked, callback_auth: CallbackAuth | None = None) -> None:
+    await check_callback(
+        gateway.callbacks,
+        url=asked.callback_url,
+        auth=asked.auth,
+        callback_auth=callback_auth,
+        settings=gateway.settings,
+    )
 
 
 async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:

@@ -13,6 +13,7 @@ from yarl import URL
 from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.http.dutch import why_none
 from runtime.settings import Settings
+from schemas.callback_auth import CallbackAuth
 from schemas.errors import InvalidParam, Overloaded, ValidationError
 from schemas.fields import NON_FIELD
 
@@ -29,26 +30,41 @@ TEST_MESSAGE = orjson.dumps(
 )
 
 
-async def check_callback(client: CallbackClient, *, url: str, auth: str, settings: Settings) -> None:
+async def check_callback(
+    client: CallbackClient,
+    *,
+    url: str,
+    auth: str,
+    settings: Settings,
+    callback_auth: CallbackAuth | None = None,
+) -> None:
     """Return when a callback refuses a message without `auth` and accepts one with it.
 
+    callback_auth: what the callback asks for beyond `auth`; one that is to get no Authorization (`no_auth`)
+    and nothing else need not refuse.
     With the check off: unless the guard refuses this address. Raises ValidationError, or Overloaded when this
     process has no files or memory left for a request.
     """
     if settings.callback_check == "off":
         if refused := client.known_refusal(url):
             raise _unreachable(why_none(refused))
+        oauth2 = callback_auth.oauth2 if callback_auth else None
+        if oauth2 is not None and (refused := client.known_refusal(oauth2.token_url)):
+            raise _unreachable(f"tokenadres: {why_none(refused)}")
         return
 
-    async def status_of(headers: Mapping[str, str]) -> int:
+    async def status_of(headers: Mapping[str, str], asks: CallbackAuth | None = None) -> int:
         answer = _asked(
-            await client.post(url, body=TEST_MESSAGE, headers=headers, timeout=settings.callback_timeout)
+            await client.post(
+                url, body=TEST_MESSAGE, headers=headers, timeout=settings.callback_timeout, auth=asks
+            )
         )
         if isinstance(answer, Response):
             return answer.status
         raise _unreachable(why_none(answer))
 
-    if settings.callback_check == "full" and not _is_exempt(url, settings):
+    is_open = callback_auth is not None and callback_auth.kinds == ("noAuth",)
+    if settings.callback_check == "full" and not is_open and not _is_exempt(url, settings):
         status = await status_of({})
         if status not in (401, 403):
             reason = (
@@ -56,7 +72,7 @@ async def check_callback(client: CallbackClient, *, url: str, auth: str, setting
                 "dat moet 401 of 403 zijn."
             )
             raise ValidationError([InvalidParam("callbackUrl", "no-auth-on-callback-url", reason)])
-    status = await status_of({"Authorization": auth})
+    status = await status_of({"Authorization": auth}, callback_auth)
     if not 200 <= status < 300:
         raise _unreachable(f"status {status} op een bericht met de opgegeven auth")
 

@@ -6,6 +6,7 @@ output, notes and faults to standard error.
     processes.py    `nrc up` and each process
     setup/          `nrc apply`
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
+    callback_auth/  `nrc callback-auth`
     publishing/     `nrc publish`
     listening/      `nrc listen`
     benching/       `nrc bench`
@@ -86,6 +87,9 @@ _COMMANDS = {
     "registry.user": {"user": "Users of the console: who may log in there, and what they may do."},
     "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "registry.abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
+    "callback_auth.commands": {
+        "callback-auth": "What callbacks ask for beyond the Authorization header of their abonnement.",
+    },
     "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
     "listening.listen": {
         "listen": "Print what arrives on a kanaal, by an abonnement that lasts until Ctrl-C.",

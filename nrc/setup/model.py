@@ -24,6 +24,7 @@ from operating.moments import read_duration
 from schemas.abonnement import FilterGroup, FilterGroupRequest, as_groups
 from schemas.alert import Rule, Security
 from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
+from schemas.callback_auth import CallbackAuth
 from schemas.fields import Auth, CallbackUrl, DocumentatieLink, FilterNaam, KanaalNaam, fault
 from schemas.kanaal import MAX_FILTERS
 from schemas.user import Role, read_user_name
@@ -177,7 +178,11 @@ class AbonnementPart(Part):
     callback_url: CallbackUrl | None = Field(None, description="Where notificaties are POSTed.")
     auth: Auth | None = Field(
         None,
-        description="The Authorization header of those POSTs. A new abonnement of type push must have one.",
+        description="The Authorization header of those POSTs. A new abonnement of type push must have one, "
+        "or callbackAuth.",
+    )
+    callback_auth: CallbackAuth | None = Field(
+        None, description="What the callback asks for beyond auth, or in place of it. {} for nothing."
     )
     kanalen: Annotated[list[GroupPart], BeforeValidator(as_groups)] = Field(
         description="Which notificaties it is for."
@@ -187,7 +192,7 @@ class AbonnementPart(Part):
     def _fits_together(self) -> AbonnementPart:
         if (self.name is None) == (self.uuid is None):
             raise fault("invalid", "give it a name, or its uuid, by which it is recognised again")
-        if self.type is Kind.PULL and (self.callback_url or self.auth):
+        if self.type is Kind.PULL and (self.callback_url or self.auth or self.callback_auth):
             raise fault("invalid", "one of type pull has neither callbackUrl nor auth")
         if self.type is Kind.PUSH and self.callback_url is None:
             raise fault("required", "callbackUrl is required, or `type: pull`")

@@ -39,6 +39,21 @@ _STEPS: Mapping[str, tuple[str, str]] = {
 }
 """By step: the name of its content, and why it is not taken ("" where it is)."""
 
+_CLIENT = {"clientId": "auth_client_id", "secret": "secret"}
+_API_KEY = "api_key"
+_ASKS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "zgw": ("zgw", _CLIENT),
+    "oauth2_client_credentials": (
+        "oauth2",
+        {**_CLIENT, "tokenUrl": "oauth2_token_url", "scope": "oauth2_scope"},
+    ),
+    "no_auth": ("noAuth", {}),
+}
+"""By auth_type, other than api_key: what the callback asks for, and its fields, ours and there.
+
+There auth_client_id is both the owner of an abonnement and the client at the callback.
+"""
+
 _ITEMS: Mapping[str, frozenset[str]] = {
     "vng_api_common_credentials": frozenset({"identifier", "secret"}),
     "notifications_kanalen_config": frozenset({"naam", "documentatie_link", "filters"}),
@@ -184,21 +199,36 @@ class _Translation:
             names = {
                 "uuid": "uuid",
                 "callbackUrl": "callback_url",
-                "auth": "auth",
                 "clientId": "auth_client_id",
                 "kanalen": "kanalen",
             }
+            asks = _ASKS.get(item.get("auth_type", _API_KEY))
+            if asks is None:
+                names["auth"] = "auth"
             self._made("abonnementen", len(made), path, names)
-            made.append({"clientId": self._owner, "kanalen": [], **_renamed(item, names)})
+            abonnement = {"clientId": self._owner, "kanalen": [], **_renamed(item, names)}
+            if asks is not None:
+                abonnement["callbackAuth"] = self._callback_auth(len(made), path, item, *asks)
+            made.append(abonnement)
         return made
+
+    def _callback_auth(
+        self, index: int, path: Path, item: Mapping[str, Any], kind: str, names: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """What the callback of an abonnement asks for in place of `auth`. names: ours, and there."""
+        if not names:
+            return {kind: "true"}
+        place = ("abonnementen", index, "callbackAuth", kind)
+        for ours, there in names.items():
+            self._to.document.lines[(*place, ours)] = self._from.line((*path, there))
+            self._to.document.origins[(*place, ours)] = (*path, there)
+        return {kind: _renamed(item, names)}
 
     def _why_not(self, item: Mapping[str, Any]) -> str:
         """Why an abonnement is not taken, else ""."""
-        auth_type = item.get("auth_type", "api_key")
-        if auth_type == "no_auth":
-            return "auth_type no_auth: an abonnement here has an Authorization header, as the standard says"
-        if auth_type != "api_key":
-            return f"auth_type {auth_type}: only api_key is known here"
+        auth_type = item.get("auth_type", _API_KEY)
+        if auth_type != _API_KEY and auth_type not in _ASKS:
+            return f"auth_type {auth_type}: there are {', '.join((_API_KEY, *_ASKS))}"
         if str(item.get("send_cloudevents", "false")).lower() in _TRUE:
             return "send_cloudevents: notificaties are not delivered as CloudEvents here"
         if item.get("cloudevent_filters"):

@@ -20,13 +20,14 @@ from store.secrets import HEAD_LENGTH, Vault, key_of, place
 
 REPORT_EVERY = 1000
 _MARK = place("mark", "value", "1")
+_IS_THERE = "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = %s"
 
 
 async def keys_in_use(connection: Connection) -> Counter[str]:
     """How many values there are under each key; those that are not encrypted under ""."""
     found: Counter[str] = Counter()
     for table, _, column in ENCRYPTED:
-        if not await first(connection, "SELECT 1 WHERE to_regclass(%s) IS NOT NULL", table):
+        if not await first(connection, _IS_THERE, table, column):
             continue  # before the step that makes it
         select = sql.SQL(
             "SELECT substr({column}, 1, {length}) AS head, count(*) AS count FROM {table} "

@@ -107,12 +107,18 @@ async def _ac_answers(connection: Connection) -> None:
     await connection.execute(AC_ANSWERS_TABLE)
 
 
+async def _callback_auth(connection: Connection) -> None:
+    # As in store/sqlite/schema.py.
+    await connection.execute("ALTER TABLE abonnement ADD COLUMN callback_auth text NOT NULL DEFAULT ''")
+
+
 STEPS = {
     "0001_registry": Step(_first),
     "0002_alerts": Step(_alerts),
     "0003_server_of_the_last_change": Step(_server, compatible=True),
     "0004_scopes_from_ac": Step(_scopes_from_ac, compatible=True),
     "0005_ac_answers": Step(_ac_answers, compatible=True),
+    "0006_callback_auth": Step(_callback_auth, compatible=True),
 }
 
 NEXT_CHANGE = """

@@ -60,9 +60,9 @@ def seal_again(db: Database, vault: Vault, *, progress: Callable[[int, int], Non
 
 
 def _columns(db: Database) -> list[tuple[str, str, str]]:
-    """Those of the tables that are there: in the middle of an upgrade some are not yet."""
-    there = {*db.table_names()}
-    return [each for each in ENCRYPTED if each[0] in there]
+    """Those that are there: in the middle of an upgrade some are not yet."""
+    there = {table: set(db.table(table).columns_dict) for table in db.table_names()}
+    return [each for each in ENCRYPTED if each[2] in there.get(each[0], ())]
 
 
 def _values(db: Database) -> Iterator[tuple[str, str, str, str, str]]:

@@ -232,6 +232,11 @@ def _ac_answers(db: Database, _: Vault) -> None:
     db.execute(AC_ANSWERS_TABLE)
 
 
+def _callback_auth(db: Database, _: Vault) -> None:
+    # What a callback asks for beyond `auth`, encrypted JSON, or empty. To an older program there is none.
+    db.execute("ALTER TABLE abonnement ADD COLUMN callback_auth TEXT NOT NULL DEFAULT ''")
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -256,8 +261,9 @@ STEPS: dict[str, Step] = {
     "0019_alerts": _alerts,
     "0020_scopes_from_ac": _scopes_from_ac,
     "0021_ac_answers": _ac_answers,
+    "0022_callback_auth": _callback_auth,
 }
-COMPATIBLE = frozenset({"0020_scopes_from_ac", "0021_ac_answers"})
+COMPATIBLE = frozenset({"0020_scopes_from_ac", "0021_ac_answers", "0022_callback_auth"})
 """Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 

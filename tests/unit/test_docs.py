@@ -139,7 +139,7 @@ def test_every_command_is_in_the_operators_page() -> None:
 def test_commands_and_settings_that_a_page_names_exist(page: Path) -> None:
     known = {*commands()}
     groups = {" ".join(["nrc", *path]) for path, each in COMMANDS.items() if isinstance(each, click.Group)}
-    for words in re.findall(r"`nrc ((?:[a-z][a-z-]* ?)+)", page.read_text()):
+    for words in re.findall(r"`nrc ((?:[a-z][a-z0-9-]* ?)+)", page.read_text()):
         first, second = [*words.split(), ""][:2]
         assert f"nrc {first}" in known | groups, words
         if f"nrc {first}" in groups and second:

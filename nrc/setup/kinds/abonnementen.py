@@ -85,11 +85,16 @@ def _check(
         for found in [*scheme_faults(data, making.settings), *own_address_faults(data, making.roots)]:
             making.fault((*path, "callbackUrl"), found.reason)
     if known is None:
-        if part.type is Kind.PUSH and part.auth is None:
+        if part.type is Kind.PUSH and part.auth is None and not part.callback_auth:
             making.fault(path, f"{part.told} is new, and needs auth")
     elif known.is_pull != (part.type is Kind.PULL):
         now = Kind.PULL if known.is_pull else Kind.PUSH
         making.fault((*path, "type"), f"it is of type {now}, which cannot change: give it another name")
+    elif part.callback_auth is not None and not part.callback_auth and not (part.auth or known.auth):
+        making.fault(
+            (*path, "callbackAuth"),
+            "it has no auth, and nothing would be sent without callbackAuth; give one",
+        )
 
 
 def _kanalen(groups: tuple[FilterGroup, ...]) -> str:
@@ -102,7 +107,14 @@ def _kanalen(groups: tuple[FilterGroup, ...]) -> str:
 
 
 def _add(part: AbonnementPart) -> Step:
-    new = Abonnement(part.key, part.callback_url or "", part.auth or "", part.groups, part.client_id)
+    new = Abonnement(
+        part.key,
+        part.callback_url or "",
+        part.auth or "",
+        part.groups,
+        part.client_id,
+        callback_auth=part.callback_auth or None,
+    )
 
     async def do(doing: Doing) -> None:
         if new.is_pull:
@@ -121,7 +133,8 @@ def _add(part: AbonnementPart) -> Step:
         Difference("uuid", str(new.uuid)) if part.uuid is None else None,
         Difference("clientId", part.client_id),
         Difference("type", part.type) if new.is_pull else Difference("callbackUrl", new.callback_url),
-        None if new.is_pull else Difference("auth", secret=True),
+        None if not new.auth else Difference("auth", secret=True),
+        None if new.callback_auth is None else Difference("callbackAuth", secret=True),
         Difference("kanalen", _kanalen(new.kanalen)),
     )
     return Step(KIND, part.told, Action.ADD, told, do)
@@ -133,6 +146,8 @@ def _change(part: AbonnementPart, known: Abonnement) -> Step:
         wanted["callback_url"] = part.callback_url
     if part.auth is not None and not hmac.compare_digest(part.auth.encode(), known.auth.encode()):
         wanted["auth"] = part.auth
+    if part.callback_auth is not None and (part.callback_auth or None) != known.callback_auth:
+        wanted["callback_auth"] = part.callback_auth or None
     if replace(known, kanalen=part.groups).wants() != known.wants():
         wanted["kanalen"] = part.groups
     groups = None
@@ -142,6 +157,7 @@ def _change(part: AbonnementPart, known: Abonnement) -> Step:
         differs("clientId", known.client_id, part.client_id),
         differs("callbackUrl", known.callback_url, wanted.get("callback_url")),
         Difference("auth", secret=True) if "auth" in wanted else None,
+        Difference("callbackAuth", secret=True) if "callback_auth" in wanted else None,
         groups,
     )
     if not told:

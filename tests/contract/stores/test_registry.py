@@ -15,6 +15,7 @@ import pytest
 
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
+from schemas.callback_auth import CallbackAuth
 from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
 from schemas.kanaal import MAX_SLOTS, Kanaal
 from store.registry import (
@@ -217,6 +218,8 @@ async def test_an_abonnement_is_kept_whole(registry: Registry) -> None:
         FilterGroup("zaken", (("🦉", "é\n'\"\\"),)),
     )
     abonnement = replace(an_abonnement(), kanalen=groups, auth="Bearer é" * 1000, state_reason="x")
+    asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "never-on-disk-key"}})
+    abonnement = replace(abonnement, callback_auth=asked)
     added = await registry.add_abonnement(abonnement)
     assert added == replace(abonnement, change=3, kanalen_change=3)
     assert (await whole(registry)).abonnementen == (added,)

@@ -21,6 +21,7 @@ from ledger.values import Entry
 from schemas.abonnement import State as AbonnementState
 from schemas.alert import Webhook
 from schemas.application import Application, Scope
+from schemas.callback_auth import CallbackAuth
 from store.database.address import address_at, connect
 from store.moving.tables import STAY, TABLES
 from store.opening import open_registry, registry_at
@@ -50,6 +51,8 @@ async def full(tmp_path: Path) -> Path:
         await registry.add_kanaal(kanaal)
         await registry.remove_kanaal(gone.uuid)
         abonnement = replace(an_abonnement(("zaken", {"zaaktype": "Ω"})), auth=SECRET)
+        asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": SECRET}})
+        abonnement = replace(abonnement, callback_auth=asked)
         await registry.add_abonnement(abonnement)
         await registry.add_abonnement(an_abonnement(("zaken", {})))
         await registry.set_state(abonnement.uuid, AbonnementState.SUSPENDED, reason="a test")
@@ -180,7 +183,7 @@ async def test_with_other_keys_every_secret_is_encrypted_anew(full: Path, databa
         registry_at(address_at(database_url), vault=vault_of(full, "other.keys")) as there,
     ):
         found = await there.check_secrets()
-        assert (found.faults, [*found.in_use], sum(found.in_use.values())) == ((), [*found.keys], 5)
+        assert (found.faults, [*found.in_use], sum(found.in_use.values())) == ((), [*found.keys], 6)
         assert (await there.changes_since(0)) == (await here.changes_since(0))
     async with await connect(address_at(database_url)) as connection:
         table = f'"{address_at(database_url).schema}".failure'

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 
 from schemas.abonnement import Abonnement
 from schemas.application import Application
+from schemas.callback_auth import CallbackAuth
 from schemas.errors import RegistryError, SecretsUnreadable
 from store.files.upgrade import copy_name
 from store.opening import open_registry
@@ -26,7 +27,7 @@ WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py
 PLAIN = Path(__file__).with_name("registry_0003.sql")
 """A registry of before secrets were encrypted, as that program made it."""
 
-SECRETS = (b"never-on-disk-auth", b"never-on-disk-secret", b"never-on-disk-old")
+SECRETS = (b"never-on-disk-auth", b"never-on-disk-secret", b"never-on-disk-old", b"never-on-disk-key")
 KEY, OTHER_KEY = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
@@ -83,6 +84,9 @@ async def test_no_secret_is_on_disk_in_plain(file: Path) -> None:
         await registry.change_abonnement(
             abonnement.uuid, lambda latest: replace(latest, auth="Bearer never-on-disk-auth-2")
         )
+        asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "never-on-disk-key"}})
+        await registry.change_abonnement(abonnement.uuid, lambda latest: replace(latest, callback_auth=asked))
+        assert (await everything(registry)).abonnementen[0].callback_auth == asked
         bytes_while_open = on_disk(file)
         assert (await everything(registry)).abonnementen[0].auth == "Bearer never-on-disk-auth-2"
     for content in (bytes_while_open, on_disk(file)):
@@ -282,6 +286,16 @@ async def test_rotation_takes_a_new_key_and_keeps_the_old(file: Path) -> None:
     file.with_name("secret.keys").write_text(new + "\n")
     assert len((await look(file)).abonnementen) == 2
     assert f"nrc1.{key_id(old)}".encode() not in on_disk(file)
+
+
+async def test_rotation_takes_what_a_callback_asks_for_along(file: Path) -> None:
+    asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "never-on-disk-key"}})
+    async with open_registry(file) as registry:
+        abonnement = await registry.add_abonnement(replace(an_abonnement(), callback_auth=asked))
+        assert await registry.rotate_secrets(progress=lambda done, all_: None) == 2
+        assert (await registry.check_secrets()).in_use == {key_id(keys_in(file)[0]): 2}
+    file.with_name("secret.keys").write_text(keys_in(file)[0] + "\n")
+    assert (await look(file)).abonnementen == (abonnement,)
 
 
 async def test_one_that_runs_encrypts_with_the_new_key_before_it_met_it(file: Path) -> None:

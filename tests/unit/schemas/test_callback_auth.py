@@ -1,0 +1,88 @@
+"""What a callback may ask for beyond auth: which values are refused, and what is kept and shown of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from schemas.callback_auth import CallbackAuth, without_secrets
+from schemas.fields import parse
+
+OAUTH2 = {"tokenUrl": "https://idp.example.nl/token", "clientId": "nrc", "secret": "hidden-secret"}
+ZGW = {"clientId": "nrc", "secret": "hidden-secret"}
+HEADER = {"name": "X-Api-Key", "value": "hidden-value"}
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "told"),
+    [
+        ({"oauth2": {**OAUTH2, "tokenUrl": "idp"}}, "oauth2.tokenUrl", "http"),
+        ({"oauth2": {**OAUTH2, "tokenUrl": "https://a:b@idp/"}}, "oauth2.tokenUrl", "wachtwoord"),
+        ({"oauth2": {"tokenUrl": "https://idp/"}}, "oauth2.clientId", "verplicht"),
+        ({"oauth2": {**OAUTH2, "secret": " "}}, "oauth2.secret", "leeg"),
+        ({"oauth2": {**OAUTH2, "secretIn": "url"}}, "oauth2.secretIn", "header of body"),
+        ({"zgw": {**ZGW, "userId": "a\nb"}}, "zgw.userId", "Stuurtekens"),
+        ({"zgw": {**ZGW, "secret": "x" * 1001}}, "zgw.secret", "1000"),
+        ({"header": {**HEADER, "value": "a\r\nb"}}, "header.value", "regel"),
+        ({"header": {**HEADER, "name": "X Key"}}, "header.name", "naam"),
+        ({"header": {**HEADER, "name": "AUTHORIZATION"}}, "header.name", "auth"),
+        ({"noAuth": "maybe"}, "noAuth", "true of false"),
+        ({"unknown": {}}, "unknown", "bestaat hier niet"),
+        ({"zgw": ZGW, "oauth2": OAUTH2}, "nonFieldErrors", "een van"),
+        ({"zgw": ZGW, "noAuth": True}, "nonFieldErrors", "een van"),
+        ([], "nonFieldErrors", "JSON-object"),
+    ],
+)
+def test_what_is_refused(given: Any, name: str, told: str) -> None:
+    found, faults = parse(CallbackAuth, given)
+    assert found is None
+    assert name in {fault.name for fault in faults}
+    assert any(told in fault.reason for fault in faults)
+    assert not any("hidden" in fault.reason for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host",
+        "content-length",
+        "Content-Type",
+        "Transfer-Encoding",
+        "connection",
+        "Proxy-Authorization",
+        "webhook-id",
+        "nrc-attempt",
+        "traceparent",
+    ],
+)
+def test_headers_that_nrc_sets_itself(name: str) -> None:
+    found, (fault,) = parse(CallbackAuth, {"header": {**HEADER, "name": name}})
+    assert (found, fault.name) == (None, "header.name")
+    assert name in fault.reason
+
+
+@pytest.mark.parametrize(
+    ("given", "kinds", "replaces"),
+    [
+        ({}, (), False),
+        ({"noAuth": False}, (), False),
+        ({"noAuth": "true"}, ("noAuth",), True),
+        ({"header": HEADER}, ("header",), False),
+        ({"zgw": ZGW, "header": HEADER}, ("zgw", "header"), True),
+        ({"oauth2": {**OAUTH2, "secretIn": "body", "scope": "a b"}}, ("oauth2",), True),
+    ],
+)
+def test_what_is_kept(given: Any, kinds: tuple[str, ...], replaces: bool) -> None:
+    found, faults = parse(CallbackAuth, given)
+    assert found is not None, faults
+    assert (found.kinds, found.replaces_auth, bool(found)) == (kinds, replaces, bool(kinds))
+    assert CallbackAuth.of_text(found.text()) == found
+    assert parse(CallbackAuth, found.as_given())[0] == found
+    assert "hidden" not in repr(found) + str(without_secrets(found))
+
+
+def test_what_a_newer_program_added_is_left_out() -> None:
+    found = CallbackAuth.of_text('{"noAuth": true, "newer": {"a": 1}}')
+    assert found is not None
+    assert found.kinds == ("noAuth",)
