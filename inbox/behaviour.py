@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from inbox.signatures import key_of
+from schemas.callback_auth import key_of
 from schemas.errors import InvalidParam, ValidationError
 
 ANY, NONE = "any", "none"

@@ -6,13 +6,14 @@ hold several (https://www.standardwebhooks.com). Of others only that they are th
 
 from __future__ import annotations
 
-import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from deliverer.http.signing import sign
 from ledger.explaining.dutch import number
+from schemas.callback_auth import key_of
 
 STANDARD = "webhook-signature"
 OTHERS = ("signature", "x-hub-signature-256", "x-hub-signature", "x-signature", "content-digest")
@@ -28,16 +29,6 @@ class Signature:
     header: str
     verdict: Verdict
     why: str
-
-
-def key_of(secret: str) -> bytes | None:
-    """The key in a secret such as `whsec_MfKQ9r8G…`; None where it is none."""
-    if not secret.startswith("whsec_"):
-        return None
-    try:
-        return base64.b64decode(secret.removeprefix("whsec_"), validate=True) or None
-    except ValueError:
-        return None
 
 
 def signature_of(headers: Mapping[str, str], body: bytes, *, secret: str, at: float) -> Signature | None:
@@ -57,8 +48,7 @@ def signature_of(headers: Mapping[str, str], body: bytes, *, secret: str, at: fl
 
 def _checked(headers: Mapping[str, str], body: bytes, *, key: bytes, at: float) -> Signature:
     number_of, moment = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    signed = f"{number_of}.{moment}.".encode() + body
-    right = b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256"))
+    right = sign(key, message=number_of, timestamp=moment, body=body).encode()
     given = headers[STANDARD].encode().split()
     if not any(hmac.compare_digest(right, each) for each in given):
         return Signature(STANDARD, "invalid", "klopt niet met het ingestelde geheim")

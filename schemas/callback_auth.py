@@ -5,15 +5,20 @@ An extension: the standard knows `auth` alone, and no answer of the standard has
 
 from __future__ import annotations
 
+import base64
 import re
+import secrets
+from datetime import UTC, datetime
 from enum import StrEnum
+from hmac import compare_digest
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
-from schemas.fields import CallbackUrl, as_text, fault, header_value
+from schemas.fields import CallbackUrl, as_text, fault, header_value, parse_date_time
 
+WHSEC = "whsec_"
 MAX_SECRET = 1000  # characters
 MAX_TEXT = 200  # characters of a client id, a name
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
@@ -60,6 +65,45 @@ def _yes(value: Any) -> bool:
     raise fault("invalid", "Dit is true of false.")
 
 
+def _signing_secret(value: Any) -> str:
+    text = as_text(value)
+    if not 24 <= len(key_of(text) or b"") <= 64:
+        raise fault("invalid", "Een geheim begint met whsec_, met daarachter 24 tot 64 bytes in base64.")
+    return text
+
+
+def _moment(value: Any) -> int:
+    """Unix seconds of an RFC 3339 text, or of what was made of one before."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = parse_date_time(as_text(value))
+    if found is None:
+        raise fault("invalid", "Voer een datum en tijd in volgens RFC 3339, zoals 2026-03-27T10:59:13Z.")
+    return int(found[0].timestamp())
+
+
+def key_of(secret: str) -> bytes | None:
+    """The key in a secret such as `whsec_MfKQ9r8G…`; None where it is none."""
+    if not secret.startswith(WHSEC):
+        return None
+    try:
+        return base64.b64decode(secret.removeprefix(WHSEC), validate=True) or None
+    except ValueError:
+        return None
+
+
+def signing_key(secret: str) -> bytes:
+    """The key in a secret that was checked before."""
+    return base64.b64decode(secret.removeprefix(WHSEC))
+
+
+def new_signing_secret() -> str:
+    """A secret with 32 random bytes."""
+    return WHSEC + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+SigningSecret = Annotated[str, BeforeValidator(_signing_secret)]
+Moment = Annotated[int, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Name = Annotated[str, _text_of(most=MAX_TEXT)]
 Optional = Annotated[str, _text_of(most=MAX_TEXT, blank=True)]
 Secret = Annotated[str, _text_of(most=MAX_SECRET)]
@@ -118,6 +162,28 @@ class ApiKey(_Part):
     value: Annotated[str, BeforeValidator(header_value)] = Field(repr=False, description="Its value.")
 
 
+class Signature(_Part):
+    """A signature of Standard Webhooks, beside Authorization.
+
+    With `old_secret` there are two, until `old_secret_until` (Unix seconds; 0: as long as it stands here).
+    """
+
+    secret: SigningSecret = Field(repr=False, description="The secret, whsec_ and 24 to 64 bytes in base64.")
+    old_secret: SigningSecret | None = Field(
+        None, repr=False, description="The former secret, which signs too while the receiver changes over."
+    )
+    old_secret_until: Moment = Field(
+        0, description="Until when it does (RFC 3339). Left out: as long as it stands here."
+    )
+
+    def keys(self, *, now: float) -> tuple[bytes, ...]:
+        """The keys that sign now, the newest first."""
+        old = self.old_secret
+        if old is None or 0 < self.old_secret_until <= now:
+            return (signing_key(self.secret),)
+        return signing_key(self.secret), signing_key(old)
+
+
 class CallbackAuth(_Part):
     """What goes with every request to one callback. Without anything in it, `auth` alone does.
 
@@ -127,6 +193,7 @@ class CallbackAuth(_Part):
     oauth2: OAuth2 | None = Field(None, description="Send an OAuth2 access token in place of auth.")
     zgw: ZgwToken | None = Field(None, description="Send a ZGW token in place of auth.")
     header: ApiKey | None = Field(None, description="Send an API key in a header of this name too.")
+    signature: Signature | None = Field(None, description="Sign each request by Standard Webhooks too.")
     no_auth: Yes = Field(False, description="true: send no Authorization header.")
 
     @model_validator(mode="after")
@@ -139,10 +206,24 @@ class CallbackAuth(_Part):
         """Whether it asks for anything."""
         return bool(self.kinds)
 
+    def keeping(self, known: CallbackAuth | None) -> CallbackAuth:
+        """The same with the former signing secret of `known`, if this has the same secret and names none."""
+        if self.signature is None or known is None or known.signature is None:
+            return self
+        if self.signature.old_secret or not compare_digest(self.signature.secret, known.signature.secret):
+            return self
+        return self.model_copy(update={"signature": known.signature})
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """What is in it, by the names of its fields; nothing of it is secret."""
-        fields = {"oauth2": self.oauth2, "zgw": self.zgw, "header": self.header, "noAuth": self.no_auth}
+        fields = {
+            "oauth2": self.oauth2,
+            "zgw": self.zgw,
+            "header": self.header,
+            "signature": self.signature,
+            "noAuth": self.no_auth,
+        }
         return tuple(name for name, value in fields.items() if value)
 
     @property
@@ -166,15 +247,21 @@ class CallbackAuth(_Part):
 
 AUTHORIZATIONS = ("oauth2", "zgw", "noAuth")
 """The kinds of which there is one: they make the Authorization header."""
-_SECRETS = frozenset({"secret", "value"})
+_SECRETS = frozenset({"secret", "value", "oldSecret"})
 
 
 def without_secrets(auth: CallbackAuth | None) -> dict[str, Any]:
     """The same, for whoever may see it, as the API gives it."""
     given = auth.as_given() if auth else {}
-    return {
+    told = {
         kind: {name: text for name, text in value.items() if name not in _SECRETS}
         if isinstance(value, dict)
         else value
         for kind, value in given.items()
     }
+    if auth is not None and auth.signature is not None and auth.signature.old_secret:
+        until = auth.signature.old_secret_until
+        told["signature"]["oldSecretUntil"] = (
+            datetime.fromtimestamp(until, UTC).isoformat() if until else None
+        )
+    return told

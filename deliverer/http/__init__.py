@@ -3,6 +3,7 @@
 client.py     one POST: its status, or why there is none
 authenticating.py  requests to callbacks that ask for more than a fixed Authorization header
 tokens.py     OAuth2 tokens for such callbacks
+signing.py    signatures of Standard Webhooks; no I/O
 connector.py  the connections: to which addresses, and which are reused
 resolver.py   host names to addresses
 dutch.py      why there is no answer, in Dutch for the owner of the callback; no I/O

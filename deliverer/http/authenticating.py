@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import orjson
 
+from deliverer.http.signing import headers_of
 from deliverer.http.tokens import Tokens
 from schemas.callback_auth import CallbackAuth, ZgwToken
 
@@ -40,7 +42,7 @@ class Authenticating:
         A callback that answers 401 to an OAuth2 token is sent the same once more, with a new token.
         """
         if auth.oauth2 is None:
-            own = self._headers(headers, auth)
+            own = self._headers(headers, auth, body)
             return await self._client.post(url, body=body, headers=own, timeout=timeout)
         # The token is part of the attempt, which takes no longer for it.
         end = monotonic() + timeout
@@ -49,7 +51,7 @@ class Authenticating:
             token = await self._tokens.token(auth.oauth2, within=end - monotonic())
             if not isinstance(token, str):
                 return token
-            own = {**self._headers(headers, auth), "Authorization": f"Bearer {token}"}
+            own = {**self._headers(headers, auth, body), "Authorization": f"Bearer {token}"}
             again = answer is not None
             answer = await self._client.post(
                 url, body=body, headers=own, timeout=max(end - monotonic(), 0.001)
@@ -61,7 +63,7 @@ class Authenticating:
         """Ask for no more tokens."""
         await self._tokens.close()
 
-    def _headers(self, given: Mapping[str, str], auth: CallbackAuth) -> dict[str, str]:
+    def _headers(self, given: Mapping[str, str], auth: CallbackAuth, body: bytes) -> dict[str, str]:
         headers = {name: value for name, value in given.items() if name != "Authorization" or value}
         if auth.replaces_auth:
             headers.pop("Authorization", None)
@@ -69,6 +71,11 @@ class Authenticating:
             headers["Authorization"] = f"Bearer {zgw_token(auth.zgw, now=int(self._clock()))}"
         if auth.header is not None:
             headers[auth.header.name] = auth.header.value
+        if auth.signature is not None:
+            now = int(self._clock())
+            # A test message has no id of its own.
+            message = headers.get("webhook-id") or f"test_{uuid4().hex}"
+            headers |= headers_of(auth.signature.keys(now=now), message=message, now=now, body=body)
         return headers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,11 +15,11 @@ from nrc.cli.terminal.output import as_json, json_option, note, printable
 from operating import abonnementen as operating
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement
-from schemas.callback_auth import AUTHORIZATIONS, CallbackAuth, without_secrets
+from schemas.callback_auth import AUTHORIZATIONS, CallbackAuth, new_signing_secret, without_secrets
 from schemas.errors import Conflict, UsageError, ValidationError
 from schemas.fields import parse
 
-KINDS = ("oauth2", "zgw", "header", "noAuth")
+KINDS = ("oauth2", "zgw", "header", "signature", "noAuth")
 
 uuid_argument = click.argument("uuid", type=ids.uuid)
 client_option = click.option("--client-id", metavar="ID", required=True, help="The client id in it.")
@@ -95,6 +96,36 @@ def zgw(uuid: str, **given: str) -> None:
 def header(uuid: str, name: str, value: str) -> None:
     """Send an API key in header NAME too."""
     _set(uuid, "header", {"name": name, "value": value})
+
+
+@callback_auth.command()
+@uuid_argument
+@click.option(
+    "--secret",
+    type=parameters.secret,
+    help="Its secret, whsec_…; - reads it from standard input. Default: a new one.",
+)
+@click.option(
+    "--keep-old",
+    type=parameters.duration,
+    metavar="TIME",
+    help="The former secret signs too for so long, such as 24h.",
+)
+def signature(uuid: str, secret: str | None, keep_old: int | None) -> None:
+    """Sign each request by Standard Webhooks too. A new secret is shown once, here."""
+    given = secret or new_signing_secret()
+
+    def signed(now: Mapping[str, Any]) -> dict[str, Any]:
+        value: dict[str, Any] = {"secret": given}
+        if keep_old:
+            if "signature" not in now:
+                raise UsageError("--keep-old: there is no former secret")
+            value |= {"oldSecret": now["signature"]["secret"], "oldSecretUntil": int(time.time()) + keep_old}
+        return {**now, "signature": value}
+
+    _change(uuid, signed)
+    if secret is None:
+        click.echo(f"secret: {given}")
 
 
 @callback_auth.command("none")

@@ -146,8 +146,10 @@ def _change(part: AbonnementPart, known: Abonnement) -> Step:
         wanted["callback_url"] = part.callback_url
     if part.auth is not None and not hmac.compare_digest(part.auth.encode(), known.auth.encode()):
         wanted["auth"] = part.auth
-    if part.callback_auth is not None and (part.callback_auth or None) != known.callback_auth:
-        wanted["callback_auth"] = part.callback_auth or None
+    if part.callback_auth is not None:
+        asked = part.callback_auth.keeping(known.callback_auth) or None
+        if asked != known.callback_auth:
+            wanted["callback_auth"] = asked
     if replace(known, kanalen=part.groups).wants() != known.wants():
         wanted["kanalen"] = part.groups
     groups = None

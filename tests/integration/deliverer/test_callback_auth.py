@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import jwt
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from deliverer.http import connector
 from deliverer.http.client import CallbackClient, Failure, FailureClass, Response
 from deliverer.http.guard import Policy, Rule
 from gateway.api.callback_check import check_callback
+from inbox.signatures import signature_of
 from ledger.ledger import Ledger
 from ledger.values import Key, State
 from runtime.settings import load_settings
-from schemas.callback_auth import CallbackAuth
+from schemas.callback_auth import CallbackAuth, new_signing_secret
 from schemas.errors import ValidationError
 from tests.callback_server import CallbackServer, Received, Script, Wire, endless, hang, reset, status
 from tests.command import nrc_process
@@ -197,6 +200,28 @@ async def test_a_header_of_its_own_and_none(
     assert received.header("webhook-id") == "1"
 
 
+async def test_a_signature_of_standard_webhooks(client: CallbackClient, server: CallbackServer) -> None:
+    """By the judgement of their own library, with the present secret and with the former one."""
+    new, old = new_signing_secret(), new_signing_secret()
+    auth = CallbackAuth.model_validate({"signature": {"secret": new, "oldSecret": old}})
+    assert await post(client, server, auth) == Response(204)
+    test_message = await client.post(server.url("/"), body=b"{}", headers={}, timeout=30, auth=auth)
+    assert test_message == Response(204)
+    for received in server.received:
+        headers = {name.lower(): value for name, value in received.headers}
+        for secret in (new, old):
+            assert Webhook(secret).verify(received.body.decode(), headers) == {}
+        with pytest.raises(WebhookVerificationError):
+            Webhook(new_signing_secret()).verify(received.body.decode(), headers)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(new).verify("[]", headers)
+        found = signature_of(headers, received.body, secret=old, at=time.time())
+        assert found is not None
+        assert found.verdict == "valid"
+    assert server.received[0].header("webhook-id") == "1"
+    assert server.received[0].header("Authorization") == "Token fixed"
+
+
 async def test_the_check_uses_the_same(client: CallbackClient, server: CallbackServer) -> None:
     settings = load_settings(_env_file=None, callback_allow_loopback=True)
     server.script("/token", token("one"))
@@ -264,6 +289,18 @@ async def test_a_delivery_by_what_a_command_set(spine: Delivering, ledger: Ledge
     spine.callback.script("/", status(403))
     ran = await nrc_process(folder, "callback-auth", "header", uuid, "X-Key", "--value", "v", env=env)
     assert (ran.code, "403" in ran.err) == (1, True), ran.err
+    spine.callback.script("/", only("Token test"))
+    ran = await nrc_process(folder, "callback-auth", "signature", uuid, "--keep-old", "1h", env=env)
+    assert (ran.code, "no former secret" in ran.err) == (2, True)
+    secrets = []
+    spine.callback.script("/", only("Bearer one"))
+    for more in ((), ("--keep-old", "1h")):
+        ran = await nrc_process(folder, "callback-auth", "signature", uuid, *more, env=env)
+        assert ran.code == 0, ran.err
+        secrets.append(ran.out.splitlines()[1].removeprefix("secret: "))
+    last = spine.callback.at("/")[-1]
+    for secret in secrets:
+        Webhook(secret).verify(last.body.decode(), {name.lower(): value for name, value in last.headers})
     spine.callback.script("/", only("Token test"))
     ran = await nrc_process(folder, "callback-auth", "remove", uuid, env=env)
     assert (ran.code, ran.out) == (0, f"{uuid} auth alone\n"), ran.err

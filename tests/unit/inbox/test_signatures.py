@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict
 
-from inbox.signatures import key_of, signature_of
+from inbox.signatures import signature_of
+from schemas.callback_auth import key_of
 
 # https://github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
