@@ -12,5 +12,6 @@ temporary_client.py    a client of the API for as long as a demo or a command ru
 metrics_addresses.py   where each process of `nrc up` answers with its metrics
 page_sockets.py        where inbox and console listen, and whether they are there
 setup/                 the setup file: read, compared with the registry, carried out
+importing/             the move from another NRC: what it has, and what it still has to deliver
 exits.py               exit codes
 """

@@ -33,6 +33,10 @@ class GatewayUnreachable(NrcError):
     """The gateway does not answer at the address that was tried."""
 
 
+class SourceUnreachable(NrcError):
+    """What is to be imported from does not answer."""
+
+
 def exit_code(error: NrcError) -> Exit:
     """The exit code for an exception."""
     match error:
@@ -40,6 +44,6 @@ def exit_code(error: NrcError) -> Exit:
             return Exit.USAGE
         case Conflict() | RegistryTooNew() | SecretsUnreadable() | BrokerUnfit():
             return Exit.FAILED
-        case RegistryError() | LedgerError() | BrokerError() | GatewayUnreachable():
+        case RegistryError() | LedgerError() | BrokerError() | GatewayUnreachable() | SourceUnreachable():
             return Exit.NOT_REACHABLE
     return Exit.FAILED

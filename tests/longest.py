@@ -40,6 +40,7 @@ LONGEST_FIRST = (
     "tests/integration/ledger/test_gaps.py",
     "tests/integration/cli/test_cli_broker.py",
     "tests/integration/cli/test_cli_apply.py",
+    "tests/integration/cli/test_cli_import.py",
     "tests/integration/cli/test_cli_undeliverable.py",
     "tests/integration/ledger/test_dead_letters.py",
     "tests/integration/ledger/test_without_rabbitmq.py",

@@ -5,6 +5,7 @@ output, notes and faults to standard error.
 
     processes.py    `nrc up` and each process
     setup/          `nrc apply`
+    importing/      `nrc import`
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     callback_auth/  `nrc callback-auth`
     publishing/     `nrc publish`
@@ -34,7 +35,8 @@ __all__ = ["main"]
 
 EPILOG = """\b
 Exit codes: 0 ok · 1 failed · 2 wrong usage or settings · 3 registry, ledger, RabbitMQ or
-  gateway not reachable · 4 a dry run of `nrc apply` found something to do.
+  gateway not reachable · 4 a dry run (`nrc apply`,
+  `nrc import`) found something to do.
 
 \b
 Completion of commands and options with Tab:
@@ -83,6 +85,7 @@ _COMMANDS = {
         "apply": "Have kanalen, applications, abonnementen, users and alerts be as FILE says (- is "
         "standard input).",
     },
+    "importing.commands": {"import": "The move from another NRC: all that it has, and all that waits there."},
     "registry.token": {"token": "Print an Authorization header for application CLIENT_ID."},
     "registry.user": {"user": "Users of the console: who may log in there, and what they may do."},
     "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},

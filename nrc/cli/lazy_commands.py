@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
@@ -15,8 +16,9 @@ class LazyCommand(click.Command):
         self.module = module
 
     def load(self) -> click.Command:
-        """The command itself, which has the same name in its module, with `_` for `-`."""
-        command = getattr(import_module(self.module), str(self.name).replace("-", "_"))
+        """The command itself, which has the same name in its module, with `_` for `-` and after a keyword."""
+        name = str(self.name).replace("-", "_")
+        command = getattr(import_module(self.module), f"{name}_" if iskeyword(name) else name)
         assert isinstance(command, click.Command)  # noqa: S101 - what the table in nrc/cli says
         return command
 

@@ -40,8 +40,8 @@ _STEPS: Mapping[str, tuple[str, str]] = {
 """By step: the name of its content, and why it is not taken ("" where it is)."""
 
 _CLIENT = {"clientId": "auth_client_id", "secret": "secret"}
-_API_KEY = "api_key"
-_ASKS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+API_KEY = "api_key"
+ASKS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "zgw": ("zgw", _CLIENT),
     "oauth2_client_credentials": (
         "oauth2",
@@ -202,7 +202,7 @@ class _Translation:
                 "clientId": "auth_client_id",
                 "kanalen": "kanalen",
             }
-            asks = _ASKS.get(item.get("auth_type", _API_KEY))
+            asks = ASKS.get(item.get("auth_type", API_KEY))
             if asks is None:
                 names["auth"] = "auth"
             self._made("abonnementen", len(made), path, names)
@@ -226,9 +226,9 @@ class _Translation:
 
     def _why_not(self, item: Mapping[str, Any]) -> str:
         """Why an abonnement is not taken, else ""."""
-        auth_type = item.get("auth_type", _API_KEY)
-        if auth_type != _API_KEY and auth_type not in _ASKS:
-            return f"auth_type {auth_type}: there are {', '.join((_API_KEY, *_ASKS))}"
+        auth_type = item.get("auth_type", API_KEY)
+        if auth_type != API_KEY and auth_type not in ASKS:
+            return f"auth_type {auth_type}: there are {', '.join((API_KEY, *ASKS))}"
         if str(item.get("send_cloudevents", "false")).lower() in _TRUE:
             return "send_cloudevents: notificaties are not delivered as CloudEvents here"
         if item.get("cloudevent_filters"):

@@ -188,7 +188,16 @@ async def _apply(
         done: list[Done] = []
         try:
             if not asked.dry_run and plan.to_do:
-                await _do(settings, wanted, plan, opened, passwords, asked, done)
+                await do_plan(
+                    settings,
+                    wanted.name,
+                    plan,
+                    opened,
+                    passwords,
+                    done,
+                    keep_waiting=not asked.discard_waiting,
+                    told=not asked.json,
+                )
         finally:
             if asked.json:
                 as_json(showing.facts(plan, done, not_taken, file=wanted.name, dry_run=asked.dry_run))
@@ -197,16 +206,21 @@ async def _apply(
     return Exit.FAILED if any(each.fault for each in done) else Exit.OK
 
 
-async def _do(
+async def do_plan(
     settings: Settings,
-    wanted: Checked,
+    name: str,
     plan: Plan,
     opened: OpenRegistry,
     passwords: Passwords,
-    asked: Asked,
     done: list[Done],
+    *,
+    keep_waiting: bool,
+    told: bool,
 ) -> None:
-    """Carry the plan out; `done` gets each step once it is."""
+    """Carry the plan out; `done` gets each step once it is. name: of the file, for the audit log.
+
+    told: whether each step is told as it is done.
+    """
     from deliverer.http.client import CallbackClient
 
     needs_router = any(step.kind in _ROUTER_KNOWS for step in plan.to_do)
@@ -217,17 +231,17 @@ async def _do(
         doing = Doing(
             settings,
             opened.registry,
-            audit.log_of(settings, registry=opened.registry, file=wanted.name),
+            audit.log_of(settings, registry=opened.registry, file=name),
             callbacks,
             passwords,
-            keep_waiting=not asked.discard_waiting,
+            keep_waiting=keep_waiting,
             tell=note,
             asked=router,
             no_router=no_router,
         )
         async for each in carried_out(plan, doing):
             done.append(each)
-            if not asked.json:
+            if told:
                 showing.show_done(each)
     if any(each.after == Source.AC for step in plan.to_do for each in step.differences):
         note_if_no_ac(settings)

@@ -34,6 +34,9 @@ def plan(making: Making, kanalen: Mapping[str, Kanaal], applications: set[str]) 
         before = len(making.faults)
         _check(making, part, path, kanalen, applications, known)
         if len(making.faults) > before:
+            if making.checked.foreign:  # one that does not fit stops no others
+                making.not_taken += making.faults[before:]
+                del making.faults[before:]
             continue
         making.steps.append(_add(part) if known is None else _change(part, known))
 

@@ -1,0 +1,291 @@
+"""`nrc import open-notificaties`: what it has, and what it still has to deliver, without losing one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from nrc.cli.connecting import (
+    OpenRegistry,
+    carry_out,
+    gateway_root,
+    local_root,
+    new_option,
+    opened_ledger,
+    opened_registry,
+)
+from nrc.cli.importing import telling
+from nrc.cli.operating import audit
+from nrc.cli.setup import showing
+from nrc.cli.setup.apply import do_plan
+from nrc.cli.terminal import parameters
+from nrc.cli.terminal.output import as_json, json_option, note
+from nrc.exits import Exit
+from nrc.importing.deliveries import Account, Deliveries
+from nrc.importing.dump import opened_dump
+from nrc.importing.translating import abonnement_of, translated
+from nrc.setup.checking import Checked, checked
+from nrc.setup.doing import Done
+from nrc.setup.faults import Fault
+from nrc.setup.kinds import abonnementen
+from nrc.setup.planning import Plan, known, planned
+from operating.passwords import Passwords
+from runtime.settings import Settings, load_settings
+from schemas.application import Scope
+from schemas.errors import UsageError
+
+if TYPE_CHECKING:
+    from nrc.importing.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for on the command line."""
+
+    database: str | None
+    dump: Path | None
+    dry_run: bool
+    scopes: tuple[Scope, ...]
+    scopes_from_ac: bool
+    owner: str | None
+    check_callbacks: bool
+    deliveries: bool
+    others_connected: bool
+    new: bool
+    json: bool
+
+
+@click.group("import")
+def import_() -> None:
+    """The move from another NRC: all that it has, and all that waits there."""
+
+
+@import_.command("open-notificaties")
+@click.option("--database", metavar="URL", help="Its PostgreSQL: postgresql://user:password@host/database.")
+@click.option(
+    "--dump",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="What its `manage.py dumpdata` wrote, in place of its database.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would be done; exit code 4 when there is any.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="What its applications may do. Default: what its applicaties say; others nothing.",
+    **parameters.SCOPE,
+)
+@click.option("--scopes-from-ac", is_flag=True, help="They may do what the Autorisaties API says.")
+@click.option(
+    "--owner", metavar="ID", type=parameters.client_id, help="Whose abonnementen without a client_id are."
+)
+@click.option(
+    "--check-callbacks",
+    is_flag=True,
+    help="Send the standard's test messages to each callback first, and take no abonnement that fails.",
+)
+@click.option(
+    "--without-deliveries", is_flag=True, help="Leave what it still has to deliver for a later import."
+)
+@click.option(
+    "--others-connected",
+    is_flag=True,
+    help="Take deliveries while others use its database: they are no part of Open Notificaties.",
+)
+@new_option
+@json_option
+def open_notificaties(
+    database: str | None,
+    dump: Path | None,
+    dry_run: bool,
+    scopes: tuple[Scope, ...],
+    scopes_from_ac: bool,
+    owner: str | None,
+    check_callbacks: bool,
+    without_deliveries: bool,
+    others_connected: bool,
+    new: bool,
+    json_: bool,
+) -> None:
+    """Take over kanalen, applications, abonnementen and what still is to be delivered of Open Notificaties.
+
+    Stop all of Open Notificaties but its database before you take its deliveries. What is here already is not
+    touched, so it may be done again: first to see (--dry-run), then before the move (--without-deliveries),
+    and then as the move. It writes nothing there.
+    """
+    if (database is None) == (dump is None):
+        raise UsageError("import from --database URL or from --dump FILE?")
+    if scopes and scopes_from_ac:
+        raise UsageError("--scope and --scopes-from-ac: give one of them")
+    if new and dry_run:
+        raise UsageError("--new and --dry-run: give one of them")
+    asked = Asked(
+        database=database,
+        dump=dump,
+        dry_run=dry_run,
+        scopes=scopes,
+        scopes_from_ac=scopes_from_ac,
+        owner=owner,
+        check_callbacks=check_callbacks,
+        deliveries=not without_deliveries,
+        others_connected=others_connected,
+        new=new,
+        json=json_,
+    )
+    code = carry_out(_import(load_settings(), asked))
+    if code is not Exit.OK:
+        sys.exit(code)
+
+
+@asynccontextmanager
+async def _opened_source(asked: Asked) -> AsyncIterator[Source]:
+    if asked.database is not None:
+        from nrc.importing.database import opened_database
+
+        async with opened_database(asked.database) as source:
+            yield source
+    else:
+        assert asked.dump is not None  # noqa: S101 - one of both
+        with opened_dump(asked.dump) as source:
+            yield source
+
+
+async def _import(settings: Settings, asked: Asked) -> Exit:
+    async with (
+        _opened_source(asked) as source,
+        opened_registry(settings, new=asked.new) as opened,
+        Passwords() as passwords,
+    ):
+        found = translated(
+            source, scopes=asked.scopes, scopes_from_ac=asked.scopes_from_ac, owner=asked.owner
+        )
+        wanted = checked(source.name, found.document, foreign=True)
+        plan = await planned(
+            wanted,
+            await known(opened.registry, opened.catalogue, None),
+            settings=settings,
+            prune=False,
+            roots=[gateway_root(settings), local_root(settings)],
+            passwords=passwords,
+        )
+        not_taken = [*found.not_taken, *plan.not_taken]
+        done: list[Done] = []
+        account: Account | None = None
+        if not asked.json:
+            showing.show_not_taken(source.name, not_taken)
+            showing.show_plan(plan)
+        try:
+            if plan.to_do and not asked.dry_run:
+                await _do_plan(settings, source, plan, opened, passwords, asked, done)
+            if asked.deliveries:
+                account = await _deliver(settings, source, plan, opened, asked)
+        finally:
+            if asked.json:
+                as_json(_facts(wanted, plan, done, not_taken, account, asked))
+    if asked.dry_run:
+        return Exit.DIFFERS if plan.to_do or (account is not None and account.taken) else Exit.OK
+    failed = any(each.fault for each in done) or (account is not None and account.missing > 0)
+    return Exit.FAILED if failed else Exit.OK
+
+
+async def _do_plan(
+    settings: Settings,
+    source: Source,
+    plan: Plan,
+    opened: OpenRegistry,
+    passwords: Passwords,
+    asked: Asked,
+    done: list[Done],
+) -> None:
+    if not asked.check_callbacks:
+        # Consumers at work would get test messages, and one that is away would lose its abonnement.
+        settings = settings.model_copy(update={"callback_check": "off"})
+    await do_plan(
+        settings, source.name, plan, opened, passwords, done, keep_waiting=True, told=not asked.json
+    )
+
+
+async def _deliver(
+    settings: Settings, source: Source, plan: Plan, opened: OpenRegistry, asked: Asked
+) -> Account | None:
+    """Take over what is to be delivered, or look at it; None where it can't be known what that is."""
+    if source.pending is None:
+        note(f"no deliveries: {source.why_not}")
+        return None
+    if source.others and not asked.others_connected:
+        text = (
+            f"{source.others} others are connected to the database: stop Open Notificaties (API, workers and "
+            "beat) first, or its deliveries are made twice; --others-connected when they are something else"
+        )
+        if not asked.dry_run:
+            raise UsageError(f"no deliveries were taken: {text}")
+        note(text)
+    known_there = abonnement_of(source)
+    if asked.dry_run:
+        to_be = {UUID(step.name) for step in plan.steps if step.kind == abonnementen.KIND}
+        here = to_be | opened.catalogue.everyone.keys()
+        looking = Deliveries(here, known_there, change=opened.catalogue.number)
+        await _look(settings, source, opened, looking)
+        deliveries = looking
+    else:
+        await opened.catalogue.refresh()
+        deliveries = Deliveries(opened.catalogue.everyone, known_there, change=opened.catalogue.number)
+        await _take(settings, source, opened, deliveries, told=not asked.json)
+    if not asked.json:
+        telling.show(deliveries.account, dry_run=asked.dry_run)
+    return deliveries.account
+
+
+async def _look(settings: Settings, source: Source, opened: OpenRegistry, deliveries: Deliveries) -> None:
+    from ledger.opening import ledger_is_there
+
+    assert source.pending is not None  # noqa: S101 - of the caller
+    if not ledger_is_there(settings):
+        await deliveries.look(source.pending(), None, None)
+        return
+    async with opened_ledger(settings) as ledger:
+        await deliveries.look(source.pending(), ledger, opened.registry)
+
+
+async def _take(
+    settings: Settings, source: Source, opened: OpenRegistry, deliveries: Deliveries, *, told: bool
+) -> None:
+    assert source.pending is not None  # noqa: S101 - of the caller
+    log = audit.log_of(settings, registry=opened.registry)
+    async with opened_ledger(settings) as ledger:
+        try:
+            await deliveries.take(
+                source.pending(), ledger, opened.registry, log, source=source.name, tell=lambda _: None
+            )
+        except BaseException:
+            note(
+                f"broken off after {deliveries.account.taken} deliveries were taken: import again, and the "
+                "rest is taken"
+            )
+            raise
+        facts = await ledger.keeping.facts()
+    if told and deliveries.account.taken:
+        if facts.keeper is None:
+            note("no keeper works (`nrc ledger`): what was taken is delivered once one does")
+        else:
+            note("the keeper puts what was taken into its queues now: `nrc status` shows what waits")
+
+
+def _facts(
+    wanted: Checked,
+    plan: Plan,
+    done: Sequence[Done],
+    not_taken: Sequence[Fault],
+    account: Account | None,
+    asked: Asked,
+) -> Mapping[str, object]:
+    facts = showing.facts(plan, done, not_taken, file=wanted.name, dry_run=asked.dry_run)
+    return {**facts, "deliveries": None if account is None else account.facts()}

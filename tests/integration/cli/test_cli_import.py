@@ -1,0 +1,226 @@
+"""`nrc import open-notificaties` beside a running system: from a database there to the callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+import router.declaring.service
+from deliverer.service import serve as serve_deliverer
+from ledger.keeper.service import serve as serve_keeper
+from ledger.losses import LedgerLosses
+from ledger.opening import ledger_of
+from ledger.values import State
+from runtime.settings import Settings
+from schemas.application import Scope
+from store.opening import registry_of
+from tests.callback_server import CallbackServer, status
+from tests.command import Ran, nrc_process
+from tests.databases.open_notificaties import OpenNotificaties, message, open_notificaties
+from tests.eventually import eventually
+from tests.integration.conftest import running, settings_for
+from tests.integration.ledger.keeping import SHORT
+
+pytestmark = pytest.mark.usefixtures("broker")
+
+OTHERS = "--others-connected"  # other tests use the same database
+KILLED = """
+import os, signal, sys
+from nrc.cli import main
+from nrc.importing import deliveries
+
+left = int(sys.argv.pop(1))
+deliveries.AT_ONCE = 8
+check = deliveries.Deliveries.{method}
+
+async def killed(*given, **named):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return await check(*given, **named)
+
+deliveries.Deliveries.{method} = killed
+main()
+"""
+"""An import that ends by SIGKILL at a call of a method: `_check` is after a commit, `_events` before one."""
+
+
+class System:
+    """A router, a deliverer and a keeper, callbacks, and `nrc import` beside them."""
+
+    def __init__(self, settings: Settings, folder: Path, callback: CallbackServer) -> None:
+        self.settings, self.folder, self.callback = settings, folder, callback
+        self.env = {"NRC_AMQP_URL": settings.amqp_url[0], "NRC_CALLBACK_ALLOW_LOOPBACK": "true"}
+
+    async def bring(self, *options: str) -> Ran:
+        ran = await nrc_process(self.folder, "import", "open-notificaties", *options, env=self.env)
+        assert "hidden" not in ran.out + ran.err
+        return ran
+
+    async def bring_until_killed(self, method: str, call: int, *options: str) -> None:
+        others = {name: value for name, value in os.environ.items() if not name.startswith("NRC_")}
+        env = {**others, **self.env, "NRC_STATE_DIR": str(self.folder)}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", KILLED.replace("{method}", method), str(call),
+            "import", "open-notificaties", *options,
+            env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 120)
+        assert process.returncode == -9, (out, err)
+
+    def got(self, path: str) -> Counter[bytes]:
+        return Counter(each.body for each in self.callback.at(path))
+
+    async def waiting(self) -> int:
+        async with ledger_of(self.settings) as ledger:
+            open_ = sum(each.count for each in (await ledger.backlogs()).values())
+            return open_ + await ledger.keeping.unrouted_count()
+
+
+@pytest.fixture
+async def system(vhost: str, tmp_path: Path) -> AsyncIterator[System]:
+    settings = settings_for(vhost, tmp_path, refresh_interval=30)
+    async with (
+        registry_of(settings),
+        ledger_of(settings),
+        running(router.declaring.service.serve, settings, losses_of=LedgerLosses),
+        CallbackServer() as callback,
+        running(serve_deliverer, settings),
+        running(serve_keeper, settings, limits=SHORT),
+    ):
+        yield System(settings, tmp_path, callback)
+
+
+@pytest.fixture
+async def there(database_url: str) -> AsyncIterator[OpenNotificaties]:
+    async with open_notificaties(database_url) as opened:
+        yield opened
+
+
+async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
+    system: System, there: OpenNotificaties
+) -> None:
+    for path in ("/a", "/b"):
+        system.callback.script(path, status(204))
+    zaken = await there.add_kanaal("zaken", "bronorganisatie", "zaaktype")
+    other = await there.add_kanaal("documenten")
+    await there.add_application("zac", "hidden-zac", "notificaties.consumeren")
+    await there.add_application("open-zaak", "hidden-oz", label="Open Zaak", heeft_alle_autorisaties=True)
+    await there.add("vng_api_common_jwtsecret", identifier="nobody", secret="hidden-nobody")
+    groups = (zaken, {"zaaktype": "a"}), (zaken, {"bronorganisatie": "1"}), (other, {})
+    a, of_a = await there.add_abonnement(system.callback.url("/a"), *groups)
+    b, of_b = await there.add_abonnement(system.callback.url("/b"), (zaken, {}), auth="Token hidden-b")
+    no_owner, _ = await there.add_abonnement(system.callback.url("/c"), (zaken, {}), client_id="")
+    events, of_events = await there.add_abonnement(
+        system.callback.url("/d"), (zaken, {}), send_cloudevents=True
+    )
+    bodies = [message(number) for number in range(40)]
+    for body in bodies[:30]:
+        await there.wait_for(body, a, b)
+    for body in bodies[30:]:  # where notificaties are not kept
+        await there.wait_for(body, a, kept=False)
+    # Its filters there changed while it waited; and others that nothing can be done with.
+    late = message(99, kenmerken={"bronorganisatie": "2", "zaaktype": "z"})
+    await there.wait_for(late, a, b, b, in_progress=True)
+    await there.wait_for(message(98), no_owner, events)
+    await there.wait_for({"id": "1", "specversion": "1.0"}, events, type="cloudevent")
+    await there.wait_for({"no": "notificatie"}, a)
+
+    # While something else is connected (here the test itself) no delivery is taken; to look is no harm.
+    first = await system.bring("--database", there.url, "--dry-run", "--json")
+    assert first.code == 4
+    assert "are connected to the database" in first.err
+    expected = {
+        "found": 70 + 3 + 2 + 1 + 1, "taken": 72, "there": 0, "twice": 1, "underWay": 2, "missing": 0,
+        "notTaken": [
+            {"reason": "its abonnement is not here: it was not taken, or is gone", "count": 2},
+            {"reason": "it is a CloudEvent, and these are not delivered here", "count": 1},
+            {"reason": "what is to be delivered is no notificatie", "count": 1},
+        ],
+    }  # fmt: skip
+    assert {name: first.json()["deliveries"][name] for name in expected} == expected
+    refused = await system.bring("--database", there.url)
+    assert refused.code == 2
+    assert "no deliveries were taken" in refused.err
+    assert f"not taken: {there.url.partition('?')[0].rpartition('@')[2]}" in refused.err.replace(
+        "postgresql://", ""
+    )
+    assert "it has no client_id" in refused.err
+    assert f"abonnement.{of_events}: it gets CloudEvents" in refused.err
+    assert "nobody.scopes: no applicatie names it" in refused.err
+
+    # The registry is there: as it was, with the same UUIDs, owners, secrets, scopes and filters.
+    async with registry_of(system.settings) as registry:
+        now = await registry.changes_since(0)
+    assert {each.naam: each.filters for each in now.kanalen} == {
+        "zaken": ("bronorganisatie", "zaaktype"), "documenten": (),
+    }  # fmt: skip
+    assert {each.client_id: (each.secret, each.label, each.scopes) for each in now.applications} == {
+        "zac": ("hidden-zac", "", {Scope.CONSUMEREN}),
+        "open-zaak": ("hidden-oz", "Open Zaak", set(Scope)),
+        "nobody": ("hidden-nobody", "", set()),
+    }
+    made = {each.uuid: each for each in now.abonnementen}
+    assert made.keys() == {of_a, of_b}
+    assert [(group.naam, group.filters) for group in made[of_a].kanalen] == [
+        ("zaken", (("zaaktype", "a"),)), ("zaken", (("bronorganisatie", "1"),)), ("documenten", ()),
+    ]  # fmt: skip
+    assert (made[of_b].auth, made[of_b].client_id) == ("Token hidden-b", "zac")
+    assert not system.callback.received  # no test message went to a consumer
+
+    # Killed after a commit, before one, and after the moment of a run was noted; and then to the end.
+    options = ("--database", there.url, OTHERS)
+    await system.bring_until_killed("_check", 2, *options)
+    await system.bring_until_killed("_events", 12, *options)
+    await system.bring_until_killed("_events", 1, *options)
+    last = await system.bring(*options, "--json")
+    assert last.code == 0, last.err
+    account = last.json()["deliveries"]
+    assert account["taken"] + account["there"] == 72
+    assert account["there"] >= 16
+    assert account["missing"] == 0
+    again = await system.bring(*options, "--json")
+    assert again.code == 0
+    assert (again.json()["deliveries"]["taken"], again.json()["deliveries"]["there"]) == (0, 72)
+
+    def expected_at(*bodies: dict[str, Any]) -> set[bytes]:
+        return {orjson.dumps(body, option=orjson.OPT_SORT_KEYS) for body in bodies}
+
+    def sorted_at(path: str) -> Counter[bytes]:
+        return Counter(
+            orjson.dumps(orjson.loads(body), option=orjson.OPT_SORT_KEYS)
+            for body in system.got(path).elements()
+        )
+
+    to_a, to_b = expected_at(*bodies, late), expected_at(*bodies[:30], late)
+    await eventually(lambda: sorted_at("/a").keys() >= to_a and sorted_at("/b").keys() >= to_b, within=120)
+    await eventually(lambda: _is_zero(system), within=60)
+    assert sorted_at("/a") == Counter(dict.fromkeys(to_a, 1))
+    assert sorted_at("/b") == Counter(dict.fromkeys(to_b, 1))
+    # The ledger tells of each, and for both abonnementen by the same id.
+    ids = {UUID(each.header("webhook-id") or "") for each in system.callback.received}
+    async with ledger_of(system.settings) as ledger:
+        rows = [row for of in (await ledger.deliveries(sorted(ids))).values() for row in of]
+    assert Counter(row.state for row in rows) == {State.DELIVERED: 72}
+    assert len(ids) == 41
+
+    # A dump of the same is the same.
+    there.dump(system.folder / "dump.json")
+    dumped = await system.bring("--dump", "dump.json", "--json")
+    assert dumped.code == 0, dumped.err
+    assert dumped.json()["changes"] == []
+    assert dumped.json()["deliveries"] == again.json()["deliveries"]
+
+
+async def _is_zero(system: System) -> bool:
+    return await system.waiting() == 0
