@@ -9,10 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
-import jwt
 from yarl import URL
 
-from schemas.application import Application
+from schemas.application import Application, zgw_token
 from schemas.errors import NrcError
 
 
@@ -25,11 +24,12 @@ async def client_of(
     application: Application, root: URL, *, name: str
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """An HTTP client with a token of now, as any component has. name: what the token calls its user."""
-    claims = {"iss": application.client_id, "iat": int(time.time()), "client_id": application.client_id}
-    token = jwt.encode(
-        {**claims, "user_id": name, "user_representation": name.capitalize()},
+    token = zgw_token(
+        application.client_id,
         application.secret,
-        algorithm="HS256",
+        now=int(time.time()),
+        user_id=name,
+        user_representation=name.capitalize(),
     )
     async with aiohttp.ClientSession(
         root, headers={"Authorization": f"Bearer {token}"}, timeout=aiohttp.ClientTimeout(total=30)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 
-from schemas.application import Application, Scope
+from schemas.application import Application, Scope, signed
 
 
 def make_token(
@@ -17,8 +16,6 @@ def make_token(
     expires: int | None = None,
 ) -> str:
     """A JWT made at `now` (Unix seconds). scopes: none means all that the application may be granted."""
-    import jwt
-
     named = sorted(scopes)
     claims: dict[str, object] = {"iat": now}
     if expires is not None:
@@ -36,10 +33,7 @@ def make_token(
             named = named or sorted(Scope)
         if named:
             claims["zds"] = {"scopes": named}
-    with warnings.catch_warnings():
-        # PyJWT's warning; `nrc application add` gave it already.
-        warnings.simplefilter("ignore")
-        return jwt.encode(claims, application.secret, algorithm="HS256", headers=headers)
+    return signed(claims, application.secret, headers)
 
 
 def _spelled_in_2019(scope: Scope) -> str:

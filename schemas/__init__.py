@@ -6,7 +6,7 @@ Owns field rules and the exception tree. Does no I/O and knows neither HTTP nor 
     abonnement.py   an abonnement: kanalen, filters, state
     callback_auth.py  what a callback asks for beyond its Authorization header
     notificatie.py  a notificatie, and the bytes that are delivered
-    application.py  a client of the API: its secret and scopes
+    application.py  a client of the API: its secret, scopes and tokens
     user.py         a user of the console, and a session
     alert.py        what operators are warned of, and where messages go
     fields.py       rules of single fields, with codes and Dutch reasons

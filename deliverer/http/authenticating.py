@@ -6,18 +6,15 @@ nothing more does not come here.
 
 from __future__ import annotations
 
-import base64
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import orjson
-
 from deliverer.http.signing import headers_of
 from deliverer.http.tokens import Tokens
+from schemas.application import zgw_token
 from schemas.callback_auth import CallbackAuth, ZgwToken
 
 if TYPE_CHECKING:
@@ -68,7 +65,7 @@ class Authenticating:
         if auth.replaces_auth:
             headers.pop("Authorization", None)
         if auth.zgw is not None:
-            headers["Authorization"] = f"Bearer {zgw_token(auth.zgw, now=int(self._clock()))}"
+            headers["Authorization"] = f"Bearer {self._zgw_token(auth.zgw)}"
         if auth.header is not None:
             headers[auth.header.name] = auth.header.value
         if auth.signature is not None:
@@ -78,23 +75,11 @@ class Authenticating:
             headers |= headers_of(auth.signature.keys(now=now), message=message, now=now, body=body)
         return headers
 
-
-def zgw_token(of: ZgwToken, *, now: int) -> str:
-    """A JWT as the ZGW APIs have it, signed by HS256. now: Unix seconds."""
-    claims = {
-        "iss": of.client_id,
-        "iat": now,
-        "client_id": of.client_id,
-        "user_id": of.user_id,
-        "user_representation": of.user_representation,
-    }
-    # Not by PyJWT, which warns at each token of a secret of less than 32 bytes; such secrets are in use.
-    signed = f"{_HEAD}.{_encoded(orjson.dumps(claims))}"
-    return f"{signed}.{_encoded(hmac.digest(of.secret.encode(), signed.encode(), 'sha256'))}"
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-_HEAD = _encoded(b'{"typ":"JWT","alg":"HS256"}')
+    def _zgw_token(self, of: ZgwToken) -> str:
+        return zgw_token(
+            of.client_id,
+            of.secret,
+            now=int(self._clock()),
+            user_id=of.user_id,
+            user_representation=of.user_representation,
+        )

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
 import aiohttp
-import jwt
 import orjson
 
 from deliverer.http.connector import Connector
@@ -22,6 +20,7 @@ from deliverer.http.guard import Policy
 from gateway.autorisaties.answers import UNKNOWN, Found, Nonsense, read_applicatie
 from runtime.settings import Settings
 from runtime.trust import trusting
+from schemas.application import zgw_token
 
 TIMEOUT = 5.0  # seconds from connecting to the end of an answer
 MAX_ANSWER = 4 * 1024 * 1024  # bytes; Open Zaak has a line for each zaaktype of a catalogus
@@ -110,16 +109,13 @@ class AskingAc:
             return answer.status, bytes(body)
 
     def _token(self) -> str:
-        claims = {
-            "iss": self._client_id,
-            "iat": int(time.time()),
-            "client_id": self._client_id,
-            "user_id": "nrc",
-            "user_representation": "nrc",
-        }
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PyJWT's, of a short secret
-            return jwt.encode(claims, self._secret, algorithm="HS256")
+        return zgw_token(
+            self._client_id,
+            self._secret,
+            now=int(time.time()),
+            user_id="nrc",
+            user_representation="nrc",
+        )
 
 
 def _read(status: int, body: bytes, client_id: str) -> Found:
