@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nrc.exits import SourceUnreachable
 from nrc.importing.source import COUNTED, NEEDED, PENDING, READ, Pending, Row, Source, pending_of
-from schemas.errors import UsageError
+from schemas.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -42,7 +42,7 @@ async def opened_database(url: str) -> AsyncIterator[Source]:
         import psycopg
         from psycopg.rows import dict_row
 
-        from store.database.address import address_at
+        from store.database.address import address_at, options
     except ImportError as error:
         raise UsageError(
             f"--database reads PostgreSQL, and that needs more: pip install 'nrc[postgresql]' ({error})"
@@ -50,15 +50,11 @@ async def opened_database(url: str) -> AsyncIterator[Source]:
     at = address_at(url)
     schema = at.schema if "schema=" in url.partition("?")[2] else "public"
     try:
+        given = {**options(at), "application_name": "nrc import", "target_session_attrs": "any"}
         connection = await psycopg.AsyncConnection.connect(
-            at.url,
-            autocommit=True,
-            prepare_threshold=None,
-            row_factory=dict_row,
-            connect_timeout=10,
-            application_name="nrc import",
+            **given, autocommit=True, prepare_threshold=None, row_factory=dict_row
         )
-    except psycopg.ProgrammingError:
+    except (SettingsError, psycopg.ProgrammingError):  # whose words may quote a part of the password
         raise UsageError("--database must be postgresql://user:password@host:port/database") from None
     except psycopg.Error as error:
         raise SourceUnreachable(f"the database of Open Notificaties: {_line(error)}") from None
