@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
+import yaml
 
 from nrc.cli.connecting import (
     OpenRegistry,
@@ -30,6 +31,7 @@ from nrc.cli.terminal.output import as_json, json_option, note
 from nrc.exits import Exit
 from nrc.importing.deliveries import Account, Deliveries
 from nrc.importing.dump import opened_dump
+from nrc.importing.source import ABONNEMENT
 from nrc.importing.translating import abonnement_of, translated
 from nrc.setup.checking import Checked, checked
 from nrc.setup.doing import Done
@@ -51,6 +53,9 @@ class Asked:
 
     database: str | None
     dump: Path | None
+    api: str | None
+    token: str
+    as_setup_file: bool
     dry_run: bool
     scopes: tuple[Scope, ...]
     scopes_from_ac: bool
@@ -74,6 +79,17 @@ def import_() -> None:
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
     help="What its `manage.py dumpdata` wrote, in place of its database.",
+)
+@click.option(
+    "--api", metavar="URL", help="Its API, in place of its database: tells no secrets, owners or deliveries."
+)
+@click.option(
+    "--token", metavar="JWT", default="", help="For --api: of an application with all rights there."
+)
+@click.option(
+    "--as-setup-file",
+    is_flag=True,
+    help="With --api: print a setup file, to complete with what the API does not tell, and do nothing.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would be done; exit code 4 when there is any.")
 @click.option(
@@ -105,6 +121,9 @@ def import_() -> None:
 def open_notificaties(
     database: str | None,
     dump: Path | None,
+    api: str | None,
+    token: str,
+    as_setup_file: bool,
     dry_run: bool,
     scopes: tuple[Scope, ...],
     scopes_from_ac: bool,
@@ -121,8 +140,12 @@ def open_notificaties(
     touched, so it may be done again: first to see (--dry-run), then before the move (--without-deliveries),
     and then as the move. It writes nothing there.
     """
-    if (database is None) == (dump is None):
-        raise UsageError("import from --database URL or from --dump FILE?")
+    if [database, dump, api].count(None) != 2:
+        raise UsageError("import from --database URL, from --dump FILE or from --api URL?")
+    if (api is None) == bool(token):
+        raise UsageError("--api and --token: give both, or none")
+    if as_setup_file and api is None:
+        raise UsageError("--as-setup-file is for --api: from a database or a dump all is taken")
     if scopes and scopes_from_ac:
         raise UsageError("--scope and --scopes-from-ac: give one of them")
     if new and dry_run:
@@ -130,6 +153,9 @@ def open_notificaties(
     asked = Asked(
         database=database,
         dump=dump,
+        api=api,
+        token=token,
+        as_setup_file=as_setup_file,
         dry_run=dry_run,
         scopes=scopes,
         scopes_from_ac=scopes_from_ac,
@@ -140,6 +166,9 @@ def open_notificaties(
         new=new,
         json=json_,
     )
+    if as_setup_file:
+        carry_out(_print_setup_file(asked))
+        return
     code = carry_out(_import(load_settings(), asked))
     if code is not Exit.OK:
         sys.exit(code)
@@ -152,10 +181,28 @@ async def _opened_source(asked: Asked) -> AsyncIterator[Source]:
 
         async with opened_database(asked.database) as source:
             yield source
+    elif asked.api is not None:
+        from nrc.importing.api import read_api
+
+        yield await read_api(asked.api, asked.token)
     else:
         assert asked.dump is not None  # noqa: S101 - one of both
         with opened_dump(asked.dump) as source:
             yield source
+
+
+async def _print_setup_file(asked: Asked) -> None:
+    """What the API tells, with a variable for each `auth`, which it does not tell."""
+    async with _opened_source(asked) as source:
+        found = translated(
+            source, scopes=asked.scopes, scopes_from_ac=asked.scopes_from_ac, owner=asked.owner
+        )
+    showing.show_not_taken(source.name, found.not_taken)
+    value = found.document.value
+    for number, abonnement in enumerate(value["abonnementen"], start=1):
+        abonnement["auth"] = {"value_from": {"env": f"AUTH_{number}"}}
+    click.echo(yaml.safe_dump({name: of for name, of in value.items() if of}, sort_keys=False), nl=False)
+    note(f"{len(value['abonnementen'])} abonnementen: say what auth each has, and apply it with `nrc apply`")
 
 
 async def _import(settings: Settings, asked: Asked) -> Exit:
@@ -179,6 +226,11 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
         not_taken = [*found.not_taken, *plan.not_taken]
         done: list[Done] = []
         account: Account | None = None
+        if asked.api is not None and source.rows(ABONNEMENT):
+            note(
+                "the API tells neither auth nor owner of abonnementen: only those that are here already are "
+                "changed; --as-setup-file prints the others to complete"
+            )
         if not asked.json:
             showing.show_not_taken(source.name, not_taken)
             showing.show_plan(plan)

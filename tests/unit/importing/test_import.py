@@ -10,6 +10,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from ledger.ids import received_of
 from nrc.importing.ids import imported_id
@@ -146,7 +149,7 @@ def test_a_file_that_is_no_dump_is_refused(tmp_path: Path, dump: str, said: str)
 def test_wrong_use_is_refused(tmp_path: Path) -> None:
     make_registry(tmp_path)
     command = ("import", "open-notificaties")
-    assert "from --database URL or from --dump FILE" in nrc(tmp_path, *command).err
+    assert "from --database URL, from --dump FILE or" in nrc(tmp_path, *command).err
     assert nrc(tmp_path, *command, "--dump", "none.json").code == 2
     away = nrc(tmp_path, *command, "--database", "postgresql://127.0.0.1:9/on")
     assert away.code == 3
@@ -158,6 +161,55 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "on.json").open("w") as opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
         assert "another import uses on.json" in nrc(tmp_path, *command, "--dump", "on.json").err
+
+
+async def test_the_api_tells_kanalen_and_abonnementen_to_complete(tmp_path: Path) -> None:
+    root = f"http://on.nl/api/v1/abonnement/{UUID_A}"
+    told = {
+        "/api/v1/kanaal": [{"naam": "zaken", "documentatieLink": "", "filters": ["a"]}],
+        "/api/v1/abonnement": [
+            {
+                "url": root, "callbackUrl": "http://c.nl/a", "sendCloudevents": False,
+                "cloudeventFilters": [],
+                "kanalen": [{"naam": "zaken", "filters": {"a": "0012"}}, {"naam": "zaken", "filters": {}}],
+            }
+        ],
+    }  # fmt: skip
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != "Bearer right":
+            return web.json_response({"status": 403}, status=403)
+        found = told.get(request.path)
+        return web.Response(status=404) if found is None else web.json_response(found)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/"))
+        command = ("import", "open-notificaties", "--owner", "zac", "--api")
+        file = await nrc_process(tmp_path, *command, url, "--token", "right", "--as-setup-file")
+        assert file.code == 0, file.err
+        setup = yaml.safe_load(file.out)
+        assert setup["abonnementen"] == [
+            {
+                "uuid": UUID_A, "clientId": "zac", "callbackUrl": "http://c.nl/a",
+                "kanalen": [{"naam": "zaken", "filters": {"a": "0012"}}, {"naam": "zaken", "filters": {}}],
+                "auth": {"value_from": {"env": "AUTH_1"}},
+            }
+        ]  # fmt: skip
+        made = await nrc_process(
+            tmp_path, *command, url, "--token", "right", "--new", "--without-deliveries", "--json"
+        )
+        assert [each["name"] for each in made.json()["changes"]] == ["zaken"]
+        assert "the API tells neither auth nor owner" in made.err
+        wrong = await nrc_process(tmp_path, *command, url, "--token", "wrong")
+        assert wrong.code == 2
+        assert "answers 403: is --token" in wrong.err
+        elsewhere = await nrc_process(tmp_path, *command, f"{url}other", "--token", "right")
+        assert elsewhere.code == 2
+        assert "answers 404" in elsewhere.err
+    away = await nrc_process(tmp_path, *command, url, "--token", "right")
+    assert (away.code, "no Open Notificaties at" in away.err) == (3, True)
 
 
 async def test_a_database_of_1_15_has_owners_apart_and_no_deliveries(
