@@ -27,6 +27,7 @@ LEAST: Mapping[str, Role] = {
     "abonnement-handeling/proberen": Role.BEHEERDER,
     "abonnement-handeling/testbericht": Role.BEHEERDER,
     "abonnement-handeling/overdragen": Role.BEHEERDER,
+    "abonnement-handeling/inloggegevens": Role.BEHEERDER,
     "kanalen": Role.LEZER,
     "kanaal": Role.LEZER,
     "opnieuw": Role.LEZER,

@@ -7,7 +7,7 @@ from functools import partial
 
 from aiohttp import web
 
-from extra import condition, explaining, missed, published, redelivering, trying
+from extra import callback_auth, condition, explaining, missed, published, redelivering, trying
 from extra.asking import EXTRA, ROOT, Extra, parts
 from extra.documents.openapi import PATHS, as_yaml
 from extra.pull import abonnementen, events, fetching
@@ -57,6 +57,9 @@ ROUTES = (
     web.post(f"{ABONNEMENT}/redeliver", redelivering.begin),
     web.get(f"{ABONNEMENT}/redeliver/{NUMMER}", redelivering.show),
     web.delete(f"{ABONNEMENT}/redeliver/{NUMMER}", redelivering.stop),
+    web.get(f"{ABONNEMENT}/callback-auth", callback_auth.read),
+    web.put(f"{ABONNEMENT}/callback-auth", callback_auth.change),
+    web.delete(f"{ABONNEMENT}/callback-auth", callback_auth.remove),
     web.post(f"{ABONNEMENT}/test", trying.try_callback),
     web.get(f"{ABONNEMENT}/uitleg/{NOTIFICATIE}", explaining.explain_accepted),
     web.post(f"{ROOT}/uitleg", explaining.explain_message),

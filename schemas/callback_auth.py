@@ -73,7 +73,9 @@ def _signing_secret(value: Any) -> str:
 
 
 def _moment(value: Any) -> int:
-    """Unix seconds of an RFC 3339 text, or of what was made of one before."""
+    """Unix seconds of an RFC 3339 text, or of what was made of one before; 0 of none."""
+    if value is None:
+        return 0
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     found = parse_date_time(as_text(value))

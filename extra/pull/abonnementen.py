@@ -60,7 +60,7 @@ async def create(request: web.Request) -> web.Response:
         kanalen = await gateway.large_bodies(len(body), lambda: _kanalen(extra, body))
         made = Abonnement(uuid4(), "", "", kanalen, client.client_id)
         added = await gateway.registry.add_abonnement(made, quota=gateway.settings.quota_abonnementen)
-        await _tell(extra)
+        await announced(extra)
     log.info("abonnement added", abonnement=str(added.uuid), client=client.client_id, fetched=True)
     answer = as_json(extra, request, added)
     return json_answer(answer, status=201, headers={"Location": answer["url"]})
@@ -108,7 +108,7 @@ async def change(request: web.Request) -> web.Response:
             if abonnement.uuid not in gateway.catalogue.everyone:
                 raise NotFound("Dit abonnement bestaat niet meer.") from None
             raise
-        await _tell(extra)
+        await announced(extra)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, fetched=True)
     return json_answer(as_json(extra, request, changed))
 
@@ -122,12 +122,12 @@ async def remove(request: web.Request) -> web.Response:
     async with gateway.changes.one(client.client_id):
         if not await gateway.registry.remove_abonnement(abonnement.uuid):
             raise NotFound("Dit abonnement bestaat niet meer.")
-        await _tell(extra)
+        await announced(extra)
     log.info("abonnement removed", abonnement=str(abonnement.uuid), client=client.client_id)
     return web.Response(status=204)
 
 
-async def _tell(extra: Extra) -> None:
+async def announced(extra: Extra) -> None:
     """Have every process look at the registry. Where that fails they do by themselves, within seconds."""
     await extra.gateway.catalogue.try_refresh()
     try:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Show, Visit
+from console.pages.abonnementen.callback_auth import KEEP_OLD, set_as_asked, told_of
 from console.pages.abonnementen.one import PATH, acts_of, asked_for
 from deliverer.http.client import CallbackClient
 from extra.trying import Tried
@@ -26,7 +27,8 @@ class Asking:
     """What the page shows.
 
     doen: which act. waits: what waits for it now, as a sentence. possible: whether its state allows it.
-    others: applications that it can be given to. tried: what its callback answered.
+    others: applications that it can be given to. tried: what its callback answered. sent: what goes with
+    each request. keep_old: what can become of a signing secret.
     """
 
     abonnement: Abonnement
@@ -35,6 +37,8 @@ class Asking:
     possible: bool
     others: Sequence[tuple[str, str]] = ()
     tried: Tried | None = None
+    sent: Sequence[str] = ()
+    keep_old: Sequence[tuple[str, str]] = KEEP_OLD
 
 
 async def show(visit: Visit) -> Asking:
@@ -51,6 +55,7 @@ async def _asking(visit: Visit, *, tried: Tried | None = None) -> Asking:
         doen in {each.name for each in acts_of(abonnement)},
         _others(visit, abonnement) if doen == "overdragen" else (),
         tried,
+        told_of(abonnement),
     )
 
 
@@ -132,6 +137,15 @@ async def give(visit: Visit, form: Form) -> Answer:
     return _back(abonnement, f"Het abonnement is nu van {to}; alleen {to} kan het wijzigen.{later}")
 
 
+async def set_callback_auth(visit: Visit, form: Form) -> Answer:
+    """Have its callback get what it asks for beyond `auth`."""
+    abonnement = asked_for(visit)
+    await set_as_asked(visit, abonnement, form)
+    later = await _announced(visit, abonnement.uuid)
+    said = "De callback nam het testbericht aan; vanaf nu gaat het zo naar de callback."
+    return _back(abonnement, f"{said}{later}")
+
+
 def _reason(form: Form) -> str:
     reason = form.text("waarom")
     if not reason:
@@ -155,6 +169,7 @@ ACTIONS = {
     "proberen": probe,
     "testbericht": try_callback,
     "overdragen": give,
+    "inloggegevens": set_callback_auth,
 }
 
 PAGE = Page(

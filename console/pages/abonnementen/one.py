@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from console.page import Page, Visit
+from console.pages.abonnementen.callback_auth import told_of
 from console.pages.abonnementen.health import Health, kind_of, rank_of, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
 from console.pages.opnieuw.telling import BADGES, maker_of
@@ -44,7 +45,8 @@ class One:
     state: a sentence; kind: of the box around it.
     label: of its application. remark: what keeps the application from reading it; "" when nothing does.
     groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed. certificate:
-    of its callback, as alerts last saw it; certificate_fault: what is wrong with it.
+    of its callback, as alerts last saw it; certificate_fault: what is wrong with it. sent: what goes with
+    each request.
     """
 
     health: Health
@@ -61,6 +63,7 @@ class One:
     delivered: float | None
     replays: Sequence[tuple[Replay, tuple[str, str], str]]
     unknown: Fault | None
+    sent: Sequence[str]
 
 
 def asked_for(visit: Visit) -> Abonnement:
@@ -100,6 +103,7 @@ async def show(visit: Visit) -> One:
         await last_delivered(known.ledger, abonnement.uuid),
         await _replays(visit, known.ledger, abonnement.uuid),
         known.fault,
+        told_of(abonnement),
     )
 
 
@@ -121,9 +125,10 @@ async def _certificate(visit: Visit, abonnement: Abonnement) -> Certificate | No
 def acts_of(abonnement: Abonnement) -> list[Act]:
     """What can be done with it in its state, the likeliest first."""
     suspend, resume = Act("stilleggen", "Stilleggen"), Act("hervatten", "Hervatten")
-    rest = [Act("testbericht", "Testbericht verzenden"), Act("overdragen", "Overdragen")]
+    give = Act("overdragen", "Overdragen")
     if abonnement.is_pull:  # nothing is sent to it
-        return rest[1:]
+        return [give]
+    rest = [Act("testbericht", "Testbericht verzenden"), Act("inloggegevens", "Inloggegevens"), give]
     match abonnement.state:
         case State.ACTIVE:
             return [suspend, *rest]

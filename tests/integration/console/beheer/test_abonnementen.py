@@ -13,9 +13,11 @@ from ledger.opening import ledger_of
 from ledger.operating.replays import Progress
 from ledger.values import State as Delivery
 from schemas.abonnement import Abonnement, State
+from schemas.callback_auth import new_signing_secret
 from schemas.user import Role
 from store.registry import ActSearch
-from tests.callback_server import CallbackServer, status
+from tests.callback_server import CallbackServer, Received, status
+from tests.contract.api import Callback
 from tests.integration.console.beheer.filling import AUTH, HOSTILE, Filled, an_entry, fill, outcome
 from tests.integration.console.conftest import Served
 from tests.make import an_abonnement
@@ -240,6 +242,55 @@ async def test_another_owner(served: Served, filled: Filled) -> None:
         "given_by": "test",
         "reason": "andere leverancier",
     }
+
+
+async def test_what_a_callback_asks_for(served: Served, filled: Filled) -> None:
+    def wants_key(received: Received) -> int:
+        return 204 if received.header("X-Key") == "never-shown" else 401
+
+    async with Callback() as callback, served.browser(Role.BEHEERDER) as browser:
+        callback.decide = wants_key
+        abonnement = await one_more(served, callback=callback.url("/"))
+        path = f"abonnementen/{abonnement.uuid}/inloggegevens/"
+        assert "auth: ingesteld; wordt nooit getoond" in text_of((await browser.get(path)).text)
+        for fields, told in (
+            ({}, "Kies wat de callback vraagt."),
+            ({"soort": "header", "name": "Host", "value": "v"}, "geef een andere naam"),
+            ({"soort": "header", "name": "X-Key", "value": "wrong"}, "neemt het testbericht niet aan"),
+            ({"soort": "signature", "secret": "v", "oud": "86400"}, "nog geen geheim"),
+            ({"soort": "zgw", "clientId": "nrc"}, "secret: Dit veld is verplicht."),
+        ):
+            page = await browser.act(path, "inloggegevens", **fields)
+            assert page.status == 400
+            assert told in text_of(page.text)
+        given = {"soort": "header", "name": "X-Key", "value": "never-shown"}
+        done = await browser.act(path, "inloggegevens", **given)
+        text = text_of(done.text)
+        assert "De callback nam het testbericht aan" in text
+        assert "een API-sleutel in een eigen header: name X-Key" in text
+        assert "never-shown" not in done.text
+        secret = new_signing_secret()
+        for fields in (
+            {"soort": "signature", "secret": secret},
+            {"soort": "signature", "secret": new_signing_secret(), "oud": "86400"},
+            {"soort": "zgw", "clientId": "nrc", "secret": "never-shown"},
+            {"soort": "noAuth"},
+        ):
+            assert (await browser.act(path, "inloggegevens", **fields)).status == 200
+        asked = (await latest(served, abonnement.uuid)).callback_auth
+        assert asked is not None
+        assert asked.kinds == ("header", "signature", "noAuth")
+        assert asked.signature is not None
+        assert asked.signature.old_secret == secret
+        shown = await browser.get(f"abonnementen/{abonnement.uuid}/")
+        assert "geen Authorization" in text_of(shown.text)
+        assert secret not in shown.text
+        callback.decide = lambda received: 204 if received.header("Authorization") == "Token test" else 401
+        assert (await browser.act(path, "inloggegevens", soort="weg")).status == 200
+    assert (await latest(served, abonnement.uuid)).callback_auth is None
+    noted = await acts(served, abonnement.uuid)
+    assert noted[0] == ("callback auth changed", "beheerder", "console abonnement-handeling/inloggegevens")
+    assert len(noted) == 6
 
 
 async def test_what_is_not_there_is_not_found(served: Served, filled: Filled) -> None:
