@@ -29,6 +29,11 @@ from nrc.setup.open_notificaties import API_KEY, ASKS, Translated
 from nrc.setup.reading import Document
 from schemas.application import Scope, read_scope
 
+_CERTIFICATES: Mapping[str, str] = {
+    "client_certificate": "no client certificate is sent to callbacks here, so this one may refuse",
+    "server_certificate": "which CAs are trusted is a matter of the machine here, for all callbacks at once",
+}
+
 
 def translated(
     source: Source, *, scopes: Sequence[Scope], scopes_from_ac: bool, owner: str | None
@@ -158,9 +163,8 @@ class _Translation:
                 self._not_taken(
                     ("abonnement", uuid, "cloudeventFilters"), "CloudEvents are not taken in here"
                 )
-            for kind in ("client_certificate", "server_certificate"):
+            for kind, reason in _CERTIFICATES.items():
                 if row.get(f"{kind}_id") is not None:
-                    reason = "it is a file in the media folder of Open Notificaties; see its docs on mTLS"
                     self._not_taken(("abonnement", uuid, kind), reason)
             kanalen = [group for key in sorted(keys) for group in groups.get(key, ())]
             item = _without_empty(uuid=uuid, clientId=owner, callbackUrl=row.get("callback_url"))

@@ -16,6 +16,7 @@ import pytest
 
 import router.declaring.service
 from deliverer.service import serve as serve_deliverer
+from ledger.keeper.service import Limits
 from ledger.keeper.service import serve as serve_keeper
 from ledger.losses import LedgerLosses
 from ledger.opening import ledger_of
@@ -28,10 +29,10 @@ from tests.command import Ran, nrc_process
 from tests.databases.open_notificaties import OpenNotificaties, message, open_notificaties
 from tests.eventually import eventually
 from tests.integration.conftest import running, settings_for
-from tests.integration.ledger.keeping import SHORT
 
 pytestmark = pytest.mark.usefixtures("broker")
 
+LIMITS = Limits(lease=10.0, renewal=1.0, again=5.0, settled=0.3, pause=0.1, longest_pause=0.3)
 OTHERS = "--others-connected"  # other tests use the same database
 KILLED = """
 import os, signal, sys
@@ -89,14 +90,15 @@ class System:
 
 @pytest.fixture
 async def system(vhost: str, tmp_path: Path) -> AsyncIterator[System]:
-    settings = settings_for(vhost, tmp_path, refresh_interval=30)
+    # A callback in this process may be late on a busy machine, and an attempt that times out is made again.
+    settings = settings_for(vhost, tmp_path, refresh_interval=30, callback_timeout=60)
     async with (
         registry_of(settings),
         ledger_of(settings),
         running(router.declaring.service.serve, settings, losses_of=LedgerLosses),
         CallbackServer() as callback,
         running(serve_deliverer, settings),
-        running(serve_keeper, settings, limits=SHORT),
+        running(serve_keeper, settings, limits=LIMITS),
     ):
         yield System(settings, tmp_path, callback)
 
