@@ -8,9 +8,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 MINUTES := 10
 CUTS := 24
-# Processes of `make test`, each with a RabbitMQ of its own. Tests wait more than they compute: two processes
-# leave two cores idle for more than half of the time.
-WORKERS := 4
+# Processes of `make test`, each with a RabbitMQ of its own. Tests wait more than they compute: with four of them
+# two cores are idle for a third of the time.
+WORKERS := 5
 
 help: ## List these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done

@@ -653,9 +653,10 @@ async def test_a_limit_on_queues_is_the_fault_of_one_abonnement(router: Running,
             await router.client.apply_abonnement(abonnement.uuid)
         for _ in range(2):
             await router.client._ask({"do": "watch"})
-        assert [line["event"] for line in lines if line["log_level"] in ("warning", "error")] == [
-            "queue of an abonnement is unusable"
-        ]
+        events = [line["event"] for line in lines if line["log_level"] in ("warning", "error")]
+        # On a busy machine an answer may not be sent in time. Whoever asked asks again.
+        late = "answer or announcement not sent"
+        assert [event for event in events if event != late] == ["queue of an abonnement is unusable"]
     await broker.eval(f'rabbit_vhost_limit:clear(<<"{vhost}">>, <<"test">>).')
     with capture_logs() as lines:
         await router.client._ask({"do": "watch"})

@@ -32,6 +32,7 @@ from tests.integration.conftest import running, running_router
 from tests.make import a_kanaal, an_abonnement
 
 SECRET = "a secret of an application, for tests"
+NO_GATEWAY = "127.0.0.1:1"  # else the gateway of another test might be taken for this one's
 PASSWORD = "a long password of a test"
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 _TOKEN = re.compile(r'name="token" value="([0-9a-f]+)"')
@@ -158,7 +159,10 @@ async def served(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> As
     """A console beside a router, with users and some things to show; of one file of tests."""
     url = await broker.fresh_vhost()
     folder: Path = tmp_path_factory.mktemp("console")
-    async with running_router(url, folder) as router, ledger_of(router.settings) as ledger:
+    async with (
+        running_router(url, folder, gateway_listen=NO_GATEWAY) as router,
+        ledger_of(router.settings) as ledger,
+    ):
         await add_users(router.registry)
         await add_things(router.registry, ledger)
         async with console_on(router.settings) as served:
