@@ -24,9 +24,10 @@ NO_TABLE = (
 _LOCK = "SELECT pg_try_advisory_lock(hashtext('nrc import'), hashtext(%s)) AS mine"
 _TABLES = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
 _VERSION = "SELECT name FROM django_migrations WHERE app = 'datamodel' ORDER BY name DESC LIMIT 1"
+# Who may only read sees no backend_type of other users.
 _OTHERS = (
-    "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() "
-    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL "
+    "AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'"
 )
 # All of one notificatie together, in the order in which they were accepted.
 _PENDING = "SELECT * FROM datamodel_schedulednotification ORDER BY notificatie_id NULLS LAST, id"

@@ -27,6 +27,7 @@ from nrc.importing.source import Pending
 from operating.acts import Log
 from router.matching.filters import matches
 from schemas.abonnement import Abonnement
+from schemas.errors import ParseError
 from schemas.notificatie import kenmerken_of, read_accepted
 from store.registry import ActSearch, Registry
 
@@ -251,7 +252,10 @@ async def moments_of(registry: Registry) -> list[int]:
 
 def _data(row: Pending) -> Mapping[str, Any] | None:
     """What is in a body; None when it is no notificatie."""
-    data = read_accepted(row.body) if row.body else None
+    try:
+        data = read_accepted(row.body) if row.body else None
+    except ParseError:
+        return None
     return data if isinstance(data, dict) and isinstance(data.get("kanaal"), str) else None
 
 

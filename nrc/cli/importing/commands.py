@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ from schemas.errors import UsageError
 
 if TYPE_CHECKING:
     from nrc.importing.source import Source
+
+
+TELL_EVERY = 10_000  # deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,8 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
                 "changed; --as-setup-file prints the others to complete"
             )
         if not asked.json:
+            if source.version:
+                note(f"an Open Notificaties with the migration {source.version}")
             showing.show_not_taken(source.name, not_taken)
             showing.show_plan(plan)
         try:
@@ -296,6 +301,19 @@ async def _deliver(
     return deliveries.account
 
 
+def _telling() -> Callable[[Account], None]:
+    """Notes how far it is, now and then."""
+    next_ = TELL_EVERY
+
+    def tell(account: Account) -> None:
+        nonlocal next_
+        if account.found >= next_:
+            next_ = account.found + TELL_EVERY
+            note(f"{account.found} deliveries read, {account.taken} taken")
+
+    return tell
+
+
 async def _look(settings: Settings, source: Source, opened: OpenRegistry, deliveries: Deliveries) -> None:
     from ledger.opening import ledger_is_there
 
@@ -315,7 +333,12 @@ async def _take(
     async with opened_ledger(settings) as ledger:
         try:
             await deliveries.take(
-                source.pending(), ledger, opened.registry, log, source=source.name, tell=lambda _: None
+                source.pending(),
+                ledger,
+                opened.registry,
+                log,
+                source=source.name,
+                tell=_telling() if told else lambda _: None,
             )
         except BaseException:
             note(

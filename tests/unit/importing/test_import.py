@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 import yaml
 from aiohttp import web
@@ -234,6 +235,21 @@ async def test_a_database_of_1_15_has_owners_apart_and_no_deliveries(
         elsewhere = await nrc_process(tmp_path, *command[:3], database_url.partition("?")[0], "--dry-run")
         assert elsewhere.code == 2
         assert "is it an Open Notificaties?" in elsewhere.err
+
+
+async def test_who_may_only_read_sees_that_others_are_connected(tmp_path: Path, database_url: str) -> None:
+    make = {"NRC_AMQP_URL": "amqp://127.0.0.1:9"}
+    async with open_notificaties(database_url) as there:
+        try:
+            await there.connection.execute("SET ROLE pg_read_all_data")
+        except psycopg.Error as error:
+            pytest.skip(f"this PostgreSQL lends no such role: {error}")
+        url = f"{database_url}&options=-crole%3Dpg_read_all_data"
+        ran = await nrc_process(tmp_path, "import", "open-notificaties", "--database", url, "--new", env=make)
+        assert ran.code == 2
+        assert "others are connected to the database" in ran.err
+        assert "an Open Notificaties with the migration 0025_schedulednotification" in ran.err
+        await there.connection.execute("RESET ROLE")
 
 
 def test_ids_are_of_the_moment_and_in_the_order_of_acceptance() -> None:
