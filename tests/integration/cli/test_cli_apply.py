@@ -214,6 +214,36 @@ notifications_abonnementen_config:
     assert await system.publish() == (201, "1")
     assert (await system.apply(text)).out == ""
 
+    # Its other types, each tried by the callback, and the same again changes nothing.
+    system.callback.script("/token", status(200, body=b'{"access_token": "one", "expires_in": 600}'))
+    api_key = "auth_type: api_key\n      auth: {value_from: {env: ZAC_AUTH}}"
+    client = "\n      secret: hidden-secret"
+    oauth2 = f"auth_type: oauth2_client_credentials{client}\n      oauth2_token_url: CALLBACK/token"
+    for other, begins in ((oauth2, "Bearer one"), (f"auth_type: zgw{client}", "Bearer ey")):
+        ran = await system.apply(text.replace(api_key, other))
+        assert ran.code == 0, ran.err
+        assert "hidden-secret" not in ran.out + ran.err
+        assert str(system.callback.auths[-1]).startswith(begins)
+        assert (await system.apply(text.replace(api_key, other))).out == ""
+    refused = await system.apply(text.replace(api_key, "auth_type: no_auth"))
+    assert (refused.code, "status 401" in refused.err) == (1, True), refused.err
+
+    # In a file of our own {} removes it, and what is left out stays.
+    own = f"""\
+abonnementen:
+  - {{uuid: {uuid}, clientId: open-zaak, callbackUrl: CALLBACK/zac, kanalen: [{{naam: zaken}}]}}
+"""
+    assert (await system.apply(own)).out == ""
+    ran = await system.apply(own.replace("kanalen", "callbackAuth: {}, kanalen"))
+    assert ran.code == 0, ran.err
+    assert system.callback.auths[-1] == "Token zac"
+    header = "callbackAuth: {noAuth: true, header: {name: X-Key, value: hidden-key}}, kanalen"
+    ran = await system.apply(own.replace("kanalen", header))
+    assert (ran.code, "status 401" in ran.err, "hidden-key" in ran.err) == (1, True, False), ran.err
+    async with registry_of(system.settings) as registry:
+        (abonnement,) = (await registry.changes_since(0)).abonnementen
+    assert (abonnement.auth, abonnement.callback_auth) == ("Token zac", None)
+
 
 @pytest.mark.parametrize("store", [{}])
 async def test_the_whole_example_of_the_page(system: System) -> None:
