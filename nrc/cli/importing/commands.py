@@ -31,7 +31,6 @@ from nrc.cli.terminal.output import as_json, json_option, note
 from nrc.exits import Exit
 from nrc.importing.deliveries import Account, Deliveries
 from nrc.importing.dump import opened_dump
-from nrc.importing.source import ABONNEMENT
 from nrc.importing.translating import abonnement_of, translated
 from nrc.setup.checking import Checked, checked
 from nrc.setup.doing import Done
@@ -217,6 +216,12 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
         found = translated(
             source, scopes=asked.scopes, scopes_from_ac=asked.scopes_from_ac, owner=asked.owner
         )
+        if asked.api is not None and (left := found.document.value.pop("abonnementen")):
+            # Not even of those that are here: --owner would take them from the owner that they have.
+            note(
+                f"the API tells neither auth nor owner of abonnementen: {len(left)} are left alone; "
+                "--as-setup-file prints them to complete"
+            )
         wanted = checked(source.name, found.document, foreign=True)
         plan = await planned(
             wanted,
@@ -229,11 +234,6 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
         not_taken = [*found.not_taken, *plan.not_taken]
         done: list[Done] = []
         account: Account | None = None
-        if asked.api is not None and source.rows(ABONNEMENT):
-            note(
-                "the API tells neither auth nor owner of abonnementen: only those that are here already are "
-                "changed; --as-setup-file prints the others to complete"
-            )
         if not asked.json:
             if source.version:
                 note(f"an Open Notificaties with the migration {source.version}")
