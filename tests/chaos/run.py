@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from extra.asking import ROOT as EXTRA
+from ledger.keeper.losses.registry_changes import SKEW
 from router import names
 from tests.chaos.account import (
     NOT_ACKNOWLEDGED,
@@ -271,6 +272,9 @@ class Run:
         self.system.problems.clear()
         if (address := self.system.callbacks_at) and not self.consumer.has(address):
             await self.consumer.open(address, host=address)
+        if self.system.database_url:
+            # What was accepted by the scenario before in this time might come to an abonnement of this one.
+            await asyncio.sleep(SKEW / 1000)
         try:
             for name, wanted in self.scenario.abonnementen.items():
                 await self.subscribe(name, wanted)

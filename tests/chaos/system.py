@@ -113,8 +113,12 @@ class System:
     @property
     def rows(self) -> LedgerRows:
         """The ledger, in its file or in PostgreSQL."""
-        url = self.processes[self.routers[0]].env.get("NRC_DATABASE_URL")
-        return LedgerDatabase(url) if url else self.ledger
+        return LedgerDatabase(self.database_url) if self.database_url else self.ledger
+
+    @property
+    def database_url(self) -> str:
+        """NRC_DATABASE_URL; "" with SQLite."""
+        return self.processes[self.routers[0]].env.get("NRC_DATABASE_URL", "")
 
     async def keeper_has_work(self) -> bool:
         """Whether something is on its way from the ledger into RabbitMQ."""

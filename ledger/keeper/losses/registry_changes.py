@@ -2,9 +2,10 @@
 
 After each change of an abonnement's kanalen, at once and a minute later, what was accepted since then and
 matched with an older catalogue is matched again. Not what was accepted before: an abonnement gets nothing
-of before it was made. Registry and gateways are on one host, so both moments are of one clock. RabbitMQ may
-have routed it anyway; without a row its loss would not be noticed. gaps.py does the same for the time of a
-queue's gap. One search serves all abonnementen that are looked at together.
+of before it was made. With SQLite both moments are of one clock. With PostgreSQL hosts have clocks of their
+own, and what was accepted up to SKEW before counts as accepted since then. RabbitMQ may have routed it
+anyway; without a row its loss would not be noticed. gaps.py does the same for the time of a queue's gap. One
+search serves all abonnementen that are looked at together.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from store.registry import Changes, Registry
 LOOK_AGAIN = 60.0
 """Seconds from a change to the second look at it; no gateway's copy is older than that."""
 SKEW = 2000
-"""Milliseconds by which the clock may have been set back since a change, where the registry does not tell."""
+"""Milliseconds by which clocks may differ, or have been set back since, where the registry does not tell."""
 ROUNDING = 1  # milliseconds by which `received` may be too early
 OLD = 86_400.0
 """Seconds after which a change is not looked at any more: a keeper that starts reads all changes."""
