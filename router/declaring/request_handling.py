@@ -64,8 +64,7 @@ class RequestHandler:
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
         self._binding = asyncio.Lock()
-        self._announcing: asyncio.Task[None] | None = None
-        self._announced = 0.0
+        self._to_announce = asyncio.Event()
         self._compared = False
         self._activating = asyncio.Lock()
         self.active = asyncio.Event()
@@ -128,16 +127,13 @@ class RequestHandler:
                 raise ValueError(f"unknown request {other!r}")
         return {}
 
-    def _announce_soon(self) -> None:
-        """Announce all changes since the last hint, BETWEEN_HINTS after that at the earliest."""
-        if self._announcing is None:
-            self._announcing = asyncio.create_task(self._announce_later(), name="announcing")
-
-    async def _announce_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._announced + BETWEEN_HINTS - loop.time()))
-        self._announced, self._announcing = loop.time(), None
-        await self._announce()
+    async def announce_changes(self) -> None:
+        """Announce all changes since the last hint, when there are any, until cancelled."""
+        while True:
+            await self._to_announce.wait()
+            self._to_announce.clear()
+            await self._announce()
+            await asyncio.sleep(BETWEEN_HINTS)
 
     async def _announce(self) -> None:
         hint: dict[str, Any] = {"change": self._catalogue.number}
@@ -156,7 +152,7 @@ class RequestHandler:
             if (kanaal := self._catalogue.kanalen.get(naam)) is not None:
                 exchange = Thing.exchange(of_kanaal(kanaal).name)
                 await self._reconcile.repair(await self._declarer.missing([exchange]))
-        self._announce_soon()
+        self._to_announce.set()
 
     async def _abonnement(self, uuid: UUID) -> None:
         """Declare queue and bindings, or remove them when the registry does not have the abonnement."""
@@ -167,7 +163,7 @@ class RequestHandler:
             self._declarer.refusals.refused(uuid, error)
             raise
         if stands:
-            self._announce_soon()
+            self._to_announce.set()
         else:
             await self._announce()  # first, so that deliverers requeue what they have not begun
             await self._declarer.remove_abonnement(uuid)

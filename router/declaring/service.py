@@ -204,6 +204,7 @@ class Router:
             tasks.start("watching the canary", _once_active(work, canary))
             tasks.start("looking for leaders", _once_active(work, partial(leaders, reconcile.queues)))
             tasks.start("young queues", declarer.young.run())
+            tasks.start("announcing changes", work.announce_changes())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
             await asyncio.wait({work.unfit, consuming, closed}, return_when=asyncio.FIRST_COMPLETED)

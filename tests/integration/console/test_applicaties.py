@@ -18,7 +18,7 @@ from schemas.user import Role
 from store.registry import ActSearch
 from store.secret_uses import SecretUse, UsedSecret
 from tests.autorisaties.server import AutorisatiesApi
-from tests.integration.console.conftest import SECRET, Browser, Page, Served, console_on
+from tests.integration.console.conftest import NO_GATEWAY, SECRET, Browser, Page, Served, console_on
 from tests.integration.console.test_overzicht import text_of
 from tests.make import an_abonnement
 
@@ -319,7 +319,7 @@ async def test_a_token_is_ready_to_use(served: Served, admin: Browser) -> None:
     assert claims["exp"] - claims["iat"] == 900
     curl = re.search(r"curl -H &#39;Authorization: Bearer [\w.-]+&#39; (\S+)</code>", page.text)
     assert curl, page.text
-    assert curl[1] == "http://127.0.0.1:8000/api/v1/kanaal"
+    assert curl[1] == f"http://{NO_GATEWAY}/api/v1/kanaal"
     act = await noted(served, "token made")
     assert (act["application"], act["scopes"], act["by"]) == ("zac", ["notificaties.consumeren"], "admin")
     assert found[1] not in str(act)
