@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.autorisaties.server import OURS, SECRET
 from tests.command import Ran, nrc_process
 from tests.contract.autorisaties.conftest import PUBLICEREN, Rights
+from tests.eventually import eventually
 
 
 async def nrc(rights: Rights, *arguments: str, **env: str) -> Ran:
@@ -30,7 +31,12 @@ async def test_an_application_goes_to_the_ac_and_back(rights: Rights) -> None:
     there = await nrc(rights, "application", "scopes-from", client_id, "ac", NRC_AC_URL="")
     assert (there.code, there.out) == (0, f"{client_id}: from the Autorisaties API\n")
     assert "until NRC_AC_URL is set" in there.err
-    assert (await rights.publish(client_id)).outcome == (403, "permission_denied")
+
+    async def is_refused() -> bool:
+        """The gateway hears of what was taken away a moment after the command."""
+        return (await rights.publish(client_id)).outcome == (403, "permission_denied")
+
+    await eventually(is_refused, within=60)
     granted = await nrc(rights, "application", "grant", client_id, "publiceren")
     assert granted.code == 2
     assert "from the Autorisaties API" in granted.err
