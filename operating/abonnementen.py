@@ -43,16 +43,9 @@ async def add(
 
     Raises ValidationError when it does not, BrokerError when no router declares its queue, Conflict.
     """
-    from gateway.api.callback_check import check_callback
     from router.registering import add_abonnement
 
-    await check_callback(
-        callbacks,
-        url=new.callback_url,
-        auth=new.auth,
-        callback_auth=new.callback_auth,
-        settings=settings,
-    )
+    await _check(new, callbacks, settings)
     await add_abonnement(registry, router, new)
     await log.record("abonnement added", abonnement=new.uuid, application=new.client_id)
 
@@ -78,19 +71,11 @@ async def change(
     Another callback_url, auth or callback_auth is checked first, and a suspended or held one that passes is
     resumed.
     """
-    from gateway.api.callback_check import check_callback
     from router.registering import RESUMED, change_abonnement
 
     resumed: Mapping[str, Any] = {}
     if not wanted.keys().isdisjoint({"callback_url", "auth", "callback_auth"}):
-        asked = replace(abonnement, **wanted)
-        await check_callback(
-            callbacks,
-            url=asked.callback_url,
-            auth=asked.auth,
-            callback_auth=asked.callback_auth,
-            settings=settings,
-        )
+        await _check(replace(abonnement, **wanted), callbacks, settings)
         resumed = RESUMED
     await change_abonnement(registry, router, abonnement.uuid, {**wanted, **resumed})
     await log.record("abonnement changed", abonnement=abonnement.uuid, changed=sorted(wanted))
@@ -110,17 +95,10 @@ async def set_callback_auth(
     The callback is checked first, and a suspended or held one that passes is resumed. Raises ValidationError
     when it does not pass, UsageError when nothing would be left to send, Conflict.
     """
-    from gateway.api.callback_check import check_callback
     from router.registering import RESUMED
 
     must_have_some(abonnement.auth, wanted)
-    await check_callback(
-        callbacks,
-        url=abonnement.callback_url,
-        auth=abonnement.auth,
-        callback_auth=wanted,
-        settings=settings,
-    )
+    await _check(replace(abonnement, callback_auth=wanted), callbacks, settings)
     changed = await registry.change_abonnement(
         abonnement.uuid, lambda latest: replace(latest, callback_auth=wanted, **RESUMED)
     )
@@ -128,6 +106,19 @@ async def set_callback_auth(
         "callback auth changed", abonnement=abonnement.uuid, kinds=wanted.kinds if wanted else ()
     )
     return changed
+
+
+async def _check(abonnement: Abonnement, callbacks: CallbackClient, settings: Settings) -> None:
+    """Try its callback as the API does. Raises ValidationError when it does not pass."""
+    from gateway.api.callback_check import check_callback
+
+    await check_callback(
+        callbacks,
+        url=abonnement.callback_url,
+        auth=abonnement.auth,
+        callback_auth=abonnement.callback_auth,
+        settings=settings,
+    )
 
 
 def must_have_some(auth: str, wanted: CallbackAuth | None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from hmac import compare_digest
@@ -250,6 +251,20 @@ class CallbackAuth(_Part):
 AUTHORIZATIONS = ("oauth2", "zgw", "noAuth")
 """The kinds of which there is one: they make the Authorization header."""
 _SECRETS = frozenset({"secret", "value", "oldSecret"})
+
+
+def with_kind(given: Mapping[str, Any], kind: str, value: object) -> dict[str, Any]:
+    """What was given with one kind of it set; of the authorizations it takes the place of the others."""
+    others = AUTHORIZATIONS if kind in AUTHORIZATIONS else ()
+    return {**{name: each for name, each in given.items() if name not in others}, kind: value}
+
+
+def former_secret(given: Mapping[str, Any], *, until: int) -> dict[str, Any]:
+    """The fields by which the signing secret of what was given signs too, until then (Unix seconds).
+
+    Raises KeyError when it has none.
+    """
+    return {"oldSecret": given["signature"]["secret"], "oldSecretUntil": until}
 
 
 def without_secrets(auth: CallbackAuth | None) -> dict[str, Any]:

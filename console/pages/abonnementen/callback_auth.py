@@ -11,7 +11,7 @@ from console.page import Refused, Visit
 from deliverer.http.client import CallbackClient
 from operating import abonnementen
 from schemas.abonnement import Abonnement
-from schemas.callback_auth import AUTHORIZATIONS, CallbackAuth, without_secrets
+from schemas.callback_auth import CallbackAuth, former_secret, with_kind, without_secrets
 from schemas.errors import Conflict, Overloaded, UsageError, ValidationError
 from schemas.fields import parse
 
@@ -92,9 +92,5 @@ def _asked(known: CallbackAuth | None, form: Form) -> dict[str, Any]:
     if kind == "signature" and form.text("oud") in dict(KEEP_OLD) and form.text("oud"):
         if "signature" not in now:
             raise Refused("Er is nog geen geheim dat mee kan tekenen.")
-        value |= {
-            "oldSecret": now["signature"]["secret"],
-            "oldSecretUntil": int(time.time()) + int(form.text("oud")),
-        }
-    others = AUTHORIZATIONS if kind in AUTHORIZATIONS else ()
-    return {**{name: each for name, each in now.items() if name not in others}, kind: value}
+        value |= former_secret(now, until=int(time.time()) + int(form.text("oud")))
+    return with_kind(now, kind, value)

@@ -15,7 +15,13 @@ from nrc.cli.terminal.output import as_json, json_option, note, printable
 from operating import abonnementen as operating
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement
-from schemas.callback_auth import AUTHORIZATIONS, CallbackAuth, new_signing_secret, without_secrets
+from schemas.callback_auth import (
+    CallbackAuth,
+    former_secret,
+    new_signing_secret,
+    with_kind,
+    without_secrets,
+)
 from schemas.errors import Conflict, UsageError, ValidationError
 from schemas.fields import parse
 
@@ -120,8 +126,8 @@ def signature(uuid: str, secret: str | None, keep_old: int | None) -> None:
         if keep_old:
             if "signature" not in now:
                 raise UsageError("--keep-old: there is no former secret")
-            value |= {"oldSecret": now["signature"]["secret"], "oldSecretUntil": int(time.time()) + keep_old}
-        return {**now, "signature": value}
+            value |= former_secret(now, until=int(time.time()) + keep_old)
+        return with_kind(now, "signature", value)
 
     _change(uuid, signed)
     if secret is None:
@@ -148,11 +154,7 @@ def remove(uuid: str, kinds: tuple[str, ...]) -> None:
 
 
 def _set(uuid: str, kind: str, value: object) -> None:
-    def with_it(now: Mapping[str, Any]) -> dict[str, Any]:
-        others = AUTHORIZATIONS if kind in AUTHORIZATIONS else ()
-        return {**{name: each for name, each in now.items() if name not in others}, kind: value}
-
-    _change(uuid, with_it)
+    _change(uuid, lambda now: with_kind(now, kind, value))
 
 
 def _change(uuid: str, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
