@@ -97,14 +97,11 @@ async def serve(
         opened.callback(gateway.accepting.close)
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
-        if notices is None:
-            tasks.start("changes", link.run(partial(follow_changes, catalogue=catalogue)))
-        else:
-            follow = partial(
-                follow_changes, catalogue=catalogue, heard=notices.heard, connected=notices.connected
-            )
-            tasks.start("changes", link.run(follow))
+        follow = partial(follow_changes, catalogue=catalogue)
+        if notices is not None:
+            follow = partial(follow, heard=notices.heard, connected=notices.connected)
             tasks.start("notices of changed scopes", notices.run())
+        tasks.start("changes", link.run(follow))
         if keeping is not None:
             tasks.start("keeping scopes", keeping.run())
         tasks.start("uses of secrets", gateway.secret_uses.run())

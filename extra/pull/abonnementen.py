@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from extra.asking import Extra, parts, with_known
+from gateway.api.abonnementen import refuse_gone
 from gateway.api.checks import group_faults
 from gateway.http.requests import read_body, read_query
 from gateway.http.responses import json_answer
@@ -104,9 +105,7 @@ async def change(request: web.Request) -> web.Response:
                 abonnement.uuid, lambda latest: replace(latest, kanalen=kanalen)
             )
         except Conflict:
-            await gateway.catalogue.refresh()
-            if abonnement.uuid not in gateway.catalogue.everyone:
-                raise NotFound("Dit abonnement bestaat niet meer.") from None
+            await refuse_gone(gateway, abonnement.uuid)
             raise
         await announced(extra)
     log.info("abonnement changed", abonnement=str(changed.uuid), client=client.client_id, fetched=True)

@@ -260,11 +260,16 @@ async def _add(gateway: Gateway, asked: Asked, *, client_id: str) -> Abonnement:
         await gateway.catalogue.try_refresh()
 
 
+async def refuse_gone(gateway: Gateway, uuid: UUID) -> None:
+    """Raise NotFound when an abonnement, of either type, was removed meanwhile."""
+    await gateway.catalogue.refresh()
+    if uuid not in gateway.catalogue.everyone:
+        raise NotFound("Dit abonnement bestaat niet meer.") from None
+
+
 async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, resume: bool) -> Abonnement:
     """Write what the request changes, with bindings for the former and the new filters meanwhile."""
-    await gateway.catalogue.refresh()
-    if abonnement.uuid not in gateway.catalogue.abonnementen:
-        raise NotFound("Dit abonnement bestaat niet meer.")
+    await refuse_gone(gateway, abonnement.uuid)
     wanted: dict[str, Any] = dict(RESUMED) if resume else {}
     if "callbackUrl" in asked.named:
         wanted["callback_url"] = asked.callback_url
@@ -275,9 +280,7 @@ async def _replace(gateway: Gateway, abonnement: Abonnement, asked: Asked, *, re
     try:
         changed = await change_abonnement(gateway.registry, gateway.router, abonnement.uuid, wanted)
     except Conflict:
-        await gateway.catalogue.refresh()
-        if abonnement.uuid not in gateway.catalogue.abonnementen:
-            raise NotFound("Dit abonnement bestaat niet meer.") from None
+        await refuse_gone(gateway, abonnement.uuid)
         raise
     await gateway.catalogue.try_refresh()
     return changed
