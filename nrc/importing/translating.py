@@ -25,7 +25,7 @@ from nrc.importing.source import (
 )
 from nrc.setup.checking import checked
 from nrc.setup.faults import Fault, Faults, Path
-from nrc.setup.open_notificaties import API_KEY, ASKS, Translated
+from nrc.setup.open_notificaties import API_KEY, ASKS, Translated, renamed, rights_of, unknown_auth_type
 from nrc.setup.reading import Document
 from schemas.application import Scope, read_scope
 
@@ -43,16 +43,13 @@ def translated(
     scopes, scopes_from_ac: what its applications may do, in place of what its applicaties say. owner: the
     application of abonnementen that have none there.
     """
-    return _Translation(source, scopes, scopes_from_ac=scopes_from_ac, owner=owner).all()
+    return _Translation(source, rights_of(scopes, scopes_from_ac=scopes_from_ac), owner).all()
 
 
 class _Translation:
-    def __init__(
-        self, source: Source, scopes: Sequence[Scope], *, scopes_from_ac: bool, owner: str | None
-    ) -> None:
+    def __init__(self, source: Source, rights: Mapping[str, Any], owner: str | None) -> None:
         self._source = source
-        self._scopes = scopes
-        self._from_ac = scopes_from_ac
+        self._rights = rights
         self._owner = owner
         self._to = Translated(Document(value={}))
 
@@ -105,10 +102,8 @@ class _Translation:
             client_id = str(row["identifier"])
             label, rights = of.pop(client_id, ("", None))
             item = _without_empty(clientId=client_id, secret=row["secret"], label=label)
-            if self._from_ac:
-                item["scopesFromAc"] = "true"
-            elif self._scopes:
-                item["scopes"] = [scope.value for scope in self._scopes]
+            if self._rights:
+                item |= self._rights
             elif rights is not None:
                 item["scopes"] = sorted(rights)
             else:
@@ -209,17 +204,15 @@ def _asked_by(row: Row) -> dict[str, Any]:
         return {"callbackAuth": {kind: "true"}}
     # From 1.16 on its client there is client_id too, before that auth_client_id.
     fields = {**row, "auth_client_id": row.get("auth_client_id") or row.get("client_id")}
-    found = {ours: fields[there] for ours, there in names.items() if fields.get(there) not in (None, "")}
-    return {"callbackAuth": {kind: found}}
+    return {"callbackAuth": {kind: renamed(fields, names)}}
 
 
 def _why_not(row: Row, owner: str | None) -> str:
     """Why an abonnement is not taken, else ""."""
-    auth_type = row.get("auth_type") or API_KEY
     if row.get("send_cloudevents"):
         return "it gets CloudEvents (send_cloudevents): notificaties are not delivered as CloudEvents here"
-    if auth_type != API_KEY and auth_type not in ASKS:
-        return f"auth_type {auth_type}: there are {', '.join((API_KEY, *ASKS))}"
+    if why := unknown_auth_type(row.get("auth_type") or API_KEY):
+        return why
     if not owner:
         return "it has no client_id, whose it would be: name an application with --owner"
     return ""

@@ -87,12 +87,27 @@ def translated(
     scopes, scopes_from_ac: what its applications may do, which the file does not tell; () and False leave
     that as it is. owner: the application of abonnementen without an auth_client_id.
     """
-    rights: dict[str, Any] = {}
-    if scopes:
-        rights["scopes"] = [scope.value for scope in scopes]
-    if scopes_from_ac:
-        rights["scopesFromAc"] = "true"
+    rights = rights_of(scopes, scopes_from_ac=scopes_from_ac)
     return _Translation(document, rights, owner).all()
+
+
+def rights_of(scopes: Sequence[Scope], *, scopes_from_ac: bool) -> Mapping[str, Any]:
+    """The fields of an application that say what it may do; none when neither is given."""
+    if scopes_from_ac:
+        return {"scopesFromAc": "true"}
+    return {"scopes": [scope.value for scope in scopes]} if scopes else {}
+
+
+def unknown_auth_type(auth_type: str) -> str:
+    """Why an abonnement with this auth_type is not taken; "" where it is."""
+    if auth_type == API_KEY or auth_type in ASKS:
+        return ""
+    return f"auth_type {auth_type}: there are {', '.join((API_KEY, *ASKS))}"
+
+
+def renamed(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """What is in an item of theirs, by our names. names: ours, and there."""
+    return {ours: item[there] for ours, there in names.items() if item.get(there) not in (None, "")}
 
 
 class _Translation:
@@ -173,7 +188,7 @@ class _Translation:
         for path, item in items:
             names = {"clientId": "identifier", "secret": "secret"}
             self._made("applications", len(made), path, names)
-            made.append({**_renamed(item, names), **self._rights})
+            made.append({**renamed(item, names), **self._rights})
         return made
 
     def _kanalen(self) -> list[dict[str, Any]] | None:
@@ -184,7 +199,7 @@ class _Translation:
         for path, item in items:
             names = {"naam": "naam", "documentatieLink": "documentatie_link", "filters": "filters"}
             self._made("kanalen", len(made), path, names)
-            made.append(_renamed(item, names))
+            made.append(renamed(item, names))
         return made
 
     def _abonnementen(self) -> list[dict[str, Any]] | None:
@@ -206,7 +221,7 @@ class _Translation:
             if asks is None:
                 names["auth"] = "auth"
             self._made("abonnementen", len(made), path, names)
-            abonnement = {"clientId": self._owner, "kanalen": [], **_renamed(item, names)}
+            abonnement = {"clientId": self._owner, "kanalen": [], **renamed(item, names)}
             if asks is not None:
                 abonnement["callbackAuth"] = self._callback_auth(len(made), path, item, *asks)
             made.append(abonnement)
@@ -222,13 +237,12 @@ class _Translation:
         for ours, there in names.items():
             self._to.document.lines[(*place, ours)] = self._from.line((*path, there))
             self._to.document.origins[(*place, ours)] = (*path, there)
-        return {kind: _renamed(item, names)}
+        return {kind: renamed(item, names)}
 
     def _why_not(self, item: Mapping[str, Any]) -> str:
         """Why an abonnement is not taken, else ""."""
-        auth_type = item.get("auth_type", API_KEY)
-        if auth_type != API_KEY and auth_type not in ASKS:
-            return f"auth_type {auth_type}: there are {', '.join((API_KEY, *ASKS))}"
+        if why := unknown_auth_type(item.get("auth_type", API_KEY)):
+            return why
         if str(item.get("send_cloudevents", "false")).lower() in _TRUE:
             return "send_cloudevents: notificaties are not delivered as CloudEvents here"
         if item.get("cloudevent_filters"):
@@ -236,10 +250,6 @@ class _Translation:
         if not item.get("auth_client_id") and self._owner is None:
             return "it has no auth_client_id, whose it would be: name an application with --owner"
         return ""
-
-
-def _renamed(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: item[there] for ours, there in names.items() if item.get(there) not in (None, "")}
 
 
 def _told(item: Mapping[str, Any]) -> str:

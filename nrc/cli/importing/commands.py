@@ -16,8 +16,6 @@ import yaml
 from nrc.cli.connecting import (
     OpenRegistry,
     carry_out,
-    gateway_root,
-    local_root,
     new_option,
     opened_ledger,
     opened_registry,
@@ -25,7 +23,7 @@ from nrc.cli.connecting import (
 from nrc.cli.importing import telling
 from nrc.cli.operating import audit
 from nrc.cli.setup import showing
-from nrc.cli.setup.apply import do_plan
+from nrc.cli.setup.apply import do_plan, plan_of, refuse_both
 from nrc.cli.terminal import parameters
 from nrc.cli.terminal.output import as_json, json_option, note
 from nrc.exits import Exit
@@ -36,7 +34,7 @@ from nrc.setup.checking import Checked, checked
 from nrc.setup.doing import Done
 from nrc.setup.faults import Fault
 from nrc.setup.kinds import abonnementen
-from nrc.setup.planning import Plan, known, planned
+from nrc.setup.planning import Plan
 from operating.passwords import Passwords
 from runtime.settings import Settings, load_settings
 from schemas.application import Scope
@@ -148,10 +146,7 @@ def open_notificaties(
         raise UsageError("--api and --token: give both, or none")
     if as_setup_file and api is None:
         raise UsageError("--as-setup-file is for --api: from a database or a dump all is taken")
-    if scopes and scopes_from_ac:
-        raise UsageError("--scope and --scopes-from-ac: give one of them")
-    if new and dry_run:
-        raise UsageError("--new and --dry-run: give one of them")
+    refuse_both(scopes=scopes, scopes_from_ac=scopes_from_ac, new=new, dry_run=dry_run)
     asked = Asked(
         database=database,
         dump=dump,
@@ -223,14 +218,7 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
                 "--as-setup-file prints them to complete"
             )
         wanted = checked(source.name, found.document, foreign=True)
-        plan = await planned(
-            wanted,
-            await known(opened.registry, opened.catalogue, None),
-            settings=settings,
-            prune=False,
-            roots=[gateway_root(settings), local_root(settings)],
-            passwords=passwords,
-        )
+        plan = await plan_of(settings, wanted, opened, passwords, waiting=None, prune=False)
         not_taken = [*found.not_taken, *plan.not_taken]
         done: list[Done] = []
         account: Account | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -121,10 +122,7 @@ def apply(
         raise UsageError("apply which FILE? (- is standard input)")
     if keep_waiting and discard_waiting:
         raise UsageError("--keep-waiting and --discard-waiting: give one of them")
-    if scopes and scopes_from_ac:
-        raise UsageError("--scope and --scopes-from-ac: give one of them")
-    if new and dry_run:
-        raise UsageError("--new and --dry-run: give one of them")
+    refuse_both(scopes=scopes, scopes_from_ac=scopes_from_ac, new=new, dry_run=dry_run)
     asked = Asked(dry_run, prune, keep_waiting, discard_waiting, json_)
     wanted, not_taken = _read(file, scopes=scopes, scopes_from_ac=scopes_from_ac, owner=owner, prune=prune)
     if not json_:
@@ -132,6 +130,14 @@ def apply(
     code = carry_out(_apply(load_settings(), wanted, not_taken, asked, new=new))
     if code is not Exit.OK:
         sys.exit(code)
+
+
+def refuse_both(*, scopes: Sequence[Scope], scopes_from_ac: bool, new: bool, dry_run: bool) -> None:
+    """Raise UsageError for options of which one excludes the other."""
+    if scopes and scopes_from_ac:
+        raise UsageError("--scope and --scopes-from-ac: give one of them")
+    if new and dry_run:
+        raise UsageError("--new and --dry-run: give one of them")
 
 
 def _read(
@@ -167,14 +173,7 @@ async def _apply(
     backlogs = await ledger_backlogs(settings) if prunes else {}
     waiting = None if backlogs is None else {uuid: each.count for uuid, each in backlogs.items()}
     async with opened_registry(settings, new=new) as opened, Passwords() as passwords:
-        plan = await planned(
-            wanted,
-            await known(opened.registry, opened.catalogue, waiting),
-            settings=settings,
-            prune=asked.prune,
-            roots=[gateway_root(settings), local_root(settings)],
-            passwords=passwords,
-        )
+        plan = await plan_of(settings, wanted, opened, passwords, waiting=waiting, prune=asked.prune)
         not_taken = [*not_taken, *plan.not_taken]
         if not asked.json:
             showing.show_not_taken(wanted.name, plan.not_taken)
@@ -204,6 +203,26 @@ async def _apply(
     if asked.dry_run:
         return Exit.DIFFERS if plan.to_do else Exit.OK
     return Exit.FAILED if any(each.fault for each in done) else Exit.OK
+
+
+async def plan_of(
+    settings: Settings,
+    wanted: Checked,
+    opened: OpenRegistry,
+    passwords: Passwords,
+    *,
+    waiting: Mapping[UUID, int] | None,
+    prune: bool,
+) -> Plan:
+    """The plan for this registry. waiting: as of `known`. Raises Faults."""
+    return await planned(
+        wanted,
+        await known(opened.registry, opened.catalogue, waiting),
+        settings=settings,
+        prune=prune,
+        roots=[gateway_root(settings), local_root(settings)],
+        passwords=passwords,
+    )
 
 
 async def do_plan(
