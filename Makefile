@@ -1,11 +1,15 @@
 # The commands of this project; `make help` lists them. Everything stays in .venv and var.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos power fuzz audit image-check release docs screenshots constraints
+.PHONY: help setup run test retest lint bench chaos power fuzz audit image-check release docs screenshots constraints
+
+# Each of the many processes that the tests start would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+TESTED := $(VENV)/.tested
 MINUTES := 10
 CUTS := 24
 # Processes of `make test`, each with a RabbitMQ of its own. Tests wait more than they compute: with four of them
@@ -23,11 +27,16 @@ run: setup ## Start everything, show the main job, and stay up until Ctrl-C
 	@exec $(BIN)/nrc up
 
 test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
+	@rm -f $(TESTED)
 	@tools/install-packages compiler
 	@tools/install-packages chromium
 	@tools/install-packages postgresql
 	@tools/install-packages pgbouncer
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder; \
+		code=$$?; echo $$code > $(TESTED); exit $$code
+
+retest: $(INSTALLED) ## Run the few tests that failed in the last run once more, with nothing beside them
+	@$(BIN)/python -m tools.retest $(TESTED)
 
 lint: $(INSTALLED) ## Check style, types and the direction of imports
 	$(BIN)/ruff check

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 
 from cryptography import x509
@@ -19,8 +19,9 @@ from alerting.channels.sockets import connected_socket
 from deliverer.http.guard import Policy
 from operating.status.certificates import tls_server
 from runtime.settings import Settings
-from runtime.trust import trusting
+from runtime.trust import presenting, trusting
 from schemas.abonnement import Abonnement
+from schemas.callback_auth import CallbackAuth
 from store.alerts import Certificate
 
 EVERY = 24 * 3600.0  # seconds between two looks at one
@@ -37,6 +38,17 @@ def servers_of(abonnementen: Iterable[Abonnement]) -> frozenset[Server]:
     return frozenset(server for each in abonnementen if (server := tls_server(each)) is not None)
 
 
+def own_of(abonnementen: Iterable[Abonnement]) -> Mapping[Server, CallbackAuth]:
+    """By server, with what connections are made there, where an abonnement has certificates of its own."""
+    return {
+        server: each.callback_auth
+        for each in abonnementen
+        if each.callback_auth is not None
+        and each.callback_auth.has_own_tls
+        and (server := tls_server(each)) is not None
+    }
+
+
 def due(servers: frozenset[Server], known: Iterable[Certificate], *, now: float) -> list[Server]:
     """Which of these are looked at now, those never seen first. Pure. now: Unix seconds."""
     looked = {
@@ -51,31 +63,45 @@ class Looking:
 
     def __init__(self, settings: Settings) -> None:
         self._policy = Policy.of(settings)
+        self._ca_file = settings.callback_ca_file
         self._trusted = trusting(settings.callback_ca_file) or ssl.create_default_context()
-        self._any = ssl.create_default_context()
-        self._any.check_hostname = False
-        self._any.verify_mode = ssl.CERT_NONE
+        self._any = _trusting_any(ssl.create_default_context())
         self._places = asyncio.Semaphore(AT_ONCE)
 
-    async def look(self, servers: Iterable[Server], *, now: float) -> list[Certificate]:
-        """The certificates of these now, or why there is none."""
-        return [*await asyncio.gather(*(self._one(host, port, now) for host, port in servers))]
+    async def look(
+        self, servers: Iterable[Server], *, now: float, own: Mapping[Server, CallbackAuth]
+    ) -> list[Certificate]:
+        """The certificates of these now, or why there is none. own: as of `own_of`."""
+        looks = (self._one(host, port, now, own.get((host, port))) for host, port in servers)
+        return [*await asyncio.gather(*looks)]
 
-    async def _one(self, host: str, port: int, now: float) -> Certificate:
+    async def _one(self, host: str, port: int, now: float, own: CallbackAuth | None) -> Certificate:
         async with self._places:
             fault = ""
             try:
+                trusted = self._trusted if own is None else await self._context(own)
                 try:
-                    ends = await self._end(host, port, self._trusted)
+                    ends = await self._end(host, port, trusted)
                 except ssl.SSLCertVerificationError as error:
                     # Not trusted, or ended: only a connection without that check tells until when.
                     fault = tls_fault(error)
-                    ends = await self._end(host, port, self._any)
+                    ends = await self._end(host, port, self._any if own is None else _trusting_any(trusted))
             except OSError as error:
                 return Certificate(host, port, now, None, fault or connecting_failed(error))
             except ValueError:
                 return Certificate(host, port, now, None, "tls_error: the certificate cannot be read")
             return Certificate(host, port, now, ends, f"tls_error: {fault}" if fault else "")
+
+    async def _context(self, own: CallbackAuth) -> ssl.SSLContext:
+        """As connections to this server are made. Raises OSError."""
+        client = own.client_certificate
+        return await asyncio.to_thread(
+            presenting,
+            certificate=client.certificate if client else "",
+            key=client.key if client else "",
+            authorities=own.ca,
+            file=self._ca_file,
+        )
 
     async def _end(self, host: str, port: int, context: ssl.SSLContext) -> float:
         """Until when the server's certificate is valid. Raises OSError (ssl.SSLError is one), ValueError."""
@@ -83,6 +109,13 @@ class Looking:
             sock = await connected_socket(host, port, policy=self._policy)
             with sock:
                 return await _end_of(sock, host, context)
+
+
+def _trusting_any(context: ssl.SSLContext) -> ssl.SSLContext:
+    """The same, which takes any certificate from now on: nothing is sent by it."""
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 async def _end_of(sock: socket.socket, host: str, context: ssl.SSLContext) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from time import monotonic
 
-from alerting.certificates import Looking, due, servers_of
+from alerting.certificates import Looking, due, own_of, servers_of
 from alerting.channels.faults import NotSent
 from alerting.judging import judge
 from alerting.lease import Lease
@@ -119,9 +119,10 @@ class AlertLoop:
 
     async def look_at_certificates(self, looking: Looking) -> None:
         """Look once. Raises RegistryError."""
-        servers = servers_of(self._sources.catalogue.every_abonnement())
+        every = [*self._sources.catalogue.every_abonnement()]
+        servers = servers_of(every)
         now, known = time.time(), await self._alerts.certificates()
-        found = await looking.look(due(servers, known, now=now), now=now)
+        found = await looking.look(due(servers, known, now=now), now=now, own=own_of(every))
         if found or any((each.host, each.port) not in servers for each in known):
             await self._alerts.note_certificates(found, keep=servers)
         if found:
@@ -165,7 +166,11 @@ class AlertLoop:
                 await self._delivery.by(channel, settings, notice)
             except NotSent as error:
                 log.warning(
-                    "alerts cannot be sent", channel=channel, reason=str(error), failures=1, again_in_s=0.0
+                    "alerts cannot be sent",
+                    channel=channel.value,
+                    reason=str(error),
+                    failures=1,
+                    again_in_s=0.0,
                 )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from operating.status.attention import Code, Concern, Limits, concerns
 from operating.status.collecting import Status
-from schemas.alert import AlertSettings, Rule
+from schemas.alert import BEFORE_ITS_END, AlertSettings, Rule
 
 TITLES: Mapping[Rule, str] = {
     Rule.HELD: "Een callback doet het niet",
@@ -20,6 +20,7 @@ TITLES: Mapping[Rule, str] = {
     Rule.PARTS: "Een onderdeel werkt niet",
     Rule.DISK: "De schijf of het grootboek raakt vol",
     Rule.CERTIFICATE: "Een certificaat van een callback verloopt",
+    Rule.CLIENT_CERTIFICATE: "Een clientcertificaat dat naar een callback gaat, verloopt",
 }
 """What each rule warns of, for operators."""
 
@@ -27,6 +28,7 @@ _RULES: Mapping[Code, Rule] = {
     Code.HELD: Rule.HELD,
     Code.SUSPENDED: Rule.SUSPENDED,
     Code.WAITS_LONG: Rule.WAITS_LONG,
+    Code.QUEUE_UNREAD: Rule.WAITS_LONG,
     Code.UNDELIVERABLE: Rule.UNDELIVERABLE,
     Code.STUCK: Rule.LOST,
     Code.UNSURE: Rule.LOST,
@@ -37,6 +39,7 @@ _RULES: Mapping[Code, Rule] = {
     Code.DISK: Rule.DISK,
     Code.LEDGER_NEARLY_FULL: Rule.DISK,
     Code.CERTIFICATE: Rule.CERTIFICATE,
+    Code.CLIENT_CERTIFICATE: Rule.CLIENT_CERTIFICATE,
 }
 _COUNTED = frozenset({Code.UNDELIVERABLE, Code.STUCK, Code.UNSURE})
 _HAS_BEGUN = frozenset({Code.HELD, Code.WAITS_LONG, Code.ALERTS_NOT_SENT})
@@ -64,6 +67,7 @@ def found_in(status: Status, settings: AlertSettings) -> Iterator[Found]:
         waits=settings.rule(Rule.WAITS_LONG).after,
         gap=0.0,
         expires=settings.rule(Rule.CERTIFICATE).after,
+        own_expires=settings.rule(Rule.CLIENT_CERTIFICATE).after,
         each=True,
     )
     for concern in concerns(status, limits):
@@ -77,7 +81,7 @@ def found_in(status: Status, settings: AlertSettings) -> Iterator[Found]:
             rule,
             concern,
             since=status.at - concern.seconds if begun else status.at,
-            after=0.0 if concern.code is Code.CERTIFICATE else set_.after,
+            after=0.0 if rule in BEFORE_ITS_END else set_.after,
             count=_count_of(concern),
         )
 
@@ -103,7 +107,7 @@ def subject_of(concern: Concern) -> str:
 
 
 def _count_of(concern: Concern) -> int:
-    if concern.code is Code.CERTIFICATE:
+    if rule_of(concern) in BEFORE_ITS_END:
         # Said again when it is urgent, and when it has ended.
         return 2 if concern.seconds <= 0 else int(concern.urgent)
     return concern.count if concern.code in _COUNTED else 0

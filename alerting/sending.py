@@ -1,7 +1,7 @@
 """Sends what waits, by each channel apart, with back-off: what one cannot send keeps nothing else waiting.
 
-A message counts as sent when its receiver has it; one that was sent by a process that died before it could
-note so is sent once more, with the same id.
+A message counts as sent when its receiver has it. A process that stops completes what it is sending; one that
+was sent by a process that died before it could note so is sent once more, with the same id.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from store.alerts import Alerts, Waiting
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 900.0  # seconds
 TOO_OLD = 24 * 3600.0  # seconds after which a message is not sent any more
 EVERY = 5.0  # seconds between two looks at what waits, where nothing wakes it
+FINISH = 5.0  # seconds in which a process that stops completes what it is sending
 
 log = logger(__name__)
 
@@ -77,11 +78,21 @@ class Sender:
         )
         """Tries by (channel, `sent` or `failed`)."""
         self._woken = {channel: asyncio.Event() for channel in Channel}
+        self._stopping = False
+        self._sending = {channel: asyncio.Lock() for channel in Channel}
 
     def wake(self) -> None:
         """There may be something new to send."""
         for event in self._woken.values():
             event.set()
+
+    async def stop(self) -> None:
+        """Begin no message any more, and complete those that are being sent, within FINISH seconds."""
+        self._stopping = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FINISH):
+                for sending in self._sending.values():
+                    await sending.acquire()
 
     async def run(self, channel: Channel) -> None:
         """Send by this channel until cancelled."""
@@ -93,7 +104,9 @@ class Sender:
             except AlertsLeaseLost:
                 pass  # another process sends
             except RegistryError as error:
-                log.warning("what waits to be sent could not be read", channel=channel, reason=str(error))
+                log.warning(
+                    "what waits to be sent could not be read", channel=channel.value, reason=str(error)
+                )
             except Exception:  # the outermost loop of a channel; the other one goes on
                 log.exception("fault")
             with suppress(TimeoutError):
@@ -101,7 +114,7 @@ class Sender:
 
     async def look(self, channel: Channel) -> None:
         """Send what waits and is due. Raises RegistryError."""
-        if not self._lease.held:
+        if self._stopping or not self._lease.held:
             return
         now, alerts = time.time(), self._alerts
         sending = (await alerts.sending())[channel]
@@ -110,7 +123,7 @@ class Sender:
         of = await alerts.settings()
         on = channel in of.channels
         if dropped := await alerts.drop(self._lease.holder, channel, before=now - TOO_OLD if on else now + 1):
-            log.warning("alerts were not sent and are dropped", channel=channel, count=dropped, on=on)
+            log.warning("alerts were not sent and are dropped", channel=channel.value, count=dropped, on=on)
         waiting = await alerts.waiting(channel)
         try:
             if channel is Channel.WEBHOOK:
@@ -122,17 +135,18 @@ class Sender:
             await self._failed(channel, error, failures=sending.failures + 1)
 
     async def _send(self, of: AlertSettings, channel: Channel, messages: Sequence[Waiting]) -> None:
-        if not self._lease.held:
-            raise AlertsLeaseLost("the lease ran out while this process hung")
         notices = [Notice.of(each.notice) for each in messages]
-        if channel is Channel.WEBHOOK:
-            await self._delivery.by_webhook(of, notices[0])
-        else:
-            await self._delivery.by_mail(of, notices)
-        await self._alerts.sent(self._lease.holder, messages, at=time.time())
+        async with self._sending[channel]:
+            if not self._lease.held:
+                raise AlertsLeaseLost("the lease ran out while this process hung")
+            if channel is Channel.WEBHOOK:
+                await self._delivery.by_webhook(of, notices[0])
+            else:
+                await self._delivery.by_mail(of, notices)
+            await self._alerts.sent(self._lease.holder, messages, at=time.time())
         self.counts[channel.value, "sent"] += 1
         for each in notices:
-            log.info("alert sent", channel=channel, subject=each.subject, phase=each.phase.value)
+            log.info("alert sent", channel=channel.value, subject=each.subject, phase=each.phase.value)
 
     async def _failed(self, channel: Channel, error: NotSent, *, failures: int) -> None:
         now = time.time()
@@ -140,7 +154,11 @@ class Sender:
         pause = max(pause_after(failures) * self._scale, error.retry_after or 0.0)
         await self._alerts.failed(self._lease.holder, channel, error=str(error), at=now, next_try=now + pause)
         log.warning(
-            "alerts cannot be sent", channel=channel, reason=str(error), failures=failures, again_in_s=pause
+            "alerts cannot be sent",
+            channel=channel.value,
+            reason=str(error),
+            failures=failures,
+            again_in_s=pause,
         )
         if error.stop:
             await self._alerts.change_settings(_without_webhook)

@@ -81,6 +81,7 @@ async def serve(
         tasks.start("looking", loop.run())
         ready()
         await tasks.run_until(stop)
+        await sender.stop()
 
 
 async def _connected(_: object) -> None:

@@ -1,6 +1,6 @@
 """`python -m bench [latency] [throughput] [filters] …`: figures of the documents.
 
-Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, refused,
+Without a name: those three, which the README quotes. Others: neighbour, memory, bodies, bulk, refused,
 matching, lag, ledger, declaring, fan-out, scale, watched, costs, stores; capacity prints what a
 system needs.
 """
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.bulk import bulk
 from bench.capacity.command import add_options, capacity
 from bench.capacity.costs import costs
 from bench.capacity.stores import stores
@@ -59,7 +60,9 @@ def throughput(options: argparse.Namespace) -> None:
     """
     with system() as running, consumer() as callback:
         running.post("/kanaal", ZAKEN)
-        running.subscribe(callback, "zaken", MATCHING)
+        url = running.subscribe(callback, "zaken", MATCHING)
+        if options.ordered:
+            running.nrc("abonnement", "options", url, "--set", "order={}")
         publish(running, count=2000, concurrency=64)
         arrivals(callback, at_least=2001)
         rates, accepted = [], []
@@ -111,6 +114,7 @@ BENCHMARKS = {
     "neighbour": neighbour,
     "memory": memory,
     "bodies": bodies,
+    "bulk": bulk,
     "refused": refused,
     "ledger": ledger,
     "matching": matching,
@@ -132,6 +136,7 @@ def main() -> None:
     parser.add_argument("--database", default="", help="ledger, stores: a URL of PostgreSQL's")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=20, help="of the latency benchmark")
+    parser.add_argument("--ordered", action="store_true", help="throughput: in order per hoofdObject")
     parser.add_argument("--filters", type=int, default=5000)
     parser.add_argument("--hanging", action="store_true", help="neighbour: a callback that hangs")
     parser.add_argument("--pairs", type=int, default=5, help="neighbour, watched, stores: in turn")

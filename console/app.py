@@ -14,6 +14,7 @@ from console.login.oidc.addresses import BACK, LOGIN, TO_PROVIDER
 from console.login.oidc.routes import from_provider, to_provider
 from console.login.routes import LOGOUT, log_out, login_page
 from console.login.sessions import console_root, is_https
+from console.page import BadQuery
 from console.pages import PAGES
 from console.rendering import Templates
 from console.serving import HTML, ROOT, LoginNeeded, root_of, served
@@ -98,6 +99,8 @@ async def answers(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await handler(request)
     except LoginNeeded:
         answer = _to_login(request)
+    except BadQuery as error:
+        answer = _fault(request, 400, advice=str(error))
     except (web.HTTPException, NotFound) as error:
         answer = _fault(request, error.status)
     except (RegistryError, LedgerError, BrokerError) as error:
@@ -123,13 +126,13 @@ def _to_login(request: web.Request) -> web.Response:
 
 
 def _fault(
-    request: web.Request, status: int, *, fault: Fault | None = None, instance: str = ""
+    request: web.Request, status: int, *, fault: Fault | None = None, advice: str = "", instance: str = ""
 ) -> web.Response:
-    """The page of a status. fault: told in place of its own advice. instance: in the log too."""
-    title, advice = _TEXTS.get(status, _TEXTS[400])
+    """The page of a status. fault, advice: told in place of its own advice. instance: in the log too."""
+    title, its_own = _TEXTS.get(status, _TEXTS[400])
     root = root_of(request) if request.path.startswith(ROOT) else ROOT
     text = request.app[TEMPLATES].bare(
-        "fault.html", root=root, title=title, advice=advice, instance=instance, fault=fault
+        "fault.html", root=root, title=title, advice=advice or its_own, instance=instance, fault=fault
     )
     return web.Response(text=text, content_type=HTML, status=status)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -16,6 +16,10 @@ from schemas.user import Session, User
 
 class Refused(NrcError):
     """An action is not done, as asked. text: a Dutch sentence that says what to do; shown above the page."""
+
+
+class BadQuery(NrcError):
+    """The query of a page can't be what is meant. text: a Dutch sentence that says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Page:
     `visit.request.match_info`. title: its heading and its name in the navigation. template: in
     templates/pages/. show: gives what the template has as `view`, or an answer. actions: by the field `doen`
     of a form, which is POSTed to the page's own address. under: the page in whose place it stands in the
-    navigation, of a page that has none there.
+    navigation, of a page that has none there. several: the names of the query that may be repeated.
     """
 
     name: str
@@ -99,3 +103,4 @@ class Page:
     show: Callable[[Visit], Awaitable[object]]
     actions: Mapping[str, Callable[[Visit, Form], Awaitable[Answer]]] = field(default_factory=dict)
     under: str = ""
+    several: Collection[str] = ()

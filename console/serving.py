@@ -11,11 +11,13 @@ from aiohttp.typedefs import Handler
 from console.access import may
 from console.forms import SAFE, Form, has_token, read_form
 from console.login.sessions import LoggedIn, client_address, forget_said, logged_in, say_next, take_said
-from console.page import Answer, Download, Live, Page, Redirect, Refused, Show, Visit
+from console.page import Answer, BadQuery, Download, Live, Page, Redirect, Refused, Show, Visit
 from console.rendering import Templates
 from console.state import CONSOLE, Console
 from console.streaming import streamed
+from gateway.http.requests import repeated
 from operating.acts import Operator
+from operating.plain_text import printable
 from runtime.log import logger
 from schemas.errors import Conflict
 
@@ -46,6 +48,9 @@ def served(page: Page, templates: Templates) -> Handler:
         if who is None:
             raise LoginNeeded
         _must(who, page.name)
+        if names := [name for name in repeated(request.query) if name not in page.several]:
+            name = printable(names[0][:100])
+            raise BadQuery(f"{name} staat meer dan een keer in het adres, en kan maar een waarde hebben.")
         await console.catalogue.refresh()  # what was changed a moment ago, here or by a command, is shown
         visit = _visit(console, request, who, command=f"console {page.name}")
         said: list[tuple[str, str]] = [*take_said(request, who)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from functools import partial
 from time import monotonic
@@ -16,20 +16,29 @@ from aio_pika.abc import AbstractConnection
 
 from deliverer.attempting.concurrency import Slots
 from deliverer.attempting.deliver import Deliverer
+from deliverer.attempting.faults import Faults
 from deliverer.attempting.settle import Settle
+from deliverer.consolidating.consolidating import Consolidating
 from deliverer.consuming.consumers import Consumers
 from deliverer.consuming.prefetch import Budget
 from deliverer.consuming.trying import Trying
+from deliverer.direct.sending import Direct
+from deliverer.events.request import Events, source_of
 from deliverer.holding.breaker import Breaker
 from deliverer.holding.hold import Holder
 from deliverer.holding.probe import Prober
 from deliverer.holding.slow_start import SlowStart
 from deliverer.http.client import CallbackClient
+from deliverer.ordering.asking import Asking
+from deliverer.ordering.in_turn import InTurn
+from deliverer.ordering.releasing import Releasing
 from deliverer.outcomes.account import Account
 from deliverer.outcomes.acknowledging import Acknowledging
 from deliverer.outcomes.last_failures import LastFailures
-from deliverer.parts import Parts
+from deliverer.pacing.pacing import Pacing
+from deliverer.parts import Parts, warnings_of
 from ledger.reopening import ReopenedLedger
+from ledger.tables.turns import Asked, Turn
 from ledger.unwritten import Unwritten
 from ledger.values import Delivery, Key
 from ledger.writer import Writer
@@ -48,7 +57,6 @@ LONGEST_REST = 15.0
 message may be sent to its callback without being acknowledged."""
 
 LAST_NOTES = 0.5  # seconds to write the last failures
-LEDGER_OPENS = 2.0  # seconds, at most, that consuming waits for the ledger
 LAST_COMMITS = 1.0  # seconds, at most, for the last commits to the ledger
 LEAST_FOR_COMMITS = 0.25  # seconds, at least, also when no time is left
 
@@ -80,17 +88,30 @@ async def serve(
         # On the connection that publishes: RabbitMQ does not read from that during an alarm, and it must
         # read acknowledgements from the consuming one.
         router = RouterClient(publisher.link)
+        into_queues = (
+            # Not on the other connection: a queue of a consumer that answers nothing would cut off retries.
+            Publisher(settings.amqp_url, name="deliverer direct", mandatory=True, asks=True)
+            if settings.amqp_direct
+            else None
+        )
         slots = Slots(settings.deliverer_concurrency, per_user=settings.deliverer_prefetch)
         last_failures = LastFailures(registry)
         ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         writer = Writer(ledger, unwritten=Unwritten(settings.registry_file.parent))
         counts = Counter[str]()
-        account = Account(
-            writer, partial(_row_of, ledger), process=f"deliverer {instance_name()}", counts=counts
-        )
+        own = f"deliverer {instance_name()}"
+        account = Account(writer, partial(_row_of, ledger), process=own, counts=counts)
         acknowledging = Acknowledging()
         settle = Settle(publisher, router, account=account, acknowledging=acknowledging)
         breaker, slow_start = Breaker(), SlowStart(settings.deliverer_prefetch)
+        pacing = Pacing(
+            catalogue.abonnementen,
+            own=own,
+            living=partial(_living, ledger),
+            enabled=settings.delivery_options,
+        )
+        pacing.follow()
+        catalogue.subscribe(pacing.follow)
         holder = Holder(
             registry=registry,
             catalogue=catalogue,
@@ -103,29 +124,54 @@ async def serve(
             abonnementen=catalogue.abonnementen,
             refresh=catalogue.refresh,
             client=client,
+            direct=Direct(into_queues),
             slots=slots,
             settle=settle,
             breaker=breaker,
             slow_start=slow_start,
+            gates=pacing.gates,
+            consolidating=Consolidating(
+                catalogue.abonnementen,
+                ledger=lambda: ledger.ledger,
+                settle=settle,
+                account=account,
+            ),
             holder=holder,
             last_failures=last_failures,
             account=account,
             counts=counts,
+            events=Events(lambda: catalogue.mappings, source=source_of(settings)),
             schedule=settings.retry_schedule,
             timeout=settings.callback_timeout,
             retention=settings.hold_retention,
         )
+        in_turn = InTurn(
+            deliverer,
+            abonnementen=catalogue.abonnementen,
+            asking=Asking(partial(_turns_of, ledger)),
+            releasing=Releasing(ledger, writer, publisher, kanalen=lambda: catalogue.kanalen),
+            settle=settle,
+            account=account,
+            writer=writer,
+            enabled=settings.delivery_options,
+        )
         budget = Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch)
+        faults = Faults(deliverer.failed, account)
         consumers = Consumers(
             catalogue=catalogue,
             router=router,
-            deliver=deliverer.deliver,
+            deliver=in_turn.deliver,
+            faults=faults,
             budget=budget,
             trying=await opened.enter_async_context(Trying(settings.amqp_url)),
+            pacing=pacing,
+            is_back=account.is_back,
         )
+        account.is_cut_off = lambda: consumers.is_cut_off
         prober = Prober(
             holder=holder,
             deliverer=deliverer,
+            in_turn=in_turn,
             slots=slots,
             settle=settle,
             last_failures=last_failures,
@@ -151,9 +197,7 @@ async def serve(
             ready()
             await stop.wait()
 
-        def warnings() -> list[str]:
-            return [f"ledger: {writer.why_not}"] if writer.why_not else []
-
+        warnings = partial(warnings_of, writer, into_queues, faults)
         await opened.enter_async_context(serve_health(settings.health_listen, not_ready, warnings=warnings))
         parts = Parts(
             catalogue=catalogue,
@@ -168,6 +212,7 @@ async def serve(
             writer=writer,
             link=link,
             publisher=publisher,
+            into_queues=into_queues,
             not_ready=not_ready,
             warnings=warnings,
         )
@@ -175,9 +220,14 @@ async def serve(
         tasks = await opened.enter_async_context(Tasks())
         tasks.start("registry", catalogue.run())
         tasks.start("publishing", publisher.run())
+        if into_queues is not None:
+            tasks.start("publishing into queues of consumers", into_queues.run())
         tasks.start("the ledger", writer.run())
-        await writer.first_look(within=LEDGER_OPENS)  # the first message may be one that the ledger ended
+        await writer.first_look()  # the first message may be one that the ledger ended
+        if pacing.gates:
+            await pacing.look()
         tasks.start("consuming", link.run(session))
+        tasks.start("pacing", pacing.run())
         tasks.start("noting attempts", last_failures.run())
         tasks.start("acknowledging", acknowledging.run())
         tasks.start("heartbeats", account.run())
@@ -191,6 +241,8 @@ async def serve(
             # RabbitMQ hangs: do not wait for it to close.
             link.abort()
             publisher.link.abort()
+            if into_queues is not None:
+                into_queues.link.abort()
         account.stopped()
         left = settings.stop_timeout - (monotonic() - began)
         within = min(max(LEAST_FOR_COMMITS, left), LAST_COMMITS)
@@ -208,6 +260,14 @@ async def _write_last(last_failures: LastFailures) -> None:
 
 async def _row_of(ledger: ReopenedLedger, key: Key) -> Delivery | None:
     return await ledger.ledger.delivery(key)
+
+
+async def _living(ledger: ReopenedLedger) -> Collection[str]:
+    return await ledger.ledger.keeping.deliverers()
+
+
+async def _turns_of(ledger: ReopenedLedger, asked: Sequence[Asked]) -> Sequence[Turn]:
+    return await ledger.ledger.turns(asked)
 
 
 def time_to_finish(stop_timeout: float) -> float:

@@ -12,7 +12,9 @@ missed.py        GET /abonnement/{uuid}/notificaties: what it did not get
 redelivering.py  POST /abonnement/{uuid}/redeliver: once more, by the keeper
 trying.py        POST /abonnement/{uuid}/test: a message to its callback, and the answer
 callback_auth.py /abonnement/{uuid}/callback-auth: what its callback asks for beyond `auth`
+options.py       /abonnement/{uuid}/options: how it wants to be delivered to
 explaining.py    GET /abonnement/{uuid}/uitleg/{notificatie} and POST /uitleg: why it comes, or not
+direct/          abonnementen whose consumer reads a queue of its own in RabbitMQ
 pull/            abonnementen without a callback, whose consumers fetch what is for them
 published.py     GET /notificaties/{id}: what became of what one published
 documents/       the OpenAPI document of these

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 from uuid import UUID
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from extra.pull.waiting import Waiting
 from extra.rates import Rates
 from gateway.http.admission import Turns
-from gateway.http.requests import must_accept_json, read_body, root_url
+from gateway.http.requests import must_accept_json, read_body, read_query, root_url
 from gateway.state import GATEWAY, Gateway
 from gateway.tokens import Credentials
 from ledger.explaining import Clock, Reader
@@ -30,6 +30,8 @@ from runtime.log import Occasional, logger
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
 from schemas.errors import (
+    BrokerError,
+    Conflict,
     InvalidParam,
     LedgerError,
     NotAcceptable,
@@ -41,6 +43,7 @@ from schemas.fields import parse, parse_date_time
 from schemas.jsontext import read_json
 
 ROOT = "/api/extra/v1"
+FETCHED = "Dit abonnement heeft geen callback: er wordt niets heen gestuurd."
 QUESTIONS = 8  # asked of the ledger at once, half of them by one application; the others wait
 QUESTION_WITHIN = 5.0  # seconds that one waits for its turn
 MOST_IN_ROW = 1000  # of what waits, gone through to find the place of one
@@ -78,6 +81,15 @@ class Extra:
         self.rates.take(client.client_id, now=time.monotonic(), cost=cost)
         return client
 
+    async def asks_about_own(
+        self, request: web.Request, *, cost: float = 1.0
+    ) -> tuple[Credentials, Abonnement]:
+        """Who asks, and about which abonnement of its own, without a query. Raises as `asks` and `own`."""
+        client = await self.asks(request, Scope.CONSUMEREN, cost=cost)
+        abonnement = await self.own(request, client)
+        read_query(request)
+        return client, abonnement
+
     async def own(self, request: web.Request, client: Credentials) -> Abonnement:
         """The abonnement of the path, when this application made it. Raises NotFound and RegistryError."""
         uuid, known = UUID(request.match_info["uuid"]), self.gateway.catalogue.everyone
@@ -90,9 +102,35 @@ class Extra:
             raise NotFound("Deze applicatie heeft geen abonnement met dit UUID.")
         return found
 
+    async def change(self, abonnement: Abonnement, **wanted: Any) -> Abonnement:
+        """The abonnement with these fields changed, which every process is told. Raises NotFound."""
+        try:
+            changed = await self.gateway.registry.change_abonnement(
+                abonnement.uuid, lambda latest: replace(latest, **wanted)
+            )
+        except Conflict:
+            raise NotFound("Dit abonnement bestaat niet meer.") from None
+        await self.announce()
+        return changed
+
+    async def announce(self) -> None:
+        """Have every process look at the registry. Where that fails they do by themselves, within seconds."""
+        await self.gateway.catalogue.try_refresh()
+        try:
+            await self.gateway.router.announce()
+        except BrokerError as error:
+            log.info("change not announced", reason=str(error))
+
+    async def own_without_callback(self, request: web.Request, client: Credentials) -> Abonnement:
+        """The same of one that the standard's API does not know: it has no callback. Raises NotFound."""
+        found = await self.own(request, client)
+        return found if found.is_amqp else await self.own_pulled(request, client)
+
     async def own_pulled(self, request: web.Request, client: Credentials) -> Abonnement:
         """The same of one without a callback. Raises NotFound and RegistryError."""
         found = await self.own(request, client)
+        if found.is_amqp:
+            raise NotFound("Dit abonnement lees je in RabbitMQ; hier is niets op te halen.")
         if not found.is_pull:
             raise NotFound(
                 "Dit abonnement heeft een callback; hier is niets op te halen, te wijzigen of op te zeggen. "
@@ -180,11 +218,27 @@ def moment_of(text: str) -> int | None:
 
 
 def with_known(faults: Sequence[InvalidParam], model: type[BaseModel]) -> list[InvalidParam]:
-    """The faults; of a field that the model does not have, with those that it has."""
-    known = ", ".join(model.model_fields)
+    """The faults; of a field that the model, or a part of it, does not have, with those that it has."""
     return [
-        replace(each, reason=f"{each.reason} Wel: {known}.")
-        if each.code == "unknown-field" and "." not in each.name
+        replace(each, reason=f"{each.reason} Wel: {', '.join(known)}.")
+        if each.code == "unknown-field" and (known := _names_beside(each.name, model))
         else each
         for each in faults
     ]
+
+
+def _names_beside(path: str, model: type[BaseModel]) -> list[str]:
+    """The names, as clients give them, of the fields beside this one; none where that is not known."""
+    beside: type[BaseModel] | None = model
+    for part in path.split(".")[:-1]:
+        if beside is not None and not part.isdecimal():
+            fields = {field.alias or name: field.annotation for name, field in beside.model_fields.items()}
+            beside = _model_in(fields.get(part))
+    return [field.alias or name for name, field in beside.model_fields.items()] if beside else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as `Model | None` or `tuple[Model, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

@@ -37,9 +37,7 @@ async def list_own(request: web.Request) -> web.Response:
 async def read_status(request: web.Request) -> web.Response:
     """200 with the state of an own abonnement, what waits for it, and what went wrong last."""
     extra, gateway = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request)
     failure = (await gateway.registry.last_failures()).get(abonnement.uuid)
     since = await state_since(gateway.registry, abonnement, failure)
     async with extra.ledger(client) as ledger:

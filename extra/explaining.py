@@ -18,7 +18,7 @@ from extra.missed import content_of, facts_of, urls_of
 from gateway.api.checks import message_faults
 from gateway.http.requests import read_body, read_query
 from gateway.http.responses import json_answer
-from ledger.explaining import Clock, Explanation, fit, unknown
+from ledger.explaining import Clock, Explanation, fit_of, unknown
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import failure as in_dutch
 from ledger.values import verdict
@@ -26,6 +26,9 @@ from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.application import Scope
 from schemas.errors import NotFound, ValidationError
+from schemas.events.event import check_event, is_event
+from schemas.events.mapping import EventMapping
+from schemas.fields import EVENTS
 from schemas.kanaal import Kanaal
 from schemas.notificatie import read_notificatie
 
@@ -33,9 +36,7 @@ from schemas.notificatie import read_notificatie
 async def explain_accepted(request: web.Request) -> web.Response:
     """200 with why an own abonnement got a notificatie, gets it later, or does not get it."""
     extra, _ = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request)
     id_ = UUID(request.match_info["notificatie"])
     async with extra.ledger(client) as ledger:
         account = extra.account(ledger)
@@ -76,30 +77,39 @@ async def explain_message(request: web.Request) -> web.Response:
         def look() -> list[dict[str, Any]]:
             naam, kenmerken = checked(gateway.settings, catalogue.kanalen, body)
             filters = catalogue.kanalen[naam].filters
-            return [_fits(each, naam, kenmerken, filters) for each in own]
+            return [_fits(each, naam, kenmerken, filters, catalogue.mappings) for each in own]
 
         found = await gateway.large_bodies(len(body), look)
     return json_answer({"abonnementen": sorted(found, key=lambda each: not each["matches"])})
 
 
 def checked(settings: Settings, kanalen: Mapping[str, Kanaal], body: bytes) -> tuple[str, dict[str, str]]:
-    """The kanaal and kenmerken, after the checks of POST /notificaties.
+    """The kanaal and kenmerken, after the checks of POST /notificaties, or for an event of /cloudevents.
 
     Raises ParseError and ValidationError.
     """
     leeway = timedelta(seconds=settings.time_leeway)
     data, notificatie, faults = read_notificatie(body, now=datetime.now(UTC), leeway=leeway)
+    if is_event(data):
+        event, faults = check_event(body, data)
+        if event is None:
+            raise ValidationError(faults)
+        return EVENTS, dict(event.values)
     faults += message_faults(data, kanalen)
     if notificatie is None or faults:
         raise ValidationError(faults)
-    return notificatie.kanaal, notificatie.kenmerken
+    return notificatie.kanaal, {**notificatie.kenmerken, **notificatie.attributes}
 
 
 def _fits(
-    abonnement: Abonnement, naam: str, kenmerken: Mapping[str, str], filters: tuple[str, ...]
+    abonnement: Abonnement,
+    naam: str,
+    kenmerken: Mapping[str, str],
+    filters: tuple[str, ...],
+    mappings: Mapping[str, EventMapping],
 ) -> dict[str, Any]:
     """Whether it is for this abonnement. With the value that differs: it is the asker's own."""
-    found = fit(abonnement.kanalen, naam, kenmerken, filters=filters)
+    found = fit_of(abonnement, naam, kenmerken, filters=filters, mappings=mappings)
     return {
         "abonnement": str(abonnement.uuid),
         "state": abonnement.state.value,

@@ -47,7 +47,7 @@ async def list_missed(request: web.Request) -> web.Response:
     extra, _ = parts(request)
     client = await extra.asks(request, Scope.CONSUMEREN)
     abonnement = await extra.own(request, client)
-    query = read_query(request, known=KNOWN)
+    query = read_query(request, known=KNOWN, several=("status",))
     asked = _Asked(query)
     async with extra.ledger(client) as ledger:
         page, more = await _page(ledger, asked, abonnement.uuid)
@@ -71,6 +71,9 @@ class _Asked:
         for name, at in moments.items():
             if at is None:
                 self._fault(name, NO_MOMENT, None)
+        since, until = moments.get("since"), moments.get("until")
+        if since is not None and until is not None and until <= since:
+            self._fault("until", "Dit moment ligt niet na since.", None)
         texts = {name: query[name].strip() for name in ("hoofdObject", "resourceUrl") if name in query}
         for name, text in texts.items():
             if not text:

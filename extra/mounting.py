@@ -7,8 +7,9 @@ from functools import partial
 
 from aiohttp import web
 
-from extra import callback_auth, condition, explaining, missed, published, redelivering, trying
+from extra import callback_auth, condition, explaining, missed, options, published, redelivering, trying
 from extra.asking import EXTRA, ROOT, Extra, parts
+from extra.direct import connecting, making
 from extra.documents.openapi import PATHS, as_yaml
 from extra.pull import abonnementen, events, fetching
 from extra.pull.waiting import Waiting
@@ -45,6 +46,9 @@ ROUTES = (
     web.get(f"{ROOT}/", links),
     web.get(f"{ROOT}/abonnement", condition.list_own),
     web.post(f"{ROOT}/abonnement", abonnementen.create),
+    web.post(f"{ROOT}/abonnement/amqp", making.create),
+    web.get(f"{ABONNEMENT}/amqp", connecting.read),
+    web.post(f"{ABONNEMENT}/amqp/password", connecting.renew_password),
     web.get(ABONNEMENT, abonnementen.read),
     web.put(ABONNEMENT, abonnementen.change),
     web.patch(ABONNEMENT, abonnementen.change),
@@ -60,6 +64,9 @@ ROUTES = (
     web.get(f"{ABONNEMENT}/callback-auth", callback_auth.read),
     web.put(f"{ABONNEMENT}/callback-auth", callback_auth.change),
     web.delete(f"{ABONNEMENT}/callback-auth", callback_auth.remove),
+    web.get(f"{ABONNEMENT}/options", options.read),
+    web.put(f"{ABONNEMENT}/options", options.change),
+    web.delete(f"{ABONNEMENT}/options", options.remove),
     web.post(f"{ABONNEMENT}/test", trying.try_callback),
     web.get(f"{ABONNEMENT}/uitleg/{NOTIFICATIE}", explaining.explain_accepted),
     web.post(f"{ROOT}/uitleg", explaining.explain_message),

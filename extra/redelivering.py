@@ -17,7 +17,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from extra.asking import NO_MOMENT, Extra, moment_of, now_ms, parts
 from extra.missed import NO_STATE, states_of
-from gateway.http.requests import read_query
 from gateway.http.responses import json_answer
 from gateway.tokens import Credentials
 from ledger.explaining import Clock
@@ -27,7 +26,6 @@ from ledger.operating.replays import Plan, Progress, Replay
 from ledger.values import Notificatie, Search, State, verdict
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.application import Scope
 from schemas.errors import InvalidParam, NotFound, PermissionDenied, Throttled, ValidationError
 from schemas.fields import NON_FIELD, Text100, YesOrNo, as_list, as_text, fault
 
@@ -96,9 +94,7 @@ class Asked(BaseModel):
 async def begin(request: web.Request) -> web.Response:
     """202 with a job that sends these notificaties to an own abonnement again; of a trial 200, and no job."""
     extra, _ = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request, cost=COST)
     asked = await extra.body(request, Asked)
     search = _search(asked, abonnement.uuid)
     async with extra.ledger(client) as ledger:
@@ -133,9 +129,7 @@ async def begin(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """200 with how far a job of an own abonnement is."""
     extra, _ = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request)
     async with extra.ledger(client) as ledger:
         replay = await _existing(ledger, request, abonnement)
     return json_answer(_facts(extra, request, replay))
@@ -144,9 +138,7 @@ async def show(request: web.Request) -> web.Response:
 async def stop(request: web.Request) -> web.Response:
     """200 with a job of one's own that sends nothing more; one that has ended stays as it is."""
     extra, _ = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request)
     async with extra.ledger(client) as ledger:
         replay = await _existing(ledger, request, abonnement)
         if replay.progress in GOING_ON and not replay.plan.reason.startswith(_own(client)):

@@ -1,6 +1,6 @@
 """POST /abonnement/{uuid}/test: the standard's test message to a callback, and what it answered.
 
-To an abonnement without a callback it is put ready, to be fetched like any other.
+To an abonnement without a callback it is put ready, or into its queue in RabbitMQ, like any other.
 
 Nothing of the answer but its status: this must not become a way to read what stands inside our network.
 """
@@ -17,16 +17,17 @@ from pydantic import BaseModel, ConfigDict
 from deliverer.http.client import CallbackClient, Failure, FailureClass
 from deliverer.http.dutch import why_none
 from extra.asking import RETRY_AFTER, now_ms, parts
-from gateway.api.callback_check import TEST_MESSAGE
-from gateway.http.requests import read_query
+from gateway.api.callback_check import TEST_MESSAGE, test_request
 from gateway.http.responses import json_answer
 from gateway.state import Gateway
 from ledger.explaining.dutch import milliseconds
 from ledger.ids import new_id
 from ledger.values import Entry
+from router.names import amqp_queue
+from router.publishing import Outgoing
+from runtime.settings import Settings
 from schemas.abonnement import Abonnement
-from schemas.application import Scope
-from schemas.errors import LedgerError, Overloaded, ServiceUnavailable
+from schemas.errors import BrokerError, LedgerError, Overloaded, ServiceUnavailable
 
 COMMIT_WITHIN = 5.0  # seconds
 COST = 5.0  # requests; somebody else's server works for each
@@ -55,19 +56,19 @@ class Nothing(BaseModel):
 async def try_callback(request: web.Request) -> web.Response:
     """200 with what the callback of an own abonnement answered to the test message, whatever that was.
 
-    Of one that is fetched: once the message is ready.
+    Of one without a callback: once the message is ready, or in the queue that its consumer reads.
     """
     extra, gateway = parts(request)
-    client = await extra.asks(request, Scope.CONSUMEREN, cost=COST)
-    abonnement = await extra.own(request, client)
-    read_query(request)
+    client, abonnement = await extra.asks_about_own(request, cost=COST)
     if request.can_read_body:
         await extra.body(request, Nothing)
     async with gateway.changes.one(client.client_id):
         if abonnement.is_pull:
             answer = await _put_ready(gateway, abonnement)
+        elif abonnement.is_amqp:
+            answer = await _put_into_queue(gateway, abonnement)
         else:
-            answer = await tried(gateway.callbacks, abonnement, timeout=gateway.settings.callback_timeout)
+            answer = await tried(gateway.callbacks, abonnement, settings=gateway.settings)
     return json_answer(
         {
             "taken": answer.taken,
@@ -106,22 +107,39 @@ async def _put_ready(gateway: Gateway, abonnement: Abonnement) -> Tried:
     return Tried(True, None, (perf_counter() - began) * 1000, text)
 
 
-async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, timeout: float) -> Tried:
-    """Send the test message with its `auth`. timeout: seconds.
+async def _put_into_queue(gateway: Gateway, abonnement: Abonnement) -> Tried:
+    """Publish the test message into the queue that its consumer reads. Raises ServiceUnavailable."""
+    began, queue = perf_counter(), amqp_queue(abonnement.uuid)
+    headers = {"nrc-abonnement": str(abonnement.uuid), "nrc-test": "true"}
+    try:
+        await gateway.publisher.publish(Outgoing("", queue, TEST_MESSAGE, str(new_id()), headers))
+    except BrokerError as error:
+        raise ServiceUnavailable(
+            f"RabbitMQ neemt het testbericht nu niet aan; is wachtrij {queue} vol? Probeer het zo opnieuw.",
+            retry_after=RETRY_AFTER,
+        ) from error
+    text = f"Het testbericht staat in wachtrij {queue}: lees het daar, zoals elk ander bericht."
+    return Tried(True, None, (perf_counter() - began) * 1000, text)
+
+
+async def tried(callbacks: CallbackClient, abonnement: Abonnement, *, settings: Settings) -> Tried:
+    """Send the test message with its `auth`, in the form in which it is sent messages.
 
     Raises Overloaded when this process has no files or memory left for a request.
     """
+    test = test_request(abonnement.options, settings)
     began = perf_counter()
     answer = await callbacks.post(
         abonnement.callback_url,
-        body=TEST_MESSAGE,
+        body=test.body,
         headers={
+            **test.headers,
             "Authorization": abonnement.auth,
             "nrc-abonnement": str(abonnement.uuid),
             # By this a callback tells it from the check when an abonnement is made; the inbox does.
             "nrc-test": "true",
         },
-        timeout=timeout,
+        timeout=settings.callback_timeout,
         auth=abonnement.callback_auth,
     )
     took = (perf_counter() - began) * 1000

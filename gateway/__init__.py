@@ -7,6 +7,7 @@ tokens.py     who calls, and with which scopes
 autorisaties/  scopes from the Autorisaties API, for applications that have them there
 secret_uses.py  which secret of an application is still used, for its operators
 accepting.py  RabbitMQ and the ledger: which must have a notificatie before its 201
+repeats.py    accepts a CloudEvent once, by its source and id
 health.py     whether this gateway works, for a load balancer
 api/          the handlers: POST /notificaties, kanalen, abonnementen
 http/         connections, limits, requests, responses and problems

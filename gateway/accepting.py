@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Container
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from time import monotonic, time
 from uuid import UUID
 
 from ledger.pulled import keep_beside
-from ledger.values import Entry, Key, Outcome, State, Unrouted
+from ledger.values import Entry, Event, Key, Outcome, PassedOn, State, Unrouted, ms_of
 from ledger.writer import Writer, Writing
+from router.catalogue import Catalogue
 from router.publishing import Outgoing, Publisher
 from runtime.deadlines import Deadlines
 from runtime.log import Occasional, logger
 from runtime.metrics.histogram import LATENCIES, Histogram
 from schemas.errors import BrokerError, BrokerUnavailable, LedgerError, MessageTooLarge
+from schemas.notificatie import Notificatie
 
 CONFIRM_WITHIN = 1.0  # seconds for RabbitMQ's confirm, after which the ledger decides
 SECOND_HOME_WITHIN = 0.25  # seconds for the ledger, since the start, once RabbitMQ has confirmed
@@ -32,22 +34,51 @@ REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
 log = logger(__name__)
 
 
+def entry_of(
+    notificatie: Notificatie,
+    *,
+    id_: UUID,
+    now: datetime,
+    client: str,
+    catalogue: int,
+    matched: tuple[UUID, ...],
+    hops: int,
+    passed_on: PassedOn | None = None,
+) -> Entry:
+    """What the ledger is to have of a notificatie that is accepted now, by this state of the catalogue."""
+    return Entry(
+        id=id_,
+        received=ms_of(now),
+        client=client,
+        kanaal=notificatie.kanaal,
+        resource=notificatie.resource,
+        actie=notificatie.actie,
+        hoofd_object=notificatie.hoofd_object,
+        resource_url=notificatie.resource_url,
+        kenmerken=notificatie.kenmerken,
+        body=notificatie.body,
+        catalogue=catalogue,
+        matched=matched,
+        hops=hops,
+        passed_on=passed_on,
+    )
+
+
 class Homes(StrEnum):
     """Where a notificatie was when it was answered with 201."""
 
     BOTH = "2"
     RABBITMQ = "rabbitmq"
     LEDGER = "ledger"
+    LANE = "lane"
+    """In the ledger, in the lane for bulk: the keeper brings it into RabbitMQ."""
 
 
 class Accepting:
-    """Brings notificaties into RabbitMQ and the ledger; counts `homes`, and the seconds of `confirms`.
+    """Brings notificaties into RabbitMQ and the ledger; counts `homes`, and the seconds of `confirms`."""
 
-    pulled: the abonnementen without a queue in RabbitMQ.
-    """
-
-    def __init__(self, publisher: Publisher, writer: Writer, pulled: Container[UUID]) -> None:
-        self._pulled = pulled
+    def __init__(self, publisher: Publisher, writer: Writer, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
         self._publisher = publisher
         self._writer = writer
         self._confirm, self._commit = Deadlines(CONFIRM_WITHIN), Deadlines(SECOND_HOME_WITHIN)
@@ -65,6 +96,9 @@ class Accepting:
         """
         if len(entry.body) > self._publisher.limit:
             raise MessageTooLarge(len(entry.body), self._publisher.limit)
+        if entry.passed_on is not None and entry.passed_on.lane and await self._in_lane(entry):
+            self.homes[Homes.LANE] += 1
+            return Homes.LANE
         if why_not := self._why_not(entry.kanaal):
             return await self._only_ledger(entry, None, BrokerUnavailable(why_not))
         began = monotonic()
@@ -85,6 +119,15 @@ class Accepting:
             return await self._only_ledger(entry, writing, fault)
         raise fault
 
+    async def _in_lane(self, entry: Entry) -> bool:
+        """Whether it is durable in the lane; without the ledger it goes with the rest."""
+        try:
+            await self._writer.add(entry, Unrouted(entry.id, lane=True), within=ONLY_HOME_WITHIN)
+        except LedgerError as error:
+            log.debug("not in the lane", notificatie=str(entry.id), reason=str(error))
+            return False
+        return True
+
     def _why_not(self, kanaal: str) -> str:
         """Why nothing can be published on this kanaal now; "" when it can."""
         if not self._publisher.ready:
@@ -103,7 +146,7 @@ class Accepting:
             self.homes[Homes.BOTH] += 1
             return Homes.BOTH
         self._writer.keep(writing)
-        await keep_beside(self._publisher, entry, self._pulled)
+        await keep_beside(self._publisher, entry, self._catalogue.pulled)
         reason = self._writer.why_not or f"no commit to the ledger within {SECOND_HOME_WITHIN:g} s"
         return self._single_home(Homes.RABBITMQ, reason)
 
@@ -125,11 +168,20 @@ class Accepting:
         return self._single_home(Homes.LEDGER, str(fault))
 
     def _take_back(self, entry: Entry) -> None:
-        """Mark a refused notificatie that the ledger may have as removed, so that it is not delivered."""
+        """Mark a refused notificatie that the ledger may have as removed, so that it is not delivered.
+
+        Except where it may stand for an older one already (the option `consolidate`): there it is delivered.
+        """
         at = int(time() * 1000)
-        for abonnement in entry.matched:
-            key = Key(entry.id, abonnement)
-            self._writer.note(Outcome(key, State.REMOVED, round=0, attempts=0, at=at))
+        removed = [Key(entry.id, each) for each in entry.matched if not self._consolidates(each)]
+        events: list[Event] = [Outcome(key, State.REMOVED, round=0, attempts=0, at=at) for key in removed]
+        if len(removed) < len(entry.matched):
+            events.append(Unrouted(entry.id))
+        self._writer.note(*events)
+
+    def _consolidates(self, abonnement: UUID) -> bool:
+        found = self._catalogue.abonnementen.get(abonnement)
+        return found is not None and found.options is not None and found.options.consolidate is not None
 
     def _single_home(self, homes: Homes, reason: str) -> Homes:
         self.homes[homes] += 1

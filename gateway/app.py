@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import health
-from gateway.api import abonnementen, jwtsecret, kanalen
+from gateway.api import abonnementen, cloudevents, jwtsecret, kanalen
 from gateway.api.publish import create_notificatie
 from gateway.autorisaties import callbacks
 from gateway.documents.pages import add_pages
@@ -81,6 +81,9 @@ def build_app(gateway: Gateway, mounts: Iterable[Mount] = ()) -> web.Application
     app.add_routes(ROUTES)
     if gateway.settings.ac_url:
         app.router.add_post(callbacks.PATH, callbacks.take_callback)
+    if gateway.settings.cloudevents:
+        app.router.add_post(cloudevents.PATH, cloudevents.create_cloudevent)
+        app.router.add_route("OPTIONS", cloudevents.PATH, cloudevents.allow)
     if gateway.settings.token_issuer:
         for path in jwtsecret.PATHS:
             app.router.add_post(path, jwtsecret.register)

@@ -88,6 +88,7 @@ async def serve(
             ),
             router=RouterClient(link),
             callbacks=callbacks,
+            ledger=ledger,
             writer=Writer(ledger, unwritten=Unwritten(settings.registry_file.parent)),
             rights=rights,
             notices=notices,

@@ -16,8 +16,11 @@ from gateway.http.connections import Connections, most_connections
 from gateway.http.large_bodies import LargeBodies
 from gateway.http.requests import root_url
 from gateway.http.slow_clients import MOST, SlowClients
+from gateway.repeats import Repeats
 from gateway.secret_uses import SecretUses
 from gateway.tokens import DEPENDS_ON_REGISTRY, Credentials, Tokens
+from ledger.ledger import Ledger
+from ledger.reopening import ReopenedLedger
 from ledger.writer import Writer
 from router.catalogue import Catalogue
 from router.matching.index import Index
@@ -47,12 +50,14 @@ class Gateway:
     router: RouterClient
     callbacks: CallbackClient
     writer: Writer
+    ledger: ReopenedLedger
     rights: Rights | None = None
     notices: Notices | None = None
     tokens: Tokens = field(init=False)
     secret_uses: SecretUses = field(init=False)
     index: Index = field(init=False)
     accepting: Accepting = field(init=False)
+    repeats: Repeats = field(init=False)
     publishes: Publishes = field(init=False)
     changes: Turns = field(init=False)
     connections: Connections = field(init=False)
@@ -64,7 +69,8 @@ class Gateway:
         self.tokens = Tokens(self.catalogue.applications, self.settings)
         self.secret_uses = SecretUses(self.registry)
         self.index = self.catalogue.index  # builds it now, not at the first notificatie
-        self.accepting = Accepting(self.publisher, self.writer, self.catalogue.pulled)
+        self.accepting = Accepting(self.publisher, self.writer, self.catalogue)
+        self.repeats = Repeats(self._opened_ledger, window=self.settings.cloudevents_window)
         self.publishes = Publishes(
             requests=self.settings.gateway_max_in_flight, largest_body=self.settings.max_body
         )
@@ -78,22 +84,10 @@ class Gateway:
         Before a refusal that a recent change of the registry would undo, it reads the registry again. Raises
         ServiceUnavailable when the scopes are those of the Autorisaties API and these are not known.
         """
-        header = request.headers.get("Authorization")
-        try:
-            client = self._client(request, header)
-            if not client.scopes.isdisjoint(any_of):
-                return client
-            if client.application.scopes_from_ac:
-                client = await self._by_ac(client)
-                if not client.scopes.isdisjoint(any_of):
-                    return client
-        except PermissionDenied as refusal:
-            if refusal.code not in DEPENDS_ON_REGISTRY:
-                raise
-        await self.catalogue.fresh_look()
-        client = self._client(request, header)
-        if client.application.scopes_from_ac:
-            client = await self._by_ac(client)
+        client = await self._with_scopes(await self.identify(request))
+        if client.scopes.isdisjoint(any_of):
+            await self.catalogue.fresh_look()
+            client = await self._with_scopes(self._client(request))
         if client.scopes.isdisjoint(any_of):
             where = " in de Autorisaties API" if client.application.scopes_from_ac else ""
             raise PermissionDenied(f"Hiervoor is{where} de scope {' of '.join(any_of)} nodig.")
@@ -101,17 +95,18 @@ class Gateway:
 
     async def identify(self, request: web.Request) -> Credentials:
         """The credentials of the caller, whatever scopes it has. Raises PermissionDenied."""
-        header = request.headers.get("Authorization")
         try:
-            return self._client(request, header)
+            return self._client(request)
         except PermissionDenied as refusal:
             if refusal.code not in DEPENDS_ON_REGISTRY:
                 raise
         await self.catalogue.fresh_look()
-        return self._client(request, header)
+        return self._client(request)
 
-    async def _by_ac(self, client: Credentials) -> Credentials:
-        """The same with the scopes that the Autorisaties API gives. Raises ServiceUnavailable."""
+    async def _with_scopes(self, client: Credentials) -> Credentials:
+        """The same, with its scopes by the Autorisaties API where they are there. Raises as `authorise`."""
+        if not client.application.scopes_from_ac:
+            return client
         if self.rights is None:
             raise PermissionDenied(
                 "De rechten van deze applicatie staan in de Autorisaties API, maar er is er hier geen "
@@ -122,9 +117,17 @@ class Gateway:
             raise PermissionDenied("De Autorisaties API kent geen applicatie met dit client-id.")
         return replace(client, scopes=found.scopes & client.limit)
 
-    def _client(self, request: web.Request, header: str | None) -> Credentials:
+    async def _opened_ledger(self) -> Ledger:
+        """The ledger, to read from; of a gateway that has just started once its first look at it is over.
+
+        Raises LedgerError when it is not open then.
+        """
+        await self.writer.first_look()
+        return self.ledger.ledger
+
+    def _client(self, request: web.Request) -> Credentials:
         now = time.time()
-        client = self.tokens.credentials(header, now=now)
+        client = self.tokens.credentials(request.headers.get("Authorization"), now=now)
         self.secret_uses.used(client, request, now=now)
         return client
 

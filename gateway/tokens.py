@@ -15,6 +15,7 @@ from typing import Any
 import jwt
 from jwt.algorithms import HMACAlgorithm
 
+from runtime.memory.bounded import Bounded
 from runtime.settings import Settings
 from schemas.application import Application, Scope, read_scope
 from schemas.errors import PermissionDenied
@@ -60,7 +61,7 @@ class Tokens:
     def __init__(self, applications: Mapping[str, Application], settings: Settings) -> None:
         self._applications = applications
         self._settings = settings
-        self._remembered: dict[str, Credentials] = {}
+        self._remembered: Bounded[str, Credentials] = Bounded(MAX_REMEMBERED)
 
     def credentials(self, header: str | None, *, now: float) -> Credentials:
         """The credentials of this Authorization header. Raises PermissionDenied."""
@@ -76,8 +77,6 @@ class Tokens:
         self._remembered.pop(header, None)
         found = verify(bearer(header), self._applications, now=now, settings=self._settings)
         if len(header) <= LONGEST_REMEMBERED:
-            if len(self._remembered) >= MAX_REMEMBERED:
-                del self._remembered[next(iter(self._remembered))]
             self._remembered[header] = found
         return found
 

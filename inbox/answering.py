@@ -13,7 +13,7 @@ from http import HTTPStatus
 from aiohttp import web
 from multidict import CIMultiDict
 
-from inbox.behaviour import Answer, decide, read_behaviour
+from inbox.behaviour import SETTINGS, Answer, decide, read_behaviour
 from inbox.inboxes import Inboxes
 from inbox.received import Received, headers_of, is_check
 from inbox.signatures import signature_of
@@ -38,7 +38,7 @@ async def receive(request: web.Request) -> web.StreamResponse:
         headers, fault = CIMultiDict(headers_of(request.raw_headers)), None
         behaviour, check = inbox.behaviour, is_check(body)
         try:
-            behaviour = read_behaviour(query_of(request), behaviour, others=True)
+            behaviour = read_behaviour(query_of(request, SETTINGS), behaviour, others=True)
             answer = decide(
                 behaviour,
                 authorization=headers.get("Authorization"),

@@ -168,3 +168,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "reset": _switch,
     "secret": _secret,
 }
+SETTINGS = frozenset(_READERS)
+"""The names of what can be set."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiohttp import web
 from multidict import MultiDict
 
+from gateway.http.requests import faults_of_repeated, repeated
 from inbox.inboxes import Inbox, Inboxes
 from schemas.errors import InvalidParam, ParseError, PermissionDenied, ValidationError
 
@@ -21,13 +22,18 @@ def inbox_of(request: web.Request) -> Inbox:
     return request.app[INBOXES].find(request.match_info["id"])
 
 
-def query_of(request: web.BaseRequest) -> Mapping[str, str]:
-    """The query, of each name the last value. Raises ParseError where a part of it is no UTF-8."""
+def query_of(request: web.BaseRequest, names: Collection[str] | None = None) -> Mapping[str, str]:
+    """The query. Raises ParseError where a part of it is no UTF-8, and ValidationError where one is repeated.
+
+    names: those that are read; None: all. Of another that is repeated, one value is given.
+    """
     query: MultiDict[str] = MultiDict(request.query)
-    found = {name: query.getall(name)[-1] for name in query}
-    for text in (*found, *found.values()):
+    found = dict(query)
+    for text in (*found, *(value for _, value in query.items())):
         if not _is_text(text):
             raise ParseError("De query van het adres is geen geldige UTF-8.")
+    if faults := faults_of_repeated(name for name in repeated(query) if names is None or name in names):
+        raise ValidationError(faults)
     return found
 
 

@@ -20,5 +20,6 @@ RabbitMQ what RabbitMQ lost; commands and pages read it.
     keeper/           the keeper: finds what RabbitMQ lost and gives it back
     operating/        what operators do with deliveries: send again, send now, replay, remove
     copies/           which ledger this is; copies of it, for backup and restore
+    moving/           moves a ledger to another store, with its registry
     explaining/       the sentences that say what became of a notificatie, and why
 """

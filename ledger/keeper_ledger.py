@@ -38,6 +38,14 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
+class InLane:
+    """What waits in the lane for bulk for one abonnement: its oldest notificatie, and how many."""
+
+    oldest: UUID
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hands:
     """What the live deliverers have in hand, and until when all their outcomes are written.
 
@@ -68,7 +76,8 @@ class Process:
 class Facts:
     """Totals of the ledger. now: by the database's clock. returning, stuck, unsure: deliveries.
 
-    open: deliveries that are still to be made, and their bytes. unrouted: notificaties. size: bytes in use.
+    open: deliveries that are still to be made, and their bytes. unrouted: notificaties, without those that
+    wait in the lane for bulk (lane). size: bytes in use.
     """
 
     now: int
@@ -80,6 +89,7 @@ class Facts:
     size: int
     lease: Lease | None
     processes: tuple[Process, ...]
+    lane: int = 0
 
     @property
     def keeper(self) -> str | None:
@@ -135,8 +145,23 @@ class KeeperLedger(Protocol):
         """Unrouted notificaties that were marked over `settled` seconds ago, the oldest first.
 
         With those of their deliveries that have no attempt, no probe and no give-back, and that no deliverer
-        has in hand by a heartbeat of the last `live` seconds.
+        has in hand by a heartbeat of the last `live` seconds. Without those in the lane for bulk.
         """
+
+    async def in_lane(self) -> Mapping[UUID, InLane]:
+        """The abonnementen for which anything waits in the lane, and what that is."""
+
+    async def of_lane(self, abonnement: UUID, *, begin: UUID, limit: int) -> Sequence[Delivery]:
+        """Its deliveries that wait in the lane, the oldest first, from this notificatie on."""
+
+    async def under_way(self, abonnement: UUID, notificaties: Sequence[UUID]) -> set[UUID]:
+        """Of which of these its delivery is in its queue, on its way there, or in a deliverer's hands.
+
+        Only what was given counts: not what waits in the lane, or for its turn (order per hoofdObject).
+        """
+
+    async def leave_lane(self, epoch: int) -> int:
+        """Clear the mark of all in the lane of which no delivery waits any more; returns how many."""
 
     async def unrouted_count(self) -> int:
         """How many notificaties are unrouted."""
@@ -193,6 +218,12 @@ class KeeperLedger(Protocol):
         """Add a PENDING delivery to this abonnement of each of these that has none; returns how many.
 
         `since` is when it was received. UNSURE where that is before `Instance.unsure_until`.
+        """
+
+    async def deliverers(self) -> Sequence[str]:
+        """The names of the deliverers that live, by a heartbeat of the last `LIVE` seconds.
+
+        Without those that are CUT_OFF, and those whose last was written before the clock was put back.
         """
 
     async def facts(self) -> Facts:

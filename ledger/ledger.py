@@ -15,6 +15,7 @@ from uuid import UUID
 from ledger.copies.instance import Instance
 from ledger.keeper_ledger import KeeperLedger
 from ledger.operating.replays import ReplayLedger
+from ledger.tables.turns import Asked, Behind, Turn
 from ledger.values import (
     OPEN,
     Attempt,
@@ -140,6 +141,12 @@ class Ledger(Protocol):
 
     async def deliveries_between(self, first: UUID, last: UUID, *, limit: int) -> Sequence[Delivery]:
         """Deliveries of notificaties with an id from `first` to `last`, by id; also without an entry."""
+
+    async def turns(self, asked: Sequence[Asked]) -> Sequence[Turn]:
+        """For each of these what is known of its turn, for abonnementen with order per hoofdObject."""
+
+    async def behind(self, key: Key, *, limit: int) -> Sequence[Behind]:
+        """The open deliveries behind this one, of the same replay and hoofdObject, the oldest first."""
 
     def open_of(self, abonnement: UUID, *, states: frozenset[State] = OPEN) -> AsyncIterator[Delivery]:
         """All that is open of one abonnement, in one of these states, the oldest first, read in pages."""

@@ -51,7 +51,8 @@ class State(StrEnum):
     UNDELIVERABLE = "undeliverable"
     """No attempt is left, it was held for too long, or its abonnement was removed."""
     NOT_WANTED = "not_wanted"
-    """The kanalen of its abonnement changed after it was accepted, and don't match it any more."""
+    """The kanalen of its abonnement changed after it was accepted, and don't match it any more; or a newer
+    one stands for it, which a note of kind CONSOLIDATED says."""
     DELIVERED = "delivered"
     """The callback answered 2xx."""
     REMOVED = "removed"
@@ -91,12 +92,25 @@ def merge_key(state: State, *, round_: int, attempts: int, at: int) -> tuple[int
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOn:
+    """What a publisher sent with a notificatie to be passed on: ids of its batch and of its request, or "".
+
+    lane: it waits in the lane for bulk (ledger/keeper/lane.py) in place of going to RabbitMQ at once.
+    """
+
+    batch: str = ""
+    correlation: str = ""
+    lane: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A notificatie that a gateway accepts.
 
     id: of ids.new_id. kanaal: its naam. kenmerken: as in the body. hops: deliveries of an NRC that it went
     through before. catalogue: the change number of the registry's copy by which `matched` was found.
     matched: the abonnementen that it is for. trace: the `traceparent` that went with its message, or "".
+    passed_on: None when its publisher sent nothing to be passed on.
     """
 
     id: UUID
@@ -113,16 +127,19 @@ class Entry:
     matched: tuple[UUID, ...]
     hops: int = 0
     trace: str = ""
+    passed_on: PassedOn | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unrouted:
     """RabbitMQ did not confirm this notificatie, so all or some queues lack it; the keeper publishes it.
 
-    Sticky: an Entry that is written later, or again, does not undo it.
+    Sticky: an Entry that is written later, or again, does not undo it. lane: it was not offered to RabbitMQ,
+    and waits in the lane for bulk.
     """
 
     id: UUID
+    lane: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +196,16 @@ TAKEN_AS_DELIVERED = "taken_as_delivered"
 """`kind` of the note among the attempts that an operator called an UNSURE one delivered."""
 
 
+CONSOLIDATED = "consolidated"
+"""`kind` of the note that a newer notificatie stands for this one. detail: its id."""
+
+NO_EVENT = "no_event"
+"""`kind` of the note among the attempts of a NOT_WANTED delivery whose notificatie becomes no CloudEvent.
+
+Its detail has the mapping, and kanaal/resource/actie: `mijnoverheid: zaken/resultaat/create`.
+"""
+
+
 def returned(at: int, cause: Cause) -> Attempt:
     """The note among the attempts. at: when its cause happened."""
     return Attempt(at, 0, RETURNED, cause.value)
@@ -193,7 +220,8 @@ class Outcome:
     RETURNING the cause. status, ms: of the answer, when it was delivered. kanalen_change: of NOT_WANTED, the
     change number at which the kanalen of its abonnement last changed: a notificatie that was matched with
     these is wanted, so its row stays open, in doubt; without a row nothing is kept. None: it is final. anew:
-    it is sent again as a new one, and its waiting time begins now.
+    it is sent again as a new one, and its waiting time begins now. waits: of RETURNING, that nobody asked for
+    it and RabbitMQ did not lose it: it waits for its turn.
     """
 
     key: Key
@@ -207,6 +235,7 @@ class Outcome:
     ms: float | None = None
     kanalen_change: int | None = None
     anew: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +264,13 @@ class Heartbeat:
     all_flushed: bool
     hands: frozenset[Key] = frozenset()
     stopped: bool = False
+
+
+CUT_OFF = Key(EVERYTHING, EVERYTHING)
+"""In `Heartbeat.hands` by itself: this deliverer has no RabbitMQ, consumes no queue, and has nothing in hand.
+
+It lives nevertheless. The others take over its part of what is paced (deliverer/pacing/shares.py).
+"""
 
 
 def is_in_hand(key: Key, hands: frozenset[Key]) -> bool:
@@ -293,7 +329,7 @@ Event = Entry | Unrouted | Outcome | Probe | Heartbeat | GapOpened | GapClosed |
 class Notificatie(NamedTuple):
     """A notificatie as the ledger has it. body: None when it was shed. hops, trace: as of Entry.
 
-    trace stays as long as the body, and is read with it.
+    trace stays as long as the body, and is read with it; so are batch and correlation (PassedOn), which stay.
 
     A NamedTuple, since a search makes many: a frozen dataclass takes five times as long.
     """
@@ -310,6 +346,8 @@ class Notificatie(NamedTuple):
     body: bytes | None = None
     hops: int = 0
     trace: str = ""
+    batch: str = ""
+    correlation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ SLOW = 0.2  # seconds; a commit that fails later than that failed by the databas
 HANGS = 0.5  # seconds; what a commit writes is noted as unwritten when it takes longer
 TRIES = 3  # of an event that fails alone while others are written
 LACKING_APART = 60.0  # seconds between two notes in the ledger of what it lacks
+LEDGER_OPENS = 2.0  # seconds, at most, that a process that starts waits for the ledger
 REPORT_INTERVAL = 10.0  # seconds between two lines that say the same
 
 _OVERHEAD = 500  # bytes of memory that an event takes beside its body, about
@@ -137,7 +138,7 @@ class Writer:
         """Why the ledger cannot be written, in a line; "" when it can."""
         return str(self._fault) if self._pause or not self._looked.is_set() else ""
 
-    async def first_look(self, *, within: float) -> None:
+    async def first_look(self, *, within: float = LEDGER_OPENS) -> None:
         """Return when it is known whether the ledger can be written, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within):

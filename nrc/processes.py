@@ -22,7 +22,7 @@ import uvloop
 
 from nrc.exits import Exit, exit_code
 from nrc.rabbitmq.private_broker import find_running
-from nrc.state_lock import loopback_is_open
+from nrc.state_lock import beside_up
 from runtime.lifecycle import Tasks
 from runtime.log import configure_logging, logger
 from runtime.open_files import allow_open_files, tell_of_none_left
@@ -60,7 +60,7 @@ def run_process(name: str, settings: Settings) -> int:
         serve = functools.partial(_serve_of(name, observing), observe=observing.observe)
         gc.freeze()  # loaded modules stay; to traverse them in each collection stops everything for 0.1 s
         gc.set_threshold(10_000)  # objects; with Python's 700 some 4% of a deliverer's time is collections
-        uvloop.run(_run(serve, _beside_up(_with_broker(settings))))
+        uvloop.run(_run(serve, beside_up(_with_broker(settings))))
     except SettingsError as error:
         for fault in error.faults:
             log.error("wrong setting", fault=fault)
@@ -126,16 +126,6 @@ def _with_broker(settings: Settings) -> Settings:
             f"NRC_AMQP_URL is not set and no `nrc up` runs RabbitMQ for {settings.state_dir.resolve()}"
         )
     return settings.model_copy(update={"amqp_url": (url,)})
-
-
-def _beside_up(settings: Settings) -> Settings:
-    """The settings, with loopback allowed as in a running `nrc up`, unless it is set here.
-
-    Else a deliverer started by hand would refuse, and so delay, what the others deliver.
-    """
-    if "callback_allow_loopback" in settings.model_fields_set or not loopback_is_open(settings.state_dir):
-        return settings
-    return settings.model_copy(update={"callback_allow_loopback": True})
 
 
 async def _run(serve: Serve, settings: Settings) -> None:

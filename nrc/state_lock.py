@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.settings import Settings
 from schemas.errors import UsageError
 from store.files.durable import make_folder
 
@@ -62,6 +63,17 @@ def loopback_is_open(state_dir: Path) -> bool:
     """Whether an `nrc up` runs on this state folder, and its processes send to loopback addresses."""
     # What is left of a killed one is no answer.
     return (state_dir / "loopback.open").exists() and is_held(state_dir / "up.lock")
+
+
+def beside_up(settings: Settings) -> Settings:
+    """The settings, with loopback allowed as in a running `nrc up`, unless it is set here.
+
+    Else a deliverer started by hand would refuse, and so delay, what the others deliver, and a command would
+    refuse a callback that the gateway takes.
+    """
+    if "callback_allow_loopback" in settings.model_fields_set or not loopback_is_open(settings.state_dir):
+        return settings
+    return settings.model_copy(update={"callback_allow_loopback": True})
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from operating.acts import Log
 from operating.plain_text import moment
-from operating.removal import what_becomes
+from operating.removal import what_becomes, what_becomes_of_auth
 from schemas.application import Application, Scope
 from schemas.errors import Conflict, UsageError
 from store.registry import Registry
@@ -154,21 +154,24 @@ async def remove_application(
     *,
     with_abonnementen: bool = False,
     give_to: str | None = None,
+    keep_auth: bool = False,
     keep: bool = False,
     why: str | None = None,
 ) -> tuple[UUID, ...]:
     """Remove it, and its abonnementen or give those away; returns their UUIDs. Raises Conflict.
 
+    keep_auth: of those that are given away, as of `abonnementen.give`.
     What waits for abonnementen that are removed is ended by `removal.end_what_waits`, which see for keep.
     """
     touched = await registry.remove_application(
-        client_id, with_abonnementen=with_abonnementen, give_to=give_to
+        client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep_auth=keep_auth
     )
     await log.record(
         "application removed",
         application=client_id,
         abonnementen=[str(uuid) for uuid in touched],
         given_to=give_to,
+        auth=what_becomes_of_auth(keep=keep_auth) if give_to is not None else None,
         waiting=what_becomes(keep=keep) if with_abonnementen else None,
         why=why,
     )

@@ -35,6 +35,11 @@ class Waited:
         return ", ".join(parts)
 
 
+def what_becomes_of_auth(*, keep: bool) -> str:
+    """What the audit trail says of the secrets of an abonnement that was given away."""
+    return "kept" if keep else "removed"
+
+
 def what_becomes(*, keep: bool) -> str:
     """What becomes of what waits, for the audit log."""
     return "undeliverable" if keep else "removed"

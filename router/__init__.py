@@ -10,6 +10,7 @@ catalogue.py    a process's copy of the registry; changes.py the hint that it is
 readiness.py    the marker that says that everything is declared
 requests.py     requests to the router process
 registering.py  an abonnement written and declared, in the order that loses nothing
+amqp_direct/    consumers that read a queue of their own in RabbitMQ
 queue_depth.py  how many messages and consumers a queue has
 declaring/      the router process, which alone declares
 """

@@ -17,7 +17,9 @@ from runtime.log import logger
 from schemas.abonnement import Abonnement
 from schemas.application import Application
 from schemas.errors import RegistryError
-from schemas.kanaal import Kanaal
+from schemas.events.mapping import EventMapping
+from schemas.fields import EVENTS
+from schemas.kanaal import EVENTS_KANAAL, Kanaal
 from store.registry import Changes, Registry
 
 FRESH_LOOK_INTERVAL = 0.25  # seconds; all refusals together cost the database at most four reads a second
@@ -28,13 +30,15 @@ log = logger(__name__)
 class Catalogue:
     """As of change `number`: kanalen by naam, abonnementen by UUID, applications by client_id.
 
+    kanalen: with EVENTS_KANAAL, by which CloudEvents have an exchange too; `every_kanaal` is without.
+    mappings: own ones, to CloudEvents, by name.
     abonnementen: those with a queue in RabbitMQ. pulled: those without, whose consumers fetch (`is_pull`).
     """
 
     def __init__(self, registry: Registry, *, refresh_interval: float) -> None:
         self._registry = registry
         self._interval = refresh_interval
-        self._kanalen: dict[str, Kanaal] = {}
+        self._kanalen: dict[str, Kanaal] = {EVENTS: EVENTS_KANAAL}
         self._kanaal_names: dict[UUID, str] = {}
         self._abonnementen: dict[UUID, Abonnement] = {}
         self._pulled: dict[UUID, Abonnement] = {}
@@ -46,6 +50,7 @@ class Catalogue:
         self._looks = Joined(self._look, name="registry look")
         self._last_look = 0.0
         self.number = 0
+        self.mappings: Mapping[str, EventMapping] = {}
         self.kanalen: Mapping[str, Kanaal] = self._kanalen
         self.abonnementen: Mapping[UUID, Abonnement] = self._abonnementen
         self.pulled: Mapping[UUID, Abonnement] = self._pulled
@@ -55,13 +60,13 @@ class Catalogue:
     def every_kanaal(self) -> tuple[Kanaal, ...]:
         """All kanalen as they are now, safe to iterate over slowly: the same tuple until one changes."""
         if self._every_kanaal is None:
-            self._every_kanaal = tuple(self._kanalen.values())
+            self._every_kanaal = tuple(each for each in self._kanalen.values() if each is not EVENTS_KANAAL)
         return self._every_kanaal
 
     def every_abonnement(self) -> tuple[Abonnement, ...]:
-        """The same for abonnementen."""
+        """The same for abonnementen, without those that the standard's API does not know."""
         if self._every_abonnement is None:
-            self._every_abonnement = tuple(self._abonnementen.values())
+            self._every_abonnement = tuple(each for each in self._abonnementen.values() if not each.is_amqp)
         return self._every_abonnement
 
     @property
@@ -111,10 +116,10 @@ class Catalogue:
 
     async def _rows_of_large(self, changes: Changes) -> Mapping[UUID, Rows]:
         """`rows_of` of large abonnementen, made in a thread: it takes 0.1 s for a megabyte."""
-        large = [each for each in changes.abonnementen if is_large(each.kanalen)]
+        large = [each for each in changes.abonnementen if is_large(each.routed)]
         if self._index is None or not large:
             return {}
-        return await asyncio.to_thread(lambda: {each.uuid: rows_of(each.kanalen) for each in large})
+        return await asyncio.to_thread(lambda: {each.uuid: rows_of(each.routed) for each in large})
 
     def _apply(self, changes: Changes, rows: Mapping[UUID, Rows]) -> None:
         if changes.whole:
@@ -148,6 +153,8 @@ class Catalogue:
                 self._index.remove(uuid)
             for abonnement in changes.abonnementen:
                 self._index.put(abonnement, rows.get(abonnement.uuid))
+        if changes.mappings is not None:
+            self.mappings = changes.mappings
         if changes.whole or changes.number != self.number:
             self._every_kanaal = self._every_abonnement = None
         if changes.number != self.number:

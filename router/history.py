@@ -31,9 +31,15 @@ HOPS = "nrc-hops"
 """Also a header of a request to a callback, which counts that delivery too, and of an answer 508."""
 TRACEPARENT = "traceparent"
 """Of W3C Trace Context, as of a request: where traces are on, a message carries it."""
+BATCH = "nrc-batch-id"
+CORRELATION = "nrc-correlation-id"
+"""What the publisher sent as X-Batch-Id and X-Correlation-Id, for the request to the callback."""
+
+_NAMES = {BATCH: "X-Batch-Id", CORRELATION: "X-Correlation-Id"}
+PASSED_ON = frozenset(_NAMES)
 
 _COUNT = re.compile(r"[0-9]{1,6}")
-_STAY = frozenset({RESENT_AT, HOPS, TRACEPARENT, "tracestate"})
+_STAY = frozenset({RESENT_AT, HOPS, TRACEPARENT, "tracestate", BATCH, CORRELATION})
 MOST_ROUNDS = 2**31  # and replays; the ledger has four bytes for these
 MAX_FAILURES = 60  # the newest; a retry schedule has at most 50 steps
 
@@ -111,12 +117,17 @@ def read_history(headers: Mapping[str, Any]) -> History:
 
 
 def kept_headers(headers: Mapping[str, Any]) -> dict[str, str]:
-    """The headers that stay with a message: its kenmerken, nrc-resent-at, nrc-hops and those of a trace."""
+    """The headers that stay with a message: its kenmerken, nrc-resent-at, nrc-hops, of a trace, and ids."""
     return {
         name: value
         for name, value in headers.items()
         if (name.startswith(KENMERK_PREFIX) or name in _STAY) and isinstance(value, str)
     }
+
+
+def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request to a callback that pass on what the publisher sent."""
+    return {name: headers[kept] for kept, name in _NAMES.items() if kept in headers}
 
 
 def read_hops(headers: Mapping[str, Any]) -> int:
@@ -216,8 +227,8 @@ def _failed_attempt(item: Any) -> FailedAttempt | None:
 
 def _moment(value: Any) -> datetime | None:
     try:
-        return aware(datetime.fromisoformat(value)) if isinstance(value, str) else None
-    except ValueError:
+        return aware(datetime.fromisoformat(value)).astimezone(UTC) if isinstance(value, str) else None
+    except (ValueError, OverflowError):  # the latter for a year that UTC lacks: it could not be written again
         return None
 
 

@@ -8,12 +8,15 @@ from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID, uuid4
 
+from schemas.fields import EVENTS
+
 READY = "nrc.ready"
 HELD = "held"  # the key by which processes are bound to it
 CHANGES = "nrc.changes"
 RETURN = "nrc.return"
 UNDELIVERABLE = "nrc.undeliverable"
 CANARY = "nrc.canary"
+CLOUDEVENTS = "nrc.cloudevents"
 REQUESTS = "nrc.router"
 
 FILTER_PREFIX = "nrc.filter."
@@ -27,6 +30,7 @@ ABONNEMENT_HEADER = "nrc-abonnement"
 
 _PLAIN_NAAM = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
 _ABONNEMENT = re.compile(r"nrc\.abonnement\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_AMQP = "nrc.amqp."
 _MARKER = "nrc.marker."
 _WAIT = re.compile(r"nrc\.wait\.(\d+)")
 
@@ -38,8 +42,13 @@ def word(text: str) -> str:
 
 
 def kanaal_exchange(naam: str) -> str:
-    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses becomes `@word`."""
-    return "nrc.kanaal." + (naam if _PLAIN_NAAM.fullmatch(naam) else "@" + word(naam))
+    """The topic exchange of a kanaal. A naam that RabbitMQ or the client library refuses becomes `@word`.
+
+    Of EVENTS, which stands for CloudEvents, it is `nrc.cloudevents`.
+    """
+    if _PLAIN_NAAM.fullmatch(naam):
+        return "nrc.kanaal." + naam
+    return CLOUDEVENTS if naam == EVENTS else "nrc.kanaal.@" + word(naam)
 
 
 def filter_exchange(naam: str, pattern: str) -> str:
@@ -74,6 +83,18 @@ def abonnement_of(queue: str) -> UUID | None:
     """The abonnement whose queue this is; None for other names."""
     match = _ABONNEMENT.fullmatch(queue)
     return UUID(match[1]) if match else None
+
+
+def amqp_queue(uuid: UUID) -> str:
+    """The queue that the consumer of an abonnement of type amqp reads; its user in RabbitMQ has this name."""
+    return f"{_AMQP}{uuid}"
+
+
+def abonnement_of_amqp(name: str) -> UUID | None:
+    """The abonnement whose consumer has this queue or user; None for other names."""
+    if not name.startswith(_AMQP):
+        return None
+    return abonnement_of(f"nrc.abonnement.{name.removeprefix(_AMQP)}")
 
 
 def wait_queue(seconds: int) -> str:

@@ -1,7 +1,7 @@
 """Publishing with a confirm: when `publish` returns, the broker has the message.
 
-One connection per process, with one channel per exchange: an error closes a whole channel, so a fault of one
-exchange does not affect others. Declares nothing.
+One connection per process, with one channel per exchange, and per queue that is published to directly: an
+error closes a whole channel, so a fault of one does not affect others. Declares nothing.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from router import names
 from router.readiness import topology_stands
 from runtime.amqp import AMQP_ERRORS, Link, describe, size_limit
 from runtime.amqp.confirms import ConfirmChannel, Outcome
-from runtime.amqp.frames import HeadersTooLong
+from runtime.amqp.frames import JSON, HeadersTooLong
 from runtime.log import logger
 from schemas.errors import BrokerUnavailable, MessageTooLarge, Unroutable
 
 CONFIRM_TIMEOUT = 4.0  # seconds; a source gets 503 within 5
 MAX_LANES = 500  # channels kept open, where RabbitMQ allows as many on a connection (2,047 by default)
 OTHER_CHANNELS = 1  # that this connection has beside its lanes: for the look at `nrc.ready`
+ANSWER_TIMEOUT = 1.0  # seconds for RabbitMQ to open a channel when it confirms nothing
 LATE = 0.5  # seconds; a time-out that is noticed this much later means that this process itself hung
 TRIES = 4  # to publish a message whose channel is closed because of other messages
 TURN = 0.1  # seconds that an exchange may keep its channel while others wait for one
@@ -46,9 +47,17 @@ class ExchangeMissing(BrokerUnavailable):
     """The exchange to publish to does not exist; the router has to declare it again."""
 
 
+class Refused(BrokerUnavailable):
+    """RabbitMQ refused the message: a queue is full or lost."""
+
+
+class Unconfirmed(BrokerUnavailable):
+    """RabbitMQ has read the message and works, but did not confirm it in time: a queue has no leader."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish; always persistent, always JSON."""
+    """A message to publish; always persistent, and JSON unless `content_type` says otherwise."""
 
     exchange: str
     routing_key: str
@@ -56,12 +65,14 @@ class Outgoing:
     message_id: str
     headers: Mapping[str, HeaderValue] = field(default_factory=dict)
     timestamp: datetime | None = None
+    content_type: str = JSON
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The channel for one exchange. busy: publishes under way on it. retired: it gets no more."""
+    """The channel for one exchange, or one queue. busy: publishes under way. retired: it gets no more."""
 
+    name: str
     channel: ConfirmChannel
     busy: int = 0
     retired: bool = False
@@ -79,13 +90,18 @@ class Publisher:
     mandatory: a message that is routed to no queue raises Unroutable. Else RabbitMQ confirms and drops it.
     largest: bytes of the largest body to expect. Whether RabbitMQ accepts that many is tried at the start,
     since a message over its limit closes the channel for others too. 0: not tried.
+    asks: whether a missing confirm makes it ask whether RabbitMQ works, before the connection is cut: where
+    one queue must not hurt others, also when nothing else is published. It takes ANSWER_TIMEOUT longer.
     limit: bytes of the largest body that RabbitMQ accepts, as far as that is known.
     """
 
-    def __init__(self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0) -> None:
+    def __init__(
+        self, urls: Sequence[str], *, name: str, mandatory: bool, largest: int = 0, asks: bool = False
+    ) -> None:
         self.link = Link(urls, name=f"{name} publishing", publishes=True)
         self._mandatory = mandatory
         self._largest = largest
+        self._asks = asyncio.Lock() if asks else None
         self.limit = sys.maxsize
         self._lanes: dict[str, _Lane] = {}
         self._opening: dict[str, asyncio.Task[_Lane]] = {}
@@ -163,8 +179,8 @@ class Publisher:
     async def publish(self, message: Outgoing) -> None:
         """Return once RabbitMQ confirmed the message.
 
-        Raises Unroutable (mandatory only), ExchangeMissing, MessageTooLarge, or BrokerUnavailable. After
-        BrokerUnavailable it may have arrived, but is not sent any more.
+        Raises Unroutable (mandatory only), ExchangeMissing, Refused, Unconfirmed, MessageTooLarge, or
+        BrokerUnavailable. After BrokerUnavailable it may have arrived, but is not sent any more.
         """
         if not self.ready:
             raise BrokerUnavailable(self.why_not)
@@ -176,7 +192,9 @@ class Publisher:
 
     async def _publish(self, message: Outgoing) -> None:
         """Publish it once. Raises what `publish` raises, or _LimitLearned."""
-        lane, began, number, size = None, monotonic(), self._sent, len(message.body)
+        name = message.exchange or message.routing_key
+        lane, began, before, size = None, monotonic(), self._sent, len(message.body)
+        number = before
 
         def sending() -> None:
             nonlocal number
@@ -184,8 +202,8 @@ class Publisher:
 
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
-                while (lane := self._lanes.get(message.exchange)) is None:
-                    await self._open(message.exchange)
+                while (lane := self._lanes.get(name)) is None:
+                    await self._open(name, message.exchange)
                 if size > self.limit:
                     raise MessageTooLarge(size, self.limit)
                 lane.busy += 1
@@ -196,6 +214,7 @@ class Publisher:
                         message_id=message.message_id,
                         headers=message.headers,
                         timestamp=message.timestamp,
+                        content_type=message.content_type,
                         sending=sending,
                     )
                 finally:
@@ -205,8 +224,9 @@ class Publisher:
                     elif not lane.busy or (self._want_room and lane.age > TURN):
                         self._room.set()
         except TimeoutError:
-            self._unconfirmed(message.exchange, lane, number=number, began=began)
-            raise BrokerUnavailable(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
+            works = await self._unconfirmed(lane, number=number, began=began)
+            fault = Unconfirmed if works and number > before else BrokerUnavailable
+            raise fault(f"RabbitMQ gave no confirm within {CONFIRM_TIMEOUT:g} s") from None
         except asyncio.CancelledError:
             # Either somebody cancelled us, or the connection was lost while a channel was being opened.
             if (task := asyncio.current_task()) is not None and task.cancelling():
@@ -215,8 +235,8 @@ class Publisher:
         except HeadersTooLong as error:
             raise BrokerUnavailable(str(error)) from error
         except AMQP_ERRORS as error:
-            if lane is not None and self._lanes.get(message.exchange) is lane:
-                del self._lanes[message.exchange]
+            if lane is not None and self._lanes.get(name) is lane:
+                del self._lanes[name]
             if isinstance(error, ChannelNotFoundEntity):
                 raise ExchangeMissing(f"exchange {message.exchange} is not there") from error
             if (limit := size_limit(error)) is not None:
@@ -224,41 +244,58 @@ class Publisher:
                 raise MessageTooLarge(size, limit) if size > limit else _LimitLearned from error
             raise BrokerUnavailable(describe(error)) from error
         if outcome is Outcome.REFUSED:
-            self._retire(message.exchange, lane)
-            raise BrokerUnavailable("RabbitMQ refused the message (a queue is full or lost)")
+            self._retire(lane)
+            raise Refused("RabbitMQ refused the message (a queue is full or lost)")
         self._confirmed = max(self._confirmed, number)
         if outcome is Outcome.RETURNED:
             raise Unroutable(f"no queue takes {message.routing_key} from {message.exchange}")
 
-    def _unconfirmed(self, exchange: str, lane: _Lane | None, *, number: int, began: float) -> None:
+    async def _unconfirmed(self, lane: _Lane | None, *, number: int, began: float) -> bool:
         """Close the channel or the connection, so that a message without a confirm is not sent later.
 
         If RabbitMQ confirmed a later message it has received this one, and a queue has no leader: closing the
         channel is enough. So it is when this process hung and the confirm may be in the socket. Else the
-        connection is cut.
+        connection is cut. Returns whether RabbitMQ works, and this process did not hang.
 
         lane: None when no channel became free, so that it was not sent.
         number: its own, or, when it was not sent, that of the last message before it.
         """
         late = monotonic() - began > CONFIRM_TIMEOUT + LATE
-        works = self._confirmed > number or (late and self.link.all_sent)
-        if not works:
+        works = self._confirmed > number or await self._answers(number)
+        if not works and not (late and self.link.all_sent):
             self._ready.clear()  # at once, so that who goes on waits for the next connection
             self.link.abort()
-        elif lane is not None and self._lanes.get(exchange) is lane:
-            self._give_up(exchange, lane)
+        elif lane is not None and self._lanes.get(lane.name) is lane:
+            self._give_up(lane)
+        return works and not late
 
-    def _retire(self, exchange: str, lane: _Lane | None) -> None:
+    async def _answers(self, number: int) -> bool:
+        """Whether RabbitMQ opens a channel now: then it has read all before that, up to this message."""
+        if self._asks is None or not self.ready:
+            return False
+        async with self._asks:  # one asks for all that wait
+            if self._confirmed <= number:
+                self._sent = asked = self._sent + 1
+                with suppress(BrokerUnavailable, *AMQP_ERRORS):
+                    async with asyncio.timeout(ANSWER_TIMEOUT):
+                        channel = await self.link.confirm_channel(
+                            names.READY, mandatory=False, on_end=lambda: None
+                        )
+                        channel.close()
+                        self._confirmed = max(self._confirmed, asked)
+        return self._confirmed > number
+
+    def _retire(self, lane: _Lane | None) -> None:
         """Let the next publish open another channel.
 
         A channel that published to a queue without a leader keeps refusing messages for that queue, even
         after it has a leader on another node (RabbitMQ 3.10).
         """
-        if lane is not None and self._lanes.get(exchange) is lane and lane.age > REFUSED_LANE:
-            self._give_up(exchange, lane)
+        if lane is not None and self._lanes.get(lane.name) is lane and lane.age > REFUSED_LANE:
+            self._give_up(lane)
 
-    def _give_up(self, exchange: str, lane: _Lane) -> None:
-        del self._lanes[exchange]
+    def _give_up(self, lane: _Lane) -> None:
+        del self._lanes[lane.name]
         lane.retired = True
         self._close_when_idle(lane)
 
@@ -266,20 +303,20 @@ class Publisher:
         if not lane.busy:
             lane.channel.close()
 
-    async def _open(self, exchange: str) -> _Lane:
-        """The lane of an exchange; concurrent callers share one."""
-        task = self._opening.get(exchange)
+    async def _open(self, name: str, exchange: str) -> _Lane:
+        """The lane with this name; concurrent callers share one."""
+        task = self._opening.get(name)
         if task is None:
-            task = self._opening[exchange] = asyncio.create_task(self._new_lane(exchange))
-            task.add_done_callback(partial(self._opened, exchange))
+            task = self._opening[name] = asyncio.create_task(self._new_lane(name, exchange))
+            task.add_done_callback(partial(self._opened, name))
         return await asyncio.shield(task)
 
-    def _opened(self, exchange: str, task: asyncio.Task[_Lane]) -> None:
-        self._opening.pop(exchange, None)
+    def _opened(self, name: str, task: asyncio.Task[_Lane]) -> None:
+        self._opening.pop(name, None)
         if not task.cancelled():
             task.exception()  # retrieved here too: its callers may be gone
 
-    async def _new_lane(self, name: str) -> _Lane:
+    async def _new_lane(self, name: str, exchange: str) -> _Lane:
         connection = self.link.connection
         if connection is None:
             raise BrokerUnavailable(self.why_not)
@@ -293,8 +330,8 @@ class Publisher:
             self._channels.discard(mark)
             self._room.set()
 
-        channel = await self.link.confirm_channel(name, mandatory=self._mandatory, on_end=ended)
-        lane = self._lanes[name] = _Lane(channel)
+        channel = await self.link.confirm_channel(exchange, mandatory=self._mandatory, on_end=ended)
+        lane = self._lanes[name] = _Lane(name, channel)
         return lane
 
     async def _wait_for_room(self, connection: AbstractConnection) -> None:
@@ -302,7 +339,8 @@ class Publisher:
 
         Closes an idle channel, or retires the oldest and closes it when its publishes have ended.
         """
-        limit = max(1, min(MAX_LANES, channel_max(connection) - OTHER_CHANNELS))
+        others = OTHER_CHANNELS + (self._asks is not None)
+        limit = max(1, min(MAX_LANES, channel_max(connection) - others))
         self._want_room += 1
         try:
             while len(self._channels) >= limit:
@@ -310,7 +348,7 @@ class Publisher:
                 lanes = self._lanes
                 retired = len(self._channels) - len(lanes)  # or being opened
                 if lanes and retired < self._want_room:
-                    self._give_up(*min(lanes.items(), key=lambda item: (item[1].busy > 0, item[1].opened)))
+                    self._give_up(min(lanes.values(), key=lambda lane: (lane.busy > 0, lane.opened)))
                 await self._room.wait()
         finally:
             self._want_room -= 1

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from router.requests import RouterClient
 from runtime.log import logger
-from schemas.abonnement import Abonnement, State
+from schemas.abonnement import Abonnement, State, event_groups
 from schemas.errors import BrokerError, RegistryError
 from store.registry import Registry
 
@@ -51,7 +51,8 @@ async def change_abonnement(
     write changes nothing. wanted: fields of Abonnement; only these are written, since others may have changed
     meanwhile. Raises Conflict when it is gone, BrokerError when no router declares the new bindings.
     """
-    await router.prepare_abonnement(uuid, wanted.get("kanalen", ()))
+    groups = (*wanted.get("kanalen", ()), *event_groups(wanted.get("options")))
+    await router.prepare_abonnement(uuid, groups)
     changed = await registry.change_abonnement(uuid, lambda latest: replace(latest, **wanted))
     try:
         await router.finish_abonnement(uuid)

@@ -83,6 +83,13 @@ class RouterClient:
         """`apply_abonnement` after `prepare_abonnement`, with its timeout."""
         await self._ask({"do": "abonnement", "uuid": str(uuid)}, timeout=CHANGE_TIMEOUT)
 
+    async def ensure_user(self, uuid: UUID) -> bool:
+        """Ask for the RabbitMQ user of an abonnement of type amqp, as the registry has it; or its removal.
+
+        False where the router has no HTTP API of RabbitMQ. Raises BrokerUnavailable.
+        """
+        return bool((await self._ask({"do": "user", "uuid": str(uuid)}))["made"])
+
     async def announce(self) -> None:
         """Ask to send every process the hint to read the registry. Raises BrokerUnavailable."""
         await self._ask({"do": "announce"})

@@ -12,10 +12,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from router import names
-from router.routing import ABSENT, header_name, header_value, slot_pattern
+from router.amqp_direct.queues import queue_of
+from router.routing import (
+    ABSENT,
+    LAST_SLOT,
+    has_room,
+    header_name,
+    header_value,
+    plain_or_word,
+    slot_pattern,
+)
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup
-from schemas.fields import normalise
+from schemas.fields import EVENTS, normalise
 from schemas.kanaal import Kanaal
+from schemas.notificatie import ATTRIBUTES, HOOFD_OBJECT
 
 ExchangeType = Literal["topic", "headers", "fanout", "direct"]
 Arguments = tuple[tuple[str, str | int], ...]
@@ -92,12 +102,19 @@ class AbonnementTopology:
 
     back: from `nrc.return`, for retries. direct: from kanalen, without a filter exchange. The marker is an
     auto-delete exchange, bound to the queue and deleted with it. Its name has a fingerprint of the bindings.
+    outward: of one of type amqp, the queue that its consumer reads; nothing is bound to it.
     """
 
     queue: Queue
     back: Binding
     direct: tuple[Binding, ...]
     filtered: tuple[Filtered, ...]
+    outward: Queue | None = None
+
+    @property
+    def queues(self) -> tuple[Queue, ...]:
+        """Its own queue, and the one that its consumer reads, if any."""
+        return (self.queue,) if self.outward is None else (self.queue, self.outward)
 
     @property
     def bindings(self) -> tuple[Binding, ...]:
@@ -171,18 +188,21 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
     queue = names.abonnement_queue(abonnement.uuid)
     direct: dict[Binding, None] = {}
     filtered: dict[Filtered, None] = {}
-    for group in abonnement.kanalen:
+    for group in abonnement.routed:
         if (kanaal := kanalen.get(group.naam)) is None:
             continue
-        asked = _asked(group, kanaal)
+        asked, words = _asked(group, kanaal), _words(group)
         source = of_kanaal(kanaal).name
-        if not asked:
+        if group.naam == EVENTS:  # the deliverer applies these filters: no pattern says "contains"
             direct[Binding(source, queue, key="#")] = None
             continue
-        filtered[_filtered(kanaal, asked, queue=queue)] = None
+        if not asked:
+            direct[Binding(source, queue, key=slot_pattern({}, **words) if words else "#")] = None
+            continue
+        filtered[_filtered(kanaal, asked, words, queue=queue)] = None
         # `-`: the notificatie lacks this kenmerk, or its gateway did not know the slot. It still matches.
         for index in asked:
-            direct[Binding(source, queue, key=slot_pattern({index: ABSENT}))] = None
+            direct[Binding(source, queue, key=slot_pattern({index: ABSENT}, **words))] = None
     arguments: Arguments = (
         *_QUORUM,
         ("x-dead-letter-exchange", names.UNDELIVERABLE),
@@ -193,21 +213,47 @@ def of_abonnement(abonnement: Abonnement, kanalen: Mapping[str, Kanaal]) -> Abon
         back=Binding(names.RETURN, queue, key=queue),
         direct=tuple(direct),
         filtered=tuple(filtered),
+        outward=_outward(abonnement) if abonnement.is_amqp else None,
     )
 
 
-def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, str]:
-    """The values that a group asks, by index of its slot; the deliverer checks filters without a slot."""
-    wanted = {normalise(name): value for name, value in group.filters if value != WILDCARD}
-    return {index: wanted[slot] for index, slot in enumerate(kanaal.slots) if slot in wanted}
+def _outward(abonnement: Abonnement) -> Queue:
+    return Queue(names.amqp_queue(abonnement.uuid), queue_of(abonnement.callback_url).arguments)
 
 
-def _filtered(kanaal: Kanaal, asked: Mapping[int, str], *, queue: str) -> Filtered:
-    pattern = slot_pattern({index: names.word(value) for index, value in asked.items()})
+def _wanted(group: FilterGroup) -> dict[str, str]:
+    return {normalise(name): value for name, value in group.filters if value != WILDCARD}
+
+
+def _asked(group: FilterGroup, kanaal: Kanaal) -> dict[int, tuple[str, str]]:
+    """Name and value that a group asks, by index of its slot; the deliverer checks filters without a slot."""
+    wanted = _wanted(group)
+    asked = {
+        index: (slot, wanted[slot])
+        for index, slot in enumerate(kanaal.slots)
+        if slot in wanted and slot not in ATTRIBUTES
+    }
+    if HOOFD_OBJECT in wanted and has_room(kanaal.slots):
+        asked[LAST_SLOT] = (HOOFD_OBJECT, wanted[HOOFD_OBJECT])
+    return asked
+
+
+def _words(group: FilterGroup) -> dict[str, str]:
+    """The words of resource and actie that it asks; each message has both."""
+    wanted = _wanted(group)
+    return {
+        ATTRIBUTES[name]: plain_or_word(wanted[name]) for name in ("#resource", "#actie") if name in wanted
+    }
+
+
+def _filtered(
+    kanaal: Kanaal, asked: Mapping[int, tuple[str, str]], words: Mapping[str, str], *, queue: str
+) -> Filtered:
+    pattern = slot_pattern({index: names.word(value) for index, (_, value) in asked.items()}, **words)
     name = names.filter_exchange(kanaal.naam, pattern)
     match = (
         ("x-match", "all"),
-        *((header_name(kanaal.slots[index]), header_value(value)) for index, value in asked.items()),
+        *((header_name(slot), header_value(value)) for slot, value in asked.values()),
     )
     return Filtered(
         exchange=Exchange(name, "headers", auto_delete=True),

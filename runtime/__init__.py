@@ -10,7 +10,7 @@ metrics/               what is counted for Prometheus, and the address on which 
 health.py              a small HTTP server, and /health/live and /health/ready on it
 listening.py           sockets to listen on
 response_headers.py    headers of every HTTP answer
-trust.py               the certificate authorities (TLS) that are trusted
+trust.py               TLS: the certificate authorities that are trusted, client certificates
+memory/                what a process remembers, and Python's garbage collector
 open_files.py          how many files and sockets a process may open
-garbage_collection.py  Python's garbage collector: when it runs
 """

@@ -42,6 +42,11 @@ POSTGRESQL = ("postgresql://", "postgres://")
 DEFAULT_SCHEMA = "nrc"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_NLD = re.compile(
+    r"urn:nld:(?!(?:oin|kvk):)[a-z0-9-]+:.+|urn:nld:oin:[0-9]{20}(:.+)?|urn:nld:kvk:[0-9]{8}(:.+)?"
+)
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Listen = tuple[str, int]
 
@@ -50,6 +55,13 @@ def setting(default: Any, help: str, *, unit: str = "", secret: bool = False, **
     """A field, with its texts for docs/settings.md and `nrc settings`."""
     extra: dict[str, Any] = {"unit": unit, "secret": secret}
     return Field(default, description=help, json_schema_extra=extra, validate_default=True, **limits)
+
+
+def is_event_source(text: str) -> bool:
+    """Whether it may be the `source` of CloudEvents: an absolute URI, and a right one of urn:nld."""
+    if text.lower().startswith("urn:nld:"):
+        return _NLD.fullmatch(text) is not None
+    return len(text) <= 500 and _URI.fullmatch(text) is not None
 
 
 class _EnvFile(DotEnvSettingsSource):
@@ -97,6 +109,25 @@ class Settings(BaseSettings):
         "private node, and the other commands look for it in NRC_STATE_DIR.",
         unit="amqp:// or amqps:// URLs",
         secret=True,
+    )
+    amqp_direct: bool = setting(
+        False,
+        "Whether consumers may have a queue of their own in RabbitMQ, which they read as a user of their own "
+        "(docs/amqp.md). Off: none is made, and what is for those that there are waits.",
+    )
+    amqp_direct_url: str = setting(
+        "",
+        "Where consumers reach RabbitMQ, without user and password, as they are told it. Empty: as "
+        "NRC_AMQP_URL has it.",
+        unit="amqp:// or amqps:// URL",
+    )
+    rabbitmq_management_url: str = setting(
+        "",
+        "RabbitMQ's HTTP API (management plugin), with a user that has the tag administrator: by it the "
+        "router makes the users of consumers. Only the router needs it. Empty: an operator makes them.",
+        unit="http:// or https:// URL",
+        secret=True,
+        repr=False,
     )
     database_url: str = setting(
         "",
@@ -237,7 +268,8 @@ class Settings(BaseSettings):
     )
     public_url: str = setting(
         "",
-        "Root of every URL in answers (url, Location, type). Empty: the root that the client used.",
+        "Root of every URL in answers (url, Location, type), with /api/v1 or without it. Empty: the root "
+        "that the client used.",
         unit="URL",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = setting(
@@ -261,6 +293,11 @@ class Settings(BaseSettings):
     )
     callback_timeout: float = setting(
         10.0, "From connecting to a callback until its status.", unit="s", gt=0, le=60
+    )
+    delivery_options: bool = setting(
+        True,
+        "Whether an abonnement may have delivery options, such as a rate of its own. Off: none are set, and "
+        "deliverers act as if there were none.",
     )
     callback_deny_networks: Annotated[tuple[Network, ...], NoDecode] = setting(
         "",
@@ -287,6 +324,11 @@ class Settings(BaseSettings):
         "Authorities that certificates of callbacks are checked against, on top of the system's; also of the "
         "webhook and the mail server of alerts.",
         unit="PEM file",
+    )
+    callback_certificates: bool = setting(
+        True,
+        "Whether an abonnement may have a client certificate and authorities of its own (`clientCertificate` "
+        "and `ca` of callbackAuth). False: none is set any more; where one is set, nothing is delivered.",
     )
     retry_schedule: Annotated[tuple[int, ...], NoDecode] = setting(
         "5,25,100,400,1600,6400,25600,52000",
@@ -361,6 +403,30 @@ class Settings(BaseSettings):
         "POST /api/v1/jwtsecret/, which take their scopes from the Autorisaties API. Empty: nobody may, and "
         "there is no such address.",
     )
+    cloudevents: bool = setting(
+        True,
+        "CloudEvents: abonnementen may ask for them (sendCloudevents, cloudeventFilters), and sources may "
+        "publish them with POST /api/v1/cloudevents. false: those fields mean nothing and are in no answer; "
+        "who got CloudEvents before goes on getting them.",
+    )
+    cloudevents_source: str = setting(
+        "",
+        "`source` of CloudEvents that are made of notificaties without one: a URN such as "
+        "urn:nld:oin:00000001823288444000:systeem:nrc. Empty: NRC_PUBLIC_URL, else /api/v1.",
+        unit="URI",
+    )
+    cloudevents_handshake: Literal["off", "try", "required"] = setting(
+        "try",
+        "OPTIONS to a callback that is to get CloudEvents, when that is asked for: try (its rate and origin "
+        "count when it answers, else it is sent events all the same), required (it must agree), off.",
+    )
+    cloudevents_window: float = setting(
+        24 * 3600.0,
+        "How long a CloudEvent is known by its source and id: what is sent again then is not delivered "
+        "again. No longer than NRC_LEDGER_BODIES. 0: each is accepted.",
+        unit="s",
+        ge=0,
+    )
     max_body: int = setting(
         1024 * 1024, "Largest body of a request.", unit="bytes", ge=1024, le=64 * 1024 * 1024
     )
@@ -385,6 +451,22 @@ class Settings(BaseSettings):
         unit="deliveries",
         ge=0,
         le=1000,
+    )
+    attribute_filters: Literal["on", "also-plain", "off"] = setting(
+        "on",
+        "Whether an abonnement may filter on #actie, #resource and #hoofdObject. also-plain: also as actie, "
+        "resource and hoofdObject, where the kanaal has no kenmerk of that name. off: those are names like "
+        "any other; abonnementen that have such filters keep them.",
+    )
+    pass_on_ids: bool = setting(
+        True,
+        "Pass X-Batch-Id and X-Correlation-Id of a publisher on to callbacks. Off: they are not looked at, "
+        "and nothing is bulk.",
+    )
+    bulk_lane: bool = setting(
+        True,
+        "What comes with X-Batch-Id is bulk: it waits in the ledger, and a few at a time go to each queue, "
+        "so that the rest is not held up. Off: it goes with the rest.",
     )
     extra_rate: float = setting(
         10.0,
@@ -495,6 +577,23 @@ class Settings(BaseSettings):
             trusted.append(text)
         return tuple(trusted)
 
+    @field_validator("amqp_direct_url")
+    @classmethod
+    def _for_consumers(cls, text: str) -> str:
+        url = read_url(text)
+        fits = url.scheme in ("amqp", "amqps") and url.host and url.user is None
+        if text and (not fits or url.query_string):
+            raise ValueError("must be amqps://host[:port]/vhost (or amqp://), without user and password")
+        return text
+
+    @field_validator("rabbitmq_management_url")
+    @classmethod
+    def _management(cls, text: str) -> str:
+        url = read_url(text)
+        if text and (url.scheme not in ("http", "https") or not url.host or not url.user):
+            raise ValueError("must be https://user:password@host:port (or http://)")
+        return text
+
     @field_validator(
         "console_style", "database_password_file", "console_oidc_client_secret_file", "ac_secret_file"
     )
@@ -562,13 +661,25 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, e.g. 127.0.0.1:8000 or [::1]:8000")
         return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means
 
+    @field_validator("cloudevents_source")
+    @classmethod
+    def _event_source(cls, text: str) -> str:
+        if text and not is_event_source(text):
+            raise ValueError(
+                "must be a URI; by the NL GOV profile one such as "
+                "urn:nld:oin:00000001823288444000:systeem:nrc, with the 20 digits of an OIN or the 8 of a "
+                "KvK number"
+            )
+        return text
+
     @field_validator("public_url", "console_public_url")
     @classmethod
-    def _public(cls, text: str) -> str:
+    def _public(cls, text: str, info: ValidationInfo) -> str:
         url = read_url(text)
         if text and (url.scheme not in ("http", "https") or not url.host or url.query_string):
             raise ValueError("must be http(s)://host[:port][/prefix]")
-        return text.rstrip("/")
+        root = text.rstrip("/")
+        return root.removesuffix("/api/v1") if info.field_name == "public_url" else root
 
     @field_validator("console_oidc_issuer")
     @classmethod

@@ -34,11 +34,12 @@ class Rule(StrEnum):
     PARTS = "parts"
     DISK = "disk"
     CERTIFICATE = "certificate"
+    CLIENT_CERTIFICATE = "client-certificate"
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSetting:
-    """after: seconds that it must last before a message goes; of CERTIFICATE, before its end."""
+    """after: seconds that it must last before a message goes; of a certificate, before its end."""
 
     on: bool = True
     after: int = 0
@@ -56,8 +57,11 @@ DEFAULTS: Mapping[Rule, RuleSetting] = MappingProxyType(
         Rule.PARTS: RuleSetting(after=MINUTE),
         Rule.DISK: RuleSetting(),
         Rule.CERTIFICATE: RuleSetting(after=14 * DAY),
+        Rule.CLIENT_CERTIFICATE: RuleSetting(after=30 * DAY),
     }
 )
+BEFORE_ITS_END = frozenset({Rule.CERTIFICATE, Rule.CLIENT_CERTIFICATE})
+"""The rules whose time counts back from the end of something."""
 
 
 class Channel(StrEnum):

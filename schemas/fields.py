@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator
@@ -19,11 +20,14 @@ from schemas.errors import MAX_FAULTS, InvalidParam
 from schemas.jsontext import Number, Repeated
 from schemas.urls import read_url
 
+E = TypeVar("E", bound=StrEnum)
 M = TypeVar("M", bound=BaseModel)
 
 _AUTHORITY = re.compile(r"https?://[^/?#]{1,512}", re.IGNORECASE)
 _USERINFO = re.compile(r"[a-z]+://[^/?#]*@", re.IGNORECASE)
 NON_FIELD = "nonFieldErrors"
+EVENTS = "@cloudevents"
+"""Stands for the kanaal of CloudEvents that sources publish as such; no kanaal has this naam."""
 REPEATED = "Deze naam komt vaker dan één keer voor."
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -74,6 +78,18 @@ def _text(*, max_length: int | None, blank: bool = False, name: bool = False) ->
             raise fault("max_length", f"Dit veld mag niet langer zijn dan {max_length} tekens.")
         if name and _CONTROL.search(text):
             raise fault("invalid", "Stuurtekens zijn in een naam niet toegestaan.")
+        return text
+
+    return check
+
+
+def _kanaal_naam(*, max_length: int | None) -> Callable[[Any], str]:
+    text_of = _text(max_length=max_length, name=True)
+
+    def check(value: Any) -> str:
+        text = text_of(value)
+        if text == EVENTS:
+            raise fault("invalid", f"De naam {EVENTS} is gereserveerd.")
         return text
 
     return check
@@ -224,6 +240,27 @@ def as_yes(value: Any) -> bool:
     return value
 
 
+def as_yes_or_text(value: Any) -> bool:
+    """A JSON true or false, or the text of one."""
+    if value in (True, "true"):
+        return True
+    if value in (False, "false"):
+        return False
+    raise fault("invalid", "Dit is true of false.")
+
+
+def one_of(kind: type[E], reason: str) -> Callable[[Any], E]:
+    """A rule for a text that is one of the values of an enumeration; `reason` is what is said of others."""
+
+    def check(value: Any) -> E:
+        try:
+            return kind(as_text(value))
+        except ValueError:
+            raise fault("invalid", reason) from None
+
+    return check
+
+
 def parse(
     model: type[M], data: Any, *, sent: Any = None, context: Any = None
 ) -> tuple[M | None, list[InvalidParam]]:
@@ -252,7 +289,7 @@ def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:
             case "extra_forbidden":
                 params.append(InvalidParam(name, "unknown-field", "Dit veld bestaat hier niet."))
             case "faults":
-                params += [InvalidParam(f"{name}.{k}", c, r) for k, c, r in context["faults"]]
+                params += [InvalidParam(f"{name}.{k}".lstrip("."), c, r) for k, c, r in context["faults"]]
             case "fault":
                 params.append(InvalidParam(name or NON_FIELD, context["code"], context["reason"]))
             case _:
@@ -261,11 +298,11 @@ def invalid_params(errors: Iterable[ErrorDetails]) -> list[InvalidParam]:
     return params
 
 
-KanaalNaam = Annotated[str, BeforeValidator(_text(max_length=50, name=True))]
+KanaalNaam = Annotated[str, BeforeValidator(_kanaal_naam(max_length=50))]
 YesOrNo = Annotated[bool, BeforeValidator(as_yes)]
 FilterNaam = Annotated[str, BeforeValidator(_text(max_length=100, name=True))]
 Text100 = Annotated[str, BeforeValidator(_text(max_length=100))]
-AnyNaam = Annotated[str, BeforeValidator(_text(max_length=None, name=True))]
+AnyNaam = Annotated[str, BeforeValidator(_kanaal_naam(max_length=None))]
 Auth = Annotated[str, BeforeValidator(as_auth)]
 HttpUrl = Annotated[str, BeforeValidator(_url(max_length=None, userinfo=True))]
 CallbackUrl = Annotated[str, BeforeValidator(_url(max_length=2048, userinfo=False))]

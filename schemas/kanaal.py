@@ -9,10 +9,12 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from schemas.fields import DocumentatieLink, FilterNaam, KanaalNaam, as_list, fault, normalise
+from schemas.fields import EVENTS, DocumentatieLink, FilterNaam, KanaalNaam, as_list, fault, normalise
 
 MAX_FILTERS = 100
 MAX_SLOTS = 14
+NEW_SLOTS = MAX_SLOTS - 1
+"""Slots that a kanaal gets at most: the last one is that of hoofdObject. Older kanalen may have MAX_SLOTS."""
 
 
 def _filters(value: object) -> list[object]:
@@ -37,7 +39,7 @@ class Kanaal:
     """A kanaal as the registry keeps it.
 
     filters: as sent, in order. slots: the normalised filter names that have a place in the routing key,
-    at most 14, append-only (`slots_for`), so that earlier bindings keep their meaning.
+    at most 13 (14 in older kanalen), append-only (`slots_for`), so that earlier bindings keep their meaning.
     change: the registry's change number of its last change. client_id: the application that made it, whose
     quota it counts for; "" for an operator's, and where it was not kept.
     """
@@ -51,11 +53,15 @@ class Kanaal:
     client_id: str = ""
 
 
+EVENTS_KANAAL = Kanaal(UUID(int=0), EVENTS, "", (), ())
+"""Its exchange is that of CloudEvents; it is in no registry, and no list of kanalen has it."""
+
+
 def slots_for(filters: list[str] | tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """The slots after `filters` were registered on top of `slots`: append-only, distinct, at most 14."""
+    """The slots after `filters` were registered on top of `slots`: append-only, distinct, at most 13."""
     kept = list(slots)
     for name in map(normalise, filters):
-        if len(kept) == MAX_SLOTS:
+        if len(kept) >= NEW_SLOTS:
             break
         if name not in kept:
             kept.append(name)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationIn
 from pydantic.alias_generators import to_camel
 
 from schemas.errors import InvalidParam, ParseError
+from schemas.events.event import event_values, is_event
 from schemas.fields import (
     HttpUrl,
     KanaalNaam,
@@ -24,6 +25,10 @@ from schemas.fields import (
     parse_date_time,
 )
 from schemas.jsontext import LARGE, Number, read_json, read_rounded, write_json
+
+HOOFD_OBJECT = "#hoofdobject"
+ATTRIBUTES = {"#actie": "actie", "#resource": "resource", HOOFD_OBJECT: "hoofdObject"}
+"""Names by which a filter asks an attribute of the notificatie itself, normalised; and that attribute."""
 
 PAIR = 100  # bytes of memory of a pair in a dict, at most, beside its texts
 
@@ -68,6 +73,11 @@ class Notificatie:
     body: bytes
     hoofd_object: str = ""
     resource_url: str = ""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Its attributes that a filter may ask, by their names in ATTRIBUTES."""
+        return {"#actie": self.actie, "#resource": self.resource, HOOFD_OBJECT: self.hoofd_object}
 
     @property
     def size(self) -> int:
@@ -143,8 +153,30 @@ def read_accepted(body: bytes) -> Any:
 
 
 def kenmerken_of(body: bytes) -> dict[str, str] | None:
-    """The kenmerken of a notificatie that was accepted; None when it can't be read."""
+    """The kenmerken of what was accepted, of an event its `event_values`; None when it can't be read."""
     try:
-        return {str(name): str(value) for name, value in read_accepted(body).get("kenmerken", {}).items()}
+        data = read_accepted(body)
+        if is_event(data):
+            return event_values(data)
+        return {str(name): str(value) for name, value in data.get("kenmerken", {}).items()}
     except (ParseError, AttributeError):
+        return None
+
+
+def values_in(data: Any) -> dict[str, str]:
+    """What filters may ask of an accepted notificatie: its kenmerken, and ATTRIBUTES. data: its JSON.
+
+    Of an event its `event_values`. Raises AttributeError when it is neither.
+    """
+    if is_event(data):
+        return event_values(data)
+    about = {name: str(data.get(attribute, "")) for name, attribute in ATTRIBUTES.items()}
+    return {**data.get("kenmerken", {}), **about}
+
+
+def values_of(body: bytes) -> dict[str, str] | None:
+    """The same of a body; None when it can't be read."""
+    try:
+        return {str(name): str(value) for name, value in values_in(read_accepted(body)).items()}
+    except (ParseError, AttributeError, TypeError):
         return None

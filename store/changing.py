@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from schemas.abonnement import Abonnement
+from schemas.abonnement import GIVEN, Abonnement, State
 from schemas.kanaal import Kanaal, slots_for
 
 
@@ -24,7 +24,8 @@ def changed_abonnement(before: Abonnement, asked: Abonnement, *, number: int) ->
 
     Its kanalen_change is that number when a new version of its kanalen begins.
     """
-    differs = asked.kanalen != before.kanalen and asked.wants() != before.wants()
+    may_differ = asked.kanalen != before.kanalen or asked.options != before.options
+    differs = may_differ and asked.wants() != before.wants()
     return replace(
         asked,
         uuid=before.uuid,
@@ -32,3 +33,15 @@ def changed_abonnement(before: Abonnement, asked: Abonnement, *, number: int) ->
         change=number,
         kanalen_change=number if differs else before.kanalen_change,
     )
+
+
+def given_abonnement(before: Abonnement, *, to: str, keep_auth: bool, number: int) -> Abonnement:
+    """As that of application `to`, at change `number`.
+
+    Without `keep_auth` it has no `auth` and no `callback_auth` any more, and is suspended until its new owner
+    sets its own: who may change the callbackUrl of an abonnement has its secrets sent wherever it likes.
+    """
+    given = replace(before, client_id=to, change=number)
+    if keep_auth or before.is_pull or before.is_amqp:  # of those nothing is sent to a callback
+        return given
+    return replace(given, auth="", callback_auth=None, state=State.SUSPENDED, state_reason=GIVEN, hold=None)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.application import Application
+from schemas.events.mapping import EventMapping
 from schemas.kanaal import Kanaal
 from store.alerts import Alerts
 from store.secret_uses import SecretUses, UsedSecret
@@ -49,6 +50,8 @@ class Changes:
     gone_abonnementen: frozenset[UUID] = frozenset()
     gone_applications: frozenset[str] = frozenset()
     whole: bool = False
+    mappings: Mapping[str, EventMapping] | None = field(default=None, compare=False)
+    """All own mappings to CloudEvents, as they are at `number`. None: as they were."""
 
 
 class DeclaredKind(StrEnum):
@@ -272,10 +275,11 @@ class Registry(Protocol):
         Else both stay, whatever `change` made of kanalen_change.
         """
 
-    async def give_abonnement(self, uuid: UUID, *, to: str) -> Abonnement:
+    async def give_abonnement(self, uuid: UUID, *, to: str, keep_auth: bool = True) -> Abonnement:
         """Make it that of another application; Conflict when either is not there. Returns it as kept.
 
-        Nothing is written (no new change number) when it has that one already.
+        keep_auth: with what its callback gets; else without, and suspended (`store.changing`). Nothing is
+        written (no new change number) when it has that one already.
         """
 
     async def set_state(
@@ -320,6 +324,15 @@ class Registry(Protocol):
         end; at most the last 1,000 of one abonnement and some 50,000 of all. () for an unknown abonnement.
         """
 
+    async def event_mappings(self) -> Mapping[str, EventMapping]:
+        """All own mappings to CloudEvents, by name."""
+
+    async def set_event_mapping(self, name: str, mapping: EventMapping | None) -> bool:
+        """Store it, in place of what has this name; None: remove that. False, and no change, when it is so.
+
+        Conflict when one is to be removed that an abonnement has.
+        """
+
     async def add_application(self, application: Application) -> Application:
         """Store a new application; Conflict when its client_id is taken."""
 
@@ -329,12 +342,17 @@ class Registry(Protocol):
         """As `change_abonnement`, for an application: all but client_id; Conflict when it is gone."""
 
     async def remove_application(
-        self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
+        self,
+        client_id: str,
+        *,
+        with_abonnementen: bool = False,
+        give_to: str | None = None,
+        keep_auth: bool = True,
     ) -> tuple[UUID, ...]:
         """Remove it, in one transaction with its abonnementen (removed or given away); returns those UUIDs.
 
-        Conflict when it is unknown, when it owns abonnementen and neither option is given, or when
-        `give_to` is unknown.
+        keep_auth: of those that are given away, as of `give_abonnement`. Conflict when it is unknown, when it
+        owns abonnementen and neither option is given, or when `give_to` is unknown.
         """
 
     async def note_secret_uses(self, uses: Iterable[UsedSecret]) -> None:

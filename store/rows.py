@@ -8,21 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 import orjson
+from pydantic import ValidationError
 
-from runtime.garbage_collection import collections_paused
-from schemas.abonnement import Abonnement, FilterGroup, Hold, State
+from runtime.log import logger
+from runtime.memory.garbage_collection import collections_paused
+from schemas.abonnement import Abonnement, FilterGroup, Hold, State, event_groups
 from schemas.application import Application, Scope
 from schemas.callback_auth import CallbackAuth
+from schemas.delivery_options import DeliveryOptions
+from schemas.events.mapping import EventMapping
 from schemas.jsontext import LARGE
 from schemas.kanaal import Kanaal
 from store.registry import Act, Changes, Declared, DeclaredKind, KanalenVersion
 from store.secrets import Vault, place
 
 Row = dict[str, Any]
+
+log = logger(__name__)
 
 # (table, its primary key, column)
 ENCRYPTED = (
@@ -64,7 +71,6 @@ def kanaal_of(row: Row) -> Kanaal:
 def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
     """The row of an abonnement; `kanalen` is `[{naam, filters: [[name, value], …]}, …]`, in order."""
     uuid = str(abonnement.uuid)
-    kanalen = [{"naam": group.naam, "filters": group.filters} for group in abonnement.kanalen]
     return {
         "uuid": uuid,
         "callback_url": abonnement.callback_url,
@@ -73,7 +79,8 @@ def abonnement_row(abonnement: Abonnement, vault: Vault) -> Row:
             abonnement.callback_auth.text() if abonnement.callback_auth else "",
             place("abonnement", "callback_auth", uuid),
         ),
-        "kanalen": orjson.dumps(kanalen).decode(),
+        "options": abonnement.options.text() if abonnement.options else "",
+        "kanalen": _groups_text(abonnement.kanalen),
         "client_id": abonnement.client_id,
         "state": abonnement.state.value,
         "state_reason": abonnement.state_reason,
@@ -94,6 +101,7 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         )
         if (sealed := row["callback_auth"])
         else None,
+        options=DeliveryOptions.of_text(row["options"]),
         kanalen=_groups_of(row["kanalen"]),
         client_id=row["client_id"],
         state=State(row["state"]),
@@ -102,6 +110,16 @@ def abonnement_of(row: Row, vault: Vault) -> Abonnement:
         change=row["change"],
         kanalen_change=row["kanalen_change"],
     )
+
+
+def _groups_text(groups: Iterable[FilterGroup]) -> str:
+    return orjson.dumps([{"naam": group.naam, "filters": group.filters} for group in groups]).decode()
+
+
+def kanalen_of_version(abonnement: Row) -> str:
+    """The `kanalen` of a version that begins with this row: its kanalen, and its filters on CloudEvents."""
+    groups = event_groups(DeliveryOptions.of_text(abonnement["options"]))
+    return _groups_text((*_groups_of(abonnement["kanalen"]), *groups)) if groups else abonnement["kanalen"]
 
 
 def kanalen_version_of(row: Row) -> KanalenVersion:
@@ -179,9 +197,15 @@ def application_of(row: Row, vault: Vault) -> Application:
 
 
 def changes_of(
-    number: int, *, whole: bool, vault: Vault, changed: Mapping[str, Iterable[Row]], removed: Iterable[Row]
+    number: int,
+    *,
+    whole: bool,
+    vault: Vault,
+    changed: Mapping[str, Iterable[Row]],
+    removed: Iterable[Row],
+    mappings: Iterable[Row],
 ) -> Changes:
-    """What changed, of the rows of each table and of the tombstones."""
+    """What changed, of the rows of each table and of the tombstones. mappings: all rows."""
     gone: dict[str, list[str]] = {"kanaal": [], "abonnement": [], "application": []}
     for row in removed:
         gone[row["kind"]].append(row["key"])
@@ -194,7 +218,29 @@ def changes_of(
         gone_abonnementen=frozenset(map(UUID, gone["abonnement"])),
         gone_applications=frozenset(gone["application"]),
         whole=whole,
+        mappings=mappings_of(mappings),
     )
+
+
+@lru_cache(maxsize=256)
+def _mapping_of(name: str, text: str) -> EventMapping | None:
+    """None of one that a newer program wrote and this one does not understand: as if it were not there."""
+    try:
+        return EventMapping.of_text(text)
+    except ValidationError:
+        log.warning("mapping of CloudEvents cannot be read", mapping=name)
+        return None
+
+
+def mappings_of(found: Iterable[Row]) -> dict[str, EventMapping]:
+    """Mappings to CloudEvents of their rows, by name."""
+    read = {row["name"]: _mapping_of(row["name"], row["rules"]) for row in found}
+    return {name: mapping for name in sorted(read) if (mapping := read[name]) is not None}
+
+
+def mapping_in_options(name: str) -> str:
+    """What stands in the options of an abonnement that has this mapping."""
+    return f'"mapping":"{name}"'
 
 
 def declared_row(thing: Declared) -> Row:

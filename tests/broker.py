@@ -168,6 +168,7 @@ class ManagementControl:
     """The same through RabbitMQ's management API, for a broker that is not ours."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         parts = URL(url)
         credentials = f"{parts.user}:{parts.password}".encode()
         self._user = parts.user
@@ -223,6 +224,28 @@ class Broker:
         if not isinstance(self.control, ErlangControl):
             raise RuntimeError("only a private node evaluates Erlang; leave NRC_TEST_AMQP_URL out")
         return await self.control.eval(expressions)
+
+    @contextlib.asynccontextmanager
+    async def management(self) -> AsyncIterator[str]:
+        """RabbitMQ's HTTP API, as a URL with user and password; of a private node only meanwhile."""
+        if isinstance(self.control, ManagementControl):
+            yield self.control.url
+            return
+        assert self.private is not None
+        node, folder, port = self.private.node, self.private.folder, private_node.free_port()
+        enabled = folder / "enabled_plugins"
+        listener = (
+            f'application:set_env(rabbitmq_management, tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}])'
+        )
+        enabled.write_text("[rabbitmq_management].\n")
+        await self.eval(
+            f'application:load(rabbitmq_management), {listener}, rabbit_plugins:ensure("{enabled}").'
+        )
+        try:
+            yield f"http://{node.user}:{node.password}@127.0.0.1:{port}"
+        finally:
+            enabled.write_text("[].\n")
+            await self.eval(f'rabbit_plugins:ensure("{enabled}").')
 
     async def set_max_message_size(self, size: int) -> int:
         """RabbitMQ's limit, in bytes, for every channel that is opened from now on; what it was before."""

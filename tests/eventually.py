@@ -10,15 +10,17 @@ from typing import TypeVar
 
 T = TypeVar("T")
 FIRST, LONGEST = 0.02, 0.1  # seconds between two looks
+PATIENCE = 25.0
+"""Seconds: for a machine that does much else. Less than the 30 s of a gateway's refresh in tests."""
 
 
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0, every: float | None = None
+    condition: Callable[[], T | Awaitable[T]], *, within: float = PATIENCE, every: float | None = None
 ) -> T:
     """The first truthy value of `condition`; AssertionError with its last value after `within` seconds.
 
     It is asked `every` so many seconds. By default that is 0.02 at first, and less often the longer it takes:
-    who waits for ten seconds need not keep a core busy with asking.
+    who waits for seconds need not keep a core busy with asking.
     """
     began = time.monotonic()
     while True:

@@ -16,6 +16,8 @@ from nrc.cli.benching.load import message, send_each
 
 async def run(options: argparse.Namespace) -> None:
     headers = {"Authorization": os.environ["BENCH_AUTHORIZATION"], "Content-Type": "application/json"}
+    if options.batch:
+        headers["X-Batch-Id"] = options.batch
     sent: dict[int, int] = {}
     statuses: Counter[int] = Counter()
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--rate", type=float, default=0, help="notificaties per second; 0: as fast as it goes"
     )
+    parser.add_argument("--batch", default="", help="the X-Batch-Id of all")
     uvloop.run(run(parser.parse_args()))
 
 

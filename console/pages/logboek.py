@@ -28,6 +28,10 @@ ACTS: Mapping[str, str] = {
     "abonnement added": "abonnement gemaakt",
     "abonnement changed": "abonnement veranderd",
     "callback auth changed": "wat de callback vraagt veranderd",
+    "delivery options changed": "afleveropties veranderd",
+    "amqp password changed": "wachtwoord voor RabbitMQ vernieuwd",
+    "event mapping set": "mapping naar CloudEvents ingesteld",
+    "event mapping removed": "mapping naar CloudEvents verwijderd",
     "abonnement removed": "abonnement verwijderd",
     "abonnement resumed": "abonnement hervat",
     "abonnement suspended": "abonnement stilgelegd",
@@ -87,6 +91,7 @@ ACTS: Mapping[str, str] = {
 FACTS: Mapping[str, str] = {
     "application": "applicatie",
     "given_to": "gegeven aan",
+    "auth": "inloggegevens",
     "scopes": "rechten",
     "now": "nu",
     "old_one_counts_until": "oud geheim telt tot",

@@ -17,7 +17,8 @@ from operating.status.attention import LITTLE, NEARLY_FULL, Code
 from operating.status.collecting import Status
 from operating.status.dutch import Told, in_short, told
 from operating.status.health import Health, Part
-from schemas.abonnement import State
+from operating.status.lane import Bulk
+from schemas.abonnement import Abonnement, State
 
 MOST_WAITING = 25  # abonnementen in the table
 
@@ -63,7 +64,8 @@ class Overzicht:
     """What the page shows.
 
     concerns: each with the address and the text of the link to what it is about; "" where there is none.
-    charts, rows: None when the ledger tells nothing. more: rows not shown.
+    charts, rows: None when the ledger tells nothing. more: rows not shown. bulk: what waits in its lane,
+    None when nothing does; most: for whom most of that is, None once that abonnement was removed.
     """
 
     at: float
@@ -74,6 +76,8 @@ class Overzicht:
     rows: Sequence[Row] | None
     more: int
     parts: Sequence[Running]
+    bulk: Bulk | None
+    most: Abonnement | None
 
 
 async def show(visit: Visit) -> Overzicht:
@@ -83,6 +87,7 @@ async def show(visit: Visit) -> Overzicht:
     waiting = sorted(
         (each for each in status.conditions if each.open), key=lambda each: each.oldest or visit.now
     )
+    bulk = None if ledger is None else ledger.bulk
     rows = [Row(each, BADGES[each.abonnement.state]) for each in waiting[:MOST_WAITING]]
     return Overzicht(
         visit.now,
@@ -93,6 +98,8 @@ async def show(visit: Visit) -> Overzicht:
         None if ledger is None else rows,
         max(len(waiting) - MOST_WAITING, 0),
         [*map(_running, status.parts), *_of_ledger(status), *_disk(status)],
+        bulk,
+        None if bulk is None else visit.console.sources.catalogue.everyone.get(bulk.most),
     )
 
 
@@ -103,7 +110,7 @@ def _where(told: Told) -> tuple[str, str]:
         return f"notificaties/?{urlencode({**of, 'toestand': _STATES[told.code].value})}", "Toon ze"
     if told.abonnement:
         return f"abonnementen/{told.abonnement}/", "Bekijk het abonnement"
-    if told.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
+    if told.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.QUEUE_UNREAD):
         return "abonnementen/?toestand=aandacht", "Toon de abonnementen"
     if told.code in (Code.NO_ALERTS, Code.ALERTS_NOT_SENT):
         return "waarschuwingen/", "Naar Waarschuwingen"

@@ -47,13 +47,23 @@ class Origin:
         self._channel = channel
         self._left = False
         self._later: set[int] = set()
+        self._unsettled: set[int] = set()
 
     def leave(self) -> None:
         """Settle nothing more: settling on a closing channel makes RabbitMQ close the connection."""
         self._left = True
 
+    def came(self, tag: int) -> None:
+        """A message came in with this tag."""
+        self._unsettled.add(tag)
+
+    def is_settled(self, tag: int) -> bool:
+        """Whether it was acknowledged (or is to be) or requeued: twice would close the channel."""
+        return tag not in self._unsettled
+
     async def ack(self, tag: int) -> None:
         """Acknowledge a message. If the channel is closed, RabbitMQ delivers it again."""
+        self._unsettled.discard(tag)
         await self._ack([tag])
 
     async def _ack(self, tags: Sequence[int]) -> None:
@@ -63,6 +73,7 @@ class Origin:
 
     def ack_later(self, tag: int) -> None:
         """Leave the acknowledgement to the next `ack_now` or `ack_all`."""
+        self._unsettled.discard(tag)
         self._later.add(tag)
 
     async def ack_now(self, tags: Sequence[int]) -> None:
@@ -81,6 +92,7 @@ class Origin:
 
     async def requeue(self, tag: int, *, all_before: bool = False) -> None:
         """Requeue a message. By nack, since RabbitMQ counts rejects. all_before: and all with lower tags."""
+        self._unsettled.discard(tag)
         if not self._left:
             with suppress(*AMQP_ERRORS):
                 await self._channel.basic_nack(tag, multiple=all_before, requeue=True, wait=False)
@@ -159,7 +171,14 @@ class Settle:
 
     async def rest(self, delivery: Delivery) -> None:
         """Send it through a short wait queue to the end of its queue, without counting an attempt."""
-        retry = Retry(delivery.history.waiting_until(None), step=REST)
+        await self._postpone(delivery, until=None)
+
+    async def postpone(self, delivery: Delivery, *, until: int) -> None:
+        """The same until that moment, in milliseconds since 1970, through as many wait queues as it takes."""
+        await self._postpone(delivery, until=until)
+
+    async def _postpone(self, delivery: Delivery, *, until: int | None) -> None:
+        retry = Retry(delivery.history.waiting_until(until), step=REST)
         if (wait := await self._wait(delivery, retry)) is not None:
             self._account.rested(delivery.key, delivery.history, wait=wait)
 

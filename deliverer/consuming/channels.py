@@ -21,6 +21,7 @@ from aiormq.exceptions import AMQPChannelError
 from pamqp.base import Frame
 
 from deliverer.attempting.deliver import prepare
+from deliverer.attempting.faults import Faults
 from deliverer.attempting.settle import Delivery, Origin
 from deliverer.consuming.prefetch import Budget
 from deliverer.consuming.trying import QueueMissing
@@ -31,11 +32,10 @@ from runtime.log import logger
 from schemas.errors import BrokerError, BrokerUnavailable
 
 CAPACITY = 50  # consumers
-PAUSE_AFTER_FAULT = 5.0  # seconds before a message is requeued that caused an exception in the deliverer
 
 log = logger(__name__)
 
-Deliver = Callable[[Delivery], Awaitable[None]]
+Deliver = Callable[[Delivery], Awaitable[object]]
 
 
 class ConsumeRefused(BrokerError):
@@ -75,6 +75,7 @@ class ConsumingChannel:
         channel: Channel,
         *,
         deliver: Deliver,
+        faults: Faults,
         budget: Budget,
         lost: Callable[[Consumer], None],
         too_much: Callable[[Consumer], None],
@@ -82,6 +83,7 @@ class ConsumingChannel:
         self._connection = connection
         self._channel = channel
         self._deliver = deliver
+        self._faults = faults
         self._budget = budget
         self._lost = lost
         self._too_much = too_much
@@ -99,6 +101,7 @@ class ConsumingChannel:
         connection: AbstractConnection,
         *,
         deliver: Deliver,
+        faults: Faults,
         budget: Budget,
         lost: Callable[[Consumer], None],
         too_much: Callable[[Consumer], None],
@@ -106,7 +109,15 @@ class ConsumingChannel:
         """A new channel."""
         channel = await open_channel(connection)
         assert isinstance(channel, Channel)  # noqa: S101 - the client library's only one
-        return cls(connection, channel, deliver=deliver, budget=budget, lost=lost, too_much=too_much)
+        return cls(
+            connection,
+            channel,
+            deliver=deliver,
+            faults=faults,
+            budget=budget,
+            lost=lost,
+            too_much=too_much,
+        )
 
     @property
     def is_closed(self) -> bool:
@@ -236,20 +247,15 @@ class ConsumingChannel:
             self._under_way.discard(task)
 
     async def _bring(self, consumer: Consumer, message: DeliveredMessage) -> None:
+        abonnement, origin, delivery = consumer.abonnement, self._origin, None
         try:
-            await self._deliver(
-                prepare(
-                    message,
-                    abonnement=consumer.abonnement,
-                    origin=self._origin,
-                    consumer_stopped=consumer.stopped,
-                )
+            delivery = prepare(
+                message, abonnement=abonnement, origin=origin, consumer_stopped=consumer.stopped
             )
-        except Exception:
-            # A fault of ours. Requeued at once, the message would come in again and again.
-            log.exception("delivery failed unexpectedly", abonnement=consumer.tag)
-            await asyncio.sleep(PAUSE_AFTER_FAULT)
-            await self._origin.requeue(message.delivery_tag or 0)
+            await self._deliver(delivery)
+        except Exception as error:
+            tag = message.delivery_tag or 0
+            await self._faults.settle(error, delivery, abonnement=abonnement, origin=origin, tag=tag)
 
     def _cancelled_by_broker(self, frame: Any) -> None:
         consumer = self._consumers.pop(frame.consumer_tag, None)

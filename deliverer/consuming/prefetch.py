@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class Budget:
         self._bytes: Counter[UUID] = Counter()
         self._messages: Counter[UUID] = Counter()
         self._narrowed: dict[UUID, Narrowed] = {}
+        self._limits: Mapping[UUID, int] = {}
         self._emptied: dict[UUID, asyncio.Event] = {}
         self.sharers = 1
         self.in_hand = 0
@@ -82,7 +84,13 @@ class Budget:
     def prefetch_of(self, abonnement: UUID) -> int:
         """The prefetch of its queue."""
         narrowed = self._narrowed.get(abonnement)
-        return self._prefetch if narrowed is None else narrowed.prefetch
+        most = self._prefetch if narrowed is None else narrowed.prefetch
+        return min(most, self._limits.get(abonnement, most))
+
+    def limit(self, limits: Mapping[UUID, int]) -> list[UUID]:
+        """Set the largest prefetch of some queues, by their options; returns those that changed."""
+        before, self._limits = self._limits, limits
+        return [uuid for uuid in before.keys() | limits.keys() if before.get(uuid) != limits.get(uuid)]
 
     def narrow(self, abonnement: UUID, size: int, *, now: float) -> int:
         """The new prefetch of a queue whose message of so many bytes exceeded the budget.

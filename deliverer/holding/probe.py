@@ -19,12 +19,16 @@ from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel
 
 from deliverer.attempting.concurrency import Slots
-from deliverer.attempting.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify, next_rung
-from deliverer.attempting.deliver import Deliverer, facts_of, host_of, is_wanted, prepare, why_of
+from deliverer.attempting.decide import GONE, GONE_REASON, Undeliverable, asked_wait, classify
+from deliverer.attempting.deliver import Deliverer, facts_of, host_of, prepare, unexpected, why_of
+from deliverer.attempting.faults import NOT_THE_MESSAGE
 from deliverer.attempting.settle import Delivery, Origin, Settle
+from deliverer.attempting.wanted import is_wanted
+from deliverer.events.request import NoEvent
 from deliverer.holding.breaker import FIRST_PROBE, is_due
 from deliverer.holding.hold import Holder
 from deliverer.http.client import Failure, FailureClass, Response
+from deliverer.ordering.in_turn import InTurn
 from deliverer.outcomes.account import Account
 from deliverer.outcomes.last_failures import LastFailures
 from router import names
@@ -33,7 +37,7 @@ from runtime.amqp import AMQP_ERRORS, describe, open_channel
 from runtime.lifecycle import cancelled
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.errors import BrokerUnavailable, RegistryError
+from schemas.errors import BrokerUnavailable, LedgerError, RegistryError
 
 LOOK = 1.0  # seconds between two looks at what is due
 AT_ONCE = 20  # probes
@@ -63,6 +67,7 @@ class Prober:
         *,
         holder: Holder,
         deliverer: Deliverer,
+        in_turn: InTurn,
         slots: Slots,
         settle: Settle,
         last_failures: LastFailures,
@@ -70,6 +75,7 @@ class Prober:
     ) -> None:
         self._holder = holder
         self._deliverer = deliverer
+        self._in_turn = in_turn
         self._slots = slots
         self._settle = settle
         self._last_failures = last_failures
@@ -120,10 +126,12 @@ class Prober:
                 claimed = await self._holder.claim_probe(abonnement)
                 if claimed is not None:
                     await self._with_a_message(connection, claimed)
-        except (BrokerUnavailable, RegistryError) as error:
+        except (BrokerUnavailable, RegistryError, LedgerError) as error:
             log.warning("probe not finished", abonnement=str(abonnement.uuid), reason=str(error))
         except AMQP_ERRORS as error:
             log.warning("probe not finished", abonnement=str(abonnement.uuid), reason=describe(error))
+        except Exception:  # its message goes back into its queue with the channel
+            log.exception("probe failed unexpectedly", abonnement=str(abonnement.uuid))
 
     async def _is_empty(self, connection: AbstractConnection, abonnement: Abonnement) -> bool:
         """Whether its queue is empty; looks again after a while."""
@@ -163,10 +171,22 @@ class Prober:
         stopped.set()
         delivery = prepare(message, abonnement=abonnement.uuid, origin=origin, consumer_stopped=stopped)
         with self._account.in_hand(delivery.key):
-            return await self._with(delivery, abonnement)
+            try:
+                return await self._with(delivery, abonnement)
+            except NOT_THE_MESSAGE:
+                raise
+            except Exception as error:
+                log.exception(
+                    "probe failed unexpectedly",
+                    notificatie=delivery.notificatie,
+                    abonnement=str(delivery.abonnement),
+                )
+                if not origin.is_settled(delivery.tag):  # to the end of the queue, so that others are tried
+                    await self._conclude(delivery, abonnement, unexpected(error), milliseconds=0.0)
+                return _Probed.ATTEMPTED
 
     async def _with(self, delivery: Delivery, abonnement: Abonnement) -> _Probed:
-        if next_rung(delivery.history, now=datetime.now(UTC)) is not None:
+        if self._deliverer.waits(delivery):
             await self._settle.wait_on(delivery)
             return _Probed.SKIPPED
         fresh = await self._deliverer.look()
@@ -181,6 +201,11 @@ class Prober:
         if await self._deliverer.overtaken(delivery):
             await self._settle.drop(delivery)
             return _Probed.SKIPPED
+        if not (has_turn := await self._in_turn.has_turn(delivery, abonnement)):
+            if has_turn is False:
+                return _Probed.SKIPPED
+            await self._settle.hold(delivery)
+            return _Probed.NOTHING
         host = host_of(abonnement.callback_url)
         if not await self._slots.take(host, abonnement.uuid):
             await self._settle.hold(delivery)
@@ -190,6 +215,9 @@ class Prober:
             answer = await self._deliverer.send(delivery, abonnement)
         finally:
             self._slots.give(host, abonnement.uuid)
+        if isinstance(answer, NoEvent):
+            await self._deliverer.drop(delivery, abonnement, fresh=fresh, no_event=answer)
+            return _Probed.SKIPPED
         await self._conclude(
             delivery, abonnement, answer, milliseconds=(time.perf_counter() - started) * 1000
         )

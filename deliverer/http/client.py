@@ -14,12 +14,13 @@ import functools
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -36,6 +37,7 @@ from yarl import URL
 
 from deliverer.http.connector import AnsweredUnasked, Connector, UsedConnectionBroke, new_connection
 from deliverer.http.guard import AddressRefused, Policy, Refusal, Rule, other_spelling, refusal
+from deliverer.http.tls_faults import class_of, detail_of, tls_fault_of
 from router.history import HOPS
 from runtime.open_files import is_shortage
 from runtime.settings import Settings
@@ -67,10 +69,18 @@ class FailureClass(StrEnum):
     DNS_ERROR = "dns_error"
     CONNECTION_REFUSED = "connection_refused"
     TLS_ERROR = "tls_error"
+    SERVER_CERTIFICATE = "server_certificate"
+    """The callback's certificate has ended, is for another name, or is of no authority that is trusted."""
+    CLIENT_CERTIFICATE_REFUSED = "client_certificate_refused"
+    """The callback's server wants a client certificate, and takes not the one it got, or got none."""
+    CLIENT_CERTIFICATE_EXPIRED = "client_certificate_expired"
+    """No connection came about, and the client certificate is out of its time."""
     CONNECTION_ERROR = "connection_error"
     """Reset, closed before a status, unreachable, or an answer that is not HTTP."""
     INVALID_REQUEST = "invalid_request"
     """No HTTP request can be made with this callbackUrl or auth."""
+    NO_MAPPING = "no_mapping"
+    """The abonnement gets CloudEvents by a mapping that is not there (any more)."""
     ADDRESS_REFUSED = "address_refused"
     """Nothing is sent there, by the guard or NRC_CALLBACK_REQUIRE_HTTPS."""
     LOOP = "loop"
@@ -81,8 +91,17 @@ class FailureClass(StrEnum):
     """The token endpoint refuses the client."""
     TOKEN_INVALID = "token_invalid"  # noqa: S105
     """The token endpoint answers something else than a token."""
+    QUEUE_FULL = "queue_full"
+    """RabbitMQ refuses it for the queue of its consumer (AMQP direct), which is full or has no leader."""
+    QUEUE_MISSING = "queue_missing"
+    """The queue of its consumer (AMQP direct) is not there; the router declares it again."""
+    QUEUE_UNAVAILABLE = "queue_unavailable"
+    """RabbitMQ works, but confirms nothing for the queue of its consumer (AMQP direct): it has no leader."""
+    UNEXPECTED = "unexpected"
+    """A fault of ours: an exception that nothing here foresaw. The log has its traceback."""
     SHORTAGE = "shortage"
-    """This process has no file, memory or thread left for a request: no attempt, not the callback's fault."""
+    """No attempt, and not the callback's fault: this process has no file, memory or thread left for a
+    request, or RabbitMQ takes no messages (AMQP direct)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +158,8 @@ class CallbackClient:
     """Posts to callbacks over connections that it keeps and reuses. Open it with `async with`.
 
     policy: of the guard. require_https: for `post`. tls: how certificates are checked; None for the system's
-    authorities. The caller limits how many requests run at once.
+    authorities. ca_file: of authorities beside the system's, for callbacks with a client certificate;
+    certificates: whether there may be any. The caller limits how many requests run at once.
     """
 
     def __init__(
@@ -148,10 +168,14 @@ class CallbackClient:
         policy: Policy | None = None,
         require_https: bool = False,
         tls: ssl.SSLContext | None = None,
+        ca_file: Path | None = None,
+        certificates: bool = True,
     ) -> None:
         self._policy = policy or Policy()
         self._require_https = require_https
         self._tls = tls
+        self._ca_file = ca_file
+        self._certificates = certificates
         self._session: ClientSession
 
     @classmethod
@@ -161,6 +185,8 @@ class CallbackClient:
             policy=Policy.of(settings),
             require_https=settings.callback_require_https,
             tls=trusting(settings.callback_ca_file),
+            ca_file=settings.callback_ca_file,
+            certificates=settings.callback_certificates,
         )
 
     async def __aenter__(self) -> Self:
@@ -246,16 +272,37 @@ class CallbackClient:
             return _refused(Refusal(Rule.HTTPS, url.partition(":")[0][:20]))
         return None
 
+    def apart(self, tls: ssl.SSLContext) -> CallbackClient:
+        """One by the same rules, with connections of its own, made by this context. Not opened yet."""
+        return CallbackClient(policy=self._policy, require_https=self._require_https, tls=tls)
+
     @functools.cached_property
     def _authenticating(self) -> Authenticating:
         """Made for the first callback that needs it."""
         from deliverer.http.authenticating import Authenticating
 
-        return Authenticating(self)
+        return Authenticating(self, ca_file=self._ca_file, certificates=self._certificates)
 
     async def get(self, url: str, *, timeout: float) -> Response | Failure:
         """The same for one GET, of a kanaal's documentatieLink."""
         return await self._send("GET", url, body=None, headers={}, timeout=timeout)
+
+    async def options(
+        self, url: str, *, headers: Mapping[str, str], timeout: float, auth: CallbackAuth | None = None
+    ) -> Mapping[str, str] | Failure:
+        """The headers of the answer to one OPTIONS, of those in responses.PASSED_ON, whatever its status.
+
+        timeout, auth: as of `post`; it is not signed.
+        """
+        if auth is not None:
+            return await self._authenticating.options(url, headers=headers, timeout=timeout, auth=auth)
+        if refused := self._not_https(url):
+            return refused
+        seen: dict[str, str] = {}
+        answer = await self._send(
+            "OPTIONS", url, body=None, headers=headers, timeout=timeout, see=seen.update
+        )
+        return answer if isinstance(answer, Failure) else seen
 
     def known_refusal(self, url: str) -> Failure | None:
         """The refusal that `post` would return without a lookup: the URL has an address, not a name."""
@@ -268,7 +315,14 @@ class CallbackClient:
         return _refused(found) if found else None
 
     async def _send(
-        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float,
+        see: Callable[[Mapping[str, str]], None] | None = None,
     ) -> Response | Failure:
         answer: Response | None = None
         response: ClientResponse | None = None
@@ -279,6 +333,8 @@ class CallbackClient:
                 found = response.headers
                 loop = response.status == LOOP_DETECTED and HOPS in found
                 answer = Response(response.status, found.get("Retry-After"), loop)
+                if see is not None:
+                    see(found)
                 if not response.closed:
                     async with asyncio.timeout(BODY_TIMEOUT):
                         await _read_away(response)
@@ -358,10 +414,9 @@ def _kind(error: Exception) -> FailureClass:
     match error:
         case aiohttp.ClientConnectorDNSError():
             return FailureClass.DNS_ERROR
+        case _ if (fault := tls_fault_of(error)) is not None:
+            return FailureClass(class_of(fault))
         case aiohttp.ClientSSLError():
-            return FailureClass.TLS_ERROR
-        case _ if isinstance(error.__cause__, ssl.SSLError):
-            # A server may refuse the client after the handshake (no client certificate).
             return FailureClass.TLS_ERROR
         case OSError(errno=errno.ECONNREFUSED):
             return FailureClass.CONNECTION_REFUSED
@@ -374,6 +429,8 @@ def _kind(error: Exception) -> FailureClass:
 
 
 def _detail(error: Exception) -> str:
+    if (fault := tls_fault_of(error)) is not None:
+        return " ".join(detail_of(fault).split())[:MAX_DETAIL]
     match error:
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno or 0

@@ -8,12 +8,20 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
+import ssl
 from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
 from typing import Any, cast
 
-from aiohttp import AddrInfoType, ClientOSError, ClientPayloadError, ServerDisconnectedError, TCPConnector
+from aiohttp import (
+    AddrInfoType,
+    ClientConnectionResetError,
+    ClientOSError,
+    ClientPayloadError,
+    ServerDisconnectedError,
+    TCPConnector,
+)
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import BadHttpMessage
@@ -21,6 +29,7 @@ from aiohttp.http_exceptions import BadHttpMessage
 from deliverer.http.guard import AddressRefused, Policy, refusal
 from deliverer.http.resolver import Resolver
 from deliverer.http.responses import Answer
+from runtime.memory.bounded import Bounded
 
 MAX_IDLE = 256  # connections kept open without a request
 DNS_CACHE = 10  # seconds
@@ -31,6 +40,7 @@ WARY = 60.0  # seconds without reuse for a server that sent bytes without a requ
 MAX_WARY = 1000  # such servers remembered; beyond it the oldest is forgotten
 SETTLING = 0.05  # seconds that a server's first connection must stay silent before any is reused
 PROVEN = 600.0  # seconds that a server counts as one that stays silent
+END_WITHIN = 1.0  # seconds in which a connection that is closing tells why
 MAX_PROVEN = 10_000  # such servers remembered; beyond it the oldest is forgotten
 
 new_connection: ContextVar[bool] = ContextVar("new_connection", default=False)
@@ -62,8 +72,8 @@ class Connector(TCPConnector):
             **options,
         )
         self._factory = cast(Any, functools.partial(_Answers, loop=self._loop))
-        self._wary: dict[tuple[str, int | None], float] = {}
-        self._proven: dict[tuple[str, int | None], float] = {}
+        self._wary: Bounded[tuple[str, int | None], float] = Bounded(MAX_WARY)
+        self._proven: Bounded[tuple[str, int | None], float] = Bounded(MAX_PROVEN)
 
     async def connect(self, req: Any, traces: Any, timeout: Any) -> Connection:
         """A connection for this request: a kept one, if it is still usable."""
@@ -123,18 +133,12 @@ class Connector(TCPConnector):
         oldest = min((cast(_Answers, each).ended_at for each, _ in self._conns.get(key, ())), default=now)
         if now - oldest < SETTLING:
             return False
-        self._proven.pop(server, None)
-        if len(self._proven) >= MAX_PROVEN:
-            del self._proven[next(iter(self._proven))]
         self._proven[server] = now + PROVEN
         return True
 
     def _be_wary(self, key: Any) -> None:
         """Reuse no connection to this server for WARY seconds."""
         self._proven.pop((key.host, key.port), None)
-        self._wary.pop((key.host, key.port), None)
-        if len(self._wary) >= MAX_WARY:
-            del self._wary[next(iter(self._wary))]
         self._wary[key.host, key.port] = self._loop.time() + WARY
         for protocol, _ in self._conns.pop(key, ()):
             protocol.close()
@@ -152,6 +156,8 @@ class _Answers(ResponseHandler):
         self._answer: Answer | None = None
         self._requests = 0
         self._has_begun = False
+        self._tls_fault: ssl.SSLError | None = None
+        self._awaits_end = False
         self.ended_at = 0.0
 
     @property
@@ -212,10 +218,28 @@ class _Answers(ResponseHandler):
 
     def set_exception(self, exc: BaseException, *causes: BaseException) -> None:
         """Distinguish a connection that broke between two requests from a server that does not answer."""
+        if self._is_ending(exc):
+            self._awaits_end = True
+            self._loop.call_later(END_WITHIN, self.set_exception, exc, *causes)
+            return
         broke = isinstance(exc, ClientOSError | ServerDisconnectedError | ConnectionError)
         if broke and self._requests > 1 and not self._has_begun:
             exc = UsedConnectionBroke("closed before a status")
         super().set_exception(exc, *causes)
+        if self._tls_fault is not None:
+            # The library has the cause only where a request waits for its answer already.
+            exc.__cause__ = self._tls_fault
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Remember an alert by which the server refused the client: it may come before the request goes."""
+        if isinstance(exc, ssl.SSLError):
+            self._tls_fault = exc
+        super().connection_lost(exc)
+
+    def _is_ending(self, exc: BaseException) -> bool:
+        """Whether the first request came too late to be written, and `connection_lost` is to tell why."""
+        late = isinstance(exc.__cause__, ClientConnectionResetError)
+        return late and self._requests == 1 and self.transport is not None and not self._awaits_end
 
     def _close_for_unasked(self, answer: Answer | None) -> None:
         """Close it: these bytes answer no request, and this server's other connections are not trusted."""

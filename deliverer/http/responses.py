@@ -12,11 +12,13 @@ from enum import Enum, auto
 
 from router.history import HOPS
 
-PASSED_ON = ("Retry-After", HOPS)
-"""Headers of an answer that are used (`client.Response`)."""
+ALLOWED_ORIGIN, ALLOWED_RATE = "WebHook-Allowed-Origin", "WebHook-Allowed-Rate"
+PASSED_ON = ("Retry-After", HOPS, ALLOWED_ORIGIN, ALLOWED_RATE)
+"""Headers of an answer that are used (`client.Response`, deliverer/events/handshake.py)."""
 MAX_HEAD = 256 * 1024  # bytes of an answer's status and headers together, interim answers included
 KEEP_ALIVE_MARGIN = 0.5  # seconds before a server's own timeout at which a connection is no longer used
 
+_PASSED_ON = tuple((name.lower().encode(), name.encode() + b": ") for name in PASSED_ON)
 _STATUS = re.compile(rb"HTTP/1\.([01])[ \t]+([1-9][0-9]{2})(?:[ \t].*)?", re.DOTALL)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
@@ -132,10 +134,9 @@ class Answer:
         if timeout := _TIMEOUT.search(b",".join(fields.get(b"keep-alive", []))):
             self.rest = int(timeout[1]) - KEEP_ALIVE_MARGIN
         head = b"HTTP/1.1 %d Status\r\n" % code
-        for header in PASSED_ON:
-            text = fields.get(header.lower().encode(), [b""])[0]
-            if text and _TEXT.fullmatch(text):
-                head += header.encode() + b": " + text + b"\r\n"
+        for name, begin in _PASSED_ON:
+            if (values := fields.get(name)) and values[0] and _TEXT.fullmatch(values[0]):
+                head += begin + values[0] + b"\r\n"
         lengths = fields.get(b"content-length", [])
         codings = [coding.lower() for coding in fields.get(b"transfer-encoding", [])]
         return head + self._bounds(code, is_1_1, lengths, codings) + b"\r\n"

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from deliverer.http.client import Failure, FailureClass, Fetched
+from runtime.memory.bounded import Bounded
 from schemas.callback_auth import OAuth2, SecretIn
 
 TIMEOUT = 10.0  # seconds for a token, at most; the time of the attempt is a limit too
@@ -51,7 +52,7 @@ class Tokens:
     def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._kept: dict[OAuth2, _Kept] = {}
+        self._kept: Bounded[OAuth2, _Kept] = Bounded(MAX_KEPT)
         self._asking: dict[OAuth2, asyncio.Task[str | Failure]] = {}
 
     async def token(self, of: OAuth2, *, within: float) -> str | Failure:
@@ -93,9 +94,6 @@ class Tokens:
         )
         answer, life = read_token(fetched)
         now = self._clock()
-        while len(self._kept) >= MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept.pop(of, None)
         self._kept[of] = _Kept(answer, now, now + life)
         return answer
 
@@ -108,7 +106,10 @@ def request_for(of: OAuth2) -> tuple[dict[str, str], bytes]:
         form["scope"] = of.scope
     if of.audience:
         form["audience"] = of.audience
-    if of.secret_in is SecretIn.BODY:
+    if not of.secret:
+        # RFC 8705, section 2: the certificate of the connection is what proves who asks.
+        form["client_id"] = of.client_id
+    elif of.secret_in is SecretIn.BODY:
         form |= {"client_id": of.client_id, "client_secret": of.secret}
     else:
         # RFC 6749, section 2.3.1: both are encoded as in a form first.

@@ -19,7 +19,20 @@ from uuid import UUID
 from deliverer.http.client import Failure
 from ledger import values
 from ledger.ids import received_of
-from ledger.values import EVERYTHING, ORIGINAL, Attempt, Heartbeat, Key, Outcome, Probe, State, ms_of
+from ledger.values import (
+    CONSOLIDATED,
+    CUT_OFF,
+    EVERYTHING,
+    NO_EVENT,
+    ORIGINAL,
+    Attempt,
+    Heartbeat,
+    Key,
+    Outcome,
+    Probe,
+    State,
+    ms_of,
+)
 from ledger.writer import Writer
 from router.history import History
 from runtime.log import logger
@@ -27,6 +40,7 @@ from runtime.metrics.histogram import Histogram
 from schemas.errors import LedgerError
 
 BEAT = 5.0  # seconds between two heartbeats
+BACK_WITHIN = 2.0  # seconds for the one that says that there is RabbitMQ again
 MOST_KEYS = 4000  # that a heartbeat names one by one
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made without a look
 LOOK_AGAIN = 5.0  # seconds after a look that took too long
@@ -55,7 +69,7 @@ class Account:
 
     look: returns the ledger's row of a delivery; raises LedgerError. process: a unique name. counts: where
     dropped deliveries are counted. arrivals: seconds from accepted to delivered, of what is no replay.
-    delivered_to: how many were delivered, by abonnement.
+    delivered_to: how many were delivered, by abonnement. is_cut_off: whether it has no RabbitMQ; may be set.
     """
 
     def __init__(self, writer: Writer, look: Look, *, process: str, counts: Counter[str]) -> None:
@@ -66,6 +80,8 @@ class Account:
         self._hands: set[_Hand] = set()
         self._look_again = 0.0
         self._has_stopped = False
+        self._said_cut_off = False
+        self.is_cut_off: Callable[[], bool] = lambda: False
         self.arrivals = Histogram(ARRIVALS)
         self.delivered_to: Counter[UUID] = Counter()
 
@@ -130,6 +146,29 @@ class Account:
         )
         self._note(key, outcome)
 
+    def consolidated(self, key: Key, history: History, *, into: UUID) -> None:
+        """It is not sent, since a newer notificatie about the same resource stands for it."""
+        at = _now()
+        why = Attempt(at, 0, CONSOLIDATED, str(into))
+        self._counts["consolidated"] += 1
+        outcome = Outcome(
+            key, State.NOT_WANTED, round=history.round, attempts=history.attempts, at=at, failed=why
+        )
+        self._note(key, outcome)
+
+    def no_event(self, key: Key, history: History, *, detail: str) -> None:
+        """It becomes no CloudEvent for its abonnement, which is final. detail: as of NO_EVENT."""
+        at = _now()
+        outcome = Outcome(
+            key=key,
+            state=State.NOT_WANTED,
+            round=history.round,
+            attempts=history.attempts,
+            at=at,
+            failed=Attempt(at, 0, NO_EVENT, detail),
+        )
+        self._note(key, outcome)
+
     def not_counted(self, key: Key, failure: Failure, *, ms: float | None) -> None:
         """A probe failed, or an attempt after which its abonnement was held: its state is the same."""
         attempt = Attempt(_now(), 0, str(failure.kind), failure.detail, failure.status, ms)
@@ -165,9 +204,23 @@ class Account:
     async def run(self) -> None:
         """Write heartbeats, until `stopped`."""
         while not self._has_stopped:
-            with suppress(LedgerError):
-                await self._writer.add(self._heartbeat(), within=BEAT)
+            await self._beat(within=BEAT)
             await asyncio.sleep(BEAT)
+
+    async def is_back(self) -> bool:
+        """Call when there is RabbitMQ again; whether others were told that it was cut off.
+
+        Then they know better now, as far as the ledger could be written.
+        """
+        if was_told := self._said_cut_off:
+            await self._beat(within=BACK_WITHIN)
+        return was_told
+
+    async def _beat(self, *, within: float) -> None:
+        beat = self._heartbeat()
+        self._said_cut_off = CUT_OFF in beat.hands
+        with suppress(LedgerError):
+            await self._writer.add(beat, within=within)
 
     def stopped(self) -> None:
         """Write that this process has nothing in hand; to be called last."""
@@ -178,6 +231,8 @@ class Account:
         hands = frozenset(hand.key for hand in self._hands)
         if len(hands) > MOST_KEYS:
             hands = frozenset(Key(EVERYTHING, uuid) for uuid in {key.abonnement for key in hands})
+        if not hands and self.is_cut_off():
+            hands = frozenset({CUT_OFF})
         # Outcomes that are not stored yet are in `hands`, so all others are stored.
         return Heartbeat(self._process, all_flushed=True, hands=hands)
 

@@ -24,6 +24,9 @@ def document(prefix: str = "") -> dict[str, Any]:
     text = files("extra.documents").joinpath("openapi.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     content["servers"] = [{"url": f"{prefix}{ROOT}"}]
+    for item in content["paths"].values():
+        for server in item.get("servers", ()):  # of what stands under the standard's own root
+            server["url"] = prefix + server["url"]
     components = content["components"]
     while missing := [each for each in _references(content) if each[1] not in components.get(each[0], {})]:
         for kind, name in missing:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 
+from gateway.api.attribute_filters import attribute_faults, of_kenmerken
 from router.matching.filters import names_fit
 from runtime.settings import Settings
 from schemas.abonnement import too_many
@@ -49,8 +50,9 @@ def scheme_faults(data: Any, settings: Settings) -> list[InvalidParam]:
     return [InvalidParam("callbackUrl", "invalid", reason)]
 
 
-def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]:
+def group_faults(data: Any, kanalen: Mapping[str, Kanaal], settings: Settings) -> list[InvalidParam]:
     """The faults of an abonnement's `kanalen`: an unknown one, filters that do not fit it, duplicates."""
+    spelling = settings.attribute_filters
     groups = _get(data, "kanalen")
     if not isinstance(groups, list) or too_many(groups):
         return []
@@ -63,9 +65,12 @@ def group_faults(data: Any, kanalen: Mapping[str, Kanaal]) -> list[InvalidParam]
             continue
         if (kanaal := kanalen.get(naam)) is None:
             faults.append(InvalidParam("naam", "kanaal_naam", f"Er bestaat geen kanaal '{naam}'."))
-        elif isinstance(filters, dict) and not names_fit(_sound_names(filters), kanaal.filters):
-            reason = _unknown_filters(naam, _sound_names(filters), kanaal.filters)
-            faults.append(InvalidParam("filters", "inconsistent-abonnement-filters", reason))
+        elif isinstance(filters, dict):
+            faults += attribute_faults(filters, kanaal, spelling, under=f"kanalen.{index}.filters.")
+            asked = _sound_names(of_kenmerken(filters, kanaal, spelling))
+            if not names_fit(asked, kanaal.filters):
+                reason = _unknown_filters(naam, asked, kanaal.filters)
+                faults.append(InvalidParam("filters", "inconsistent-abonnement-filters", reason))
     return faults
 
 

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from aiohttp import web
 
+from gateway.api.attribute_filters import name_faults
 from gateway.api.callback_check import check_documentation
 from gateway.api.checks import TAKEN, naam_faults
 from gateway.http.requests import must_accept_json, read_body, read_query
@@ -119,6 +120,8 @@ def _parse(
         data = {"naam": changes.naam, **sent}
     asked, faults = parse(KanaalRequest, data, sent=sent)
     faults += naam_faults(data, gateway.catalogue.kanalen, changes)
+    if isinstance(data, dict):
+        faults += name_faults(data.get("filters"), gateway.settings.attribute_filters)
     if faults or asked is None:
         raise ValidationError(faults)
     return asked

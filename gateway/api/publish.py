@@ -10,18 +10,19 @@ from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
 
+from gateway.accepting import entry_of
 from gateway.api.checks import message_faults
+from gateway.api.passing_on import facts_of, passed_on_of, with_ids
 from gateway.autorisaties.notices import KANAAL
 from gateway.http.requests import hops_of, must_accept_json, read_body, read_query
 from gateway.http.responses import json_answer
 from gateway.state import GATEWAY, Gateway
 from ledger.ids import new_id
-from ledger.values import Entry, ms_of
 from router.matching.filters import names_fit
 from router.routing import needed, route
 from runtime.log import logger, without_secrets
 from schemas.application import Scope
-from schemas.errors import InvalidParam, LoopDetected, ValidationError
+from schemas.errors import InvalidParam, ValidationError
 from schemas.kanaal import Kanaal
 from schemas.notificatie import Notificatie, read_notificatie
 
@@ -37,8 +38,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
     must_accept_json(request)
     client = await gateway.authorise(request, Scope.PUBLICEREN)
     read_query(request)
-    if (hops := hops_of(request)) > gateway.settings.max_hops:
-        raise LoopDetected(hops, most=gateway.settings.max_hops)
+    hops = hops_of(request, most=gateway.settings.max_hops)
     limit = gateway.settings.max_body
     announced = min(request.content_length or 0, limit)
     with gateway.publishes.one(client.client_id, size=announced) as came:
@@ -48,24 +48,25 @@ async def create_notificatie(request: web.Request) -> web.Response:
             kanaal, notificatie = await _check(gateway, body, now=now)
             id_ = new_id(at=now.timestamp())
             message_id = str(id_)
-            message = route(kanaal, notificatie, message_id=message_id, accepted_at=now, hops=hops)
+            passed_on = passed_on_of(request, gateway.settings)
+            filtered = gateway.index.names(kanaal.naam)
+            message = route(
+                kanaal, notificatie, message_id=message_id, accepted_at=now, hops=hops, filtered=filtered
+            )
             # By this process's copy of the registry. Held and suspended ones count: their queues keep it.
-            matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken)
-            entry = Entry(
-                id=id_,
-                received=ms_of(now),
+            matched = gateway.index.matching(kanaal.naam, notificatie.kenmerken, notificatie)
+            entry = entry_of(
+                notificatie,
+                id_=id_,
+                now=now,
                 client=client.client_id,
-                kanaal=notificatie.kanaal,
-                resource=notificatie.resource,
-                actie=notificatie.actie,
-                hoofd_object=notificatie.hoofd_object,
-                resource_url=notificatie.resource_url,
-                kenmerken=notificatie.kenmerken,
-                body=notificatie.body,
                 catalogue=gateway.catalogue.number,
                 matched=matched,
                 hops=hops,
+                passed_on=passed_on,
             )
+            if passed_on is not None:
+                message = with_ids(message, passed_on)
             homes = await gateway.accepting.accept(message, entry)
     if gateway.notices is not None and kanaal.naam == KANAAL:
         gateway.notices.take(notificatie.hoofd_object, notificatie.actie)
@@ -79,6 +80,7 @@ async def create_notificatie(request: web.Request) -> web.Response:
         actie=notificatie.actie,
         matched=len(matched),
         homes=homes.value,
+        **({} if passed_on is None else facts_of(passed_on)),
     )
     headers = {ID_HEADER: message_id, MATCHED_HEADER: str(len(matched))}
     return json_answer(notificatie.body, status=201, headers=headers)

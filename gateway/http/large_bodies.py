@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from runtime.garbage_collection import collections_paused
+from runtime.memory.garbage_collection import collections_paused
 from schemas.jsontext import LARGE
 
 R = TypeVar("R")

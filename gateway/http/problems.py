@@ -35,6 +35,7 @@ from schemas.errors import (
     ValidationError,
 )
 
+PUBLISHING = ("v1/notificaties", "v1/cloudevents")  # ends of paths
 RETRY_AFTER = 2  # seconds; for what recovers by itself
 RETRY_AFTER_REFUSED = 300  # seconds; for what an operator must repair first
 
@@ -49,7 +50,7 @@ _ROOM = {
 """What a client can do when a quota is reached."""
 
 log = logger(__name__)
-refused: Counter[tuple[bool, int, str]] = Counter()  # by whether it was a notificatie, status and code
+refused: Counter[tuple[bool, int, str]] = Counter()  # by whether it was published, status and code
 _unavailable, _loops = Occasional(every=REPORT_INTERVAL), Occasional(every=REPORT_INTERVAL)
 
 
@@ -115,7 +116,7 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
 def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
     """Log an exception with its request, and return the answer for it."""
     problem = problem_of(error)
-    refused[request.path.endswith("v1/notificaties"), problem.status, problem.code] += 1
+    refused[request.path.endswith(PUBLISHING), problem.status, problem.code] += 1
     instance = f"urn:uuid:{uuid4()}"
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}
     if isinstance(problem, APIException):

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 
 from aiohttp import StreamReader, web
+from multidict import MultiMapping
 
 from gateway.tokens import claimed_client
 from router.history import HOPS
@@ -21,6 +23,7 @@ from runtime.log import without_secrets
 from runtime.settings import Network, Settings
 from schemas.errors import (
     InvalidParam,
+    LoopDetected,
     NotAcceptable,
     ParseError,
     RequestTooLarge,
@@ -81,28 +84,52 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
-def read_query(request: web.Request, *, known: Collection[str] = ()) -> dict[str, str]:
-    """The query parameters; of duplicates the last counts. Raises ValidationError for unknown ones."""
+def read_query(
+    request: web.Request, *, known: Collection[str] = (), several: Collection[str] = ()
+) -> dict[str, str]:
+    """The query parameters. Raises ValidationError for unknown ones, and for one that is repeated.
+
+    several: those that may be repeated; their values are joined with commas.
+    """
     if not request.query_string:
         return {}
-    unknown = sorted({name for name in request.query if name not in known})
-    if unknown:
+    query, faults = request.query, []
+    if unknown := sorted({name for name in query if name not in known}):
         reason = f"Onbekende query-parameters: {', '.join(unknown)}"
         if known:
             reason += f". Wel bekend: {', '.join(known)}."
-        raise ValidationError([InvalidParam(NON_FIELD, "unknown-parameters", reason)])
-    return dict(request.query.items())
+        faults.append(InvalidParam(NON_FIELD, "unknown-parameters", reason))
+    faults += faults_of_repeated(name for name in repeated(query) if name in known and name not in several)
+    if faults:
+        raise ValidationError(faults)
+    return {name: ",".join(query.getall(name)) for name in query}
 
 
-async def read_body(request: web.Request, *, limit: int, came: Callable[[int], None] | None = None) -> bytes:
-    """The body of a JSON request, of at most `limit` bytes.
+def repeated(query: MultiMapping[str]) -> list[str]:
+    """The names that are there more than once."""
+    return [name for name, times in sorted(Counter(name for name, _ in query.items()).items()) if times > 1]
+
+
+def faults_of_repeated(names: Iterable[str]) -> list[InvalidParam]:
+    """What is told of parameters that are there more than once, and take one value."""
+    reason = "Deze parameter staat er meer dan een keer, en kan maar een waarde hebben."
+    return [InvalidParam(name, "invalid", reason) for name in names]
+
+
+async def read_body(
+    request: web.Request,
+    *,
+    limit: int,
+    came: Callable[[int], None] | None = None,
+    of_type: str | None = "application/json",
+) -> bytes:
+    """The body of a request of this media type (None: of any), of at most `limit` bytes.
 
     Raises UnsupportedMediaType, RequestTooLarge, ParseError (it did not arrive in time) or ClientGone.
     came: called with the size of each piece of a body without Content-Length; may raise.
     """
     headers = request.headers
-    # A charset parameter is ignored: JSON is UTF-8 (RFC 8259, 8.1 and 11).
-    if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+    if of_type is not None and media_type_of(request) != of_type:
         raise UnsupportedMediaType("Stuur de body als application/json.")
     if headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise UnsupportedMediaType("Een gecomprimeerde body wordt niet ondersteund.")
@@ -122,6 +149,14 @@ async def read_body(request: web.Request, *, limit: int, came: Callable[[int], N
     return body
 
 
+def media_type_of(request: web.Request) -> str:
+    """The Content-Type in lower case, without parameters; "" without one.
+
+    A charset parameter is ignored: JSON is UTF-8 (RFC 8259, 8.1 and 11).
+    """
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
 async def _received(content: StreamReader, *, limit: int, came: Callable[[int], None] | None) -> bytes:
     """All of a body, or its first part when it is larger than `limit`."""
     if content.is_eof() and came is None:  # it came together with the headers, as small ones do
@@ -139,14 +174,18 @@ def _too_large(limit: int) -> RequestTooLarge:
     return RequestTooLarge(f"De body is groter dan {limit} bytes.")
 
 
-def hops_of(request: web.Request) -> int:
+def hops_of(request: web.Request, *, most: int) -> int:
     """How many deliveries by an NRC this message went through, by `nrc-hops`.
 
-    1 where that header is missing or invalid and the request has another header of a delivery.
+    1 where that header is missing or invalid and the request has another header of a delivery. Raises
+    LoopDetected where there are more than `most`.
     """
     counts = _COUNTS.findall(",".join(request.headers.getall(HOPS, ())))
     delivered = any(name in request.headers for name in OF_A_DELIVERY)
-    return max(int(delivered), *map(int, counts), 0)
+    hops = max(int(delivered), *map(int, counts), 0)
+    if hops > most:
+        raise LoopDetected(hops, most=most)
+    return hops
 
 
 def who_asks(request: web.BaseRequest) -> dict[str, str]:

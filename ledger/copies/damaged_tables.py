@@ -25,7 +25,7 @@ from store.faults import LEDGER
 
 _WHOLE = (
     *("secret", "name", "unrouted", "minute", "took", "backlog", "first_attempt", "volume", "process"),
-    *("gap", "keeper", "budget", "incomplete", "replay", "instance"),
+    *("gap", "keeper", "budget", "incomplete", "replay", "instance", "lane", "passed_on"),
 )
 _TABLES = (*BY_DAY, *_WHOLE)
 # Also a partition that was detached: it would be in the way of a new one.

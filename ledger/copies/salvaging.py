@@ -16,6 +16,7 @@ from uuid import UUID
 from ledger.tables.rows import STATES, Kind, Row, attempt_of, delivery_of
 from ledger.values import OPEN, ORIGINAL, Delivery, Entry, Event, Outcome, Probe, State, Unrouted
 from schemas.errors import ParseError
+from schemas.events.event import fields_of
 from schemas.notificatie import kenmerken_of, read_accepted
 
 _WANTED = ", ".join(str(STATES[state]) for state in sorted({*OPEN, State.UNDELIVERABLE}))
@@ -113,7 +114,7 @@ def _entry(
     id_: UUID, found: tuple[Any, ...], names: dict[tuple[int, int], str], deliveries: list[Delivery]
 ) -> Entry:
     received, client, kanaal, resource, actie, catalogue, hops, body = found
-    sent = read_accepted(body)
+    sent = fields_of(read_accepted(body))
     return Entry(
         id=id_,
         received=received,

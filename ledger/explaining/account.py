@@ -14,9 +14,11 @@ from uuid import UUID
 from ledger.explaining.case import Case, Explanation, Former, Place, Returned, StateThen
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Reader
+from ledger.explaining.states import consolidated_into
 from ledger.explaining.telling import explain
+from ledger.tables.turns import BEHIND, waits_for
 from ledger.values import ORIGINAL, RETURNED, Cause, Delivery, Incomplete, Key, Notificatie, Search, State
-from schemas.notificatie import kenmerken_of
+from schemas.notificatie import values_of
 
 if TYPE_CHECKING:
     from ledger.ledger import Ledger
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from router.catalogue import Catalogue
     from store.registry import KanalenVersion, Registry, StateVersion
 
+MOST_INTO = 100  # notificaties, each of which stands for the one before, that are followed
 MOST_IN_ROW = 100_000  # deliveries of an abonnement, counted to find the place of one
 
 
@@ -116,7 +119,7 @@ class Account:
         whole = notificatie
         if whole.body is None:
             whole = await self.ledger.notificatie(notificatie.id) or notificatie
-        return None if whole.body is None else kenmerken_of(whole.body)
+        return None if whole.body is None else values_of(whole.body)
 
     async def _tell(
         self,
@@ -128,7 +131,7 @@ class Account:
     ) -> Told:
         known = self.catalogue.everyone.get(abonnement)
         noted = await self.ledger.attempts(delivery.key) if delivery is not None else ()
-        attempts = [each for each in noted if each.kind != RETURNED]
+        attempts = [each for each in noted if each.kind not in (RETURNED, BEHIND)]
         if abonnement not in self._versions:
             self._versions[abonnement] = await self._registry.kanalen_versions(abonnement)
             self._states[abonnement] = [*map(_state, await self._registry.states(abonnement))]
@@ -143,6 +146,9 @@ class Account:
             attempts=attempts,
             most_attempts=self._most_attempts,
             returned=[Returned(each.at, Cause(each.detail)) for each in noted if each.kind == RETURNED],
+            waited=sum(each.kind == BEHIND for each in noted),
+            waits_for=None if delivery is None else waits_for(delivery, noted),
+            stands=None if delivery is None else await self._stands(delivery, attempts),
             incomplete=await self.incomplete(after=notificatie.received, before=notificatie.received),
             incomplete_since=await self.incomplete(after=notificatie.received),
             place=None if delivery is None else places.get(delivery.key),
@@ -150,6 +156,21 @@ class Account:
         )
         client = known.client_id if known is not None else ""
         return Told(abonnement, client, delivery, attempts, explain(case, reader=self._reader))
+
+    async def _stands(self, delivery: Delivery, attempts: Sequence[Attempt]) -> Delivery | None:
+        """The delivery of the newest that stands for one that was consolidated, as far as known."""
+        stands = None
+        for _ in range(MOST_INTO):
+            into = consolidated_into(attempts) if delivery.state is State.NOT_WANTED else None
+            if into is None:
+                break
+            found = (await self.ledger.deliveries([UUID(into)])).get(UUID(into), ())
+            key = Key(UUID(into), delivery.key.abonnement)
+            stands = next((each for each in found if each.key == key), None)
+            if stands is None:
+                break
+            delivery, attempts = stands, await self.ledger.attempts(key)
+        return stands
 
     async def _places(self, deliveries: Iterable[Delivery]) -> dict[Key, Place]:
         """The place in its queue of each that waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Fit, Reason
@@ -24,12 +25,15 @@ class Code(StrEnum):
     RETRYING = "retrying"
     UNROUTED = "unrouted"
     RETURNING = "returning"
+    WAITS_FOR_EARLIER = "waits_for_earlier"
     STUCK = "stuck"
     UNSURE = "unsure"
     TAKEN_AS_DELIVERED = "taken_as_delivered"
     UNDELIVERABLE = "undeliverable"
     REMOVED = "removed"
     NOT_WANTED = "not_wanted"
+    CONSOLIDATED = "consolidated"
+    NO_EVENT = "no_event"
     REPLAYED = "replayed"
     SENT_AGAIN = "sent_again"
     WITHHELD_THEN = "withheld_then"
@@ -87,6 +91,8 @@ class Case:
     (any more). made, removed: of the abonnement, as far as known. since: when it got its present kanalen.
     former: its kanalen before those. states: those that it had, the oldest first, as far as known.
     delivery: the one to explain, None when there is none. attempts, returned: of that, the oldest first.
+    waited: how often it waited in the ledger for an earlier one; waits_for: for which notificatie now.
+    stands: the delivery of the newest that stands for it, of one that was consolidated, as far as known.
     most_attempts: how many attempts it gets in all. incomplete: times around its acceptance in which the
     ledger may lack something; incomplete_since: such times since then.
     """
@@ -106,6 +112,9 @@ class Case:
     most_attempts: int | None = None
     place: Place | None = None
     returned: Sequence[Returned] = ()
+    waited: int = 0
+    waits_for: UUID | None = None
+    stands: Delivery | None = None
     incomplete: Sequence[Incomplete] = ()
     incomplete_since: Sequence[Incomplete] = ()
 

@@ -24,17 +24,27 @@ _FAILURES = {
     "dns_error": "de host is niet te vinden",
     "connection_refused": "verbinding geweigerd",
     "tls_error": "geen beveiligde verbinding (TLS)",
+    "server_certificate": "het certificaat van de callback klopt niet",
+    "client_certificate_refused": "de callback neemt het clientcertificaat niet aan",
+    "client_certificate_expired": "het clientcertificaat is niet (meer) geldig",
     "connection_error": "verbinding verbroken",
+    "no_mapping": "de mapping naar CloudEvents is er niet (meer)",
     "invalid_request": "van callbackUrl of auth is geen verzoek te maken",
     "address_refused": "naar dit adres wordt niets verzonden",
     "token_unreachable": "het tokenadres (OAuth2) gaf geen antwoord",
     "token_refused": "het tokenadres (OAuth2) weigert de client",
     "token_invalid": "het tokenadres (OAuth2) gaf geen bruikbaar token",
     "loop": "de notificatie gaat rond tussen notificatierouteringcomponenten",
+    "queue_full": "de wachtrij van de afnemer is vol",
+    "queue_missing": "de wachtrij van de afnemer is er niet",
+    "queue_unavailable": "de wachtrij van de afnemer bevestigt niets",
+    "unexpected": "er ging hier iets onverwachts mis",
     "shortage": "er was hier geen ruimte voor een verzoek",
+    "no_event": "wordt geen CloudEvent",
+    "consolidated": "een nieuwere kwam ervoor in de plaats",
     "delivered_all_the_same": "toch afgeleverd",
 }
-"""By class of failure, except `http_status`: its status is given. The last one is not a failure."""
+"""By class of failure, except `http_status`: its status is given. The last three are no failures."""
 
 _ENDED = {
     WhyEnded.RETENTION: "de notificatie wachtte langer dan NRC_HOLD_RETENTION",
@@ -44,17 +54,48 @@ _ENDED = {
     WhyEnded.UNKNOWN_ABONNEMENT: "op het bericht staat niet voor welk abonnement het is",
 }
 
-# What the deliverer writes of a failure (deliverer/http/client.py, deliverer/attempting/decide.py), in Dutch.
-# Of the rest, such as a text of the operating system or of TLS, the words are quoted.
+_OUT_OF_TIME = r"(\d{4})-(\d\d)-(\d\d);.*"
+
+# What the deliverer writes of a failure (client.py, tls_faults.py and own_tls.py in deliverer/http, and
+# deliverer/attempting/decide.py), in Dutch. Of the rest, such as a text of the operating system or of TLS,
+# the words are quoted.
 _DETAILS = (
     (re.compile(r"answered \d{3}\b.*"), ""),
+    (
+        re.compile(r"there is no mapping (\S+) of CloudEvents"),
+        r"er is geen mapping \1; kies een andere, of zet die terug met nrc apply",
+    ),
     (re.compile(r"no status within (\S+) s"), r"binnen \1 s kwam er geen status"),
+    (
+        re.compile(r"queue (\S+) is full, or has no leader"),
+        r"de wachtrij \1 is vol: de afnemer leest haar niet leeg",
+    ),
+    (
+        re.compile(r"queue (\S+) confirmed nothing within (\S+) s"),
+        r"de wachtrij \1 bevestigde binnen \2 s niets: in RabbitMQ heeft zij geen leider, of het te druk",
+    ),
+    (re.compile(r"queue (\S+) is missing"), r"de wachtrij \1 is er niet; zij wordt opnieuw gemaakt"),
     (re.compile(r"closed before a status"), "de callback verbrak de verbinding zonder te antwoorden"),
     (
         re.compile(r"sent an answer, or closed, before it was asked anything"),
         "de callback antwoordde of verbrak de verbinding voordat er iets gevraagd was",
     ),
     (re.compile(r"the answer is not HTTP: (.*)"), r"het antwoord is geen HTTP: '\1'"),
+    (re.compile(r"expired: .*"), "het is verlopen"),
+    (re.compile(r"not valid yet: .*"), "het is nog niet geldig"),
+    (re.compile(r"other name: .*"), "het is voor een andere hostnaam"),
+    (re.compile(r"unknown authority: .*"), "het is niet van een CA die hier vertrouwd wordt"),
+    (re.compile(r"alert: certificate required"), "hij vraagt om een clientcertificaat, en kreeg er geen"),
+    (re.compile(r"alert: unknown ca"), "hij kent de CA ervan niet"),
+    (re.compile(r"alert: certificate expired"), "het is volgens hem verlopen"),
+    (re.compile(r"alert: certificate revoked"), "het is volgens hem ingetrokken"),
+    (re.compile(r"NRC_CALLBACK_CERTIFICATES is off.*"), "NRC_CALLBACK_CERTIFICATES staat hier uit"),
+    (
+        re.compile(r"the client certificate cannot be used: .*"),
+        "met het clientcertificaat is geen verbinding te maken",
+    ),
+    (re.compile(r"ended on " + _OUT_OF_TIME), r"het verliep op \3-\2-\1"),
+    (re.compile(r"begins on " + _OUT_OF_TIME), r"het is pas geldig vanaf \3-\2-\1"),
     (re.compile(r"(\S+) is refused by the rule ([\w-]+);.*"), r"de regel \2 staat \1 niet toe"),
 )
 
@@ -69,7 +110,8 @@ _MEANINGS = {
     408: "de callback wachtte te lang op het bericht",
     410: "de callback is opgeheven",
     413: "de callback vindt het bericht te groot",
-    415: "de callback neemt geen JSON aan",
+    415: "de callback neemt dit soort bericht niet aan; gewoon is dat JSON, en bij CloudEvents kun je kiezen "
+    "tussen de vormen structured en binary",
     422: "de callback weigert de inhoud van het bericht",
     429: "de callback heeft het te druk",
     502: "de server voor de callback bereikt de toepassing erachter niet",

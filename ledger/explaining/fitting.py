@@ -14,7 +14,8 @@ from itertools import combinations
 
 from ledger.explaining.dutch import listed, number, quoted
 from schemas.abonnement import WILDCARD, FilterGroup
-from schemas.fields import normalise
+from schemas.events.event import TYPE
+from schemas.fields import EVENTS, normalise
 
 _DISTINCT = "Waarden worden letterlijk vergeleken"
 _MOST_FILTERS = 3  # in a sentence
@@ -40,12 +41,14 @@ class Reason:
 
 
 class FitCode(StrEnum):
-    """Whether a notificatie is for an abonnement, by its kanalen."""
+    """Whether a notificatie is for an abonnement, by its kanalen; and, before it is sent, by its mapping."""
 
     MATCHES = "matches"
     NO_KANALEN = "no_kanalen"
     OTHER_KANAAL = "other_kanaal"
     FILTER_DIFFERS = "filter_differs"
+    NO_EVENT = "no_event"
+    NO_MAPPING = "no_mapping"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class Fit:
 
     @property
     def matches(self) -> bool:
-        """What `router/matching/filters.py:matches` says."""
+        """What `router/matching/filters.py:matches` says; not where a mapping makes no event of it."""
         return self.code is FitCode.MATCHES
 
 
@@ -108,7 +111,9 @@ class Comparison:
 
     @property
     def differs(self) -> bool:
-        """Whether it does."""
+        """Whether it does. Of an event's type a part is asked."""
+        if self.name == TYPE:
+            return self.counts and self.wanted not in (self.found or "")
         return self.counts and self.found != self.wanted
 
 
@@ -116,7 +121,7 @@ def compare(group: FilterGroup, kenmerken: Mapping[str, str]) -> list[Comparison
     """Each filter of a group, in its order."""
     values = {normalise(name): value for name, value in kenmerken.items()}
     return [
-        Comparison(name, wanted, found, _near(wanted, found))
+        Comparison(name, wanted, found, () if name == TYPE else _near(wanted, found))
         for name, wanted in group.filters
         for found in [values.get(normalise(name))]
     ]
@@ -185,6 +190,9 @@ def _fit(code: FitCode, text: str, facts: Mapping[str, object], ignored: tuple[s
 
 def _other_kanaal(kanalen: Sequence[FilterGroup], kanaal: str, reader: Reader) -> Fit:
     names = list(dict.fromkeys(group.naam for group in kanalen))
+    if kanaal == EVENTS:
+        text = "Niet voor dit abonnement: dit is een CloudEvent, en het heeft geen cloudeventFilters."
+        return _fit(FitCode.OTHER_KANAAL, text, {"subscribed": names})
     word = "kanaal" if len(names) == 1 else "de kanalen"
     text = f"Niet voor dit abonnement: het is geabonneerd op {word} {listed(names)}; "
     if reader is Reader.CONSUMER:
@@ -227,8 +235,7 @@ def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
     consumer = reader is Reader.CONSUMER
     told = []
     for each in nearest.differing[:_MOST_FILTERS]:
-        found = "een andere waarde" if consumer else quoted(each.found or "")
-        told.append(f"filter {each.name} is {quoted(each.wanted)}, de notificatie heeft {found}")
+        told.append(_told(each, consumer=consumer))
     more = len(nearest.differing) - len(told)
     text = f"Niet voor dit abonnement: {'; '.join(told)}"
     if more:
@@ -244,6 +251,13 @@ def _differs(compared: Sequence[_Compared], kanaal: str, reader: Reader) -> Fit:
         for each in nearest.differing
     ]
     return _fit(FitCode.FILTER_DIFFERS, text, {"filters": differing, "groups": len(compared)})
+
+
+def _told(each: Comparison, *, consumer: bool) -> str:
+    found = "een andere waarde" if consumer else quoted(each.found or "")
+    if each.name == TYPE:
+        return f"het type bevat geen {quoted(each.wanted)}" + ("" if consumer else f", het is {found}")
+    return f"filter {each.name} is {quoted(each.wanted)}, de notificatie heeft {found}"
 
 
 def _hint(nearest: _Compared, *, consumer: bool) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ledger.explaining.case import Case, Code
 from ledger.explaining.dutch import failure, held_because, milliseconds, not_complete, number, times
+from ledger.explaining.events import without_event
 from ledger.explaining.fitting import Reader, Reason
 from ledger.values import (
+    CONSOLIDATED,
     DELIVERED_ALL_THE_SAME,
+    NO_EVENT,
     ORIGINAL,
     TAKEN_AS_DELIVERED,
     Attempt,
@@ -56,6 +59,9 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.DELIVERED if _is_fetched(case):
             text = f"Opgehaald, en bevestigd {clock.to_millisecond(delivery.last_at)}."
             return Reason(Code.DELIVERED, text, facts)
+        case State.DELIVERED if case.abonnement is not None and case.abonnement.is_amqp:
+            text = f"In de wachtrij van de afnemer gezet {clock.to_millisecond(delivery.last_at)}, en door "
+            return Reason(Code.DELIVERED, f"{text}RabbitMQ bevestigd.", facts | {"ms": delivery.ms})
         case State.DELIVERED:
             return Reason(
                 Code.DELIVERED,
@@ -67,9 +73,20 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.PENDING | State.RETRYING | State.RETURNING if case.abonnement is None:
             text = "Nog niet afgeleverd, en het abonnement is verwijderd."
             return Reason(Code.NOT_THERE_ANY_MORE, text, facts)
+        case State.RETURNING if case.waits_for is not None:
+            text = "Nog niet afgeleverd: wacht op een eerdere notificatie over hetzelfde hoofdObject "
+            text += f"({case.waits_for})."
+            earlier: dict[str, object] = {"earlier": str(case.waits_for)}
+            return Reason(Code.WAITS_FOR_EARLIER, text, facts | earlier)
         case State.PENDING | State.RETURNING if _is_fetched(case):
             text = f"Nog niet opgehaald: klaar sinds {clock.bare(delivery.since)}.{_row(case)}"
             return Reason(Code.PENDING, text, facts | _row_facts(case))
+        case State.PENDING if case.notificatie.unrouted and case.notificatie.batch:
+            text = (
+                f"Nog niet afgeleverd: deel van batch {case.notificatie.batch}; zij gaat naar de "
+                "wachtrij zodra daar plaats is, na wat geen batch is."
+            )
+            return Reason(Code.UNROUTED, text, facts)
         case State.PENDING if case.notificatie.unrouted:
             text = (
                 "Nog niet afgeleverd: RabbitMQ was er niet of bevestigde niet; de notificatie gaat zodra dat "
@@ -100,6 +117,16 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
             return Reason(Code.UNSURE, text, facts)
         case State.UNDELIVERABLE:
             return Reason(Code.UNDELIVERABLE, _undeliverable(case, delivery), facts | _last(case))
+        case State.NOT_WANTED if (into := consolidated_into(case.attempts)) is not None:
+            text = (
+                f"Niet apart afgeleverd: de nieuwere notificatie {into} over dezelfde resource kwam ervoor "
+                "in de plaats (afleveroptie consolidate)."
+            )
+            return Reason(Code.CONSOLIDATED, text + _newest(case, into), facts | _newest_facts(case, into))
+        case State.NOT_WANTED if (note := _no_event(case)) is not None:
+            mapping, _, what = note.detail.partition(": ")
+            text = f"Niet verzonden: {without_event(mapping, what)}"
+            return Reason(Code.NO_EVENT, text, facts | {"mapping": mapping, "what": what})
         case State.NOT_WANTED:
             text = "Niet afgeleverd: het abonnement is gewijzigd en wil deze notificatie niet meer."
             return Reason(Code.NOT_WANTED, text, facts)
@@ -112,6 +139,47 @@ def _state(case: Case, delivery: Delivery, reader: Reader) -> Reason:
         case State.REMOVED:
             text = f"Niet afgeleverd: {clock.at(delivery.last_at)} door de beheerder geschrapt."
             return Reason(Code.REMOVED, text, facts)
+
+
+def consolidated_into(attempts: Sequence[Attempt]) -> str | None:
+    """The notificatie that stands for one with these attempts."""
+    last = attempts[-1] if attempts else None
+    return last.detail if last is not None and last.kind == CONSOLIDATED else None
+
+
+_STANDS = {
+    State.PENDING: "moet nog afgeleverd worden",
+    State.RETRYING: "is nog niet afgeleverd en wordt opnieuw geprobeerd",
+    State.RETURNING: "moet nog afgeleverd worden",
+    State.STUCK: "is vastgelopen",
+    State.UNSURE: "is misschien afgeleverd: dat is onzeker",
+    State.UNDELIVERABLE: "is onbestelbaar",
+    State.NOT_WANTED: "is niet verzonden",
+    State.REMOVED: "is door de beheerder geschrapt",
+}
+
+
+def _newest(case: Case, into: str) -> str:
+    """A sentence with what became of the one that stands for it; "" when that is not known."""
+    if (stands := case.stands) is None:
+        return ""
+    newest = str(stands.key.notificatie)
+    which = "Die" if newest == into else f"Daarvoor kwam weer {newest}; die"
+    at = case.clock.to_second(stands.last_at)
+    became = f"is {at} afgeleverd" if stands.state is State.DELIVERED else _STANDS[stands.state]
+    return f" {which} {became}."
+
+
+def _newest_facts(case: Case, into: str) -> dict[str, object]:
+    facts: dict[str, object] = {"into": into}
+    if (stands := case.stands) is not None:
+        facts |= {"newest": str(stands.key.notificatie), "newestState": stands.state.value}
+    return facts
+
+
+def _no_event(case: Case) -> Attempt | None:
+    """The note that the notificatie becomes no CloudEvent for this abonnement."""
+    return next((each for each in reversed(case.attempts) if each.kind == NO_EVENT), None)
 
 
 def _is_fetched(case: Case) -> bool:
@@ -148,7 +216,7 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
         since, probe = _of_seconds(hold.since), _of_seconds(hold.next_probe)
         why = held_because(abonnement.state_reason)
         due = clock.at(probe) if probe > clock.now else "zo dadelijk"
-        text = f"Wacht: de callback werkt sinds {clock.bare(since)} niet{f' ({why})' if why else ''}."
+        text = f"Wacht: {what_is_down(abonnement, clock.bare(since))}{f' ({why})' if why else ''}."
         text += f"{_row(case)} Volgende proef {due}."
         return Reason(
             Code.HELD,
@@ -161,6 +229,13 @@ def _withheld(case: Case, reader: Reader) -> Reason | None:
     return Reason(Code.SUSPENDED, text, {"why": why} | _row_facts(case))
 
 
+def what_is_down(abonnement: abonnementen.Abonnement, since: str) -> str:
+    """Why a held one gets nothing, as a clause; a consumer that reads RabbitMQ has no callback."""
+    if abonnement.is_amqp:
+        return f"de wachtrij in RabbitMQ neemt sinds {since} niets aan"
+    return f"de callback werkt sinds {since} niet"
+
+
 _GONE = "callback answered 410 (gone)"  # deliverer/attempting/decide.py
 
 
@@ -168,6 +243,11 @@ def suspended_because(reason: str, reader: Reader) -> str:
     """Why; the text of an operator is shown to operators only."""
     if reason == _GONE:
         return "de callback antwoordde met status 410"
+    if reason == abonnementen.GIVEN:
+        return (
+            "het is van een andere applicatie geworden, die eerst zelf moet instellen wat de callback "
+            "vraagt: een PATCH met auth"
+        )
     return "door de beheerder" if reader is Reader.CONSUMER or reason == "by an operator" else reason
 
 
@@ -188,7 +268,21 @@ def _row_facts(case: Case) -> dict[str, object]:
 def _retrying(case: Case, delivery: Delivery) -> str:
     due = delivery.next_at
     then = "zo dadelijk" if due is None or due <= case.clock.now else case.clock.to_second(due)
-    return f"Nog niet afgeleverd: {_failed(case, delivery)}. Volgende poging {then}."
+    return f"Nog niet afgeleverd: {_failed(case, delivery)}. Volgende poging {then}.{_aside(case)}"
+
+
+def _aside(case: Case) -> str:
+    """That those behind it go on without it, where its abonnement has them in order."""
+    options = None if case.abonnement is None else case.abonnement.options
+    # Its first failed attempt since it was last sent again with all of them.
+    first = next((each.at for each in reversed(case.attempts) if each.number == 1), None)
+    if options is None or options.order is None or first is None:
+        return ""
+    aside = first + round(options.order.set_aside_after * 1000)
+    if aside <= case.clock.now:
+        when = case.clock.bare(aside)
+        return f" Sinds {when} apart gezet: latere over hetzelfde hoofdObject wachten er niet meer op."
+    return f" Latere over hetzelfde hoofdObject wachten erop, tot uiterlijk {case.clock.bare(aside)}."
 
 
 def _failed(case: Case, delivery: Delivery) -> str:
@@ -248,12 +342,14 @@ def _sent_again(case: Case, delivery: Delivery) -> Iterator[Reason]:
     # The first round of a replay is 1, and RabbitMQ may never have had what was accepted without it.
     first = delivery.key.replay != ORIGINAL
     unrouted = [each for each in case.returned if each.cause is Cause.UNROUTED]
-    sent = delivery.round + 1 - first - len(unrouted)
+    sent = delivery.round + 1 - first - len(unrouted) - case.waited
     if sent <= 1:
         if unrouted:
             at = unrouted[-1].at
             when = case.clock.at(at)
             text = f"Aangenomen terwijl RabbitMQ niet bevestigde; {when} naar de wachtrij verzonden."
+            if case.notificatie.batch:
+                text = f"Deel van batch {case.notificatie.batch}; {when} naar de wachtrij verzonden."
             facts |= {"cause": Cause.UNROUTED.value, "causeAt": case.clock.utc(at)}
             yield Reason(Code.SENT_AGAIN, text, facts)
         return

@@ -13,7 +13,7 @@ from ledger.explaining.dutch import Clock, not_complete
 from ledger.explaining.fitting import Fit, Reader, Reason, fit
 from ledger.explaining.state_then import state_then, withheld_since
 from ledger.explaining.states import of_delivery
-from ledger.values import Incomplete, State
+from ledger.values import Incomplete
 from schemas.abonnement import FilterGroup
 
 
@@ -27,7 +27,8 @@ def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
             reasons.append(fits.reason)
     else:
         reasons = [_without_delivery(case, fits, forgotten=then.forgotten)]
-    if then.former is not None and (case.delivery is None or case.delivery.state is State.NOT_WANTED):
+    dropped = case.delivery is None or reasons[0].code == Code.NOT_WANTED
+    if then.former is not None and dropped:
         reasons.append(_other_filter(case, then.former))
     return Explanation(tuple(reasons), fits, then.kanalen, state_then(case))
 
@@ -83,7 +84,7 @@ def _then(case: Case) -> _Then:
         return _Then()
     if case.since is not None and received < case.since:
         return _Then(forgotten=True)
-    return _Then(case.abonnement.kanalen)
+    return _Then(case.abonnement.routed)
 
 
 def _fit_of(case: Case, kanalen: tuple[FilterGroup, ...], reader: Reader) -> Fit | None:

@@ -12,6 +12,7 @@ Nothing waits for it: while no keeper runs, everything else goes on.
     losses/         finds what RabbitMQ lost or never had: gaps, unrouted, E1 and E2
     giving_back/    gives it back: commits it as RETURNING, then publishes it to one queue
     undeliverable/  ends what is not delivered: dead letters, too old, too much, abonnement removed
+    lane.py         the lane for bulk: brings it into the queues a few at a time
     replays.py      replays that operators asked for: their next deliveries, at the rate of each
     counting.py     counts in every minute what waits for abonnementen that nothing is sent to
     shedding.py     removes rows and bodies from the ledger, by age and budget

@@ -18,7 +18,7 @@ from router.catalogue import Catalogue
 from router.matching.filters import matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.notificatie import kenmerken_of
+from schemas.notificatie import values_of
 
 MOST = 1000  # replays that are looked at
 PAGE = 200  # notificaties that are looked at together
@@ -128,7 +128,7 @@ async def is_to_be_sent(
         return False
     if unmatched:
         return True
-    kenmerken = kenmerken_of(whole.body)
+    kenmerken = values_of(whole.body)
     return kenmerken is not None and matches(abonnement, whole.kanaal, kenmerken)
 
 

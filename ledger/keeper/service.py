@@ -6,14 +6,17 @@ It starts and goes on while the ledger cannot be opened or RabbitMQ is away, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
 
 from ledger.keeper.counting import Counting
 from ledger.keeper.giving_back.binding import Binding
 from ledger.keeper.giving_back.giving import AGAIN, Giving
 from ledger.keeper.giving_back.queue_room import MOST_READY, REST, Room
+from ledger.keeper.lane import ANY_NUMBER, Lane
 from ledger.keeper.lease import RENEWAL, SECONDS, Lease
 from ledger.keeper.left_behind import LeftBehind
 from ledger.keeper.loop import LONGEST_PAUSE, PAUSE, KeeperLoop
@@ -42,12 +45,16 @@ from runtime.health import serve_health
 from runtime.lifecycle import Tasks
 from runtime.log import logger
 from runtime.settings import Settings
+from schemas.errors import RegistryError, RegistryInUse, RegistryTooNew, SecretsUnreadable
 from store.opening import registry_of
 
 REGISTRY_PATIENCE = 0.5  # seconds; the next pass tries again, and a stop must not wait for a lock
+REGISTRY_AT_START = 10.0  # seconds, at least, for which it is tried at the start: others may be starting too
+REGISTRY_AGAIN = 0.25  # seconds between two tries
 LAST = 2.0  # seconds of NRC_STOP_TIMEOUT that are kept for closing
 
 log = logger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,9 @@ async def serve(
     observe: opened around its work, with its parts.
     """
     async with AsyncExitStack() as opened:
-        registry = await opened.enter_async_context(registry_of(settings, patience=REGISTRY_PATIENCE))
+        registry = await _patiently(
+            lambda: opened.enter_async_context(registry_of(settings, patience=REGISTRY_PATIENCE)), stop
+        )
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         ledger = await opened.enter_async_context(ReopenedLedger.of(settings))
         publisher = Publisher(settings.amqp_url, name="ledger", mandatory=True)
@@ -138,6 +147,20 @@ async def serve(
             pause=limits.pause,
             longest_pause=limits.longest_pause,
         )
+        lane = Lane(
+            ledger=ledger,
+            lease=lease,
+            giving=Giving(
+                publisher=publisher,
+                lease=lease,
+                room=Room(publisher, most=ANY_NUMBER, rest=limits.rest),
+                kanalen=lambda: catalogue.kanalen,
+                pulled=catalogue.pulled,
+                again=limits.again,
+            ),
+            catalogue=catalogue,
+            publisher=publisher,
+        )
         link = Link(settings.amqp_url, name="ledger")
         dead_letters = DeadLetters(
             link,
@@ -157,7 +180,7 @@ async def serve(
             trimming=Trimming(link, lease=lease, catalogue=catalogue),
             interval=limits.retention,
         )
-        await catalogue.refresh()
+        await _patiently(catalogue.refresh, stop)
         counting = Counting(ledger=ledger, lease=lease, catalogue=catalogue)
         shedding = Shedding(settings, ledger=ledger, lease=lease, every=limits.shed)
 
@@ -187,8 +210,33 @@ async def serve(
         tasks.start("counting", counting.run())
         tasks.start("dead letters", dead_letters.run())
         tasks.start("retention", retention.run())
+        tasks.start("lane for bulk", lane.run(stop))
         keeping = tasks.start("keeping", keeper.run(stop))
         ready()
         await tasks.run_until(stop)
         await asyncio.wait({keeping}, timeout=max(settings.stop_timeout - LAST, settings.stop_timeout / 2))
     log.info("stopped", dead_letters=dead_letters.count, **giving.counts)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T:
+    """What `attempt` returns; it is tried for REGISTRY_AT_START while the registry cannot be used.
+
+    Raises its RegistryError: at once when trying again does not help, or after `stop`.
+    """
+    until = monotonic() + REGISTRY_AT_START
+    told = False
+    while True:
+        try:
+            return await attempt()
+        except RegistryError as error:
+            # OSError: a folder or a file that cannot be used at all, not one that is locked or being made.
+            lasts = isinstance(error, RegistryInUse | RegistryTooNew | SecretsUnreadable)
+            lasts = lasts or isinstance(error.__cause__, OSError)
+            if lasts or stop.is_set() or monotonic() > until:
+                raise
+            if not told:
+                log.warning("waiting for the registry", reason=str(error), at_most_s=REGISTRY_AT_START)
+                told = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REGISTRY_AGAIN):
+                await stop.wait()

@@ -7,6 +7,8 @@ a day that was dropped.
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from psycopg import sql
 
 from ledger.tables.rows import least_id
@@ -60,7 +62,11 @@ async def days_of(connection: Connection, table: str) -> list[int]:
 
 async def make_days(connection: Connection, today: int, *, ahead: int = AHEAD) -> None:
     """Make the partitions that are lacking for today and the days after it; move there what is theirs."""
-    wanted = set(range(today, today + ahead + 1))
+    await make_partitions(connection, set(range(today, today + ahead + 1)))
+
+
+async def make_partitions(connection: Connection, wanted: Set[int]) -> None:
+    """Make the partitions that are lacking for these days; move there what is theirs."""
     if wanted <= set(await days_of(connection, TABLES[-1])):  # they are made in one transaction
         return
     await do(connection, LOCK)

@@ -1,23 +1,56 @@
-"""Look-ups and counts for operators, in the PostgreSQL ledger."""
+"""Look-ups and counts for operators, and for order per hoofdObject, in the PostgreSQL ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from ledger.ids import SKEW
+from ledger.ids import SKEW, received_of
 from ledger.ledger import RECENT
 from ledger.postgresql.names import Names
-from ledger.postgresql.reading import COLUMNS, UNROUTED, as_deliveries, as_notificaties
+from ledger.postgresql.reading import COLUMNS, UNROUTED, as_deliveries, as_notificaties, delivery
 from ledger.tables.merging import MINUTE
 from ledger.tables.minutes import minutes_of
-from ledger.tables.rows import FOR_EVER, PUNCTUALITY, STATE_OF, STATES, Counter, Kind, least_id
-from ledger.values import ORIGINAL, Counts, Delivery, Minute, Notificatie, Published, Punctuality, State
+from ledger.tables.rows import (
+    FOR_EVER,
+    PUNCTUALITY,
+    STATE_OF,
+    STATES,
+    Counter,
+    Kind,
+    Row,
+    delivery_of,
+    least_id,
+)
+from ledger.tables.turns import BEHIND, MOST_AHEAD, Ahead, Asked, Behind, Turn
+from ledger.values import ORIGINAL, Counts, Delivery, Key, Minute, Notificatie, Published, Punctuality, State
 from store.database.address import Connection
-from store.database.statements import number, rows
+from store.database.statements import first, number, rows
 
 _UNMATCHED = "NOT EXISTS (SELECT 1 FROM delivery d WHERE d.id = m.id)"
 _NEWEST = "(SELECT * FROM notificatie ORDER BY id DESC LIMIT %s) m"
+_OPEN = (
+    "FROM notificatie m JOIN delivery d ON d.id = m.id WHERE m.hoofd = %s AND m.id > %s AND m.id < %s "
+    "AND d.id > %s AND d.id < %s AND d.abonnement = %s AND d.replay = %s AND d.open = 1 "
+    "ORDER BY d.id LIMIT %s"
+)
+# The first attempt of those that count: an operator may have sent it again with all its attempts.
+_AHEAD = (
+    "SELECT d.*, CASE WHEN d.attempts > 0 THEN (SELECT max(at) FROM attempt a WHERE a.id = d.id "  # noqa: S608
+    f"AND a.abonnement = d.abonnement AND a.replay = d.replay AND a.number = 1) END {_OPEN}"
+)
+WAITS_FOR_TURN = (
+    f"d.state = {STATES[State.RETURNING]} AND EXISTS (SELECT 1 FROM attempt a WHERE a.id = d.id "  # noqa: S608
+    "AND a.abonnement = d.abonnement AND a.replay = d.replay AND a.at = d.last_at "
+    f"AND a.kind = '{BEHIND}')"
+)
+"""Whether a delivery `d` waits in the ledger for an earlier one."""
+_BEHIND = f"SELECT d.*, {WAITS_FOR_TURN} {_OPEN}"
+_HOOFD = (
+    "SELECT m.hoofd, (SELECT id FROM delivery WHERE abonnement = %s AND open = 1 ORDER BY id LIMIT 1) "
+    "FROM notificatie m WHERE m.id = %s"
+)
+_BEYOND = b"\xff" * 17
 
 
 async def deliveries_between(
@@ -137,3 +170,44 @@ async def per_minute(connection: Connection, *, since: int) -> Sequence[Minute]:
     took = await rows(connection, select, since // MINUTE)
     select = "SELECT minute, what, sum(n)::bigint FROM minute WHERE minute >= %s GROUP BY 1, 2 ORDER BY 1, 2"
     return minutes_of(await rows(connection, select, since // MINUTE), took)
+
+
+async def turn(connection: Connection, asked: Asked, names: Names, *, now: int) -> Turn:
+    """What is known of the turn of one delivery. now: milliseconds, by the database's clock."""
+    key = asked.key
+    of = names.abonnement_number(key.abonnement)
+    own = await delivery(connection, key, names)
+    found = await first(connection, _HOOFD, of, key.notificatie.bytes)
+    if found is None:
+        return Turn(now, known=False, own=own)
+    hoofd, oldest = found
+    # Ids of the oldest itself are wanted too: one less than that.
+    before, last = _less(oldest), key.notificatie.bytes
+    if asked.ended is not None:
+        before = max(before, asked.ended.bytes)
+    if oldest is None or before >= last or received_of(key.notificatie) is None:
+        return Turn(now, known=True, own=own)
+    found_ahead = await rows(
+        connection, _AHEAD, hoofd, before, last, before, last, of, key.replay, MOST_AHEAD
+    )
+    ahead = (Ahead(delivery_of(Row._make(row[:-1]), key.abonnement), row[-1]) for row in found_ahead)
+    return Turn(now, known=True, own=own, ahead=tuple(ahead))
+
+
+async def behind(connection: Connection, key: Key, *, limit: int, names: Names) -> Sequence[Behind]:
+    """As `Ledger.behind`."""
+    of, last = names.abonnement_number(key.abonnement), key.notificatie.bytes
+    found = await first(connection, _HOOFD, of, last)
+    if found is None or received_of(key.notificatie) is None:
+        return []
+    rows_behind = await rows(
+        connection, _BEHIND, found[0], last, _BEYOND, last, _BEYOND, of, key.replay, limit
+    )
+    return [Behind(delivery_of(Row._make(row[:-1]), key.abonnement), bool(row[-1])) for row in rows_behind]
+
+
+def _less(id_: bytes | None) -> bytes:
+    """The greatest id that is less than this one."""
+    if not id_ or not any(id_):
+        return b""
+    return (UUID(bytes=id_).int - 1).to_bytes(16)

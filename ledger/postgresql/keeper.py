@@ -15,9 +15,10 @@ from uuid import UUID, uuid4
 
 from ledger.copies.instance import Instance
 from ledger.ids import SKEW
-from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
+from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, InLane, Lease, Process, Unsent
 from ledger.postgresql.clock import STAMPED, Clock
 from ledger.postgresql.days import day_of_id
+from ledger.postgresql.finding import WAITS_FOR_TURN
 from ledger.postgresql.names import Names
 from ledger.postgresql.reading import as_deliveries
 from ledger.postgresql.writing import (
@@ -33,18 +34,20 @@ from ledger.postgresql.writing import (
 from ledger.tables.keeping import next_epoch, returned_to_queue, returning, stuck
 from ledger.tables.merging import MINUTE
 from ledger.tables.rows import (
+    CUT_OFF_PACKED,
     STATES,
     Counter,
     Kind,
     Row,
     attempt_row,
+    count_keys,
     count_open,
     delivery_of,
     least_id,
     pending_row,
     unpack_keys,
 )
-from ledger.values import Cause, Delivery, Key, Scope, State, is_in_hand, returned
+from ledger.values import LIVE, Cause, Delivery, Key, Scope, State, is_in_hand, returned
 from schemas.errors import LeaseLost
 from store.database.address import Connection
 from store.database.database import Database
@@ -57,8 +60,14 @@ _RETRYING = STATES[State.RETRYING]
 _STUCK, _UNSURE = STATES[State.STUCK], STATES[State.UNSURE]
 _SWEPT = [_PENDING, _RETURNING, _RETRYING]
 _BEYOND, _ALWAYS = bytes([255]) * 17, 2**62  # greater than every id, and than every moment
-_UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
-_IS_ROUTED = "NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1)"
+_NOT_IN_LANE = "NOT EXISTS (SELECT 1 FROM lane l WHERE l.id = u.id)"
+_UNROUTED_COUNT = f"SELECT count(*) FROM unrouted u WHERE open = 1 AND {_NOT_IN_LANE}"  # noqa: S608
+# Of what waits in the lane for bulk each delivery counts as soon as it was given to its queue.
+_IS_ROUTED = (
+    "NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1 "  # noqa: S608
+    f"AND (d.round = 0 OR {_NOT_IN_LANE}))"
+)
+_LANE_COUNT = "SELECT count(*) FROM lane"
 # Whether nothing is known of a delivery since its notificatie was accepted.
 _WAITS = (
     "d.state = 0 AND d.round = 0 AND d.attempts = 0 AND NOT EXISTS (SELECT 1 FROM attempt a "
@@ -142,8 +151,8 @@ class PostgresqlKeeping:
         async def work(connection: Connection) -> list[Unsent]:
             hands = await _hands(connection, since=now - _ms(live))
             select = (
-                "SELECT u.id, m.catalogue FROM unrouted u JOIN notificatie m ON m.id = u.id "
-                "WHERE u.open = 1 AND u.since <= %s AND u.id > %s ORDER BY u.id LIMIT %s"
+                "SELECT u.id, m.catalogue FROM unrouted u JOIN notificatie m ON m.id = u.id "  # noqa: S608
+                f"WHERE u.open = 1 AND u.since <= %s AND u.id > %s AND {_NOT_IN_LANE} ORDER BY u.id LIMIT %s"
             )
             place = b"" if after is None else after.bytes
             found = await rows(connection, select, now - _ms(settled), place, limit)
@@ -161,6 +170,69 @@ class PostgresqlKeeping:
             ]
 
         return await self._database.read(work)
+
+    async def in_lane(self) -> Mapping[UUID, InLane]:
+        """As `KeeperLedger.in_lane`."""
+        select = (
+            "SELECT d.abonnement, min(encode(d.id, 'hex')), count(*) FROM lane l "  # noqa: S608
+            "JOIN unrouted u ON u.id = l.id AND u.open = 1 JOIN delivery d ON d.id = l.id "
+            f"WHERE {_WAITS} GROUP BY 1"
+        )
+
+        async def work(connection: Connection) -> dict[UUID, InLane]:
+            found = await rows(connection, select)
+            await self._names.read(connection, Kind.ABONNEMENT, (number for number, *_ in found))
+            return {
+                self._names.abonnement(number): InLane(UUID(hex=oldest), count)
+                for number, oldest, count in found
+            }
+
+        return await self._database.read(work)
+
+    async def of_lane(self, abonnement: UUID, *, begin: UUID, limit: int) -> Sequence[Delivery]:
+        """As `KeeperLedger.of_lane`."""
+        select = (
+            "SELECT d.* FROM lane l JOIN unrouted u ON u.id = l.id AND u.open = 1 "  # noqa: S608
+            "JOIN delivery d ON d.id = l.id AND d.abonnement = %s AND d.replay = 0 "
+            f"WHERE l.id >= %s AND {_WAITS} ORDER BY l.id LIMIT %s"
+        )
+
+        async def work(connection: Connection) -> list[Delivery]:
+            number = self._names.abonnement_number(abonnement)
+            found = await rows(connection, select, number, begin.bytes, limit)
+            return await as_deliveries(connection, found, self._names)
+
+        return await self._database.read(work)
+
+    async def under_way(self, abonnement: UUID, notificaties: Sequence[UUID]) -> set[UUID]:
+        """As `KeeperLedger.under_way`."""
+        select = (
+            "SELECT id FROM delivery d WHERE abonnement = %s AND replay = 0 AND round > 0 "  # noqa: S608
+            f"AND state = ANY(%s::smallint[]) AND id = ANY(%s::bytea[]) AND NOT ({WAITS_FOR_TURN})"
+        )
+        ids = [each.bytes for each in notificaties]
+
+        async def work(connection: Connection) -> set[UUID]:
+            number = self._names.abonnement_number(abonnement)
+            found = await rows(connection, select, number, [_PENDING, _RETURNING], ids)
+            return {UUID(bytes=id_) for (id_,) in found}
+
+        return await self._database.read(work)
+
+    async def leave_lane(self, epoch: int) -> int:
+        """As `KeeperLedger.leave_lane`."""
+        update = (
+            "UPDATE unrouted SET open = 0 WHERE open = 1 AND id IN (SELECT id FROM lane) AND NOT EXISTS "  # noqa: S608
+            f"(SELECT 1 FROM delivery d WHERE d.id = unrouted.id AND {_WAITS})"
+        )
+
+        async def work(connection: Connection, _: int) -> int:
+            cleared = await do(connection, update)
+            stale = "DELETE FROM lane l USING unrouted u WHERE u.id = l.id AND u.open = 0"
+            await do(connection, stale)
+            return cleared
+
+        return await self._guarded(epoch, work)
 
     async def unrouted_count(self) -> int:
         """As `KeeperLedger.unrouted_count`."""
@@ -295,6 +367,17 @@ class PostgresqlKeeping:
 
         return await self._guarded(epoch, work) if notificaties else 0
 
+    async def deliverers(self) -> Sequence[str]:
+        """As `KeeperLedger.deliverers`."""
+        select = "SELECT name FROM process WHERE at BETWEEN %s AND %s AND stopped = 0 AND hands <> %s"
+
+        async def work(connection: Connection) -> Sequence[str]:
+            now, live = await self._clock.now(connection), round(LIVE * 1000)
+            found = await rows(connection, select, now - live, now + live, CUT_OFF_PACKED)
+            return [name for (name,) in found]
+
+        return await self._database.read(work)
+
     async def facts(self) -> Facts:
         """As `KeeperLedger.facts`."""
 
@@ -312,13 +395,14 @@ class PostgresqlKeeping:
                 now=now,
                 open=(of[0], of[1]),
                 unrouted=await number(connection, _UNROUTED_COUNT),
+                lane=await number(connection, _LANE_COUNT),
                 returning=counted.get(_RETURNING, 0),
                 stuck=counted.get(_STUCK, 0),
                 unsure=counted.get(_UNSURE, 0),
                 size=await bytes_used(connection),
                 lease=await _lease(connection),
                 processes=tuple(
-                    Process(name, at, until, len(list(unpack_keys(hands))), bool(stopped))
+                    Process(name, at, until, count_keys(hands), bool(stopped))
                     for name, at, until, hands, stopped in processes
                 ),
             )

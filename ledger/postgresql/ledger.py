@@ -25,6 +25,7 @@ from ledger.postgresql.schema import LONGEST, READERS, SLOTS, contents, hash_key
 from ledger.postgresql.shedding import Shedding
 from ledger.postgresql.writing import Writing, names_in
 from ledger.tables.rows import Hashes
+from ledger.tables.turns import Asked, Behind, Turn
 from ledger.values import (
     OPEN,
     Attempt,
@@ -247,6 +248,16 @@ class PostgresqlLedger:
         return await self._database.read(
             partial(finding.deliveries_between, first_id=first, last_id=last, limit=limit, names=self._names)
         )
+
+    async def turns(self, asked: Sequence[Asked]) -> Sequence[Turn]:
+        async def work(connection: Connection) -> list[Turn]:
+            now = await self._clock.now(connection)
+            return [await finding.turn(connection, each, self._names, now=now) for each in asked]
+
+        return await self._database.read(work)
+
+    async def behind(self, key: Key, *, limit: int) -> Sequence[Behind]:
+        return await self._database.read(partial(finding.behind, key=key, limit=limit, names=self._names))
 
     async def open_of(self, abonnement: UUID, *, states: frozenset[State] = OPEN) -> AsyncIterator[Delivery]:
         last: Delivery | None = None

@@ -42,14 +42,15 @@ UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 async def notificatie(connection: Connection, id_: UUID, names: Names) -> Notificatie | None:
     """One notificatie with its body."""
     select = (
-        f"SELECT {COLUMNS}, b.body, b.trace FROM notificatie m {UNROUTED} LEFT JOIN body b ON b.id = m.id "  # noqa: S608
-        "AND b.id = %s WHERE m.id = %s"
+        f"SELECT {COLUMNS}, b.body, b.trace, p.batch, p.correlation FROM notificatie m {UNROUTED} "  # noqa: S608
+        "LEFT JOIN body b ON b.id = m.id AND b.id = %s LEFT JOIN passed_on p ON p.id = m.id WHERE m.id = %s"
     )
     row = await first(connection, select, id_.bytes, id_.bytes)
     if row is None:
         return None
     (found,) = await as_notificaties(connection, [row], names)
-    return found._replace(body=row[-2], trace=row[-1] or "")
+    *_, body, trace, batch, correlation = row
+    return found._replace(body=body, trace=trace or "", batch=batch or "", correlation=correlation or "")
 
 
 async def search(

@@ -322,7 +322,7 @@ class Shedding:
         ids = [row[0] for row in found]
         bodies = "DELETE FROM body WHERE id = ANY(%s::bytea[]) RETURNING id, octet_length(body)"
         shrunk = await rows(connection, bodies, ids)
-        for table in ("notificatie", "unrouted"):
+        for table in ("notificatie", "unrouted", "lane", "passed_on"):
             delete = sql.SQL("DELETE FROM {} WHERE id = ANY(%s::bytea[])").format(sql.Identifier(table))
             await do(connection, delete, ids)
         terms = [(term, row[0]) for row in found for term in unpack_terms(row[1])]

@@ -246,6 +246,10 @@ class Writing:
         """Write bodies and terms of new entries, and count these."""
         bodies = [(id_, entries[id_].body, entries[id_].trace or None) for id_ in sorted(new)]
         await do(self._connection, _INSERT_BODIES, *columns(bodies))
+        for id_ in sorted(new):
+            if (passed := entries[id_].passed_on) is not None:
+                insert = "INSERT INTO passed_on VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+                await do(self._connection, insert, id_, passed.batch, passed.correlation)
         terms = sorted((t, row[0]) for row in new.values() for t in unpack_terms(row[-1]))
         if terms:
             await do(self._connection, _INSERT_TERMS, *columns(terms))
@@ -430,6 +434,8 @@ async def _write_other(
     match event:
         case Unrouted():
             insert = "INSERT INTO unrouted VALUES (%s, 1, %s) ON CONFLICT DO NOTHING"
+            if event.lane:
+                insert = f"WITH new AS ({insert} RETURNING id) INSERT INTO lane SELECT id FROM new"  # noqa: S608
             await do(connection, insert, event.id.bytes, now)
         case GapOpened():
             of, why = no_nul(event.of), no_nul(event.why)

@@ -10,5 +10,6 @@ reading.py   the SQL of searches, and by which index
 keeper.py    the SQL of the lease and of what is given back
 replays.py   the SQL of replays
 finding.py   the SQL of look-ups for operators' commands, and of counts per minute
+ordering.py  the SQL of what is before and behind a delivery, of the same hoofdObject
 shedding.py  what is removed, by age and by the budget
 """

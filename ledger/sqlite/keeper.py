@@ -16,24 +16,27 @@ from sqlite_utils import Database
 from ledger.copies import instance
 from ledger.copies.instance import Instance
 from ledger.ids import SKEW
-from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, Lease, Process, Unsent
+from ledger.keeper_ledger import BEFORE_GAP, Facts, Gap, Hands, InLane, Lease, Process, Unsent
 from ledger.sqlite.numbers import Known, Names, Texts, number_of
+from ledger.sqlite.ordering import WAITS_FOR_TURN
 from ledger.sqlite.writing import ADD_BACKLOG, ADD_MINUTE, AT_ONCE, INSERT_ATTEMPT, bytes_used
 from ledger.tables.keeping import next_epoch, returned_to_queue, returning, stuck
 from ledger.tables.merging import MINUTE
 from ledger.tables.rows import (
+    CUT_OFF_PACKED,
     STATES,
     Counter,
     Kind,
     Row,
     attempt_row,
+    count_keys,
     count_open,
     delivery_of,
     least_id,
     pending_row,
     unpack_keys,
 )
-from ledger.values import Cause, Delivery, Key, Scope, State, is_in_hand, returned
+from ledger.values import LIVE, Cause, Delivery, Key, Scope, State, is_in_hand, returned
 from schemas.errors import LeaseLost
 from store.files.sqlite_file import SqliteFile
 
@@ -43,7 +46,14 @@ _PENDING, _RETURNING = STATES[State.PENDING], STATES[State.RETURNING]
 _RETRYING = STATES[State.RETRYING]
 _STUCK, _UNSURE = STATES[State.STUCK], STATES[State.UNSURE]
 _BEYOND, _ALWAYS = bytes([255]) * 17, 2**62  # greater than every id, and than every moment
-_UNROUTED_COUNT = "SELECT count(*) FROM unrouted WHERE open = 1"
+_NOT_IN_LANE = "NOT EXISTS (SELECT 1 FROM lane l WHERE l.id = u.id)"
+_UNROUTED_COUNT = f"SELECT count(*) FROM unrouted u WHERE open = 1 AND {_NOT_IN_LANE}"  # noqa: S608
+# Of what waits in the lane for bulk each delivery counts as soon as it was given to its queue.
+_IS_ROUTED = (
+    "NOT EXISTS (SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1 "  # noqa: S608
+    f"AND (d.round = 0 OR {_NOT_IN_LANE}))"
+)
+_LANE_COUNT = "SELECT count(*) FROM lane"
 # Whether nothing is known of a delivery since its notificatie was accepted.
 _WAITS = (
     "d.state = 0 AND d.round = 0 AND d.attempts = 0 AND NOT EXISTS (SELECT 1 FROM attempt a "
@@ -93,8 +103,8 @@ class SqliteKeeping:
             now = self._now
             hands = _hands(db, since=now - _ms(live))
             select = (
-                "SELECT u.id, m.catalogue FROM unrouted u CROSS JOIN notificatie m ON m.id = u.id "
-                "WHERE u.open = 1 AND u.since <= ? AND u.id > ? ORDER BY u.id LIMIT ?"
+                "SELECT u.id, m.catalogue FROM unrouted u CROSS JOIN notificatie m ON m.id = u.id "  # noqa: S608
+                f"WHERE u.open = 1 AND u.since <= ? AND u.id > ? AND {_NOT_IN_LANE} ORDER BY u.id LIMIT ?"
             )
             place = b"" if after is None else after.bytes
             found = db.execute(select, [now - _ms(settled), place, limit]).fetchall()
@@ -104,6 +114,67 @@ class SqliteKeeping:
             ]
 
         return await self._file.read(work)
+
+    async def in_lane(self) -> Mapping[UUID, InLane]:
+        """As `KeeperLedger.in_lane`."""
+
+        def work(db: Database) -> dict[UUID, InLane]:
+            select = (
+                "SELECT d.abonnement, min(d.id), count(*) FROM lane l CROSS JOIN unrouted u "  # noqa: S608
+                "ON u.id = l.id AND u.open = 1 CROSS JOIN delivery d ON d.id = l.id "
+                f"WHERE {_WAITS} GROUP BY d.abonnement"
+            )
+            found = db.execute(select).fetchall()
+            return {
+                self._texts.abonnement(db, number): InLane(UUID(bytes=id_), count)
+                for number, id_, count in found
+            }
+
+        return await self._file.read(work)
+
+    async def of_lane(self, abonnement: UUID, *, begin: UUID, limit: int) -> Sequence[Delivery]:
+        """As `KeeperLedger.of_lane`."""
+
+        def work(db: Database) -> list[Delivery]:
+            number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+            select = (
+                "SELECT d.* FROM lane l CROSS JOIN unrouted u ON u.id = l.id AND u.open = 1 "  # noqa: S608
+                "CROSS JOIN delivery d ON d.id = l.id AND d.abonnement = ? AND d.replay = 0 "
+                f"WHERE l.id >= ? AND {_WAITS} ORDER BY l.id LIMIT ?"
+            )
+            found = db.execute(select, [number, begin.bytes, limit]).fetchall()
+            return [delivery_of(Row._make(row), abonnement) for row in found]
+
+        return await self._file.read(work)
+
+    async def under_way(self, abonnement: UUID, notificaties: Sequence[UUID]) -> set[UUID]:
+        """As `KeeperLedger.under_way`."""
+
+        def work(db: Database) -> set[UUID]:
+            number = number_of(db, Kind.ABONNEMENT, str(abonnement))
+            select = (
+                "SELECT id FROM delivery d WHERE abonnement = ? AND replay = 0 AND round > 0 "  # noqa: S608
+                f"AND state IN (?, ?) AND id IN ({_marks(notificaties)}) AND NOT ({WAITS_FOR_TURN})"
+            )
+            ids = [each.bytes for each in notificaties]
+            found = db.execute(select, [number, _PENDING, _RETURNING, *ids]).fetchall()
+            return {UUID(bytes=id_) for (id_,) in found}
+
+        return await self._file.read(work)
+
+    async def leave_lane(self, epoch: int) -> int:
+        """As `KeeperLedger.leave_lane`."""
+
+        def work(db: Database, now: int) -> int:
+            update = (
+                "UPDATE unrouted SET open = 0 WHERE open = 1 AND id IN (SELECT id FROM lane) AND NOT EXISTS "  # noqa: S608
+                f"(SELECT 1 FROM delivery d WHERE d.id = unrouted.id AND {_WAITS})"
+            )
+            cleared = int(db.execute(update).rowcount)
+            db.execute("DELETE FROM lane WHERE id NOT IN (SELECT id FROM unrouted WHERE open = 1)")
+            return cleared
+
+        return await self._guarded(epoch, work)
 
     async def unrouted_count(self) -> int:
         """As `KeeperLedger.unrouted_count`."""
@@ -161,9 +232,9 @@ class SqliteKeeping:
                 return []
             # What went into its queue by then was received by then, and the index is by id, so by `received`.
             select = (
-                "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "
-                "AND (id, replay) > (?, ?) AND id < ? AND state IN (?, ?) AND since < ? AND NOT EXISTS "
-                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY id, replay LIMIT ?"
+                "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "  # noqa: S608
+                "AND (id, replay) > (?, ?) AND id < ? AND state IN (?, ?) AND since < ? AND "
+                f"{_IS_ROUTED} ORDER BY id, replay LIMIT ?"
             )
             place = (b"", 0) if after is None else (after.notificatie.bytes, after.replay)
             last = least_id(before + SKEW)
@@ -187,11 +258,11 @@ class SqliteKeeping:
                 return []
             now = self._now
             select = (
-                "SELECT d.* FROM delivery d INDEXED BY delivery_abonnement LEFT JOIN notificatie m "
+                "SELECT d.* FROM delivery d INDEXED BY delivery_abonnement LEFT JOIN notificatie m "  # noqa: S608
                 "ON m.id = d.id WHERE d.abonnement = ? AND d.open = 1 AND (d.id, d.replay) > (?, ?) "
                 "AND d.id >= ? AND d.id < ? AND (d.state = ? OR (d.state = ? AND d.next_at <= ?)) "
-                "AND coalesce(d.again_at, m.received, d.since) < ? AND NOT EXISTS "
-                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY d.id, d.replay LIMIT ?"
+                "AND coalesce(d.again_at, m.received, d.since) < ? AND "
+                f"{_IS_ROUTED} ORDER BY d.id, d.replay LIMIT ?"
             )
             place = (b"", -1) if after is None else (after.notificatie.bytes, after.replay)
             moment = _ALWAYS if before is None else before
@@ -230,8 +301,8 @@ class SqliteKeeping:
             covered, of = _covered_by(db, gap, closed=gap.closed)
             select = (
                 "SELECT * FROM delivery d INDEXED BY delivery_abonnement WHERE abonnement = ? AND open = 1 "  # noqa: S608
-                f"AND (id, replay) > (?, ?) AND id < ? AND {covered} AND NOT EXISTS "
-                "(SELECT 1 FROM unrouted u WHERE u.id = d.id AND u.open = 1) ORDER BY id, replay LIMIT ?"
+                f"AND (id, replay) > (?, ?) AND id < ? AND {covered} AND "
+                f"{_IS_ROUTED} ORDER BY id, replay LIMIT ?"
             )
             last = least_id(gap.closed + SKEW)
             rows = db.execute(select, [number, *place, last, *of, limit]).fetchall()
@@ -267,6 +338,17 @@ class SqliteKeeping:
 
         return await self._guarded(epoch, work) if notificaties else 0
 
+    async def deliverers(self) -> Sequence[str]:
+        """As `KeeperLedger.deliverers`."""
+        select = "SELECT name FROM process WHERE at BETWEEN ? AND ? AND stopped = 0 AND hands <> ?"
+
+        def work(db: Database) -> Sequence[str]:
+            now, live = self._now, round(LIVE * 1000)
+            values = [now - live, now + live, CUT_OFF_PACKED]
+            return [name for (name,) in db.execute(select, values).fetchall()]
+
+        return await self._file.read(work)
+
     async def facts(self) -> Facts:
         """As `KeeperLedger.facts`."""
 
@@ -282,13 +364,14 @@ class SqliteKeeping:
                 now=self._now,
                 open=tuple(db.execute(total).fetchone()),
                 unrouted=int(db.execute(_UNROUTED_COUNT).fetchone()[0]),
+                lane=int(db.execute(_LANE_COUNT).fetchone()[0]),
                 returning=count(State.RETURNING),
                 stuck=count(State.STUCK),
                 unsure=count(State.UNSURE),
                 size=bytes_used(db),
                 lease=None if lease is None else Lease(*lease),
                 processes=tuple(
-                    Process(name, at, until, len(list(unpack_keys(hands))), bool(stopped))
+                    Process(name, at, until, count_keys(hands), bool(stopped))
                     for name, at, until, hands, stopped in processes.fetchall()
                 ),
             )

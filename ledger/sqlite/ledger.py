@@ -17,12 +17,13 @@ from uuid import UUID
 from sqlite_utils import Database
 
 from ledger.copies.instance import Instance, instance_of, make_restored
-from ledger.sqlite import finding, reading, shedding, writing
+from ledger.sqlite import finding, ordering, reading, shedding, writing
 from ledger.sqlite.keeper import SqliteKeeping
 from ledger.sqlite.numbers import Known, Names, Texts
 from ledger.sqlite.replays import SqliteReplays
 from ledger.sqlite.schema import READERS, contents, hash_key
 from ledger.tables.rows import Hashes
+from ledger.tables.turns import Asked, Behind, Turn
 from ledger.values import (
     OPEN,
     Attempt,
@@ -195,6 +196,13 @@ class SqliteLedger:
         return await self._file.read(
             lambda db: finding.deliveries_between(db, first, last, limit=limit, texts=self._texts)
         )
+
+    async def turns(self, asked: Sequence[Asked]) -> Sequence[Turn]:
+        now = int(self._clock() * 1000)
+        return await self._file.read(lambda db: [ordering.turn(db, each, now=now) for each in asked])
+
+    async def behind(self, key: Key, *, limit: int) -> Sequence[Behind]:
+        return await self._file.read(lambda db: ordering.behind(db, key, limit=limit))
 
     async def open_of(self, abonnement: UUID, *, states: frozenset[State] = OPEN) -> AsyncIterator[Delivery]:
         last: Delivery | None = None

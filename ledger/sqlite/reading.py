@@ -49,11 +49,16 @@ UNROUTED = "LEFT JOIN unrouted u ON u.id = m.id"
 def notificatie(db: Database, id_: UUID, texts: Texts) -> Notificatie | None:
     """One notificatie with its body."""
     select = (
-        f"{SELECT}, b.body, t.traceparent FROM notificatie m {UNROUTED} "
-        "LEFT JOIN body b ON b.n = m.n LEFT JOIN trace t ON t.n = m.n WHERE m.id = ?"
+        f"{SELECT}, b.body, t.traceparent, p.batch, p.correlation FROM notificatie m {UNROUTED} "
+        "LEFT JOIN body b ON b.n = m.n LEFT JOIN trace t ON t.n = m.n LEFT JOIN passed_on p ON p.id = m.id "
+        "WHERE m.id = ?"
     )
     row = db.execute(select, [id_.bytes]).fetchone()
-    return None if row is None else as_notificatie(db, row, texts, body=row[-2], trace=row[-1] or "")
+    if row is None:
+        return None
+    *_, body, trace, batch, correlation = row
+    found = as_notificatie(db, row, texts, body=body, trace=trace or "")
+    return found if batch is None else found._replace(batch=batch, correlation=correlation)
 
 
 def search(

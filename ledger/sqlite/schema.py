@@ -161,6 +161,18 @@ def _lacking(db: Database) -> None:
     db.executescript("ALTER TABLE replay ADD COLUMN lacking INTEGER NOT NULL DEFAULT 0;")
 
 
+def _lane(db: Database) -> None:
+    # lane: the unrouted that wait in the lane for bulk. An older program beside takes them for unrouted.
+    # passed_on: what a publisher sent with a notificatie to be passed on; only of those with which it did.
+    db.executescript(
+        """
+        CREATE TABLE lane (id BLOB PRIMARY KEY) WITHOUT ROWID;
+        CREATE TABLE passed_on (id BLOB PRIMARY KEY, batch TEXT NOT NULL, correlation TEXT NOT NULL)
+            WITHOUT ROWID;
+        """
+    )
+
+
 STEPS = {
     "0001_notificaties_and_deliveries": _first,
     "0002_giving_back": _giving_back,
@@ -174,8 +186,9 @@ STEPS = {
     "0010_traces": _traces,
     "0011_last_sent_again": _last_sent_again,
     "0012_replays_of_what_is_lacking": _lacking,
+    "0013_lane": _lane,
 }
-COMPATIBLE = frozenset({"0011_last_sent_again", "0012_replays_of_what_is_lacking"})
+COMPATIBLE = frozenset({"0011_last_sent_again", "0012_replays_of_what_is_lacking", "0013_lane"})
 """Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 

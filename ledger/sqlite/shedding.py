@@ -145,7 +145,8 @@ def _remove_rows(db: Database, rows: Rows) -> None:
     places, ids = [(n,) for n, _, _ in rows], [(id_,) for _, id_, _ in rows]
     _remove_bodies(db, places)
     many("DELETE FROM notificatie WHERE n = ?", places)
-    many("DELETE FROM unrouted WHERE id = ?", ids)
+    for table in ("unrouted", "lane", "passed_on"):
+        many(f"DELETE FROM {table} WHERE id = ?", ids)  # noqa: S608
     terms = [(term, n) for n, _, packed in rows for term in unpack_terms(packed)]
     many("DELETE FROM term WHERE t = ? AND n = ?", terms)
     _remove_deliveries(db, ids)

@@ -96,7 +96,9 @@ def write(db: Database, events: Sequence[Event], *, now: int, names: Names, hash
             abonnement = names.abonnement(event.key.abonnement)
             attempts.append(attempt_row(event.key, abonnement, 0, event.failed))
         elif isinstance(event, Unrouted):
-            db.execute("INSERT OR IGNORE INTO unrouted VALUES (?, 1, ?)", [event.id.bytes, now])
+            insert = "INSERT OR IGNORE INTO unrouted VALUES (?, 1, ?)"
+            if db.execute(insert, [event.id.bytes, now]).rowcount > 0 and event.lane:
+                db.execute("INSERT OR IGNORE INTO lane VALUES (?)", [event.id.bytes])
         elif isinstance(event, GapOpened):
             _open_gap(db, event, now=now)
         elif isinstance(event, GapClosed):
@@ -139,8 +141,8 @@ def _write_entries(
     _check_budget(db)
     for row in _in_pieces(db, "SELECT * FROM delivery WHERE id IN (%s)", list(entries)):
         changes.known(Row._make(row), size=len(entries[row[0]].body))
-    places = _Places(db)
-    notificaties, bodies, traces = [], [], []
+    places = Places(db)
+    notificaties, bodies, traces, passed_on = [], [], [], []
     terms: list[tuple[int, int]] = []
     for id_, entry in entries.items():
         n = places.take(entry.received)
@@ -150,6 +152,8 @@ def _write_entries(
         bodies.append((n, entry.body))
         if entry.trace:
             traces.append((n, entry.trace))
+        if (passed := entry.passed_on) is not None:
+            passed_on.append((id_, passed.batch, passed.correlation))
         terms += [(term, n) for term in of]
         changes.count(entry.received, Counter.ACCEPTED, kanaal)
         for abonnement in {names.abonnement(each) for each in entry.matched}:
@@ -158,6 +162,7 @@ def _write_entries(
     many(_INSERT_NOTIFICATIE, notificaties)
     many("INSERT INTO body VALUES (?, ?)", bodies)
     many("INSERT INTO trace VALUES (?, ?)", traces)
+    many("INSERT OR REPLACE INTO passed_on VALUES (?, ?, ?)", passed_on)
     many("INSERT INTO term VALUES (?, ?)", terms)
 
 
@@ -218,8 +223,8 @@ def _about(db: Database, id_: bytes) -> About | None:
     return None if row is None else About(*row)
 
 
-class _Places:
-    """Free values of `n`, in the order of `received`."""
+class Places:
+    """Free values of `n`, in the order of `received`. Remembers each moment that it was asked for."""
 
     def __init__(self, db: Database) -> None:
         self._db = db

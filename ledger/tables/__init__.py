@@ -7,4 +7,5 @@ minutes.py   what was counted in each minute
 budget.py    how far a ledger may grow
 hash_key.py  the key of the hashes, encrypted
 replays.py   a replay as a row and back
+turns.py     what is told of the deliveries before one and behind it, for order per hoofdObject
 """

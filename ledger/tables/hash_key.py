@@ -54,3 +54,9 @@ def sealed_anew(sealed: str, vault: Vault) -> str | None:
         return None
     plain = unsealed(sealed, vault).hex() if sealed else os.urandom(_BYTES).hex()
     return vault.seal(plain, _PLACE)
+
+
+def moved(sealed: str, source: Vault, target: Vault) -> str:
+    """This one for another ledger, under the first key of `target`, which is open. Raises LedgerError."""
+    plain = unsealed(sealed, source)
+    return sealed if key_of(sealed) == target.key_ids[0] else target.seal(plain.hex(), _PLACE)

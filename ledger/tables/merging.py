@@ -112,9 +112,11 @@ class Changes:
             # The former `since`: the new one of a retry is when it is due, after this attempt.
             self.firsts[key[1]] = max(self.firsts.get(key[1], 0), old.since)
         self.after[key] = new
-        # The keeper gives back by itself, without an event: what is RETURNING by one was asked for.
-        what = _ASKED_FOR if new.state == _RETURNING else _STATE + new.state
-        self.count(outcome.at, what, key[1])
+        # The keeper gives back by itself, without an event: what is RETURNING by one was asked for, or waits.
+        if new.state != _RETURNING:
+            self.count(outcome.at, _STATE + new.state, key[1])
+        elif not outcome.waits:
+            self.count(outcome.at, _ASKED_FOR, key[1])
         if new.state == _DELIVERED and new.status is not None and not new.replay:
             self._count_took(key[0], outcome.at)
 

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger.values import OPEN, Attempt, Delivery, Entry, Key, Notificatie, Outcome, State, merge_key
+from ledger.values import CUT_OFF, OPEN, Attempt, Delivery, Entry, Key, Notificatie, Outcome, State, merge_key
 from schemas.fields import normalise
 
 STATES = {
@@ -308,7 +308,7 @@ def notificatie_of(
     trace: str = "",
 ) -> Notificatie:
     """The notificatie of a row that begins with NOTIFICATIE_COLUMNS."""
-    made = (UUID(bytes=row[0]), row[1], client, kanaal, *row[4:8], unrouted, body, row[8], trace)
+    made = (UUID(bytes=row[0]), row[1], client, kanaal, *row[4:8], unrouted, body, row[8], trace, "", "")
     return _as_row(Notificatie, made)
 
 
@@ -325,6 +325,14 @@ def unpack_keys(packed: bytes) -> Iterator[Key]:
     for start in range(0, len(packed), _KEY_BYTES):
         one = packed[start : start + _KEY_BYTES]
         yield Key(UUID(bytes=one[:16]), UUID(bytes=one[16:32]), int.from_bytes(one[32:]))
+
+
+def count_keys(packed: bytes) -> int:
+    """How many deliveries `pack_keys` packed."""
+    return 0 if packed == CUT_OFF_PACKED else len(packed) // _KEY_BYTES
+
+
+CUT_OFF_PACKED = pack_keys([CUT_OFF])
 
 
 def _microseconds(ms: float | None) -> int | None:

@@ -8,6 +8,9 @@ output, notes and faults to standard error.
     importing/      `nrc import`
     registry/       kanalen, abonnementen, applications, tokens, users, the keys of secrets
     callback_auth/  `nrc callback-auth`
+    options/        `nrc abonnement options`
+    mappings/       `nrc mapping`
+    amqp_direct/    `nrc amqp`
     publishing/     `nrc publish`
     listening/      `nrc listen`
     benching/       `nrc bench`
@@ -90,8 +93,12 @@ _COMMANDS = {
     "registry.user": {"user": "Users of the console: who may log in there, and what they may do."},
     "registry.kanaal": {"kanaal": "Kanalen: what sources publish on."},
     "registry.abonnement": {"abonnement": "Abonnementen: which notificaties go where."},
+    "mappings.commands": {"mapping": "Mappings: which CloudEvents notificaties become."},
     "callback_auth.commands": {
         "callback-auth": "What callbacks ask for beyond the Authorization header of their abonnement.",
+    },
+    "amqp_direct.commands": {
+        "amqp": "Consumers that read a queue of their own in RabbitMQ, in place of a callback.",
     },
     "publishing.publish": {"publish": "Publish the notificaties in FILE (- is standard input)."},
     "listening.listen": {

@@ -10,7 +10,7 @@ import click
 from nrc.cli.lazy_commands import LazyGroup
 from nrc.cli.terminal.streams import fault_of_output
 from nrc.exits import Exit, exit_code
-from schemas.errors import NrcError, SettingsError
+from schemas.errors import NrcError, SettingsError, ValidationError
 
 INTERRUPTED = 130
 
@@ -24,6 +24,11 @@ class Commands(LazyGroup):
         except SettingsError as error:
             _tell_of_settings(error)
             sys.exit(exit_code(error))
+        except ValidationError as error:
+            # Its own text refers to a list that is in the answer of the API only.
+            for each in error.invalid_params:
+                click.echo(f"nrc: {each.name}: {each.reason}", err=True)
+            sys.exit(Exit.USAGE)
         except NrcError as error:
             for line in str(error).splitlines():
                 click.echo(f"nrc: {line}", err=True)

@@ -9,7 +9,17 @@ from typing import Any
 import aiohttp
 
 from nrc.exits import SourceUnreachable
-from nrc.importing.source import ABONNEMENT, CLOUDEVENT_GROUP, FILTER, GROUP, KANAAL, Row, Source
+from nrc.importing.source import (
+    ABONNEMENT,
+    CLOUDEVENT_FILTER,
+    CLOUDEVENT_GROUP,
+    FILTER,
+    GROUP,
+    KANAAL,
+    READ,
+    Row,
+    Source,
+)
 from schemas.errors import UsageError
 
 TIMEOUT = 60.0  # seconds for each request
@@ -27,7 +37,7 @@ async def read_api(url: str, token: str) -> Source:
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(TIMEOUT)) as session:
         kanalen = await _list(session, f"{root}/kanaal")
         abonnementen = await _list(session, f"{root}/abonnement")
-    tables: dict[str, list[Row]] = {KANAAL: [], ABONNEMENT: [], GROUP: [], FILTER: [], CLOUDEVENT_GROUP: []}
+    tables: dict[str, list[Row]] = {table: [] for table in READ}
     try:
         for kanaal in kanalen:
             tables[KANAAL].append(_kanaal(kanaal))
@@ -87,5 +97,9 @@ def _rows_of(found: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         yield GROUP, {"id": group, "abonnement_id": uuid, "kanaal_id": kanaal["naam"]}
         for key, value in (kanaal.get("filters") or {}).items():
             yield FILTER, {"filter_group_id": group, "key": key, "value": value}
-    for _ in found.get("cloudeventFilters") or []:
-        yield CLOUDEVENT_GROUP, {"abonnement_id": uuid}
+    for index, each in enumerate(found.get("cloudeventFilters") or []):
+        group = f"{uuid} {index}"
+        of = {"abonnement_id": uuid, "type_substring": each.get("typeSubstring", "")}
+        yield CLOUDEVENT_GROUP, {"id": group, **of}
+        for key, value in (each.get("filters") or {}).items():
+            yield CLOUDEVENT_FILTER, {"cloud_event_filter_group_id": group, "key": key, "value": value}

@@ -29,8 +29,11 @@ _OTHERS = (
     "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL "
     "AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'"
 )
-# All of one notificatie together, in the order in which they were accepted.
-_PENDING = "SELECT * FROM datamodel_schedulednotification ORDER BY notificatie_id NULLS LAST, id"
+# All of one notificatie or event together, in the order in which they were accepted.
+_PENDING = (
+    "SELECT * FROM datamodel_schedulednotification "
+    "ORDER BY notificatie_id NULLS LAST, cloudevent_id NULLS LAST, id"
+)
 
 
 @asynccontextmanager

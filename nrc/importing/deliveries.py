@@ -1,8 +1,8 @@
 """What an Open Notificaties still had to deliver, into the ledger: each delivery once, in any number of runs.
 
-A notificatie goes in as a gateway accepts one while RabbitMQ is away: one transaction with its entry, the
-abonnementen that it is for, and the mark by which the keeper puts each into its queue. So nothing here
-depends on RabbitMQ, a run that is killed at any moment leaves whole transactions, and `nrc trace`, `nrc
+A notificatie or CloudEvent goes in as a gateway accepts one while RabbitMQ is away: one transaction with its
+entry, the abonnementen that it is for, and the mark by which the keeper puts each into its queue. So nothing
+here depends on RabbitMQ, a run that is killed at any moment leaves whole transactions, and `nrc trace`, `nrc
 explain` and the console tell of them as of all others.
 
 A run notes its moment first. Ids are made of a moment and of the notificatie (ids.py), and what an earlier
@@ -22,13 +22,15 @@ from uuid import UUID
 from ledger.ledger import Ledger
 from ledger.operating.replays import FIRST_ROUND, Plan, Progress
 from ledger.values import Entry, Event, Key, Outcome, Search, State, Unrouted
-from nrc.importing.ids import imported_id
+from nrc.importing.ids import identity_of, imported_id
 from nrc.importing.source import Pending
 from operating.acts import Log
 from router.matching.filters import matches
 from schemas.abonnement import Abonnement
 from schemas.errors import ParseError
-from schemas.notificatie import kenmerken_of, read_accepted
+from schemas.events.event import TYPE, fields_of, is_event
+from schemas.fields import EVENTS
+from schemas.notificatie import kenmerken_of, read_accepted, values_in
 from store.registry import ActSearch, Registry
 
 BEGUN = "import of deliveries begun"
@@ -36,15 +38,13 @@ ENDED = "deliveries imported"
 AT_ONCE = 200
 """Notificaties in one transaction."""
 _MOST_RUNS = 1000
-_NOTIFICATION = "notification"
 
 
 class Why(StrEnum):
     """Why a delivery is not taken."""
 
-    CLOUDEVENT = "it is a CloudEvent, and these are not delivered here"
     NO_ABONNEMENT = "its abonnement is not here: it was not taken, or is gone"
-    UNREADABLE = "what is to be delivered is no notificatie"
+    UNREADABLE = "what is to be delivered is no notificatie and no CloudEvent"
 
 
 @dataclass(slots=True)
@@ -82,11 +82,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """A notificatie, and the abonnementen that still are to get it. first: any of its rows."""
+    """A notificatie or event, and its rows by the abonnementen that still are to get it."""
 
     first: Pending
     data: Mapping[str, Any]
-    wanted: Mapping[UUID, Pending]
+    wanted: Mapping[UUID, Sequence[Pending]]
 
 
 class Deliveries:
@@ -113,6 +113,16 @@ class Deliveries:
         async for piece in _pieces(self._sorted(pending)):
             for one in piece if ledger is None else await self._new(ledger, piece, moments):
                 self._count(one)
+
+    async def rows_there(
+        self, pending: AsyncIterator[Pending], ledger: Ledger, registry: Registry
+    ) -> list[int]:
+        """The numbers of the rows whose delivery earlier runs took over."""
+        moments, found = await moments_of(registry), []
+        async for piece in _pieces(self._sorted(pending)):
+            for one, there in zip(piece, await self._there(ledger, piece, moments), strict=True):
+                found += [row.number for uuid in one.wanted.keys() & there for row in one.wanted[uuid]]
+        return sorted(found)
 
     async def take(
         self,
@@ -147,14 +157,14 @@ class Deliveries:
 
     def _count(self, one: _One) -> None:
         self.account.taken += len(one.wanted)
-        self.account.under_way += sum(row.under_way for row in one.wanted.values())
+        self.account.under_way += sum(rows[0].under_way for rows in one.wanted.values())
 
     async def _sorted(self, pending: AsyncIterator[Pending]) -> AsyncIterator[_One]:
-        """One notificatie after the other, with all that can be delivered of it."""
+        """One notificatie or event after the other, with all that can be delivered of it."""
         group: list[Pending] = []
         async for row in pending:
             self.account.found += 1
-            if group and (row.notificatie is None or row.notificatie != group[0].notificatie):
+            if group and not _belongs(row, group[0]):
                 for one in self._of_group(group):
                     yield one
                 group = []
@@ -163,49 +173,51 @@ class Deliveries:
             yield one
 
     def _of_group(self, group: Sequence[Pending]) -> list[_One]:
-        by_body: dict[bytes, _One] = {}
+        made: dict[bytes, _One] = {}
         for row in group:
             data = _data(row)
             uuid = self._known.get(str(row.abonnement))
-            if row.kind != _NOTIFICATION:
-                self.account.not_taken[Why.CLOUDEVENT] += 1
-            elif data is None:
+            if data is None:
                 self.account.not_taken[Why.UNREADABLE] += 1
             elif uuid is None or uuid not in self._here:
                 self.account.not_taken[Why.NO_ABONNEMENT] += 1
                 self.account.abonnementen[str(uuid or row.abonnement)] += 1
             else:
-                one = by_body.setdefault(row.body, _One(row, data, {}))
-                if uuid in one.wanted:
-                    self.account.twice += 1  # it was sent again by hand there, while it waited
-                else:
-                    assert isinstance(one.wanted, dict)  # noqa: S101 - made above
-                    one.wanted[uuid] = row
-        return list(by_body.values())
+                # What a notificatie became for an abonnement there is an event of its own.
+                one = made.setdefault(identity_of(row.body), _One(row, data, {}))
+                assert isinstance(one.wanted, dict)  # noqa: S101 - made above
+                rows = one.wanted.setdefault(uuid, [])
+                self.account.twice += bool(rows)  # it was sent again by hand there, while it waited
+                rows.append(row)
+        return list(made.values())
 
     async def _new(self, ledger: Ledger, piece: Sequence[_One], moments: Sequence[int]) -> list[_One]:
         """The same without what earlier runs took over."""
-        there: dict[int, set[UUID]] = {}
-        for moment in moments:
-            ids = [imported_id(moment, one.first) for one in piece]
-            found = await ledger.deliveries(ids)
-            for index, id_ in enumerate(ids):
-                there.setdefault(index, set()).update(row.key.abonnement for row in found.get(id_, ()))
         new = []
-        for index, one in enumerate(piece):
-            before = there.get(index, set())
-            wanted = {uuid: row for uuid, row in one.wanted.items() if uuid not in before}
+        for one, there in zip(piece, await self._there(ledger, piece, moments), strict=True):
+            wanted = {uuid: rows for uuid, rows in one.wanted.items() if uuid not in there}
             self.account.there += len(one.wanted) - len(wanted)
             if wanted:
                 new.append(_One(one.first, one.data, wanted))
         return new
 
+    async def _there(self, ledger: Ledger, piece: Sequence[_One], moments: Sequence[int]) -> list[set[UUID]]:
+        """The abonnementen for which earlier runs took each over."""
+        there: list[set[UUID]] = [set() for _ in piece]
+        for moment in moments:
+            ids = [imported_id(moment, one.first) for one in piece]
+            found = await ledger.deliveries(ids)
+            for id_, of in zip(ids, there, strict=True):
+                of.update(row.key.abonnement for row in found.get(id_, ()))
+        return there
+
     async def _events(self, ledger: Ledger, one: _One, moment: int) -> list[Event]:
-        """What goes into the ledger for one notificatie."""
-        id_, data = imported_id(moment, one.first), one.data
+        """What goes into the ledger for one notificatie or event."""
+        id_, data = imported_id(moment, one.first), fields_of(one.data)
         kanaal, kenmerken = str(data["kanaal"]), kenmerken_of(one.first.body) or {}
         assert isinstance(self._here, Mapping)  # noqa: S101 - of a run that is not dry
-        asked = [uuid for uuid in one.wanted if matches(self._here[uuid], kanaal, kenmerken)]
+        values = kenmerken if kanaal == EVENTS else values_in({**data, "kenmerken": kenmerken})
+        asked = [uuid for uuid in one.wanted if matches(self._here[uuid], kanaal, values)]
         entry = Entry(
             id=id_,
             received=moment,
@@ -215,7 +227,7 @@ class Deliveries:
             actie=str(data.get("actie", "")),
             hoofd_object=str(data.get("hoofdObject", "")),
             resource_url=str(data.get("resourceUrl", "")),
-            kenmerken=kenmerken,
+            kenmerken={name: value for name, value in kenmerken.items() if name != TYPE},
             body=one.first.body,
             catalogue=self._change,
             matched=tuple(asked),
@@ -224,7 +236,8 @@ class Deliveries:
         if asked:
             events.append(Unrouted(id_))
         for uuid in one.wanted.keys() - set(asked):
-            # Its filters changed there since: as a replay, which is delivered whatever they say.
+            # Its filters changed there since, or they are of the notificatie that became an event: as a
+            # replay, which is delivered whatever they say.
             key = Key(id_, uuid, await self._replay(ledger, uuid))
             events.append(Outcome(key, State.RETURNING, round=FIRST_ROUND, attempts=0, at=moment, anew=True))
         return events
@@ -251,12 +264,22 @@ async def moments_of(registry: Registry) -> list[int]:
 
 
 def _data(row: Pending) -> Mapping[str, Any] | None:
-    """What is in a body; None when it is no notificatie."""
+    """What is in a body; None when it is no notificatie and no event."""
     try:
         data = read_accepted(row.body) if row.body else None
     except ParseError:
         return None
-    return data if isinstance(data, dict) and isinstance(data.get("kanaal"), str) else None
+    if not isinstance(data, dict):
+        return None
+    needed = ("source", "id", "type") if is_event(data) else ("kanaal",)
+    return data if all(isinstance(data.get(name), str) for name in needed) else None
+
+
+def _belongs(row: Pending, first: Pending) -> bool:
+    """Whether both are of the same notificatie or event; where these are not kept no two are."""
+    if row.notificatie is None and row.event is None:
+        return False
+    return (row.notificatie, row.event) == (first.notificatie, first.event)
 
 
 async def _pieces(ones: AsyncIterator[_One]) -> AsyncIterator[list[_One]]:

@@ -14,12 +14,13 @@ from schemas.errors import UsageError
 
 MODELS = (
     "datamodel.kanaal datamodel.abonnement datamodel.filtergroup datamodel.filter "
-    "datamodel.cloudeventfiltergroup datamodel.schedulednotification vng_api_common.jwtsecret "
-    "authorizations.applicatie authorizations.autorisatie"
+    "datamodel.cloudeventfiltergroup datamodel.cloudeventfilter datamodel.schedulednotification "
+    "vng_api_common.jwtsecret authorizations.applicatie authorizations.autorisatie"
 )
 """What `dumpdata` must be asked for."""
 _REFERENCES = frozenset(
-    {"abonnement", "kanaal", "filter_group", "applicatie", "sub", "notificatie", "cloudevent"}
+    {"abonnement", "kanaal", "filter_group", "cloud_event_filter_group", "applicatie", "sub"}
+    | {"notificatie", "cloudevent"}
     | {"client_certificate", "server_certificate"}
 )
 
@@ -52,10 +53,7 @@ def _read(file: Path) -> Source:
                 f"{file} has no {table.replace('_', '.')}: make it with `python src/manage.py dumpdata "
                 f"{MODELS}`"
             )
-    rows = sorted(
-        tables.get(PENDING, []),
-        key=lambda row: (row["notificatie_id"] is None, row["notificatie_id"] or 0, row["id"]),
-    )
+    rows = sorted(tables.get(PENDING, []), key=_as_accepted)
 
     async def pending() -> AsyncIterator[Pending]:
         for row in rows:
@@ -71,6 +69,12 @@ def _read(file: Path) -> Source:
         if rows
         else "the dump has no datamodel.schedulednotification: nothing waited, or it was not asked for",
     )
+
+
+def _as_accepted(row: Row) -> tuple[int | bool, ...]:
+    """Sorts all of one notificatie or event together, in the order in which they were accepted."""
+    notificatie, event = row.get("notificatie_id"), row.get("cloudevent_id")
+    return notificatie is None, notificatie or 0, event is None, event or 0, row["id"]
 
 
 def _objects(file: Path) -> list[dict[str, Any]]:

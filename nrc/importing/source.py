@@ -13,10 +13,14 @@ Row = Mapping[str, Any]
 KANAAL, ABONNEMENT = "datamodel_kanaal", "datamodel_abonnement"
 GROUP, FILTER = "datamodel_filtergroup", "datamodel_filter"
 CLOUDEVENT_GROUP = "datamodel_cloudeventfiltergroup"
+CLOUDEVENT_FILTER = "datamodel_cloudeventfilter"
 SECRET = "vng_api_common_jwtsecret"  # noqa: S105 - a table
 APPLICATIE, AUTORISATIE = "authorizations_applicatie", "authorizations_autorisatie"
 PENDING = "datamodel_schedulednotification"
-READ = (KANAAL, ABONNEMENT, GROUP, FILTER, CLOUDEVENT_GROUP, SECRET, APPLICATIE, AUTORISATIE)
+READ = (
+    *(KANAAL, ABONNEMENT, GROUP, FILTER, CLOUDEVENT_GROUP, CLOUDEVENT_FILTER),
+    *(SECRET, APPLICATIE, AUTORISATIE),
+)
 """Tables that are read whole; those of an older version may lack some."""
 NEEDED = (KANAAL, ABONNEMENT, GROUP, FILTER)
 """Without these it is no Open Notificaties."""
@@ -32,16 +36,17 @@ COUNTED: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A delivery that is still to be made. notificatie: None where notificaties are not kept there.
+    """A delivery that is still to be made, of a notificatie or of a CloudEvent.
 
-    body: as Open Notificaties would POST it; b"" when what it has is no JSON object. under_way: an attempt
-    may have been made, of which it does not know the end.
+    notificatie, event: the number of its row, None where these are not kept there. What became an event
+    there has the number of its notificatie. body: as Open Notificaties would POST it; b"" when what it has is
+    no JSON object. under_way: an attempt may have been made, of which it does not know the end.
     """
 
     number: int
     notificatie: int | None
+    event: int | None
     abonnement: Any
-    kind: str
     body: bytes
     under_way: bool
 
@@ -50,8 +55,8 @@ class Pending:
 class Source:
     """What was found. name: for people, without secrets. counted: rows of tables that are not read.
 
-    pending: what is still to be delivered, of one notificatie after the other; None when that can't be
-    known, and then why_not says why. others: connections that something else has to the database.
+    pending: what is still to be delivered, of one notificatie or event after the other; None when that can't
+    be known, and then why_not says why. others: connections that something else has to the database.
     """
 
     name: str
@@ -75,8 +80,8 @@ def pending_of(row: Row) -> Pending:
     return Pending(
         number=int(row["id"]),
         notificatie=row.get("notificatie_id"),
+        event=row.get("cloudevent_id"),
         abonnement=row["sub_id"],
-        kind=str(row["type"]),
         body=json.dumps(args).encode() if isinstance(args, dict) else b"",
         under_way=bool(row.get("in_progress")),
     )

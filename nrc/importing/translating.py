@@ -14,6 +14,7 @@ from nrc.importing.source import (
     ABONNEMENT,
     APPLICATIE,
     AUTORISATIE,
+    CLOUDEVENT_FILTER,
     CLOUDEVENT_GROUP,
     COUNTED,
     FILTER,
@@ -25,13 +26,22 @@ from nrc.importing.source import (
 )
 from nrc.setup.checking import checked
 from nrc.setup.faults import Fault, Faults, Path
-from nrc.setup.open_notificaties import API_KEY, ASKS, Translated, renamed, rights_of, unknown_auth_type
+from nrc.setup.open_notificaties import (
+    API_KEY,
+    ASKS,
+    ONLY_WITH_EVENTS,
+    Translated,
+    events_option,
+    renamed,
+    rights_of,
+    unknown_auth_type,
+)
 from nrc.setup.reading import Document
 from schemas.application import Scope, read_scope
 
 _CERTIFICATES: Mapping[str, str] = {
-    "client_certificate": "no client certificate is sent to callbacks here, so this one may refuse",
-    "server_certificate": "which CAs are trusted is a matter of the machine here, for all callbacks at once",
+    "client_certificate": "its files are not in the database: set it here with nrc callback-auth certificate",
+    "server_certificate": "its file is not in the database: set it here with nrc callback-auth ca",
 }
 
 
@@ -145,7 +155,7 @@ class _Translation:
 
     def _abonnementen(self) -> list[tuple[str, dict[str, Any]]]:
         groups = self._groups()
-        events = {str(row["abonnement_id"]) for row in self._source.rows(CLOUDEVENT_GROUP)}
+        events = self._event_filters()
         made = []
         for row in self._source.rows(ABONNEMENT):
             uuid = str(row["uuid"])
@@ -154,17 +164,33 @@ class _Translation:
                 self._not_taken(("abonnement", uuid), why)
                 continue
             keys = {str(row.get("id")), uuid}
-            if keys & events:
-                self._not_taken(
-                    ("abonnement", uuid, "cloudeventFilters"), "CloudEvents are not taken in here"
-                )
+            of_events = [each for key in sorted(keys) for each in events.get(key, ())]
+            if of_events and not row.get("send_cloudevents"):
+                self._not_taken(("abonnement", uuid, "cloudeventFilters"), ONLY_WITH_EVENTS)
             for kind, reason in _CERTIFICATES.items():
                 if row.get(f"{kind}_id") is not None:
                     self._not_taken(("abonnement", uuid, kind), reason)
             kanalen = [group for key in sorted(keys) for group in groups.get(key, ())]
             item = _without_empty(uuid=uuid, clientId=owner, callbackUrl=row.get("callback_url"))
-            made.append((uuid, {**item, **_asked_by(row), "kanalen": kanalen}))
+            item |= {**_asked_by(row), "kanalen": kanalen}
+            if row.get("send_cloudevents"):
+                item["options"] = events_option(of_events)
+            made.append((uuid, item))
         return made
+
+    def _event_filters(self) -> dict[str, list[dict[str, Any]]]:
+        """By abonnement: which CloudEvents it asks for."""
+        filters: dict[str, dict[str, Any]] = {}
+        for row in self._source.rows(CLOUDEVENT_FILTER):
+            filters.setdefault(str(row["cloud_event_filter_group_id"]), {})[row["key"]] = row["value"]
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self._source.rows(CLOUDEVENT_GROUP):
+            group = {
+                "typeSubstring": row.get("type_substring") or "",
+                "filters": filters.get(str(row.get("id")), {}),
+            }
+            found.setdefault(str(row["abonnement_id"]), []).append(group)
+        return found
 
     def _groups(self) -> dict[str, list[dict[str, Any]]]:
         """By abonnement: what it asks for. Each group stands for itself, and any of them is enough."""
@@ -198,7 +224,8 @@ def _asked_by(row: Row) -> dict[str, Any]:
     """What its callback asks for: `auth`, or something else in place of it."""
     asks = ASKS.get(row.get("auth_type") or API_KEY)
     if asks is None:
-        return _without_empty(auth=row.get("auth"))
+        # Nothing in place of it, also where there was before.
+        return {"auth": row["auth"], "callbackAuth": {}} if row.get("auth") else {}
     kind, names = asks
     if not names:
         return {"callbackAuth": {kind: "true"}}
@@ -209,8 +236,6 @@ def _asked_by(row: Row) -> dict[str, Any]:
 
 def _why_not(row: Row, owner: str | None) -> str:
     """Why an abonnement is not taken, else ""."""
-    if row.get("send_cloudevents"):
-        return "it gets CloudEvents (send_cloudevents): notificaties are not delivered as CloudEvents here"
     if why := unknown_auth_type(row.get("auth_type") or API_KEY):
         return why
     if not owner:

@@ -168,7 +168,8 @@ class PrivateBroker:
             if time.monotonic() > deadline:
                 await self.stop()
                 raise BrokerUnavailable(
-                    f"RabbitMQ was not ready within {START_TIMEOUT:.0f} s; its log: {self.folder / 'log'}"
+                    f"RabbitMQ was not ready within {START_TIMEOUT:.0f} s; see {self._what_it_wrote()}. "
+                    "Where that says nothing, this machine had too little time for it: start again"
                 )
             if spawns and not found and port_is_free(node.port) and port_is_free(node.dist_port):
                 # It died by itself: another start would fail too. (Not when it was found alive and was
@@ -275,6 +276,11 @@ class PrivateBroker:
         for pid in pids if number == signal.SIGKILL else pids[-1:]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def _what_it_wrote(self) -> Path:
+        """Its log; what it printed, while it has not come so far as to have one."""
+        logs = self.folder / "log"
+        return logs if logs.is_dir() else self.folder / "startup.log"
 
     def _why_it_stopped(self) -> str:
         output = self.folder / "startup.log"

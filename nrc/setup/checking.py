@@ -113,6 +113,7 @@ def _twice(file: SetupFile, document: Document) -> Iterator[Fault]:
     keys: Mapping[str, list[Any]] = {
         "kanalen": [each.naam for each in file.kanalen or ()],
         "applications": [each.client_id for each in file.applications or ()],
+        "mappings": [each.name for each in file.mappings or ()],
         "abonnementen": [each.key for each in file.abonnementen or ()],
         "users": [each.name for each in file.users or ()],
     }

@@ -21,16 +21,21 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from operating.moments import read_duration
+from router.amqp_direct.queues import AmqpQueue
 from schemas.abonnement import FilterGroup, FilterGroupRequest, as_groups
 from schemas.alert import Rule, Security
 from schemas.application import MAX_CLIENT_ID, Scope, is_client_id, read_scope
 from schemas.callback_auth import CallbackAuth
+from schemas.delivery_options import DeliveryOptions
+from schemas.events.mapping import MAX_RULES, EventMapping, OwnMappingName
+from schemas.events.mapping import Rule as EventRule
 from schemas.fields import Auth, CallbackUrl, DocumentatieLink, FilterNaam, KanaalNaam, fault
 from schemas.kanaal import MAX_FILTERS
 from schemas.user import Role, read_user_name
 
 NAMES = UUID("b6a1d0c3-6f0e-5b52-9d3e-6b8c7b1f2a90")
 """In which the name of an abonnement is its UUID (version 5): the same name has the same UUID everywhere."""
+LEAST_PASSWORD = 20  # characters of one in RabbitMQ, which keeps a fast hash of it
 
 
 def _duration(value: Any) -> Any:
@@ -79,6 +84,12 @@ def _user_name(text: str) -> str:
             "this is no name of a user: 1 to 64 of a-z, 0-9, . _ @ -, the first a letter or a digit",
         )
     return name
+
+
+def _long(text: str) -> str:
+    if len(text) < LEAST_PASSWORD or not text.isascii() or not text.isprintable():
+        raise fault("invalid", f"a password is at least {LEAST_PASSWORD} printable ASCII characters")
+    return text
 
 
 def _texts(of: list[str]) -> dict[str, Any]:
@@ -158,6 +169,18 @@ class Kind(StrEnum):
 
     PUSH = "push"
     PULL = "pull"
+    AMQP = "amqp"
+
+
+class AmqpPart(AmqpQueue):
+    """What the consumer of an abonnement of type amqp reads, and the password of its user in RabbitMQ."""
+
+    password: Annotated[str, AfterValidator(_long)] | None = Field(
+        None,
+        repr=False,
+        description="The password of its user, at least 20 characters. Without one it gets one that nobody "
+        "knows; `nrc amqp password` gives another.",
+    )
 
 
 class AbonnementPart(Part):
@@ -173,7 +196,9 @@ class AbonnementPart(Part):
     )
     client_id: ClientId = Field(description="The application that it is of, and that may change it.")
     type: Kind = Field(
-        Kind.PUSH, description="push: sent to callbackUrl. pull: its consumer fetches what is for it."
+        Kind.PUSH,
+        description="push: sent to callbackUrl. pull: its consumer fetches what is for it. amqp: it reads a "
+        "queue of its own in RabbitMQ.",
     )
     callback_url: CallbackUrl | None = Field(None, description="Where notificaties are POSTed.")
     auth: Auth | None = Field(
@@ -184,6 +209,12 @@ class AbonnementPart(Part):
     callback_auth: CallbackAuth | None = Field(
         None, description="What the callback asks for beyond auth, or in place of it. {} for nothing."
     )
+    options: DeliveryOptions | None = Field(
+        None, description="How it wants to be delivered to. {} for as ever."
+    )
+    amqp: AmqpPart | None = Field(
+        None, description="Of type amqp: what its consumer reads. It cannot change, but for the password."
+    )
     kanalen: Annotated[list[GroupPart], BeforeValidator(as_groups)] = Field(
         description="Which notificaties it is for."
     )
@@ -192,10 +223,14 @@ class AbonnementPart(Part):
     def _fits_together(self) -> AbonnementPart:
         if (self.name is None) == (self.uuid is None):
             raise fault("invalid", "give it a name, or its uuid, by which it is recognised again")
-        if self.type is Kind.PULL and (self.callback_url or self.auth or self.callback_auth):
-            raise fault("invalid", "one of type pull has neither callbackUrl nor auth")
+        if self.type is not Kind.PUSH and (self.callback_url or self.auth or self.callback_auth):
+            raise fault("invalid", f"one of type {self.type} has neither callbackUrl nor auth")
+        if self.type is not Kind.AMQP and self.amqp is not None:
+            raise fault("invalid", "amqp is of `type: amqp` only")
+        if self.type is Kind.PULL and self.options:
+            raise fault("invalid", "one of type pull has no options: nothing is sent to it")
         if self.type is Kind.PUSH and self.callback_url is None:
-            raise fault("required", "callbackUrl is required, or `type: pull`")
+            raise fault("required", "callbackUrl is required, or `type: pull` or `amqp`")
         return self
 
     @property
@@ -240,7 +275,8 @@ class RulePart(Part):
 
     enabled: bool | None = Field(None, description="Whether to warn.")
     after: Duration | None = Field(
-        None, description="How long it must last first; of certificate, how long before its end. 0: at once."
+        None,
+        description="How long it must last; of certificates, how long before their end. 0: at once.",
     )
 
 
@@ -276,11 +312,34 @@ class AlertsPart(Part):
     mail: MailPart | None = Field(None, description="Send messages by mail.")
 
 
+class MappingPart(Part):
+    """A mapping of notificaties to CloudEvents."""
+
+    name: OwnMappingName = Field(description="Its name, by which abonnementen choose it.")
+    rules: list[EventRule] = Field(
+        description="Which notificaties become which event; the first that fits counts."
+    )
+
+    @model_validator(mode="after")
+    def _has_rules(self) -> MappingPart:
+        if not 1 <= len(self.rules) <= MAX_RULES:
+            raise fault("invalid", f"a mapping has 1 to {MAX_RULES} rules")
+        return self
+
+    @property
+    def mapping(self) -> EventMapping:
+        """The same, as the registry has it."""
+        return EventMapping(rules=tuple(self.rules))
+
+
 class SetupFile(Part):
     """A setup file. A section that is left out is not looked at, with --prune neither."""
 
     kanalen: list[KanaalPart] | None = Field(None, description="What sources publish on.")
     applications: list[ApplicationPart] | None = Field(None, description="The clients of the API.")
+    mappings: list[MappingPart] | None = Field(
+        None, description="Own mappings of notificaties to CloudEvents."
+    )
     abonnementen: list[AbonnementPart] | None = Field(None, description="Which notificaties go where.")
     users: list[UserPart] | None = Field(None, description="Users of the console with a password.")
     alerts: AlertsPart | None = Field(None, description="Of what operators are warned.")

@@ -65,6 +65,14 @@ _ITEMS: Mapping[str, frozenset[str]] = {
 """By content: the names that an item of Open Notificaties 1.16 has."""
 
 
+ONLY_WITH_EVENTS = "filters on CloudEvents only count with send_cloudevents: true"
+
+
+def events_option(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    """The options of an abonnement that gets CloudEvents, as Open Notificaties makes them."""
+    return {"cloudevents": {"filters": filters} if filters else {}}
+
+
 @dataclass(slots=True)
 class Translated:
     """The file as ours. not_taken: what is not, each with its place and why."""
@@ -224,8 +232,30 @@ class _Translation:
             abonnement = {"clientId": self._owner, "kanalen": [], **renamed(item, names)}
             if asks is not None:
                 abonnement["callbackAuth"] = self._callback_auth(len(made), path, item, *asks)
+            if str(item.get("send_cloudevents", "false")).lower() in _TRUE:
+                abonnement["options"] = self._events(len(made), path, item)
+            elif item.get("cloudevent_filters"):
+                self._not_taken((*path, "cloudevent_filters"), ONLY_WITH_EVENTS)
             made.append(abonnement)
         return made
+
+    def _events(self, index: int, path: Path, item: Mapping[str, Any]) -> dict[str, Any]:
+        """The options of an abonnement that gets CloudEvents. A filter there may be a text: of the type."""
+        place = ("abonnementen", index, "options", "cloudevents", "filters")
+        self._to.document.lines[place] = self._from.line((*path, "cloudevent_filters"))
+        self._to.document.origins[place] = (*path, "cloudevent_filters")
+        found = item.get("cloudevent_filters") or []
+        if not isinstance(found, list):
+            return {"cloudevents": {"filters": found}}
+        names = {"typeSubstring": "type_substring", "filters": "filters"}
+        groups = []
+        for each in found:
+            if isinstance(each, dict):
+                unknown = {name: value for name, value in each.items() if name not in names.values()}
+                groups.append({**renamed(each, names), **unknown})
+            else:
+                groups.append({"typeSubstring": each})
+        return events_option(groups)
 
     def _callback_auth(
         self, index: int, path: Path, item: Mapping[str, Any], kind: str, names: Mapping[str, str]
@@ -243,10 +273,6 @@ class _Translation:
         """Why an abonnement is not taken, else ""."""
         if why := unknown_auth_type(item.get("auth_type", API_KEY)):
             return why
-        if str(item.get("send_cloudevents", "false")).lower() in _TRUE:
-            return "send_cloudevents: notificaties are not delivered as CloudEvents here"
-        if item.get("cloudevent_filters"):
-            return "cloudevent_filters: CloudEvents are not taken in here"
         if not item.get("auth_client_id") and self._owner is None:
             return "it has no auth_client_id, whose it would be: name an application with --owner"
         return ""

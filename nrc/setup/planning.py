@@ -9,7 +9,7 @@ from uuid import UUID
 
 from nrc.setup.checking import Checked
 from nrc.setup.faults import Fault, Faults
-from nrc.setup.kinds import abonnementen, alerts, applications, kanalen, users
+from nrc.setup.kinds import abonnementen, alerts, applications, kanalen, mappings, users
 from nrc.setup.kinds.step import Action, Known, Making, Step
 from operating.passwords import Passwords
 from runtime.settings import Settings
@@ -45,12 +45,13 @@ class Plan:
 async def known(registry: Registry, catalogue: Catalogue, waiting: Mapping[UUID, int] | None) -> Known:
     """What the registry has. catalogue: refreshed. waiting: by abonnement, from the ledger."""
     return Known(
-        catalogue.kanalen,
+        {each.naam: each for each in catalogue.every_kanaal()},
         catalogue.applications,
         catalogue.everyone,
         await registry.users.every(),
         await registry.alerts.settings(),
         waiting,
+        catalogue.mappings,
     )
 
 
@@ -68,10 +69,12 @@ async def planned(
     left = abonnementen.there_will_be(making)
     kanalen.plan(making)
     applications.plan(making)
+    mappings.plan(making)
     abonnementen.plan(making, kanalen.there_will_be(making), applications.there_will_be(making))
     abonnementen.plan_removals(making)
     applications.plan_removals(making, left)
     kanalen.plan_removals(making, left)
+    mappings.plan_removals(making, left)
     await users.plan(making)
     users.plan_removals(making)
     alerts.plan(making)

@@ -22,7 +22,7 @@ from router.catalogue import Catalogue
 from router.matching.filters import matches
 from router.publishing import Publisher
 from runtime.lifecycle import Tasks
-from schemas.notificatie import kenmerken_of
+from schemas.notificatie import values_of
 from store.registry import Act
 
 SENT_ONCE_MORE = "notificatie sent once more"
@@ -106,7 +106,7 @@ async def why_not(
     if any(row.is_open for row in rows):
         return WhyNot.STILL_TO_COME
     whole = await account.ledger.notificatie(notificatie.id)
-    kenmerken = kenmerken_of(whole.body) if whole is not None and whole.body is not None else None
+    kenmerken = values_of(whole.body) if whole is not None and whole.body is not None else None
     if kenmerken is not None and not matches(known, notificatie.kanaal, kenmerken):
         return WhyNot.NOT_ASKED_FOR
     return None

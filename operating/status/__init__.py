@@ -2,8 +2,9 @@
 
 health.py        whether gateway, RabbitMQ, router and registry can do their work
 collecting.py    everything that is known at a moment
+lane.py          what waits in the lane for bulk, in short
 asking.py        the same, asked by a process that has registry, ledger and RabbitMQ open
-certificates.py  which servers of callbacks have a certificate that is looked at
+certificates.py  which certificates are watched: those of callbacks' servers, and client certificates
 attention.py     what needs attention: which concerns there are; how they are told is the caller's
 faults.py        what could not be read or asked, in Dutch with the next step
 dutch.py         tells them in Dutch

@@ -13,7 +13,7 @@ from ledger.explaining.dutch import number
 from ledger.opening import ledger_place
 from ledger.reopening import ReadLedger
 from operating.conditions import conditions_of
-from operating.status.collecting import OfLedger, Status, disk_of, read_alerts, read_ledger
+from operating.status.collecting import OfLedger, Status, disk_of, read_alerts, read_ledger, read_queues
 from operating.status.health import Part, check_broker, of_process, part, routers_at_work
 from router.catalogue import Catalogue
 from runtime.amqp import Link
@@ -56,6 +56,9 @@ async def ask_all(of: Sources, *, now: float, each: bool = False) -> Status:
         private=False,
         certificates=certificates,
         alerts=alerts,
+        queues=await read_queues(
+            lambda: of.link.connected(within=CONNECTED_WITHIN), catalogue.abonnementen.values()
+        ),
     )
 
 

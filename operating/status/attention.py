@@ -17,9 +17,10 @@ from enum import StrEnum
 from ledger.keeper_ledger import Gap
 from ledger.values import OPERATOR
 from operating.conditions import Condition
-from operating.status.certificates import tls_server
+from operating.status.certificates import client_certificates, tls_server
 from operating.status.collecting import OfLedger, Status
 from operating.status.health import Health
+from router.amqp_direct.queues import QueueKind, queue_of
 from schemas.abonnement import State
 
 MOST_OF_A_KIND = 3  # abonnementen of which the same is told one by one
@@ -28,7 +29,9 @@ GAP_LONG = 600.0  # seconds after which a gap should have been given back
 NEARLY_FULL = 0.95  # of the ledger's budget
 LITTLE, VERY_LITTLE = 0.10, 0.03  # of the disk
 BEHIND = 60.0  # seconds that the outcomes of a deliverer are not in the ledger
+OF_AC = "Autorisaties API: "  # how a gateway's warning about that begins (gateway/health.py)
 EXPIRES_SOON, EXPIRES_NOW = 14 * 86400.0, 3 * 86400.0  # seconds before the end of a certificate
+OWN_EXPIRES_SOON = 30 * 86400.0  # of a client certificate: whoever gets a new one may need weeks for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,14 @@ class Limits:
     """From when on something is a concern, in seconds.
 
     waits: that something waits for an active abonnement. gap: since it was opened or closed. expires: before
-    the end of a callback's certificate. each: of every abonnement one, and what is undeliverable by
-    abonnement; else those that are worst, and one for the others together.
+    the end of a callback's certificate; own_expires: of a client certificate. each: of every abonnement one,
+    and what is undeliverable by abonnement; else those that are worst, and one for the others together.
     """
 
     waits: float = LONG
     gap: float = GAP_LONG
     expires: float = EXPIRES_SOON
+    own_expires: float = OWN_EXPIRES_SOON
     each: bool = False
 
 
@@ -55,6 +59,7 @@ class Code(StrEnum):
     GATEWAY_AWAY = "gateway_away"
     GATEWAY_NOT_READY = "gateway_not_ready"
     GATEWAY_WARNS = "gateway_warns"
+    AC_AWAY = "ac_away"
     RABBITMQ_AWAY = "rabbitmq_away"
     RABBITMQ_NOT_READY = "rabbitmq_not_ready"
     ROUTER_AWAY = "router_away"
@@ -73,7 +78,9 @@ class Code(StrEnum):
     HELD = "held"
     SUSPENDED = "suspended"
     WAITS_LONG = "waits_long"
+    QUEUE_UNREAD = "queue_unread"
     CERTIFICATE = "certificate"
+    CLIENT_CERTIFICATE = "client_certificate"
     NO_ALERTS = "no_alerts"
     ALERTS_NOT_SENT = "alerts_not_sent"
 
@@ -82,10 +89,11 @@ class Code(StrEnum):
 class Concern:
     """What needs attention.
 
-    said: what a part or a fault says. count: deliveries; or abonnementen of which the same holds, which are
-    not told one by one (of: None). share: of the ledger's budget, or of the disk that is free. size: bytes
-    that are free. of: an abonnement. seconds: for how long it is held, or something has waited, or lasts; of
-    a certificate, until its end (below 0: since). name: of a deliverer, a channel, or host:port.
+    said: what a part or a fault says. count: deliveries, or messages; or abonnementen of which the same
+    holds, which are not told one by one (of: None). share: of the ledger's budget, or of the disk that is
+    free. size: bytes that are free. of: an abonnement. seconds: for how long it is held, or something has
+    waited, or lasts; of a certificate, until its end (below 0: since). name: of a deliverer, a channel, a
+    client certificate, or host:port.
     """
 
     code: Code
@@ -107,7 +115,9 @@ def concerns(status: Status, limits: Limits = OF_NRC_STATUS) -> list[Concern]:
         *_of_ledger(status, limits),
         *_of_disk(status),
         *_of_abonnementen(status, limits),
+        *_of_queues(status, limits),
         *_of_certificates(status, limits),
+        *_of_client_certificates(status, limits),
         *_of_alerts(status),
     ]
     return sorted(found, key=lambda each: not each.urgent)
@@ -118,11 +128,11 @@ def unknown(status: Status) -> frozenset[Code]:
     found: set[Code] = set()
     gateway, broker = status.part("gateway").health, status.part("broker").health
     if gateway is Health.NOT_REACHABLE:
-        found |= {Code.GATEWAY_NOT_READY, Code.GATEWAY_WARNS}
+        found |= {Code.GATEWAY_NOT_READY, Code.GATEWAY_WARNS, Code.AC_AWAY}
     elif gateway is not Health.OK:
-        found |= {Code.GATEWAY_WARNS}
+        found |= {Code.GATEWAY_WARNS, Code.AC_AWAY}
     if broker is Health.NOT_REACHABLE:
-        found |= {Code.RABBITMQ_NOT_READY}
+        found |= {Code.RABBITMQ_NOT_READY, Code.QUEUE_UNREAD}
     if broker is not Health.OK:
         found |= {Code.ROUTER_AWAY}
     if status.ledger is None:
@@ -155,8 +165,12 @@ def _of_parts(status: Status) -> Iterator[Concern]:
         yield Concern(Code.ROUTER_AWAY, urgent=True, said=router.said)
     if registry.health is not Health.OK:
         yield Concern(Code.REGISTRY_AWAY, urgent=True, said=registry.said)
+    elif status.registry_fault:
+        yield Concern(Code.REGISTRY_AWAY, urgent=True, said=status.registry_fault)
     for warning in gateway.warnings:
-        if not (away and warning.startswith("broker:")):
+        if warning.startswith(OF_AC):
+            yield Concern(Code.AC_AWAY, urgent=True, said=warning.removeprefix(OF_AC))
+        elif not (away and warning.startswith("broker:")):
             yield Concern(Code.GATEWAY_WARNS, urgent=True, said=warning)
 
 
@@ -241,6 +255,25 @@ def _of_abonnementen(status: Status, limits: Limits) -> Iterator[Concern]:
     yield from _each(Code.WAITS_LONG, [(each, now - oldest) for oldest, each in late], most=most)
 
 
+def _of_queues(status: Status, limits: Limits) -> Iterator[Concern]:
+    """Queues in RabbitMQ that their consumers do not read; of a stream what was read stays in it."""
+    found = [
+        (depth.messages, each)
+        for each in status.conditions
+        if each.abonnement.is_amqp
+        and (depth := status.queues.get(each.abonnement.uuid)) is not None
+        and depth.messages
+        and not depth.consumers
+        and queue_of(each.abonnement.callback_url).kind is QueueKind.QUORUM
+    ]
+    found.sort(key=lambda one: one[0], reverse=True)
+    most = len(found) if limits.each else MOST_OF_A_KIND
+    for messages, each in found[:most]:
+        yield Concern(Code.QUEUE_UNREAD, of=each, count=messages)
+    if others := len(found[most:]):
+        yield Concern(Code.QUEUE_UNREAD, count=others)
+
+
 def _each(code: Code, found: Sequence[tuple[Condition, float]], *, most: int | None) -> Iterator[Concern]:
     """A concern for each of the first, and one for the others together."""
     for each, seconds in found[:most]:
@@ -267,6 +300,21 @@ def _of_certificates(status: Status, limits: Limits) -> Iterator[Concern]:
             of=of[0],
             seconds=left,
             name=f"{server[0]}:{server[1]}",
+        )
+
+
+def _of_client_certificates(status: Status, limits: Limits) -> Iterator[Concern]:
+    """Of each that goes to an active or held abonnement, the one that ends first at the beginning."""
+    found = sorted(client_certificates(status.conditions).items(), key=lambda one: one[0].ends)
+    for facts, of in found:
+        if (left := facts.ends - status.at) > limits.own_expires:
+            return
+        yield Concern(
+            *(Code.CLIENT_CERTIFICATE, left < EXPIRES_NOW),
+            count=len(of),
+            of=of[0],
+            seconds=left,
+            name=f"{facts.name} ({facts.fingerprint[:8]})",
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -12,23 +13,31 @@ from ledger.durations import Counts, added
 from ledger.values import Backlog, Minute, State
 from operating.conditions import Condition
 from operating.status.health import Part
+from operating.status.lane import Bulk, bulk_of
+from router.names import amqp_queue
 from runtime.settings import Settings
+from schemas.abonnement import Abonnement
+from schemas.errors import BrokerError
 
 if TYPE_CHECKING:
-    from ledger.keeper_ledger import Facts, Gap
+    from aio_pika.abc import AbstractConnection
+
+    from ledger.keeper_ledger import Facts, Gap, InLane
     from ledger.ledger import Ledger
+    from router.queue_depth import Depth
     from schemas.alert import Channel
     from store.alerts import AlertLease, Certificate, Sending
     from store.registry import Registry
 
 HOUR = 3_600_000  # milliseconds
+QUEUES_WITHIN = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class OfLedger:
     """What the ledger tells. minutes: of the last hour. gaps: those that are not done. file: where it is.
 
-    undeliverable_of: by abonnement, where that was asked for.
+    undeliverable_of: by abonnement, where that was asked for. lane: as of `KeeperLedger.in_lane`.
     """
 
     facts: Facts
@@ -38,6 +47,12 @@ class OfLedger:
     minutes: Sequence[Minute]
     file: str
     undeliverable_of: Mapping[UUID, int] = field(default_factory=dict)
+    lane: Mapping[UUID, InLane] = field(default_factory=dict)
+
+    @property
+    def bulk(self) -> Bulk | None:
+        """What waits in the lane for bulk, in short."""
+        return bulk_of(self.facts, self.lane)
 
     def counted(self, *, minutes: int) -> Counted:
         """What was counted in the last so many minutes, and in the one that is not over."""
@@ -95,9 +110,11 @@ class OfAlerts:
 class Status:
     """What is known at a moment (Unix seconds). ledger None: `ledger_fault` says why it tells nothing.
 
+    registry_fault: why the abonnementen are not known, when the registry did not tell them; else "".
     parts: gateway, broker, router and registry. ledger_budget: bytes. private: RabbitMQ is that of `nrc up`.
     certificates: of callbacks. alerts: None when the registry does not tell. disk: None when that is not
-    known; disk_of_server: it is the database server's.
+    known; disk_of_server: it is the database server's. queues: that consumers read in RabbitMQ, by
+    abonnement, as far as RabbitMQ tells.
     """
 
     at: float
@@ -111,10 +128,29 @@ class Status:
     certificates: Sequence[Certificate] = ()
     alerts: OfAlerts | None = None
     disk_of_server: bool = False
+    registry_fault: str = ""
+    queues: Mapping[UUID, Depth] = field(default_factory=dict)
 
     def part(self, name: str) -> Part:
         """One of the parts."""
         return next(each for each in self.parts if each.name == name)
+
+
+async def read_queues(
+    connected: Callable[[], Awaitable[AbstractConnection]], abonnementen: Iterable[Abonnement]
+) -> Mapping[UUID, Depth]:
+    """What is in the queues that consumers read; none where there are none, or RabbitMQ does not answer."""
+    from router.queue_depth import depths
+
+    of = {amqp_queue(each.uuid): each.uuid for each in abonnementen if each.is_amqp}
+    if not of:
+        return {}
+    try:
+        async with asyncio.timeout(QUEUES_WITHIN):
+            found = await depths(await connected(), of)
+    except (BrokerError, TimeoutError):  # told as what RabbitMQ itself lacks
+        return {}
+    return {of[queue]: depth for queue, depth in found.items() if depth is not None}
 
 
 async def read_ledger(ledger: Ledger, *, file: str, each: bool = False) -> OfLedger:
@@ -128,6 +164,7 @@ async def read_ledger(ledger: Ledger, *, file: str, each: bool = False) -> OfLed
         minutes=await ledger.per_minute(since=facts.now - HOUR - 60_000),
         file=file,
         undeliverable_of=await ledger.undeliverable_counts() if each else {},
+        lane=await ledger.keeping.in_lane() if facts.lane else {},
     )
 
 

@@ -49,7 +49,7 @@ def told_of(each: attention.Concern, clock: Clock) -> Told:
         return Told(text, then, each.urgent, str(of.uuid), of.client_id, code=each.code)
     if each.gap is not None:
         text, then = _of_gap(each.code, each.gap, clock)
-    elif each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
+    elif each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.QUEUE_UNREAD):
         others = "1 ander abonnement" if each.count == 1 else f"{number(each.count)} andere abonnementen"
         text, then = f"Hetzelfde geldt voor {others}.", "Ze staan onder Abonnementen."
     else:
@@ -64,6 +64,12 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
     match each.code:
         case Code.HELD:
             why = held_because(abonnement.state_reason)
+            if abonnement.is_amqp:
+                lasts = f"neemt al {lasting(each.seconds)} niets aan ({why})"
+                return (
+                    f"De wachtrij van {whose} {lasts}; {_wait(of)}.",
+                    "Spreek de afnemer. Zodra hij de wachtrij leest, gaat het afleveren vanzelf verder.",
+                )
             return (
                 f"De callback van {whose} doet het al {lasting(each.seconds)} niet ({why}); {_wait(of)}.",
                 "Spreek de afnemer. Zodra de callback weer antwoordt, gaat het afleveren vanzelf verder.",
@@ -75,25 +81,41 @@ def _of_abonnement(each: attention.Concern, of: Condition, clock: Clock) -> tupl
                 f"{whose.capitalize()} is stilgelegd{why}; {_wait(of)}.",
                 "Spreek de afnemer, en hervat het abonnement als zijn kant weer goed is.",
             )
+        case Code.QUEUE_UNREAD:
+            many = "wacht 1 bericht" if each.count == 1 else f"wachten {number(each.count)} berichten"
+            return (
+                f"In RabbitMQ {many} op de afnemer van {whose}, en niemand leest ze.",
+                "Spreek de afnemer. Is de wachtrij vol, dan wacht de rest hier tot zij gelezen is.",
+            )
         case Code.UNDELIVERABLE:
             which = "is 1 notificatie" if each.count == 1 else f"zijn {number(each.count)} notificaties"
             return (
                 f"Voor {whose} {which} onbestelbaar.",
                 "Verzend ze opnieuw zodra de callback het doet, en schrap de rest.",
             )
-        case Code.CERTIFICATE:
-            at = clock.local(round(clock.now + each.seconds * 1000)).strftime("%d-%m-%Y om %H:%M")
-            left = f"verloopt over {lasting(each.seconds)}" if each.seconds > 0 else "is verlopen"
-            more = f" en van {number(each.count - 1)} andere" if each.count > 1 else ""
-            return (
-                f"Het certificaat van {each.name}, de callback van {whose}{more}, {left}: op {at}.",
-                "Vraag de afnemer om het te vernieuwen; met een verlopen certificaat wordt niets afgeleverd.",
-            )
+        case Code.CERTIFICATE | Code.CLIENT_CERTIFICATE:
+            return _of_certificate(each, whose, clock)
     last = of.last_failure
     error = f" De laatste fout: {held_because(last.detail)}." if last else ""
     return (
         f"Voor {whose} wacht een notificatie al {lasting(each.seconds)}.{error}",
         "Kijk of er genoeg wordt afgeleverd, en of de callback traag is.",
+    )
+
+
+def _of_certificate(each: attention.Concern, whose: str, clock: Clock) -> tuple[str, str]:
+    at = clock.local(round(clock.now + each.seconds * 1000)).strftime("%d-%m-%Y om %H:%M")
+    left = f"verloopt over {lasting(each.seconds)}" if each.seconds > 0 else "is verlopen"
+    if each.code is Code.CLIENT_CERTIFICATE:
+        more = f" en van {number(each.count - 1)} andere" if each.count > 1 else ""
+        return (
+            f"Het clientcertificaat {each.name} voor de callback van {whose}{more}, {left}: op {at}.",
+            "Vraag een nieuw aan, en stel het in met Inloggegevens bij het abonnement.",
+        )
+    more = f" en van {number(each.count - 1)} andere" if each.count > 1 else ""
+    return (
+        f"Het certificaat van {each.name}, de callback van {whose}{more}, {left}: op {at}.",
+        "Vraag de afnemer om het te vernieuwen; met een verlopen certificaat wordt niets afgeleverd.",
     )
 
 
@@ -127,6 +149,11 @@ def _of_system(each: attention.Concern) -> tuple[str, str]:
         Code.GATEWAY_WARNS: (
             "De gateway werkt, maar waarschuwt voor iets dat niet zo mag blijven.",
             "Kijk met nrc health wat er ontbreekt.",
+        ),
+        Code.AC_AWAY: (
+            "De Autorisaties API antwoordt niet. Wat zij het laatst van een applicatie zei, geldt nog een "
+            "dag; een applicatie waarvan niets bekend is, krijgt een 503.",
+            "Spreek de beheerder van de Autorisaties API. Zodra zij antwoordt, geldt weer wat zij zegt.",
         ),
         Code.RABBITMQ_AWAY: (
             "RabbitMQ is niet te bereiken, dus er wordt niets afgeleverd.",

@@ -10,6 +10,7 @@ from operating.status.attention import Code, Concern
 _COMMANDS: Mapping[Code, str] = {
     Code.GATEWAY_NOT_READY: "nrc health",
     Code.GATEWAY_WARNS: "nrc health",
+    Code.AC_AWAY: "nrc application rights",
     Code.RABBITMQ_NOT_READY: "nrc health",
     Code.ROUTER_AWAY: "nrc router",
     Code.REGISTRY_AWAY: "nrc health",
@@ -41,8 +42,12 @@ def next_command(concern: Concern, *, private: bool, name: Callable[[UUID], str]
             return f"nrc undeliverable list --abonnement {of}" if of else "nrc undeliverable list"
         case Code.SUSPENDED if of:
             return f"nrc abonnement resume {of}"
+        case Code.CLIENT_CERTIFICATE if of:
+            return f"nrc callback-auth certificate {of} FILE"
         case Code.HELD | Code.WAITS_LONG | Code.CERTIFICATE if of:
             return f"nrc abonnement show {of}"
         case Code.HELD | Code.SUSPENDED | Code.WAITS_LONG:
             return "nrc abonnement list"
+        case Code.QUEUE_UNREAD:
+            return f"nrc amqp show {of}" if of else "nrc amqp list"
     return _COMMANDS[concern.code]

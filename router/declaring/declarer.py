@@ -51,7 +51,7 @@ from router.topology import (
 )
 from runtime.amqp import describe
 from runtime.log import logger
-from schemas.abonnement import Abonnement, FilterGroup
+from schemas.abonnement import Abonnement, FilterGroup, event_groups
 from schemas.errors import BrokerUnfit, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
@@ -98,6 +98,7 @@ class Declarer:
         self.under_way: set[UUID] = set()
         self._noting: list[set[UUID]] = []
         self.declared: set[UUID] = set()
+        self._with_events: set[UUID] = set()  # those of which the exchange of events is bound
         self.refusals = Refusals()
 
     # -- what no single abonnement owns
@@ -174,9 +175,18 @@ class Declarer:
                 await self._declare(abonnement)
                 self.refusals.stands(uuid)
                 self.declared.add(uuid)
+                self._with_events.discard(uuid)
+                if event_groups(abonnement.options):
+                    self._with_events.add(uuid)
             finally:
                 self.under_way.discard(uuid)
             return True
+
+    def other_events(self) -> list[UUID]:
+        """Those that want CloudEvents and are not known to be bound to them, or the reverse."""
+        want = {uuid for uuid, each in self._catalogue.abonnementen.items() if event_groups(each.options)}
+        known = self._with_events & self._catalogue.abonnementen.keys()
+        return sorted(want ^ known)
 
     @contextmanager
     def noting(self) -> Iterator[set[UUID]]:
@@ -200,7 +210,7 @@ class Declarer:
         prepared = {
             kanalen: until
             for kanalen, until in self._prepared.pop(abonnement.uuid, {}).items()
-            if until > now and kanalen and kanalen != abonnement.kanalen
+            if until > now and kanalen and kanalen != abonnement.routed
         }
         if not prepared:
             return abonnement
@@ -213,28 +223,35 @@ class Declarer:
     async def _declare(self, abonnement: Abonnement) -> None:
         own = of_abonnement(abonnement, self._catalogue.kanalen)
         topology = of_abonnement(self._with_prepared(abonnement), self._catalogue.kanalen)
-        owner, queue = str(abonnement.uuid), topology.queue
+        owner, queue, queues = str(abonnement.uuid), topology.queue, topology.queues
         before = await self._registry.declared_by(owner)
-        asked = _noted([own.marker, queue, *topology.bindings], owner=owner)
+        asked = _noted([own.marker, *queues, *topology.bindings], owner=owner)
         known = {thing for thing in before if thing.orphan_since is None}
         had = Declared(DeclaredKind.QUEUE, queue.name, owner) in known
-        new = await self._missing_queues([queue]) if had else [queue.name]
+        new = await self._missing_queues(queues) if had else [each.name for each in queues]
         if had and new and abonnement.uuid not in self.refusals.now:
-            log.warning("queue was missing", abonnement=owner)
-            await self._open_gap(abonnement.uuid, "queue was missing")
+            await self._tell_missing(abonnement.uuid, topology, new)
         if new or not known.issuperset(asked):
             await self._notes.note([*asked, *map(noted, new)])
         try:
-            await self._make([queue], new=new)
+            await self._make(queues, new=new)
             await self._bind(topology, own)
         except BrokerUnfit as error:
-            if queue.name in self._stood and not new and abonnement.uuid not in self._lost:
+            stood = queue.name in self._stood and queue.name not in new
+            if stood and f"queue {queue.name} " in str(error) and abonnement.uuid not in self._lost:
                 await self._open_gap(abonnement.uuid, "another queue was in its place")
             raise QueueRefused(str(error)) from error
         if abonnement.uuid in self._lost:
             self._lost.discard(abonnement.uuid)
             self._losses.queue_stands(abonnement.uuid)
         await self._remove({*before} - {*asked})
+
+    async def _tell_missing(self, uuid: UUID, topology: AbonnementTopology, new: Sequence[str]) -> None:
+        if topology.outward is not None and topology.outward.name in new:
+            log.warning("queue of a consumer was missing", abonnement=str(uuid))
+        if topology.queue.name in new:
+            log.warning("queue was missing", abonnement=str(uuid))
+            await self._open_gap(uuid, "queue was missing")
 
     async def _open_gap(self, uuid: UUID, why: str) -> None:
         """Open the gap of a queue, before it is declared again; it is closed after that."""
@@ -283,6 +300,9 @@ class Declarer:
             things = await self._registry.declared_by(str(uuid))
             await self._remove(thing for thing in things if thing.kind is DeclaredKind.EXCHANGE)
             messages = await self.remove_queue(queue)
+            for thing in things:
+                if thing.kind is DeclaredKind.QUEUE and thing.key != queue:  # that its consumer reads
+                    await self.remove_queue(thing.key)
             self._prepared.pop(uuid, None)
             await self._notes.forget([*things, noted(queue)])
         log.info("abonnement removed", abonnement=str(uuid), messages=messages)

@@ -22,7 +22,6 @@ from router.declaring.existence import Thing
 from router.declaring.losses import Losses
 from router.topology import AbonnementTopology, Filtered, FixedTopology, of_abonnement, of_kanaal
 from runtime.log import logger
-from schemas.abonnement import FilterGroup
 from schemas.errors import BrokerUnavailable, QueueRefused
 from schemas.kanaal import Kanaal
 from store.registry import Declared, DeclaredKind, Registry
@@ -61,7 +60,7 @@ class Reconcile:
         self._to_bind: Set[UUID] = frozenset()
         self._wanted_now: Mapping[Thing, str] = {}
         self._wanted_as_of: int | None = None
-        self._own: dict[UUID, tuple[tuple[FilterGroup, ...], tuple[Thing, ...]]] = {}
+        self._own: dict[UUID, tuple[object, object, tuple[Thing, ...]]] = {}  # by kanalen and options
         self._own_with: dict[str, Kanaal] = {}
 
     async def run(self, *, dry_run: bool) -> list[str]:
@@ -144,10 +143,11 @@ class Reconcile:
         self._own = {}
         for uuid, abonnement in self._catalogue.abonnementen.items():
             own = known.get(uuid)
-            if own is None or own[0] is not abonnement.kanalen:
-                own = abonnement.kanalen, (*_things(of_abonnement(abonnement, kanalen)),)
+            if own is None or own[0] is not abonnement.kanalen or own[1] is not abonnement.options:
+                things = (*_things(of_abonnement(abonnement, kanalen)),)
+                own = abonnement.kanalen, abonnement.options, things
             self._own[uuid] = own
-        return wanted(self._fixed, kanalen.values(), (own for _, own in self._own.values()))
+        return wanted(self._fixed, kanalen.values(), (own for _, _, own in self._own.values()))
 
     async def repair(self, missing: Iterable[Thing]) -> Set[UUID]:
         """Declare what is missing of kanalen and abonnementen; returns which abonnementen it declared.
@@ -166,7 +166,7 @@ class Reconcile:
         for uuid, abonnement in self._catalogue.abonnementen.items():
             topology = of_abonnement(abonnement, known)
             own = gone.intersection(_things(topology))
-            if own or any(group.naam in unbound for group in abonnement.kanalen):
+            if own or any(group.naam in unbound for group in abonnement.routed):
                 affected.add(uuid)
             # A filter exchange is auto-deleted with the last queue that is bound to it.
             if Thing.queue(topology.queue.name) not in own:
@@ -281,6 +281,7 @@ def wanted(
 
 
 def _things(topology: AbonnementTopology) -> Iterator[Thing]:
-    yield Thing.queue(topology.queue.name)
+    for queue in topology.queues:
+        yield Thing.queue(queue.name)
     for exchange in (topology.marker, *(way.exchange for way in topology.filtered)):
         yield Thing.exchange(exchange.name)

@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from router import names
+from router.amqp_direct.users import Users
 from router.catalogue import Catalogue
 from router.declaring.declarer import Declarer
 from router.declaring.existence import Thing
@@ -44,7 +45,7 @@ class RequestHandler:
     """Handles the requests of `router.requests` on one connection.
 
     active: set with the first request; no other router gets one until this connection is gone.
-    unfit: gets the exception when RabbitMQ cannot be used at all.
+    unfit: gets the exception when RabbitMQ cannot be used at all. users: None where there is no HTTP API.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class RequestHandler:
         catalogue: Catalogue,
         outbox: Outbox,
         losses: Losses,
+        users: Users | None = None,
     ) -> None:
         self._declarer = declarer
         self._reconcile = reconcile
         self._catalogue = catalogue
         self._outbox = outbox
+        self._users = users
         self._losses = losses
         self._one_reconcile = asyncio.Lock()
         self._one_kanaal = asyncio.Lock()
@@ -116,16 +119,30 @@ class RequestHandler:
             case "reconcile":
                 dry_run, gently = request["dry_run"], request.get("gently", False)
                 return {"lines": await self._compare(dry_run=dry_run, gently=gently)}
+            case "user":
+                return {"made": await self._user(UUID(request["uuid"]))}
             case "ping":
                 pass
             case "watch":
                 await self._watch()
             case "announce":
                 await self._catalogue.refresh()
+                await self._bind_events()
                 await self._announce()
             case other:
                 raise ValueError(f"unknown request {other!r}")
         return {}
+
+    async def _bind_events(self) -> None:
+        """Declare the abonnementen that want CloudEvents since they were declared, or do not any more.
+
+        By options that were written without a request; one by PATCH is declared before it is written.
+        """
+        for uuid in self._declarer.other_events():
+            try:
+                await self._declared(uuid)
+            except QueueRefused as error:
+                self._declarer.refusals.refused(uuid, error)
 
     async def announce_changes(self) -> None:
         """Announce all changes since the last hint, when there are any, until cancelled."""
@@ -167,6 +184,14 @@ class RequestHandler:
         else:
             await self._announce()  # first, so that deliverers requeue what they have not begun
             await self._declarer.remove_abonnement(uuid)
+
+    async def _user(self, uuid: UUID) -> bool:
+        """Whether the user of this abonnement's consumer stands; False where there is no HTTP API for it."""
+        if self._users is None:
+            return False
+        await self._catalogue.refresh()
+        await self._users.ensure(uuid)
+        return True
 
     async def _declared(self, uuid: UUID) -> bool:
         try:

@@ -19,6 +19,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import ChannelAccessRefused, ConnectionInternalError
 
 from router import names
+from router.amqp_direct.connecting import vhost_of
+from router.amqp_direct.management import Management
+from router.amqp_direct.users import Users
 from router.catalogue import Catalogue
 from router.changes import follow_changes
 from router.declaring.declarer import BEFORE_AGAIN, Declarer
@@ -41,6 +44,7 @@ from store.registry import Registry
 
 PREFETCH = 32
 WATCH_INTERVAL = 5.0  # seconds
+WATCHED = 1000  # abonnementen that are looked at in that time; more take longer
 OLDEST_BROKER = (3, 10)
 STREAMS_ALWAYS = (3, 12)
 CONSUME_TIMEOUT = 10.0  # seconds
@@ -62,7 +66,17 @@ async def serve(
         registry = await opened.enter_async_context(registry_of(settings))
         catalogue = Catalogue(registry, refresh_interval=settings.refresh_interval)
         losses = await opened.enter_async_context(losses_of(settings))
-        router = Router(settings, registry=registry, catalogue=catalogue, losses=losses, ready=ready)
+        users = None
+        if settings.amqp_direct and settings.rabbitmq_management_url:
+            management = Management(
+                settings.rabbitmq_management_url,
+                vhost=vhost_of(settings.amqp_url[0]),
+                ca_file=settings.amqp_ca_file,
+            )
+            users = Users(await opened.enter_async_context(management), catalogue)
+        router = Router(
+            settings, registry=registry, catalogue=catalogue, losses=losses, ready=ready, users=users
+        )
         await catalogue.refresh()
         await opened.enter_async_context(
             serve_health(settings.health_listen, router.not_ready, warnings=router.warnings)
@@ -132,6 +146,7 @@ class Router:
         catalogue: Catalogue,
         losses: Losses,
         ready: Callable[[], None],
+        users: Users | None = None,
     ) -> None:
         self.link = Link(settings.amqp_url, name="router")
         self.outbox = Outbox(Link(settings.amqp_url, name="router publishing"))
@@ -146,6 +161,9 @@ class Router:
         self._standing = self._streams_seen = False
         self._gone: set[UUID] = set()
         catalogue.subscribe(lambda changes: self._gone.update(changes.gone_abonnementen))
+        self._users = users
+        if users is not None:
+            catalogue.subscribe(lambda changes: users.look() if changes.gone_abonnementen else None)
 
     def not_ready(self) -> list[str]:
         """What prevents the router from working, a line each."""
@@ -157,7 +175,9 @@ class Router:
 
     def warnings(self) -> list[str]:
         """What is wrong while the router works, a line each."""
-        return [f"{names.CANARY}: {self._canary.lost}"] if self._canary.lost else []
+        lost = [f"{names.CANARY}: {self._canary.lost}"] if self._canary.lost else []
+        why_not = self._users.why_not if self._users is not None else ""
+        return [*lost, *([f"users of consumers: {why_not}"] if why_not else [])]
 
     async def session(self, connection: AbstractConnection) -> None:
         """Work on one connection until it is lost. Raises BrokerUnfit when RabbitMQ cannot be used."""
@@ -186,6 +206,7 @@ class Router:
             catalogue=self._catalogue,
             outbox=self.outbox,
             losses=self._losses,
+            users=self._users,
         )
         channel = connection.channel()
         await channel.initialize()
@@ -204,6 +225,8 @@ class Router:
             tasks.start("watching the canary", _once_active(work, canary))
             tasks.start("looking for leaders", _once_active(work, partial(leaders, reconcile.queues)))
             tasks.start("young queues", declarer.young.run())
+            if self._users is not None:
+                tasks.start("users of consumers", _once_active(work, self._users.run))
             tasks.start("announcing changes", work.announce_changes())
             consuming = tasks.start("consuming requests", _until_deleted(deleted))
             closed: asyncio.Future[Any] = asyncio.ensure_future(channel.closed())
@@ -223,8 +246,16 @@ class Router:
             await self.outbox.send(names.REQUESTS, RECONCILE)
             until = asyncio.get_running_loop().time() + self._interval
             while (left := until - asyncio.get_running_loop().time()) > 0:
-                await asyncio.sleep(min(WATCH_INTERVAL, left))
+                await asyncio.sleep(min(watch_interval(len(self._catalogue.abonnementen)), left))
                 await self.outbox.send(names.REQUESTS, {"do": "watch"})
+
+
+def watch_interval(abonnementen: int) -> float:
+    """Seconds between two looks at what was deleted by hand, with so many abonnementen.
+
+    A look asks RabbitMQ about each. So looking costs no more of it, and of us, the more there are.
+    """
+    return WATCH_INTERVAL * max(1.0, abonnementen / WATCHED)
 
 
 async def _once_active(work: RequestHandler, watch: Callable[[], Awaitable[None]]) -> None:

@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from schemas.abonnement import WILDCARD, Abonnement
-from schemas.fields import normalise
+from schemas.events.event import TYPE
+from schemas.fields import EVENTS, normalise
 
 
 def matches(abonnement: Abonnement, kanaal: str, kenmerken: Mapping[str, str]) -> bool:
     """Whether any filter group of the abonnement matches: AND within a group, OR between groups.
 
+    kenmerken: and attributes (schemas/notificatie.py:values_in); without those, filters on them are ignored.
     Values are compared exactly, names normalised. A filter on a kenmerk that the notificatie lacks is
     ignored, and the value `*` matches anything (STANDARD: Matching).
+
+    Of an event (kanaal EVENTS) kenmerken are `schemas.events.event.event_values`, and a filter on TYPE asks
+    a text that is somewhere in its type.
     """
+    if kanaal == EVENTS:
+        return _event_matches(abonnement, kenmerken)
     values = {normalise(name): value for name, value in kenmerken.items()}
     return any(
         group.naam == kanaal
@@ -25,6 +32,20 @@ def matches(abonnement: Abonnement, kanaal: str, kenmerken: Mapping[str, str]) -
             for name, wanted in group.filters
         )
         for group in abonnement.kanalen
+    )
+
+
+def _event_matches(abonnement: Abonnement, values: Mapping[str, str]) -> bool:
+    type_ = values[TYPE]
+    of_data = {normalise(name): value for name, value in values.items()}
+    return any(
+        group.naam == EVENTS
+        and all(
+            wanted == WILDCARD
+            or (wanted in type_ if name == TYPE else of_data.get(normalise(name), wanted) == wanted)
+            for name, wanted in group.filters
+        )
+        for group in abonnement.routed
     )
 
 

@@ -1,6 +1,7 @@
 """Finds the abonnementen that match a notificatie, by look-ups in dicts instead of testing each abonnement.
 
-The result equals `router/matching/filters.py:matches` for every abonnement.
+The result equals `router/matching/filters.py:matches` for every abonnement; of events (kanaal EVENTS) it
+leaves the filters on their type out of account.
 
 The shape of a notificatie is the set of its kenmerken that any filter on its kanaal names. A kanaal has a
 view for each shape. A filter on a kenmerk that the notificatie lacks is ignored, so in a view each filter
@@ -22,7 +23,9 @@ from itertools import chain
 from uuid import UUID
 
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup
-from schemas.fields import normalise
+from schemas.events.event import TYPE
+from schemas.fields import EVENTS, normalise
+from schemas.notificatie import ATTRIBUTES, Notificatie
 
 MOST_VIEWS = 64  # of a kanaal: every shape when its filters have six names
 LEAST_VIEWS = 8  # of a kanaal, also with very many groups
@@ -48,7 +51,7 @@ class Index:
 
     def put(self, abonnement: Abonnement, rows: Rows | None = None) -> None:
         """Add an abonnement, or replace its kanalen. rows: `rows_of` its kanalen, when already made."""
-        uuid, kanalen = abonnement.uuid, abonnement.kanalen
+        uuid, kanalen = abonnement.uuid, abonnement.routed
         if self._groups.get(uuid) == kanalen:
             return
         self.remove(uuid)
@@ -69,11 +72,16 @@ class Index:
             if not of_kanaal.groups:
                 del self._kanalen[naam]
 
-    def matching(self, kanaal: str, kenmerken: Mapping[str, str]) -> tuple[UUID, ...]:
-        """The abonnementen that match, each once, in no order."""
+    def matching(
+        self, kanaal: str, kenmerken: Mapping[str, str], notificatie: Notificatie | None = None
+    ) -> tuple[UUID, ...]:
+        """The abonnementen that match, each once, in no order. notificatie: for filters on its attributes."""
         if (of_kanaal := self._kanalen.get(kanaal)) is None:
             return ()
-        return of_kanaal.matching({normalise(name): value for name, value in kenmerken.items()})
+        values = {normalise(name): value for name, value in kenmerken.items()}
+        if of_kanaal.asks_attributes and notificatie is not None:
+            values |= notificatie.attributes
+        return of_kanaal.matching(values)
 
     def names(self, kanaal: str) -> Collection[str]:
         """The normalised names that filters on this kanaal use: a live view. `in` is safe in any thread."""
@@ -84,12 +92,13 @@ class Index:
 class _OfKanaal:
     """The filter groups on one kanaal, by abonnement. names: how many of them ask each name."""
 
-    __slots__ = ("_scans", "_size", "groups", "names", "views")
+    __slots__ = ("_scans", "_size", "asks_attributes", "groups", "names", "views")
 
     def __init__(self) -> None:
         self.groups: dict[UUID, tuple[Wanted, ...]] = {}
         self.names: Counter[str] = Counter()
         self.views: dict[frozenset[str], _View] = {}
+        self.asks_attributes = False
         self._size = 0
         self._scans = 0
 
@@ -102,6 +111,7 @@ class _OfKanaal:
             self.names.update(wanted.keys())
             for view in self.views.values():
                 view.put(wanted, uuid)
+        self.asks_attributes = not self.names.keys().isdisjoint(ATTRIBUTES)
 
     def remove(self, uuid: UUID, groups: tuple[Wanted, ...]) -> None:
         del self.groups[uuid]
@@ -119,6 +129,7 @@ class _OfKanaal:
         if gone:
             # No notificatie has a shape with these names any more.
             self.views = {shape: view for shape, view in self.views.items() if shape.isdisjoint(gone)}
+            self.asks_attributes = not self.names.keys().isdisjoint(ATTRIBUTES)
 
     def matching(self, values: Mapping[str, str]) -> tuple[UUID, ...]:
         """values: by normalised name."""
@@ -209,7 +220,12 @@ def rows_of(kanalen: Groups) -> Rows:
 
 def _wanted(group: FilterGroup) -> Wanted:
     wanted: dict[str, object] = {}
+    of_type = TYPE if group.naam == EVENTS else None
     for name, value in group.filters:
-        if value != WILDCARD and wanted.setdefault(normal := normalise(name), value) != value:
+        if (
+            value != WILDCARD
+            and name != of_type
+            and wanted.setdefault(normal := normalise(name), value) != value
+        ):
             wanted[normal] = _CONTRADICTION
     return wanted

@@ -167,6 +167,7 @@ class ConfirmChannel:
         message_id: str,
         headers: Mapping[str, FieldValue],
         timestamp: datetime | None,
+        content_type: str = frames.JSON,
         sending: Callable[[], object] | None = None,
     ) -> Outcome:
         """Publish, and return RabbitMQ's answer.
@@ -190,7 +191,12 @@ class ConfirmChannel:
         if self.ended is not None:
             raise self.ended
         data = self._encoder.encode(
-            routing_key=routing_key, body=body, message_id=message_id, headers=headers, timestamp=timestamp
+            routing_key=routing_key,
+            body=body,
+            message_id=message_id,
+            headers=headers,
+            timestamp=timestamp,
+            content_type=content_type,
         )
         self._tag = tag = self._tag + 1
         if self._mandatory:

@@ -45,6 +45,7 @@ _LENGTH, _TIMESTAMP = Struct(">L"), Struct(">Q")
 _MANDATORY, _NOT_MANDATORY = b"\x01\xce", b"\x00\xce"  # the last bits of the method, and its frame's end
 _FLAGS = 1 << 15 | 1 << 13 | 1 << 12 | 1 << 7  # content type, headers, delivery mode, message id
 _WITH_TIMESTAMP = 1 << 6
+JSON = "application/json"
 _JSON = b"\x10application/json"
 _PERSISTENT = b"\x02"
 
@@ -59,7 +60,7 @@ def acks(channel: int, delivery_tags: Iterable[int]) -> bytes:
 
 
 class PublishEncoder:
-    """Makes the frames of publishes to one exchange on one channel; persistent JSON messages.
+    """Makes the frames of publishes to one exchange on one channel; persistent messages.
 
     frame_max: bytes of the largest frame that RabbitMQ accepts; 0: any.
     """
@@ -78,6 +79,7 @@ class PublishEncoder:
         message_id: str,
         headers: Mapping[str, FieldValue],
         timestamp: datetime | None,
+        content_type: str = JSON,
     ) -> bytes:
         """All frames of one publish, to be written at once: frames of others may not come in between.
 
@@ -87,7 +89,8 @@ class PublishEncoder:
         channel = self._channel
         method, key = self._method, _short(routing_key, "the routing key")
         flags, end = _FLAGS, b""
-        properties = (_JSON, field_table(headers), _PERSISTENT, _short(message_id, "the message id"))
+        kind = _JSON if content_type is JSON else _short(content_type, "the content type")
+        properties = (kind, field_table(headers), _PERSISTENT, _short(message_id, "the message id"))
         if timestamp is not None:
             flags |= _WITH_TIMESTAMP
             end = _TIMESTAMP.pack(int(timestamp.timestamp()))

@@ -128,6 +128,7 @@ class SqliteFile:
         reader = min(self._readers, key=lambda each: each.waiting)
 
         def snapshot() -> T:
+            self._refuse_replaced()
             db = reader.db
             reader.break_off_after(self._contents.longest_read)
             db.execute("BEGIN")
@@ -145,15 +146,26 @@ class SqliteFile:
 
         def transaction() -> T:
             with _immediate(self._writer.db) as db:
-                if _inode(self._file) != self._opened:
-                    # A write would go to a file that no process opens again.
-                    raise self._contents.faults.error(f"{self._file} {_REPLACED}")
+                self._refuse_replaced()
                 # A host that was paused may resume after another has taken over.
                 self._refuse_other_hosts(db)
                 self._refuse_newer(db)
                 return work(db)
 
         return await self._writer.run(transaction)
+
+    def _refuse_replaced(self) -> None:
+        """Raise when the file is another one now: no process opens again what would be written or read."""
+        if self._was_replaced():
+            raise self._contents.faults.error(f"{self._file} {_REPLACED}")
+
+    def _was_replaced(self) -> bool:
+        if _inode(self._file) == self._opened:
+            return False
+        if not self._unusable:
+            self._unusable = _REPLACED
+            log.error("database file replaced", file=str(self._file))
+        return True
 
     async def scrub(self) -> None:
         """Remove overwritten and deleted content from the file, as far as other processes allow."""
@@ -208,9 +220,7 @@ class SqliteFile:
     async def _keep_lease(self) -> None:
         while True:
             await asyncio.sleep(self._renewal)
-            if _inode(self._file) != self._opened:
-                self._unusable = _REPLACED
-                log.error("database file replaced", file=str(self._file))
+            if self._was_replaced():
                 return
             try:
                 await self.write(lambda db: renew(db, holder=self._holder, boot=self._boot, now=time.time()))

@@ -6,19 +6,19 @@ The target's tables are made before it; nothing else of a move that was broken o
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Collection, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from schemas.errors import RegistryError, RegistryInUse, UsageError
+from schemas.errors import RegistryInUse, UsageError
 from store.alert_rows import first_settings
 from store.database.address import Address, Connection, connect
 from store.database.faults import told
 from store.database.looking import listening
-from store.faults import REGISTRY
+from store.faults import REGISTRY, Faults
 from store.moving.side import Values
 from store.moving.tables import CHUNK, TABLES, moved_columns
 from store.postgresql.acts import about_facts
@@ -43,8 +43,8 @@ class PostgresqlSide:
 
     def __init__(self, address: Address, connection: Connection) -> None:
         self.shown = address.shown
-        self._address = address
-        self._connection = connection
+        self.address = address
+        self.connection = connection
         self._types: dict[str, dict[str, str]] = {}
 
     async def columns(self, table: str) -> tuple[str, ...]:
@@ -52,8 +52,8 @@ class PostgresqlSide:
 
     async def count(self, table: str) -> int:
         count = sql.SQL("SELECT count(*) AS count FROM {}").format(sql.Identifier(table))
-        with _faults(self._address):
-            row = await first(self._connection, count)
+        with _faults(self.address):
+            row = await first(self.connection, count)
         assert row is not None  # noqa: S101 - an aggregate
         return int(row["count"])
 
@@ -65,34 +65,27 @@ class PostgresqlSide:
         ]
         order = sql.SQL(", ").join(keys or [sql.SQL("1").format()])
         select = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
-            await self._named(table),
+            identifiers(await self.columns(table)),
             sql.Identifier(table),
             order,
         )
-        with _faults(self._address):
-            async with self._connection.cursor(name="moved", row_factory=tuple_row) as cursor:
+        with _faults(self.address):
+            async with self.connection.cursor(name="moved", row_factory=tuple_row) as cursor:
                 await cursor.execute(select)
                 while found := await cursor.fetchmany(CHUNK):
                     yield found
 
     async def put(self, table: str, rows: Sequence[Values]) -> None:
-        columns, names = await self.columns(table), await self._named(table)
+        columns = [*await self.columns(table)]
         if table == "act":
-            names += sql.SQL(", about")
             facts = columns.index("facts")
+            columns.append("about")
             rows = [(*row, about_facts(json.loads(row[facts]))) for row in rows]
         elif table == "counter":
-            names += sql.SQL(", one")
+            columns.append("one")
             rows = [(*row, 1) for row in rows]
-        # COPY writes the numbers of an identity column as they are given.
-        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
-        with _faults(self._address):
-            async with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-                for row in rows:
-                    await copy.write_row(row)
-
-    async def _named(self, table: str) -> sql.Composed:
-        return sql.SQL(", ").join(map(sql.Identifier, await self.columns(table)))
+        with _faults(self.address):
+            await copy_rows(self.connection, table, columns, rows)
 
     async def _types_of(self, table: str) -> dict[str, str]:
         if table not in self._types:
@@ -100,8 +93,8 @@ class PostgresqlSide:
                 "SELECT column_name AS name, data_type AS type FROM information_schema.columns "
                 "WHERE table_schema = %s AND table_name = %s"
             )
-            with _faults(self._address):
-                found = await rows(self._connection, select, self._address.schema, table)
+            with _faults(self.address):
+                found = await rows(self.connection, select, self.address.schema, table)
             self._types[table] = {row["name"]: row["type"] for row in found}
         return self._types[table]
 
@@ -114,7 +107,7 @@ async def postgresql_source(address: Address, vault: Vault) -> AsyncIterator[Pos
     """
     async with _connected(address) as connection:
         with _faults(address):
-            await _refuse_unfit(connection, address)
+            await refuse_unfit(connection, address, STEPS, REGISTRY)
             await _begin(connection, address, mode="SHARE")
             in_use = {*await keys_in_use(connection)} | await key_of_mark(connection)
         vault.open(in_use - {""})
@@ -140,10 +133,7 @@ async def postgresql_target(address: Address, vault: Vault) -> AsyncIterator[Pos
             await connection.execute("DELETE FROM counter; DELETE FROM alert_setting")
         yield side
         with _faults(address):
-            await connection.execute(
-                "SELECT setval(pg_get_serial_sequence('state_version', 'nr'), max(nr)) FROM state_version "
-                "HAVING count(*) > 0"
-            )
+            await go_on_counting(connection, "state_version")
             await connection.commit()
 
 
@@ -169,17 +159,20 @@ async def _begin(connection: Connection, address: Address, *, mode: str) -> None
     await connection.execute(begin.encode())
 
 
-async def _refuse_unfit(connection: Connection, address: Address) -> None:
+async def refuse_unfit(
+    connection: Connection, address: Address, steps: Collection[str], faults: Faults
+) -> None:
+    """Raise when the schema has not exactly these steps of a store. No search path is needed."""
     table = sql.Identifier(address.schema, "schema_step")
     there = await first(connection, "SELECT to_regclass(%s) AS steps", table.as_string(connection))
     done = set()
     if there is not None and there["steps"] is not None:
         select = sql.SQL("SELECT name FROM {} WHERE part = %s").format(table)
-        done = {row["name"] for row in await rows(connection, select, REGISTRY.name)}
-    if done != STEPS.keys():
-        raise RegistryError(
-            f"there is no registry of this version of nrc in {address.shown}: `nrc migrate` with it brings "
-            "an older one up to date."
+        done = {row["name"] for row in await rows(connection, select, faults.name)}
+    if done != set(steps):
+        raise faults.error(
+            f"there is no {faults.name} of this version of nrc in {address.shown}: `nrc migrate` with it "
+            "brings an older one up to date."
         )
 
 
@@ -208,9 +201,35 @@ def _but_source(settings: list[Row]) -> list[Row]:
     ]
 
 
+async def copy_rows(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Values]
+) -> None:
+    """Insert these rows. COPY writes the numbers of an identity column as they are given."""
+    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), identifiers(columns))
+    async with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            await copy.write_row(row)
+
+
+async def go_on_counting(connection: Connection, table: str) -> None:
+    """Have the identity column `nr` go on after the numbers that were copied into it."""
+    select = "SELECT setval(pg_get_serial_sequence({}, 'nr'), max(nr)) FROM {} HAVING count(*) > 0"
+    await connection.execute(sql.SQL(select).format(sql.Literal(table), sql.Identifier(table)))
+
+
+def identifiers(names: Iterable[str]) -> sql.Composed:
+    """Names of tables or columns, with commas between them."""
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
 @contextmanager
-def _faults(address: Address) -> Generator[None, None, None]:
+def guarded(address: Address, faults: Faults) -> Generator[None, None, None]:
+    """What PostgreSQL and the way to it raise becomes an error of `faults`."""
     try:
         yield
     except (psycopg.Error, OSError) as error:
-        raise told(REGISTRY, address, error) from error
+        raise told(faults, address, error) from error
+
+
+def _faults(address: Address) -> AbstractContextManager[None]:
+    return guarded(address, REGISTRY)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from schemas.errors import RegistryError, RegistryInUse, UsageError
-from store.faults import REGISTRY
+from schemas.errors import UsageError
+from store.faults import REGISTRY, Faults
 from store.files.durable import make_folder, sync_file, sync_folder
 from store.files.faults import told
 from store.files.host_lease import AGE
@@ -51,21 +52,14 @@ class SqliteSide:
 
     async def rows(self, table: str) -> AsyncIterator[Sequence[Values]]:
         order = ", ".join(TABLES[table]) or "1"
-        select = f"SELECT {self._named(table)} FROM {table} ORDER BY {order}"  # noqa: S608
-        with _faults(self._file):
-            cursor = self._db.execute(select)
-        while True:
-            with _faults(self._file):
-                found = cursor.fetchmany(CHUNK)
-            if not found:
-                return
+        select = f"SELECT {quoted(self._columns(table))} FROM {table} ORDER BY {order}"  # noqa: S608
+        for found in fetched(self._db, select, CHUNK, partial(_faults, self._file)):
             yield found
 
     async def put(self, table: str, rows: Sequence[Values]) -> None:
-        marks = ", ".join("?" * len(self._columns(table)))
-        insert = f"INSERT INTO {table} ({self._named(table)}) VALUES ({marks})"  # noqa: S608
+        columns = self._columns(table)
         with _faults(self._file):
-            self._db.conn.executemany(insert, rows)
+            insert_rows(self._db, table, columns, rows)
 
     def clear_new(self) -> None:
         """Remove what a new registry has in it."""
@@ -77,9 +71,6 @@ class SqliteSide:
         with _faults(self._file):
             return moved_columns(table, [each.name for each in self._db.table(table).columns])
 
-    def _named(self, table: str) -> str:
-        return ", ".join(f'"{name}"' for name in self._columns(table))
-
 
 @asynccontextmanager
 async def sqlite_source(file: Path, vault: Vault) -> AsyncIterator[SqliteSide]:
@@ -87,10 +78,10 @@ async def sqlite_source(file: Path, vault: Vault) -> AsyncIterator[SqliteSide]:
 
     RegistryInUse: a process has it open, or had until less than 30 s ago without closing it.
     """
-    with _opened(file) as db:
+    with opened(file, REGISTRY) as db:
         with _faults(file):
             db.execute("BEGIN IMMEDIATE")
-            _refuse_unfit(db, file)
+            refuse_unfit(db, file, STEPS, REGISTRY)
             vault.open(keys_in_use(db).keys() - {""})
         yield SqliteSide(file, file, db)
 
@@ -105,14 +96,14 @@ async def sqlite_target(file: Path, vault: Vault) -> AsyncIterator[SqliteSide]:
         raise UsageError(
             f"{file} is there already: name another file, or move that away. Nothing was changed."
         )
-    new = file.with_name(f"{file.name}.moving")
+    new = beside(file)
     try:
         with _faults(file):
             make_folder(file.parent)
-            _remove(new)
+            remove(new)
         async with SqliteRegistry(new, vault=vault):
             pass
-        with _opened(new) as db:
+        with opened(new, REGISTRY) as db:
             db.execute("BEGIN IMMEDIATE")
             side = SqliteSide(new, file, db)
             side.clear_new()
@@ -125,12 +116,43 @@ async def sqlite_target(file: Path, vault: Vault) -> AsyncIterator[SqliteSide]:
             os.link(new, file)
             sync_folder(file.parent)
     finally:
-        _remove(new)
+        remove(new)
+
+
+def beside(file: Path) -> Path:
+    """The name of a target until it counts."""
+    return file.with_name(f"{file.name}.moving")
+
+
+def fetched(
+    db: Database, select: str, size: int, faults: Callable[[], AbstractContextManager[None]]
+) -> Iterator[Sequence[Values]]:
+    """So many rows of an answer at once. faults: around each access to the file."""
+    with faults():
+        cursor = db.execute(select)
+    while True:
+        with faults():
+            found = cursor.fetchmany(size)
+        if not found:
+            return
+        yield found
+
+
+def insert_rows(db: Database, table: str, columns: Sequence[str], rows: Sequence[Values]) -> None:
+    """Insert these rows. Raises sqlite3.Error."""
+    marks = ", ".join("?" * len(columns))
+    db.conn.executemany(f"INSERT INTO {table} ({quoted(columns)}) VALUES ({marks})", rows)  # noqa: S608
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names of columns, with commas between them."""
+    return ", ".join(f'"{name}"' for name in names)
 
 
 @contextmanager
-def _opened(file: Path) -> Generator[Database, None, None]:
-    with _faults(file):
+def opened(file: Path, faults: Faults) -> Generator[Database, None, None]:
+    """A file that is there, to be read and written. Raises the error of `faults`."""
+    with guarded(file, faults):
         uri = f"file:{quote(str(file.absolute()))}?mode=rw"
         connection = sqlite3.connect(uri, uri=True, timeout=WAIT, isolation_level=None)
     with closing(connection):
@@ -138,29 +160,35 @@ def _opened(file: Path) -> Generator[Database, None, None]:
         yield Database(connection, execute_plugins=False)
 
 
-def _refuse_unfit(db: Database, file: Path) -> None:
-    """Raise when it is no registry of this version, or is in use."""
-    if steps_in(db, REGISTRY.name) != STEPS.keys():
-        raise RegistryError(
-            f"{file} is no registry of this version of nrc: `nrc migrate` with it brings an older one "
+def refuse_unfit(db: Database, file: Path, steps: Collection[str], faults: Faults) -> None:
+    """Raise when it has not exactly these schema steps, or is in use."""
+    if steps_in(db, faults.name) != set(steps):
+        raise faults.error(
+            f"{file} is no {faults.name} of this version of nrc: `nrc migrate` with it brings an older one "
             "up to date."
         )
     for host, at in db.execute("SELECT host, at FROM lease ORDER BY at DESC"):
         if abs(time.time() - at) < AGE:
-            raise RegistryInUse(
+            raise faults.in_use(
                 f"{file} is in use on host {host}: stop every process first. After one that was killed, wait "
                 f"{AGE:.0f} s."
             )
 
 
 @contextmanager
-def _faults(file: Path) -> Generator[None, None, None]:
+def guarded(file: Path, faults: Faults) -> Generator[None, None, None]:
+    """What SQLite and the file system raise becomes an error of `faults`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise told(REGISTRY, file, error) from error
+        raise told(faults, file, error) from error
 
 
-def _remove(file: Path) -> None:
+def remove(file: Path) -> None:
+    """Remove a file of SQLite's, with those beside it."""
     for end in ("", "-wal", "-shm", "-journal"):
         file.with_name(file.name + end).unlink(missing_ok=True)
+
+
+def _faults(file: Path) -> AbstractContextManager[None]:
+    return guarded(file, REGISTRY)

@@ -10,6 +10,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "kanaal": ("uuid",),
     "abonnement": ("uuid",),
     "application": ("client_id",),
+    "event_mapping": ("name",),
     "removed": ("kind", "key"),
     "failure": ("uuid",),
     "declared": ("kind", "key"),

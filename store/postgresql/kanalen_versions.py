@@ -9,7 +9,7 @@ from __future__ import annotations
 from store.database.address import Connection
 from store.postgresql.statements import do, first, insert, rows
 from store.registry import VERSION_AGE, VERSIONS, VERSIONS_EACH, KanalenVersion
-from store.rows import Row, kanalen_version_of
+from store.rows import Row, kanalen_of_version, kanalen_version_of
 
 
 async def begin_version(connection: Connection, abonnement: Row, *, now: float) -> None:
@@ -23,7 +23,7 @@ async def begin_version(connection: Connection, abonnement: Row, *, now: float) 
     row = {
         "abonnement": abonnement["uuid"],
         "change": abonnement["kanalen_change"],
-        "kanalen": abonnement["kanalen"],
+        "kanalen": kanalen_of_version(abonnement),
         "valid_from": now,
         "valid_until": None,
         "made_at": now if before is None else before["made_at"],

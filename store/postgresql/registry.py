@@ -19,8 +19,9 @@ from psycopg import sql
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
+from schemas.events.mapping import EventMapping
 from schemas.kanaal import Kanaal, slots_for
-from store.changing import changed_abonnement, changed_kanaal
+from store.changing import changed_abonnement, changed_kanaal, given_abonnement
 from store.database.address import Address, Connection
 from store.database.database import PATIENCE, Contents, Database
 from store.database.listening import Listener
@@ -62,6 +63,8 @@ from store.rows import (
     hold_text,
     kanaal_of,
     kanaal_row,
+    mapping_in_options,
+    mappings_of,
 )
 from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import Vault
@@ -137,10 +140,16 @@ class PostgresqlRegistry:
                 )
                 for table in _TABLES
             }
+            mappings = await rows(connection, "SELECT name, rules FROM event_mapping")
 
             def changes() -> Changes:
                 return changes_of(
-                    last, whole=whole, vault=self._vault, changed=found, removed=found["removed"]
+                    last,
+                    whole=whole,
+                    vault=self._vault,
+                    changed=found,
+                    removed=found["removed"],
+                    mappings=mappings,
                 )
 
             if sum(map(len, found.values())) < MANY:
@@ -224,7 +233,7 @@ class PostgresqlRegistry:
 
         return await self._write(work)
 
-    async def give_abonnement(self, uuid: UUID, *, to: str) -> Abonnement:
+    async def give_abonnement(self, uuid: UUID, *, to: str, keep_auth: bool = True) -> Abonnement:
         async def work(connection: Connection) -> Abonnement:
             row = await _row(connection, "abonnement", str(uuid))
             if row is None:
@@ -234,12 +243,19 @@ class PostgresqlRegistry:
             before = abonnement_of(row, self._vault)
             if before.client_id == to:
                 return before
-            given = replace(before, client_id=to, change=await self._next_change(connection))
-            changes = {"uuid": str(uuid), "client_id": to, "change": given.change}
-            await update(connection, "abonnement", "uuid", changes)
-            return given
+            change = await self._next_change(connection)
+            return await self._give(connection, before, to=to, keep_auth=keep_auth, change=change)
 
         return await self._write(work)
+
+    async def _give(
+        self, connection: Connection, before: Abonnement, *, to: str, keep_auth: bool, change: int
+    ) -> Abonnement:
+        given = given_abonnement(before, to=to, keep_auth=keep_auth, number=change)
+        await update(connection, "abonnement", "uuid", abonnement_row(given, self._vault))
+        if given.state is not before.state:
+            await begin_state(connection, given, by=ChangedBy.OPERATOR, now=self._clock())
+        return given
 
     async def set_state(
         self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
@@ -322,6 +338,34 @@ class PostgresqlRegistry:
     async def states(self, uuid: UUID) -> tuple[StateVersion, ...]:
         return await self._database.read(lambda connection: states_of(connection, str(uuid)))
 
+    async def event_mappings(self) -> Mapping[str, EventMapping]:
+        async def work(connection: Connection) -> Mapping[str, EventMapping]:
+            return mappings_of(await rows(connection, "SELECT name, rules FROM event_mapping"))
+
+        return await self._database.read(work)
+
+    async def set_event_mapping(self, name: str, mapping: EventMapping | None) -> bool:
+        async def work(connection: Connection) -> bool:
+            row = await first(connection, "SELECT rules FROM event_mapping WHERE name = %s", name)
+            rules = "" if mapping is None else mapping.text()
+            if rules == ("" if row is None else row["rules"]):
+                return False
+            if mapping is None:
+                uses = "SELECT 1 AS one FROM abonnement WHERE position(%s in options) > 0 LIMIT 1"
+                if await first(connection, uses, mapping_in_options(name)) is not None:
+                    raise Conflict(f"an abonnement has the mapping {name}.")
+                await do(connection, "DELETE FROM event_mapping WHERE name = %s", name)
+            else:
+                upsert = (
+                    "INSERT INTO event_mapping VALUES (%s, %s) "
+                    "ON CONFLICT (name) DO UPDATE SET rules = excluded.rules"
+                )
+                await do(connection, upsert, name, rules)
+            await self._next_change(connection)
+            return True
+
+        return await self._write(work)
+
     async def add_application(self, application: Application) -> Application:
         async def work(connection: Connection) -> Application:
             if await _row(connection, "application", application.client_id) is not None:
@@ -352,7 +396,12 @@ class PostgresqlRegistry:
         return await self._write(work)
 
     async def remove_application(
-        self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
+        self,
+        client_id: str,
+        *,
+        with_abonnementen: bool = False,
+        give_to: str | None = None,
+        keep_auth: bool = True,
     ) -> tuple[UUID, ...]:
         async def work(connection: Connection) -> tuple[UUID, ...]:
             select = "SELECT uuid FROM abonnement WHERE client_id = %s ORDER BY uuid"
@@ -366,8 +415,10 @@ class PostgresqlRegistry:
             )
             change = await self._next_change(connection)
             if give_to is not None:
-                give = "UPDATE abonnement SET client_id = %s, change = %s WHERE client_id = %s"
-                await do(connection, give, give_to, change, client_id)
+                for uuid in owned:
+                    if (row := await _row(connection, "abonnement", uuid)) is not None:
+                        before = abonnement_of(row, self._vault)
+                        await self._give(connection, before, to=give_to, keep_auth=keep_auth, change=change)
             else:
                 await self._remove(connection, "abonnement", owned, change=change)
             await self._remove(connection, "application", [client_id], change=change)

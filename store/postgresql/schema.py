@@ -112,6 +112,18 @@ async def _callback_auth(connection: Connection) -> None:
     await connection.execute("ALTER TABLE abonnement ADD COLUMN callback_auth text NOT NULL DEFAULT ''")
 
 
+async def _delivery_options(connection: Connection) -> None:
+    # As in store/sqlite/schema.py.
+    await connection.execute("ALTER TABLE abonnement ADD COLUMN options text NOT NULL DEFAULT ''")
+
+
+async def _event_mappings(connection: Connection) -> None:
+    # As in store/sqlite/schema.py.
+    await connection.execute(
+        'CREATE TABLE event_mapping (name text COLLATE "C" PRIMARY KEY, rules text NOT NULL)'
+    )
+
+
 STEPS = {
     "0001_registry": Step(_first),
     "0002_alerts": Step(_alerts),
@@ -119,6 +131,8 @@ STEPS = {
     "0004_scopes_from_ac": Step(_scopes_from_ac, compatible=True),
     "0005_ac_answers": Step(_ac_answers, compatible=True),
     "0006_callback_auth": Step(_callback_auth, compatible=True),
+    "0007_delivery_options": Step(_delivery_options, compatible=True),
+    "0008_event_mappings": Step(_event_mappings, compatible=True),
 }
 
 NEXT_CHANGE = """

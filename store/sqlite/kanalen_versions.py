@@ -11,7 +11,7 @@ import time
 from sqlite_utils import Database
 
 from store.registry import VERSION_AGE, VERSIONS, VERSIONS_EACH, KanalenVersion
-from store.rows import Row, kanalen_version_of
+from store.rows import Row, kanalen_of_version, kanalen_version_of
 
 
 def begin_version(db: Database, abonnement: Row, *, now: float) -> None:
@@ -26,7 +26,7 @@ def begin_version(db: Database, abonnement: Row, *, now: float) -> None:
         {
             "abonnement": abonnement["uuid"],
             "change": abonnement["kanalen_change"],
-            "kanalen": abonnement["kanalen"],
+            "kanalen": kanalen_of_version(abonnement),
             "valid_from": now,
             "valid_until": None,
             "made_at": now if before is None else before["made_at"],

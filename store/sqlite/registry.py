@@ -21,8 +21,9 @@ from sqlite_utils.db import NotFoundError
 from schemas.abonnement import Abonnement, Hold, State
 from schemas.application import Application
 from schemas.errors import Conflict, QuotaReached
+from schemas.events.mapping import EventMapping
 from schemas.kanaal import Kanaal, slots_for
-from store.changing import changed_abonnement, changed_kanaal
+from store.changing import changed_abonnement, changed_kanaal, given_abonnement
 from store.files.host_lease import RENEWAL, boot_id
 from store.files.sqlite_file import BUSY_TIMEOUT, SqliteFile
 from store.registry import (
@@ -52,6 +53,8 @@ from store.rows import (
     hold_text,
     kanaal_of,
     kanaal_row,
+    mapping_in_options,
+    mappings_of,
 )
 from store.secret_uses import SecretUses, UsedSecret, moved, noted
 from store.secrets import KEYS_FILE, Vault
@@ -191,7 +194,7 @@ class SqliteRegistry:
 
         return await self._file.write(work)
 
-    async def give_abonnement(self, uuid: UUID, *, to: str) -> Abonnement:
+    async def give_abonnement(self, uuid: UUID, *, to: str, keep_auth: bool = True) -> Abonnement:
         def work(db: Database) -> Abonnement:
             row = _row(db, "abonnement", str(uuid))
             if row is None:
@@ -201,12 +204,16 @@ class SqliteRegistry:
             before = abonnement_of(row, self._vault)
             if before.client_id == to:
                 return before
-            given = replace(before, client_id=to, change=_next_change(db))
-            changes = {"client_id": to, "change": given.change}
-            db.table("abonnement").update(str(uuid), changes)
-            return given
+            return self._give(db, before, to=to, keep_auth=keep_auth, change=_next_change(db))
 
         return await self._file.write(work)
+
+    def _give(self, db: Database, before: Abonnement, *, to: str, keep_auth: bool, change: int) -> Abonnement:
+        given = given_abonnement(before, to=to, keep_auth=keep_auth, number=change)
+        db.table("abonnement").update(str(given.uuid), abonnement_row(given, self._vault))
+        if given.state is not before.state:
+            begin_state(db, given, by=ChangedBy.OPERATOR, now=self._clock())
+        return given
 
     async def set_state(
         self, uuid: UUID, state: State, reason: str, *, callback_url: str | None = None
@@ -283,6 +290,27 @@ class SqliteRegistry:
     async def states(self, uuid: UUID) -> tuple[StateVersion, ...]:
         return await self._file.read(lambda db: states_of(db, str(uuid)))
 
+    async def event_mappings(self) -> Mapping[str, EventMapping]:
+        return await self._file.read(lambda db: mappings_of(db.table("event_mapping").rows))
+
+    async def set_event_mapping(self, name: str, mapping: EventMapping | None) -> bool:
+        def work(db: Database) -> bool:
+            row = _row(db, "event_mapping", name)
+            rules = "" if mapping is None else mapping.text()
+            if rules == ("" if row is None else row["rules"]):
+                return False
+            if mapping is None:
+                uses = [mapping_in_options(name)]
+                if db.table("abonnement").count_where("instr(options, ?) > 0", uses):
+                    raise Conflict(f"an abonnement has the mapping {name}.")
+                db.execute("DELETE FROM event_mapping WHERE name = ?", [name])
+            else:
+                db.table("event_mapping").upsert({"name": name, "rules": rules}, pk="name")
+            _next_change(db)
+            return True
+
+        return await self._file.write(work)
+
     async def add_application(self, application: Application) -> Application:
         def work(db: Database) -> Application:
             if _row(db, "application", application.client_id) is not None:
@@ -310,7 +338,12 @@ class SqliteRegistry:
         return await self._file.write(work)
 
     async def remove_application(
-        self, client_id: str, *, with_abonnementen: bool = False, give_to: str | None = None
+        self,
+        client_id: str,
+        *,
+        with_abonnementen: bool = False,
+        give_to: str | None = None,
+        keep_auth: bool = True,
     ) -> tuple[UUID, ...]:
         def work(db: Database) -> tuple[UUID, ...]:
             owned = _owned_by(db, client_id)
@@ -319,10 +352,10 @@ class SqliteRegistry:
             )
             change = _next_change(db)
             if give_to is not None:
-                db.execute(
-                    "UPDATE abonnement SET client_id = ?, change = ? WHERE client_id = ?",
-                    [give_to, change, client_id],
-                )
+                for uuid in owned:
+                    if (row := _row(db, "abonnement", uuid)) is not None:
+                        before = abonnement_of(row, self._vault)
+                        self._give(db, before, to=give_to, keep_auth=keep_auth, change=change)
             else:
                 self._remove(db, "abonnement", owned, change=change)
             self._remove(db, "application", [client_id], change=change)
@@ -464,6 +497,7 @@ def _changes_since(db: Database, number: int, vault: Vault) -> Changes:
         vault=vault,
         changed={table: changed(table) for table in tables},
         removed=changed("removed"),
+        mappings=db.table("event_mapping").rows,
     )
 
 

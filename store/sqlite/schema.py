@@ -237,6 +237,17 @@ def _callback_auth(db: Database, _: Vault) -> None:
     db.execute("ALTER TABLE abonnement ADD COLUMN callback_auth TEXT NOT NULL DEFAULT ''")
 
 
+def _delivery_options(db: Database, _: Vault) -> None:
+    # How an abonnement wants to be delivered to, JSON, or empty. To an older program there is none.
+    db.execute("ALTER TABLE abonnement ADD COLUMN options TEXT NOT NULL DEFAULT ''")
+
+
+def _event_mappings(db: Database, _: Vault) -> None:
+    # Own mappings of notificaties to CloudEvents; rules is JSON (schemas/events/mapping.py). Older programs
+    # do not look at these.
+    db.execute("CREATE TABLE event_mapping (name TEXT PRIMARY KEY, rules TEXT NOT NULL) WITHOUT ROWID")
+
+
 ENCRYPTED = "0004_encrypted"
 
 STEPS: dict[str, Step] = {
@@ -262,8 +273,13 @@ STEPS: dict[str, Step] = {
     "0020_scopes_from_ac": _scopes_from_ac,
     "0021_ac_answers": _ac_answers,
     "0022_callback_auth": _callback_auth,
+    "0023_delivery_options": _delivery_options,
+    "0024_event_mappings": _event_mappings,
 }
-COMPATIBLE = frozenset({"0020_scopes_from_ac", "0021_ac_answers", "0022_callback_auth"})
+COMPATIBLE = frozenset(
+    {"0020_scopes_from_ac", "0021_ac_answers", "0022_callback_auth", "0023_delivery_options"}
+    | {"0024_event_mappings"}
+)
 """Those beside which a program works that does not know them (store/files/schema_steps.py)."""
 
 

@@ -16,15 +16,21 @@ ATTEMPTED = [kind for kind in FailureClass if kind is not FailureClass.SHORTAGE]
 """Classes of failure of an attempt; with a shortage none is made."""
 
 
+def connected_of(parts: Parts) -> dict[str, bool]:
+    """By the name of each of its connections that stay, whether it is there and can be used."""
+    there = {"deliverer": parts.link.connection is not None, "deliverer publishing": parts.publisher.ready}
+    if parts.into_queues is not None:
+        there["deliverer direct publishing"] = parts.into_queues.ready
+    return there
+
+
 async def metrics_of(parts: Parts) -> list[Metric]:
     """What it delivered, what failed, how long it took, and what it has in hand."""
     counts = parts.counts
     failed: Values = {(kind.value,): counts[kind] for kind in ATTEMPTED}
     return [
         *of_process("deliverer", not_ready=parts.not_ready(), warnings=parts.warnings()),
-        of_connections(
-            {"deliverer": parts.link.connection is not None, "deliverer publishing": parts.publisher.ready}
-        ),
+        of_connections(connected_of(parts)),
         *of_writer(parts.writer),
         counter(
             "nrc_attempts",
@@ -43,7 +49,11 @@ async def metrics_of(parts: Parts) -> list[Metric]:
         counter(
             "nrc_not_sent",
             "Messages acknowledged without an attempt, by why.",
-            {("not_wanted",): counts["not wanted"], ("settled_before",): counts["settled before"]},
+            {
+                ("not_wanted",): counts["not wanted"],
+                ("settled_before",): counts["settled before"],
+                ("consolidated",): counts["consolidated"],
+            },
             ["why"],
         ),
         counter(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -17,6 +17,7 @@ from prometheus_client import Metric
 
 from ledger.keeper.parts import Parts
 from ledger.values import Backlog, Cause
+from operating.status.certificates import client_certificate
 from schemas.abonnement import Abonnement, State
 from schemas.errors import LedgerError
 from telemetry.metrics.common import of_connections, of_process
@@ -43,6 +44,7 @@ async def metrics_of(parts: Parts) -> list[Metric]:
         counter("nrc_give_back_refused", "Give-backs that RabbitMQ did not take.", given["refused"]),
         counter("nrc_dead_letters", "Messages taken out of nrc.undeliverable.", parts.dead_letters.count),
         *_of_abonnementen(parts.catalogue.everyone),
+        *_of_certificates(parts.catalogue.everyone.values()),
         *_of_disk(parts),
     ]
     try:
@@ -119,6 +121,21 @@ def _of_abonnementen(abonnementen: Mapping[UUID, Abonnement]) -> list[Metric]:
     ]
 
 
+def _of_certificates(abonnementen: Iterable[Abonnement]) -> list[Metric]:
+    """Until when client certificates count; nothing where there are none."""
+    found = {facts for each in abonnementen if (facts := client_certificate(each)) is not None}
+    if not found:
+        return []
+    return [
+        gauge(
+            "nrc_client_certificate_ends_timestamp_seconds",
+            "When a client certificate ends that goes to callbacks, in Unix seconds, by its fingerprint.",
+            {(each.name, each.fingerprint): each.ends for each in found},
+            ["name", "fingerprint"],
+        )
+    ]
+
+
 def _of_disk(parts: Parts) -> list[Metric]:
     if parts.settings.on_postgresql:
         return []  # it is the database server's
@@ -166,8 +183,13 @@ async def _of_ledger(parts: Parts) -> list[Metric]:
         gauge("nrc_undeliverable", "Deliveries that are undeliverable now.", undeliverable),
         gauge("nrc_stuck", "Deliveries that were lost three times: look at them.", facts.stuck),
         gauge("nrc_unsure", "Deliveries to decide on with `nrc ledger audit`.", facts.unsure),
-        gauge("nrc_returning", "Deliveries that are being given back.", facts.returning),
+        gauge(
+            "nrc_returning",
+            "Deliveries that are being given back, or wait for an earlier one.",
+            facts.returning,
+        ),
         gauge("nrc_unrouted", "Notificaties that RabbitMQ does not have yet.", facts.unrouted),
+        gauge("nrc_lane", "Notificaties that wait in the lane for bulk.", facts.lane),
         gauge("nrc_gaps", "Gaps of which not all was given back yet.", len(gaps)),
         gauge("nrc_ledger_bytes", "Bytes that the ledger has in use.", facts.size),
         gauge(

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 from deliverer.attempting.decide import classify
 from deliverer.attempting.deliver import Deliverer
 from deliverer.attempting.settle import Delivery
+from deliverer.events.request import NoEvent
 from deliverer.http.client import Failure, FailureClass, Response
 from ledger.ids import received_of
 from router import names
@@ -31,7 +32,7 @@ class TracedDeliverer(Deliverer):
         super().__init__(**given)
         self._tracer = tracer
 
-    async def send(self, delivery: Delivery, abonnement: Abonnement) -> Response | Failure:
+    async def send(self, delivery: Delivery, abonnement: Abonnement) -> Response | Failure | NoEvent:
         history = delivery.history
         parent, links = parent_and_links(
             carried(delivery.kept), first=not (history.attempts or history.round), age=_age(delivery)
@@ -86,8 +87,10 @@ def _of_request(delivery: Delivery, abonnement: Abonnement) -> dict[str, str | i
     return attributes
 
 
-def _conclude(process: Span, request: Span, answer: Response | Failure) -> None:
+def _conclude(process: Span, request: Span, answer: Response | Failure | NoEvent) -> None:
     """Note what the callback answered, or why it did not."""
+    if isinstance(answer, NoEvent):
+        return
     failure = classify(answer)
     status = answer.status
     if status is not None:

@@ -23,7 +23,7 @@ class TracedAccepting(Accepting):
     """Accepts with a span, whose context goes with the message."""
 
     def __init__(self, gateway: Gateway, tracer: Tracer) -> None:
-        super().__init__(gateway.publisher, gateway.writer, gateway.catalogue.pulled)
+        super().__init__(gateway.publisher, gateway.writer, gateway.catalogue)
         self._tracer = tracer
 
     async def accept(self, message: Outgoing, entry: Entry) -> Homes:

@@ -8,9 +8,10 @@
     clients/        the publisher that records every answer, the consumer that records every request, the load
     faults/         tools that make faults
     scenarios/      every scenario
+    scenario.py     what a scenario is, and what came of it
     run.py          one scenario, from the first abonnement to the account
     short.py        the scenarios of the short form, and which of them share a load
-    account.py      decides what was lost
+    accounting/     decides what was lost, twice or out of order
     certificate.py  writes the certificate
     power/          the same with cuts of the power, on a disk of its own: `python -m tests.chaos.power`
 
@@ -36,6 +37,9 @@ set `run.system.processes[name].env["NRC_AMQP_URL"]` before it is started.
 Scenarios with the same `make`, another way to make a system (behind proxies: scenarios/rabbitmq/network.py;
 on three nodes: scenarios/rabbitmq/nodes.py), share that system. `unfit` says why a scenario cannot run here;
 it is then shown as not run. `parts` are abonnementen that get a row of their own.
+
+An abonnement with `options` gets these delivery options; what `order` and `consolidate` promise is judged.
+`traffic` of a Scenario is what is published: `load.USUAL`, or that of `clients/mixed.py`.
 
 To add a way in which a callback misbehaves: a function under `@behaviour` in `clients/behaviours.py`. A
 scenario sets it with `await run.consumer.behave(run.path("everything"), "status", code=500)`, and back with

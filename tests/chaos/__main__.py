@@ -20,10 +20,11 @@ from pathlib import Path
 import orjson
 import uvloop
 
-from tests.chaos.account import Account
-from tests.chaos.certificate import Circumstances, as_json, markdown, write
+from tests.chaos.accounting.account import Account
+from tests.chaos.certificate import Circumstances, as_json, markdown, onto, write
 from tests.chaos.clients.consumer_process import Consumer, consumer
-from tests.chaos.run import Make, Result, Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Make, Result, Scenario
 from tests.chaos.scenarios import SCENARIOS
 from tests.chaos.short import short_form
 from tests.chaos.system import System, system
@@ -151,6 +152,9 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="scenarios with one of these in their name")
     parser.add_argument("--out", type=Path, help="write the certificate as Markdown")
     parser.add_argument("--json", type=Path, help="write it as JSON")
+    parser.add_argument(
+        "--onto", type=Path, help="a certificate as JSON, in which these scenarios take the place of its own"
+    )
     parser.add_argument("--power", type=Path, help="show what tests.chaos.power wrote to this file")
     parser.add_argument("--share", type=float, default=None, help="of the load; 1 is the full form")
     parser.add_argument("--keep", action="store_true", help="leave the folders with logs")
@@ -176,6 +180,10 @@ def main() -> int:
         rabbitmq=runner.rabbitmq,
         seconds=time.monotonic() - began,
     )
+    if options.onto:
+        earlier = orjson.loads(options.onto.read_bytes())
+        circumstances = circumstances.after(earlier, [each.scenario.name for each in results])
+        results = onto(earlier, results, SCENARIOS)
     page = markdown(results, circumstances, power=power)
     if options.out:
         write(options.out, page)

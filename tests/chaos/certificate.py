@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from ledger.values import Cause
-from tests.chaos.account import Account, total
+from tests.chaos.accounting.account import Account, total
 from tests.chaos.power.report import section
-from tests.chaos.run import Result
+from tests.chaos.scenario import Result, Scenario
 
 _PACKAGES = ("nrc", "aio-pika", "aiormq", "aiohttp", "uvloop")
 
@@ -38,6 +38,8 @@ scenario above it.
 * **Apart**: it was undeliverable, or ready to be fetched, in a ledger that was deleted or replaced by an
   older copy, and nothing else had it. Only what was posted before that moment counts so, and no more than
   were so in that ledger. What a queue held that was deleted, purged or wiped has no such excuse.
+  Or its abonnement has `consolidate`, and by the ledger it ended in a newer one, which is about the same
+  resource and was delivered.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
@@ -62,8 +64,8 @@ or two of three nodes are away; when one host of several is killed, restarted, w
 the others; when connections to RabbitMQ break or carry nothing; when the ledger is locked, full,
 deleted or an older copy; when a file cannot be written or a clock jumps; when abonnementen change meanwhile;
 when callbacks are away, wrong or slow; when something of ours in RabbitMQ is deleted with what it holds,
-purged, replaced, refused, without a leader or under a policy of somebody else. Each as it is told under
-*What was done*, and no more than that.
+purged, replaced, refused, without a leader or under a policy of somebody else. With delivery options, bulk
+and CloudEvents when RabbitMQ is wiped. Each as it is told under *What was done*, and no more than that.
 
 **What it does not cover.** {power} A disk that is lost, or says that it has written what
 it has not. A network that splits several hosts from several others. Two faults at the same moment, but for
@@ -97,12 +99,13 @@ CUTS = "A power cut or a crash of the host, on another disk than *Power cuts* as
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """Where and how the certificate was made."""
+    """Where and how the certificate was made. again: scenarios that were run again later, by when and how."""
 
     date: str
     command: str
     rabbitmq: str
     seconds: float
+    again: Mapping[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, str]:
         """A line each."""
@@ -114,7 +117,19 @@ class Circumstances:
             "Versions": f"RabbitMQ {self.rabbitmq}, Python {platform.python_version()}, {packages}",
             "System": "two gateways on one socket, one router, two deliverers, one keeper, one RabbitMQ node",
             "Took": f"{self.seconds / 60:.1f} minutes",
+            **{f"Again: {name}": when for name, when in self.again.items()},
         }
+
+    def after(self, earlier: Mapping[str, Any], names: Sequence[str]) -> Circumstances:
+        """Those of an earlier certificate, in its JSON form, after these scenarios were run again so."""
+        was = earlier["circumstances"]
+        kept = {each.name: was[each.name] for each in fields(self) if each.name != "again"}
+        problems = {each["name"]: each["problems"] for each in earlier["scenarios"]}
+        again = dict(was.get("again", {}))
+        for name in names:
+            before = "".join(f"; it did not hold before: {each}" for each in problems.get(name, [])[:1])
+            again[name] = f"{self.date}, `{self.command}`{before}"
+        return Circumstances(**kept, again=again)
 
 
 def _memory() -> str:
@@ -246,6 +261,31 @@ def as_json(results: Sequence[Result], circumstances: Circumstances) -> dict[str
             for result in results
         ],
     }
+
+
+def onto(earlier: Mapping[str, Any], results: Sequence[Result], known: Sequence[Scenario]) -> list[Result]:
+    """The results of an earlier certificate, in its JSON form, with these in the place of its own.
+
+    known: all scenarios there are; what the certificate has of others is left out.
+    """
+    made = {result.scenario.name: result for result in results}
+    told = {each["name"]: each for each in earlier["scenarios"]}
+    return [
+        made.get(scenario.name) or _result(scenario, told[scenario.name])
+        for scenario in known
+        if scenario.name in made or scenario.name in told
+    ]
+
+
+def _result(scenario: Scenario, told: Mapping[str, Any]) -> Result:
+    parts = {name: _account(part) for name, part in told["parts"].items()}
+    return Result(scenario, _account(told), told["posts"], told["seconds"], told["not_run"], parts)
+
+
+def _account(told: Mapping[str, Any]) -> Account:
+    """What `_plain` made."""
+    taken = {each.name: told[each.name] for each in fields(Account)}
+    return Account(**taken | {"lost": told["lost_which"]})
 
 
 def _plain(account: Account) -> dict[str, Any]:

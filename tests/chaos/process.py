@@ -16,12 +16,12 @@ from pathlib import Path
 from nrc.processes import LABEL, READY, UP_FD
 
 ROOT = Path(__file__).parents[2]
-READY_TIMEOUT = 60.0  # seconds
+READY_TIMEOUT = 180.0  # seconds
 STOP_TIMEOUT = 12.0  # seconds for a SIGTERM to be obeyed
 
 _FAULTS = re.compile(
     rb'Traceback \(most recent call last\)|"exception":|Task exception was never retrieved'
-    rb'|"event":"(?:fault|delivery failed unexpectedly|request failed)"'
+    rb'|"event":"(?:fault|(?:delivery|probe) failed unexpectedly|request failed)"'
 )
 _GAVE_UP = re.compile(rb'"failure":"timeout"')
 _UNCONFIRMED = re.compile(rb'"link":"deliverer publishing".*"event":"broker connection lost or refused"')

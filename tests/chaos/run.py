@@ -10,15 +10,16 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from extra.asking import ROOT as EXTRA
 from ledger.keeper.losses.registry_changes import SKEW
 from router import names
-from tests.chaos.account import (
+from tests.chaos.accounting.account import (
     NOT_ACKNOWLEDGED,
     Accepted,
     Account,
@@ -29,77 +30,19 @@ from tests.chaos.account import (
     Subscription,
     account,
 )
+from tests.chaos.accounting.options import is_late, out_of_order, stood_for
 from tests.chaos.clients import load
 from tests.chaos.clients.consumer_process import MAIN, Consumer
 from tests.chaos.clients.fetcher_process import Fetcher
 from tests.chaos.clients.publisher import Publisher
-from tests.chaos.system import SCHEDULE, System
+from tests.chaos.scenario import Result, Scenario
+from tests.chaos.system import System
 from tests.eventually import eventually
-
-QUIET = max(SCHEDULE) + 4.0
-"""Seconds without any arrival after which nothing will come any more: longer than any wait queue."""
-
 
 GIVEN_BACK = 240.0
 """Seconds for everything to arrive while the keeper has work."""
-
-Make = Callable[..., AbstractAsyncContextManager[System]]
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """What is done to the system, and how it is told.
-
-    least: notificaties accepted in the full form. rate: notificaties a second. short: also part of the short
-    form. settings, per_process, prefixes: it needs a system of its own, started with these. no_errors: a
-    publisher must see nothing but 201. settle: seconds for everything to arrive after the load. quiet:
-    seconds without any arrival after which nothing will come any more.
-    make: another way to make its system, which scenarios with the same one share; it is called with `keep`.
-    unfit: why it cannot run here, or "".
-    parts: abonnementen that the certificate shows in rows of their own, each with what its callback does.
-    within: the longest delay that such a part may have, in seconds.
-    """
-
-    name: str
-    text: str
-    work: Callable[[Run], Awaitable[None]]
-    least: int = 3500
-    rate: float = 400.0
-    short: bool = False
-    no_errors: bool = False
-    settle: float = 60.0
-    quiet: float = QUIET
-    abonnementen: Mapping[str, load.Wanted] = field(default_factory=lambda: load.ABONNEMENTEN)
-    settings: Mapping[str, str] = field(default_factory=dict)
-    per_process: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    prefixes: Mapping[str, list[str]] = field(default_factory=dict)
-    own_system: bool = False
-    make: Make | None = None
-    unfit: Callable[[], str] = lambda: ""
-    parts: Mapping[str, str] = field(default_factory=dict)
-    within: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def needs_own_system(self) -> bool:
-        """Whether it cannot share the system with others."""
-        return bool(self.own_system or self.settings or self.per_process or self.prefixes)
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of a scenario. not_run: why it was left out. parts: the account of single abonnementen."""
-
-    scenario: Scenario
-    account: Account
-    outcomes: dict[str, int]
-    seconds: float
-    not_run: str = ""
-    parts: Mapping[str, Account] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether it holds."""
-        return not self.account.problems
+FOLLOWED = 2.0
+"""Seconds in which deliverers know of an abonnement's options: docs/delivery-options.md says 0.3."""
 
 
 class Run:
@@ -128,11 +71,13 @@ class Run:
         self._parts: dict[str, Account] = {}
         self._removed: dict[str, UUID] = {}
         self._fetchers: dict[str, Fetcher] = {}
+        self._options: dict[str, Mapping[str, Any]] = {}
         self.publisher = Publisher(
             system.gateway_addresses,
             authorization=system.authorization,
             rate=scenario.rate,
             numbers=numbers,
+            traffic=scenario.traffic,
         )
 
     # -- for scenarios
@@ -181,6 +126,8 @@ class Run:
             callback = self.consumer.url(self.path(name), port=self.system.callbacks_at or port)
             uuid = await self.system.subscribe(wanted, callback)
         self.abonnementen[name] = uuid
+        if wanted.options:
+            self._options[name] = wanted.options
         self.subscriptions.append(Subscription(name, wanted.matches, since=time.monotonic()))
         if wanted.pull:
             fetcher = self._fetchers[name] = Fetcher(
@@ -278,6 +225,9 @@ class Run:
         try:
             for name, wanted in self.scenario.abonnementen.items():
                 await self.subscribe(name, wanted)
+            if self._options:
+                # What a deliverer has in hand by then is sent as it knew the abonnement.
+                await asyncio.sleep(FOLLOWED)
             self.publisher.start()
             try:
                 await self.more(300)
@@ -332,6 +282,7 @@ class Run:
             self.repeats += each.repeats
         if not all_there:  # they were stopped; what they deliver from here on is in `left` already
             await self.system.start_all(self.system.deliverers)
+        stand_ins = await self._stood_for(arrivals)
         for name in self.scenario.parts:
             self._parts[name] = account(
                 self.publisher.accepted,
@@ -340,8 +291,9 @@ class Run:
                 waiting=_of(left["waiting"], name),
                 undeliverable=_of(left["undeliverable"], name),
                 excuses=self.excuses,
+                stood_for=stand_ins,
             )
-        return account(
+        made = account(
             self.publisher.accepted,
             arrivals,
             subscriptions=self.subscriptions,
@@ -351,6 +303,45 @@ class Run:
             repeats=[*self.system.repeats, *self.repeats],
             given_back=given_back,
             recovered_from=self._ended,
+            stood_for=stand_ins,
+        )
+        self._judge(made, arrivals)
+        return made
+
+    def _judge(self, made: Account, arrivals: Iterable[Arrival]) -> None:
+        """What delivery options promise, and whether all had to arrive."""
+        if self.scenario.all_arrive and made.waiting + made.undeliverable:
+            made.problems.append(f"{made.waiting} still waited, and {made.undeliverable} were undeliverable")
+        for name, options in self._options.items():
+            if "order" in options:
+                posts = [post for post in self.publisher.accepted if self.wants(name, post)]
+                if all(map(is_late, posts)):
+                    made.problems.append(f"{name}: nothing had an order to keep")
+                early = out_of_order(
+                    posts,
+                    [each for each in arrivals if each.abonnement == name],
+                    hoofd_object=self.scenario.traffic.hoofd_object,
+                    set_aside_after=options["order"]["setAsideAfter"],
+                )
+                if early:
+                    made.problems.append(f"{name}: {len(early)} out of order: {'; '.join(early[:3])}")
+
+    async def _stood_for(self, arrivals: Iterable[Arrival]) -> set[Pair]:
+        """What ended in a newer one that was delivered."""
+        if not any("consolidate" in options for options in self._options.values()):
+            return set()
+        by_uuid = self._by_uuid()
+        newer = {
+            (message_id, by_uuid[uuid]): into
+            for (message_id, uuid), into in (await self.system.consolidated()).items()
+            if uuid in by_uuid
+        }
+        came = {each.id: each.number for each in arrivals}
+        return stood_for(
+            newer,
+            numbers=came | {post.id: post.number for post in self.publisher.accepted},
+            delivered={(each.id, each.abonnement) for each in arrivals if each.answered},
+            resource=self.scenario.traffic.resource,
         )
 
     async def _settled(self) -> bool:
@@ -370,6 +361,8 @@ class Run:
                 wanted -= {(each.id, each.abonnement) for each in arrivals if each.answered}
                 seen, moved = len(arrivals), time.monotonic()
             still = time.monotonic() - moved
+            if wanted and still > 1.0:
+                wanted -= await self._stood_for(arrivals)
             if not wanted and still > 0.5 and not self.consumer.under_way and await self._queues_are_empty():
                 return True
             if wanted and await self.system.keeper_has_work():
@@ -394,7 +387,7 @@ class Run:
         return not any((await broker.messages_of_ours()).values()) and not await broker.dead_lettering()
 
     async def _left(self) -> dict[str, Counter[Pair]]:
-        """What is in queues, or undeliverable. Stops the deliverers: what they hold goes back."""
+        """What waits in queues or in the ledger, or is undeliverable. What deliverers hold goes back."""
         for name in self.system.deliverers:
             if self.system.processes[name].alive:
                 await self.system.term(name)
@@ -410,6 +403,9 @@ class Run:
         pulled = [self.abonnementen[name] for name in self._fetchers]
         for message_id, uuid in await self.system.open_of([*self._removed.values(), *pulled]):
             left["waiting"][message_id, by_uuid[uuid]] = 1
+        for message_id, uuid in await self.system.waiting_in_ledger():
+            if uuid in by_uuid:
+                left["waiting"].setdefault((message_id, by_uuid[uuid]), 1)
         for message_id, uuid in await self.system.undeliverable():
             if uuid in by_uuid:  # what the keeper has not taken yet is in both
                 left["undeliverable"][message_id, by_uuid[uuid]] = 1

@@ -28,7 +28,7 @@ from ledger.opening import LEDGER_FILE
 from ledger.values import State
 from nrc.processes import LISTEN_FD
 from runtime.listening import bind, listen
-from tests.chaos.account import Repeats
+from tests.chaos.accounting.account import Repeats
 from tests.chaos.broker import Broker
 from tests.chaos.clients import load
 from tests.chaos.faults.ledger_file import LedgerDatabase, LedgerFile, LedgerRows, OfAbonnement
@@ -136,9 +136,17 @@ class System:
         """Why each delivery was put into its queue again, of those that were."""
         return await asyncio.to_thread(self.rows.given_back)
 
+    async def consolidated(self) -> dict[OfAbonnement, str]:
+        """The newer one in which each delivery ended, of those that did."""
+        return await asyncio.to_thread(self.rows.consolidated)
+
     async def open_of(self, abonnementen: Iterable[UUID]) -> list[OfAbonnement]:
         """All that is open of these in the ledger."""
         return await asyncio.to_thread(self.rows.open_of, frozenset(abonnementen))
+
+    async def waiting_in_ledger(self) -> list[OfAbonnement]:
+        """All that waits in the ledger and is in no queue."""
+        return await asyncio.to_thread(self.rows.waiting)
 
     # -- one process
 
@@ -247,7 +255,10 @@ class System:
         body = {"callbackUrl": callback, "auth": "Token chaos", "kanalen": list(wanted.kanalen)}
         made = await self.call("POST", "abonnement", body)
         self.queues += 1
-        return UUID(made["url"].rpartition("/")[2])
+        uuid = UUID(made["url"].rpartition("/")[2])
+        if wanted.options:
+            await self.call("PUT", f"{EXTRA}/abonnement/{uuid}/options", wanted.options)
+        return uuid
 
     async def unsubscribe(self, uuid: UUID) -> None:
         """Delete an abonnement, by the API."""
@@ -369,7 +380,7 @@ async def system(
         await made.start("router")
         listen(sock, name="NRC_GATEWAY_LISTEN")
         await made.start_all()
-        for kanaal in load.KANALEN:
+        for kanaal in (*load.KANALEN, load.OBJECTEN):
             await made.call("POST", "kanaal", kanaal)
         yield made
     finally:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.account import Account
-from tests.chaos.certificate import Circumstances, as_json, markdown
-from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.accounting.account import Account
+from tests.chaos.certificate import Circumstances, as_json, markdown, onto
+from tests.chaos.run import Run
+from tests.chaos.scenario import Result, Scenario
 
 CIRCUMSTANCES = Circumstances(date="1 May 2026", command="make chaos", rabbitmq="3.10.8", seconds=60.0)
 
@@ -66,6 +68,22 @@ def test_duplicates_are_told_by_cause_with_their_bound() -> None:
         "| **Together** | 1 in flight; 2 given back: its queue was missing | 40 |",
     ]
     assert as_json(results, CIRCUMSTANCES)["together"]["duplicated_by"] == {"in flight": 1, "queue": 2}
+
+
+def test_a_scenario_that_is_run_again_takes_the_place_of_its_former_result(results: list[Result]) -> None:
+    failed = Account(accepted=10, to_deliver=10, delivered=9, lost=["1"], problems=["lost"])
+    killed, gone = Scenario("killed", "", _nothing), Scenario("gone", "", _nothing)
+    before = [*results, Result(killed, failed, {"201": 10}, 1.0), Result(gone, Account(), {}, 1.0)]
+    earlier = json.loads(json.dumps(as_json(before, CIRCUMSTANCES)))
+    again = Result(killed, Account(accepted=20, to_deliver=20, delivered=20), {"201": 20}, 2.0)
+    known = [*(result.scenario for result in results), killed]
+    now = onto(earlier, [again], known)
+    assert now == [*results, again]
+    later = replace(CIRCUMSTANCES, date="2 May 2026").after(earlier, ["killed"])
+    page = markdown(now, later)
+    assert "| Again: killed | 2 May 2026, `make chaos`; it did not hold before: lost |" in page
+    assert "**Lost: 0** of 120" in page
+    assert later.date == CIRCUMSTANCES.date
 
 
 POWER = {

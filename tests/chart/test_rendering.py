@@ -102,6 +102,10 @@ def test_helm_lint_finds_nothing(name: str | None) -> None:
         ({"gateway__ingress": {"enabled": True, "host": "https://nrc.example.nl"}}, "/gateway/ingress/host"),
         ({"console__oidc": {"existingSecret": "nrc-oidc"}}, "console.oidc is of which provider"),
         ({"console__settings__NRC_CONSOLE_OIDC_CLIENT_SECRET": "s"}, "NRC_CONSOLE_OIDC_CLIENT_SECRET"),
+        ({"autorisaties": {"url": "https://ac.example.nl/api/v1"}}, "autorisaties.url needs"),
+        ({"autorisaties": {"clientId": "nrc"}}, "of which Autorisaties API"),
+        ({"autorisaties": {"url": "ac.example.nl/api/v1"}}, "/autorisaties/url"),
+        ({"settings__NRC_AC_URL": "https://ac.example.nl/api/v1"}, "NRC_AC_URL"),
         ({"setup": {"enabled": True}}, "needs setup.file or setup.existingConfigMap"),
         ({"setup": {"enabled": True, "file": "a: b", "existingConfigMap": "c"}}, "both set"),
         ({"setup__options": ["other.yaml"]}, "/setup/options/0"),
@@ -110,6 +114,7 @@ def test_helm_lint_finds_nothing(name: str | None) -> None:
         ({"metrics__enabled": False, "deliverer__autoscaling": {"enabled": True}}, "needs metrics.enabled"),
         ({"deliverer__autoscaling": {"enabled": True, "kind": "vpa"}}, "/deliverer/autoscaling/kind"),
         ({"callbackTimeout": 0}, "/callbackTimeout"),
+        ({"callbackCertificates": "no"}, "/callbackCertificates"),
         ({"publicUrl": "nrc.example.nl"}, "/publicUrl"),
         ({"ports__gateway": "8000"}, "/ports/gateway"),
         ({"topologySpread__whenUnsatisfiable": "Never"}, "/topologySpread/whenUnsatisfiable"),
@@ -150,6 +155,31 @@ def test_only_the_console_has_what_is_secret_of_its_openid_provider() -> None:
             assert "oidc-ca" not in {volume["name"] for volume in pod["volumes"]} | mounts
 
 
+def test_gateways_and_the_console_alone_ask_the_autorisaties_api() -> None:
+    objects = rendered(values_of("everything"))
+    pods = [each for each in objects if each["kind"] in ("Deployment", "Job")]
+    mine = {"nrc-router-gateway", "nrc-router-console"}
+    for each in pods:
+        (of,) = each["spec"]["template"]["spec"]["containers"]
+        variables, name = environment(of), each["metadata"]["name"]
+        mounts = {mount["name"]: mount["mountPath"] for mount in of["volumeMounts"]}
+        if name in mine:
+            assert variables["NRC_AC_URL"] == "https://openzaak.example.nl/autorisaties/api/v1"
+            assert variables["NRC_AC_CLIENT_ID"] == "nrc"
+            assert variables["NRC_AC_SECRET"] == {
+                "secretKeyRef": {"name": "nrc-autorisaties", "key": "ac-secret"}
+            }
+            assert variables["NRC_AC_CA_FILE"] == f"{mounts['autorisaties-ca']}/ca.crt"
+        else:
+            assert not any(key.startswith("NRC_AC_") for key in variables)
+            assert "autorisaties-ca" not in mounts
+        assert variables.get("NRC_TOKEN_ISSUER") == ("tokens" if name == "nrc-router-gateway" else None)
+    for each in objects:
+        if each["kind"] == "NetworkPolicy":
+            ports = {port["port"] for rule in each["spec"]["egress"] for port in rule.get("ports", [])}
+            assert (9443 in ports) == (each["metadata"]["name"] in mine)
+
+
 def test_a_large_number_stays_a_number() -> None:
     of = container(rendered(with_values(LEAST, settings__NRC_LEDGER_BUDGET=107374182400)), "ledger")
     assert environment(of)["NRC_LEDGER_BUDGET"] == "107374182400"
@@ -165,6 +195,23 @@ def test_a_deliverer_may_finish_its_callbacks_before_it_is_killed(
     assert environment(container(objects, "deliverer"))["NRC_STOP_TIMEOUT"] == str(stop)
     pod = one(objects, "Deployment", "nrc-deliverer")["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == grace > stop + timeout
+
+
+def test_certificates_of_callbacks_are_switched_off_for_every_process() -> None:
+    setup = {"setup__enabled": True, "setup__file": "kanalen: []"}
+    for allowed in (True, False):
+        objects = rendered(with_values(LEAST, callbackCertificates=allowed, **setup))
+        pods = [each for each in objects if each["kind"] in ("Deployment", "Job")]
+        told = {
+            each["metadata"]["name"]: environment(each["spec"]["template"]["spec"]["containers"][0]).get(
+                "NRC_CALLBACK_CERTIFICATES"
+            )
+            for each in pods
+        }
+        assert {name for name, value in told.items() if value is None} == (
+            set(told) if allowed else {name for name in told if name.endswith("-migrate")}
+        )
+        assert set(told.values()) <= {None, "false"}
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import extra.mounting
 import gateway.service
 import router.declaring.service
+from router.declaring.losses import LossesOf
 from runtime.settings import Settings
 from store.opening import open_registry
 from store.registry import Registry
@@ -68,9 +69,9 @@ async def running(serve: Any, *, wait: bool = True) -> AsyncIterator[None]:
     try:
         if wait:
             waiting = asyncio.create_task(ready.wait())
-            await asyncio.wait({task, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, waiting}, timeout=90, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
-            assert task.done() or ready.is_set(), "not ready within 20 s"
+            assert task.done() or ready.is_set(), "not ready within 90 s"
             if task.done():
                 task.result()
         yield
@@ -104,8 +105,11 @@ class Untold:
 
 
 @asynccontextmanager
-async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
-    """A stage on this broker, with a registry in this folder that knows APPLICATIONS."""
+async def open_stage(url: str, folder: Path, *, losses_of: LossesOf = Untold) -> AsyncIterator[Stage]:
+    """A stage on this broker, with a registry in this folder that knows APPLICATIONS.
+
+    losses_of: where its router writes what RabbitMQ lost.
+    """
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         amqp_url=url,
@@ -123,7 +127,7 @@ async def open_stage(url: str, folder: Path) -> AsyncIterator[Stage]:
         await opened.enter_async_context(
             running(
                 lambda stop, ready: router.declaring.service.serve(
-                    settings, stop=stop, ready=ready, losses_of=Untold
+                    settings, stop=stop, ready=ready, losses_of=losses_of
                 )
             )
         )

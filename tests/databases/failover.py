@@ -57,6 +57,10 @@ class Pair:
         """The primary is killed; so many seconds later the standby takes writes, and is the primary."""
         await self.primary.kill()
         await asyncio.sleep(after)
+        await self.promote()
+
+    async def promote(self) -> None:
+        """The primary is gone: the standby takes writes, and is the primary."""
         self.primary, self._other = self._other, self.primary
         # It was a synchronous standby's own: nobody follows it.
         await self._ask("ALTER SYSTEM SET synchronous_standby_names = ''")

@@ -30,6 +30,8 @@ CREATE TABLE datamodel_filter (id serial PRIMARY KEY, key varchar(100), value va
     filter_group_id integer, UNIQUE (filter_group_id, key));
 CREATE TABLE datamodel_cloudeventfiltergroup (id serial PRIMARY KEY, type_substring varchar(255),
     abonnement_id integer);
+CREATE TABLE datamodel_cloudeventfilter (id serial PRIMARY KEY, key varchar(100), value varchar(1000),
+    cloud_event_filter_group_id integer);
 CREATE TABLE datamodel_notificatie (id serial PRIMARY KEY, forwarded_msg jsonb, kanaal_id integer);
 CREATE TABLE vng_api_common_jwtsecret (id serial PRIMARY KEY, identifier varchar(50), secret varchar(255));
 CREATE TABLE authorizations_applicatie (id serial PRIMARY KEY, uuid uuid, client_ids varchar(50)[],
@@ -41,6 +43,8 @@ _1_16 = """
 CREATE TABLE datamodel_schedulednotification (id bigserial PRIMARY KEY, type varchar(255), task_args jsonb,
     execute_after timestamptz, attempt smallint, task_attempt smallint, in_progress boolean,
     cloudevent_id integer, notificatie_id integer, sub_id integer);
+CREATE TABLE datamodel_cloudevent (int_id bigserial PRIMARY KEY, id varchar(255), source varchar(255),
+    specversion varchar(50), type varchar(255), data text, UNIQUE (id, source));
 INSERT INTO django_migrations (app, name) VALUES ('datamodel', '0025_schedulednotification');
 """
 _1_15 = """
@@ -52,6 +56,8 @@ _MODELS = {
     "datamodel_abonnement": "datamodel.abonnement",
     "datamodel_filtergroup": "datamodel.filtergroup",
     "datamodel_filter": "datamodel.filter",
+    "datamodel_cloudeventfiltergroup": "datamodel.cloudeventfiltergroup",
+    "datamodel_cloudeventfilter": "datamodel.cloudeventfilter",
     "datamodel_schedulednotification": "datamodel.schedulednotification",
     "vng_api_common_jwtsecret": "vng_api_common.jwtsecret",
     "authorizations_applicatie": "authorizations.applicatie",
@@ -70,6 +76,21 @@ def message(number: int, **more: Any) -> dict[str, Any]:
         "actie": "create",
         "aanmaakdatum": "2026-01-31T12:00:00Z",
         "kenmerken": {"bronorganisatie": "517439943", "zaaktype": "a"},
+        **more,
+    }
+
+
+def event(number: int, **more: Any) -> dict[str, Any]:
+    """A CloudEvent that a source published, as Open Notificaties keeps it: without what it does not know."""
+    return {
+        "id": f"event-{number}",
+        "source": "urn:nld:oin:00000001823288444000:systeem:zaken",
+        "specversion": "1.0",
+        "type": "nl.overheid.zaken.zaak-geopend",
+        "datacontenttype": "application/json",
+        "subject": str(number),
+        "time": "2026-01-31T12:00:00Z",
+        "data": {"zaaktype": "a", "number": number},
         **more,
     }
 
@@ -123,8 +144,11 @@ class OpenNotificaties:
             of = {"component": "nrc", "scopes": list(scopes), "applicatie_id": number}
             await self.add("authorizations_autorisatie", **of)
 
-    async def wait_for(self, args: Any, *subs: int, kept: bool = True, **columns: Any) -> None:
-        """A notificatie that is still to be delivered to these. kept: as with LOG_NOTIFICATIONS_IN_DB."""
+    async def wait_for(self, args: Any, *subs: int, kept: bool = True, **columns: Any) -> int | None:
+        """A notificatie that is still to be delivered to these; returns its id.
+
+        kept: as with LOG_NOTIFICATIONS_IN_DB.
+        """
         notificatie = await self.add("datamodel_notificatie", forwarded_msg=args) if kept else None
         for sub in subs:
             given = {
@@ -133,6 +157,19 @@ class OpenNotificaties:
                 "sub_id": sub, **columns,
             }  # fmt: skip
             await self.add("datamodel_schedulednotification", **given)
+        return notificatie
+
+    async def wait_for_event(self, args: dict[str, Any], *subs: int, **columns: Any) -> None:
+        """A CloudEvent that a source published, still to be delivered to these."""
+        cursor = await self.connection.execute(
+            "INSERT INTO datamodel_cloudevent (id, source, specversion, type) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (id, source) DO UPDATE SET type = excluded.type RETURNING int_id",
+            [args["id"], args["source"], args["specversion"], args["type"]],
+        )
+        found = await cursor.fetchone()
+        assert found is not None
+        given = {"type": "cloudevent", "cloudevent_id": found[0], **columns}
+        await self.wait_for(args, *subs, kept=False, **given)
 
     def dump(self, file: Path) -> None:
         """What `dumpdata --natural-foreign` writes of these rows, of the models that an import asks for."""

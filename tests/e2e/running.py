@@ -39,11 +39,11 @@ class Running:
         while line := await stream.readline():
             setattr(self, name, getattr(self, name) + line.decode())
 
-    async def says(self, text: str, *, within: float = 60) -> None:
+    async def says(self, text: str, *, within: float = 180) -> None:
         """Return once `text` is in its standard output; AssertionError with its output when it never is."""
         await self._has("out", text, within)
 
-    async def logs(self, text: str, *, within: float = 60) -> None:
+    async def logs(self, text: str, *, within: float = 180) -> None:
         """The same for standard error."""
         await self._has("err", text, within)
 
@@ -66,7 +66,7 @@ class Running:
         await asyncio.wait(self._reading, timeout=1)
         return code
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 12) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 60) -> int:
         """Send a signal; its exit code."""
         self.process.send_signal(number)
         return await self.ends(within=within)

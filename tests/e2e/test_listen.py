@@ -125,7 +125,7 @@ async def eventually_nothing_is_left(system: System) -> None:
     async def nothing() -> bool:
         return await system.left() == []
 
-    await eventually(nothing, within=20)
+    await eventually(nothing)
 
 
 async def test_for_people_it_is_lines(system: System) -> None:

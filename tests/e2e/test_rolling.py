@@ -28,7 +28,7 @@ from tests.make import a_kanaal
 from tests.tokens import token
 
 PUBLISHERS = 6
-PACE = 0.02  # seconds between an answer and the next request of a publisher
+PACE = 0.1  # seconds between an answer and the next request of a publisher
 
 MESSAGE: dict[str, Any] = {
     "kanaal": "zaken",
@@ -64,7 +64,7 @@ class Publishing:
     async def more(self, count: int) -> None:
         """Return once so many more were accepted."""
         until = len(self.accepted) + count
-        await eventually(lambda: len(self.accepted) >= until, within=30)
+        await eventually(lambda: len(self.accepted) >= until, within=60)
 
     def stop(self) -> None:
         self._done.set()
@@ -109,8 +109,8 @@ class System:
         before = self.pid(label)
         ready = self.readies(label)
         os.kill(before, signal.SIGTERM)
-        await eventually(lambda: self.pid(label) != before, within=20)
-        await eventually(lambda: self.readies(label) > ready, within=20)
+        await eventually(lambda: self.pid(label) != before, within=60)
+        await eventually(lambda: self.readies(label) > ready, within=60)
 
     def readies(self, label: str) -> int:
         return len(re.findall(rf"\] ready +process=(?:'{label}'|{label})\n", self.up.err))
@@ -128,7 +128,7 @@ class System:
         return Counter(received.header("webhook-id") or "" for received in self.callback.at("/"))
 
     async def all_delivered(self, ids: list[str]) -> None:
-        await eventually(lambda: not set(ids) - self.delivered().keys(), within=20)
+        await eventually(lambda: not set(ids) - self.delivered().keys(), within=60)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A minute of fuzzing, with the same examples each time."""
+"""Half a minute of fuzzing, with the same examples each time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.fuzz.run import fuzz
 from tests.fuzz.system import fuzzed
 
-EXAMPLES = int(os.environ.get("NRC_TEST_FUZZ_EXAMPLES", "600"))
+EXAMPLES = int(os.environ.get("NRC_TEST_FUZZ_EXAMPLES", "250"))
 
 
 async def test_whatever_is_sent_is_answered_and_no_log_has_a_fault(vhost: str, tmp_path: Path) -> None:

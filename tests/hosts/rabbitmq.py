@@ -21,7 +21,7 @@ from tests.broker import ErlangControl, QuickNode
 from tests.hosts.network import Host
 
 PORT, DIST_PORT = 5672, 25672
-SETTINGS = "cluster_partition_handling = pause_minority\n"
+SETTINGS = "           {cluster_partition_handling, pause_minority},\n"
 """Of each node of a cluster: one that sees less than half of the others stops serving until it does."""
 
 
@@ -40,6 +40,11 @@ class _Node(Node):
         """As of any private node, but for the interface of Erlang's distribution."""
         interface = f"{{{self.address.replace('.', ',')}}}"
         return ["-kernel", "inet_dist_use_interface", interface, "-nrc_folder", marker(folder)]
+
+    @property
+    def of_one_node(self) -> str:
+        """What is set because it is one of several."""
+        return SETTINGS
 
     def environment(self, folder: Path) -> dict[str, str]:
         """As of any private node, but for its address."""
@@ -75,8 +80,7 @@ class HostNode(QuickNode):
             make_folder(folder)
             write_secret(folder / ".erlang.cookie", self._cookie, mode=0o400)
             write_secret(folder / "node.json", json.dumps(asdict(node)))
-            write_secret(folder / "rabbitmq.conf", node.configuration() + SETTINGS)
-            write_secret(folder / "advanced.config", node.advanced_configuration())
+            write_secret(folder / "advanced.config", node.configuration())
             write_secret(folder / "enabled_plugins", "[].\n")
             write_secret(folder / "rabbitmq-env.conf", "")
         (folder / "rabbitmq.pid").unlink(missing_ok=True)

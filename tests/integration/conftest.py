@@ -59,10 +59,10 @@ async def running(serve_: Callable[..., Any], settings: Settings, **more: Any) -
     task = asyncio.create_task(serve_(settings, stop=stop, ready=ready.set, **more))
     waiting = asyncio.create_task(ready.wait())
     try:
-        await asyncio.wait({task, waiting}, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, waiting}, timeout=90, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             task.result()
-        assert ready.is_set(), "not ready within 20 s"
+        assert ready.is_set(), "not ready within 90 s"
         yield
     finally:
         waiting.cancel()

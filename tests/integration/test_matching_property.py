@@ -44,6 +44,8 @@ VALUES = [
     "http://x/y?z=1#2",
 ]  # fmt: skip
 
+ATTRIBUTE_NAMES = ["#actie", "#Resource", "#hoofdObject"]
+
 names_of = st.sampled_from(NAMES)
 values_of = st.sampled_from(VALUES)
 
@@ -74,11 +76,19 @@ def examples(draw: st.DrawFn) -> Example:
     kanaal = a_kanaal(naam, *filters)
     known = draw(st.integers(0, len(filters)))
     old = replace(kanaal, filters=tuple(filters[:known]), slots=slots_for(filters[:known]))
-    groups = st.lists(st.tuples(st.just(naam), pairs), min_size=1, max_size=2)
-    abonnementen = draw(st.lists(groups.map(lambda some: an_abonnement(*some)), min_size=1, max_size=4))
     words = st.sampled_from(["zaak", "some_resource", "a.b", "*", "é" * 100, "create"])
+    about = st.dictionaries(st.sampled_from(ATTRIBUTE_NAMES), words, max_size=3)
+    asked = pairs | st.tuples(pairs, about).map(lambda both: both[0] | both[1])
+    groups = st.lists(st.tuples(st.just(naam), asked), min_size=1, max_size=2)
+    abonnementen = draw(st.lists(groups.map(lambda some: an_abonnement(*some)), min_size=1, max_size=4))
     message = st.builds(
-        Notificatie, kanaal=st.just(naam), resource=words, actie=words, kenmerken=pairs, body=st.just(b"{}")
+        Notificatie,
+        kanaal=st.just(naam),
+        resource=words,
+        actie=words,
+        hoofd_object=words,
+        kenmerken=pairs,
+        body=st.just(b"{}"),
     )
     messages = draw(st.lists(message, min_size=1, max_size=6))
     return Example(kanaal, old, abonnementen, messages)
@@ -133,17 +143,25 @@ async def test_what_arrives_equals_the_predicate(
         abonnementen.append(await shared.registry.add_abonnement(fresh))
         await shared.client.apply_abonnement(fresh.uuid)
     sent: dict[str, Notificatie] = {}
+    asked = {normalise(name) for each in abonnementen for group in each.kanalen for name, _ in group.filters}
+    filtered: tuple[set[str], ...] = (asked, set())  # the stale one knows of no abonnement
     for index, message in enumerate(example.messages):
-        for publisher, copy in zip(gateways, (kanaal, replace(example.old, naam=naam)), strict=True):
+        copies = (kanaal, replace(example.old, naam=naam))
+        for publisher, copy, names_ in zip(gateways, copies, filtered, strict=True):
             ident = f"{index}-{publisher.link._name}"
             sent[ident] = message
-            await publisher.publish(route(copy, message, message_id=ident, accepted_at=datetime.now(UTC)))
+            at = datetime.now(UTC)
+            await publisher.publish(route(copy, message, message_id=ident, accepted_at=at, filtered=names_))
+
+    def is_for(abonnement: Abonnement, message: Notificatie) -> bool:
+        return matches(abonnement, naam, {**message.kenmerken, **message.attributes})
+
     for abonnement in abonnementen:
-        wanted = {ident for ident, n in sent.items() if matches(abonnement, naam, n.kenmerken)}
+        wanted = {ident for ident, message in sent.items() if is_for(abonnement, message)}
         got = await arrived(shared, abonnement)
         assert len(got) == len(set(got)), "one copy per queue"
         assert wanted <= set(got), "a binding is narrower than the predicate"
-        passed = {ident for ident in got if matches(abonnement, naam, sent[ident].kenmerken)}
+        passed = {ident for ident in got if is_for(abonnement, sent[ident])}
         assert passed == wanted
         await shared.registry.remove_abonnement(abonnement.uuid)
         await shared.client.apply_abonnement(abonnement.uuid)

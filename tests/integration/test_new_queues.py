@@ -73,7 +73,7 @@ async def test_a_first_start_that_was_killed_is_made_again(mortal_broker: Broker
     serving = asyncio.create_task(serve(settings, stop=stop, ready=ready.set, losses_of=LedgerLosses))
     async with open_link(mortal_broker.url) as link, open_registry(settings.registry_file) as registry:
         router = Running(settings, registry, link, RouterClient(link))
-        await eventually(lambda: queue_is_there(router, wait_queue(2048)), every=0.001, within=20)
+        await eventually(lambda: queue_is_there(router, wait_queue(2048)), every=0.001)
         assert not ready.is_set()
         await mortal_broker.private.kill()
         await mortal_broker.private.start()

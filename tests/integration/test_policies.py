@@ -72,8 +72,8 @@ async def test_a_policy_that_empties_queues_is_told(
         assert await eventually(is_there)
         assert (await health(), told()) == ("connected", "")
         await set_policy(broker, vhost, key, value)
-        assert key in await eventually(told, within=30)
-        assert await eventually(health_tells, within=20)
+        assert key in await eventually(told, within=120)
+        assert await eventually(health_tells)
 
 
 async def test_one_of_each_stays_however_many_came(

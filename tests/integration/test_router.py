@@ -104,14 +104,14 @@ async def test_fixed_topology_stands_and_a_wait_queue_leads_back(router: Running
     queue = names.abonnement_queue(abonnement.uuid)
     await publish(router, Outgoing(names.wait_queue(1), queue, b"{}", "id-1"))
     found = await queue_of(router, queue)
-    message = await eventually(lambda: found.get(fail=False), within=6)
+    message = await eventually(lambda: found.get(fail=False))
     assert message.message_id == "id-1"
 
 
 async def test_a_waiting_message_of_a_removed_abonnement_becomes_undeliverable(router: Running) -> None:
     await publish(router, Outgoing(names.wait_queue(1), "nrc.abonnement.gone", b"{}", "id-2"))
     found = await queue_of(router, names.UNDELIVERABLE)
-    message = await eventually(lambda: found.get(fail=False), within=6)
+    message = await eventually(lambda: found.get(fail=False))
     assert message.message_id == "id-2"
     await message.ack()
 
@@ -198,7 +198,7 @@ async def test_reconcile_repairs_what_was_deleted_by_hand(router: Running) -> No
     found = await queue_of(router, queue)
     assert (await eventually(lambda: found.get(fail=False))).message_id == "after"
     await publish(router, Outgoing(names.wait_queue(2), queue, b"{}", "waited"))
-    assert (await eventually(lambda: found.get(fail=False), within=6)).message_id == "waited"
+    assert (await eventually(lambda: found.get(fail=False))).message_id == "waited"
 
 
 async def test_an_orphan_is_removed_when_seen_twice_and_empty(router: Running) -> None:
@@ -300,7 +300,7 @@ async def test_gateways_wait_until_a_restarted_rabbitmq_was_looked_at(
             await publisher.wait_ready(20)
         await mortal_broker.private.restart()
 
-        await eventually(lambda: publisher.link.connection is not None, within=20)
+        await eventually(lambda: publisher.link.connection is not None)
         with pytest.raises(BrokerUnavailable):
             await publisher.wait_ready(1)
         assert "has not declared" in publisher.why_not

@@ -14,7 +14,14 @@ from nrc.rabbitmq.container import find_running as find_container
 from nrc.rabbitmq.private_broker import PrivateBroker
 from nrc.rabbitmq.private_node import load_node, marker, node_folder, prepare_node, server_script
 from nrc.rabbitmq.shield_policy import SET_POLICY
-from nrc.state_lock import loopback_is_open, only_up, shared_lock, told_loopback, wait_for_leftovers
+from nrc.state_lock import (
+    beside_up,
+    loopback_is_open,
+    only_up,
+    shared_lock,
+    told_loopback,
+    wait_for_leftovers,
+)
 from nrc.supervised_process import FIRST_PAUSE, LONGEST_PAUSE, STEADY, next_pause
 from nrc.up import exempt_hosts, labels, loopback_open
 from runtime.listening import reached_at
@@ -92,6 +99,15 @@ def test_loopback_is_open_beside_an_up_that_has_it_open(tmp_path: Path) -> None:
         assert not loopback_is_open(tmp_path), "nor of the next one"
 
 
+def test_a_command_beside_an_up_sends_where_that_does(tmp_path: Path) -> None:
+    own = load_settings(_env_file=None, state_dir=tmp_path)
+    assert not beside_up(own).callback_allow_loopback
+    with only_up(tmp_path), told_loopback(tmp_path, is_open=True):
+        assert beside_up(own).callback_allow_loopback
+        shut = load_settings(_env_file=None, state_dir=tmp_path, callback_allow_loopback="false")
+        assert not beside_up(shut).callback_allow_loopback
+
+
 def test_up_opens_loopback_unless_it_is_told() -> None:
     assert not load_settings(_env_file=None).callback_allow_loopback
     assert loopback_open(load_settings(_env_file=None))
@@ -144,7 +160,7 @@ def test_what_a_private_node_is_told(tmp_path: Path) -> None:
     assert told["RABBITMQ_NODE_IP_ADDRESS"] == "127.0.0.1"
     assert told["HOME"] == str(folder)
     assert (folder / "enabled_plugins").read_text() == "[].\n"
-    assert node.password in (folder / "rabbitmq.conf").read_text()
+    assert node.password in (folder / "advanced.config").read_text()
     assert node.password not in " ".join([*told.values(), *node.arguments(folder)])
     assert load_node(folder) == node
 

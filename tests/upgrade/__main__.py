@@ -14,7 +14,8 @@ from pathlib import Path
 import uvloop
 
 from tests.chaos.__main__ import Runner, told
-from tests.chaos.run import Result, Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Result, Scenario
 from tests.chaos.system import system
 from tests.databases.postgresql import any_postgresql
 from tests.upgrade.earlier import code_of, default_commit, named

@@ -17,6 +17,7 @@ from console.login.way_back import way_back
 from console.rendering import Templates
 from console.serving import HTML, root_of
 from console.state import CONSOLE, Console
+from gateway.http.requests import repeated
 from operating.acts import Operator
 from operating.plain_text import printable
 from operating.users import end_identity, keep_identity
@@ -53,6 +54,8 @@ def from_provider(templates: Templates) -> Handler:
     async def finish(request: web.Request, console: Console, provider: Provider) -> web.Response:
         secret = request.cookies.get(sessions.cookie_name(request, console.settings, _COOKIE), "")
         asked, now = request.query, time.time()
+        if twice := repeated(asked):  # RFC 6749, 3.1
+            raise LoginFailed(WRONG, f"the answer has {printable(twice[0][:_TEXT])} more than once")
         attempt = attempts.answered(secret, asked.get("state", ""), issuer=provider.issuer, now=now)
         code = await _code(request, provider)
         found = await provider.exchange(code, attempt, now=now)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from console.forms import Form
 from console.page import Answer, Page, Redirect, Refused, Show, Visit
-from console.pages.abonnementen.callback_auth import KEEP_OLD, set_as_asked, told_of
+from console.pages.abonnementen import cloudevents, options
+from console.pages.abonnementen.amqp import NewPassword, renewed
+from console.pages.abonnementen.callback_auth import KEEP_OLD, removals_of, set_as_asked, told_of
 from console.pages.abonnementen.one import PATH, acts_of, asked_for
 from deliverer.http.client import CallbackClient
 from extra.trying import Tried
 from ledger.explaining.dutch import number
 from ledger.values import Backlog
 from operating import abonnementen
-from schemas.abonnement import Abonnement
+from schemas.abonnement import GIVEN, Abonnement
 from schemas.application import Scope
 from schemas.errors import Conflict, LedgerError, Overloaded, UsageError
 
@@ -28,7 +30,10 @@ class Asking:
 
     doen: which act. waits: what waits for it now, as a sentence. possible: whether its state allows it.
     others: applications that it can be given to. tried: what its callback answered. sent: what goes with
-    each request. keep_old: what can become of a signing secret.
+    each request. keep_old: what can become of a signing secret. removals: what of it can be taken away.
+    made: shown once. fields: of options, with what is set. other_options: those without a field.
+    events: the form about CloudEvents as it is now; events_told: the same in words; mappings, modes,
+    sequences: what can be chosen in it.
     """
 
     abonnement: Abonnement
@@ -39,6 +44,16 @@ class Asking:
     tried: Tried | None = None
     sent: Sequence[str] = ()
     keep_old: Sequence[tuple[str, str]] = KEEP_OLD
+    removals: Sequence[tuple[str, str]] = ()
+    made: NewPassword | None = None
+    fields: Sequence[options.Field] = ()
+    other_options: Sequence[str] = ()
+    events: Mapping[str, str] = field(default_factory=dict)
+    events_told: Sequence[str] = ()
+    can_edit_filters: bool = True
+    mappings: Sequence[tuple[str, str]] = ()
+    modes: Sequence[tuple[str, str]] = cloudevents.MODES
+    sequences: Sequence[tuple[str, str]] = cloudevents.SEQUENCE
 
 
 async def show(visit: Visit) -> Asking:
@@ -46,7 +61,7 @@ async def show(visit: Visit) -> Asking:
     return await _asking(visit)
 
 
-async def _asking(visit: Visit, *, tried: Tried | None = None) -> Asking:
+async def _asking(visit: Visit, *, tried: Tried | None = None, made: NewPassword | None = None) -> Asking:
     abonnement, doen = asked_for(visit), visit.request.match_info["doen"]
     return Asking(
         abonnement,
@@ -56,6 +71,14 @@ async def _asking(visit: Visit, *, tried: Tried | None = None) -> Asking:
         _others(visit, abonnement) if doen == "overdragen" else (),
         tried,
         told_of(abonnement),
+        removals=removals_of(abonnement),
+        made=made,
+        fields=options.fields_of(abonnement),
+        other_options=options.others_of(abonnement),
+        events=cloudevents.filled_in(abonnement),
+        events_told=cloudevents.told_of(abonnement),
+        can_edit_filters=cloudevents.can_edit_filters(abonnement),
+        mappings=cloudevents.mappings_of(visit),
     )
 
 
@@ -92,7 +115,14 @@ async def suspend(visit: Visit, form: Form) -> Answer:
 async def resume(visit: Visit, form: Form) -> Answer:
     """Deliver again."""
     abonnement = asked_for(visit)
-    await abonnementen.resume(visit.console.registry, visit.log, abonnement.uuid)
+    try:
+        await abonnementen.resume(visit.console.registry, visit.log, abonnement)
+    except UsageError:
+        raise Refused(
+            "Dit abonnement heeft geen inloggegevens meer sinds het van een andere applicatie is geworden. "
+            "Die stelt ze zelf in (PATCH met auth), waarna het vanzelf verder gaat. Of stel ze in bij "
+            "Inloggegevens."
+        ) from None
     later = await _announced(visit, abonnement.uuid)
     return _back(abonnement, f"Het abonnement is hervat: wat wachtte, wordt nu afgeleverd.{later}")
 
@@ -116,9 +146,7 @@ async def try_callback(visit: Visit, form: Form) -> Answer:
     abonnement, settings = asked_for(visit), visit.console.settings
     try:
         async with CallbackClient.of(settings) as callbacks:
-            tried = await abonnementen.try_callback(
-                callbacks, visit.log, abonnement, timeout=settings.callback_timeout
-            )
+            tried = await abonnementen.try_callback(callbacks, visit.log, abonnement, settings=settings)
     except Overloaded:
         raise Refused("Het is nu te druk om een bericht te verzenden. Probeer het zo opnieuw.") from None
     return Show(await _asking(visit, tried=tried))
@@ -130,11 +158,19 @@ async def give(visit: Visit, form: Form) -> Answer:
     if not to or to not in dict(_others(visit, abonnement)):
         raise Refused("Kies de applicatie die het abonnement krijgt.")
     try:
-        await abonnementen.give(visit.console.registry, visit.log, abonnement, to=to, reason=reason)
+        given = await abonnementen.give(
+            *(visit.console.registry, visit.log, abonnement),
+            to=to,
+            reason=reason,
+            keep_auth="ja" in form.every("meegeven"),
+        )
     except Conflict as error:
         raise Refused("De applicatie of het abonnement is intussen verwijderd.") from error
     later = await _announced(visit)
-    return _back(abonnement, f"Het abonnement is nu van {to}; alleen {to} kan het wijzigen.{later}")
+    said = f"Het abonnement is nu van {to}; alleen {to} kan het wijzigen."
+    if given.state_reason == GIVEN:
+        said += " Het ligt stil, en bewaart wat ervoor komt, tot die eigen inloggegevens instelt."
+    return _back(abonnement, f"{said}{later}")
 
 
 async def set_callback_auth(visit: Visit, form: Form) -> Answer:
@@ -144,6 +180,12 @@ async def set_callback_auth(visit: Visit, form: Form) -> Answer:
     later = await _announced(visit, abonnement.uuid)
     said = "De callback nam het testbericht aan; vanaf nu gaat het zo naar de callback."
     return _back(abonnement, f"{said}{later}")
+
+
+async def renew_password(visit: Visit, form: Form) -> Answer:
+    """Another password for the user of its consumer in RabbitMQ, shown on the page that follows."""
+    made = await renewed(visit, asked_for(visit))
+    return Show(await _asking(visit, made=made))
 
 
 def _reason(form: Form) -> str:
@@ -163,6 +205,22 @@ async def _announced(visit: Visit, *uuids: UUID) -> str:
     return f" {later}" if later else ""
 
 
+async def set_options(visit: Visit, form: Form) -> Answer:
+    """Have it delivered to as it wants."""
+    abonnement = asked_for(visit)
+    await options.set_as_asked(visit, abonnement, form)
+    later = await _announced(visit)
+    return _back(abonnement, f"De afleveropties gelden vanaf de volgende aflevering.{later}")
+
+
+async def set_cloudevents(visit: Visit, form: Form) -> Answer:
+    """Have it get CloudEvents in some form, or notificaties."""
+    abonnement = asked_for(visit)
+    await cloudevents.set_as_asked(visit, abonnement, form)
+    later = await _announced(visit, abonnement.uuid)
+    return _back(abonnement, f"Vanaf nu gaat het zo naar de callback, ook wat al wachtte.{later}")
+
+
 ACTIONS = {
     "stilleggen": suspend,
     "hervatten": resume,
@@ -170,6 +228,9 @@ ACTIONS = {
     "testbericht": try_callback,
     "overdragen": give,
     "inloggegevens": set_callback_auth,
+    "afleveropties": set_options,
+    "wachtwoord": renew_password,
+    "cloudevents": set_cloudevents,
 }
 
 PAGE = Page(

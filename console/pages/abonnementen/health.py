@@ -133,7 +133,8 @@ def sentence(health: Health, *, now: float) -> str:
     if each.hold is not None:
         since, probe = round(each.hold.since * 1000), round(each.hold.next_probe * 1000)
         why = held_because(each.state_reason)
-        text = f"De callback neemt sinds {clock.bare(since)} niets aan{f' ({why})' if why else ''}. "
+        what = "De wachtrij in RabbitMQ" if each.is_amqp else "De callback"
+        text = f"{what} neemt sinds {clock.bare(since)} niets aan{f' ({why})' if why else ''}. "
         text += "Er wordt niets afgeleverd; alles blijft bewaard. "
         if not health.condition.open:
             return f"{text}Bij de volgende notificatie wordt de callback geprobeerd."

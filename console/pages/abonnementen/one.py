@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from console.page import Page, Visit
+from console.pages.abonnementen import cloudevents, options
+from console.pages.abonnementen.amqp import OfQueue, queue_of
 from console.pages.abonnementen.callback_auth import told_of
 from console.pages.abonnementen.health import Health, kind_of, rank_of, sentence
 from console.pages.abonnementen.listing import health_of, known_of_all, last_delivered
@@ -46,7 +48,8 @@ class One:
     label: of its application. remark: what keeps the application from reading it; "" when nothing does.
     groups: (naam, filters), more: how many are not shown. failure: why the last attempt failed. certificate:
     of its callback, as alerts last saw it; certificate_fault: what is wrong with it. sent: what goes with
-    each request.
+    each request. queue: what its consumer reads, of one of type amqp. options: how it wants
+    to be delivered to. events: how it gets CloudEvents.
     """
 
     health: Health
@@ -64,6 +67,9 @@ class One:
     replays: Sequence[tuple[Replay, tuple[str, str], str]]
     unknown: Fault | None
     sent: Sequence[str]
+    queue: OfQueue | None = None
+    options: Sequence[str] = ()
+    events: Sequence[str] = ()
 
 
 def asked_for(visit: Visit) -> Abonnement:
@@ -104,6 +110,9 @@ async def show(visit: Visit) -> One:
         await _replays(visit, known.ledger, abonnement.uuid),
         known.fault,
         told_of(abonnement),
+        await queue_of(visit, abonnement),
+        options=options.told_of(abonnement),
+        events=cloudevents.told_of(abonnement),
     )
 
 
@@ -128,7 +137,14 @@ def acts_of(abonnement: Abonnement) -> list[Act]:
     give = Act("overdragen", "Overdragen")
     if abonnement.is_pull:  # nothing is sent to it
         return [give]
-    rest = [Act("testbericht", "Testbericht verzenden"), Act("inloggegevens", "Inloggegevens"), give]
+    rest = [
+        Act("testbericht", "Testbericht verzenden"),
+        Act("inloggegevens", "Inloggegevens"),
+        Act("cloudevents", "CloudEvents"),
+    ]
+    if abonnement.is_amqp:
+        rest = [Act("wachtwoord", "Nieuw wachtwoord")]
+    rest += [Act("afleveropties", "Afleveropties"), give]
     match abonnement.state:
         case State.ACTIVE:
             return [suspend, *rest]

@@ -13,6 +13,8 @@ from console.pages.notificaties.criteria import (
     AFTER,
     BEFORE,
     CHOICES,
+    KENMERK,
+    STATE,
     Criteria,
     read_criteria,
     with_one,
@@ -23,9 +25,9 @@ from ledger.ledger import Ledger
 from ledger.values import Notificatie, Punctuality, Search
 from operating.notificaties.finding import Account, what_is_missing
 from operating.notificaties.newest import Newest
-from schemas.abonnement import Abonnement
+from schemas.abonnement import Abonnement, event_groups
 from schemas.errors import LedgerError, UsageError
-from schemas.fields import is_http_url
+from schemas.fields import EVENTS, is_http_url
 
 ON_A_PAGE = 50
 MOST_TO_CHOOSE = 200
@@ -112,6 +114,8 @@ async def show(visit: Visit) -> object:
         if not page.found:
             missing = missing or await _missing(account, criteria)
     names = [each.naam for each in catalogue.every_kanaal()]
+    if any(event_groups(each.options) for each in catalogue.everyone.values()):
+        names.append(EVENTS)
     since = round(visit.now * 1000) - DAY if criteria.search.after is None else max(0, criteria.search.after)
     late = LATE if criteria.search.late is None else criteria.search.late
     went: Sequence[Went] = ()
@@ -241,4 +245,7 @@ async def _news(visit: Visit, criteria: Criteria) -> AsyncIterator[Event]:
         await asyncio.sleep(LOOK)
 
 
-PAGE = Page("notificaties", "notificaties/", "Notificaties", "notificaties/listing.html", show)
+PAGE = Page(
+    *("notificaties", "notificaties/", "Notificaties", "notificaties/listing.html", show),
+    several=(STATE, KENMERK),
+)

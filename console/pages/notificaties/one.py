@@ -13,6 +13,7 @@ from console.pages.notificaties.telling import (
     STATES,
     Step,
     account_of,
+    badge_of,
     callback_of,
     content_of,
     name_of,
@@ -157,7 +158,7 @@ async def _sent(
     replay = await account.ledger.replays.replay(number) if number != ORIGINAL else None
     return Sent(
         told,
-        STATES[told.delivery.state],
+        badge_of(told),
         timeline(told, notificatie, now=account.clock.now, probe=probe),
         acts,
         replay,
@@ -185,7 +186,7 @@ def _others(visit: Visit, notificatie: Notificatie, told: Sequence[Told]) -> lis
     found = [
         each
         for each in every
-        if each.uuid not in sent and any(group.naam == notificatie.kanaal for group in each.kanalen)
+        if each.uuid not in sent and any(group.naam == notificatie.kanaal for group in each.routed)
     ]
     return sorted(found, key=lambda each: (each.client_id, each.uuid))
 

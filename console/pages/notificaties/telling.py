@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from console.page import Visit
+from ledger.explaining import Code
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import failure, meaning_of, milliseconds, particulars
 from ledger.ledger import Ledger
 from ledger.values import (
+    CONSOLIDATED,
     DELIVERED_ALL_THE_SAME,
     ORIGINAL,
     REASONS,
@@ -24,6 +26,7 @@ from ledger.values import (
 from operating.notificaties.finding import Account
 from schemas.abonnement import Abonnement
 from schemas.errors import NotFound, ParseError
+from schemas.events.event import fields_of
 from schemas.notificatie import read_accepted
 
 STATES: Mapping[State, tuple[str, str]] = {
@@ -34,7 +37,7 @@ STATES: Mapping[State, tuple[str, str]] = {
     State.UNSURE: ("warning", "onzeker"),
     State.STUCK: ("danger", "vastgelopen"),
     State.UNDELIVERABLE: ("danger", "onbestelbaar"),
-    State.NOT_WANTED: ("neutral", "niet meer gevraagd"),
+    State.NOT_WANTED: ("neutral", "niet meer nodig"),
     State.REMOVED: ("neutral", "geschrapt"),
 }
 """How the state of a delivery is told: the kind of its badge, and its text."""
@@ -70,6 +73,15 @@ class Step:
     title: str
     text: str = ""
     detail: str = ""
+
+
+def badge_of(told: Told) -> tuple[str, str]:
+    """How the state of one delivery is told."""
+    if told.delivery is None:
+        return "neutral", "geen aflevering"
+    if told.explanation.code == Code.WAITS_FOR_EARLIER:
+        return "neutral", "wacht op een eerdere"
+    return STATES[told.delivery.state]
 
 
 def callback_of(abonnement: Abonnement) -> str:
@@ -138,7 +150,7 @@ def end_of(content: Mapping[str, object]) -> str:
 def name_of(notificatie: Notificatie) -> str:
     """A notificatie in a heading: of which object, where its body is kept, and what happened."""
     parts = (notificatie.kanaal, notificatie.resource, notificatie.actie)
-    told, object_ = " · ".join(parts), end_of(content_of(notificatie.body))
+    told, object_ = " · ".join(filter(None, parts)), end_of(content_of(notificatie.body))
     return f"{object_}: {told}" if object_ else told
 
 
@@ -150,7 +162,7 @@ def content_of(body: bytes | None) -> Mapping[str, object]:
         content = read_accepted(body)
     except ParseError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return fields_of(content) if isinstance(content, dict) else {}
 
 
 def timeline(told: Told, notificatie: Notificatie, *, now: int, probe: float | None) -> list[Step]:
@@ -181,6 +193,8 @@ def _failed(attempt: Attempt) -> Step:
     at = attempt.at / 1000
     if attempt.kind in _NOTES:
         return Step("good", at, _NOTES[attempt.kind], took.removeprefix(", "), attempt.detail)
+    if attempt.kind == CONSOLIDATED:
+        return Step("note", at, "Samengevoegd", f"met de nieuwere notificatie {attempt.detail}")
     if attempt.kind in REASONS:
         return Step("bad", at, "Onbestelbaar", "", particulars(attempt.kind, attempt.detail))
     title = f"Poging {attempt.number}" if attempt.number else "Proef van de callback"

@@ -10,15 +10,16 @@ from uuid import UUID
 
 from console.page import Page, Visit
 from console.pages.notificaties.criteria import read_abonnement
-from console.pages.notificaties.telling import STATES, Step, account_of, name_of, notificatie_of, timeline
+from console.pages.notificaties.telling import Step, account_of, badge_of, name_of, notificatie_of, timeline
 from ledger.explaining import Clock, Code, Comparison, Reader, compare, told_state
 from ledger.explaining.account import Told
 from ledger.explaining.dutch import AMSTERDAM, held_because, listed
-from ledger.explaining.states import suspended_because
+from ledger.explaining.states import suspended_because, what_is_down
 from ledger.values import Notificatie
 from router.matching.filters import matches
 from schemas.abonnement import WILDCARD, Abonnement, FilterGroup, State
-from schemas.notificatie import kenmerken_of
+from schemas.events.event import TYPE
+from schemas.notificatie import values_of
 
 _NOT_THERE = (Code.NOT_THERE_YET, Code.NOT_THERE_ANY_MORE)
 MOST = 50  # abonnementen to choose from
@@ -105,11 +106,11 @@ async def show(visit: Visit) -> Why:
     account = account_of(visit, ledger)
     told = [] if whom is None else await account.of_abonnement(notificatie, whom)
     known = None if whom is None else catalogue.everyone.get(whom)
-    kenmerken = None if notificatie.body is None else kenmerken_of(notificatie.body)
+    kenmerken = None if notificatie.body is None else values_of(notificatie.body)
     kanalen = told[0].explanation.kanalen if told else None
     is_present = known is not None and bool(told) and told[0].explanation.code in _NOT_THERE
     if known is not None and is_present:
-        kanalen = known.kanalen
+        kanalen = known.routed
     return Why(
         notificatie,
         name_of(notificatie),
@@ -168,7 +169,7 @@ def _is_named(visit: Visit, each: Abonnement, typed: str) -> bool:
 def _first(each: Abonnement, notificatie: Notificatie) -> tuple[bool, str, UUID]:
     """Those on its kanaal before the others."""
     return (
-        all(group.naam != notificatie.kanaal for group in each.kanalen),
+        all(group.naam != notificatie.kanaal for group in each.routed),
         each.client_id,
         each.uuid,
     )
@@ -178,7 +179,7 @@ def state_now(abonnement: Abonnement, clock: Clock) -> str:
     """How an abonnement is doing, and since when."""
     if abonnement.hold is not None:
         since = clock.bare(round(abonnement.hold.since * 1000))
-        return f"de callback werkt sinds {since} niet ({held_because(abonnement.state_reason)})"
+        return f"{what_is_down(abonnement, since)} ({held_because(abonnement.state_reason)})"
     if abonnement.state is State.SUSPENDED:
         why = suspended_because(abonnement.state_reason, Reader.OPERATOR)
         return "stilgelegd" + (f" ({why})" if why else "")
@@ -187,7 +188,7 @@ def state_now(abonnement: Abonnement, clock: Clock) -> str:
 
 def _answer(told: Told, notificatie: Notificatie, now: int, known: Abonnement | None) -> Answer:
     probe = known.hold.next_probe if known is not None and known.hold is not None else None
-    badge = ("neutral", "geen aflevering") if told.delivery is None else STATES[told.delivery.state]
+    badge = badge_of(told)
     return Answer(told, badge, timeline(told, notificatie, now=now, probe=probe))
 
 
@@ -207,6 +208,9 @@ def _groups(
 
 
 def _line(each: Comparison) -> Line:
+    if each.name == TYPE:
+        kind, verdict = ("danger", "staat er niet in") if each.differs else ("safe", "staat erin")
+        return Line("type", each.wanted, each.found, kind, verdict)
     if each.wanted == WILDCARD:
         return Line(each.name, each.wanted, each.found, "safe", "alles mag")
     if each.found is None:

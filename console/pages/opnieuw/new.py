@@ -235,4 +235,5 @@ PAGE = Page(
     show,
     actions={"beginnen": begin},
     under="opnieuw",
+    several=("toestand",),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ledger.values import Delivery, Notificatie
-from router.history import HOPS, TRACEPARENT, History, built_anew, resent_header
+from router.history import BATCH, CORRELATION, HOPS, TRACEPARENT, History, built_anew, resent_header
 from router.publishing import Outgoing
 from router.routing import header_name, header_value
 from schemas.fields import normalise
@@ -28,6 +28,10 @@ def message_of(delivery: Delivery, notificatie: Notificatie, kanaal: Kanaal | No
         kept[HOPS] = str(notificatie.hops)
     if notificatie.trace:
         kept[TRACEPARENT] = notificatie.trace
+    if notificatie.batch:
+        kept[BATCH] = notificatie.batch
+    if notificatie.correlation:
+        kept[CORRELATION] = notificatie.correlation
     if delivery.again_at is not None:
         # Its waiting time is counted from here, not from its acceptance.
         kept |= resent_header(datetime.fromtimestamp(delivery.again_at / 1000, UTC))

@@ -24,7 +24,7 @@ from router.catalogue import Catalogue
 from router.matching.filters import matches
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.notificatie import kenmerken_of
+from schemas.notificatie import values_of
 from store.registry import Changes, Registry
 
 LOOK_AGAIN = 60.0
@@ -128,7 +128,7 @@ async def add_missed(ledger: Ledger, lease: Lease, windows: Iterable[Window]) ->
     """
     of_kanaal: dict[str, list[Window]] = {}
     for window in windows:
-        for naam in {group.naam for group in window.abonnement.kanalen}:
+        for naam in {group.naam for group in window.abonnement.routed}:
             of_kanaal.setdefault(naam, []).append(window)
     added = 0
     for naam, its_windows in of_kanaal.items():
@@ -170,9 +170,9 @@ async def _add_missed(ledger: Ledger, lease: Lease, naam: str, span: Sequence[Wi
             whole = await ledger.notificatie(each.id)
             if whole is None:
                 continue
-            kenmerken = kenmerken_of(whole.body or b"{}") or {}
+            values = (whole.body and values_of(whole.body)) or {}
             for abonnement in unaware:
-                if matches(abonnement, naam, kenmerken):
+                if matches(abonnement, naam, values):
                     missed.setdefault(abonnement.uuid, []).append(each.id)
         epoch = await lease.keep(ledger.keeping)
         for uuid, ids in missed.items():

@@ -44,7 +44,7 @@ from router.readiness import topology_stands
 from runtime.amqp import AMQP_ERRORS, Link, close_reason, open_channel
 from runtime.log import Occasional, logger
 from schemas.errors import BrokerUnavailable, LeaseLost, LedgerError, RegistryError
-from schemas.notificatie import kenmerken_of
+from schemas.notificatie import values_of
 
 AT_ONCE = 100  # messages in hand, and in one transaction
 LOOK = 0.5  # seconds between two looks at whether this keeper works
@@ -204,7 +204,7 @@ class DeadLetters:
         abonnement = self._catalogue.everyone.get(letter.key.abonnement)
         if notificatie is None or abonnement is None or letter.key.replay:
             return True
-        kenmerken = kenmerken_of(letter.body)
+        kenmerken = values_of(letter.body)
         return kenmerken is None or matches(abonnement, notificatie.kanaal, kenmerken)
 
     async def _give_back(self, ledger: Ledger, letters: Iterable[DeadLetter]) -> None:

@@ -6,6 +6,7 @@ before it wrote its entry. Accepts anything that can be in a queue.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -17,6 +18,7 @@ from ledger.ids import SKEW, id_of_message, received_of
 from ledger.values import REASONS, UNKNOWN, Attempt, Entry, Event, Key, Outcome, State, ms_of
 from router.history import FailedAttempt, History, aware, read_history, read_hops, read_verdict, whose
 from schemas.errors import ParseError
+from schemas.events.event import fields_of
 from schemas.notificatie import kenmerken_of, read_accepted
 
 
@@ -68,7 +70,7 @@ def entry_of(letter: DeadLetter, *, catalogue: int) -> Entry:
         found = read_accepted(letter.body)
     except ParseError:
         found = None
-    data: dict[str, Any] = found if isinstance(found, dict) else {}
+    data: Mapping[str, Any] = fields_of(found) if isinstance(found, dict) else {}
 
     def text(name: str) -> str:
         value = data.get(name)

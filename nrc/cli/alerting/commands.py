@@ -15,7 +15,7 @@ from nrc.cli.processes import run
 from nrc.cli.terminal.output import Column, age, as_json, json_option, moment, shown, table
 from nrc.exits import Exit
 from runtime.settings import load_settings
-from schemas.alert import AlertSettings, Channel, Rule
+from schemas.alert import BEFORE_ITS_END, AlertSettings, Channel, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,7 +120,7 @@ async def _look(settings: Settings) -> _Known:
 
 def _after(settings: AlertSettings, rule: Rule) -> str:
     seconds = settings.rule(rule).after
-    if rule is Rule.CERTIFICATE:
+    if rule in BEFORE_ITS_END:
         return f"{age(seconds)} before its end"
     return age(seconds) if seconds else "at once"
 

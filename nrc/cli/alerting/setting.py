@@ -67,7 +67,7 @@ def set_() -> None:
     "--after",
     type=_duration_or_none,
     metavar="DURATION",
-    help="How long it must last first; of certificate, how long before its end. 15m, 1h, 14d; 0 is at once.",
+    help="How long it must last; of certificates, how long before their end. 15m, 1h, 14d; 0 is at once.",
 )
 def rule(rules: tuple[str, ...], on: bool | None, after: int | None) -> None:
     """Warn by a rule, or not, and from when on. `nrc alerts list` has the rules."""

@@ -1,9 +1,10 @@
-"""`nrc callback-auth …`: shows and sets what a callback asks for beyond `auth` (schemas/callback_auth.py)."""
+"""`nrc callback-auth …`: shows and sets what a callback asks for beyond `auth` (schemas/callback_auth)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,21 +13,25 @@ from nrc.cli.connecting import carry_out, opened_registry, tell_processes
 from nrc.cli.operating import audit
 from nrc.cli.terminal import ids, parameters
 from nrc.cli.terminal.output import as_json, json_option, note, printable
+from nrc.state_lock import beside_up
 from operating import abonnementen as operating
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement
 from schemas.callback_auth import (
+    KINDS,
     CallbackAuth,
     former_secret,
     new_signing_secret,
     with_kind,
     without_secrets,
 )
+from schemas.callback_auth.certificates import Unusable, key_in, of_pkcs12
 from schemas.errors import Conflict, UsageError, ValidationError
 from schemas.fields import parse
 
-KINDS = ("oauth2", "zgw", "header", "signature", "noAuth")
+MOST_BYTES = 64 * 1024  # of a file with certificates or a key
 
+file_argument = click.Path(exists=True, dir_okay=False, path_type=Path)
 uuid_argument = click.argument("uuid", type=ids.uuid)
 client_option = click.option("--client-id", metavar="ID", required=True, help="The client id in it.")
 secret_option = click.option(
@@ -56,8 +61,10 @@ def show(uuid: str, json_: bool) -> None:
     sent = found.auth and not (found.callback_auth and found.callback_auth.replaces_auth)
     click.echo(f"Authorization: {'auth of the abonnement' if sent else _authorization(told)}")
     for kind, value in told.items():
-        pairs = value.items() if isinstance(value, Mapping) else ()
-        click.echo(f"{kind}: {', '.join(f'{name} {printable(str(text))}' for name, text in pairs) or 'yes'}")
+        for each in value if isinstance(value, list) else [value]:
+            pairs = each.items() if isinstance(each, Mapping) else ()
+            line = ", ".join(f"{name} {printable(str(text))}" for name, text in pairs)
+            click.echo(f"{kind}: {line or 'yes'}")
 
 
 def _authorization(told: Mapping[str, Any]) -> str:
@@ -134,6 +141,63 @@ def signature(uuid: str, secret: str | None, keep_old: int | None) -> None:
         click.echo(f"secret: {given}")
 
 
+@callback_auth.command()
+@uuid_argument
+@click.argument("file", type=file_argument)
+@click.option(
+    "--key", "key_file", type=file_argument, help="Its private key in PEM. Default: that in FILE itself."
+)
+@click.option(
+    "--key-password",
+    type=parameters.secret,
+    default=None,
+    help="The password of the key; - reads it from standard input.",
+)
+@click.option(
+    "--ca",
+    "ca_file",
+    type=file_argument,
+    help="Authorities in PEM, as of `ca`, at once: where the callback's certificate is of an own authority.",
+)
+@click.option("--use-for-token", is_flag=True, help="Use it for the token endpoint of oauth2 too (RFC 8705).")
+def certificate(
+    uuid: str,
+    file: Path,
+    key_file: Path | None,
+    key_password: str | None,
+    ca_file: Path | None,
+    use_for_token: bool,
+) -> None:
+    """Make connections with the client certificate in FILE (mTLS).
+
+    FILE is PEM, with the chain after the certificate, or PKCS #12 (.p12, .pfx), which has the key too.
+    """
+    content = _content(file)
+    if b"-----BEGIN " in content:
+        chain = content.decode("utf-8", "replace")
+        key = key_in(chain if key_file is None else _text(key_file))
+        if not key:
+            raise UsageError(f"{key_file or file} has no private key in PEM; name its file with --key")
+    else:
+        try:
+            chain, key = of_pkcs12(content, key_password or "")
+        except Unusable as error:
+            raise UsageError(f"{file}: {error}") from None
+    value: dict[str, Any] = {"certificate": chain, "key": key, "useForToken": use_for_token}
+    if key_password:
+        value["keyPassword"] = key_password
+    more = {} if ca_file is None else {"ca": _text(ca_file)}
+    _change(uuid, lambda now: {**with_kind(now, "clientCertificate", value), **more})
+
+
+@callback_auth.command()
+@uuid_argument
+@click.argument("file", type=file_argument)
+def ca(uuid: str, file: Path) -> None:
+    """Trust only the authorities in FILE (PEM) for this callback, not the system's."""
+    _set(uuid, "ca", _text(file))
+
+
 @callback_auth.command("none")
 @uuid_argument
 def no_auth(uuid: str) -> None:
@@ -153,12 +217,27 @@ def remove(uuid: str, kinds: tuple[str, ...]) -> None:
     _change(uuid, without)
 
 
+def _text(file: Path) -> str:
+    return _content(file).decode("utf-8", "replace")
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}") from None
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"{file} has more than {MOST_BYTES} bytes")
+    return content
+
+
 def _set(uuid: str, kind: str, value: object) -> None:
     _change(uuid, lambda now: with_kind(now, kind, value))
 
 
 def _change(uuid: str, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
-    settings = load_settings()
+    settings = beside_up(load_settings())
     changed = carry_out(_carry_out(settings, uuid, change))
     kinds = changed.callback_auth.kinds if changed.callback_auth else ()
     click.echo(f"{changed.uuid} {', '.join(kinds) or 'auth alone'}")
@@ -176,6 +255,10 @@ async def _carry_out(
         found = known[ids.abonnement(typed, known)]
         if found.is_pull:
             raise UsageError(f"abonnement {found.uuid} is fetched by its consumer, and nothing is sent to it")
+        if found.is_amqp:
+            raise UsageError(
+                f"abonnement {found.uuid} has no callback; `nrc amqp password` gives it a password"
+            )
         now = found.callback_auth
         wanted, faults = parse(CallbackAuth, change(now.as_given() if now else {}))
         if wanted is None:

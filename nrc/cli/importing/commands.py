@@ -35,6 +35,7 @@ from nrc.setup.doing import Done
 from nrc.setup.faults import Fault
 from nrc.setup.kinds import abonnementen
 from nrc.setup.planning import Plan
+from nrc.state_lock import beside_up
 from operating.passwords import Passwords
 from runtime.settings import Settings, load_settings
 from schemas.application import Scope
@@ -61,6 +62,7 @@ class Asked:
     scopes_from_ac: bool
     owner: str | None
     check_callbacks: bool
+    plan: bool
     deliveries: bool
     others_connected: bool
     new: bool
@@ -91,6 +93,11 @@ def import_() -> None:
     is_flag=True,
     help="With --api: print a setup file, to complete with what the API does not tell, and do nothing.",
 )
+@click.option(
+    "--taken-as-sql",
+    is_flag=True,
+    help="For the way back: print SQL that removes there what was taken here, and do nothing.",
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would be done; exit code 4 when there is any.")
 @click.option(
     "--scope",
@@ -112,6 +119,11 @@ def import_() -> None:
     "--without-deliveries", is_flag=True, help="Leave what it still has to deliver for a later import."
 )
 @click.option(
+    "--only-deliveries",
+    is_flag=True,
+    help="Leave kanalen, applications and abonnementen as they are here; show what differs there.",
+)
+@click.option(
     "--others-connected",
     is_flag=True,
     help="Take deliveries while others use its database: they are no part of Open Notificaties.",
@@ -124,21 +136,24 @@ def open_notificaties(
     api: str | None,
     token: str,
     as_setup_file: bool,
+    taken_as_sql: bool,
     dry_run: bool,
     scopes: tuple[Scope, ...],
     scopes_from_ac: bool,
     owner: str | None,
     check_callbacks: bool,
     without_deliveries: bool,
+    only_deliveries: bool,
     others_connected: bool,
     new: bool,
     json_: bool,
 ) -> None:
     """Take over kanalen, applications, abonnementen and what still is to be delivered of Open Notificaties.
 
-    Stop all of Open Notificaties but its database before you take its deliveries. What is here already is not
-    touched, so it may be done again: first to see (--dry-run), then before the move (--without-deliveries),
-    and then as the move. It writes nothing there.
+    Stop all of Open Notificaties but its database before you take its deliveries. It may be done again: first
+    to see (--dry-run), then before the move (--without-deliveries), and then as the move
+    (--only-deliveries). What is here becomes as it is there, but with --only-deliveries, and each delivery is
+    taken once. It writes nothing there.
     """
     if [database, dump, api].count(None) != 2:
         raise UsageError("import from --database URL, from --dump FILE or from --api URL?")
@@ -146,6 +161,10 @@ def open_notificaties(
         raise UsageError("--api and --token: give both, or none")
     if as_setup_file and api is None:
         raise UsageError("--as-setup-file is for --api: from a database or a dump all is taken")
+    if taken_as_sql and (api is not None or dry_run or without_deliveries):
+        raise UsageError("--taken-as-sql is for a database or a dump, and changes nothing anywhere")
+    if only_deliveries and (api is not None or without_deliveries or taken_as_sql or check_callbacks):
+        raise UsageError("--only-deliveries is for a database or a dump, and sets and tries no abonnement")
     refuse_both(scopes=scopes, scopes_from_ac=scopes_from_ac, new=new, dry_run=dry_run)
     asked = Asked(
         database=database,
@@ -158,6 +177,7 @@ def open_notificaties(
         scopes_from_ac=scopes_from_ac,
         owner=owner,
         check_callbacks=check_callbacks,
+        plan=not only_deliveries,
         deliveries=not without_deliveries,
         others_connected=others_connected,
         new=new,
@@ -166,7 +186,10 @@ def open_notificaties(
     if as_setup_file:
         carry_out(_print_setup_file(asked))
         return
-    code = carry_out(_import(load_settings(), asked))
+    if taken_as_sql:
+        carry_out(_print_taken(load_settings(), asked))
+        return
+    code = carry_out(_import(beside_up(load_settings()), asked))
     if code is not Exit.OK:
         sys.exit(code)
 
@@ -202,6 +225,19 @@ async def _print_setup_file(asked: Asked) -> None:
     note(f"{len(value['abonnementen'])} abonnementen: say what auth each has, and apply it with `nrc apply`")
 
 
+async def _print_taken(settings: Settings, asked: Asked) -> None:
+    """SQL for the database of Open Notificaties: of what it still has to deliver, what is here."""
+    async with _opened_source(asked) as source, opened_registry(settings, new=False) as opened:
+        if source.pending is None:
+            raise UsageError(f"no deliveries: {source.why_not}")
+        known_there = abonnement_of(source)
+        deliveries = Deliveries(set(known_there.values()), known_there, change=opened.catalogue.number)
+        async with opened_ledger(settings) as ledger:
+            numbers = await deliveries.rows_there(source.pending(), ledger, opened.registry)
+    click.echo(telling.as_sql(numbers), nl=False)
+    note(f"{len(numbers)} of the {deliveries.account.found} deliveries that it has were taken here")
+
+
 async def _import(settings: Settings, asked: Asked) -> Exit:
     async with (
         _opened_source(asked) as source,
@@ -227,8 +263,10 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
                 note(f"an Open Notificaties with the migration {source.version}")
             showing.show_not_taken(source.name, not_taken)
             showing.show_plan(plan)
+            if plan.to_do and not asked.plan:
+                note("--only-deliveries: all of that is left as it is here; without it, it is set as there")
         try:
-            if plan.to_do and not asked.dry_run:
+            if plan.to_do and asked.plan and not asked.dry_run:
                 await _do_plan(settings, source, plan, opened, passwords, asked, done)
             if asked.deliveries:
                 account = await _deliver(settings, source, plan, opened, asked)
@@ -236,7 +274,8 @@ async def _import(settings: Settings, asked: Asked) -> Exit:
             if asked.json:
                 as_json(_facts(wanted, plan, done, not_taken, account, asked))
     if asked.dry_run:
-        return Exit.DIFFERS if plan.to_do or (account is not None and account.taken) else Exit.OK
+        differs = (asked.plan and plan.to_do) or (account is not None and account.taken)
+        return Exit.DIFFERS if differs else Exit.OK
     failed = any(each.fault for each in done) or (account is not None and account.missing > 0)
     return Exit.FAILED if failed else Exit.OK
 
@@ -275,7 +314,8 @@ async def _deliver(
         note(text)
     known_there = abonnement_of(source)
     if asked.dry_run:
-        to_be = {UUID(step.name) for step in plan.steps if step.kind == abonnementen.KIND}
+        planned = plan.steps if asked.plan else ()
+        to_be = {UUID(step.name) for step in planned if step.kind == abonnementen.KIND}
         here = to_be | opened.catalogue.everyone.keys()
         looking = Deliveries(here, known_there, change=opened.catalogue.number)
         await _look(settings, source, opened, looking)

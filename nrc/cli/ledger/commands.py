@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -11,7 +11,7 @@ from nrc.cli.connecting import carry_out, opened_ledger, opened_registry
 from nrc.cli.ledger.audit import ledger_audit
 from nrc.cli.ledger.rebuild import ledger_rebuild
 from nrc.cli.ledger.restored import ledger_restored
-from nrc.cli.ledger.telling import facts_of_gap, facts_of_ledger, keeper_of, megabytes
+from nrc.cli.ledger.telling import facts_of_gap, facts_of_ledger, keeper_of, lane_of, megabytes
 from nrc.cli.operating import audit
 from nrc.cli.processes import run
 from nrc.cli.terminal import ids
@@ -20,7 +20,9 @@ from runtime.settings import Settings, load_settings
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from ledger.keeper_ledger import Facts, Gap
+    from uuid import UUID
+
+    from ledger.keeper_ledger import Facts, Gap, InLane
     from ledger.ledger import Ledger
 
 T = TypeVar("T")
@@ -44,16 +46,17 @@ def status(json_: bool) -> None:
     from ledger.opening import ledger_place
 
     settings = load_settings()
-    facts, gaps = carry_out(_with_ledger(settings, _look))
+    facts, gaps, lane = carry_out(_with_ledger(settings, _look))
     file = ledger_place(settings)
     if json_:
-        as_json(facts_of_ledger(facts, gaps, file))
+        as_json(facts_of_ledger(facts, gaps, file, lane))
         return
     count, size = facts.open
     rows = [
         ("keeper", keeper_of(facts)),
         ("open", f"{count} deliveries, {megabytes(size)}"),
         ("unrouted", f"{facts.unrouted} notificaties" + (" (not in RabbitMQ yet)" if facts.unrouted else "")),
+        *([("lane", waits)] if (waits := lane_of(facts, lane)) else []),
         ("returning", f"{facts.returning} deliveries"),
         ("stuck", f"{facts.stuck} deliveries" + (" (look at them)" if facts.stuck else "")),
         ("unsure", f"{facts.unsure} deliveries" + (" (`nrc ledger audit`)" if facts.unsure else "")),
@@ -170,8 +173,9 @@ async def _known(settings: Settings, kanaal: str | None, uuid: str | None) -> st
     return ""
 
 
-async def _look(opened: Ledger) -> tuple[Facts, list[Gap]]:
-    return await opened.keeping.facts(), list(await opened.keeping.gaps(done=False))
+async def _look(opened: Ledger) -> tuple[Facts, list[Gap], Mapping[UUID, InLane]]:
+    keeping = opened.keeping
+    return await keeping.facts(), list(await keeping.gaps(done=False)), await keeping.in_lane()
 
 
 async def _with_ledger(settings: Settings, work: Callable[[Ledger], Awaitable[T]]) -> T:

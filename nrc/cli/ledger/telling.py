@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from nrc.cli.terminal.output import moment
+from nrc.cli.terminal import ids
+from nrc.cli.terminal.output import age, moment
+from operating.status.lane import bulk_of
 
 if TYPE_CHECKING:
-    from ledger.keeper_ledger import Facts, Gap
+    from uuid import UUID
+
+    from ledger.keeper_ledger import Facts, Gap, InLane
 
 
 def keeper_of(facts: Facts) -> str:
@@ -23,13 +27,28 @@ def keeper_of(facts: Facts) -> str:
     return f"none works; the last was {lease.holder}, until {moment(min(lease.until, facts.now) / 1000)}"
 
 
-def facts_of_ledger(facts: Facts, gaps: Sequence[Gap], file: str) -> dict[str, object]:
+def lane_of(facts: Facts, lane: Mapping[UUID, InLane]) -> str:
+    """What waits in the lane for bulk; "" when nothing does."""
+    if (bulk := bulk_of(facts, lane)) is None:
+        return ""
+    what = "1 notificatie waits" if bulk.count == 1 else f"{bulk.count} notificaties wait"
+    most = f"most for {ids.short(bulk.most)}, {bulk.of_most}"
+    return f"{what}; the oldest for {age((facts.now - bulk.since) / 1000)}; {most}"
+
+
+def facts_of_ledger(
+    facts: Facts, gaps: Sequence[Gap], file: str, lane: Mapping[UUID, InLane]
+) -> dict[str, object]:
     """What it has, for scripts. gaps: those that are not done. file: where it is."""
+    bulk = bulk_of(facts, lane)
     return {
         "keeper": facts.keeper,
         "open": facts.open[0],
         "openBytes": facts.open[1],
         "unrouted": facts.unrouted,
+        "lane": facts.lane,
+        "laneSince": None if bulk is None else moment(bulk.since / 1000),
+        "laneOf": {str(uuid): each.count for uuid, each in lane.items()},
         "returning": facts.returning,
         "stuck": facts.stuck,
         "unsure": facts.unsure,

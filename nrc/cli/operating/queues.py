@@ -61,7 +61,7 @@ def queues(wide: bool, json_: bool) -> None:
 
 def _shortened(name: str) -> str:
     """The name of a queue; that of an abonnement with its short id."""
-    uuid = names.abonnement_of(name)
+    uuid = names.abonnement_of(name) or names.abonnement_of_amqp(name)
     return name if uuid is None else name.replace(str(uuid), f"{ids.short(uuid)}…")
 
 
@@ -77,6 +77,8 @@ async def _look(settings: Settings) -> list[_Line]:
         }
         abonnementen = sorted(opened.catalogue.abonnementen.values(), key=lambda each: each.callback_url)
     of = {names.abonnement_queue(each.uuid): f"{each.client_id} {each.callback_url}" for each in abonnementen}
+    read = [each for each in abonnementen if each.is_amqp]
+    of |= {names.amqp_queue(each.uuid): f"{each.client_id}, who reads it" for each in read}
     # The wait queues that the router declared: its retry schedule may differ from this shell's.
     of |= dict.fromkeys(sorted(declared, key=lambda name: (names.wait_seconds(name) or 0, name)), "")
     of[names.REQUESTS] = "the router"

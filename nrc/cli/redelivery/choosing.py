@@ -14,7 +14,7 @@ MOST_ALIKE = 10_000  # deliveries of notificaties whose ids begin with what is t
 PAGE = 500  # notificaties that are read together
 _HINTS = {
     State.PENDING: "it is in the queue of its abonnement, or on its way there",
-    State.RETURNING: "it is on its way to the queue of its abonnement again",
+    State.RETURNING: "it waits for an earlier one, or is on its way to the queue of its abonnement again",
     State.UNDELIVERABLE: "it is undeliverable: `nrc undeliverable resend` sends it again",
     State.DELIVERED: "it is delivered: `nrc resend` sends it once more",
     State.RETRYING: "it waits for its next attempt: `nrc retry` is for that",

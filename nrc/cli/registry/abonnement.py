@@ -12,10 +12,13 @@ import click
 
 from nrc.cli.connecting import OpenRegistry, carry_out, opened_registry, tell_processes
 from nrc.cli.operating import audit
+from nrc.cli.options.commands import options, told_of
 from nrc.cli.registry import condition
 from nrc.cli.registry.condition import conditions
 from nrc.cli.registry.removal import (
+    UNTIL_ITS_OWN_AUTH,
     ask_about_waiting,
+    keep_auth_option,
     keep_option,
     yes_option,
 )
@@ -32,11 +35,12 @@ from nrc.cli.terminal.output import (
     wide_option,
 )
 from nrc.exits import Exit
+from nrc.state_lock import beside_up
 from operating import abonnementen as operating
 from operating.conditions import Condition
 from operating.removal import end_what_waits, remove_queues
 from runtime.settings import Settings, load_settings
-from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.abonnement import GIVEN, Abonnement, FilterGroup, State
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +51,9 @@ if TYPE_CHECKING:
 @click.group()
 def abonnement() -> None:
     """Abonnementen: which notificaties go where. They are made through the API, or by `nrc apply`."""
+
+
+abonnement.add_command(options)
 
 
 @abonnement.command("list")
@@ -136,6 +143,7 @@ def show(uuid: str, json_: bool) -> None:
         "last error": condition.last_error(found),
         "next probe": condition.next_probe(of, waiting=found.waiting),
         "remark": condition.remark(found),
+        "options": told_of(of.options),
     }
     for name, text in lines.items():
         if text:
@@ -200,7 +208,7 @@ async def _resume(settings: Settings, typed: tuple[str, ...]) -> None:
             if each.state is State.ACTIVE:
                 note(f"{each.uuid} is active already")
         for each in known:
-            await operating.resume(opened.registry, log, each.uuid)
+            await operating.resume(opened.registry, log, each)
             click.echo(f"{each.uuid} active")
     await _apply(settings, [each.uuid for each in known])
 
@@ -248,20 +256,24 @@ async def _probe(settings: Settings, typed: tuple[str, ...]) -> None:
 @click.argument("uuid", type=ids.uuid)
 @click.option("--to", metavar="ID", type=parameters.client_id, required=True, help="The application.")
 @click.option("--reason", metavar="TEXT", default="", help="Stands in the audit log.")
-def give(uuid: str, to: str, reason: str) -> None:
-    """Give an abonnement to another application, which alone may change it from then on."""
+@keep_auth_option
+def give(uuid: str, to: str, reason: str, keep_auth: bool) -> None:
+    """Give an abonnement to another application, which alone may change it from then on.
+
+    It is suspended, and keeps what is for it, until that application has set an auth of its own (PATCH).
+    """
     settings = load_settings()
-    given = carry_out(_give(settings, uuid, to, reason))
-    click.echo(f"{given} given to {to}")
+    given = carry_out(_give(settings, uuid, to, reason, keep_auth=keep_auth))
+    click.echo(f"{given.uuid} given to {to}{UNTIL_ITS_OWN_AUTH if given.state_reason == GIVEN else ''}")
 
 
-async def _give(settings: Settings, typed: str, to: str, reason: str) -> UUID:
+async def _give(settings: Settings, typed: str, to: str, reason: str, *, keep_auth: bool) -> Abonnement:
     async with opened_registry(settings) as opened:
         (known,) = _known(opened, [typed], pulled=True)
         log = audit.log_of(settings, registry=opened.registry)
-        await operating.give(opened.registry, log, known, to=to, reason=reason)
+        given = await operating.give(opened.registry, log, known, to=to, reason=reason, keep_auth=keep_auth)
     await _announce(settings)
-    return known.uuid
+    return given
 
 
 @abonnement.command()
@@ -269,7 +281,7 @@ async def _give(settings: Settings, typed: str, to: str, reason: str) -> UUID:
 @json_option
 def test(uuid: str, json_: bool) -> None:
     """Send the standard's test message to a callback. Exit code 1 when it does not answer 2xx."""
-    settings = load_settings()
+    settings = beside_up(load_settings())
     answer = carry_out(_test(settings, uuid))
     if json_:
         as_json({"taken": answer.taken, "status": answer.status, "ms": round(answer.ms, 1)})
@@ -285,8 +297,10 @@ async def _test(settings: Settings, typed: str) -> Tried:
 
     async with opened_registry(settings) as opened, CallbackClient.of(settings) as callbacks:
         (known,) = _known(opened, [typed])
+        if known.is_amqp:
+            raise UsageError(f"abonnement {known.uuid} has no callback: its consumer reads RabbitMQ")
         log = audit.log_of(settings, registry=opened.registry)
-        return await operating.try_callback(callbacks, log, known, timeout=settings.callback_timeout)
+        return await operating.try_callback(callbacks, log, known, settings=settings)
 
 
 async def _announce(settings: Settings) -> None:

@@ -13,8 +13,10 @@ from nrc.cli.connecting import carry_out, new_option, opened_registry, tell_proc
 from nrc.cli.operating import audit
 from nrc.cli.registry import secret_uses
 from nrc.cli.registry.removal import (
+    UNTIL_ITS_OWN_AUTH,
     abonnementen_of,
     ask_about_waiting,
+    keep_auth_option,
     keep_option,
     yes_option,
 )
@@ -224,28 +226,36 @@ async def _set_scopes(
 @click.option(
     "--give-to", type=parameters.client_id, metavar="ID", help="Give its abonnementen to this application."
 )
+@keep_auth_option
 @yes_option
 @keep_option
-def remove(client_id: str, with_abonnementen: bool, give_to: str | None, yes: bool, keep: bool) -> None:
+def remove(
+    client_id: str, with_abonnementen: bool, give_to: str | None, keep_auth: bool, yes: bool, keep: bool
+) -> None:
     """Remove application ID. Refused while it owns abonnementen, unless told what to do with them.
 
     With its abonnementen it asks first when notificaties wait for these, which go too, or are kept (--keep).
+    Those that are given away are suspended until their new owner has set an auth of its own.
     """
     settings = load_settings()
+    if keep_auth and give_to is None:
+        raise UsageError("--keep-auth is of abonnementen that are given away (--give-to)")
     if with_abonnementen and give_to is not None:
         raise UsageError("--with-abonnementen and --give-to: give one of them")
     if with_abonnementen:
         ask_about_waiting(settings, abonnementen_of(settings, client_id), yes=yes, keep=keep)
-    carry_out(_remove(settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep=keep))
-
-
-async def _remove(
-    settings: Settings, client_id: str, *, with_abonnementen: bool, give_to: str | None, keep: bool
-) -> None:
-    touched, waited = await remove_application(
-        settings, client_id, with_abonnementen=with_abonnementen, give_to=give_to, keep=keep
+    removal = remove_application(
+        settings,
+        client_id,
+        with_abonnementen=with_abonnementen,
+        give_to=give_to,
+        keep_auth=keep_auth,
+        keep=keep,
     )
-    what = f"given to {give_to}" if give_to is not None else "removed"
+    touched, waited = carry_out(removal)
+    what = "removed"
+    if give_to is not None:
+        what = f"given to {give_to}" + ("" if keep_auth else UNTIL_ITS_OWN_AUTH)
     click.echo(f"{client_id} removed" + (f"; {len(touched)} abonnement(en) {what}" if touched else ""))
     if text := str(waited):
         click.echo(text)
@@ -257,6 +267,7 @@ async def remove_application(
     *,
     with_abonnementen: bool,
     give_to: str | None = None,
+    keep_auth: bool = False,
     keep: bool = False,
 ) -> tuple[Sequence[UUID], Waited]:
     """(the abonnementen that went, or were given away; what waited for those that went). Notes the act.
@@ -272,6 +283,7 @@ async def remove_application(
                 client_id,
                 with_abonnementen=with_abonnementen,
                 give_to=give_to,
+                keep_auth=keep_auth,
                 keep=keep,
             )
         except Conflict as error:

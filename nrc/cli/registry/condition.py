@@ -71,6 +71,7 @@ def facts(condition: Condition) -> dict[str, object]:
         "stuck": condition.stuck,
         "lastError": {"at": moment(last.at), "detail": last.detail} if last else None,
         "sameAs": str(condition.same_as) if condition.same_as else None,
+        "options": each.options.as_given() if each.options else {},
         "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in each.kanalen],
     }
 

@@ -15,7 +15,7 @@ from operating import kanalen as operating
 from runtime.settings import Settings, load_settings
 from schemas.errors import Conflict, UsageError
 from schemas.fields import invalid_params
-from schemas.kanaal import Kanaal, KanaalRequest
+from schemas.kanaal import EVENTS_KANAAL, Kanaal, KanaalRequest
 
 if TYPE_CHECKING:
     from router.catalogue import Catalogue
@@ -32,7 +32,7 @@ def kanaal() -> None:
 def list_(wide: bool, json_: bool) -> None:
     """List the kanalen."""
     catalogue = carry_out(_load(load_settings()))
-    found = sorted(catalogue.kanalen.values(), key=lambda each: each.naam)
+    found = sorted(catalogue.every_kanaal(), key=lambda each: each.naam)
     if json_:
         as_json([_facts(each) for each in found])
         return
@@ -172,8 +172,8 @@ def _checked(sent: Mapping[str, object]) -> KanaalRequest:
 def _known(catalogue: Catalogue, naam: str) -> Kanaal:
     """The kanaal with this naam. Raises UsageError, which lists them."""
     found = catalogue.kanalen.get(naam)
-    if found is None:
-        others = ", ".join(sorted(catalogue.kanalen)) or "none yet"
+    if found is None or found is EVENTS_KANAAL:
+        others = ", ".join(sorted(each.naam for each in catalogue.every_kanaal())) or "none yet"
         raise UsageError(f"there is no kanaal {naam!r} (there are: {others})")
     return found
 

@@ -1,13 +1,12 @@
-"""`nrc registry move`: the registry from SQLite to PostgreSQL and back, while nothing runs.
+"""`nrc registry move`: registry and ledger from SQLite to PostgreSQL and back, while nothing runs.
 
-The ledger stays: it must have nothing to do any more, and another begins beside the moved registry.
+With --without-ledger the ledger stays: it must have nothing to do any more, and another begins beside the
+moved registry.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from schemas.errors import UsageError
 from store.database.extra import postgresql_needed
 
 if TYPE_CHECKING:
-    from store.moving.side import Side, Target
+    from ledger.moving.whole import Moved
     from store.registry import Registry
     from store.secrets import Vault
 
@@ -44,48 +43,90 @@ def registry() -> None:
     metavar="FILE",
     help="The keys to encrypt secrets with there, where those here are others; made when it is not there.",
 )
+@click.option(
+    "--without-ledger",
+    is_flag=True,
+    help="Leave the ledger, which must have nothing to do any more: a new one begins at TARGET.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask: every process of both is stopped.")
-def move(source: str, target: str, source_keys: Path | None, target_keys: Path | None, yes: bool) -> None:
-    """Copy the registry of SOURCE to TARGET, and compare every row, while nothing runs.
+def move(
+    source: str,
+    target: str,
+    source_keys: Path | None,
+    target_keys: Path | None,
+    without_ledger: bool,
+    yes: bool,
+) -> None:
+    """Copy registry and ledger of SOURCE to TARGET, and compare every row, while nothing runs.
 
     Both are as NRC_DATABASE_URL takes them: sqlite:///path/to/registry.db or postgresql://…. SOURCE stays as
-    it is. TARGET must have nothing in it, and has nothing when this is broken off: then begin again. The
-    ledger is not moved, so everything must be delivered first.
+    it is. TARGET must have nothing in it, and has nothing when this is broken off: then begin again. What
+    waits goes along, and RabbitMQ keeps what it has.
     """
     here, there = load_settings(database_url=source), load_settings(database_url=target)
-    _refuse_unready(here, there)
+    _refuse_unready(here, there, with_ledger=not without_ledger)
     if not yes:
         ask(
             "Is every process of both stopped, also on other hosts?",
             otherwise="stop every process of both, also on other hosts, and give --yes",
         )
     vaults = _vault(here, source_keys), _vault(there, target_keys)
-    counts = carry_out(_move(here, there, vaults))
-    rows = sum(counts.values())
+    moved = carry_out(_move(here, there, vaults, with_ledger=not without_ledger))
+    counts, rows = moved.registry, sum(moved.registry.values())
     click.echo(
         f"moved {_place(here)} to {_place(there)}: {counts['kanaal']} kanalen, "
         f"{counts['abonnement']} abonnementen, {counts['application']} applications, {counts['act']} acts; "
         f"{rows} rows in all, each compared"
     )
+    if moved.ledger is not None:
+        click.echo(
+            f"moved its ledger: {moved.ledger['notificatie']} notificaties, {moved.ledger['delivery']} "
+            f"deliveries, {moved.ledger['attempt']} attempts; {sum(moved.ledger.values())} rows in all, each "
+            "compared"
+        )
     note(f"next: set NRC_DATABASE_URL to {_place(there)} for every process and command, and start them")
     if target_keys is not None:
         note(f"its secrets are encrypted with the first key of {target_keys}: have it there as secret.keys")
     note(f"{_place(here)} was not changed: put it away, so that nothing is started with it")
-    note(
-        "a new ledger begins there; what was delivered before is in the old one, which `nrc trace` reads "
-        "with the NRC_DATABASE_URL of before"
-    )
+    if moved.ledger is None:
+        note(
+            "a new ledger begins there; what was delivered before is in the old one, which `nrc trace` reads "
+            "with the NRC_DATABASE_URL of before"
+        )
+    else:
+        note("started again, its ledger would have delivered once more what is delivered from now on")
 
 
-def _refuse_unready(source: Settings, target: Settings) -> None:
-    """Return when the ledger of the source has nothing to do, and the target has none. Raises UsageError."""
+def _refuse_unready(source: Settings, target: Settings, *, with_ledger: bool) -> None:
+    """Return when there is a registry to move, and no ledger in the way of its own. Raises UsageError.
+
+    A ledger that stays must have nothing to do.
+    """
     from ledger.copies.unfinished import unfinished
+    from ledger.moving.sqlite_side import refuse_ledger
     from ledger.opening import ledger_file, ledger_place
 
     if _place(source) == _place(target):
         raise UsageError("SOURCE and TARGET are the same registry")
     if not source.on_postgresql and not source.registry_file.exists():
         raise UsageError(f"there is no registry {_place(source)}")
+    if with_ledger:
+        _refuse_unwritten(source, target)
+    else:
+        _refuse_unfinished(source)
+    if not target.on_postgresql:
+        refuse_ledger(ledger_file(target), registry=target.registry_file)
+    elif carry_out(unfinished(target)).any:
+        raise UsageError(
+            f"there is a ledger in {ledger_place(target)} already, of another registry: move that away. "
+            "Nothing was changed."
+        )
+
+
+def _refuse_unfinished(source: Settings) -> None:
+    from ledger.copies.unfinished import unfinished
+    from ledger.opening import ledger_place
+
     left = carry_out(unfinished(source))
     waiting = [
         f"{count} {what}"
@@ -98,57 +139,43 @@ def _refuse_unready(source: Settings, target: Settings) -> None:
     ]
     if waiting:
         raise UsageError(
-            f"the ledger {ledger_place(source)} still has {', '.join(waiting)}, and is not moved: stop the "
-            "publishers, let all be delivered, and resend or remove what is undeliverable "
-            "(`nrc undeliverable`). Nothing was changed."
+            f"the ledger {ledger_place(source)} still has {', '.join(waiting)}, and is not moved: move it "
+            "along (without --without-ledger), or stop the publishers, let all be delivered, and resend or "
+            "remove what is undeliverable (`nrc undeliverable`). Nothing was changed."
         )
-    there = carry_out(unfinished(target)).any if target.on_postgresql else ledger_file(target).exists()
-    if there:
+
+
+def _refuse_unwritten(source: Settings, target: Settings) -> None:
+    """Return when no process left a note for a keeper there that one here would not find."""
+    from ledger.unwritten import left_behind
+
+    folder = source.registry_file.parent
+    if folder.absolute() != target.registry_file.parent.absolute() and any(left_behind(folder)):
         raise UsageError(
-            f"there is a ledger in {ledger_place(target)} already, of another registry: move that away. "
-            "Nothing was changed."
+            f"a process ended before all it had was in the ledger, and its note is in {folder} "
+            "(ledger.unwritten.…), which no process of TARGET reads: move that file to "
+            f"{target.registry_file.parent}. Nothing was changed."
         )
 
 
-async def _move(source: Settings, target: Settings, vaults: tuple[Vault, Vault]) -> Mapping[str, int]:
-    from nrc.cli.terminal.progress_bar import progress_bar
-    from store.moving.moving import move_rows
-    from store.moving.sealing import Sealing
+async def _move(
+    source: Settings, target: Settings, vaults: tuple[Vault, Vault], *, with_ledger: bool
+) -> Moved:
+    from ledger.moving.whole import move_whole
+    from nrc.cli.terminal.row_progress import telling
 
-    with progress_bar("rows copied and compared", shown=sys.stderr.isatty()) as bar:
-        task = bar.add_task("")
-        async with _source(source, vaults[0]) as here, _target(target, vaults[1]) as there:
-            sealing = Sealing(*vaults, takes_nul=there.takes_nul)
-            counts = await move_rows(
-                here, there, sealing, progress=lambda done, all_: bar.update(task, completed=done, total=all_)
-            )
-    async with _registry(target, vaults[1]) as moved:
+    with telling(terminal=sys.stderr.isatty()) as progress:
+        moved = await move_whole(source, target, vaults, with_ledger=with_ledger, progress=progress)
+    async with _registry(target, vaults[1]) as opened:
         await audit.record(
-            target, "registry moved", registry=moved, source=_place(source), target=_place(target)
+            target,
+            "registry moved",
+            registry=opened,
+            source=_place(source),
+            target=_place(target),
+            ledger=None if moved.ledger is None else sum(moved.ledger.values()),
         )
-    return counts
-
-
-def _source(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Side]:
-    if not settings.on_postgresql:
-        from store.moving.sqlite_side import sqlite_source
-
-        return sqlite_source(settings.registry_file, vault)
-    with postgresql_needed():
-        from store.database.address import address_of
-        from store.moving.postgresql_side import postgresql_source
-    return postgresql_source(address_of(settings), vault)
-
-
-def _target(settings: Settings, vault: Vault) -> AbstractAsyncContextManager[Target]:
-    if not settings.on_postgresql:
-        from store.moving.sqlite_side import sqlite_target
-
-        return sqlite_target(settings.registry_file, vault)
-    with postgresql_needed():
-        from store.database.address import address_of
-        from store.moving.postgresql_side import postgresql_target
-    return postgresql_target(address_of(settings), vault)
+    return moved
 
 
 def _registry(settings: Settings, vault: Vault) -> Registry:

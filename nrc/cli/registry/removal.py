@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask: remove what waits too, for good.")
 keep_option = click.option("--keep", is_flag=True, help="Keep what waits, as undeliverable.")
+keep_auth_option = click.option(
+    "--keep-auth",
+    is_flag=True,
+    help="With auth and callbackAuth, which the new owner can then have sent to any callbackUrl: it goes on "
+    "without a pause.",
+)
+UNTIL_ITS_OWN_AUTH = ", suspended until that sets its own auth"
 
 
 def ask_about_waiting(settings: Settings, uuids: Sequence[UUID], *, yes: bool, keep: bool) -> None:

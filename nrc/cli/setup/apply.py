@@ -37,6 +37,7 @@ from nrc.setup.kinds.step import Doing
 from nrc.setup.open_notificaties import is_of_open_notificaties, translated
 from nrc.setup.planning import Plan, known, planned
 from nrc.setup.reading import read
+from nrc.state_lock import beside_up
 from operating.passwords import Passwords
 from runtime.settings import Settings, load_settings
 from schemas.application import Scope
@@ -127,7 +128,7 @@ def apply(
     wanted, not_taken = _read(file, scopes=scopes, scopes_from_ac=scopes_from_ac, owner=owner, prune=prune)
     if not json_:
         showing.show_not_taken(file, not_taken)
-    code = carry_out(_apply(load_settings(), wanted, not_taken, asked, new=new))
+    code = carry_out(_apply(beside_up(load_settings()), wanted, not_taken, asked, new=new))
     if code is not Exit.OK:
         sys.exit(code)
 

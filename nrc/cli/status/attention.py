@@ -41,13 +41,13 @@ def concerns(status: Status) -> list[Concern]:
 
 
 def _told(each: attention.Concern) -> str:
-    if each.code is Code.CERTIFICATE and each.of is not None:
+    if each.code in (Code.CERTIFICATE, Code.CLIENT_CERTIFICATE) and each.of is not None:
         return _of_certificate(each, each.of)
     if each.of is not None:
         return _of_abonnement(each, each.of)
     if each.gap is not None:
         return _of_gap(each.code, each.gap)
-    if each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG):
+    if each.code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.QUEUE_UNREAD):
         of_them = "1 other abonnement" if each.count == 1 else f"{each.count} other abonnementen"
         return f"The same of {of_them}."
     return _of_system(each)
@@ -57,8 +57,14 @@ def _of_abonnement(each: attention.Concern, of: Condition) -> str:
     whose = f"{ids.short(of.abonnement.uuid)} of {of.abonnement.client_id}"
     reason = of.abonnement.state_reason
     match each.code:
+        case Code.HELD if of.abonnement.is_amqp:
+            full = f"RabbitMQ has taken nothing for {age(each.seconds)} into the queue of {whose}"
+            return f"{full} ({reason}); {_wait(of)}."
         case Code.HELD:
             return f"The callback of {whose} has not worked for {age(each.seconds)} ({reason}); {_wait(of)}."
+        case Code.QUEUE_UNREAD:
+            many = "1 message waits" if each.count == 1 else f"{each.count} messages wait"
+            return f"{many} in RabbitMQ for the consumer of {whose}, and nobody reads them."
         case Code.SUSPENDED:
             why = f" ({reason})" if reason else ""
             return f"Abonnement {whose} is suspended{why}; {_wait(of)}. Once its consumer has mended it:"
@@ -70,6 +76,8 @@ def _of_certificate(each: attention.Concern, of: Condition) -> str:
     ends = f"ends in {age(each.seconds)}" if each.seconds > 0 else f"ended {age(-each.seconds)} ago"
     whose = f"{ids.short(of.abonnement.uuid)} of {of.abonnement.client_id}"
     more = f" and of {each.count - 1} more" if each.count > 1 else ""
+    if each.code is Code.CLIENT_CERTIFICATE:
+        return f"The client certificate {each.name} for the callback of {whose}{more} {ends}."
     return f"The certificate of {each.name}, the callback of {whose}{more}, {ends}."
 
 
@@ -86,6 +94,7 @@ def _of_system(each: attention.Concern) -> str:
     told = {
         Code.GATEWAY_AWAY: f"No gateway answers here, so nothing is accepted: {said}.",
         Code.GATEWAY_NOT_READY: f"The gateway is not ready, and publishers get 503: {said}.",
+        Code.AC_AWAY: f"The Autorisaties API tells no rights; what it said last counts for a day: {said}.",
         Code.GATEWAY_WARNS: f"The gateway warns: {said}.",
         Code.RABBITMQ_AWAY: f"RabbitMQ cannot be reached, so nothing is delivered: {said}.",
         Code.RABBITMQ_NOT_READY: f"RabbitMQ: {said}.",
@@ -124,6 +133,6 @@ def _deliveries(count: int, one: str, more: str) -> str:
 def worst_of(status: Status, found: list[Concern]) -> Exit:
     """The exit code: OK when nothing urgent was found, NOT_REACHABLE when something could not be asked."""
     away = any(each.health is Health.NOT_REACHABLE for each in status.parts)
-    if away or status.ledger is None:
+    if away or status.ledger is None or status.registry_fault:
         return Exit.NOT_REACHABLE
     return Exit.FAILED if any(each.urgent for each in found) else Exit.OK

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from nrc.cli.connecting import local_root, opened_ledger, opened_registry
+from nrc.cli.connecting import local_root, opened_ledger, opened_link, opened_registry
 from nrc.cli.operating.parts_health import parts_of
 from operating.conditions import conditions_of
-from operating.status.collecting import OfAlerts, OfLedger, Status, disk_of, read_alerts, read_ledger
+from operating.status.collecting import (
+    OfAlerts,
+    OfLedger,
+    Status,
+    disk_of,
+    read_alerts,
+    read_ledger,
+    read_queues,
+)
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
 from schemas.errors import NrcError
@@ -19,6 +28,9 @@ from schemas.errors import NrcError
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from aio_pika.abc import AbstractConnection
+
+    from router.queue_depth import Depth
     from store.alerts import Certificate
     from store.registry import LastFailure
 
@@ -50,7 +62,20 @@ async def collect(settings: Settings) -> Status:
         private=not settings.amqp_url,
         certificates=of_registry.certificates,
         alerts=of_registry.alerts,
+        registry_fault=registry if isinstance(registry, str) else "",
+        queues=await _queues(settings, of_registry.abonnementen),
     )
+
+
+async def _queues(settings: Settings, abonnementen: Sequence[Abonnement]) -> Mapping[UUID, Depth]:
+    """What is in the queues that consumers read; no connection is opened where there are none."""
+    async with AsyncExitStack() as opened:
+
+        async def connected() -> AbstractConnection:
+            link = await opened.enter_async_context(opened_link(settings))
+            return await link.connected(within=WITHIN)
+
+        return await read_queues(connected, abonnementen)
 
 
 async def _tried(read: Callable[[], Awaitable[T]]) -> T | str:

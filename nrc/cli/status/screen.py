@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from ledger.durations import percentile
-from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, megabytes
+from nrc.cli.ledger.telling import facts_of_ledger, keeper_of, lane_of, megabytes
 from nrc.cli.registry.condition import facts as facts_of_condition
 from nrc.cli.status.attention import Concern
 from nrc.cli.terminal.output import Column, age, moment, table, took
@@ -90,9 +90,8 @@ def _counts(ledger: OfLedger) -> list[str]:
 
 def _waiting(status: Status) -> list[list[object]]:
     states = Counter(each.abonnement.state for each in status.conditions)
-    rows: list[list[object]] = [
-        ["abonnementen", ", ".join(f"{states[state]} {state}" for state in State)],
-    ]
+    told = ", ".join(f"{states[state]} {state}" for state in State)
+    rows: list[list[object]] = [["abonnementen", "not known" if status.registry_fault else told]]
     if (ledger := status.ledger) is None:
         return [*rows, ["waiting", "not known"]]
     backlogs = ledger.backlogs.values()
@@ -100,6 +99,12 @@ def _waiting(status: Status) -> list[list[object]]:
     oldest = min((each.oldest for each in backlogs if each.oldest is not None), default=None)
     since = "" if oldest is None else f"; the oldest for {age(status.at - oldest / 1000)}"
     unrouted = f"; {ledger.facts.unrouted} not in RabbitMQ yet" if ledger.facts.unrouted else ""
+    queues = status.queues.values()
+    read = f"{sum(each.messages for each in queues)} messages in {len(queues)} queues of consumers"
+    if queues:
+        rows.append(["RabbitMQ", read])
+    if bulk := lane_of(ledger.facts, ledger.lane):
+        rows.append(["bulk", bulk])
     return [
         *rows,
         ["waiting", f"{waiting} in queues, {retrying} between attempts{since}{unrouted}"],
@@ -126,16 +131,27 @@ def facts(status: Status, found: Sequence[Concern]) -> dict[str, object]:
     return {
         "at": moment(status.at),
         "parts": {part.name: part.facts() for part in status.parts},
-        "ledger": None if ledger is None else facts_of_ledger(ledger.facts, ledger.gaps, ledger.file),
+        "ledger": None if ledger is None else _of_the_ledger(ledger),
         "ledgerFault": status.ledger_fault or None,
         "counts": None if ledger is None else {str(each): _counted(ledger, each) for each in (5, 60)},
         "undeliverable": None if ledger is None else ledger.undeliverable,
         "disk": None if disk is None else {"free": disk.free, "total": disk.total},
-        "abonnementen": [facts_of_condition(each) for each in status.conditions],
+        "queues": {
+            str(uuid): {"messages": each.messages, "consumers": each.consumers}
+            for uuid, each in status.queues.items()
+        },
+        "registryFault": status.registry_fault or None,
+        "abonnementen": (
+            None if status.registry_fault else [facts_of_condition(each) for each in status.conditions]
+        ),
         "attention": [
             {"code": each.code, "urgent": each.urgent, "text": each.text, "next": each.next} for each in found
         ],
     }
+
+
+def _of_the_ledger(ledger: OfLedger) -> dict[str, object]:
+    return facts_of_ledger(ledger.facts, ledger.gaps, ledger.file, ledger.lane)
 
 
 def _counted(ledger: OfLedger, minutes: int) -> dict[str, object]:

@@ -74,7 +74,7 @@ class _Matched:
     @property
     def order(self) -> tuple[bool, bool, str, str]:
         """Those that get it first, then those on the same kanaal."""
-        near = self.fit.code == "filter_differs"
+        near = self.fit.code not in ("other_kanaal", "no_kanalen")
         return not self.fit.matches, not near, self.abonnement.client_id, str(self.abonnement.uuid)
 
     def row(self, *, wide: bool) -> list[object]:
@@ -99,7 +99,7 @@ class _Matched:
 async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Matched]:
     """Every abonnement, or the one that is typed. Raises Problem, as the API answers, and UsageError."""
     from extra.explaining import checked
-    from ledger.explaining import fit
+    from ledger.explaining import fit_of
 
     async with opened_registry(settings) as opened:
         catalogue = opened.catalogue
@@ -113,7 +113,10 @@ async def _look(settings: Settings, body: bytes, typed: str | None) -> list[_Mat
         raise RequestTooLarge(f"De body is groter dan {settings.max_body} bytes.")
     naam, kenmerken = checked(settings, catalogue.kanalen, body)
     filters = catalogue.kanalen[naam].filters
-    found = [_Matched(each, fit(each.kanalen, naam, kenmerken, filters=filters)) for each in asked]
+    mappings = catalogue.mappings
+    found = [
+        _Matched(each, fit_of(each, naam, kenmerken, filters=filters, mappings=mappings)) for each in asked
+    ]
     return sorted(found, key=lambda each: each.order)
 
 

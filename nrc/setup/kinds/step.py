@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from schemas.abonnement import Abonnement
     from schemas.alert import AlertSettings
     from schemas.application import Application
+    from schemas.events.mapping import EventMapping
     from schemas.kanaal import Kanaal
     from schemas.user import User
     from store.registry import Registry
@@ -74,6 +75,7 @@ class Known:
     users: Sequence[User]
     alerts: AlertSettings
     waiting: Mapping[UUID, int] | None
+    mappings: Mapping[str, EventMapping] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 """The publisher, the consumers, and what is published.
 
+mixed.py             what is published for delivery options: few objects, bulk, CloudEvents
 load.py              kanalen, abonnementen, and a notificatie for every number
 publisher.py         posts at a rate and records every answer
 consumer.py          callbacks in a process of its own, which records every request

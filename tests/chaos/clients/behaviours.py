@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -119,12 +121,31 @@ def some(*, every: int, then: list[Any], by: str = "number") -> Answer:
 
 
 @behaviour
-def first(*, then: list[Any]) -> Answer:
-    """For the first attempt of each notificatie [name, arguments]."""
+def first(*, then: list[Any], attempts: int = 1) -> Answer:
+    """For the first attempt, or so many, of each notificatie [name, arguments]."""
     odd, usual = named(*then), status()
 
     async def answer(wire: Wire, request: Request) -> Done:
-        return await (odd if request.attempt == 1 else usual)(wire, request)
+        return await (odd if request.attempt <= attempts else usual)(wire, request)
+
+    return answer
+
+
+@behaviour
+def event(*, mode: str, then: list[Any]) -> Answer:
+    """For a CloudEvent in this mode, structured or binary, [name, arguments]; 400 for all else."""
+    usual, refused = named(*then), status(code=400)
+
+    async def answer(wire: Wire, request: Request) -> Done:
+        kind = request.headers.get("content-type", "")
+        if mode == "structured":
+            found = orjson.loads(request.body) if kind == "application/cloudevents+json" else {}
+        else:
+            found = {name[3:]: value for name, value in request.headers.items() if name.startswith("ce-")}
+        # A notificatie's event has its id, and one of a source keeps its own.
+        known = found.get("id") in (request.id, str(request.number))
+        is_event = known and found.get("specversion") == "1.0" and {"source", "type"} <= found.keys()
+        return await (usual if is_event else refused)(wire, request)
 
     return answer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.chaos.account import Arrival
+from tests.chaos.accounting.account import Arrival
 
 ROOT = Path(__file__).parents[3]
 MAIN = "main"

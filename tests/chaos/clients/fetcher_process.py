@@ -12,7 +12,7 @@ from pathlib import Path
 
 import orjson
 
-from tests.chaos.account import Arrival, Pair, Repeats
+from tests.chaos.accounting.account import Arrival, Pair, Repeats
 from tests.chaos.clients.fetcher import AUTHORIZATION
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ LIVES = (2.0, 6.0)
 """Seconds, at least and at most, after which it is killed and started again."""
 KILLED = "a consumer that fetches was killed"
 NO_ANSWER = "an acknowledgement was not answered with 204"
-FORGOTTEN = "an acknowledgement was noted in a ledger that was deleted"
+FORGOTTEN = "an acknowledgement is not in the ledger that was left"
 
 
 class Fetched:

@@ -1,4 +1,4 @@
-"""The load: two kanalen, five abonnementen, and a notificatie for every number.
+"""The usual load: two kanalen, five abonnementen, and a notificatie for every number.
 
 Pure. Its predicates say what each abonnement must get, independently of the product's code.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -16,6 +16,9 @@ KANALEN = (
     {"naam": "zaken", "filters": ["bronorganisatie", "zaaktype", "vertrouwelijkheidaanduiding"]},
     {"naam": "documenten", "filters": ["bronorganisatie", "informatieobjecttype"]},
 )
+
+OBJECTEN = {"naam": "objecten", "filters": ["helft", "kwart", "nummer"]}
+"""The kanaal of mixed.py."""
 
 ORGANISATIONS = ("224557609", "517439943")
 ZAAKTYPEN = tuple(f"https://catalogi.example.nl/api/v1/zaaktypen/{n}" for n in range(3))
@@ -62,15 +65,38 @@ def number_of(body: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Posting:
+    """One request of a publisher. headers: besides those that every request has."""
+
+    body: bytes
+    path: str = "/api/v1/notificaties"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is published under each number, what it is about, and what is alike of repeats."""
+
+    posting: Callable[[int], Posting]
+    hoofd_object: Callable[[int], str]
+    resource: Callable[[int], str]
+
+
+USUAL = Traffic(lambda number: Posting(body_of(number)), str, str)
+"""Each is about an object of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """An abonnement to be made: its kanalen as the API has them, and which numbers it must get.
 
-    pull: it has no callback, and its consumer fetches.
+    pull: it has no callback, and its consumer fetches. options: its delivery options.
     """
 
     kanalen: tuple[Mapping[str, Any], ...]
     matches: Callable[[int], bool]
     pull: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _one_zaaktype(number: int) -> bool:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
-from tests.chaos.account import Accepted
+from tests.chaos.accounting.account import Accepted
 from tests.chaos.clients import load
 
 CONNECTIONS = 32
@@ -25,6 +25,8 @@ TIMEOUT = 10.0  # seconds for an answer; a gateway promises one within 5
 LONGEST_RETRY_AFTER = 2.0  # seconds
 AFTER_ERROR = 0.25  # seconds
 CONNECT_TIMEOUT = 2.0  # seconds to connect to a gateway where there are others
+ACCEPTED = (201, 200)
+"""The latter of a CloudEvent that was accepted before: a POST that got no answer had got through."""
 LEFT_OUT = 5.0  # seconds for which a gateway is left out that gave no answer
 
 
@@ -47,21 +49,20 @@ class Connection:
 
     def __init__(self, host: str, port: int, *, authorization: str) -> None:
         self._at = (host, port)
-        self._head = (
-            f"POST /api/v1/notificaties HTTP/1.1\r\nHost: {host}:{port}\r\n"
-            f"Authorization: {authorization}\r\nContent-Type: application/json\r\nContent-Length: "
-        ).encode()
+        self._head = f" HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {authorization}\r\n"
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self.connect_timeout = TIMEOUT
 
-    async def post(self, body: bytes) -> tuple[int, dict[str, str]]:
+    async def post(self, posting: load.Posting) -> tuple[int, dict[str, str]]:
         """Status and headers of the answer. Raises NoAnswer."""
+        fields = {**posting.headers, "Content-Length": len(posting.body)}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         try:
             reader, writer = await self._open()
-            writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            writer.write(f"POST {posting.path}{self._head}{lines}\r\n".encode() + posting.body)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {
-                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
             }
             await reader.readexactly(int(headers.get("content-length", "0")))
         except (OSError, asyncio.IncompleteReadError) as error:
@@ -69,7 +70,7 @@ class Connection:
             raise NoAnswer(f"{type(error).__name__}: {error}") from None
         if headers.get("connection", "").lower() == "close":
             self.close()
-        return int(lines[0].split(" ")[1]), headers
+        return int(head[0].split(" ")[1]), headers
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         # As any client does: a connection that the other side closed while it was idle is not used again.
@@ -90,7 +91,7 @@ class Connection:
 class Publisher:
     """Publishes between `start` and `stop`. accepted: every 201; outcomes: how many POSTs ended how.
 
-    gateways: host and port of each.
+    gateways: host and port of each. traffic: what it publishes.
     errors: (when, what) of every POST that was not answered with 201, but for those that were given up at
     `stop`. unanswered: those that got no answer, with the host of the gateway.
     """
@@ -103,7 +104,9 @@ class Publisher:
         rate: float,
         connections: int = CONNECTIONS,
         numbers: Iterator[int] | None = None,
+        traffic: load.Traffic = load.USUAL,
     ) -> None:
+        self._traffic = traffic
         self._gateways = gateways
         self._left_out: dict[str, float] = {}
         self._turns = count()
@@ -151,10 +154,10 @@ class Publisher:
         try:
             while await self._turn():
                 number = next(self._numbers)
-                body = load.body_of(number)
+                posting = self._traffic.posting(number)
                 while True:
                     at = self._next_gateway()
-                    pause = await self._post(connections[at], number, body, at=at)
+                    pause = await self._post(connections[at], number, posting, at=at)
                     if not pause or await self._stops(pause):
                         break
         finally:
@@ -180,19 +183,21 @@ class Publisher:
                     await self._stopping.wait()
         return self._stopping.is_set()
 
-    async def _post(self, connection: Connection, number: int, body: bytes, *, at: tuple[str, int]) -> float:
+    async def _post(
+        self, connection: Connection, number: int, posting: load.Posting, *, at: tuple[str, int]
+    ) -> float:
         """One try. Seconds after which to try again; 0 when it was accepted."""
         posted = time.monotonic()
         try:
             async with asyncio.timeout(TIMEOUT):
-                status, headers = await connection.post(body)
+                status, headers = await connection.post(posting)
         except TimeoutError:
             connection.close()
             return self._no_answer("no answer in time", at[0], posted)
         except NoAnswer as error:
             return self._no_answer(str(error), at[0], posted)
-        if status == 201:
-            self.outcomes["201"] += 1
+        if status in ACCEPTED:
+            self.outcomes[str(status)] += 1
             self.accepted.append(Accepted(number, headers["nrc-notificatie-id"], posted, time.monotonic()))
             return 0.0
         if status != 503:

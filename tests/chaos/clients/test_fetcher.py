@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from tests.chaos.account import Repeats
+from tests.chaos.accounting.account import Repeats
 from tests.chaos.clients.fetcher_process import FORGOTTEN, KILLED, NO_ANSWER, Fetched
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import psycopg
 
 from ledger.tables.rows import STATES, Kind
-from ledger.values import RETURNED, State
+from ledger.values import CONSOLIDATED, RETURNED, State
 from runtime.settings import DEFAULT_SCHEMA
 
 OfAbonnement = tuple[str, UUID]
@@ -25,9 +25,13 @@ OfAbonnement = tuple[str, UUID]
 _GIVES_BACK = """SELECT EXISTS (SELECT 1 FROM unrouted WHERE open = 1)
     OR EXISTS (SELECT 1 FROM delivery WHERE open = 1 AND state = ?)
     OR EXISTS (SELECT 1 FROM gap WHERE closed IS NOT NULL AND done = 0)"""
+_BULK = """SELECT (SELECT count(*) FROM lane JOIN unrouted ON unrouted.id = lane.id WHERE unrouted.open = 1),
+    (SELECT count(*) FROM delivery WHERE open = 1 AND id IN (SELECT id FROM lane) AND round > 0)"""
+_IN_NO_QUEUE = """d.open = 1 AND (d.state = ? OR d.round = 0 AND d.id IN
+    (SELECT lane.id FROM lane JOIN unrouted ON unrouted.id = lane.id WHERE unrouted.open = 1))"""
 _DELIVERIES = """SELECT d.id, name.text FROM delivery d
     JOIN name ON name.kind = ? AND name.nr = d.abonnement WHERE """
-_RETURNED = """SELECT a.id, name.text, a.detail FROM attempt a
+_NOTES = """SELECT a.id, name.text, a.detail FROM attempt a
     JOIN name ON name.kind = ? AND name.nr = a.abonnement WHERE a.kind = ? ORDER BY a.at"""
 
 
@@ -47,10 +51,28 @@ class LedgerRows(ABC):
         """Every open delivery of these."""
         return [each for each in self._deliveries("d.open = ?", 1) if each[1] in abonnementen]
 
+    def waiting(self) -> list[OfAbonnement]:
+        """Every delivery that waits in the ledger alone: in the lane for bulk, or to return to its queue."""
+        return self._deliveries(_IN_NO_QUEUE, STATES[State.RETURNING])
+
     def given_back(self) -> dict[OfAbonnement, str]:
         """The last Cause of each delivery that was given back."""
-        found = self._asked(_RETURNED, [Kind.ABONNEMENT, RETURNED])
-        return {(str(UUID(bytes=id_)), UUID(text)): cause for id_, text, cause in found}
+        return self._noted(RETURNED)
+
+    def consolidated(self) -> dict[OfAbonnement, str]:
+        """The id of the newer one in which each delivery ended, of those that did."""
+        noted = self._noted(CONSOLIDATED)
+        return {each: noted[each] for each in self.in_state(State.NOT_WANTED) if each in noted}
+
+    def _noted(self, kind: str) -> dict[OfAbonnement, str]:
+        """The detail of the last note of this kind, of each delivery that has one."""
+        found = self._asked(_NOTES, [Kind.ABONNEMENT, kind])
+        return {(str(UUID(bytes=id_)), UUID(text)): detail for id_, text, detail in found}
+
+    def bulk(self) -> tuple[int, int]:
+        """How many notificaties wait in the lane for bulk, and how many of its deliveries are under way."""
+        found = self._asked(_BULK, [])
+        return (found[0][0], found[0][1]) if found else (0, 0)
 
     def _deliveries(self, where: str, value: int) -> list[OfAbonnement]:
         found = self._asked(_DELIVERIES + where, [Kind.ABONNEMENT, value])

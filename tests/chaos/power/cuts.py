@@ -20,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.chaos.account import Accepted, Account, Repeats, Subscription, account
+from tests.chaos.accounting.account import Accepted, Account, Repeats, Subscription, account
 from tests.chaos.clients import load
 from tests.chaos.clients.consumer_process import Consumer
 from tests.chaos.clients.publisher import Connection, NoAnswer, Publisher

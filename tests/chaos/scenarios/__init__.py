@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from tests.chaos.run import Scenario
-from tests.chaos.scenarios import callbacks, changes, clocks, files, frozen, hosts, neighbours, processes
+from tests.chaos.scenario import Scenario
+from tests.chaos.scenarios import (
+    callbacks,
+    changes,
+    clocks,
+    files,
+    frozen,
+    hosts,
+    neighbours,
+    options,
+    processes,
+)
 from tests.chaos.scenarios.ledger import database, keepers, postgresql
 from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
 
@@ -24,4 +34,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     *nodes.SCENARIOS,
     *hosts.SCENARIOS,
     *clocks.SCENARIOS,
+    *options.SCENARIOS,
 )

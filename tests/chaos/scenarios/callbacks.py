@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.clients import load
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.system import System, system
 
 ODD = "odd"

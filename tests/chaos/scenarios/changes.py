@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 from typing import Any
 
-from tests.chaos.account import Arrival, Subscription
+from tests.chaos.accounting.account import Arrival, Subscription
 from tests.chaos.clients import load
 from tests.chaos.process import hanging
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.eventually import eventually
 
 NAME = "changing"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.chaos.faults import clock
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 
 FILE = "clock"
 HOUR = 3600

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.chaos.clients import load
 from tests.chaos.faults.files import as_nobody_special, disk_alarm, locked, no_file_grows
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 
 CANNOT_GO_ON = (1, 3)
 """Exit codes of a process that says why it ends: 3 for the registry or RabbitMQ, 1 for all else."""

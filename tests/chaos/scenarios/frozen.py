@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nrc.rabbitmq.private_broker import live_pids
 from tests.chaos.process import hanging
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 
 MISSED = 26.0  # seconds: RabbitMQ closes a connection that has missed two heartbeats of 10 s
 

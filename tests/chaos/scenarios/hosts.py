@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from gateway.accepting import MOST_LATE
+from tests.chaos.clients import load
 from tests.chaos.hosts.system import NODES, HostsSystem, on_hosts
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.hosts.network import unfit
+
+QUEUES_MATCHED = 2
+"""Queues that a notificatie of the load goes to, at most."""
 
 
 def _system(run: Run) -> HostsSystem:
@@ -62,10 +68,15 @@ async def host_parted(run: Run) -> None:
 async def two_nodes_killed(run: Run) -> None:
     system = _system(run)
     system.in_flight("two nodes killed", *system.deliverers)
+    # The node that is left holds them without a confirm, while the ledger has them to be given back.
+    late = len(system.gateways) * len(load.KANALEN) * MOST_LATE
+    run.may_repeat("published without a confirm in time", late * QUEUES_MATCHED)
     async with run.fault():
         await asyncio.gather(system.nodes[0].kill(), system.nodes[1].kill())
         await run.lasting(10)
         await run.more(300)
+        # What was acknowledged without a majority is delivered again when there is one.
+        system.in_flight("two nodes back", *system.deliverers)
         await asyncio.gather(system.nodes[0].start(), system.nodes[1].start())
         await system.all_nodes_run()
     await run.more(300)

@@ -10,7 +10,8 @@ from itertools import count
 from router import names
 from tests.chaos.clients import load
 from tests.chaos.clients.publisher import Publisher
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios.callbacks import FEW, ODD
 from tests.chaos.scenarios.rabbitmq.topology import in_hand
 from tests.chaos.scenarios.states import HALF_FAIL

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 
 
 async def _kill_each(run: Run, names: list[str], *, rounds: int, between: int) -> None:

@@ -26,11 +26,12 @@ from tests.tokens import token
 
 CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
-    "response_schema_conformance,unsupported_method,allow_header_conformance,ignored_auth,use_after_free,"
-    "ensure_resource_availability"
+    "response_schema_conformance,unsupported_method,allow_header_conformance,ignored_auth"
 )
+OF_RESOURCES = ",use_after_free,ensure_resource_availability"
+"""Checks that hold where what can be read was made by a POST, and is gone after a DELETE."""
 PROGRAM = (sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()")
-FEW = ("--max-examples", "25", "--seed", "1")
+FEW = ("--max-examples", "8", "--seed", "1")
 
 
 def bounds() -> tuple[str, ...]:
@@ -40,7 +41,13 @@ def bounds() -> tuple[str, ...]:
 
 
 async def breaks(
-    url: str, folder: Path, there: Mapping[str, str], *more: str, operations: int, phases: str
+    url: str,
+    folder: Path,
+    there: Mapping[str, str],
+    *more: str,
+    operations: int,
+    phases: str,
+    checks: str = CHECKS,
 ) -> str:
     """What schemathesis says of the document at this URL; "" when no answer breaks it.
 
@@ -50,9 +57,10 @@ async def breaks(
     process = await asyncio.create_subprocess_exec(
         *PROGRAM, "run", url,
         "--header", f"Authorization: {token()}",
-        "--checks", CHECKS,
+        "--checks", checks,
         "--warnings", "off",
         "--continue-on-failure",
+        "--request-timeout", "60",  # a busy machine is no fault
         "--no-color",
         *bounds(),
         *more,
@@ -82,13 +90,15 @@ async def test_no_answer_breaks_the_document(vhost: str, tmp_path: Path) -> None
         there = {"KANAAL": id_of(kanaal), "ABONNEMENT": id_of(abonnement)}
         # Sound and unsound data (coverage, fuzzing), and what follows from an answer's Location (stateful).
         phases = "Examples Coverage Fuzzing Stateful"
-        assert not await breaks(f"{api.root}/openapi.yaml", tmp_path, there, operations=12, phases=phases)
+        url, checks = f"{api.root}/openapi.yaml", CHECKS + OF_RESOURCES
+        fault = await breaks(url, tmp_path, there, operations=12, phases=phases, checks=checks)
+        assert not fault, fault
 
 
 async def test_no_answer_breaks_the_extra_document(
     vhost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Schemathesis gives up after 10 s. Longer waits are refused here, as the document allows too.
+    # Longer waits are refused here, as the document allows too.
     monkeypatch.setattr("extra.pull.fetching.LONGEST_WAIT", 2)
     async with (
         open_stage(vhost, tmp_path) as stage,
@@ -104,9 +114,11 @@ async def test_no_answer_breaks_the_extra_document(
         begun = await api.post(f"{extra_root(api)}/abonnement/{abonnement}/redeliver", {"ids": [id_]})
         there = {"ABONNEMENT": abonnement, "NOTIFICATIE": id_, "NUMMER": str(begun.json["nummer"])}
         document = f"{extra_root(api)}/openapi.yaml"
-        endless = ("--exclude-operation-id", "abonnement_pull_events")
+        # The first has no end; the others are those of a gateway with NRC_AC_URL, else 404.
+        but = ("abonnement_pull_events", "callbacks_create", "jwtsecret_create")
+        left_out = [word for each in but for word in ("--exclude-operation-id", each)]
         phases = "Examples Coverage Fuzzing"
-        fault = await breaks(document, tmp_path, there, *endless, operations=20, phases=phases)
+        fault = await breaks(document, tmp_path, there, *left_out, operations=27, phases=phases)
         assert not fault, fault
         await ledger.replays.change(begun.json["nummer"], Progress.STOPPED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from tests.callback_server import status
 from tests.contract.api import Api, Callback, a_naam
 from tests.contract.conftest import Stage
 from tests.contract.extra.conftest import extra_root
+from tests.tls.certificates import Authority
+from tests.tls.server import MtlsServer
 
 OLD = "Token geheim"
 
@@ -23,7 +26,7 @@ async def checking(stage: Stage) -> AsyncIterator[Api]:
         yield api
 
 
-async def subscribed(api: Api, callback: Callback) -> tuple[str, str]:
+async def subscribed(api: Api, callback: Callback | MtlsServer) -> tuple[str, str]:
     """An abonnement of `beide`: its path in the standard's API, and the URL of what is set here."""
     naam = a_naam()
     assert (await api.post("/kanaal", {"naam": naam})).status == 201
@@ -69,6 +72,16 @@ async def test_what_is_set_is_tried_first_and_shown_without_secrets(checking: Ap
         assert (await checking.get(url)).json == {}
 
 
+async def test_one_that_gets_cloudevents_is_tried_with_one(checking: Api) -> None:
+    async with Callback() as callback:
+        path, url = await subscribed(checking, callback)
+        mode = {"cloudevents": {"mode": "structured"}}
+        assert (await checking.put(f"{extra_root(checking)}{path}/options", mode)).status == 200
+        answer = await checking.put(url, {"header": {"name": "X-Key", "value": "hidden-value"}})
+        assert answer.status == 200, answer.body
+        assert callback.at("/")[-1].header("Content-Type") == "application/cloudevents+json"
+
+
 async def test_a_signing_secret_is_replaced_with_both_for_a_time(checking: Api) -> None:
     async with Callback() as callback:
         _, url = await subscribed(checking, callback)
@@ -107,6 +120,19 @@ async def test_what_is_refused(checking: Api) -> None:
         assert (await checking.get(url)).json == {}
 
 
+async def test_a_field_that_is_misspelt_is_told_those_that_there_are(checking: Api) -> None:
+    async with Callback() as callback:
+        _, url = await subscribed(checking, callback)
+
+        answer = await checking.put(
+            url, {"oauth": {}, "zgw": {"clientId": "a", "secret": "b", "userid": "c"}}
+        )
+
+        told = {each["name"]: each["reason"] for each in answer.json["invalidParams"]}
+        assert "noAuth, clientCertificate, ca." in told["oauth"]
+        assert told["zgw.userid"].endswith("Wel: clientId, secret, userId, userRepresentation.")
+
+
 async def test_of_another_and_of_one_that_is_fetched_there_is_none(checking: Api) -> None:
     async with Callback() as callback:
         _, url = await subscribed(checking, callback)
@@ -121,3 +147,29 @@ async def test_of_another_and_of_one_that_is_fetched_there_is_none(checking: Api
         refused = await checking.put(fetched, {"zgw": {"clientId": "a", "secret": "b"}})
         assert (refused.status, "geen callback" in refused.body.decode()) == (400, True)
         assert (await checking.delete(fetched)).status == 204
+
+
+async def test_a_client_certificate_is_tried_and_shown_without_its_key(stage: Stage, tmp_path: Path) -> None:
+    servers, clients = Authority.new("Servers"), Authority.new("Clients")
+    own = clients.issue("nrc")
+    (file := tmp_path / "ca.pem").write_text(servers.pem)
+    asked = {"clientCertificate": {"certificate": own.pem, "key": own.key_pem}, "ca": servers.pem}
+    async with stage.gateway(callback_check="full", extra_rate=10000, callback_ca_file=file) as api:
+        with MtlsServer(servers.issue("server"), clients=clients, demand=False) as server:
+            server.answer = lambda seen: 204 if seen.headers.get("authorization") == OLD else 401
+            path, url = await subscribed(api, server)
+            wrong = {"clientCertificate": {"certificate": own.pem, "key": servers.key_pem}}
+            refused = await api.put(url, wrong)
+            (fault,) = refused.json["invalidParams"]
+            assert (refused.status, fault["name"]) == (400, "clientCertificate.key"), refused.body
+            answer = await api.put(url, asked)
+            assert (answer.status, b"PRIVATE" in answer.body) == (200, False), answer.body
+            assert [each.serial for each in server.seen[-2:]] == ["", own.serial]
+            shown = (await api.get(url)).json
+            assert shown == answer.json
+            assert shown["clientCertificate"].items() >= {"subject": "CN=nrc", "useForToken": False}.items()
+            assert [each["subject"] for each in shown["ca"]] == ["CN=Servers"]
+            test = await api.post(f"{extra_root(api)}{path}/test")
+            assert (test.json["taken"], server.seen[-1].serial) == (True, own.serial)
+            over_http = await api.patch(path, {"callbackUrl": server.url().replace("https", "http")})
+            assert (over_http.status, "https" in over_http.body.decode()) == (400, True), over_http.body

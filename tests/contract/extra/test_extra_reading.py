@@ -103,12 +103,16 @@ async def test_what_it_did_not_get_the_newest_first(asking: Asking) -> None:
     assert await ids(asking, path) == [str(again), str(waits), str(lost)]
     assert await ids(asking, f"{path}?status=undeliverable") == [str(lost)]
     assert await ids(asking, f"{path}?status=delivered,retrying") == [str(again), str(got)]
+    assert await ids(asking, f"{path}?status=delivered&status=retrying") == [str(again), str(got)]
+    assert (await asking.get(f"{path}?limit=1&limit=2")).params == {("limit", "invalid")}
     since = (await asking.get(f"{path}?limit=1")).json["notificaties"][0]
     assert since["lastFailure"]["text"] == "verbinding geweigerd"
     assert (since["hoofdObject"], since["kanaal"]) == ("https://example.nl/zaken/1", asking.naam)
     assert str(again) in await ids(asking, f"{path}?since={since['received']}")
     assert await ids(asking, f"{path}?since=2099-01-01T00:00:00Z") == []
     assert await ids(asking, f"{path}?until={since['received']}") == [str(waits), str(lost)]
+    turned = await asking.get(f"{path}?since={since['received']}&until={since['received']}")
+    assert (turned.status, turned.params) == (400, {("until", "invalid")}), "nothing can be in it"
     assert await ids(asking, f"{path}?hoofdObject=https://example.nl/zaken/1&limit=1") == [str(again)]
     assert await ids(asking, f"{path}?hoofdObject=https://example.nl/zaken/2") == []
     assert await ids(asking, f"{path}?resourceUrl={since['resourceUrl']}&status=delivered") == [str(got)]
@@ -181,6 +185,16 @@ async def test_whether_a_notificatie_would_come(asking: Asking) -> None:
     refused = await asking.post("/uitleg", message("bestaat-niet"))
     assert refused.params == {("kanaal", "message_kanaal")}
     assert (await asking.post("/uitleg", body=b"{")).outcome == (400, "parse_error")
+
+
+async def test_whether_it_would_come_as_a_cloudevent(asking: Asking) -> None:
+    uuid = await asking.subscribe()
+    url = f"{asking.root}/abonnement/{uuid}/options"
+    assert (await asking.api.put(url, {"cloudevents": {"mapping": "mijnoverheid"}})).status == 200
+    answer = await asking.post("/uitleg", message(asking.naam))
+    found = next(each for each in answer.json["abonnementen"] if each["abonnement"] == str(uuid))
+    assert (found["matches"], found["code"]) == (False, "no_event")
+    assert "Past, maar wordt niet verzonden: in de mapping mijnoverheid wordt " in found["text"]
 
 
 async def test_what_became_of_an_own_notificatie(asking: Asking) -> None:

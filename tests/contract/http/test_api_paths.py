@@ -130,8 +130,10 @@ async def test_head_is_get_without_a_body(api: Api, things: Things, path: str) -
     got = await api.get(things.paths.get(path, path))
     head = await api("HEAD", things.paths.get(path, path))
     assert (head.status, head.body) == (200, b"")
+    # A long list has no Content-Length: other tests on this gateway leave abonnementen.
     for name in ("Content-Type", "Content-Length", "API-version"):
-        assert head.headers[name] == got.headers[name]
+        assert head.headers.get(name) == got.headers.get(name)
+    assert "Content-Length" in got.headers or got.headers["Transfer-Encoding"] == "chunked"
 
 
 async def test_head_of_what_is_not_there(api: Api) -> None:
@@ -222,6 +224,8 @@ async def test_naam(api: Api) -> None:
     assert await found("?naam=%FF") == []
     assert await found("?naam=") == await found("")
     assert {naam, naam.upper()} <= set(await found(""))
+    twice = await api.get(f"/kanaal?naam={naam}&naam={naam.upper()}")
+    assert twice.params == {("naam", "invalid")}
     assert (await api.get(f"/kanaal?naam={naam}&name=x")).params == {("nonFieldErrors", "unknown-parameters")}
 
 

@@ -105,6 +105,7 @@ async def test_emptied_its_numbers_go_on(inbox: Inbox) -> None:
         ("GET", "/requests?wait=61", None, 400),
         ("GET", "/requests?sinds=1", None, 400),
         ("GET", "/requests?since=%FF", None, 400),
+        ("GET", "/requests?since=0&since=1", None, 400),
         ("GET", "/requests/1", None, 404),
         ("GET", "/requests/1/body", None, 404),
         ("GET", "/requests/" + "9" * 15, None, 404),
@@ -120,6 +121,7 @@ async def test_emptied_its_numbers_go_on(inbox: Inbox) -> None:
         ("PUT", "/settings", b"[" * 60_000, 400),
         ("PUT", "/settings", b" " * 70_000, 400),
         ("GET", "/stream?since=x", None, 400),
+        ("GET", "/stream?since=0&since=0", None, 400),
     ],
 )
 async def test_bad_input_gets_a_problem_that_says_what_to_do(

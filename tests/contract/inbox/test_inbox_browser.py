@@ -92,7 +92,7 @@ async def titled(page: Page, beginning: str) -> None:
     async def is_so() -> bool:
         return (await page.title()).startswith(beginning)
 
-    await eventually(is_so, within=20)
+    await eventually(is_so)
 
 
 async def test_what_comes_in_is_there_at_once(window: BrowserContext, inbox: Inbox) -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,12 +23,14 @@ from gateway import accepting
 from ledger.keeper.service import serve as keep
 from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE, ledger_of
-from ledger.values import Notificatie, State
+from ledger.values import Notificatie, Search, State
 from router.names import abonnement_queue, kanaal_exchange
+from schemas.delivery_options import DeliveryOptions
 from tests.broker import Broker
 from tests.command import nrc_process
 from tests.contract.api import Answer, Api, abonnement_of, free_socket, message
 from tests.contract.conftest import Stage, open_stage, running
+from tests.contract.publishing.refusing import refuse
 from tests.contract.publishing.test_api_broker import UNAVAILABLE, a_kanaal, health
 from tests.eventually import eventually
 from tests.stallable import stallable
@@ -150,7 +153,7 @@ async def test_a_ledger_that_is_removed_while_it_is_written_is_made_anew(own: St
         with structlog.testing.capture_logs() as lines:
             answers = await post_many(api, naam, 20)
         assert homes(lines) == {"rabbitmq"}
-        await eventually(lambda: all_is_well(api), within=20)
+        await eventually(lambda: all_is_well(api))
         await in_ledger(own, *map(id_of, answers))
 
 
@@ -175,11 +178,37 @@ async def test_rabbitmq_gives_no_confirm_and_goes_away(own: Stage, monkeypatch: 
         (more,) = await in_ledger(own, id_of(await api.post("/notificaties", message(naam))))
         assert more.unrouted
         flowing.set()
-        await eventually(lambda: all_is_well(api), within=20)
+        await eventually(lambda: all_is_well(api))
         with structlog.testing.capture_logs() as lines:
             after = id_of(await api.post("/notificaties", message(naam)))
         assert homes(lines) == {"2"}
         assert not any(each.unrouted for each in await in_ledger(own, before, after))
+
+
+async def test_one_that_is_refused_may_stand_for_an_older_one_already(
+    own: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `consolidate` an older one ends in a newer one that the ledger has: so that is delivered."""
+    async with own.gateway() as api:
+        naam = await a_kanaal(api)
+        asked = [abonnement_of(naam), {**abonnement_of(naam), "auth": "Token other"}]
+        plain, consolidates = [
+            UUID((await api.post("/abonnement", each)).json["url"][-36:]) for each in asked
+        ]
+    options = DeliveryOptions.model_validate({"consolidate": 60})
+    await own.registry.change_abonnement(consolidates, lambda latest: replace(latest, options=options))
+    async with own.gateway() as api:
+        monkeypatch.setattr(accepting.Accepting, "accept", refuse)
+        assert (await api.post("/notificaties", message(naam))).status == 503
+        async with ledger(own) as opened:
+
+            async def states() -> dict[UUID, State]:
+                (found,) = await opened.search(Search(kanaal=naam), limit=2)
+                rows = (await opened.deliveries([found.id]))[found.id]
+                return {each.key.abonnement: each.state for each in rows} if found.unrouted else {}
+
+            await eventually(states)
+            assert await states() == {plain: State.REMOVED, consolidates: State.PENDING}
 
 
 async def test_a_gateway_that_never_saw_rabbitmq_accepts_by_the_ledger(own: Stage) -> None:
@@ -272,7 +301,7 @@ async def test_rabbitmq_with_an_alarm_stopped_and_started(mortal_broker: Broker,
         await eventually(lambda: warns(api, "broker"))
         answers += await post_many(api, naam, 10)
         await mortal_broker.eval(f"rabbit_alarm:clear_alarm({alarm.removesuffix(', []}')[1:]}).")
-        await eventually(lambda: all_is_well(api), within=15)
+        await eventually(lambda: all_is_well(api))
         private = mortal_broker.private
         assert private is not None
         await private.stop()
@@ -311,7 +340,7 @@ async def gateway_process(own: Stage) -> AsyncIterator[tuple[asyncio.subprocess.
                 except aiohttp.ClientError:
                     return False
 
-            await eventually(ready, within=20)
+            await eventually(ready)
             yield process, api
     finally:
         if process.returncode is None:

@@ -57,3 +57,24 @@ async def test_one_that_is_not_delivered_to_now_counts(api: Api, stage: Stage) -
     await stage.registry.set_state(UUID(url[-36:]), State.SUSPENDED, "410")
     assert await matched(api, naam) == "1"
     await api.delete(url)
+
+
+async def test_filters_on_attributes_count(api: Api) -> None:
+    naam = a_naam()
+    assert (await api.post("/kanaal", {"naam": naam, "filters": ["#actie"]})).params == {
+        ("filters", "invalid")
+    }
+    await api.post("/kanaal", {"naam": naam, "filters": FILTERS})
+    wrong = await api.post("/abonnement", abonnement_of(naam, **{"#actie": "Create"}))
+    assert wrong.params == {("kanalen.0.filters.#actie", "invalid")}
+    asked = {"#actie": "create", "#resource": "status", "k0": "1"}
+    one = (await api.post("/abonnement", abonnement_of(naam, **asked))).json
+    assert one["kanalen"] == [{"naam": naam, "filters": asked}]
+    of_object = {"#hoofdObject": "https://example.nl/zaken/1"}
+    other = (await api.post("/abonnement", abonnement_of(naam, **of_object))).json
+    assert await matched(api, naam, k0="1") == "2"
+    assert await matched(api, naam, k0="2") == "1"
+    gone = message(naam, actie="destroy", hoofdObject="https://example.nl/zaken/2", kenmerken={"k0": "1"})
+    assert (await api.post("/notificaties", gone)).headers["nrc-matched"] == "0"
+    for url in (one["url"], other["url"]):
+        await api.delete(url)

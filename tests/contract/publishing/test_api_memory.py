@@ -99,7 +99,7 @@ async def _process(folder: Path, url: str) -> AsyncIterator[GatewayProcess]:
                 except aiohttp.ClientError:
                     return False
 
-            await eventually(answers, within=20)
+            await eventually(answers)
             yield GatewayProcess(api, process.pid, log)
     finally:
         process.kill()

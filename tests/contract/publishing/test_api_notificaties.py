@@ -32,7 +32,7 @@ class Listening:
         """What reached the queue of a message that was accepted; the 201 is checked against it."""
         answer = await self.api.post("/notificaties", body=body, **options)
         assert answer.status == 201, answer.body
-        got = await eventually(lambda: self._queue.get(fail=False), within=5)
+        got = await eventually(lambda: self._queue.get(fail=False))
         await got.ack()
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.body == got.body

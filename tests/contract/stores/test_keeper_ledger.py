@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from ledger.copies.instance import Instance, older_than_noted
-from ledger.keeper_ledger import Gap, Hands, Process, Unsent
+from ledger.keeper_ledger import Gap, Hands, InLane, Process, Unsent
 from ledger.ledger import Ledger
+from ledger.tables.turns import behind
 from ledger.values import (
+    CUT_OFF,
     EVERYTHING,
     OPERATOR,
     RETURNED,
@@ -25,6 +27,7 @@ from ledger.values import (
     Incomplete,
     Key,
     Outcome,
+    PassedOn,
     Probe,
     Scope,
     State,
@@ -199,6 +202,70 @@ async def test_of_what_something_is_known_nothing_is_given_back(ledger: Ledger, 
     await ledger.write([entry, Unrouted(entry.id)])
     clock.now += 20
     assert await waiting(ledger) == []
+
+
+async def test_what_waits_in_the_lane_is_no_unrouted_and_not_judged(ledger: Ledger, clock: Clock) -> None:
+    one, other = uuid4(), uuid4()
+    first, second, third, _ = bulk = [
+        an_entry(*matched, at=AT + number, passed_on=PassedOn("b", "c", lane=True))
+        for number, matched in enumerate([(one, other), (one,), (other,), ()])
+    ]
+    for entry in reversed(bulk):
+        await ledger.write([entry, Unrouted(entry.id, lane=True)])
+    clock.now += 20
+    keeping, epoch = ledger.keeping, await an_epoch(ledger)
+    assert await waiting(ledger) == []
+    assert await keeping.unrouted_count() == 0
+    facts = await keeping.facts()
+    assert (facts.unrouted, facts.lane) == (0, 4)
+    assert await keeping.in_lane() == {one: InLane(first.id, 2), other: InLane(first.id, 2)}
+    for each in (one, other):
+        assert await keeping.suspects(each, before=round(clock.now * 1000), limit=9) == []
+
+    rows = await keeping.of_lane(one, begin=first.id, limit=9)
+    assert [row.key for row in rows] == [Key(first.id, one), Key(second.id, one)]
+    assert await keeping.of_lane(one, begin=first.id, limit=1) == rows[:1]
+    assert await keeping.of_lane(one, begin=second.id, limit=9) == rows[1:]
+    assert await keeping.under_way(one, [first.id, second.id]) == set()  # not given yet
+    given = await keeping.give_back(epoch, rows, cause=Cause.UNROUTED)
+    await keeping.given_back(epoch, given)
+    await ledger.write([Outcome(Key(first.id, one), State.DELIVERED, round=1, attempts=1, at=AT + 50)])
+    assert await keeping.under_way(one, [first.id, second.id, third.id]) == {second.id}
+    assert await keeping.in_lane() == {other: InLane(first.id, 2)}
+    lost = await keeping.suspects(one, before=round(clock.now * 1000) + 1, limit=9)
+    assert [each.key.notificatie for each in lost] == [second.id]
+    lost = await keeping.suspects(other, before=round(clock.now * 1000) + 1, limit=9)
+    assert lost == []
+    assert await keeping.leave_lane(epoch) == 2  # the second, and nobody's
+    assert (await keeping.facts()).lane == 2
+    # Told again, as a gateway may: that does not undo it.
+    await ledger.write([second, Unrouted(second.id, lane=True)])
+    assert (await keeping.facts()).lane == 2
+    rest = await keeping.of_lane(other, begin=first.id, limit=9)
+    assert [row.key for row in rest] == [Key(first.id, other), Key(third.id, other)]
+    await keeping.given_back(epoch, await keeping.give_back(epoch, rest, cause=Cause.UNROUTED))
+    assert await keeping.leave_lane(epoch) == 2
+    assert await keeping.in_lane() == {}
+    found = await ledger.notificatie(first.id)
+    assert found is not None
+    assert (found.batch, found.correlation, found.unrouted) == ("b", "c", False)
+
+
+async def test_what_waits_for_an_earlier_one_holds_up_no_bulk(ledger: Ledger) -> None:
+    """The earlier one may be in the lane itself, written later by another gateway."""
+    entry = an_entry(one := uuid4(), passed_on=PassedOn("b", lane=True))
+    await ledger.write([entry, Unrouted(entry.id, lane=True)])
+    keeping, epoch = ledger.keeping, await an_epoch(ledger)
+    rows = await keeping.of_lane(one, begin=entry.id, limit=1)
+    await keeping.given_back(epoch, await keeping.give_back(epoch, rows, cause=Cause.UNROUTED))
+    assert await keeping.under_way(one, [entry.id]) == {entry.id}
+    note = behind(AT + 50, uuid4())
+    key = Key(entry.id, one)
+    parked = Outcome(key, State.RETURNING, round=2, attempts=0, at=AT + 50, failed=note, waits=True)
+    await ledger.write([parked])
+    assert await keeping.under_way(one, [entry.id]) == set()
+    await ledger.write([Outcome(key, State.PENDING, round=3, attempts=0, at=AT + 60)])
+    assert await keeping.under_way(one, [entry.id]) == {entry.id}
 
 
 async def test_an_unrouted_one_for_nobody_is_cleared_at_once(ledger: Ledger, clock: Clock) -> None:
@@ -458,9 +525,26 @@ async def test_the_hands_of_those_that_live(ledger: Ledger, clock: Clock) -> Non
     clock.now += 2
     found = await ledger.keeping.hands(live=LIVE)
     assert found == Hands(now + 16_000, now + 10_000, frozenset({keys[1], keys[2]}))
+    assert sorted(await ledger.keeping.deliverers()) == ["one", "other"]
+    # One without RabbitMQ has no part of what is paced, and nothing in hand; it lives.
+    await ledger.write([Heartbeat("other", all_flushed=True, hands=frozenset({CUT_OFF}))])
+    assert await ledger.keeping.deliverers() == ["one"]
+    facts = await ledger.keeping.facts()
+    assert {each.name: each.hands for each in facts.living} == {"one": 1, "other": 0}
     # One that lives, and has outcomes that are not written.
     await ledger.write([Heartbeat("one", all_flushed=False)])
     assert (await ledger.keeping.hands(live=LIVE)).heard == now + 10_000
+
+
+async def test_who_died_does_not_come_back_to_life_when_the_clock_is_put_back(
+    ledger: Ledger, clock: Clock
+) -> None:
+    await ledger.write([Heartbeat("dead", all_flushed=True)])
+    clock.now += 1800
+    await ledger.write([Heartbeat("one", all_flushed=True)])
+    clock.now -= 3600
+    await ledger.write([Heartbeat("one", all_flushed=True)])
+    assert await ledger.keeping.deliverers() == ["one"]
 
 
 async def test_the_since_of_what_had_its_first_attempt(ledger: Ledger, clock: Clock) -> None:

@@ -13,11 +13,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from schemas.abonnement import Abonnement, FilterGroup, Hold, State
+from schemas.abonnement import GIVEN, Abonnement, FilterGroup, Hold, State
 from schemas.application import Application, Scope
 from schemas.callback_auth import CallbackAuth
+from schemas.delivery_options import DeliveryOptions
 from schemas.errors import Conflict, QuotaReached, RegistryError, UsageError
-from schemas.kanaal import MAX_SLOTS, Kanaal
+from schemas.events.event import TYPE
+from schemas.events.mapping import EventMapping
+from schemas.fields import EVENTS
+from schemas.kanaal import NEW_SLOTS, Kanaal
 from store.registry import (
     AcAnswer,
     Act,
@@ -33,6 +37,7 @@ from store.registry import (
 )
 from store.secret_uses import SecretUse, SecretUses, UsedSecret
 from tests.contract.stores.opened import registry_in
+from tests.tls.certificates import Authority
 
 WORKER = Path(__file__).with_name("registry_worker.py")
 
@@ -180,7 +185,7 @@ async def test_slots_only_grow_and_stop_at_their_number(registry: Registry) -> N
         assert updated.filters == filters
         assert updated.slots[: len(kanaal.slots)] == kanaal.slots
         kanaal = updated
-    assert kanaal.slots == ("z", "y", "a", *(f"f{n}" for n in range(MAX_SLOTS - 3)))
+    assert kanaal.slots == ("z", "y", "a", *(f"f{n}" for n in range(NEW_SLOTS - 3)))
 
 
 async def test_update_of_a_kanaal_that_is_gone(registry: Registry) -> None:
@@ -218,8 +223,16 @@ async def test_an_abonnement_is_kept_whole(registry: Registry) -> None:
         FilterGroup("zaken", (("🦉", "é\n'\"\\"),)),
     )
     abonnement = replace(an_abonnement(), kanalen=groups, auth="Bearer é" * 1000, state_reason="x")
-    asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "never-on-disk-key"}})
-    abonnement = replace(abonnement, callback_auth=asked)
+    made = Authority.new().issue("nrc")
+    asked = CallbackAuth.model_validate(
+        {
+            "header": {"name": "X-Key", "value": "never-on-disk-key"},
+            "clientCertificate": {"certificate": made.pem, "key": made.key_pem},
+            "ca": made.pem,
+        }
+    )
+    options = DeliveryOptions.model_validate({"rate": 0.5, "concurrency": 2})
+    abonnement = replace(abonnement, callback_auth=asked, options=options)
     added = await registry.add_abonnement(abonnement)
     assert added == replace(abonnement, change=3, kanalen_change=3)
     assert (await whole(registry)).abonnementen == (added,)
@@ -448,6 +461,28 @@ async def test_versions_of_kanalen(registry: Registry) -> None:
     assert (anew.change, anew.valid_until, anew.made_at) == (again.change, None, anew.valid_from)
 
 
+async def test_filters_on_events_have_versions_as_kanalen_have(registry: Registry) -> None:
+    await registry.add_kanaal(a_kanaal("zaken"))
+    made = await registry.add_abonnement(an_abonnement("zaken"))
+
+    async def changed(options: dict[str, Any]) -> Abonnement:
+        wanted = DeliveryOptions.model_validate(options)
+        return await registry.change_abonnement(made.uuid, lambda each: replace(each, options=wanted))
+
+    same = await changed({"rate": 2})
+    assert same.kanalen_change == made.change
+    groups = [{"typeSubstring": "zaak-", "filters": {"bron": "1"}}]
+    with_events = await changed({"cloudevents": {"filters": groups}})
+    assert with_events.kanalen_change == with_events.change
+    assert (
+        await changed({"rate": 3, "cloudevents": {"filters": groups}})
+    ).kanalen_change == with_events.change
+    first, second = await registry.kanalen_versions(made.uuid)
+    assert (first.kanalen, second.kanalen) == (made.kanalen, with_events.routed)
+    assert second.kanalen[-1] == FilterGroup(EVENTS, ((TYPE, "zaak-"), ("bron", "1")))
+    assert second.change == with_events.change
+
+
 async def test_versions_end_with_the_application(registry: Registry) -> None:
     await registry.add_application(Application("zac", "s"))
     made = [await registry.add_abonnement(an_abonnement()) for _ in range(3)]
@@ -648,6 +683,39 @@ async def test_one_abonnement_is_given_to_another_application(registry: Registry
     assert (await registry.changes_since(number)).abonnementen == (given,)
     assert {*(await whole(registry)).abonnementen} == {given, other}
     assert len(await registry.kanalen_versions(mine.uuid)) == 1
+
+
+async def test_what_a_callback_gets_stays_behind_unless_it_is_to_go_along(registry: Registry) -> None:
+    for client_id in ("zac", "drc", "brc"):
+        await registry.add_application(Application(client_id, "s"))
+    await registry.add_kanaal(a_kanaal("zaken"))
+    asks = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "v"}})
+    mine = [
+        await registry.add_abonnement(replace(an_abonnement("zaken"), callback_auth=asks)) for _ in range(2)
+    ]
+    fetched = await registry.add_abonnement(replace(an_abonnement("zaken"), callback_url="", auth=""))
+    suspended = {
+        "auth": "",
+        "callback_auth": None,
+        "state": State.SUSPENDED,
+        "state_reason": GIVEN,
+        "hold": None,
+    }
+    given = await registry.give_abonnement(mine[0].uuid, to="drc", keep_auth=False)
+    assert given == replace(mine[0], client_id="drc", change=given.change, **suspended)
+    assert [each.state for each in await registry.states(given.uuid)][-1:] == [State.SUSPENDED]
+    kept = await registry.give_abonnement(mine[1].uuid, to="drc", keep_auth=True)
+    assert kept == replace(mine[1], client_id="drc", change=kept.change)
+    pulled = await registry.give_abonnement(fetched.uuid, to="drc", keep_auth=False)
+    assert pulled == replace(fetched, client_id="drc", change=pulled.change)
+
+    number = await registry.change_number()
+    await registry.remove_application("drc", give_to="brc", keep_auth=False)
+    changes = await registry.changes_since(number)
+    found = {each.uuid: each for each in changes.abonnementen}
+    assert found[kept.uuid] == replace(kept, client_id="brc", change=changes.number, **suspended)
+    assert found[given.uuid] == replace(given, client_id="brc", change=changes.number)
+    assert found[pulled.uuid] == replace(pulled, client_id="brc", change=changes.number)
 
 
 async def test_an_application_without_abonnementen_just_goes_and_may_come_back(registry: Registry) -> None:
@@ -873,6 +941,30 @@ async def test_the_ledger_that_is_in_use_is_noted(registry: Registry) -> None:
     await registry.note_ledger(NotedLedger(other, 0, 2000))
     assert await registry.noted_ledger() == NotedLedger(other, 1, 800)
     assert await registry.change_number() == 0
+
+
+async def test_own_mappings_to_cloudevents_come_with_every_change(registry: Registry) -> None:
+    mapping = EventMapping.model_validate({"rules": [{"kanaal": "zaken", "type": "nl.example.é"}]})
+    other = EventMapping.model_validate({"rules": [{"type": "nl.example.{kanaal}"}]})
+    assert await registry.event_mappings() == {}
+    assert not await registry.set_event_mapping("a_b", None)
+    assert await registry.set_event_mapping("a_b", mapping)
+    assert not await registry.set_event_mapping("a_b", mapping)
+    number = await registry.change_number()
+    changes = await registry.changes_since(0)
+    assert changes.mappings == {"a_b": mapping}
+    assert (await registry.changes_since(number)).mappings is None
+    assert await registry.set_event_mapping("a_b", other)
+    assert await registry.set_event_mapping("b", mapping)
+    assert (await registry.changes_since(number)).mappings == {"a_b": other, "b": mapping}
+    options = DeliveryOptions.model_validate({"cloudevents": {"mapping": "a_b"}})
+    used = await registry.add_abonnement(replace(an_abonnement(), options=options))
+    with pytest.raises(Conflict, match="has the mapping a_b"):
+        await registry.set_event_mapping("a_b", None)
+    assert await registry.set_event_mapping("b", None)
+    assert await registry.remove_abonnement(used.uuid)
+    assert await registry.set_event_mapping("a_b", None)
+    assert (await registry.changes_since(number)).mappings == {}
 
 
 async def test_what_the_autorisaties_api_said_is_kept_by_its_time(registry: Registry) -> None:

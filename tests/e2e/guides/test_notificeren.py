@@ -159,7 +159,7 @@ class Reader:
         def arrived() -> list[Received]:
             return [got for got in self.place.callback.received if got.header("webhook-id") == number]
 
-        [got] = await eventually(arrived, within=10)
+        [got] = await eventually(arrived)
         self.is_what_came(written, number, f"{got.method} {got.path}", dict(got.headers), got.body)
 
     def is_what_came(

@@ -78,7 +78,7 @@ async def test_the_first_ten_minutes(place: Path, vhost: str) -> None:
         async def delivered() -> bool:
             return len(await came_in(accepted)) == 1
 
-        await eventually(delivered, within=10)
+        await eventually(delivered)
         first, second, third = await came_in()
         assert [each["answer"]["status"] for each in (first, second, third)] == [401, 204, 204]
         assert first["check"]
@@ -100,6 +100,6 @@ async def test_the_first_ten_minutes(place: Path, vhost: str) -> None:
         async def arrived() -> bool:
             return [each["answer"]["status"] for each in await came_in(number)] == [503] * 4 + [204]
 
-        await eventually(arrived, within=10)
+        await eventually(arrived)
         left = await nrc("undeliverable", "list", "--json", env=env, cwd=place)
         assert json.loads(left.out) == []

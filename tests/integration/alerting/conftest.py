@@ -17,7 +17,7 @@ from ledger.ledger import Ledger
 from ledger.opening import ledger_of
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement, Hold
-from schemas.alert import DEFAULTS, AlertSettings, Mail, Rule, RuleSetting, Security, Webhook
+from schemas.alert import BEFORE_ITS_END, DEFAULTS, AlertSettings, Mail, Rule, RuleSetting, Security, Webhook
 from store.opening import open_registry
 from store.registry import Registry
 from tests.callback_server import CallbackServer
@@ -52,7 +52,7 @@ class System:
     async def only(self, *rules: Rule, **changes: Any) -> None:
         """Warn at once by these rules, by the webhook and by nothing else."""
         wanted = {rule: replace(DEFAULTS[rule], on=rule in rules) for rule in Rule}
-        for rule in {*rules} - {Rule.CERTIFICATE}:
+        for rule in {*rules} - BEFORE_ITS_END:
             wanted[rule] = RuleSetting(after=0)
         webhook = Webhook(self.webhook.url("/nrc"), AUTHORIZATION)
         await self.set(**{"rules": wanted, "webhook": webhook, **changes})

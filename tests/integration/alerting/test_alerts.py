@@ -16,10 +16,13 @@ from alerting.channels.webhook import MEDIA_TYPE
 from ledger.ids import new_id
 from ledger.values import Entry
 from schemas.alert import Channel, Rule, Security
-from tests.callback_server import status
+from schemas.callback_auth import CallbackAuth
+from tests.callback_server import status, when
 from tests.eventually import eventually
 from tests.integration.alerting.conftest import AUTHORIZATION, System, by_mail, system_in
 from tests.integration.alerting.mail_server import PASSWORD, USER, mail_server
+from tests.tls.certificates import Authority
+from tests.tls.server import MtlsServer
 
 WITHIN = 30.0
 
@@ -78,6 +81,19 @@ async def test_what_was_sent_is_not_sent_again_after_a_restart(system: System) -
         await system.release()
         await eventually(lambda: len(system.webhook.received) > 1, within=WITHIN)
     assert system.phases() == ["begonnen", "voorbij"]
+
+
+async def test_a_process_that_stops_completes_what_it_is_sending(system: System) -> None:
+    answered = asyncio.Event()
+    system.webhook.script("/nrc", when(answered, status(204)), status(204))
+    await system.only(Rule.HELD)
+    await system.hold()
+    async with system.alerting():
+        await eventually(lambda: system.webhook.received, within=WITHIN)
+        asyncio.get_running_loop().call_later(0.3, answered.set)
+    async with system.alerting():
+        await looks(system)
+    assert system.phases() == ["begonnen"]
 
 
 async def test_of_several_processes_one_sends_and_another_takes_over(system: System) -> None:
@@ -266,6 +282,33 @@ async def test_a_certificate_that_is_trusted_has_no_fault(tmp_path: Path, certif
             await eventually(lambda: system.webhook.received, within=WITHIN)
         (kept,) = await system.registry.alerts.certificates()
         assert kept.fault == ""
+
+
+async def test_a_server_that_wants_a_client_certificate_is_looked_at_with_it(system: System) -> None:
+    """The server's certificate is seen by its own authority, and the end of the client's is told."""
+    servers, clients = Authority.new("Servers"), Authority.new("Clients")
+    own = clients.issue("nrc", days=(-1, 20))
+    asks = CallbackAuth.model_validate(
+        {"clientCertificate": {"certificate": own.pem, "key": own.key_pem}, "ca": servers.pem}
+    )
+    await system.only(Rule.CLIENT_CERTIFICATE)
+    with MtlsServer(servers.issue("server"), clients=clients, version=ssl.TLSVersion.TLSv1_2) as server:
+        await system.registry.change_abonnement(
+            system.abonnement.uuid, lambda now: replace(now, callback_url=server.url(), callback_auth=asks)
+        )
+        async with system.alerting():
+            await eventually(lambda: system.webhook.received, within=WITHIN)
+
+            async def looked() -> bool:
+                return bool(await system.registry.alerts.certificates())
+
+            await eventually(looked, within=WITHIN)
+    (event,) = system.events()
+    assert event["subject"].startswith("client_certificate:nrc (")
+    assert event["data"]["regel"] == "client-certificate"
+    assert "Het clientcertificaat nrc (" in event["data"]["tekst"]
+    (kept,) = await system.registry.alerts.certificates()
+    assert (kept.fault, kept.ends is not None) == ("", True)
 
 
 async def test_mail_over_starttls_with_a_login(tmp_path: Path, certificate: Path) -> None:

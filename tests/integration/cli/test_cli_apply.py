@@ -18,6 +18,7 @@ from nrc.setup.model import NAMES
 from router import names
 from router.queue_depth import depth_of
 from runtime.settings import Settings
+from schemas.delivery_options import DeliveryOptions
 from store.opening import registry_of
 from tests.callback_server import status
 from tests.command import Ran, nrc_process
@@ -243,6 +244,19 @@ abonnementen:
     async with registry_of(system.settings) as registry:
         (abonnement,) = (await registry.changes_since(0)).abonnementen
     assert (abonnement.auth, abonnement.callback_auth) == ("Token zac", None)
+
+    # So do options, for which no callback is tried.
+    tried = len(system.callback.auths)
+    ran = await system.apply(own.replace("kanalen", "options: {rate: 0.5, concurrency: 2}, kanalen"))
+    assert (ran.code, 'options: none → {"rate":0.5,"concurrency":2}' in ran.out) == (0, True), ran.out
+    assert (await system.apply(own)).out == ""
+    async with registry_of(system.settings) as registry:
+        (abonnement,) = (await registry.changes_since(0)).abonnementen
+    assert abonnement.options == DeliveryOptions(rate=0.5, concurrency=2)
+    assert (await system.apply(own.replace("kanalen", "options: {}, kanalen"))).code == 0
+    refused = await system.apply(own.replace("kanalen", "options: {rate: much}, kanalen"))
+    assert (refused.code, "0,01" in refused.err) == (2, True), refused.err
+    assert len(system.callback.auths) == tried
 
 
 @pytest.mark.parametrize("store", [{}])

@@ -26,13 +26,15 @@ from schemas.application import Scope
 from store.opening import registry_of
 from tests.callback_server import CallbackServer, status
 from tests.command import Ran, nrc_process
-from tests.databases.open_notificaties import OpenNotificaties, message, open_notificaties
+from tests.databases.open_notificaties import OpenNotificaties, event, message, open_notificaties
 from tests.eventually import eventually
 from tests.integration.conftest import running, settings_for
 
 pytestmark = pytest.mark.usefixtures("broker")
 
 LIMITS = Limits(lease=10.0, renewal=1.0, again=5.0, settled=0.3, pause=0.1, longest_pause=0.3)
+TAKEN = 73 + 5 + 3
+"""Deliveries of the test: of notificaties, of events that sources published, and of notificatie 97."""
 OTHERS = "--others-connected"  # other tests use the same database
 KILLED = """
 import os, signal, sys
@@ -112,7 +114,7 @@ async def there(database_url: str) -> AsyncIterator[OpenNotificaties]:
 async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
     system: System, there: OpenNotificaties
 ) -> None:
-    for path in ("/a", "/b"):
+    for path in ("/a", "/b", "/d", "/e"):
         system.callback.script(path, status(204))
     zaken = await there.add_kanaal("zaken", "bronorganisatie", "zaaktype")
     other = await there.add_kanaal("documenten")
@@ -126,6 +128,13 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
     events, of_events = await there.add_abonnement(
         system.callback.url("/d"), (zaken, {}), send_cloudevents=True
     )
+    of_all, uuid_of_all = await there.add_abonnement(
+        system.callback.url("/e"), (zaken, {}), send_cloudevents=True
+    )
+    group = await there.add(
+        "datamodel_cloudeventfiltergroup", type_substring="nl.overheid", abonnement_id=events
+    )
+    await there.add("datamodel_cloudeventfilter", key="a", value="1", cloud_event_filter_group_id=group)
     bodies = [message(number) for number in range(40)]
     for body in bodies[:30]:
         await there.wait_for(body, a, b)
@@ -137,17 +146,29 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
     await there.wait_for(message(98), no_owner, events)
     await there.wait_for({"id": "1", "specversion": "1.0"}, events, type="cloudevent")
     await there.wait_for({"no": "notificatie"}, a)
+    # Events that sources published: one again by hand there, one where they are not kept, one that filters
+    # no longer let through; and what a notificatie became there for who gets events.
+    sent = [event(number, data={"a": "1", "digits": 1.5}) for number in range(3)]
+    await there.wait_for_event(sent[0], events)
+    await there.wait_for_event({**sent[0], "dataschema": ""}, events)
+    await there.wait_for_event(sent[1], events, of_all, in_progress=True)
+    await there.wait_for(sent[2], events, kept=False, type="cloudevent")
+    unmatched = event(3, type="com.example.other", data="text", datacontenttype="text/plain")
+    await there.wait_for_event(unmatched, events)
+    number = await there.wait_for(message(97), a)
+    became = [event(each, type="nl.overheid.zaken.zaak.create") for each in (97, 98)]
+    for sub, its in ((events, became[0]), (of_all, became[1])):
+        await there.wait_for(its, sub, kept=False, type="cloudevent", notificatie_id=number)
 
     # While something else is connected (here the test itself) no delivery is taken; to look is no harm.
     first = await system.bring("--database", there.url, "--dry-run", "--json")
     assert first.code == 4
     assert "are connected to the database" in first.err
     expected = {
-        "found": 70 + 3 + 2 + 1 + 1, "taken": 72, "there": 0, "twice": 1, "underWay": 2, "missing": 0,
+        "found": 70 + 3 + 2 + 1 + 1 + 9, "taken": TAKEN, "there": 0, "twice": 2, "underWay": 4, "missing": 0,
         "notTaken": [
-            {"reason": "its abonnement is not here: it was not taken, or is gone", "count": 2},
-            {"reason": "it is a CloudEvent, and these are not delivered here", "count": 1},
-            {"reason": "what is to be delivered is no notificatie", "count": 1},
+            {"reason": "its abonnement is not here: it was not taken, or is gone", "count": 1},
+            {"reason": "what is to be delivered is no notificatie and no CloudEvent", "count": 2},
         ],
     }  # fmt: skip
     assert {name: first.json()["deliveries"][name] for name in expected} == expected
@@ -158,7 +179,6 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
         "postgresql://", ""
     )
     assert "it has no client_id" in refused.err
-    assert f"abonnement.{of_events}: it gets CloudEvents" in refused.err
     assert "nobody.scopes: no applicatie names it" in refused.err
 
     # The registry is there: as it was, with the same UUIDs, owners, secrets, scopes and filters.
@@ -173,7 +193,12 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
         "nobody": ("hidden-nobody", "", set()),
     }
     made = {each.uuid: each for each in now.abonnementen}
-    assert made.keys() == {of_a, of_b}
+    assert made.keys() == {of_a, of_b, of_events, uuid_of_all}
+    options = made[of_events].options
+    assert options is not None
+    assert options.as_given() == {
+        "cloudevents": {"filters": [{"typeSubstring": "nl.overheid", "filters": {"a": "1"}}]}
+    }
     assert [(group.naam, group.filters) for group in made[of_a].kanalen] == [
         ("zaken", (("zaaktype", "a"),)), ("zaken", (("bronorganisatie", "1"),)), ("documenten", ()),
     ]  # fmt: skip
@@ -181,19 +206,27 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
     assert not system.callback.received  # no test message went to a consumer
 
     # Killed after a commit, before one, and after the moment of a run was noted; and then to the end.
-    options = ("--database", there.url, OTHERS)
-    await system.bring_until_killed("_check", 2, *options)
-    await system.bring_until_killed("_events", 12, *options)
-    await system.bring_until_killed("_events", 1, *options)
-    last = await system.bring(*options, "--json")
+    how = ("--database", there.url, OTHERS)
+    await system.bring_until_killed("_check", 2, *how)
+    await system.bring_until_killed("_events", 12, *how)
+    await system.bring_until_killed("_events", 1, *how)
+    last = await system.bring(*how, "--json")
     assert last.code == 0, last.err
     account = last.json()["deliveries"]
-    assert account["taken"] + account["there"] == 72
+    assert account["taken"] + account["there"] == TAKEN
     assert account["there"] >= 16
     assert account["missing"] == 0
-    again = await system.bring(*options, "--json")
+    again = await system.bring(*how, "--json")
     assert again.code == 0
-    assert (again.json()["deliveries"]["taken"], again.json()["deliveries"]["there"]) == (0, 72)
+    assert (again.json()["deliveries"]["taken"], again.json()["deliveries"]["there"]) == (0, TAKEN)
+
+    # For the way back: the rows of all that was taken, and of what was there twice.
+    back = await system.bring(*how[:2], "--taken-as-sql")
+    assert "83 of the 86 deliveries that it has were taken here" in back.err
+    begin, delete, commit = back.out.splitlines()
+    assert (begin, commit) == ("BEGIN;", "COMMIT;")
+    assert delete.startswith("DELETE FROM datamodel_schedulednotification WHERE id IN (")
+    assert len(delete.split(",")) == TAKEN + 2
 
     def expected_at(*bodies: dict[str, Any]) -> set[bytes]:
         return {orjson.dumps(body, option=orjson.OPT_SORT_KEYS) for body in bodies}
@@ -204,17 +237,26 @@ async def test_a_move_that_is_killed_loses_nothing_and_delivers_nothing_twice(
             for body in system.got(path).elements()
         )
 
-    to_a, to_b = expected_at(*bodies, late), expected_at(*bodies[:30], late)
+    to_a, to_b = expected_at(*bodies, late, message(97)), expected_at(*bodies[:30], late)
     await eventually(lambda: sorted_at("/a").keys() >= to_a and sorted_at("/b").keys() >= to_b, within=120)
     await eventually(lambda: _is_zero(system), within=60)
     assert sorted_at("/a") == Counter(dict.fromkeys(to_a, 1))
+    to_events = [orjson.loads(each.body) for each in system.callback.at("/d")]
+    (made_here,) = [each for each in to_events if not str(each["id"]).startswith("event-")]
+    assert made_here["type"] == "nl.overheid.zaken.zaak.create"  # what waited as a notificatie
+    to_events.remove(made_here)
+    assert sorted(to_events, key=lambda each: str(each["id"])) == [*sent, unmatched, became[0]]
+    assert sorted_at("/e") == Counter(dict.fromkeys(expected_at(sent[1], became[1]), 1))
+    assert {each.header("Content-Type") for path in "de" for each in system.callback.at(f"/{path}")} == {
+        "application/cloudevents+json"
+    }
     assert sorted_at("/b") == Counter(dict.fromkeys(to_b, 1))
     # The ledger tells of each, and for both abonnementen by the same id.
     ids = {UUID(each.header("webhook-id") or "") for each in system.callback.received}
     async with ledger_of(system.settings) as ledger:
         rows = [row for of in (await ledger.deliveries(sorted(ids))).values() for row in of]
-    assert Counter(row.state for row in rows) == {State.DELIVERED: 72}
-    assert len(ids) == 41
+    assert Counter(row.state for row in rows) == {State.DELIVERED: TAKEN}
+    assert len(ids) == 42 + 4 + 3
 
     # A dump of the same is the same.
     there.dump(system.folder / "dump.json")

@@ -111,9 +111,7 @@ async def test_a_moment_that_cannot_be_read_is_said(browser: Browser, moment: st
     assert ("is geen tijdstip" in page.text) == (moment != "0001-01-01")
 
 
-@pytest.mark.parametrize(
-    "query", ["voor=x", "voor=-1", "voor=" + "9" * 40, "als=xml", "als=", "sinds=&sinds=2"]
-)
+@pytest.mark.parametrize("query", ["voor=x", "voor=-1", "voor=" + "9" * 40, "als=xml", "als=", "sinds="])
 async def test_odd_queries_are_no_fault_of_ours(browser: Browser, query: str) -> None:
     assert (await browser.get(f"logboek/?{query}")).status == 200
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import aiohttp
@@ -289,6 +290,30 @@ async def test_what_cannot_be_read_is_a_page_and_no_fault_of_ours(served: Served
             answer = await browser.session.post(f"{served.root}account/", data=body, headers=headers)
             assert answer.status == status, (body, kind)
             assert '<html lang="nl">' in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("notificaties/?kanaal=zaken&kanaal=besluiten", "kanaal"),
+        ("notificaties/?als=stroom&tot=1h&tot=2h", "tot"),
+        ("abonnementen/?zoek=a&zoek=b", "zoek"),
+        ("applicaties/een/?id=zac&id=bron", "id"),
+        ("logboek/?wie=a&wie=b", "wie"),
+    ],
+)
+async def test_what_is_asked_twice_and_has_one_value_is_refused(served: Served, path: str, name: str) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        page = await browser.get(path)
+        assert page.status == 400
+        assert f"{name} staat meer dan een keer in het adres" in page.text
+
+
+async def test_what_may_have_several_values_is_asked_with_all(served: Served) -> None:
+    async with served.browser(Role.LEZER) as browser:
+        page = await browser.get("notificaties/?toestand=stuck&toestand=unsure&kenmerk=a=b&kenmerk=c=d")
+        assert page.status == 200
+        assert len(re.findall(r'name="toestand"[^>]* checked', page.text)) == 2
 
 
 async def test_every_answer_has_the_headers_that_keep_others_out(served: Served) -> None:

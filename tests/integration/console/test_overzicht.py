@@ -10,9 +10,10 @@ from uuid import uuid4
 
 from ledger.ids import new_id
 from ledger.opening import ledger_of
-from ledger.values import Key, Outcome, State
+from ledger.values import Key, Outcome, PassedOn, State, Unrouted
 from schemas.abonnement import State as Condition
 from schemas.user import Role
+from tests.contract.stores.test_ledger import an_entry
 from tests.integration.conftest import settings_for
 from tests.integration.console.conftest import Served, add_users, console_on
 from tests.make import a_kanaal, an_abonnement
@@ -66,6 +67,19 @@ async def test_how_long_it_took_and_what_was_held_stand_in_a_chart_and_its_table
     assert "Het laatste uur de helft binnen 7 ms (p50), 95% binnen 8 ms (p95), 99% binnen 30 s (p99)." in text
     assert re.search(r"Cijfers : van aangenomen tot afgeleverd .*? Vanaf p50 p95 p99 \d\d:\d\d ", text)
     assert "Bij de laatste telling 9, het laatste uur hoogstens 9." in text
+
+
+async def test_what_waits_in_the_lane_for_bulk(served: Served) -> None:
+    every = (await served.registry.changes_since(0)).abonnementen
+    active = next(each for each in every if each.callback_url.endswith("/active"))
+    async with served.browser(Role.LEZER) as browser, ledger_of(served.settings) as ledger:
+        assert "baan voor bulk" not in (await browser.get()).text
+        bulk = [an_entry(*of, passed_on=PassedOn("nacht", lane=True)) for of in ((active.uuid,), ())]
+        await ledger.write([*bulk, *(Unrouted(each.id, lane=True) for each in bulk)])
+        page = await browser.get()
+        told = r"In de baan voor bulk wachten 2 notificaties, de oudste sinds \S.*?; de meeste \(1\) voor "
+        assert re.search(rf"{told}http://127.0.0.1:9/active van zac ?\.", text_of(page.text))
+        assert f'href="./abonnementen/{active.uuid}/">http' in page.text
 
 
 async def test_without_a_ledger_and_without_rabbitmq(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +37,9 @@ class Delivering:
     callback: CallbackServer
     kanaal: Kanaal
 
-    def deliverer(self, **settings: Any) -> AbstractAsyncContextManager[None]:
+    def deliverer(
+        self, *, observe: Callable[..., Any] = nullcontext, **settings: Any
+    ) -> AbstractAsyncContextManager[None]:
         """A deliverer in this process, from ready to stopped. What it misses stays missed for long."""
         own = {
             "retry_schedule": "1,1",
@@ -46,7 +48,8 @@ class Delivering:
             "stop_timeout": 5.0,
         }
         base = self.router.settings.model_dump(include={"state_dir", "amqp_url", "callback_allow_loopback"})
-        return running(serve, load_settings(_env_file=None, **{**base, **own, **settings}))
+        made = load_settings(_env_file=None, **{**base, **own, **settings})
+        return running(serve, made, observe=observe)
 
     async def subscribe(
         self,

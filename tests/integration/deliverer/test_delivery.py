@@ -142,7 +142,7 @@ async def test_an_address_that_is_refused_is_a_failure_like_others(spine: Delive
             messages.extend(await spine.undeliverable())
             return bool(messages)
 
-        await eventually(undeliverable, within=10)
+        await eventually(undeliverable)
     failures = json.loads(str(messages[0].headers["nrc-failures"]))
     assert [each["class"] for each in failures] == ["address_refused"] * 3
     assert "NRC_CALLBACK_ALLOW_LOOPBACK" in failures[0]["detail"]
@@ -459,7 +459,7 @@ async def test_no_more_at_once_than_prefetch_and_concurrency(spine: Delivering) 
     for _ in range(40):
         await spine.publish()
     async with spine.deliverer(deliverer_prefetch=4, deliverer_concurrency=100):
-        await eventually(lambda: len(spine.callback.received) == 120, within=20)
+        await eventually(lambda: len(spine.callback.received) == 120)
     assert {spine.callback.most_at_once(path) for path in ("/a", "/b", "/c")} == {4}
 
     for path in ("/a", "/b", "/c"):
@@ -467,7 +467,7 @@ async def test_no_more_at_once_than_prefetch_and_concurrency(spine: Delivering) 
     for _ in range(20):
         await spine.publish()
     async with spine.deliverer(deliverer_prefetch=50, deliverer_concurrency=6):
-        await eventually(lambda: len(spine.callback.received) == 180, within=20)
+        await eventually(lambda: len(spine.callback.received) == 180)
     # One host gets half of the places.
     assert max(spine.callback.most_at_once(path) for path in ("/a", "/b", "/c")) <= 3
 

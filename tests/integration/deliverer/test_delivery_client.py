@@ -594,7 +594,7 @@ async def test_a_certificate_that_is_not_trusted(client: CallbackClient, certifi
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     async with CallbackServer(tls=context) as callback:
-        assert await kind_of(client, callback.url()) is FailureClass.TLS_ERROR
+        assert await kind_of(client, callback.url()) is FailureClass.SERVER_CERTIFICATE
         assert callback.received == []
 
 
@@ -614,7 +614,7 @@ async def test_a_certificate_that_is_trusted_and_wrong(tmp_path: Path, fault: st
         CallbackServer(tls=context) as callback,
         CallbackClient(policy=LOOPBACK, tls=trusting) as client,
     ):
-        assert await kind_of(client, callback.url()) is FailureClass.TLS_ERROR
+        assert await kind_of(client, callback.url()) is FailureClass.SERVER_CERTIFICATE
         assert callback.received == []
 
 
@@ -628,9 +628,16 @@ async def test_a_certificate_that_is_trusted_by_setting(certificate: Path) -> No
         assert await post(trusting, callback.url()) == Response(204)
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(
+    ("version", "kind"),
+    [
+        # By TLS 1.2 it does not say what it misses.
+        (ssl.TLSVersion.TLSv1_2, FailureClass.TLS_ERROR),
+        (ssl.TLSVersion.TLSv1_3, FailureClass.CLIENT_CERTIFICATE_REFUSED),
+    ],
+)
 async def test_a_server_that_asks_for_a_client_certificate(
-    certificate: Path, version: ssl.TLSVersion
+    certificate: Path, version: ssl.TLSVersion, kind: FailureClass
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -654,7 +661,7 @@ async def test_a_server_that_asks_for_a_client_certificate(
         refusing = asyncio.create_task(asyncio.to_thread(refuse, server))
         async with CallbackClient(policy=LOOPBACK, tls=trusting) as without:
             url = f"https://127.0.0.1:{server.getsockname()[1]}/"
-            assert await kind_of(without, url) is FailureClass.TLS_ERROR
+            assert await kind_of(without, url) is kind
         await refusing
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 from structlog.testing import capture_logs
 
-from deliverer.attempting.settle import REST
+from deliverer.attempting.deliver import Deliverer
+from deliverer.attempting.settle import REST, Delivery
 from router import names
 from schemas.abonnement import Abonnement, Hold, State
 from tests.callback_server import CallbackServer, Script, status, when
@@ -53,7 +56,7 @@ async def test_a_callback_that_fails_in_a_row_is_held_probed_and_released(spine:
     spine.callback.script("/a", status(500))
     async with spine.deliverer(retry_schedule="1,1,1,1,1,1,1,1"), spine.deliverer(retry_schedule="1,1,1,1,1"):
         numbers = {await spine.publish() for _ in range(40)}
-        await eventually(lambda: held_with(spine, abonnement, 40), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 40))
         held = await kept(spine, abonnement)
         assert held.state_reason == "http_status: answered 500"
         assert held.hold is not None
@@ -76,7 +79,7 @@ async def test_a_callback_that_fails_in_a_row_is_held_probed_and_released(spine:
         spine.callback.script("/a", status(204))
         await probe_now(spine, abonnement)
         await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
-        await eventually(lambda: set(spine.ids_at("/a")[seen + 1 :]) == numbers, within=20)
+        await eventually(lambda: set(spine.ids_at("/a")[seen + 1 :]) == numbers)
         assert (await kept(spine, abonnement)).hold is None
         assert await spine.undeliverable() == []
         # No attempt was counted but those before it was held: ten in each of the two, at most.
@@ -96,7 +99,7 @@ async def test_a_callback_that_is_down_is_probed_by_itself(spine: Delivering) ->
         assert "connection_refused" in (await kept(spine, abonnement)).state_reason
         async with CallbackServer(port=there.port) as back:
             # The first probe comes five seconds after the hold, and lets the others through.
-            await eventually(lambda: len(back.received) == 12, within=20)
+            await eventually(lambda: len(back.received) == 12)
             await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
 
 
@@ -106,7 +109,7 @@ async def test_it_catches_up_slowly(spine: Delivering) -> None:
     async with spine.deliverer():
         for _ in range(60):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 60), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 60))
         gates = [asyncio.Event() for _ in range(3)]
         let_go: list[Script] = [when(gate, status(204)) for gate in gates]
         # The probe; then one; then two.
@@ -143,7 +146,7 @@ async def test_a_probe_rotates_past_the_one_message_that_fails(spine: Delivering
     async with spine.deliverer(retry_schedule="1,1,1,1,1,1"):
         for _ in range(20):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 20), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 20))
         seen = len(spine.callback.received)
         for tried in (1, 2, 3):
             await probe_now(spine, abonnement)
@@ -158,7 +161,7 @@ async def test_a_probe_of_what_goes_round_releases(spine: Delivering) -> None:
     async with spine.deliverer(retry_schedule="1,1,1,1,1,1"):
         for _ in range(12):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 12), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 12))
         seen = len(spine.callback.received)
         spine.callback.script("/a", status(508, headers={"nrc-hops": "5"}), status(204))
         await probe_now(spine, abonnement)
@@ -174,7 +177,7 @@ async def test_a_probe_that_is_answered_410_suspends(spine: Delivering) -> None:
     async with spine.deliverer():
         for _ in range(15):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 15))
         spine.callback.script("/a", status(410))
         await probe_now(spine, abonnement)
         await eventually(lambda: spine.state_is(abonnement, State.SUSPENDED))
@@ -190,7 +193,7 @@ async def test_a_probe_heeds_retry_after(spine: Delivering) -> None:
     async with spine.deliverer():
         for _ in range(15):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 15))
         spine.callback.script("/a", status(429, headers={"Retry-After": "900"}))
         before = await kept(spine, abonnement)
         assert before.hold is not None
@@ -210,7 +213,7 @@ async def test_files_that_we_lack_hold_nothing_and_cost_no_attempt(spine: Delive
         with no_more_files(), capture_logs() as lines:
             numbers = [await spine.publish() for _ in range(15)]
             # Twice round the wait queue: more failures than would hold it, and than there are attempts.
-            await eventually(lambda: [line["event"] for line in lines].count("put off") >= 45, within=20)
+            await eventually(lambda: [line["event"] for line in lines].count("put off") >= 45)
             assert spine.callback.received == []
             assert await spine.state_is(abonnement, State.ACTIVE)
         await eventually(lambda: sorted(map(str, spine.ids_at("/a"))) == sorted(numbers))
@@ -245,7 +248,7 @@ async def test_a_probe_without_files_says_nothing_of_the_callback(spine: Deliver
             return after.hold is not None and after.hold.probes == 3
 
         await eventually(is_as_before)
-        await eventually(lambda: spine.ids_at("/a") == [number], within=20)
+        await eventually(lambda: spine.ids_at("/a") == [number])
         await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
 
 
@@ -262,7 +265,7 @@ async def test_an_empty_queue_is_probed_with_the_next_message(spine: Delivering)
         await spine.router.client.announce()
         await eventually(lambda: spine.consumers_are(abonnement, 0))
         number = await spine.publish()
-        await eventually(lambda: spine.ids_at("/a") == [number], within=20)
+        await eventually(lambda: spine.ids_at("/a") == [number])
         await eventually(lambda: spine.state_is(abonnement, State.ACTIVE))
 
 
@@ -294,9 +297,58 @@ async def test_what_is_held_stays_so_when_deliverers_come_and_go(spine: Deliveri
     async with spine.deliverer():
         for _ in range(15):
             await spine.publish()
-        await eventually(lambda: held_with(spine, abonnement, 15), within=20)
+        await eventually(lambda: held_with(spine, abonnement, 15))
     seen = len(spine.callback.received)
     spine.callback.script("/a", status(204))
     async with spine.deliverer():
         assert await spine.consumers_are(abonnement, 0)
         await eventually(lambda: len({*spine.ids_at("/a")[seen:]}) == 15, within=30)
+
+
+async def test_what_always_raises_is_counted_and_ends_and_holds_up_neither_others_nor_a_probe(
+    spine: Delivering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abonnement = await spine.subscribe("/a")
+    bad = {await spine.publish()}
+    headers = Deliverer.headers
+
+    def raises(deliverer: Deliverer, delivery: Delivery, of: Abonnement) -> dict[str, str]:
+        if delivery.notificatie in bad:
+            raise RuntimeError("a fault of ours")
+        return headers(deliverer, delivery, of)
+
+    monkeypatch.setattr(Deliverer, "headers", raises)
+    good = {await spine.publish() for _ in range(3)}
+    hold = Hold(since=time.time(), probes=0, next_probe=0.0)
+    await spine.router.registry.set_hold(
+        abonnement.uuid, hold, "by a test", before=None, callback_url=abonnement.callback_url
+    )
+    with capture_logs() as logs:
+        async with spine.deliverer(retry_schedule="1,1"):
+            # The one at the head of the queue fails this probe, and goes to the end of it.
+            await eventually(lambda: "attempt failed unexpectedly" in {each["event"] for each in logs})
+            await probe_until(spine, abonnement, State.ACTIVE)
+            await eventually(lambda: good <= {*spine.ids_at("/a")}, within=30)
+            gone: list[AbstractIncomingMessage] = []
+
+            async def has_ended() -> bool:
+                gone.extend(await spine.undeliverable())
+                return bool(gone)
+
+            await eventually(has_ended, within=60)
+    assert {each.message_id for each in gone} == bad
+    assert b"unexpected" in bytes(str(gone[0].headers), "utf-8")
+    assert bad.isdisjoint(spine.ids_at("/a"))
+
+
+async def probe_until(spine: Delivering, abonnement: Abonnement, state: State) -> None:
+    """Probe again and again until it is in this state."""
+
+    async def is_so() -> bool:
+        if await spine.state_is(abonnement, state):
+            return True
+        with suppress(AssertionError):  # it was released just now
+            await probe_now(spine, abonnement)
+        return False
+
+    await eventually(is_so, within=60)

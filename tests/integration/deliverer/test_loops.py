@@ -95,7 +95,7 @@ async def test_two_abonnementen_that_a_forwarder_leads_back_to_us_end(broker: Br
             left.extend(await undeliverable(stage.settings))
             return len(left) == ends
 
-        await eventually(all_ended, within=20)
+        await eventually(all_ended)
         assert answers == {201: sum(2**hop for hop in range(1, MOST + 1)), 508: ends}
         assert {str(each.headers["nrc-abonnement"]) for each in left} == both
         assert {tuple(why(each)) for each in left} == {(("loop", 508),)}
@@ -127,9 +127,10 @@ async def test_two_nrcs_that_send_to_each_other_end(
             left.extend([*await undeliverable(a.settings), *await undeliverable(b.settings)])
             return bool(left)
 
-        await eventually(ended, within=20)
+        await eventually(ended)
         assert [why(each) for each in left] == [[("loop", 508)]]
-        hops = [received.header("nrc-hops") for received in consumer.received]
+        # One that went round may overtake the one before it.
+        hops = sorted(str(received.header("nrc-hops")) for received in consumer.received)
         assert hops == ["1", "3", "5"], "from its source, and twice round"
 
 
@@ -151,5 +152,5 @@ async def test_a_508_ends_only_what_an_nrc_refused(
             async with connection, connection.channel() as channel:
                 return bool((await channel.get_queue(queue)).declaration_result.message_count)
 
-        await eventually(lambda: gone_to(names.UNDELIVERABLE if again else waiting), within=10)
+        await eventually(lambda: gone_to(names.UNDELIVERABLE if again else waiting))
         assert len(callback.received) == 1

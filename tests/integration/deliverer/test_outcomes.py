@@ -183,7 +183,7 @@ async def test_what_is_held_and_probed_keeps_its_state(spine: Delivering, ledger
     async with spine.deliverer(retry_schedule=",".join(["600"] * 9)):
         ids = [await accept(spine, ledger, abonnement) for _ in range(10)]
         await eventually(lambda: spine.state_is(abonnement, Condition.HELD))
-        await eventually(lambda: _probed(ledger, ids, abonnement), within=20)
+        await eventually(lambda: _probed(ledger, ids, abonnement))
     states = [await state_of(ledger, id_, abonnement) for id_ in ids]
     assert states.count(State.RETRYING) == 9
     assert states.count(State.PENDING) == 1  # that which was held
@@ -290,15 +290,15 @@ async def test_nothing_stops_while_the_ledger_is_locked_and_all_arrives_later(
             other.execute("BEGIN IMMEDIATE")
             with structlog.testing.capture_logs() as lines:
                 ids = [await spine.publish() for _ in range(400)]
-                await eventually(lambda: len(spine.callback.at("/a")) == 401, within=20)
+                await eventually(lambda: len(spine.callback.at("/a")) == 401)
                 # A writer waited for the lock for as long as it does.
                 await eventually(lambda: "the ledger cannot be written" in {line["event"] for line in lines})
             more = [await spine.publish() for _ in range(50)]
-            await eventually(lambda: len(spine.callback.at("/a")) == 451, within=20)
+            await eventually(lambda: len(spine.callback.at("/a")) == 451)
             assert await state_of(ledger, more[-1], abonnement) is None
             other.execute("ROLLBACK")
         for id_ in ids + more:
-            await eventually(lambda id_=id_: _is(ledger, id_, abonnement, State.DELIVERED), within=20)  # type: ignore[misc]
+            await eventually(lambda id_=id_: _is(ledger, id_, abonnement, State.DELIVERED))  # type: ignore[misc]
     assert await spine.depth(names.abonnement_queue(abonnement.uuid)) == 0
     assert len(spine.callback.at("/a")) == 451
 
@@ -314,7 +314,7 @@ async def test_a_killed_deliverer_leaves_nothing_that_neither_rabbitmq_nor_the_l
     await process.wait()
     async with spine.deliverer():
         for id_ in ids:
-            await eventually(lambda id_=id_: _is(ledger, id_, abonnement, State.DELIVERED), within=20)  # type: ignore[misc]
+            await eventually(lambda id_=id_: _is(ledger, id_, abonnement, State.DELIVERED))  # type: ignore[misc]
     assert {str(id_) for id_ in spine.ids_at("/a")} == set(ids)
 
 

@@ -74,7 +74,7 @@ async def all_taken(kept: Kept) -> None:
     """Return when a keeper has all that was handed over until now: it takes them in their order."""
     last = await kept.accept(other := an_abonnement(), mark=False)
     await hand_over(kept, str(last.id), given_up(other), body=last.body)
-    await eventually(lambda: kept.is_(last, other, (State.UNDELIVERABLE, 0)), within=20)
+    await eventually(lambda: kept.is_(last, other, (State.UNDELIVERABLE, 0)))
 
 
 async def state_of(kept: Kept, id_: UUID, abonnement: UUID) -> State | None:
@@ -237,7 +237,7 @@ async def test_where_a_retry_found_no_way_back_the_next_one_does(kept: Kept) -> 
             return "later" in [message.message_id for message in await kept.taken(one)]
 
         async with kept.keeper(patience=PATIENCE):
-            await eventually(leads_back, within=20)
+            await eventually(leads_back)
 
 
 async def test_what_was_dropped_after_attempts_goes_on_with_these(kept: Kept) -> None:
@@ -327,9 +327,15 @@ async def test_a_keeper_that_is_killed_between_commit_and_acknowledgement_loses_
     async with process(kept) as second:
         await eventually(lambda: works(kept, second))
         await eventually(lambda: _count_is(kept, 20), within=30)
-        await eventually(lambda: _has(kept, one, 20), within=60)
-    assert {message.message_id for message in await kept.taken(one)} == {str(each.id) for each in dropped}
-    assert await ready(kept) == 0
+        # One that was under way when the first was killed may come twice.
+        given: set[str | None] = set()
+
+        async def all_given() -> bool:
+            given.update(message.message_id for message in await kept.taken(one))
+            return given == {str(each.id) for each in dropped}
+
+        await eventually(all_given, within=60)
+        await eventually(partial(_all_in_hand, kept), within=60)
 
 
 async def _some(kept: Kept) -> bool:

@@ -81,7 +81,7 @@ async def test_what_came_while_the_exchange_of_a_kanaal_was_missing_comes_back(k
     after = await accepted_after(kept, one, other)
     with structlog.testing.capture_logs() as lines:
         async with kept.keeper():
-            await eventually(lambda: all_done(kept), within=20)
+            await eventually(lambda: all_done(kept))
     assert {line["why"] for line in lines if line["event"] == "given back"} == {"exchange"}
     assert await ids_in(kept, one) == ids_of(entries[1:])
     assert await ids_in(kept, other) == ids_of(entries)
@@ -107,7 +107,7 @@ async def test_what_a_deleted_filter_exchange_took_nowhere_comes_and_nothing_com
         await spine.router.client.reconcile()
         await eventually(lambda: is_closed(ledger))
         after = await accept(spine, ledger, every, filtered, zaaktype="1")
-        await eventually(lambda: {*spine.ids_at("/filtered")} == {both, *lost, after}, within=20)
+        await eventually(lambda: {*spine.ids_at("/filtered")} == {both, *lost, after})
         await eventually(lambda: is_done(ledger))
     assert sorted(map(str, spine.ids_at("/filtered"))) == sorted([both, *lost, after])
     assert sorted(map(str, spine.ids_at("/every"))) == sorted([both, *lost, after])
@@ -126,7 +126,7 @@ async def test_what_came_then_for_a_held_one_is_judged_once_it_is_released(kept:
         await channel.default_exchange.publish(message, names.abonnement_queue(one.uuid))
     entries = await lose_exchange(kept, one, count=3)
     async with kept.looking():
-        await eventually(lambda: all_done(kept), within=20)
+        await eventually(lambda: all_done(kept))
         await asyncio.sleep(2)  # longer than E1 and E2 take
         for each in (there, *entries):
             assert set((await kept.states(each)).values()) == {(State.PENDING, 0)}
@@ -140,7 +140,7 @@ async def test_what_came_then_for_a_held_one_is_judged_once_it_is_released(kept:
             came.extend(await ids_in(kept, one))
             return {*came} == {*ids_of(entries)}
 
-        await eventually(all_came, within=20)
+        await eventually(all_came)
 
 
 async def test_what_came_in_a_gap_of_a_queue_and_has_no_row_comes_too(kept: Kept) -> None:
@@ -158,7 +158,7 @@ async def test_what_came_in_a_gap_of_a_queue_and_has_no_row_comes_too(kept: Kept
         await channel.queue_delete(names.abonnement_queue(one.uuid))
     await kept.router.client.apply_abonnement(one.uuid)
     async with kept.keeper(look_again=0.05):
-        await eventually(lambda: all_done(kept), within=20)
+        await eventually(lambda: all_done(kept))
     assert await ids_in(kept, one) == ids_of(missed)
     for each in (unknown, newer, elsewhere):
         assert await kept.states(each) == {}
@@ -178,7 +178,7 @@ async def test_nothing_goes_to_an_abonnement_whose_gap_is_open(kept: Kept, why: 
             await asyncio.sleep(1)
             assert not await has_gone(kept, entry, one)
         await kept.ledger.write([GapClosed(Scope.ABONNEMENT, str(one.uuid))])
-        await eventually(lambda: all_done(kept), within=20)
+        await eventually(lambda: all_done(kept))
         await eventually(kept.all_routed)
     assert await ids_in(kept, one) == ids_of([entry]) * (2 if why == OPERATOR else 1)
     assert await ids_in(kept, other) == ids_of([entry])
@@ -189,7 +189,7 @@ async def test_a_gap_of_a_kanaal_that_is_named_as_an_abonnement_is_not_that_ones
     await kept.ledger.write([GapOpened(Scope.KANAAL, str(one.uuid), "exchange was missing")])
     lost = await kept.accept(one, mark=False)
     async with kept.looking():
-        await eventually(lambda: has_gone(kept, lost, one), within=20)
+        await eventually(lambda: has_gone(kept, lost, one))
 
 
 async def has_gone(kept: Kept, entry: Entry, abonnement: Abonnement) -> bool:
@@ -205,7 +205,7 @@ async def test_what_was_accepted_without_rabbitmq_is_matched_again(kept: Kept) -
     missed = [await kept.accept(catalogue=one.kanalen_change - 1) for _ in range(3)]
     newer = await kept.accept(catalogue=one.kanalen_change)
     async with kept.keeper(look_again=0.05):
-        await eventually(kept.all_routed, within=20)
+        await eventually(kept.all_routed)
     assert await ids_in(kept, one) == ids_of(missed)
     for each in (before, newer):
         assert await kept.states(each) == {}
@@ -217,7 +217,7 @@ async def test_what_is_open_in_a_ledger_that_was_restored_is_brought_out(kept: K
     await kept.ledger.make_restored(detail="restored from a backup")
     async with kept.keeper():
         await kept.router.client.reconcile()
-        await eventually(lambda: all_done(kept), within=20)
+        await eventually(lambda: all_done(kept))
     assert await ids_in(kept, one) == ids_of(entries)
 
 
@@ -239,7 +239,7 @@ async def test_what_is_unsure_comes_once_an_operator_says_so(kept: Kept) -> None
             came.extend(await ids_in(kept, one))
             return {*came} == {*ids_of(entries)}
 
-        await eventually(all_came, within=20)
+        await eventually(all_came)
     assert set((await kept.states(entries[0])).values()) == {(State.PENDING, 1)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import structlog
 from aio_pika import Message
+from structlog.testing import capture_logs
 from yarl import URL
 
 from ledger.ids import new_id
@@ -21,11 +23,11 @@ from router import names, publishing
 from router.history import read_history
 from schemas.abonnement import Abonnement
 from schemas.abonnement import State as Registered
-from schemas.errors import LedgerFull
+from schemas.errors import LedgerFull, RegistryError
 from store.opening import open_registry
 from tests.broker import Broker
 from tests.eventually import eventually
-from tests.integration.conftest import running
+from tests.integration.conftest import running, settings_for
 from tests.integration.ledger.keeping import SHORT, Kept, holder, process, works
 from tests.make import an_abonnement
 from tests.stallable import stallable
@@ -111,7 +113,7 @@ async def test_a_queue_that_confirms_nothing_holds_up_no_other(
     async with kept.keeper(rest=0.01):
         await broker.eval(f"sys:suspend({process}).")
         try:
-            await eventually(others_got_all, within=20)
+            await eventually(others_got_all)
         finally:
             await broker.eval(f"sys:resume({process}).")
         await eventually(all_came, within=40)
@@ -240,7 +242,7 @@ async def test_an_abonnement_of_which_something_is_found_lost_is_bound_again(kep
 
         assert not await arrives()
         async with kept.looking():
-            await eventually(arrives, within=20)
+            await eventually(arrives)
 
 
 async def test_what_the_ledger_has_no_entry_of_is_stuck_when_it_is_lost(kept: Kept) -> None:
@@ -254,7 +256,7 @@ async def test_what_the_ledger_has_no_entry_of_is_stuck_when_it_is_lost(kept: Ke
         return row is not None and row.state is State.STUCK
 
     async with kept.looking():
-        await eventually(is_stuck, within=20)
+        await eventually(is_stuck)
     assert await kept.taken(one) == []
 
 
@@ -306,7 +308,7 @@ async def test_what_was_in_a_queue_that_somebody_deleted_comes_back_once(kept: K
 
     with structlog.testing.capture_logs() as lines:
         async with kept.keeper():
-            await eventually(all_done, within=20)
+            await eventually(all_done)
     assert {line["why"] for line in lines if line["event"] == "given back"} == {"queue"}
     ids = sorted(str(entry.id) for entry in entries)
     assert [message.message_id for message in await kept.taken(held)] == ids
@@ -340,7 +342,7 @@ async def test_what_an_older_copy_of_the_registry_left_out_gets_a_row(kept: Kept
         other_kanaal = await kept.accept(mark=False, catalogue=1, kanaal="documenten")
         missed = await kept.accept(mark=False, catalogue=1)
         newer = await kept.accept(mark=False, catalogue=one.kanalen_change)
-        await eventually(lambda: _has_row(kept, missed, one), within=20)
+        await eventually(lambda: _has_row(kept, missed, one))
     for each in (before, other_kanaal, newer):
         assert await kept.states(each) == {}
 
@@ -452,3 +454,42 @@ async def _refuses(kept: Kept, abonnement: Abonnement) -> bool:
     except LedgerFull:
         return True
     return False
+
+
+async def test_a_keeper_that_starts_waits_while_others_write_the_registry(tmp_path: Path) -> None:
+    """As when all processes start at once on a slow disk: the schema is being made, or a lock is held."""
+    settings = settings_for("amqp://127.0.0.1:1/", tmp_path)
+    async with open_registry(settings.registry_file):
+        pass
+    other = sqlite3.connect(settings.registry_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    stop, ready = asyncio.Event(), asyncio.Event()
+    with capture_logs() as lines:
+        keeper = asyncio.create_task(serve(settings, stop=stop, ready=ready.set))
+        try:
+            await eventually(
+                lambda: keeper.done() or "waiting for the registry" in {line["event"] for line in lines}
+            )
+            other.execute("ROLLBACK")
+            await eventually(lambda: keeper.done() or ready.is_set())
+        finally:
+            other.close()
+            stop.set()
+            await asyncio.wait_for(keeper, 20)
+    assert ready.is_set()
+
+
+async def test_a_keeper_says_so_when_the_registry_stays_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ledger.keeper.service.REGISTRY_AT_START", 0.1)
+    settings = settings_for("amqp://127.0.0.1:1/", tmp_path)
+    async with open_registry(settings.registry_file):
+        pass
+    other = sqlite3.connect(settings.registry_file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(RegistryError, match="locked"):
+            await serve(settings, stop=asyncio.Event(), ready=lambda: None)
+    finally:
+        other.close()

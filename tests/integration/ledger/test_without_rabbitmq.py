@@ -13,6 +13,7 @@ from uuid import UUID
 from deliverer.service import serve as serve_deliverer
 from ledger.keeper.service import Limits
 from ledger.keeper.service import serve as serve_keeper
+from ledger.losses import LedgerLosses
 from ledger.opening import ledger_of
 from ledger.values import State
 from router.names import kanaal_exchange
@@ -48,6 +49,10 @@ class Whole:
         """What came to a callback."""
         return Counter(received.header("webhook-id") for received in self.callback.at(path))
 
+    async def comes(self, path: str, ids: list[str]) -> None:
+        """Each comes to this callback, once at least."""
+        await eventually(lambda: self.got(path).keys() >= set(ids), within=90)
+
     async def all_delivered(self, ids: list[str]) -> None:
         """Each came to each callback, once; the ledger says so."""
         for path in ("/a", "/b"):
@@ -68,7 +73,11 @@ class Whole:
 @asynccontextmanager
 async def whole(url: str, folder: Path) -> AsyncIterator[Whole]:
     """From ready to stopped."""
-    async with open_stage(url, folder) as stage, stage.gateway() as api, CallbackServer() as callback:
+    async with (
+        open_stage(url, folder, losses_of=LedgerLosses) as stage,
+        stage.gateway() as api,
+        CallbackServer() as callback,
+    ):
         naam = a_naam()
         assert (await api.post("/kanaal", {"naam": naam})).status == 201
         for path in ("/a", "/b"):

@@ -226,7 +226,7 @@ async def test_two_goodbyes_that_cross_give_the_number_back_once(setting: Settin
             await lost
         with pytest.raises(ChannelClosed):
             await publish(bad)
-    await eventually(lambda: not setting.numbers)
+    await eventually(lambda: not setting.numbers, within=60)
     assert setting.ended == ["bad"] * 50
     assert setting.link.connection is connection
 
@@ -368,7 +368,7 @@ async def test_what_was_confirmed_is_there_after_a_kill(mortal_broker: Broker) -
         async def there() -> bool:
             return confirmed <= await setting.count("x") <= confirmed + 30
 
-        await eventually(there, within=20)
+        await eventually(there)
 
 
 async def test_a_connection_with_nothing_but_confirms_is_kept(

@@ -15,7 +15,7 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from yarl import URL
 
 from router import names
-from router.publishing import ExchangeMissing, Outgoing, Publisher
+from router.publishing import ExchangeMissing, Outgoing, Publisher, Refused, Unconfirmed
 from router.queue_depth import depths
 from runtime.amqp import connect
 from runtime.lifecycle import Tasks
@@ -84,8 +84,8 @@ async def test_a_channel_on_which_rabbitmq_refuses_is_given_up(
 
         async def refused() -> bool:
             found = await asyncio.gather(*(outcome(publisher, "full", number) for number in range(10)))
-            assert set(found) <= {None, BrokerUnavailable}
-            return BrokerUnavailable in found
+            assert set(found) <= {None, Refused}
+            return Refused in found
 
         await eventually(refused)
         await queue.purge()
@@ -256,7 +256,7 @@ async def test_a_queue_that_hangs_disturbs_no_other_exchange(broker: Broker, vho
             found = []
             while not hung.done():
                 found.append(await outcome(publisher, "good", len(found)))
-            assert Counter(await hung) == {BrokerUnavailable: 20}
+            assert Counter(await hung) == {Unconfirmed: 20}
             found += await several(publisher, "good", count=20)
             assert Counter(found) == {None: len(found)}
             assert publisher.link.connection is connection
@@ -316,10 +316,10 @@ async def test_retries_for_a_queue_that_hangs_hold_up_no_others(broker: Broker, 
         try:
             await wait(hung, 100)
             await wait(good, 1)
-            await eventually(lambda: setting.depth_is(good, 1), within=20)
+            await eventually(lambda: setting.depth_is(good, 1))
         finally:
             await broker.eval(f"sys:resume({process}).")
-        await eventually(lambda: setting.depth_is(hung, 101), within=20)
+        await eventually(lambda: setting.depth_is(hung, 101))
 
 
 async def test_a_virtual_host_that_is_not_there_is_named(vhost: str) -> None:

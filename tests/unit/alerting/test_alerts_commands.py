@@ -123,8 +123,8 @@ def test_the_list_of_a_new_system(tmp_path: Path) -> None:
     ran = nrc(tmp_path, "alerts", "list")
     assert ran.code == 0
     assert "No process sends: nrc alerts" in ran.out
-    assert "held           yes  15m" in ran.out
-    assert "certificate    yes  14d before its end" in ran.out
+    assert "held                yes  15m" in ran.out
+    assert "certificate         yes  14d before its end" in ran.out
     facts = nrc(tmp_path, "alerts", "list", "--json").json()
     assert facts["webhook"] is facts["mail"] is facts["sends"] is None
     assert facts["rules"]["waits-long"] == {"on": True, "after": 3600}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,9 @@ from operating.status.attention import Code, Concern, unknown
 from operating.status.health import Health
 from schemas.abonnement import State
 from schemas.alert import DAY, DEFAULTS, AlertSettings, Rule, RuleSetting
+from schemas.callback_auth import CallbackAuth
 from store.alerts import Certificate
+from tests.tls.certificates import Authority
 from tests.unit.cli.status.test_status import (
     ABONNEMENT,
     AT,
@@ -115,6 +118,11 @@ def test_a_gateway_that_warns_of_the_ledger_is_of_that_rule() -> None:
     assert (one.subject, one.rule) == ("gateway_warns:broker", Rule.PARTS)
 
 
+def test_an_autorisaties_api_that_is_away_is_told_by_a_subject_of_its_own() -> None:
+    (one,) = found(with_part("gateway", Health.OK, "here", "Autorisaties API: timeout: no answer"))
+    assert (one.subject, one.rule, one.concern.said) == ("ac_away", Rule.PARTS, "timeout: no answer")
+
+
 @pytest.mark.parametrize(
     ("left", "count"), [(20 * DAY, None), (13 * DAY, 0), (2 * DAY, 1), (0, 2), (-DAY, 2)]
 )
@@ -132,6 +140,29 @@ def test_a_certificate_by_how_long_it_is_valid(left: float, count: int | None) -
         return
     (one,) = got
     assert (one.subject, one.rule) == ("certificate:callback.example.nl:443", Rule.CERTIFICATE)
+    assert (one.count, one.concern.count, one.after) == (count, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("left", "count"), [(40 * DAY, None), (29 * DAY, 0), (2 * DAY, 1), (0, 2), (-DAY, 2)]
+)
+def test_a_client_certificate_once_for_all_that_have_it(left: float, count: int | None) -> None:
+    made = Authority.new().issue("nrc", days=(-9000, (AT + left - time.time()) / DAY))
+    asks = CallbackAuth.model_validate({"clientCertificate": {"certificate": made.pem, "key": made.key_pem}})
+    used = [
+        replace(each, abonnement=replace(each.abonnement, callback_url=url, callback_auth=asks))
+        for each, url in (
+            (a_condition(State.ACTIVE), HTTPS),
+            (a_condition(State.ACTIVE), f"{HTTPS}/other"),
+            (a_condition(State.SUSPENDED), HTTPS),
+        )
+    ]
+    got = [each for each in found(replace(WELL, conditions=used)) if each.rule is Rule.CLIENT_CERTIFICATE]
+    if count is None:
+        assert got == []
+        return
+    (one,) = got
+    assert one.subject.startswith("client_certificate:nrc (")
     assert (one.count, one.concern.count, one.after) == (count, 2, 0)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.abonnement import State
 from schemas.application import Application, Scope
 from store.opening import open_registry
 from store.registry import Changes
@@ -219,9 +220,16 @@ def test_remove_refuses_while_it_owns_abonnementen(tmp_path: Path) -> None:
     assert nrc(tmp_path, "application", "remove", "zac", "--give-to", "nobody").code == 1
     assert len(registry(tmp_path).applications) == 2
 
+    assert nrc(tmp_path, "application", "remove", "zac", "--keep-auth").code == 2
     given = nrc(tmp_path, "application", "remove", "zac", "--give-to", "drc")
-    assert given.out == "zac removed; 1 abonnement(en) given to drc\n"
-    assert [(str(each.uuid), each.client_id) for each in registry(tmp_path).abonnementen] == [(uuid, "drc")]
+    assert given.out == (
+        "zac removed; 1 abonnement(en) given to drc, suspended until that sets its own auth\n"
+    )
+    (now,) = registry(tmp_path).abonnementen
+    assert (str(now.uuid), now.client_id, now.auth, now.state) == (uuid, "drc", "", State.SUSPENDED)
+    refused = nrc(tmp_path, "abonnement", "resume", uuid)
+    assert refused.code == 2
+    assert "has no auth since it was given to another application" in refused.err
     unsure = nrc(tmp_path, "application", "remove", "drc", "--with-abonnementen")
     assert unsure.code == 2
     assert "an unknown number of notificaties wait: --keep keeps" in unsure.err

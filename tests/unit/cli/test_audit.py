@@ -102,7 +102,7 @@ def test_applications(tmp_path: Path) -> None:
 def test_an_application_with_its_abonnementen(tmp_path: Path, uuid: str) -> None:
     nrc(tmp_path, "application", "add", "drc")
     (given,) = told(tmp_path, "application", "remove", "zac", "--give-to", "drc")
-    assert (given["abonnementen"], given["given_to"]) == ([uuid], "drc")
+    assert (given["abonnementen"], given["given_to"], given["auth"]) == ([uuid], "drc", "removed")
     (removed,) = told(tmp_path, "application", "remove", "drc", "--with-abonnementen", "--keep")
     assert removed == {
         "event": "application removed",

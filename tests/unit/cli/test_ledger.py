@@ -16,6 +16,7 @@ from ledger.values import (
     GapClosed,
     GapOpened,
     Heartbeat,
+    PassedOn,
     Scope,
     State,
     Unrouted,
@@ -74,6 +75,24 @@ def test_the_status_of_a_ledger(tmp_path: Path) -> None:
     assert (facts["keeper"], facts["open"], facts["unrouted"], facts["stuck"]) == ("host 123 abc", 2, 1, 0)
     assert [gap["scope"] for gap in facts["gaps"]] == ["everything"]
     assert [each["lives"] for each in facts["deliverers"]] == [True]
+
+
+def test_what_waits_in_the_lane_for_bulk(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    fill(tmp_path)
+    assert "\nlane " not in nrc(tmp_path, "ledger", "status").out
+    bulk = [
+        an_entry(*of, passed_on=PassedOn("nacht", lane=True))
+        for of in ((UUID(int=1), UUID(int=2)), (UUID(int=2),))
+    ]
+    fill(tmp_path, *bulk, *(Unrouted(each.id, lane=True) for each in bulk))
+    told = nrc(tmp_path, "ledger", "status").out
+    assert "\nlane " in told
+    assert "2 notificaties wait; the oldest for " in told
+    assert f"; most for {ids.short(UUID(int=2))}, 2" in told
+    facts = nrc(tmp_path, "ledger", "status", "--json").json()
+    assert (facts["lane"], facts["laneOf"]) == (2, {str(UUID(int=1)): 1, str(UUID(int=2)): 2})
+    assert facts["laneSince"].endswith("Z")
 
 
 def test_an_operator_opens_a_gap_and_closes_it(tmp_path: Path) -> None:

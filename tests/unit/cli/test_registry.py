@@ -276,6 +276,7 @@ def test_abonnement_list(tmp_path: Path, kept: Abonnement) -> None:
         "stuck": 0,
         "lastError": None,
         "sameAs": None,
+        "options": {},
         "kanalen": [
             {"naam": "zaken", "filters": {"bronorganisatie": "051845623", "zaaktype": "*"}},
             {"naam": "zaken", "filters": {}},
@@ -384,16 +385,27 @@ def test_abonnement_give(tmp_path: Path, kept: Abonnement) -> None:
     assert refused.err == "nrc: there is no application 'zac' to give it to.\n"
     nrc(tmp_path, "application", "add", "zac")
     ran = nrc(tmp_path, "abonnement", "give", str(kept.uuid)[:8], "--to", "zac", "--reason", "a new supplier")
-    assert ran.out == f"{kept.uuid} given to zac\n"
+    assert ran.out == f"{kept.uuid} given to zac, suspended until that sets its own auth\n"
     (given,) = look(tmp_path).abonnementen
-    assert (given.client_id, given.auth) == ("zac", kept.auth)
+    assert (given.client_id, given.auth, given.state) == ("zac", "", State.SUSPENDED)
     noted = nrc(tmp_path, "audit-trail", "--application", "zac", "--what", "given", "--json").json()
     assert noted[0]["facts"] == {
         "abonnement": str(kept.uuid),
         "application": "zac",
         "given_by": "test",
+        "auth": "removed",
         "reason": "a new supplier",
     }
+
+
+def test_abonnement_give_with_what_its_callback_gets(tmp_path: Path, kept: Abonnement) -> None:
+    nrc(tmp_path, "application", "add", "zac")
+    ran = nrc(tmp_path, "abonnement", "give", str(kept.uuid), "--to", "zac", "--keep-auth")
+    assert ran.out == f"{kept.uuid} given to zac\n"
+    (given,) = look(tmp_path).abonnementen
+    assert (given.client_id, given.auth, given.state) == ("zac", kept.auth, kept.state)
+    noted = nrc(tmp_path, "audit-trail", "--application", "zac", "--what", "given", "--json").json()
+    assert noted[0]["facts"]["auth"] == "kept"
 
 
 def test_abonnement_test_says_what_the_callback_answered(tmp_path: Path, kept: Abonnement) -> None:

@@ -11,8 +11,9 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from deliverer.attempting.deliver import prepare, wants
+from deliverer.attempting.deliver import prepare
 from deliverer.attempting.settle import Origin
+from deliverer.attempting.wanted import wants
 from router.history import History
 from schemas.abonnement import Abonnement
 from tests.make import an_abonnement

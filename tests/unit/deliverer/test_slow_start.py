@@ -123,7 +123,7 @@ async def test_one_that_is_narrowed_pauses_and_grows_by_one() -> None:
     slow_start = SlowStart(8)
     before = Crowd(slow_start, 3)
     assert await before.come_in() == 3
-    slow_start.narrow(ONE, pause=0.05)
+    slow_start.narrow(ONE, pause=1.0)
     crowd = Crowd(slow_start, 100)
     assert await crowd.come_in() == 0
     await eventually(lambda: crowd.inside)
@@ -132,8 +132,8 @@ async def test_one_that_is_narrowed_pauses_and_grows_by_one() -> None:
     assert await crowd.come_in() == 4, "it came through before"
     crowd.leave(succeeded=True)
     assert await crowd.come_in() == 6  # one in its place, and one more
-    slow_start.narrow(ONE, pause=0.05)
-    slow_start.narrow(ONE, pause=0.05)
+    slow_start.narrow(ONE, pause=60)
+    slow_start.narrow(ONE, pause=60)
     crowd.leave(succeeded=False)
     assert await crowd.come_in() == 6
     slow_start.end(ONE)

@@ -23,7 +23,7 @@ def test_the_table_of_faults_is_true() -> None:
     named = {(status, code) for status, codes, *_ in rows for code in re.findall(r"`([a-z_-]*[a-z])`", codes)}
     assert len(rows) >= 12
     assert named <= given
-    assert {status for status, _ in named} == {"400", "403", "404", "429", "503"}
+    assert {status for status, _ in named} == {"400", "403", "404", "405", "415", "429", "503"}
     numbers = {int(found) for *_, means, _ in rows for found in re.findall(r"\b\d+\b", means)}
     rate = Settings.model_fields["extra_rate"].default
     assert numbers == {waiting.MOST_OF_CLIENT, waiting.MOST, rate, rate * AT_ONCE}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from gateway.api.abonnementen import remarkable
 from gateway.api.checks import group_faults
+from runtime.settings import Settings
 from tests.make import a_kanaal, an_abonnement
 
 
 def test_the_filter_that_a_kanaal_lacks_is_named_with_those_that_it_has() -> None:
     kanalen = {"zaken": a_kanaal("zaken", "bron", "zaaktype")}
     data = {"kanalen": [{"naam": "zaken", "filters": {"Bron": "1", "zaaktipe": "2"}}]}
-    (fault,) = group_faults(data, kanalen)
+    (fault,) = group_faults(data, kanalen, Settings())
     assert fault.reason == "Kanaal 'zaken' heeft geen filter 'zaaktipe'; wel: 'bron', 'zaaktype'."
 
 

@@ -61,12 +61,27 @@ def test_a_long_accept_is_not_remembered() -> None:
 
 def test_query() -> None:
     assert read_query(make_mocked_request("GET", "/")) == {}
-    assert read_query(make_mocked_request("GET", "/?naam=a%20b&naam=c"), known=("naam",)) == {"naam": "c"}
+    assert read_query(make_mocked_request("GET", "/?naam=a%20b"), known=("naam",)) == {"naam": "a b"}
     with pytest.raises(ValidationError) as error:
         read_query(make_mocked_request("GET", "/?naam=a&y=1&x"), known=("naam",))
     (param,) = error.value.invalid_params
     assert (param.name, param.code) == ("nonFieldErrors", "unknown-parameters")
     assert "x, y" in param.reason
+
+
+def test_a_parameter_of_one_value_that_is_repeated_is_refused() -> None:
+    with pytest.raises(ValidationError) as error:
+        read_query(make_mocked_request("GET", "/?naam=a&limit=1&x=1&naam=a&limit=2"), known=("naam", "limit"))
+    unknown, limit, naam = error.value.invalid_params
+    assert (unknown.name, unknown.code) == ("nonFieldErrors", "unknown-parameters")
+    assert [(each.name, each.code) for each in (limit, naam)] == [("limit", "invalid"), ("naam", "invalid")]
+    assert "meer dan een keer" in naam.reason
+
+
+def test_of_a_parameter_of_several_values_all_are_taken() -> None:
+    request = make_mocked_request("GET", "/?status=a&limit=1&status=b,c")
+    found = read_query(request, known=("status", "limit"), several=("status",))
+    assert found == {"status": "a,b,c", "limit": "1"}
 
 
 FORWARDED = {

@@ -16,10 +16,17 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ledger.ids import received_of
+from ledger.opening import ledger_of
 from nrc.importing.ids import imported_id
 from nrc.importing.source import Pending
+from runtime.settings import load_settings
+from schemas.abonnement import Abonnement, FilterGroup
+from schemas.application import Application, Scope
+from schemas.callback_auth import CallbackAuth
+from schemas.kanaal import Kanaal
+from store.opening import registry_of
 from tests.command import Ran, make_registry, nrc, nrc_process
-from tests.databases.open_notificaties import message, open_notificaties
+from tests.databases.open_notificaties import event, message, open_notificaties
 
 UUID_A, UUID_B = "9d3f2b64-2a7b-4a0e-8b0d-5f3f2a1c7e90", "f1a2b3c4-0000-4000-8000-000000000001"
 
@@ -96,7 +103,7 @@ def test_a_dump_is_planned_and_what_is_not_taken_is_told(tmp_path: Path) -> None
         ({"client_id": ""}, "", "it has no client_id"),
         ({"client_id": "unknown"}, "", "there is no application unknown"),
         ({"auth": ""}, "", "is new, and needs auth"),
-        ({"send_cloudevents": True}, "", "it gets CloudEvents"),
+        ({"send_cloudevents": True, "callback_url": "nowhere"}, ".callbackUrl", ""),
         ({"auth_type": "later"}, "", "auth_type later: there are api_key, zgw"),
         ({"auth_type": "zgw"}, ".callbackAuth.zgw.secret", "this is required"),
         ({"callback_url": "nowhere"}, ".callbackUrl", ""),
@@ -111,6 +118,30 @@ def test_an_abonnement_that_does_not_fit_stops_no_others(
     assert [each["kind"] for each in ran.json()["changes"]] == ["kanaal", "application"]
     (why,) = [each for each in ran.json()["notTaken"] if each["path"] == f"abonnement.{UUID_A}{path}"]
     assert reason in why["reason"]
+
+
+def test_who_gets_cloudevents_there_gets_them_here(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    group = {
+        "model": "datamodel.cloudeventfiltergroup",
+        "pk": 3,
+        "fields": {"abonnement": 7, "type_substring": "nl.overheid"},
+    }
+    pair = {
+        "model": "datamodel.cloudeventfilter",
+        "pk": 1,
+        "fields": {"cloud_event_filter_group": 3, "key": "a", "value": "1"},
+    }
+    dump = objects(group, pair, send_cloudevents=True)
+    told = bring(tmp_path, dump, "--dry-run", "--json").json()
+    (option,) = [each for each in told["changes"][-1]["differences"] if each["field"] == "options"]
+    assert json.loads(option["after"]) == {
+        "cloudevents": {"filters": [{"typeSubstring": "nl.overheid", "filters": {"a": "1"}}]}
+    }
+    off = bring(tmp_path, objects(group, pair), "--dry-run", "--json").json()
+    (why,) = [each for each in off["notTaken"] if each["path"].endswith("cloudeventFilters")]
+    assert "only count with send_cloudevents" in why["reason"]
+    assert off["changes"][-1]["kind"] == "abonnement"
 
 
 def test_what_callbacks_ask_for_and_the_owner_are_taken(tmp_path: Path) -> None:
@@ -151,6 +182,10 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
     make_registry(tmp_path)
     command = ("import", "open-notificaties")
     assert "from --database URL, from --dump FILE or" in nrc(tmp_path, *command).err
+    for other in ("--without-deliveries", "--taken-as-sql", "--check-callbacks"):
+        both = nrc(tmp_path, *command, "--dump", "on.json", "--only-deliveries", other)
+        assert both.code == 2
+        assert "--only-deliveries is for a database or a dump" in both.err
     assert nrc(tmp_path, *command, "--dump", "none.json").code == 2
     away = nrc(tmp_path, *command, "--database", "postgresql://127.0.0.1:9/on")
     assert away.code == 3
@@ -170,8 +205,8 @@ async def test_the_api_tells_kanalen_and_abonnementen_to_complete(tmp_path: Path
         "/api/v1/kanaal": [{"naam": "zaken", "documentatieLink": "", "filters": ["a"]}],
         "/api/v1/abonnement": [
             {
-                "url": root, "callbackUrl": "http://c.nl/a", "sendCloudevents": False,
-                "cloudeventFilters": [],
+                "url": root, "callbackUrl": "http://c.nl/a", "sendCloudevents": True,
+                "cloudeventFilters": [{"typeSubstring": "x", "filters": {"a": "1"}}],
                 "kanalen": [{"naam": "zaken", "filters": {"a": "0012"}}, {"naam": "zaken", "filters": {}}],
             }
         ],
@@ -196,6 +231,7 @@ async def test_the_api_tells_kanalen_and_abonnementen_to_complete(tmp_path: Path
                 "uuid": UUID_A, "clientId": "zac", "callbackUrl": "http://c.nl/a",
                 "kanalen": [{"naam": "zaken", "filters": {"a": "0012"}}, {"naam": "zaken", "filters": {}}],
                 "auth": {"value_from": {"env": "AUTH_1"}},
+                "options": {"cloudevents": {"filters": [{"typeSubstring": "x", "filters": {"a": "1"}}]}},
             }
         ]  # fmt: skip
         made = await nrc_process(
@@ -255,15 +291,95 @@ async def test_who_may_only_read_sees_that_others_are_connected(tmp_path: Path, 
 def test_ids_are_of_the_moment_and_in_the_order_of_acceptance() -> None:
     def pending(number: int, notificatie: int | None, **more: Any) -> Pending:
         body = json.dumps(message(number, **more)).encode()
-        return Pending(number, notificatie, 1, "notification", body, under_way=False)
+        return Pending(number, notificatie, None, 1, body, under_way=False)
 
     moment = 1_796_044_072_744
     of = [imported_id(moment, pending(each, each)) for each in (1, 2, 300, 70_000)]
     assert of == sorted(of)
     assert all((each.version, each.variant, received_of(each)) == (7, uuid4().variant, moment) for each in of)
     one = pending(1, 1)
-    other = Pending(2, 1, 9, "notification", json.dumps(message(1), indent=1).encode(), under_way=True)
+    other = Pending(2, 1, None, 9, json.dumps(message(1), indent=1).encode(), under_way=True)
     assert imported_id(moment, one) == imported_id(moment, other)  # another abonnement, or a dump
     different = [pending(1, None), pending(1, 2), pending(1, 1, actie="update")]
     ids: set[UUID] = {imported_id(moment, each) for each in (one, *different)}
     assert len(ids) == 4
+
+    def of_event(number: int | None, **more: Any) -> UUID:
+        return imported_id(
+            moment, Pending(3, None, number, 1, json.dumps(event(1, **more)).encode(), under_way=False)
+        )
+
+    assert of_event(1) == of_event(1, subject="", data="written anew")  # sent again by hand
+    assert len({of_event(1), of_event(2), of_event(None), of_event(1, source="urn:other"), *ids}) == 8
+
+
+async def test_with_only_deliveries_what_is_here_stays_as_it_is(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, state_dir=tmp_path)
+    async with registry_of(settings) as registry, ledger_of(settings):
+        await registry.add_kanaal(Kanaal(UUID(UUID_B), "zaken", "", ("a",), ("a",)))
+        await registry.add_application(Application("zac", "hidden-new", "", frozenset({Scope.CONSUMEREN})))
+        wants = (FilterGroup("zaken", ()),)
+        mine = await registry.add_abonnement(
+            Abonnement(UUID(UUID_A), "http://c.nl/moved", "Token hidden-new", wants, "zac")
+        )
+    gone = {
+        "model": "datamodel.abonnement",
+        "pk": 8,
+        "fields": {"uuid": UUID_B, "callback_url": "http://c.nl/b", "auth": "x", "client_id": "zac"},
+    }
+    waits = [
+        {
+            "model": "datamodel.schedulednotification",
+            "pk": sub,
+            "fields": {"type": "notification", "task_args": message(1), "sub": sub, "notificatie": 3},
+        }
+        for sub in (7, 8)
+    ]
+    dump = json.dumps(objects(gone, *waits))
+    (tmp_path / "on.json").write_text(dump)
+    command = ("import", "open-notificaties", "--dump", "on.json", "--only-deliveries")
+
+    trial = await nrc_process(tmp_path, *command, "--dry-run")
+    assert trial.code == 4
+    assert "2 found, 1 to take, 0 already here, 0 the same again, 1 not taken" in trial.out
+    ran = await nrc_process(tmp_path, *command)
+    assert ran.code == 0, ran.err
+    assert "2 found, 1 taken, 0 already here, 0 the same again, 1 not taken" in ran.out
+    assert f"not taken: 1 deliveries of abonnement {UUID_B}" in ran.err
+    assert "left as it is here" in ran.err
+    again = await nrc_process(tmp_path, *command, "--dry-run", "--json")
+    assert again.code == 0
+    told = again.json()
+    assert (told["deliveries"]["there"], told["deliveries"]["taken"]) == (1, 0)
+    assert {each["name"]: each["result"] for each in told["changes"]} == {
+        "zac": None, UUID_A: None, UUID_B: None,
+    }  # fmt: skip
+    async with registry_of(settings) as registry:
+        now = await registry.changes_since(0)
+    assert now.abonnementen == (mine,)
+    assert [each.secret for each in now.applications] == ["hidden-new"]
+
+
+async def test_what_was_set_here_beside_a_token_stays(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, state_dir=tmp_path)
+    asks = {
+        "zgw": {"clientId": "zac", "secret": "hidden"},
+        "header": {"name": "X-Api-Key", "value": "hidden"},
+    }
+    async with registry_of(settings) as registry:
+        await registry.add_kanaal(Kanaal(UUID(UUID_B), "zaken", "", ("a",), ("a",)))
+        await registry.add_application(Application("zac", "hidden", "ZAC", frozenset({Scope.CONSUMEREN})))
+        wants = (FilterGroup("zaken", (("a", "0012"),)),)
+        auth = CallbackAuth.model_validate(asks)
+        one = Abonnement(UUID(UUID_A), "http://c.nl/a", "", wants, "zac", callback_auth=auth)
+        await registry.add_abonnement(one)
+    for given, differs in (
+        ({"auth_type": "zgw", "secret": "hidden", "auth": ""}, []),
+        ({"auth_type": "no_auth"}, ["callbackAuth"]),
+        ({}, ["auth", "callbackAuth"]),  # a token is in place of its auth no longer
+    ):
+        (tmp_path / "on.json").write_text(json.dumps(objects(**given)))
+        command = ("import", "open-notificaties", "--dump", "on.json", "--dry-run", "--json")
+        changes = (await nrc_process(tmp_path, *command)).json()["changes"]
+        found = [each["field"] for change in changes for each in change["differences"]]
+        assert found == differs

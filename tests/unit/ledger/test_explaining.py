@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -44,6 +44,8 @@ from ledger.values import (
 from router.matching.filters import matches
 from schemas import abonnement as abonnementen
 from schemas.abonnement import Abonnement, FilterGroup, Hold
+from schemas.delivery_options import DeliveryOptions
+from schemas.delivery_options.order import Order
 from store.registry import ChangedBy
 from tests.make import a_kanaal, an_abonnement
 
@@ -641,6 +643,45 @@ def test_what_it_asked_then_is_forgotten() -> None:
     assert told(DELIVERED, since=at("01:49")).code == Code.DELIVERED
 
 
+IN_ORDER = replace(ON_ZAKEN, options=DeliveryOptions(order=Order(setAsideAfter=3600)))
+
+
+def test_one_that_waits_for_an_earlier_one_and_how_often_it_was_sent_after_that() -> None:
+    earlier = uuid4()
+    waiting = told(a_delivery(State.RETURNING, round_=2), abonnement=IN_ORDER, waited=2, waits_for=earlier)
+    assert waiting.code == Code.WAITS_FOR_EARLIER
+    assert waiting.text == (
+        f"Nog niet afgeleverd: wacht op een eerdere notificatie over hetzelfde hoofdObject ({earlier})."
+    )
+    assert waiting.reasons[0].facts["earlier"] == str(earlier)
+    # It went into its queue three times, and was sent once.
+    delivered = a_delivery(State.DELIVERED, round_=2, attempts=1, last_at=at("01:46:03"), status=204)
+    assert told(delivered, abonnement=IN_ORDER, waited=2).text == (
+        "Afgeleverd om 01:46:03,000 bij poging 1 (status 204)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ("01:30", " Latere over hetzelfde hoofdObject wachten erop, tot uiterlijk 02:30."),
+        (
+            "00:40",
+            " Sinds 01:40 apart gezet: latere over hetzelfde hoofdObject wachten er niet meer op.",
+        ),
+    ],
+)
+def test_a_head_says_how_long_those_behind_it_wait(first: str, then: str) -> None:
+    failed = [
+        Attempt(at(moment), number, "http_status", "answered 500", 500)
+        for moment, number in (("00:10", 1), ("00:20", 2), (first, 1), ("01:45", 2))
+    ]
+    head = a_delivery(State.RETRYING, attempts=2, last_at=at("01:45"), next_at=at("01:55"), round_=1)
+    text = told(head, abonnement=IN_ORDER, attempts=failed).text
+    assert text.endswith(f"Volgende poging om 01:55:00.{then}")
+    assert told(head, abonnement=ON_ZAKEN, attempts=failed).text.endswith("Volgende poging om 01:55:00.")
+
+
 @pytest.mark.parametrize("state", [State.PENDING, State.RETRYING, State.RETURNING])
 def test_open_for_an_abonnement_that_was_removed(state: State) -> None:
     found = told(a_delivery(state), abonnement=None)
@@ -657,6 +698,33 @@ def test_no_filter_held_then() -> None:
         "(tot 02:10)."
     )
     assert told(DELIVERED, former=former).text.count("Toen") == 0
+
+
+def test_one_for_which_a_newer_one_stands() -> None:
+    into = str(uuid4())
+    note = Attempt(at=at("01:48"), number=0, kind="consolidated", detail=into)
+    former = (Former((FilterGroup("zaken"),), until=at("02:10")),)
+    found = told(a_delivery(State.NOT_WANTED), attempts=(A500, note), abonnement=ON_ZAKEN, former=former)
+    assert found.text == (
+        f"Niet apart afgeleverd: de nieuwere notificatie {into} over dezelfde resource kwam ervoor in de "
+        "plaats (afleveroptie consolidate)."
+    )
+    assert (found.code, found.facts()["reasons"][0]["into"]) == (Code.CONSOLIDATED, into)  # type: ignore[index]
+
+
+def test_what_became_of_the_newer_one_that_stands_for_it() -> None:
+    newer, newest = uuid4(), uuid4()
+    note = Attempt(at=at("01:48"), number=0, kind="consolidated", detail=str(newer))
+
+    def ends(of: UUID, state: State) -> str:
+        stands = replace(a_delivery(state), key=Key(of, ON_ZAKEN.uuid), last_at=at("01:49:02"))
+        return told(a_delivery(State.NOT_WANTED), attempts=(note,), abonnement=ON_ZAKEN, stands=stands).text
+
+    assert ends(newer, State.DELIVERED).endswith("(afleveroptie consolidate). Die is om 01:49:02 afgeleverd.")
+    assert ends(newer, State.PENDING).endswith(" Die moet nog afgeleverd worden.")
+    assert ends(newest, State.UNDELIVERABLE).endswith(f" Daarvoor kwam weer {newest}; die is onbestelbaar.")
+    for state in State:
+        assert ends(newer, state).count(" Die is ") + ends(newer, state).count(" Die moet ") == 1
 
 
 def test_a_body_that_is_gone() -> None:

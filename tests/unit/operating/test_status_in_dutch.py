@@ -42,15 +42,16 @@ def telling(monkeypatch: pytest.MonkeyPatch, *concerns: Concern) -> list[Told]:
 FACTS: dict[Code, dict[str, Any]] = {
     **{
         code: {"of": HELD, "seconds": 7200.0}
-        for code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.CERTIFICATE)
+        for code in (Code.HELD, Code.SUSPENDED, Code.WAITS_LONG, Code.CERTIFICATE, Code.CLIENT_CERTIFICATE)
     },
+    Code.QUEUE_UNREAD: {"of": HELD},
     **{code: {"gap": GAP} for code in (Code.GAP, Code.GAP_OF_OPERATOR)},
 }
 
 
 SAID = {
     *(Code.GATEWAY_AWAY, Code.GATEWAY_NOT_READY, Code.GATEWAY_WARNS, Code.RABBITMQ_AWAY),
-    *(Code.RABBITMQ_NOT_READY, Code.ROUTER_AWAY, Code.REGISTRY_AWAY, Code.LEDGER_AWAY),
+    *(Code.RABBITMQ_NOT_READY, Code.ROUTER_AWAY, Code.REGISTRY_AWAY, Code.LEDGER_AWAY, Code.AC_AWAY),
 }
 """Of which a part, or an exception, says something."""
 

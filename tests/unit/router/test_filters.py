@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.matching.filters import matches, names_fit
+from schemas.notificatie import values_of
 from tests.make import an_abonnement
 
 
@@ -35,6 +36,28 @@ from tests.make import an_abonnement
 )
 def test_matches(groups: list[tuple[str, dict[str, str]]], kenmerken: dict[str, str], expected: bool) -> None:
     assert matches(an_abonnement(*groups), "zaken", kenmerken) is expected
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"#actie": "create"}, True),
+        ({"#ACTIE": "create", "a": "1"}, True),
+        ({"#actie": "destroy"}, False),
+        ({"#actie": "*", "#resource": "zaak"}, True),
+        ({"#resource": "status"}, False),
+        ({"#hoofdObject": "https://example.nl/zaken/1"}, True),
+        ({"#hoofdObject": "https://example.nl/zaken/2"}, False),
+    ],
+)
+def test_attributes_of_a_body(filters: dict[str, str], expected: bool) -> None:
+    body = (
+        b'{"kanaal": "zaken", "actie": "create", "resource": "zaak", "kenmerken": {"a": "1", "#actie": "x"},'
+        b' "hoofdObject": "https://example.nl/zaken/1"}'
+    )
+    values = values_of(body)
+    assert values is not None
+    assert matches(an_abonnement(("zaken", filters)), "zaken", values) is expected
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_round_and_replay_stay_through_attempts_waits_and_the_undeliverable() ->
         {"nrc-failures": "[1, null, [], {}]"},
         {"nrc-failures": '[{"at": "yesterday", "class": "timeout", "detail": ""}]'},
         {"nrc-failures": '[{"at": 5, "class": "timeout", "detail": ""}]'},
+        {"nrc-failures": '[{"at": "0001-01-01T00:00:00+01:00", "class": "timeout", "detail": ""}]'},
         {"nrc-due": "tomorrow"},
         {"nrc-due": [1]},
         {"nrc-due": -1},

@@ -17,6 +17,7 @@ from router.matching.filters import matches
 from router.matching.index import Index, is_large, rows_of
 from schemas.abonnement import Abonnement, FilterGroup, Hold, State
 from schemas.fields import normalise
+from schemas.notificatie import Notificatie
 from store.opening import open_registry
 from tests.make import a_kanaal, an_abonnement
 
@@ -64,12 +65,15 @@ def an_abonnement_with(uuid: UUID, kanalen: list[FilterGroup], state: State) -> 
 
 
 def check(index: Index, there: dict[UUID, Abonnement], kanaal: str, kenmerken: dict[str, str]) -> None:
-    found = index.matching(kanaal, kenmerken)
+    about = Notificatie(kanaal, "1", "2", kenmerken, b"")
+    found = index.matching(kanaal, kenmerken, about)
     assert len(found) == len(set(found))
-    assert set(found) == {uuid for uuid, each in there.items() if matches(each, kanaal, kenmerken)}
+    assert set(found) == {
+        uuid for uuid, each in there.items() if matches(each, kanaal, {**kenmerken, **about.attributes})
+    }
     # What the index does not name makes no difference.
     counting = {name: value for name, value in kenmerken.items() if normalise(name) in index.names(kanaal)}
-    assert {*index.matching(kanaal, counting)} == {*found}
+    assert {*index.matching(kanaal, counting, about)} == {*found}
 
 
 @settings(max_examples=60, deadline=None)

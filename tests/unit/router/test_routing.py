@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -103,13 +104,32 @@ def test_exchange_names_of_different_kanalen_differ() -> None:
     assert len({names.kanaal_exchange(naam) for naam in namen}) == len(namen)
 
 
-def test_slots_are_append_only_distinct_and_at_most_fourteen() -> None:
+def test_slots_are_append_only_distinct_and_leave_the_last_one_to_hoofdobject() -> None:
     first = slots_for(["object_type", "objectType", "b"])
     assert first == ("objecttype", "b")
     assert slots_for(["c", "b"], first) == ("objecttype", "b", "c")
     many = slots_for([f"n{number}" for number in range(100)], first)
     assert many[:2] == first
-    assert len(many) == MAX_SLOTS
+    assert len(many) == MAX_SLOTS - 1
+    of_an_older_version = (*many, "n99")
+    assert slots_for(["more"], of_an_older_version) == of_an_older_version
+
+
+def test_hoofdobject_has_the_last_word_only_while_a_filter_asks_it() -> None:
+    kanaal = a_kanaal("k", "a")
+    one = replace(notificatie("k", {"a": "1"}), hoofd_object="https://example.nl/zaken/1")
+    plain, asked = (
+        route(kanaal, one, message_id="i", accepted_at=NOW, filtered=filtered)
+        for filtered in ({"a", "#actie"}, {"#hoofdobject"})
+    )
+    assert plain.headers == {"k.a": "1"}
+    assert plain.routing_key.endswith(".-")
+    assert asked.headers == {"k.a": "1", "k.#hoofdobject": "https://example.nl/zaken/1"}
+    assert asked.routing_key.split(".")[-1] == names.word("https://example.nl/zaken/1")
+    full = replace(kanaal, slots=tuple(f"n{number}" for number in range(MAX_SLOTS)))
+    other = route(full, one, message_id="i", accepted_at=NOW, filtered={"#hoofdobject"})
+    assert other.routing_key.endswith(".-")
+    assert other.headers == {}
 
 
 def test_a_kanaal_that_this_process_has_an_old_copy_of_gives_absent() -> None:

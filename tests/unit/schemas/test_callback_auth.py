@@ -114,6 +114,17 @@ def test_the_same_secret_given_again_keeps_the_former_one() -> None:
     assert CallbackAuth().keeping(known) == CallbackAuth()
 
 
+def test_what_goes_beside_an_authorization_is_kept_where_that_alone_is_named() -> None:
+    header = {"name": "X-Api-Key", "value": "hidden"}
+    known = CallbackAuth.model_validate({"noAuth": True, "header": header, "signature": {"secret": WHSEC}})
+    zgw = CallbackAuth.model_validate({"zgw": {"clientId": "a", "secret": "b"}})
+    assert zgw.beside(known).kinds == ("zgw", "header", "signature")
+    assert CallbackAuth().beside(known).kinds == ("header", "signature")
+    signed = CallbackAuth.model_validate({"signature": {"secret": OLD}})
+    assert signed.beside(known).signature == signed.signature
+    assert zgw.beside(None) == zgw
+
+
 def test_what_a_newer_program_added_is_left_out() -> None:
     found = CallbackAuth.of_text('{"noAuth": true, "newer": {"a": 1}}')
     assert found is not None

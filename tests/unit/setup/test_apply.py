@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from operating.passwords import Passwords
+from schemas.abonnement import Abonnement
 from schemas.alert import AlertSettings, Rule, Webhook
 from schemas.application import Scope
 from schemas.user import Identity, Role, User
@@ -443,7 +444,6 @@ def test_a_file_of_open_notificaties(tmp_path: Path) -> None:
         "not taken: s.yaml:2: sites_config: the address of the API is the setting NRC_PUBLIC_URL here",
         "not taken: s.yaml:6: something_new_config_enable: this step is unknown here",
         "not taken: s.yaml:7: something_new: this name is unknown here",
-        f"{ITEMS.format(40, 2)}: send_cloudevents: notificaties are not delivered as CloudEvents here",
         f"{ITEMS.format(46, 3)}: it has no auth_client_id, whose it would be: name an application with "
         "--owner",
         f"{ITEMS.format(50, 4)}: there is no application unknown, whose it would be",
@@ -462,16 +462,20 @@ def test_a_file_of_open_notificaties(tmp_path: Path) -> None:
 
     both = ["--scope", "publiceren", "--scope", "consumeren", "--owner", "open-zaak", "--json"]
     ran = apply(tmp_path, ON, *both)
-    assert len(ran.json()["notTaken"]) == 5
+    assert len(ran.json()["notTaken"]) == 4
     assert [(kind, name) for kind, name, _ in changes(ran)] == [
         ("application", "open-zaak"),
         ("application", "zac"),
         ("abonnement", "0f616bfd-aacc-4d85-a140-2af17a56217b"),
         ("abonnement", "1c0d9f4e-6d6d-4f0a-9f0e-000000000001"),
+        ("abonnement", "1c0d9f4e-6d6d-4f0a-9f0e-000000000002"),
         ("abonnement", "1c0d9f4e-6d6d-4f0a-9f0e-000000000003"),
     ]
+    (events,) = [each for each in ran.json()["changes"] if each["name"].endswith("0002")]
+    (option,) = [each["after"] for each in events["differences"] if each["field"] == "options"]
+    assert json.loads(option) == {"cloudevents": {"filters": [{"typeSubstring": "nl.overheid"}]}}
     assert {each.scopes for each in look(tmp_path)[0].applications} == {frozenset(Scope)}
-    assert len(changes(apply(tmp_path, ON, "--json"))) == 2  # scopes stay as they are
+    assert len(changes(apply(tmp_path, ON, "--json"))) == 3  # scopes stay as they are
     from_ac = apply(tmp_path, ON, "--scopes-from-ac")
     assert "it may do nothing until NRC_AC_URL is set for the gateways" in from_ac.err
     assert all(each.scopes_from_ac for each in look(tmp_path)[0].applications)
@@ -496,6 +500,36 @@ def test_faults_of_such_a_file_have_its_own_names(tmp_path: Path) -> None:
     assert (pruned.code, pruned.err[:55]) == (2, "nrc: --prune is not for a file of Open Notificaties, of")
 
 
+@pytest.mark.parametrize(("auth", "kept"), [("", False), (", auth: Token test", True)])
+def test_an_abonnement_changes_hands_with_the_auth_that_the_file_names(
+    tmp_path: Path, auth: str, kept: bool
+) -> None:
+    known = an_abonnement()
+
+    async def make() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.add_abonnement(known)
+
+    asyncio.run(make())
+    text = (
+        f"applications: [{{clientId: zac, secret: s}}]\nabonnementen: [{{uuid: {known.uuid}, clientId: zac, "
+    )
+    text += f"callbackUrl: {json.dumps(known.callback_url)}, kanalen: []{auth}}}]"
+    ran = apply(tmp_path, text)
+    assert ran.code == 0
+
+    async def look() -> Abonnement:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            (found,) = (await registry.changes_since(0)).abonnementen
+            return found
+
+    found = asyncio.run(look())
+    assert (found.client_id, found.auth) == ("zac", known.auth if kept else "")
+    assert ("suspended until zac sets its own auth" in ran.err) != kept
+    again = apply(tmp_path, text, "--dry-run")
+    assert again.code == 0
+
+
 def test_an_abonnement_that_is_there_keeps_its_auth(tmp_path: Path) -> None:
     known = an_abonnement()
 
@@ -508,3 +542,51 @@ def test_an_abonnement_that_is_there_keeps_its_auth(tmp_path: Path) -> None:
     text += f"clientId: test, callbackUrl: {json.dumps(known.callback_url)}, kanalen: []}}]"
     ran = apply(tmp_path, text, "--json")
     assert (ran.code, changes(ran)) == (0, [("application", "test", "add")])
+
+
+MAPPINGS = """
+mappings:
+  - name: gemeente
+    rules:
+      - {kanaal: zaken, resource: status, data: none, type: nl.example.zaak-bijgewerkt,
+         dataref: "{hoofdObject}"}
+      - {type: "nl.example.{kanaal}.{actie}", data: notificatie}
+"""
+
+
+def test_own_mappings_to_cloudevents(tmp_path: Path) -> None:
+    ran = apply(tmp_path, MAPPINGS)
+    assert ran.code == 0, ran.err
+    mappings = look(tmp_path)[0].mappings
+    assert mappings is not None
+    assert [rule.type for rule in mappings["gemeente"].rules] == [
+        "nl.example.zaak-bijgewerkt", "nl.example.{kanaal}.{actie}",
+    ]  # fmt: skip
+    assert changes(apply(tmp_path, MAPPINGS, "--json")) == []
+    other = apply(tmp_path, MAPPINGS.replace("data: none", "data: kenmerken"), "--json")
+    assert [(kind, name) for kind, name, _ in changes(other)] == [("mapping", "gemeente")]
+    wrong = apply(tmp_path, MAPPINGS.replace("{hoofdObject}", "{password}").replace("gemeente", "gemma"))
+    assert wrong.code == 2
+    assert "{password} bestaat niet" in wrong.err
+    assert "gemma is er al vanzelf" in wrong.err
+    gone = apply(tmp_path, "mappings: []", "--prune")
+    assert gone.code == 0, gone.err
+    assert look(tmp_path)[0].mappings == {}
+
+
+def test_an_abonnement_can_only_have_a_mapping_that_there_is(tmp_path: Path) -> None:
+    abonnement = """
+applications: [{clientId: omc, secret: a-secret-of-omc-that-is-long, scopes: [consumeren]}]
+abonnementen:
+  - name: omc
+    clientId: omc
+    callbackUrl: https://omc.example.nl/events
+    auth: Token x
+    options: {cloudevents: {mapping: gemeente}}
+    kanalen: []
+"""
+    refused = apply(tmp_path, abonnement, "--dry-run")
+    assert refused.code != 0
+    assert "there is no mapping gemeente; there are gemma, mijnoverheid, on" in refused.err
+    planned = apply(tmp_path, MAPPINGS + abonnement, "--dry-run", "--json")
+    assert [kind for kind, *_ in changes(planned)] == ["application", "mapping", "abonnement"]

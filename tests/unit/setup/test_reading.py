@@ -62,11 +62,11 @@ alerts:
         "s.yaml:9: abonnementen.0.callbackUrl: Voer een volledige http- of https-URL in, met een host.",
         "s.yaml:12: abonnementen.0.kanalen.0.filters.Zaak_type: Deze naam komt al voor (hoofdletters en _ "
         "tellen niet mee).",
-        "s.yaml:15: abonnementen.1.type: one of 'push' or 'pull' stands here",
+        "s.yaml:15: abonnementen.1.type: one of 'push', 'pull' or 'amqp' stands here",
         "s.yaml:18: users.0.role: one of 'lezer', 'beheerder' or 'admin' stands here",
         "s.yaml:21: alerts.rules.held.after: '5x' is no duration such as 45s, 30m, 24h or 7d.",
         "s.yaml:22: alerts.rules.hold: one of 'held', 'suspended', 'waits-long', 'undeliverable', 'lost', "
-        "'gap', 'ledger', 'parts', 'disk' or 'certificate' stands here",
+        "'gap', 'ledger', 'parts', 'disk', 'certificate' or 'client-certificate' stands here",
         "s.yaml:23: alerts.pauze: this name is unknown here; is pause meant?",
     ]
 

@@ -46,5 +46,4 @@ def test_the_files_of_a_new_node_are_on_disk(tmp_path: Path, synced: list[Path])
         "enabled_plugins",
         "node.json",
         "rabbitmq-env.conf",
-        "rabbitmq.conf",
     ]

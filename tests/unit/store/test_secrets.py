@@ -22,6 +22,7 @@ from store.opening import open_registry
 from store.registry import Changes, Registry
 from store.secrets import Vault, key_id, place
 from tests.databases.sqlite_file import ask
+from tests.tls.certificates import Authority
 
 WORKER = Path(__file__).parents[2] / "contract" / "stores" / "registry_worker.py"
 PLAIN = Path(__file__).with_name("registry_0003.sql")
@@ -289,13 +290,20 @@ async def test_rotation_takes_a_new_key_and_keeps_the_old(file: Path) -> None:
 
 
 async def test_rotation_takes_what_a_callback_asks_for_along(file: Path) -> None:
-    asked = CallbackAuth.model_validate({"header": {"name": "X-Key", "value": "never-on-disk-key"}})
+    made = Authority.new().issue("nrc")
+    asked = CallbackAuth.model_validate(
+        {
+            "header": {"name": "X-Key", "value": "never-on-disk-key"},
+            "clientCertificate": {"certificate": made.pem, "key": made.key_pem},
+        }
+    )
     async with open_registry(file) as registry:
         abonnement = await registry.add_abonnement(replace(an_abonnement(), callback_auth=asked))
         assert await registry.rotate_secrets(progress=lambda done, all_: None) == 2
         assert (await registry.check_secrets()).in_use == {key_id(keys_in(file)[0]): 2}
     file.with_name("secret.keys").write_text(keys_in(file)[0] + "\n")
     assert (await look(file)).abonnementen == (abonnement,)
+    assert made.key_pem.split("\n")[1].encode() not in on_disk(file)
 
 
 async def test_one_that_runs_encrypts_with_the_new_key_before_it_met_it(file: Path) -> None:

@@ -569,6 +569,15 @@ async def test_a_file_that_was_replaced_is_not_written_any_more(file: Path) -> N
         assert await registry.change_number() == 0
 
 
+async def test_a_file_that_was_replaced_is_not_read_any_more_from_that_moment(file: Path) -> None:
+    # Else who reads the former one and writes to the new one acts on what is no more.
+    async with SqliteRegistry(file, renewal=3600) as registry:
+        await registry.add_kanaal(a_kanaal())
+        move(file)
+        with pytest.raises(RegistryError, match="replaced"):
+            await registry.change_number()
+
+
 @pytest.mark.parametrize(
     "code, advice",
     [

@@ -32,6 +32,14 @@
 {{- fail "Which RabbitmqCluster is it? Set rabbitmq.topology.cluster to its name." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.autorisaties -}}
+{{- if and .url (not (and .clientId .existingSecret)) -}}
+{{- fail "autorisaties.url needs autorisaties.clientId, and autorisaties.existingSecret with the secret of that client id." -}}
+{{- end -}}
+{{- if and (not .url) (or .clientId .existingSecret .caSecret .tokenIssuer) -}}
+{{- fail "autorisaties is of which Autorisaties API? Set autorisaties.url." -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.deliverer.autoscaling.enabled (not .Values.metrics.enabled) -}}
 {{- fail "deliverer.autoscaling needs metrics.enabled: what waits is one of them." -}}
 {{- end -}}

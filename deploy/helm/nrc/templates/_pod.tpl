@@ -64,6 +64,38 @@
 {{- end }}
 {{- end -}}
 
+{{/* Whether a process asks the Autorisaties API: gateways and the console do. Of: root, name, setup (it is that Job). */}}
+{{- define "nrc.asksAutorisaties" -}}
+{{- if and .root.Values.autorisaties.url (has .name (list "gateway" "console")) (not .setup) }}true{{ end -}}
+{{- end -}}
+
+{{/* The variables of the Autorisaties API. Of: root, name. */}}
+{{- define "nrc.managementVariables" -}}
+{{- if and (eq .name "router") .root.Values.amqpDirect.enabled .root.Values.amqpDirect.existingSecret }}
+{{ include "nrc.secretVariable" (dict "name" "NRC_RABBITMQ_MANAGEMENT_URL" "from" .root.Values.amqpDirect) }}
+{{- end }}
+{{- end -}}
+
+{{- define "nrc.autorisatiesVariables" -}}
+{{- if include "nrc.asksAutorisaties" . -}}
+{{- with .root.Values.autorisaties }}
+- name: NRC_AC_URL
+  value: {{ .url | quote }}
+- name: NRC_AC_CLIENT_ID
+  value: {{ .clientId | quote }}
+{{ include "nrc.secretVariable" (dict "name" "NRC_AC_SECRET" "from" .) }}
+{{- if .caSecret }}
+- name: NRC_AC_CA_FILE
+  value: /etc/nrc/autorisaties/{{ .caKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .root.Values.autorisaties.tokenIssuer (eq .name "gateway") }}
+- name: NRC_TOKEN_ISSUER
+  value: {{ .root.Values.autorisaties.tokenIssuer | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* The settings of one process, as variables in the order of their names. Of: root, name. */}}
 {{- define "nrc.settings" -}}
 {{- $values := .root.Values -}}
@@ -88,9 +120,12 @@
 {{- $_ := set $settings "NRC_METRICS_LISTEN" (printf "%s:%v" $values.listenAddress $values.ports.metrics) -}}
 {{- end -}}
 {{- with $values.publicUrl }}{{ $_ := set $settings "NRC_PUBLIC_URL" . }}{{ end -}}
+{{- if $values.amqpDirect.enabled }}{{ $_ := set $settings "NRC_AMQP_DIRECT" "true" }}{{ end -}}
+{{- with $values.amqpDirect.url }}{{ $_ := set $settings "NRC_AMQP_DIRECT_URL" . }}{{ end -}}
 {{- with $values.consolePublicUrl }}{{ $_ := set $settings "NRC_CONSOLE_PUBLIC_URL" . }}{{ end -}}
 {{- with $values.trustedProxies }}{{ $_ := set $settings "NRC_TRUSTED_PROXIES" . }}{{ end -}}
 {{- if $values.callbackCaSecret }}{{ $_ := set $settings "NRC_CALLBACK_CA_FILE" (printf "/etc/nrc/callbacks/%s" $values.callbackCaKey) }}{{ end -}}
+{{- if not $values.callbackCertificates }}{{ $_ := set $settings "NRC_CALLBACK_CERTIFICATES" "false" }}{{ end -}}
 {{- range $name, $value := mergeOverwrite (dict) $values.settings $component.settings -}}
 {{- $_ := set $settings $name (include "nrc.text" $value) -}}
 {{- end -}}
@@ -166,6 +201,11 @@
   mountPath: /etc/nrc/oidc
   readOnly: true
 {{- end }}
+{{- if and (include "nrc.asksAutorisaties" .) .root.Values.autorisaties.caSecret }}
+- name: autorisaties-ca
+  mountPath: /etc/nrc/autorisaties
+  readOnly: true
+{{- end }}
 {{- end -}}
 
 {{- define "nrc.volumes" -}}
@@ -184,6 +224,11 @@
 - name: oidc-ca
   secret:
     secretName: {{ .root.Values.console.oidc.caSecret }}
+{{- end }}
+{{- if and (include "nrc.asksAutorisaties" .) .root.Values.autorisaties.caSecret }}
+- name: autorisaties-ca
+  secret:
+    secretName: {{ .root.Values.autorisaties.caSecret }}
 {{- end }}
 {{- end -}}
 

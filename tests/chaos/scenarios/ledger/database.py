@@ -12,7 +12,8 @@ import time
 
 from tests.chaos.faults.files import locked
 from tests.chaos.faults.ledger_file import LedgerFile
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import states
 from tests.eventually import eventually
 

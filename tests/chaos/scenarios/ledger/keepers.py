@@ -13,7 +13,8 @@ from functools import partial
 
 from ledger.values import State
 from tests.chaos.process import hanging
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.system import System, system
 from tests.eventually import eventually
 

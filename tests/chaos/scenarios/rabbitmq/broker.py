@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from tests.chaos.clients import load
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import states
 from tests.chaos.scenarios.rabbitmq.topology import in_hand
 

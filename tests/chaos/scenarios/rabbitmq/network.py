@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.chaos.broker import Broker
 from tests.chaos.faults.proxy import Proxy
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.system import System, system
 
 KINDS = {

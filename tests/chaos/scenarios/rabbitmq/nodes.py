@@ -8,7 +8,8 @@ from functools import partial
 
 from router import names
 from tests.chaos.faults.cluster import Cluster, ClusterBroker, cluster
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.system import System, system
 from tests.eventually import eventually
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from ledger.values import Cause
 from tests.chaos.clients import load
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios.callbacks import short_schedule
 
 EMPTYING: Mapping[str, int] = {"message-ttl": 3000, "max-length": 5, "expires": 3000}

@@ -7,7 +7,8 @@ from functools import partial
 from router import names
 from tests.chaos.clients import load
 from tests.chaos.clients.publisher import CONNECTIONS
-from tests.chaos.run import Run, Scenario
+from tests.chaos.run import Run
+from tests.chaos.scenario import Scenario
 from tests.chaos.scenarios import states
 from tests.chaos.scenarios.states import HALF_FAIL
 from tests.chaos.system import PREFETCH
@@ -21,9 +22,9 @@ LOST_TWICE = 200.0
 """Seconds without any arrival in which the keeper finds what no gap covers: two minutes, and its looks."""
 
 
-def in_hand(run: Run) -> int:
+def in_hand(run: Run, *, matches: int = MATCHES) -> int:
     """The most that is delivered and has no outcome in the ledger yet: a gap gives that back too."""
-    return CONNECTIONS * MATCHES + PREFETCH * len(run.system.deliverers) * run.system.queues
+    return CONNECTIONS * matches + PREFETCH * len(run.system.deliverers) * run.system.queues
 
 
 async def kanaal_exchange_deleted(run: Run) -> None:

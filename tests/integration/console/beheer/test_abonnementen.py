@@ -233,13 +233,25 @@ async def test_another_owner(served: Served, filled: Filled) -> None:
         ):
             assert (await browser.act(path, "overdragen", **fields)).status == 400
         done = await browser.act(path, "overdragen", aan="geo", waarom="andere leverancier")
-        assert "Het abonnement is nu van geo; alleen geo kan het wijzigen." in text_of(done.text)
+        assert "Het abonnement is nu van geo; alleen geo kan het wijzigen. Het ligt stil" in text_of(
+            done.text
+        )
         assert f"geo ({HOSTILE})" in text_of(done.text)
-    assert (await latest(served, abonnement.uuid)).client_id == "geo"
+        assert "eerst zelf moet instellen wat de callback vraagt" in text_of(done.text)
+        given = await latest(served, abonnement.uuid)
+        assert (given.client_id, given.auth, given.state) == ("geo", "", State.SUSPENDED)
+        refused = await browser.act(f"abonnementen/{abonnement.uuid}/hervatten/", "hervatten")
+        assert "heeft geen inloggegevens meer" in text_of(refused.text)
+        along = await one_more(served)
+        fields = {"aan": "geo", "waarom": "zelfde leverancier", "meegeven": "ja"}
+        await browser.act(f"abonnementen/{along.uuid}/overdragen/", "overdragen", **fields)
+        kept = await latest(served, along.uuid)
+        assert (kept.client_id, kept.auth, kept.state) == ("geo", along.auth, State.ACTIVE)
     (noted,) = await served.registry.acts(ActSearch(abonnement=str(abonnement.uuid)), limit=9)
     assert noted.facts == noted.facts | {
         "application": "geo",
         "given_by": "test",
+        "auth": "removed",
         "reason": "andere leverancier",
     }
 
@@ -267,7 +279,7 @@ async def test_what_a_callback_asks_for(served: Served, filled: Filled) -> None:
         done = await browser.act(path, "inloggegevens", **given)
         text = text_of(done.text)
         assert "De callback nam het testbericht aan" in text
-        assert "een API-sleutel in een eigen header: name X-Key" in text
+        assert "een API-sleutel in een eigen header: naam X-Key" in text
         assert "never-shown" not in done.text
         secret = new_signing_secret()
         for fields in (
@@ -291,6 +303,34 @@ async def test_what_a_callback_asks_for(served: Served, filled: Filled) -> None:
     noted = await acts(served, abonnement.uuid)
     assert noted[0] == ("callback auth changed", "beheerder", "console abonnement-handeling/inloggegevens")
     assert len(noted) == 6
+
+
+async def test_how_it_wants_to_be_delivered_to(served: Served, filled: Filled) -> None:
+    abonnement = await one_more(served)
+    path = f"abonnementen/{abonnement.uuid}/afleveropties/"
+    async with served.browser(Role.BEHEERDER) as operator:
+        for fields, told in (
+            (
+                {"rate": "veel"},
+                "Ten hoogste zoveel verzoeken per seconde: Dit is een getal van 0,01 tot en met",
+            ),
+            ({"concurrency": "1,5"}, "Dit is een geheel getal van 1 tot en met 1000"),
+        ):
+            page = await operator.act(path, "afleveropties", **fields)
+            assert page.status == 400
+            assert told in text_of(page.text)
+        done = await operator.act(path, "afleveropties", rate="0,5", concurrency="", consolidate="60")
+        text = text_of(done.text)
+        assert "ten hoogste 0,5 verzoeken per seconde" in text
+        assert "om de 60 seconden, en dan de nieuwste" in text
+        options = (await latest(served, abonnement.uuid)).options
+        assert options is not None
+        assert options.as_given() == {"rate": 0.5, "consolidate": 60}
+        assert 'value="0,5"' in (await operator.get(path)).text
+        assert (await operator.act(path, "afleveropties", rate="")).status == 200
+    assert (await latest(served, abonnement.uuid)).options is None
+    noted = await acts(served, abonnement.uuid)
+    assert noted[0] == ("delivery options changed", "beheerder", "console abonnement-handeling/afleveropties")
 
 
 async def test_what_is_not_there_is_not_found(served: Served, filled: Filled) -> None:

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, BrowserContext, expect
 
 from console.pages.abonnementen.acting import ACTIONS
 from ledger.operating.replays import Progress
+from schemas.callback_auth import new_signing_secret
 from schemas.user import Role
 from tests.browser.chromium import opened, shown
 from tests.browser.inspecting import check_keyboard
@@ -16,6 +17,8 @@ from tests.integration.console.beheer.filling import HOSTILE, Filled, fill
 from tests.integration.console.conftest import Served
 from tests.integration.console.windows import check_page, logged_in_window
 from tests.make import an_abonnement
+from tests.tls.certificates import Authority
+from tests.tls.server import MtlsServer
 
 PAGES = (
     "list", "nothing", "well", "failing", "held", "suspended", "hostile",
@@ -140,3 +143,60 @@ async def test_a_replay_with_the_keyboard_alone(
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("status")).to_contain_text("is gestopt")
         await expect(page.get_by_role("button", name="Hervatten")).to_have_count(0)
+
+
+async def test_every_kind_of_credentials_by_its_form(
+    browser: Browser, served: Served, filled: Filled
+) -> None:
+    """As somebody does it: fill in one form, press its button, and read what goes along from then on."""
+    servers, clients = Authority.new("Servers"), Authority.new("Clients")
+    own = clients.issue("nrc.gemeente.example.nl")
+    with MtlsServer(servers.issue("server"), clients=clients, demand=False) as server:
+        token = '{"access_token": "one", "expires_in": 600}'
+        server.answer = lambda seen: (200, token) if seen.path == "/token" else 204 if seen.serial else 401
+        new = an_abonnement(("zaken", {}), callback=server.url())
+        path = f"abonnementen/{(await served.registry.add_abonnement(new)).uuid}/inloggegevens/"
+        async with logged_in_window(browser, served, Role.BEHEERDER) as window:
+            page, said = await opened(window, path)
+
+            async def done(button: str, fields: dict[str, str], told: str, chosen: str = "") -> None:
+                await page.goto(path)
+                form = page.locator("form").filter(has=page.locator("button", has_text=button))
+                if button != "Weghalen":
+                    await page.locator("details").filter(has=form).locator("summary").click()
+                for label, text in fields.items():
+                    await form.get_by_role("textbox", name=label).fill(text)
+                if chosen:
+                    await form.get_by_role("combobox").select_option(label=chosen)
+                await form.get_by_role("button", name=button).click()
+                await expect(page.get_by_role("main")).to_contain_text(told)
+
+            pasted = {"Certificaat (PEM)": own.pem, "Privésleutel (PEM)": own.key_pem}
+            button = "Clientcertificaat instellen"
+            await done(button, pasted, "niet van een CA die hier vertrouwd wordt")
+            said.clear()  # of the status 400
+            await check_page(page, said, "beheer-inloggegevens-fout")
+            await done(
+                button, {**pasted, "Privésleutel (PEM)": servers.key_pem}, "hoort niet bij het certificaat"
+            )
+            pasted["Eigen CA van de callback"] = servers.pem
+            await done(button, pasted, "CN=nrc.gemeente.example.nl, uitgegeven door CN=Clients", chosen="ja")
+            key = {"Naam van de header": "X-Key", "Waarde": "never-shown"}
+            await done("Header instellen", key, "X-Key")
+            secret = {"Geheim (whsec_…)": new_signing_secret()}
+            await done("Handtekening instellen", secret, "een handtekening (Standard Webhooks)")
+            await done("ZGW-token instellen", {"Client-id": "nrc", "Geheim": "s"}, "een ZGW-token")
+            client = {"Tokenadres": server.url("/token"), "Client-id": "nrc", "Geheim": "never-shown"}
+            await done("OAuth2-token instellen", client, "een OAuth2-token", chosen="in de header (Basic)")
+            assert server.at("/token")[0].serial == own.serial
+            await done("Geen Authorization meesturen", {}, "geen Authorization")
+            await done("Eigen CA instellen", {"Certificaten van de CA (PEM)": servers.pem}, "CN=Servers")
+            said.clear()
+            await check_page(page, said, "beheer-abonnement-inloggegevens")
+            said.clear()
+            await page.goto(path)
+            await page.evaluate("document.querySelectorAll('details.part').forEach(each => each.open = true)")
+            await check_page(page, said, "beheer-inloggegevens-alles")
+            await done("Weghalen", {}, "een clientcertificaat", chosen="De API-sleutel")
+            await expect(page.get_by_role("main")).not_to_contain_text("X-Key")
+            assert "never-shown" not in await page.content()

@@ -339,6 +339,19 @@ async def test_an_answer_that_is_not_well_is_told(provider: Misbehaving, browser
     assert not provider.forms, "no code was exchanged"
 
 
+@pytest.mark.parametrize("name", ["state", "code", "error"])
+async def test_an_answer_that_says_a_thing_twice_is_refused(
+    provider: Misbehaving, browser: Browser, name: str
+) -> None:
+    """RFC 6749, 3.1: no parameter is there more than once."""
+    asked = await begin(provider, browser)
+    answer = {"code": "a-code", "state": asked["state"]}
+    with capture_logs() as said:
+        page = await browser.get(BACK, params=[*answer.items(), *[(name, answer.get(name, "x"))] * 2])
+    check_refused(page, said, status=502, title=WRONG, reason=f"{name} more than once")
+    assert not provider.forms, "no code was exchanged"
+
+
 async def test_a_provider_that_names_itself_in_each_answer_must(
     provider: Misbehaving, browser: Browser
 ) -> None:

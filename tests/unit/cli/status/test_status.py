@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.keeper_ledger import Facts, Gap, Lease, Process
+from ledger.ids import new_id
+from ledger.keeper_ledger import Facts, Gap, InLane, Lease, Process
 from ledger.opening import LEDGER_FILE, open_ledger
 from ledger.values import OPERATOR, Backlog, Heartbeat, Minute, Scope
 from ledger.values import State as Became
@@ -20,6 +21,8 @@ from nrc.exits import Exit
 from operating.conditions import Condition
 from operating.status.collecting import Disk, OfLedger, Status
 from operating.status.health import Health, Part
+from router.amqp_direct.queues import AmqpQueue
+from router.queue_depth import Depth
 from schemas.abonnement import Hold, State
 from tests.command import make_registry, nrc
 from tests.contract.stores.test_ledger import an_entry, an_outcome
@@ -71,6 +74,17 @@ def a_condition(state: State, *, since: float = 0.0, **changes: object) -> Condi
     return replace(Condition(abonnement, waiting=0), **changes)  # type: ignore[arg-type]
 
 
+def reads_rabbitmq(**queue: object) -> Condition:
+    found = a_condition(State.ACTIVE)
+    url = AmqpQueue.model_validate(queue).url(ABONNEMENT)
+    return replace(found, abonnement=replace(found.abonnement, state_reason="", callback_url=url))
+
+
+def test_a_queue_that_is_read_or_empty_or_a_stream_is_no_concern() -> None:
+    for depth, queue in ((Depth(3, 1), {}), (Depth(0, 0), {}), (Depth(3, 0), {"kind": "stream"})):
+        assert not concerns(replace(WELL, conditions=[reads_rabbitmq(**queue)], queues={ABONNEMENT: depth}))
+
+
 def test_all_is_well() -> None:
     assert concerns(WELL) == []
     assert worst_of(WELL, []) is Exit.OK
@@ -82,10 +96,17 @@ def test_all_is_well() -> None:
         (with_part("gateway", Health.NOT_REACHABLE, "refused"), "gateway_away", "nrc up, or: nrc gateway", 3),
         (with_part("gateway", Health.NOT_READY, "registry: locked"), "gateway_not_ready", "nrc health", 1),
         (with_part("gateway", Health.OK, "here", "ledger: full"), "gateway_warns", "nrc health", 1),
+        (
+            with_part("gateway", Health.OK, "here", "Autorisaties API: timeout: no answer within 5 s"),
+            "ac_away",
+            "nrc application rights",
+            1,
+        ),
         (with_part("broker", Health.NOT_REACHABLE, "refused"), "rabbitmq_away", "nrc up", 3),
         (with_part("broker", Health.NOT_READY, "a policy"), "rabbitmq_not_ready", "nrc health", 1),
         (with_part("router", Health.NOT_REACHABLE, "none runs"), "router_away", "nrc router", 3),
         (with_part("registry", Health.NOT_REACHABLE, "locked"), "registry_away", "nrc health", 3),
+        (replace(WELL, registry_fault="locked"), "registry_away", "nrc health", 3),
         (replace(WELL, ledger=None, ledger_fault="locked"), "ledger_away", "nrc ledger status", 3),
         (with_facts(lease=Lease("host 1", 1, NOW - 1)), "no_keeper", "nrc ledger", 1),
         (with_facts(lease=None), "no_keeper", "nrc ledger", 1),
@@ -112,6 +133,12 @@ def test_all_is_well() -> None:
             with_ledger(gaps=[Gap(3, Scope.EVERYTHING, "", NOW - 900_000, NOW - 700_000, "x", done=False)]),
             "gap",
             "nrc ledger gaps",
+            0,
+        ),
+        (
+            replace(WELL, conditions=[reads_rabbitmq()], queues={ABONNEMENT: Depth(3, 0)}),
+            "queue_unread",
+            "nrc amqp show 11111111",
             0,
         ),
         (
@@ -222,6 +249,36 @@ def test_while_nothing_runs_the_rest_is_told(tmp_path: Path) -> None:
 def test_the_disk_of_a_database_server_is_not_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
     show(replace(WELL, disk=None, disk_of_server=True), [])
     assert re.search(r"^disk +- +the database server's$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_what_waits_in_the_lane_for_bulk_is_told_while_something_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lane = {
+        uuid4(): InLane(new_id(at=AT - 30), 2),
+        ABONNEMENT: InLane(new_id(at=AT - 180), 5),
+    }
+    show(with_ledger(facts=replace(FACTS, lane=6), lane=lane), [])
+    told = "6 notificaties wait; the oldest for 3m; most for 11111111, 5"
+    assert re.search(rf"^bulk +{told}$", capsys.readouterr().out, re.MULTILINE)
+    for empty in (
+        WELL,
+        with_ledger(facts=replace(FACTS, lane=1)),
+    ):  # the mark of what was given is cleared later
+        show(empty, [])
+        assert "bulk" not in capsys.readouterr().out
+
+
+def test_without_an_answer_of_the_registry_no_abonnementen_are_made_up(tmp_path: Path) -> None:
+    make_registry(tmp_path)
+    (tmp_path / "registry.db").write_bytes(b"this is no database" * 1000)
+    away = {"NRC_AMQP_URL": "amqp://127.0.0.1:9/", "NRC_GATEWAY_LISTEN": "127.0.0.1:9"}
+    ran = nrc(tmp_path, "status", env=away)
+    assert ran.code == 3
+    assert re.search(r"^abonnementen +not known$", ran.out, re.MULTILINE)
+    told = nrc(tmp_path, "status", "--json", env=away).json()
+    assert told["abonnementen"] is None
+    assert "registry.db" in told["registryFault"]
 
 
 def test_without_a_ledger_that_is_told(tmp_path: Path) -> None:

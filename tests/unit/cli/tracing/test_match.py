@@ -12,6 +12,9 @@ import pytest
 
 from nrc.cli.tracing import layout
 from schemas.abonnement import Abonnement, State
+from schemas.delivery_options import DeliveryOptions
+from schemas.events.mapping import EventMapping, Rule
+from schemas.events.options import CloudEvents
 from store.opening import open_registry
 from tests.command import make_registry, nrc
 from tests.make import a_kanaal, an_abonnement
@@ -90,6 +93,56 @@ def test_from_a_file_for_one_abonnement(tmp_path: Path, kept: list[Abonnement]) 
     ran = nrc(tmp_path, "match", "n.json", "--abonnement", "ffff")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == "nrc: there is no abonnement ffff: `nrc abonnement list` shows which there are.\n"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "actie", "code", "text"),
+    [
+        ("on", "update", "matches", "Past: er is geen filter op kanaal zaken."),
+        ("mijnoverheid", "create", "matches", "Past: er is geen filter op kanaal zaken."),
+        (
+            "mijnoverheid",
+            "update",
+            "no_event",
+            "Past, maar wordt niet verzonden: in de mapping mijnoverheid wordt zaken/status/update geen "
+            "CloudEvent. MijnOverheid krijgt alleen zaken/status/create, zaken/zaak/read en "
+            "zaken/zaak/destroy.",
+        ),
+        ("eigen", "create", "matches", "Past: er is geen filter op kanaal zaken."),
+        (
+            "eigen",
+            "update",
+            "no_event",
+            "Past, maar wordt niet verzonden: in de mapping eigen wordt zaken/status/update geen CloudEvent.",
+        ),
+        (
+            "weg",
+            "create",
+            "no_mapping",
+            "Past, maar aankomen kan zij niet: de mapping weg naar CloudEvents is er niet (meer). Elke "
+            "poging mislukt, tot die mapping er weer is of het abonnement een andere heeft.",
+        ),
+    ],
+)
+def test_what_the_mapping_of_an_abonnement_makes_of_it(
+    tmp_path: Path, kept: list[Abonnement], mapping: str, actie: str, code: str, text: str
+) -> None:
+    own = EventMapping(rules=(Rule(actie="create", type="nl.voorbeeld.{kanaal}"),))
+    options = DeliveryOptions(cloudevents=CloudEvents(mapping=mapping))
+
+    async def work() -> None:
+        async with open_registry(tmp_path / "registry.db") as registry:
+            await registry.set_event_mapping("eigen", own)
+            await registry.change_abonnement(kept[0].uuid, lambda each: replace(each, options=options))
+
+    asyncio.run(work())
+    ran = nrc(tmp_path, "match", "-", "--abonnement", "zac", "--json", stdin=body(actie=actie))
+    (only,) = ran.json()
+    assert (only["code"], only["text"]) == (code, text)
+    assert only["matches"] is (code == "matches")
+    assert ran.code == (code != "matches")
+    if code == "no_event":
+        assert (only["mapping"], only["what"]) == (mapping, f"zaken/status/{actie}")
 
 
 @pytest.mark.usefixtures("kept")

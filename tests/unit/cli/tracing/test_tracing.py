@@ -16,7 +16,7 @@ import pytest
 from ledger.explaining.dutch import AMSTERDAM
 from ledger.ids import new_id
 from ledger.sqlite.ledger import SqliteLedger
-from ledger.values import Attempt, Cause, Entry, Event, Incomplete, Key, Outcome, Probe, State
+from ledger.values import CONSOLIDATED, Attempt, Cause, Entry, Event, Incomplete, Key, Outcome, Probe, State
 from nrc.cli.terminal import ids, output
 from nrc.cli.tracing import explain, layout, times
 from operating.notificaties import finding
@@ -193,6 +193,30 @@ def test_what_is_asked_for(folder: Path, arguments: tuple[str, ...], lines: list
     assert ran.out.splitlines() == lines
     assert ran.code == 0
     assert ("only the newest 1 are shown" in ran.err) == ("--limit" in arguments)
+
+
+def test_one_that_was_consolidated_tells_what_became_of_the_newest(folder: Path) -> None:
+    zaak = "https://zaken.example.nl/api/v1/zaken/busy"
+    first, second, third = (an_entry(at(f"01:4{minute}"), 5 + minute, ZAC, zaak=zaak) for minute in range(3))
+    keep(folder, first, second, third)
+    for each, newer in ((first, second), (second, third)):
+        note = Attempt(at("01:45"), 0, CONSOLIDATED, str(newer.id))
+        keep(folder, Outcome(Key(each.id, ZAC), State.NOT_WANTED, 0, 0, at("01:45"), failed=note))
+    keep(folder, Outcome(Key(third.id, ZAC), State.DELIVERED, 0, 1, at("01:45:10"), status=204))
+    lines = nrc(folder, "trace", str(first.id)).out.splitlines()
+    assert lines[2:] == [
+        "  abc00000  zac",
+        "     -  01:45:00  een nieuwere kwam ervoor in de plaats",
+        f"    Niet apart afgeleverd: de nieuwere notificatie {second.id} over dezelfde resource kwam ervoor "
+        f"in de plaats (afleveroptie consolidate). Daarvoor kwam weer {third.id}; die is om 01:45:10 "
+        "afgeleverd.",
+    ]
+    told = nrc(folder, "trace", str(second.id))
+    assert "(afleveroptie consolidate). Die is om 01:45:10 afgeleverd." in told.out
+    (facts,) = nrc(folder, "trace", str(first.id), "--json").json()
+    (reason,) = facts["deliveries"][0]["explanation"]["reasons"]
+    assert (reason["into"], reason["newest"]) == (str(second.id), str(third.id))
+    assert reason["newestState"] == "delivered"
 
 
 def test_what_begins_like_several(folder: Path) -> None:

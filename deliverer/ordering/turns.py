@@ -1,0 +1,127 @@
+"""Decides whether it is a delivery's turn, from what is known of those before it. Pure.
+
+Of two deliveries of one hoofdObject the later is not attempted before the earlier has ended. One whose
+attempts have failed for longer than `set_aside_after`, or that an operator has to look at, is set aside:
+those behind it go on. Moments are milliseconds by the database's clock, durations seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from uuid import UUID
+
+from ledger.tables.turns import Ahead, Turn
+from ledger.values import Key, State
+
+NEXT = 5
+"""Messages of a lane that stay in hand for longer, as long as those before them are delivered."""
+PATIENCE = 2.0
+"""Seconds that a message stays in hand for one before it; then it waits in the ledger."""
+ROW_WITHIN = 60.0
+"""Seconds from its acceptance in which the ledger is to have a notificatie; after that it goes on without."""
+WAIT_ON = 30.0
+"""Seconds after which one that waits in the ledger comes back by itself, when nothing brought it back."""
+WAIT_FAR = 300.0
+"""The same at most, however far away the next attempt of the one before it is."""
+LONGEST = 900.0
+"""The same at most with many before it, WAIT_FAR at least."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds between two questions about one that another process has
+
+_LEFT_ALONE = frozenset({State.STUCK, State.UNSURE})
+"""Open ones of which no attempt is made until an operator has looked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """It ended, or there is a newer round: no attempt is made of this message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """It is its turn. set_aside: those before it that are not waited for."""
+
+    set_aside: tuple[Ahead, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """It waits in hand. here: for one that this process has; else the ledger is asked again."""
+
+    here: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """It waits in the ledger for `earlier`; after so many seconds it comes back by itself."""
+
+    earlier: UUID
+    seconds: float
+
+
+Decision = Settled | Go | InHand | Park
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What this process knows of a message. key, round: of it.
+
+    before: notificaties of its lane that are in hand here before it, its own for another message of it.
+    delivered: whether this process has delivered one. waited: seconds that it is in hand, without those in
+    which its lane went on where it is among the next. age: seconds since it was accepted.
+    """
+
+    key: Key
+    round: int
+    before: Set[UUID]
+    delivered: Callable[[Key], bool]
+    waited: float
+    age: float
+
+
+def decide(turn: Turn, mine: Mine, *, set_aside_after: float) -> Decision:
+    """What follows for a message from the ledger's answer and from what this process knows."""
+    if (turn.own is not None and turn.own.overtakes(mine.round)) or mine.delivered(mine.key):
+        return Settled()
+    if mine.key.notificatie in mine.before:
+        return InHand(here=True)  # another message of it; what becomes of that decides
+    set_aside = [each for each in turn.ahead if is_set_aside(each, now=turn.now, after=set_aside_after)]
+    aside = {each.delivery.key.notificatie for each in set_aside}
+    here = mine.before - aside
+    if not turn.known:
+        # One put in by hand has no row at all. It cannot wait in the ledger, which lacks its body.
+        return Go() if mine.age >= ROW_WITHIN and not here else InHand(here=bool(here))
+    waits = [
+        each
+        for each in turn.ahead
+        if each.delivery.key.notificatie not in aside and not mine.delivered(each.delivery.key)
+    ]
+    if not waits and turn.more:
+        return InHand(here=False)  # there may be others, of which the next answer tells
+    if not waits and not here:
+        return Go(tuple(set_aside))
+    until = until_attempt(waits[0], now=turn.now) if waits else 0.0
+    if mine.waited < PATIENCE and until <= PATIENCE:
+        return InHand(here=not waits or any(each.delivery.key.notificatie in here for each in waits))
+    if not waits:
+        return Park(min(here), WAIT_ON)
+    head = waits[0]
+    seconds = min(until + WAIT_ON, LONGEST if turn.more else WAIT_FAR)
+    if turn.more:
+        seconds = max(seconds, WAIT_FAR)
+    if head.first_failed is not None:
+        seconds = min(seconds, max((head.first_failed - turn.now) / 1000 + set_aside_after, 1.0))
+    return Park(head.delivery.key.notificatie, seconds)
+
+
+def is_set_aside(ahead: Ahead, *, now: int, after: float) -> bool:
+    """Whether those behind it go on without it."""
+    if ahead.delivery.state in _LEFT_ALONE:
+        return True
+    return ahead.first_failed is not None and now - ahead.first_failed >= after * 1000
+
+
+def until_attempt(ahead: Ahead, *, now: int) -> float:
+    """Seconds until its next attempt; 0 when it may be made now."""
+    due = ahead.delivery.next_at
+    return 0.0 if due is None else max(0.0, (due - now) / 1000)

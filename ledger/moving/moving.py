@@ -1,0 +1,70 @@
+"""Copies every row of a ledger to an empty one, then compares all of both.
+
+Both are open in a transaction of their own, or in a file that nobody else knows: when this raises, or its
+process ends, the target has nothing (sqlite_side.py, postgresql_side.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from ledger.moving.side import LedgerSide, LedgerTarget, Values
+from ledger.moving.tables import TABLES
+from ledger.tables.hash_key import moved, unsealed
+from schemas.errors import LedgerError
+from store.secrets import Vault
+
+Progress = Callable[[str, str, int, int], None]
+"""Called with what is done ("copied", "compared"), the table, how many of its rows, and about how many."""
+
+
+async def move_ledger(
+    source: LedgerSide, target: LedgerTarget, vaults: tuple[Vault, Vault], *, progress: Progress
+) -> Mapping[str, int]:
+    """How many rows of each table were moved. Raises LedgerError when both do not say the same.
+
+    vaults: with the keys of the source and of the target.
+    """
+    here, there = vaults
+    await target.begin(source)
+    await target.seal(moved(await source.sealed(), here, there))
+    alls = {table: await source.count(table) for table in TABLES}
+    counts = dict.fromkeys(TABLES, 0)
+    for table in TABLES:
+        async for rows in source.rows(table, nul=target.takes_nul):
+            await target.put(table, rows)
+            counts[table] += len(rows)
+            progress("copied", table, counts[table], alls[table])
+    await target.filled()
+    if unsealed(await source.sealed(), here) != unsealed(await target.sealed(), there):
+        raise LedgerError("after copying, the key of the hashes is not the same. Nothing was changed.")
+    for table in TABLES:
+        done = 0
+        async for compared in _compared(source, target, table):
+            progress("compared", table, done := done + compared, counts[table])
+    await target.finish()
+    return counts
+
+
+async def _compared(source: LedgerSide, target: LedgerTarget, table: str) -> AsyncIterator[int]:
+    """How many rows both have, piece by piece. Raises LedgerError at the first that is not the same."""
+    there = target.rows(table, nul=True)
+    held: list[Values] = []
+    async for rows in source.rows(table, nul=target.takes_nul):
+        while len(held) < len(rows) and (more := await anext(there, None)) is not None:
+            held += more
+        found, held = held[: len(rows)], held[len(rows) :]
+        if found != [*rows]:
+            pairs = zip(rows, [*found, *[None] * len(rows)], strict=False)
+            raise _other(table, next(row for row, other in pairs if row != other))
+        yield len(rows)
+    more = held or await anext(there, None)
+    if more:
+        raise _other(table, more[0])
+
+
+def _other(table: str, row: Values) -> LedgerError:
+    key = " ".join(each.hex() if isinstance(each, bytes) else str(each) for each in row[: TABLES[table].key])
+    return LedgerError(
+        f"after copying, `{table}` {key} of the ledger is not the same on both sides. Nothing was changed."
+    )

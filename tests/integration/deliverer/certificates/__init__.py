@@ -1,0 +1,1 @@
+"""Client certificates and authorities of callbacks, with real TLS servers."""

@@ -1,0 +1,1 @@
+"""Exceptions that nothing foresaw, on the path of a message."""

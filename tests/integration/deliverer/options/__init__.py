@@ -1,0 +1,1 @@
+"""Delivery options, on a running system."""

@@ -1,0 +1,1 @@
+"""What is in tools/, and what `make` does by it."""

@@ -1,0 +1,1 @@
+"""`make release`: what a release is made of."""
