@@ -135,6 +135,7 @@ async def serve(
                 ledger=lambda: ledger.ledger,
                 settle=settle,
                 account=account,
+                enabled=settings.delivery_options,
             ),
             holder=holder,
             last_failures=last_failures,

@@ -29,6 +29,8 @@ from schemas.notificatie import read_accepted
 NEWEST = 20
 """Deliveries about one resource that are looked at: the newest."""
 WITHIN = 2.0  # seconds for an answer of the ledger
+AGAIN = 300.0
+"""Seconds after which one that waits for its window after a failed attempt is looked at again."""
 CLOCK = 5.0  # seconds by which the clocks of deliverers may differ
 REMEMBERED = 50_000  # resources of which this process knows when it last sent something
 _COUNT = frozenset({*OPEN, State.DELIVERED})
@@ -47,7 +49,10 @@ class Resource(NamedTuple):
 
 
 class Consolidating:
-    """ledger: the one that is open now. Only messages of what is paced come here (deliverer/pacing)."""
+    """ledger: the one that is open now. enabled: whether delivery options have an effect.
+
+    Only messages of what is paced come to `settles` (deliverer/pacing).
+    """
 
     def __init__(
         self,
@@ -56,8 +61,10 @@ class Consolidating:
         ledger: Callable[[], Ledger],
         settle: Settle,
         account: Account,
+        enabled: bool = True,
     ) -> None:
         self._abonnementen = abonnementen
+        self._enabled = enabled
         self._ledger = ledger
         self._settle = settle
         self._account = account
@@ -80,6 +87,8 @@ class Consolidating:
             decision = Go()
         match decision:
             case Wait(until=until):
+                if delivery.history.attempts:  # its wait looks like that for its next attempt
+                    until = min(until, round((time.time() + AGAIN) * 1000))
                 await self._settle.postpone(delivery, until=until)
                 return True
             case End(into=into):
@@ -94,12 +103,18 @@ class Consolidating:
             self._sent.pop(resource, None)
 
     def was_put_off_too_long(self, delivery: Delivery) -> bool:
-        """Whether it waits for longer than its window: the clock was put back since it began to."""
-        due, abonnement = delivery.history.due, self._abonnementen.get(delivery.abonnement)
-        if due is None or delivery.history.failures or abonnement is None or abonnement.options is None:
+        """Whether it waits for longer than its window: that is shorter now, or the clock was put back.
+
+        Only `postpone` has a message wait of which no attempt was made. What was attempted before waits for
+        AGAIN at a time.
+        """
+        due = delivery.history.due
+        if due is None or delivery.history.attempts:
             return False
-        window = abonnement.options.consolidate
-        return window is not None and due / 1000 - time.time() > window + CLOCK
+        abonnement = self._abonnementen.get(delivery.abonnement)
+        options = abonnement.options if abonnement is not None and self._enabled else None
+        window = None if options is None else options.consolidate
+        return due / 1000 - time.time() > (0 if window is None else window + CLOCK)
 
     async def _decide(
         self, delivery: Delivery, resource: Resource, abonnement: Abonnement, seconds: int

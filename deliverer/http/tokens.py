@@ -145,7 +145,7 @@ def _life(told: Any) -> float:
     """For how many seconds a token is used. told: its expires_in, which some servers write as a text."""
     try:
         life = float(told)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last for an integer of hundreds of digits
         life = UNKNOWN_LIFE
     if not life > 0:  # also of NaN
         return 0.0

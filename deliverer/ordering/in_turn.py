@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Mapping
 from contextlib import suppress
+from functools import partial
 from uuid import UUID
 
 from deliverer.attempting.deliver import Deliverer
@@ -38,6 +39,7 @@ from ledger.keeper.giving_back.giving import AGAIN
 from ledger.tables.rows import last_segment
 from ledger.tables.turns import Ahead, Turn, behind
 from ledger.values import Attempt, Key, Outcome, State, WhyEnded, moment_of
+from ledger.values import Delivery as Row
 from ledger.writer import Writer
 from runtime.log import logger
 from runtime.memory.bounded import Bounded
@@ -52,7 +54,7 @@ AWAY_PAUSE = 0.5  # seconds between two questions to a ledger that does not answ
 KEPT_IN_HAND = 600.0
 """Seconds that a message is in hand without its turn being known; RabbitMQ allows 30 minutes."""
 OUTCOME_WITHIN = 0.15  # seconds in which the outcome of a failed attempt is in the ledger, mostly
-REMEMBERED = 1000  # deliveries that were told to be set aside, or for which others wait
+REMEMBERED = 1000  # deliveries that were told to be set aside, or for which others wait; and lanes
 
 log = logger(__name__)
 
@@ -83,6 +85,7 @@ class InTurn:
         self._lanes = Lanes()
         self._told: Bounded[Key, None] = Bounded(REMEMBERED)
         self._waited_for: Bounded[UUID, None] = Bounded(REMEMBERED)  # notificaties
+        self._heads: Bounded[LaneKey, tuple[Row, float]] = Bounded(REMEMBERED)
 
     def deliver(self, delivery: Delivery) -> Awaitable[object]:
         """Deliver one message and settle it, as `Deliverer.deliver`; in order where that is asked for."""
@@ -100,7 +103,7 @@ class InTurn:
         try:
             with self._lanes.place(lane, delivery.key) as place:
                 turn = await self._asking.turn(lane, delivery.key)
-                match self._decide(delivery, place, turn, order, waited=PATIENCE):
+                match self._decide(delivery, place, lane, turn, order, waited=PATIENCE):
                     case Go():
                         return True
                     case InHand():
@@ -130,7 +133,7 @@ class InTurn:
                 sent = time.monotonic()
                 delivered = await self._deliverer.deliver(delivery)
                 if delivered:
-                    self._lanes.delivered(place, now=time.monotonic())
+                    self._lanes.delivered(place, in_round=delivery.history.round, now=time.monotonic())
             now = time.monotonic()
             if not delivered and await self._is_open(delivery, lane):
                 return
@@ -153,7 +156,7 @@ class InTurn:
             try:
                 is_new = turn is None
                 turn = turn or await self._asking.turn(lane, delivery.key)
-                match self._decide(delivery, place, turn, order, waited=waited):
+                match self._decide(delivery, place, lane, turn, order, waited=waited):
                     case Go():
                         return True
                     case Settled():
@@ -180,21 +183,33 @@ class InTurn:
         return False
 
     def _decide(
-        self, delivery: Delivery, place: Place, turn: Turn, order: Order, *, waited: float
+        self, delivery: Delivery, place: Place, lane: LaneKey, turn: Turn, order: Order, *, waited: float
     ) -> Decision:
+        key, round_ = delivery.key, delivery.history.round
         mine = Mine(
-            key=delivery.key,
-            round=delivery.history.round,
+            key=key,
+            round=round_,
             before=place.before,
             delivered=self._lanes.was_delivered,
             waited=waited,
             age=_age(delivery),
+            has_ended=self._lanes.was_delivered(key, in_round=round_),
+            waited_for=partial(self._waited_behind, lane),
         )
         decision = decide(turn, mine, set_aside_after=order.set_aside_after)
         if isinstance(decision, Go):
             for each in decision.set_aside:
                 self._tell(each)
         return decision
+
+    def _waited_behind(self, lane: LaneKey, head: Row) -> float:
+        """Seconds for which messages of this lane have waited here for `head`, as its row is."""
+        now = time.monotonic()
+        known, since = self._heads.get(lane, (None, now))
+        if known != head:
+            self._heads[lane] = (head, now)
+            return 0.0
+        return now - since
 
     async def _park(self, delivery: Delivery, place: Place, lane: LaneKey, order: Order, park: Park) -> None:
         """Have it wait in the ledger, and acknowledge its message. Raises LedgerError: it stays in hand."""

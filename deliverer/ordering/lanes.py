@@ -70,7 +70,7 @@ class Lanes:
     def __init__(self) -> None:
         self._lanes: dict[LaneKey, _Lane] = {}
         self._numbers = count()
-        self._delivered: Bounded[Key, None] = Bounded(REMEMBERED)
+        self._delivered: Bounded[Key, int] = Bounded(REMEMBERED)  # in which round
 
     @contextmanager
     def place(self, of: LaneKey, key: Key) -> Iterator[Place]:
@@ -87,11 +87,14 @@ class Lanes:
             lane.changed.set()
             lane.changed = asyncio.Event()
 
-    def delivered(self, place: Place, *, now: float) -> None:
+    def delivered(self, place: Place, *, in_round: int, now: float) -> None:
         """This process delivered the message in this place. now: monotonic seconds."""
         place.lane.went_on = now
-        self._delivered[place.key] = None
+        self._delivered[place.key] = in_round
 
-    def was_delivered(self, key: Key) -> bool:
-        """Whether this process delivered it, as far as it remembers."""
-        return key in self._delivered
+    def was_delivered(self, key: Key, *, in_round: int = 0) -> bool:
+        """Whether this process delivered it in this round or a later one, as far as it remembers.
+
+        Who gives one back in a newer round knows better: the ledger lost what this process told it.
+        """
+        return self._delivered.get(key, -1) >= in_round

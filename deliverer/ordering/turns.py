@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ledger.tables.turns import Ahead, Turn
-from ledger.values import Key, State
+from ledger.values import Delivery, Key, State
 
 NEXT = 5
 """Messages of a lane that stay in hand for longer, as long as those before them are delivered."""
@@ -68,7 +68,9 @@ class Mine:
 
     before: notificaties of its lane that are in hand here before it, its own for another message of it.
     delivered: whether this process has delivered one. waited: seconds that it is in hand, without those in
-    which its lane went on where it is among the next. age: seconds since it was accepted.
+    which its lane went on where it is among the next. age: seconds since it was accepted. has_ended: whether
+    this process has delivered it, in this round or a later one. waited_for: seconds for which messages of
+    this lane have waited here for another, as its row is.
     """
 
     key: Key
@@ -77,11 +79,13 @@ class Mine:
     delivered: Callable[[Key], bool]
     waited: float
     age: float
+    has_ended: bool = False
+    waited_for: Callable[[Delivery], float] = lambda _: 0.0
 
 
 def decide(turn: Turn, mine: Mine, *, set_aside_after: float) -> Decision:
     """What follows for a message from the ledger's answer and from what this process knows."""
-    if (turn.own is not None and turn.own.overtakes(mine.round)) or mine.delivered(mine.key):
+    if (turn.own is not None and turn.own.overtakes(mine.round)) or mine.has_ended:
         return Settled()
     if mine.key.notificatie in mine.before:
         return InHand(here=True)  # another message of it; what becomes of that decides
@@ -100,8 +104,12 @@ def decide(turn: Turn, mine: Mine, *, set_aside_after: float) -> Decision:
         return InHand(here=False)  # there may be others, of which the next answer tells
     if not waits and not here:
         return Go(tuple(set_aside))
-    until = until_attempt(waits[0], now=turn.now) if waits else 0.0
-    if mine.waited < PATIENCE and until <= PATIENCE:
+    until, waited = 0.0, mine.waited
+    if waits:
+        until = until_attempt(waits[0], now=turn.now)
+        # The patience is that of the lane: else each of many keeps a place that others need.
+        waited = max(waited, mine.waited_for(waits[0].delivery))
+    if waited < PATIENCE and until <= PATIENCE:
         return InHand(here=not waits or any(each.delivery.key.notificatie in here for each in waits))
     if not waits:
         return Park(min(here), WAIT_ON)
@@ -123,5 +131,7 @@ def is_set_aside(ahead: Ahead, *, now: int, after: float) -> bool:
 
 def until_attempt(ahead: Ahead, *, now: int) -> float:
     """Seconds until its next attempt; 0 when it may be made now."""
-    due = ahead.delivery.next_at
+    row = ahead.delivery
+    # What was put off without an attempt (`consolidate`) is in its queue again from `since` on.
+    due = row.since if row.state is State.PENDING else row.next_at
     return 0.0 if due is None else max(0.0, (due - now) / 1000)

@@ -162,6 +162,7 @@ def test_what_is_no_token(fetched: Fetched | Failure, kind: FailureClass, told: 
         (None, 270),
         ("soon", 270),
         (1e30, 86370),
+        (10**400, 270),
         (float("nan"), 0),
     ],
 )

@@ -96,6 +96,7 @@ class Said:
     def __init__(self) -> None:
         self.ended: list[tuple[UUID, UUID]] = []
         self.waits: list[UUID] = []
+        self.until: list[int] = []
 
     async def drop(self, _: Message) -> None:
         pass
@@ -105,6 +106,7 @@ class Said:
 
     async def postpone(self, message: Message, *, until: int) -> None:
         self.waits.append(message.key.notificatie)
+        self.until.append(until)
 
     def consolidated(self, key: Key, _: History, *, into: UUID) -> None:
         self.ended.append((key.notificatie, into))
@@ -293,3 +295,37 @@ async def test_a_clock_that_was_put_back_makes_nothing_wait_for_longer_than_two_
     assert not stage.consolidating.was_put_off_too_long(
         replace(waits, history=History(due=ms_now() + 50_000))
     )
+
+
+async def test_what_waits_for_its_window_goes_on_when_the_option_is_taken_away(stage: Stage) -> None:
+    (own,) = ids(1)
+    waits = replace(a_message(own), history=History(due=ms_now() + 50_000))
+    assert not stage.consolidating.was_put_off_too_long(waits)
+    off = Consolidating(
+        stage.abonnementen,
+        ledger=lambda: cast("Any", stage.ledger),
+        settle=cast("Any", stage.said),
+        account=cast("Any", stage.said),
+        enabled=False,
+    )
+    assert off.was_put_off_too_long(waits)
+    stage.abonnementen[ABONNEMENT.uuid] = replace(ABONNEMENT, options=None)
+    assert stage.consolidating.was_put_off_too_long(waits)
+    # What waits for its next attempt, also when it was given back without its failures.
+    failed = replace(waits, history=History(attempts=1, due=ms_now() + HOUR))
+    assert not stage.consolidating.was_put_off_too_long(failed)
+
+
+async def test_what_failed_waits_for_its_window_in_pieces(stage: Stage) -> None:
+    """Its wait looks like that for its next attempt: whether it is wanted still is looked at again."""
+    stage.abonnementen[ABONNEMENT.uuid] = replace(
+        ABONNEMENT, options=DeliveryOptions.model_validate({"consolidate": 86_400})
+    )
+    first, second = ids(2)
+    stage.ledger.rows = {first: (State.PENDING, a_body())}
+    assert not await stage.consolidating.settles(a_message(first))
+    stage.ledger.rows[second] = (State.PENDING, a_body())
+    assert await stage.consolidating.settles(replace(a_message(second), history=History(attempts=1)))
+    assert await stage.consolidating.settles(a_message(second))
+    in_pieces, whole = stage.said.until
+    assert in_pieces < ms_now() + HOUR < whole

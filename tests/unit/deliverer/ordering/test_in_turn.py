@@ -218,7 +218,7 @@ async def test_one_that_waited_without_an_attempt_brings_those_behind_it_back_to
     assert world.brought == [sent.key.notificatie]
     world = World()
     later = message(ORDERED, id_=new_id(at=1_900_000_000))
-    world.ahead[later.key.notificatie] = [Ahead(row(sent.key, next_at=NOW + 100_000))]
+    world.ahead[later.key.notificatie] = [Ahead(replace(row(sent.key), since=NOW + 100_000))]
     await world.in_turn.deliver(later)
     assert (world.attempted, world.brought) == ([], [])
     await world.in_turn.deliver(sent)
@@ -288,6 +288,32 @@ async def test_a_second_message_of_the_same_is_dropped_once_the_first_is_deliver
     world.answer.set()
     await asyncio.gather(one, two)
     assert (len(world.attempted), world.dropped) == (1, [sent.key.notificatie])
+
+
+async def test_one_that_is_given_back_after_it_was_delivered_here_is_delivered_again() -> None:
+    """The ledger lost what it was told (a failover, an older copy), or somebody asked for it."""
+    world = World()
+    sent = message(ORDERED)
+    await world.in_turn.deliver(sent)
+    world.rows[sent.key.notificatie] = row(sent.key, round_=1)
+    await world.in_turn.deliver(replace(sent, tag=2))
+    assert (len(world.attempted), len(world.dropped)) == (1, 1)
+    await world.in_turn.deliver(replace(sent, tag=3, history=History(round=1), again=True))
+    assert (len(world.attempted), len(world.dropped)) == (2, 1)
+
+
+async def test_many_behind_one_that_is_elsewhere_keep_no_place_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 0.5)
+    world = World()
+    head = Ahead(row(key(new_id(at=1_600_000_000))))
+    sent = [message(ORDERED, id_=new_id(at=1_700_000_000 + n)) for n in range(20)]
+    for each in sent:
+        world.ahead[each.key.notificatie] = [head]
+        await world.in_turn.deliver(each)
+    assert [each.key.notificatie for each in world.written] == [each.key.notificatie for each in sent]
+    assert world.asked < 20 * 5  # the first asks again and again, for half a second
 
 
 async def test_the_next_in_hand_stay_there_as_long_as_their_lane_goes_on(

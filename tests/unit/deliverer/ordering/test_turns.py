@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Set
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -91,6 +92,19 @@ def test_after_a_moment_in_hand_it_waits_in_the_ledger() -> None:
     assert decide(turn(ahead(FIRST)), mine(waited=PATIENCE), set_aside_after=HOUR) == Park(FIRST, WAIT_ON)
 
 
+def test_once_a_lane_has_waited_for_one_each_of_many_behind_it_waits_in_the_ledger_at_once() -> None:
+    """Else each keeps one of few places for a moment, and others wait for all of them."""
+    behind = replace(mine(), waited_for=lambda head: PATIENCE * (head == row(FIRST)))
+    assert decide(turn(ahead(FIRST)), behind, set_aside_after=HOUR) == Park(FIRST, WAIT_ON)
+    assert decide(turn(ahead(SECOND)), behind, set_aside_after=HOUR) == InHand(here=False)
+
+
+def test_behind_one_that_was_put_off_without_an_attempt_it_waits_in_the_ledger() -> None:
+    """By `consolidate`: it is PENDING, in a wait queue until `since`."""
+    put_off = replace(row(FIRST), since=NOW + 60_000)
+    assert decide(turn(Ahead(put_off)), mine(), set_aside_after=HOUR) == Park(FIRST, 60 + WAIT_ON)
+
+
 def test_the_longer_until_the_next_attempt_of_the_head_the_longer_it_waits() -> None:
     near = decide(turn(ahead(FIRST, State.RETRYING, next_in=60)), mine(), set_aside_after=HOUR)
     assert near == Park(FIRST, 60 + WAIT_ON)
@@ -128,7 +142,7 @@ def test_one_that_ended_or_has_a_newer_round_is_dropped() -> None:
 
 def test_another_message_of_the_same_is_waited_for_and_ends_with_it() -> None:
     assert decide(turn(), mine(before={THIRD}, waited=PATIENCE), set_aside_after=HOUR) == InHand(here=True)
-    assert decide(turn(), mine(delivered={THIRD}), set_aside_after=HOUR) == Settled()
+    assert decide(turn(), replace(mine(), has_ended=True), set_aside_after=HOUR) == Settled()
 
 
 def test_one_that_the_ledger_does_not_have_yet_stays_in_hand_for_a_minute() -> None:
@@ -165,6 +179,7 @@ def test_by_any_schedule_one_object_is_attempted_in_order(seed: int) -> None:
         elif hands[process]:
             id_ = rng.choice(sorted(hands[process]))
             before = tuple(Ahead(row(each, rows[each])) for each in ids if each < id_ and rows[each] in OPEN)
+            waited = rng.choice([0.0, PATIENCE])
             knows = Mine(
                 Key(id_, ABONNEMENT),
                 0,
@@ -172,6 +187,8 @@ def test_by_any_schedule_one_object_is_attempted_in_order(seed: int) -> None:
                 lambda key, known=frozenset(delivered[process]): key.notificatie in known,  # type: ignore[misc]
                 rng.choice([0.0, PATIENCE]),
                 1,
+                id_ in delivered[process],
+                lambda _, waited=waited: waited,  # type: ignore[misc]
             )
             match decide(Turn(NOW, True, row(id_, rows[id_]), before), knows, set_aside_after=HOUR):
                 case Go():
