@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from schemas.events.mapping import ON, MappingName
@@ -17,7 +17,7 @@ from schemas.fields import as_list, as_pairs, as_text, as_yes_or_text, fault, on
 
 MAX_GROUPS = 1000
 MAX_SUBSTRING = 255  # characters
-MOST_A_MINUTE = 10**9
+LEAST_A_MINUTE, MOST_A_MINUTE = 0.6, 10**9  # the former as the least `rate`: one in 100 seconds
 
 
 class Mode(StrEnum):
@@ -46,15 +46,17 @@ def as_groups(value: Any) -> Any:
     return items
 
 
-def _rate(value: Any) -> float | None:
+def _rate(value: Any, info: ValidationInfo) -> float | None:
     if value is None:
         return None
     try:
         rate = float(str(value))
     except ValueError:
         rate = 0.0
-    if not 0 < rate <= MOST_A_MINUTE or isinstance(value, bool):
-        raise fault("invalid", "Dit is een aantal verzoeken per minuut, meer dan 0.")
+    if info.context is not None and info.context.get("kept"):  # what the registry has is not refused
+        return max(rate, LEAST_A_MINUTE)
+    if not LEAST_A_MINUTE <= rate <= MOST_A_MINUTE or isinstance(value, bool):
+        raise fault("invalid", "Dit is een aantal verzoeken per minuut, 0,6 of meer.")
     return rate
 
 
@@ -101,7 +103,7 @@ class CloudEvents(_Part):
         description="Whether events have a `sequence`, by which their order of acceptance is known.",
     )
     allowed_rate: Annotated[
-        float | None, BeforeValidator(_rate), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})
+        float | None, BeforeValidator(_rate), WithJsonSchema({"type": "number", "minimum": LEAST_A_MINUTE})
     ] = Field(
         default=None,
         description="Requests a minute that the callback allows, as its answer to OPTIONS says "

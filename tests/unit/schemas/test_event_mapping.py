@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from schemas.delivery_options import DeliveryOptions
 from schemas.events.mapping import BUILT_IN, Data, EventMapping, filled, last_part, path_of
 from schemas.events.options import CloudEvents, Mode
 
@@ -109,6 +110,13 @@ def test_options_have_defaults_and_come_back_as_they_were() -> None:
     assert read.as_filters() == asked["filters"]
 
 
+def test_a_rate_that_is_kept_is_one_by_which_can_be_sent() -> None:
+    """An exception of a rate of next to nothing would reach all that follows the registry."""
+    kept = DeliveryOptions.of_text('{"cloudevents": {"allowedRate": 5e-324}}')
+    assert kept is not None
+    assert kept.most_a_second == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -120,6 +128,8 @@ def test_options_have_defaults_and_come_back_as_they_were() -> None:
         {"mapping": "On Top"},
         {"sequence": "ja"},
         {"allowedRate": 0},
+        {"allowedRate": 5e-324},
+        {"allowedRate": 0.59},
         {"origin": "a\nb"},
         {"typo": 1},
     ],
