@@ -224,6 +224,12 @@ class _Channel(aio_pika.Channel):
 class _Connection(aio_pika.Connection):
     CHANNEL_CLASS = _Channel
 
+    def __del__(self) -> None:
+        # The library's own makes a coroutine of close(), which nobody awaits where no event loop runs.
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            super().__del__()
+
     async def _on_connection_close(self, closing: asyncio.Future[Any]) -> None:
         await super()._on_connection_close(closing)
         # The library's own closed() only ends when this side closes, not when the connection is lost.
