@@ -134,6 +134,18 @@ class QuickNode(PrivateBroker):
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
         return await self._start(note)
 
+    async def serve_management(self, port: int) -> str:
+        """Have RabbitMQ's HTTP API at this port, until the node ends; its URL with user and password."""
+        enabled = self.folder / "enabled_plugins"
+        enabled.write_text("[rabbitmq_management].\n")
+        listener = f'[{{port, {port}}}, {{ip, "127.0.0.1"}}]'
+        await self.control.eval(
+            "application:load(rabbitmq_management), "
+            f"application:set_env(rabbitmq_management, tcp_config, {listener}), "
+            f'rabbit_plugins:ensure("{enabled}").'
+        )
+        return f"http://{self.node.user}:{self.node.password}@127.0.0.1:{port}"
+
     async def _control(self, script: Path, node: Node, arguments: list[str]) -> str:
         assert arguments == ["-n", node.name, *SET_POLICY]
         *_, priority, _, apply_to, name, pattern, definition = SET_POLICY
@@ -231,19 +243,12 @@ class Broker:
         if isinstance(self.control, ManagementControl):
             yield self.control.url
             return
-        assert self.private is not None
-        node, folder, port = self.private.node, self.private.folder, private_node.free_port()
-        enabled = folder / "enabled_plugins"
-        listener = (
-            f'application:set_env(rabbitmq_management, tcp_config, [{{port, {port}}}, {{ip, "127.0.0.1"}}])'
-        )
-        enabled.write_text("[rabbitmq_management].\n")
-        await self.eval(
-            f'application:load(rabbitmq_management), {listener}, rabbit_plugins:ensure("{enabled}").'
-        )
+        assert isinstance(self.private, QuickNode)
+        url = await self.private.serve_management(private_node.free_port())
         try:
-            yield f"http://{node.user}:{node.password}@127.0.0.1:{port}"
+            yield url
         finally:
+            enabled = self.private.folder / "enabled_plugins"
             enabled.write_text("[].\n")
             await self.eval(f'rabbit_plugins:ensure("{enabled}").')
 

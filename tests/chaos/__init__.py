@@ -30,7 +30,8 @@ The load runs before, during and after. Each scenario has the abonnementen of `l
 `run.subscribe`; `scenarios/states.py` makes deliveries in every state. Deliveries that only a removed ledger
 had may be missing: give their number to `run.excuse`. Deliveries that may arrive twice, besides those that
 kills note: give their number to `run.may_repeat`. An abonnement with `pull` has no callback, but a consumer
-that fetches; it is killed at random all the while. A scenario that needs settings, a command in front of a
+that fetches; one with `amqp` has one that reads RabbitMQ (scenarios/rabbitmq/direct.py). Both are killed at
+random all the while. A scenario that needs settings, a command in front of a
 process, or a system of its own sets that in its Scenario. To give one process another address of RabbitMQ,
 set `run.system.processes[name].env["NRC_AMQP_URL"]` before it is started.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import signal
 import sys
 import time
@@ -176,7 +177,7 @@ def main() -> int:
     results = uvloop.run(runner.until_signalled(chosen))
     circumstances = Circumstances(
         date=datetime.now(UTC).strftime("%d %B %Y").lstrip("0"),
-        command=" ".join(["python -m tests.chaos", *sys.argv[1:]]),
+        command="python -m tests.chaos " + shlex.join(sys.argv[1:]),
         rabbitmq=runner.rabbitmq,
         seconds=time.monotonic() - began,
     )

@@ -18,6 +18,7 @@ from uuid import UUID
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from nrc.rabbitmq.private_node import free_port
 from router import names
 from router.history import whose
 from runtime.amqp import connect
@@ -29,18 +30,21 @@ USUAL_WATERMARK = 0.4
 
 
 class Broker:
-    """One private node in a state folder."""
+    """One private node in a state folder. management_url: its HTTP API, where it has one; else ""."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, *, management: bool = False) -> None:
         self.private = QuickNode(state_dir)
         self.control = self.private.control
-        self.url = ""
+        self.url = self.management_url = ""
+        self._management_port = free_port() if management else 0
 
     async def start(self) -> None:
         """It takes connections when this returns, at the same address as before."""
         url = await self.private.start()
         assert self.url in ("", url), "RabbitMQ came back at another address"
         self.url = url
+        if self._management_port:
+            self.management_url = await self.private.serve_management(self._management_port)
 
     async def stop(self) -> None:
         """Stopped cleanly."""
@@ -204,8 +208,17 @@ class Broker:
         return found
 
     async def messages_of_ours(self) -> dict[str, int]:
-        """Ready messages in every queue of ours that may hold notificaties."""
-        return await self.ready(name for name in await self.queue_names() if name not in NOT_OURS_TO_COUNT)
+        """Ready messages in every queue of ours that may hold notificaties, and gives them away."""
+        others = {*NOT_OURS_TO_COUNT, *await self._streams()}
+        return await self.ready(name for name in await self.queue_names() if name not in others)
+
+    async def _streams(self) -> list[str]:
+        """Every stream: it keeps what was read."""
+        told = await self.control.eval(
+            '[binary_to_list(element(4, amqqueue:get_name(Q))) || Q <- rabbit_amqqueue:list(<<"/">>), '
+            "amqqueue:get_type(Q) =:= rabbit_stream_queue]."
+        )
+        return re.findall(r'"([^"]*)"', told)
 
     async def dead_lettering(self) -> int:
         """Messages whose time in a wait queue is up and that have not found their way yet.
@@ -225,7 +238,8 @@ class Broker:
             for name in queues:
                 found[name] = Counter()
                 async for message in _walk(connection, name):
-                    owner = names.abonnement_of(name) or whose(message.headers, message.routing_key or "")
+                    owner = names.abonnement_of(name) or names.abonnement_of_amqp(name)
+                    owner = owner or whose(message.headers, message.routing_key or "")
                     found[name][message.message_id or "", owner] += 1
         return found
 

@@ -29,17 +29,18 @@ undeliverable + apart + lost. A row that begins with … is the part that one ab
 scenario above it.
 
 * **Delivered**: the callback answered it with a 2xx, and whoever sent it was still there to hear that. A
-  request that was read, but not answered so, does not count. Of what is fetched: its consumer told us that it
-  has it, which it does before it acknowledges.
-* **Waiting**: at the end of the scenario it was in the queue of its abonnement or in a wait queue; or it was
-  open in the ledger, for an abonnement that was deleted, of which the keeper ends it a minute later, or for
-  one that is fetched.
+  request that was read, but not answered so, does not count. Of what is fetched, or read in RabbitMQ (AMQP
+  direct): its consumer told us that it has it, which it does before it acknowledges.
+* **Waiting**: at the end of the scenario it was in the queue of its abonnement, in that of its consumer, or
+  in a wait queue; or it was open in the ledger, for an abonnement that was deleted, of which the keeper ends
+  it a minute later, or for one that is fetched.
   **Undeliverable**: so by the ledger, or in `nrc.undeliverable`. Both by the id of the notificatie.
 * **Apart**: it was undeliverable, or ready to be fetched, in a ledger that was deleted or replaced by an
   older copy, and nothing else had it. Only what was posted before that moment counts so, and no more than
   were so in that ledger. What a queue held that was deleted, purged or wiped has no such excuse.
-  Or its abonnement has `consolidate`, and by the ledger it ended in a newer one, which is about the same
-  resource and was delivered.
+  Or it lay in the queue of its consumer, unread, in a RabbitMQ that was wiped: only what the ledger had as
+  delivered by then, and its consumer had not got. Or its abonnement has `consolidate`, and by the ledger it
+  ended in a newer one, which is about the same resource and was delivered.
 * **Lost**: none of these.
 * **Duplicated**: deliveries beyond the first of the same notificatie, under the same `webhook-id`, to the
   same abonnement. The **bound** is what was in flight at the faults: for each deliverer that was killed, or
@@ -47,6 +48,7 @@ scenario above it.
   that it consumed; each request that a deliverer gave up at `NRC_CALLBACK_TIMEOUT`; and what was on its way
   to a queue, or delivered with its outcome not yet in the ledger, when that was given back. Of what is
   fetched: what a consumer had not acknowledged when it was killed, or when its acknowledgement got no answer.
+  Of what is read in RabbitMQ: the prefetch of a consumer that was killed, or lost its connection.
   What was acknowledged may not be handed out again: that is a problem, and no duplicate. *Duplicates by
   cause* has both for each scenario.
 * **Publisher's own retries**: the publisher got no answer to a POST that had got through after all, and
@@ -65,13 +67,16 @@ the others; when connections to RabbitMQ break or carry nothing; when the ledger
 deleted or an older copy; when a file cannot be written or a clock jumps; when abonnementen change meanwhile;
 when callbacks are away, wrong or slow; when something of ours in RabbitMQ is deleted with what it holds,
 purged, replaced, refused, without a leader or under a policy of somebody else. With delivery options, bulk
-and CloudEvents when RabbitMQ is wiped. Each as it is told under *What was done*, and no more than that.
+and CloudEvents when RabbitMQ is wiped. With AMQP direct when a deliverer or RabbitMQ is killed, when a
+consumer's queue is full, and when RabbitMQ is wiped. Each as it is told under *What was done*, and no more
+than that.
 
 **What it does not cover.** {power} A disk that is lost, or says that it has written what
 it has not. A network that splits several hosts from several others. Two faults at the same moment, but for
 those that a scenario names: so RabbitMQ and the ledger lost together.
 What is undeliverable is in the ledger alone, and goes with a ledger that is lost: counted as *apart*. So is
-what is ready to be fetched, and, until it is brought on, what was accepted while RabbitMQ was away.
+what is ready to be fetched, and, until it is brought on, what was accepted while RabbitMQ was away. What lies
+unread in the queue of a consumer that reads RabbitMQ (AMQP direct) was delivered there, and goes with it.
 """
 
 CAUSES = """\

@@ -23,16 +23,19 @@ _FAULTS = re.compile(
     rb'Traceback \(most recent call last\)|"exception":|Task exception was never retrieved'
     rb'|"event":"(?:fault|(?:delivery|probe) failed unexpectedly|request failed)"'
 )
-_GAVE_UP = re.compile(rb'"failure":"timeout"')
-_UNCONFIRMED = re.compile(rb'"link":"deliverer publishing".*"event":"broker connection lost or refused"')
+_GAVE_UP = re.compile(rb'"failure":"(?:timeout|queue_unavailable)"')
+_UNCONFIRMED = re.compile(
+    rb'"link":"deliverer (?:direct )?publishing".*"event":"broker connection lost or refused"'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class News:
     """What a log told. faults: what should never be there, such as a traceback.
 
-    gave_up: requests of which the callback's answer came too late, if it came. unconfirmed: how often
-    messages may have got into a wait queue of which nobody heard.
+    gave_up: requests of which the callback's answer came too late, if it came, and messages of which a
+    consumer's queue gave no confirm in time. unconfirmed: how often messages may have got into a wait queue,
+    or into those of consumers, of which nobody heard.
     """
 
     faults: list[str] = field(default_factory=list)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from extra.asking import ROOT as EXTRA
 from ledger.keeper.losses.registry_changes import SKEW
+from ledger.values import Cause
 from router import names
 from tests.chaos.accounting.account import (
     NOT_ACKNOWLEDGED,
@@ -35,6 +38,7 @@ from tests.chaos.clients import load
 from tests.chaos.clients.consumer_process import MAIN, Consumer
 from tests.chaos.clients.fetcher_process import Fetcher
 from tests.chaos.clients.publisher import Publisher
+from tests.chaos.clients.reader_process import Reader
 from tests.chaos.scenario import Result, Scenario
 from tests.chaos.system import System
 from tests.eventually import eventually
@@ -71,6 +75,8 @@ class Run:
         self._parts: dict[str, Account] = {}
         self._removed: dict[str, UUID] = {}
         self._fetchers: dict[str, Fetcher] = {}
+        self.readers: dict[str, Reader] = {}
+        self._by_operator: set[Pair] = set()
         self._options: dict[str, Mapping[str, Any]] = {}
         self.publisher = Publisher(
             system.gateway_addresses,
@@ -120,8 +126,11 @@ class Run:
 
     async def subscribe(self, name: str, wanted: load.Wanted, *, port: str = MAIN) -> None:
         """Another abonnement, from now on; port: of its callback, if it has one."""
+        amqp_url = ""
         if wanted.pull:
             uuid = await self.system.subscribe_pulled(wanted)
+        elif wanted.amqp:
+            uuid, amqp_url = await self.system.subscribe_direct(wanted)
         else:
             callback = self.consumer.url(self.path(name), port=self.system.callbacks_at or port)
             uuid = await self.system.subscribe(wanted, callback)
@@ -137,6 +146,11 @@ class Run:
                 authorization=self.system.authorization,
             )
             await fetcher.start()
+        if wanted.amqp:
+            self.readers[name] = Reader(
+                name, queue=names.amqp_queue(uuid), url=amqp_url, stream=wanted.amqp["kind"] == "stream"
+            )
+            await self.readers[name].start()
 
     async def unsubscribe(self, name: str) -> None:
         """Delete an abonnement; what is open of it in the ledger at that moment ends a minute later."""
@@ -179,7 +193,7 @@ class Run:
         since: only what was acknowledged from this moment on.
         """
         for fetcher in self._fetchers.values():
-            fetcher.fetched.forgotten(for_good=for_good, since=since)
+            fetcher.record.forgotten(for_good=for_good, since=since)
 
     def queues(self) -> list[str]:
         """The queues of its abonnementen; one that is fetched has none."""
@@ -204,6 +218,26 @@ class Run:
     def excuse(self, why: str, abonnementen: Iterable[str], *, posted_before: float, at_most: int) -> None:
         """What only a ledger had that was taken away may be missing: at most what was counted there."""
         self.excuses.append(Excuse(why, frozenset(abonnementen), posted_before, at_most))
+
+    async def unread(self, name: str) -> set[str]:
+        """What is delivered by the ledger to a consumer that reads RabbitMQ, and it has not read."""
+        read = {each.id for each in self.readers[name].record.arrivals}
+        uuid = self.abonnementen[name]
+        return {id_ for id_, whose in await self.system.delivered() if whose == uuid} - read
+
+    def excuse_unread(self, why: str, name: str, ids: Collection[str]) -> None:
+        """These may be missing: they were in the queue of their consumer in RabbitMQ, which lost it."""
+        self.excuses.append(Excuse(why, frozenset({name}), math.inf, len(ids), ids))
+
+    async def replay(self, name: str, *, before: datetime) -> None:
+        """An operator sends again what an abonnement was to get before this moment; it may come twice."""
+        uuid = str(self.abonnementen[name])
+        words = ("--to", uuid, "--of", uuid, "--after", "1h", "--before", before.isoformat())
+        told = await self.system.nrc(
+            *("replay", "start", *words, "--reason", "RabbitMQ was wiped", "--rate", "200", "--yes", "--json")
+        )
+        self.may_repeat("sent again by an operator", json.loads(told)["notificaties"])
+        self._by_operator |= {(post.id, name) for post in self.publisher.accepted}
 
     def may_repeat(self, why: str, at_most: int) -> None:
         """So many may arrive twice, beyond what the system itself notes at its kills."""
@@ -241,8 +275,8 @@ class Run:
             made = await self._account()
             dead = [f"{name} ended by itself" for name in self.system.ended_processes()]
         finally:
-            for fetcher in self._fetchers.values():
-                await fetcher.stop()
+            for client in self._without_callback():
+                await client.stop()
             await self._clean_up()
         self.system.read_logs()
         made.problems += [*self.problems, *dead, *self.system.problems]
@@ -264,20 +298,20 @@ class Run:
                 made.problems.append(f"{name} waited for {longest:.1f} s; at most {bound:g} s")
 
     async def _account(self) -> Account:
-        for fetcher in self._fetchers.values():
-            await fetcher.spare()
+        for client in self._without_callback():
+            await client.spare()
         all_there = await self._settled()
-        for fetcher in self._fetchers.values():
-            await fetcher.stop()
-            self.problems += fetcher.fetched.problems
+        for client in self._without_callback():
+            await client.stop()
+            self.problems += client.record.problems
         left: dict[str, Counter[Pair]] = {"waiting": Counter(), "undeliverable": Counter()}
         if not all_there:
             left = await self._left()
         self.system.read_logs()
         arrivals = await self._arrivals()
         given_back = await self.given_back()
-        fetched = [fetcher.fetched for fetcher in self._fetchers.values()]
-        for each in fetched:
+        given_back |= dict.fromkeys(self._by_operator, Cause.OPERATOR.value)
+        for each in (client.record for client in self._without_callback()):
             given_back |= dict.fromkeys(each.again, NOT_ACKNOWLEDGED)
             self.repeats += each.repeats
         if not all_there:  # they were stopped; what they deliver from here on is in `left` already
@@ -354,6 +388,8 @@ class Run:
             for each in self.subscriptions
             if each.wants(post)
         }
+        for excuse in self.excuses:
+            wanted -= {(id_, name) for id_ in excuse.ids or () for name in excuse.abonnementen}
         seen, moved = 0, time.monotonic()
         while time.monotonic() < until:
             arrivals = await self._arrivals()
@@ -373,11 +409,14 @@ class Run:
         return False
 
     async def _arrivals(self) -> list[Arrival]:
-        """All that came so far, to callbacks and to who fetches."""
+        """All that came so far, to callbacks, to who fetches and to who reads RabbitMQ."""
         arrivals = list(await self.consumer.take(self.key))
-        for fetcher in self._fetchers.values():
-            arrivals += fetcher.fetched.arrivals
+        for client in self._without_callback():
+            arrivals += client.record.arrivals
         return arrivals
+
+    def _without_callback(self) -> list[Fetcher | Reader]:
+        return [*self._fetchers.values(), *self.readers.values()]
 
     def _by_uuid(self) -> dict[UUID, str]:
         return {uuid: name for name, uuid in (self.abonnementen | self._removed).items()}
@@ -418,6 +457,8 @@ class Run:
         for name, uuid in self.abonnementen.items():
             if name in self._fetchers:
                 await self.system.unsubscribe_pulled(uuid)
+            elif name in self.readers:
+                await self.system.unsubscribe_direct(uuid)
             else:
                 await self.system.unsubscribe(uuid)
         await self.system.broker.empty(names.UNDELIVERABLE)

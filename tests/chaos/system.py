@@ -22,6 +22,7 @@ from typing import Any
 from uuid import UUID
 
 import aiohttp
+from yarl import URL
 
 from extra.asking import ROOT as EXTRA
 from ledger.opening import LEDGER_FILE
@@ -127,6 +128,10 @@ class System:
     async def undeliverable(self) -> list[OfAbonnement]:
         """All that is undeliverable in the ledger."""
         return await asyncio.to_thread(self.rows.in_state, State.UNDELIVERABLE)
+
+    async def delivered(self) -> list[OfAbonnement]:
+        """All that is delivered by the ledger."""
+        return await asyncio.to_thread(self.rows.in_state, State.DELIVERED)
 
     async def unsure(self) -> list[OfAbonnement]:
         """All that is unsure in the ledger."""
@@ -274,6 +279,21 @@ class System:
         """Delete such an abonnement."""
         await self.call("DELETE", f"{EXTRA}/abonnement/{uuid}")
 
+    async def subscribe_direct(self, wanted: load.Wanted) -> tuple[UUID, str]:
+        """A new abonnement whose consumer reads RabbitMQ; its UUID, and the URL with user and password."""
+        asked = {"kanalen": list(wanted.kanalen), "amqp": wanted.amqp}
+        made = await self.call("POST", f"{EXTRA}/abonnement/amqp", asked)
+        self.queues += 1
+        amqp = made["amqp"]
+        return UUID(made["uuid"]), str(
+            URL(amqp["url"]).with_user(amqp["user"]).with_password(amqp["password"])
+        )
+
+    async def unsubscribe_direct(self, uuid: UUID) -> None:
+        """Delete such an abonnement, with its queue and user."""
+        await self.call("DELETE", f"{EXTRA}/abonnement/{uuid}")
+        self.queues -= 1
+
     async def nrc(self, *words: str, fails: bool = False, root: Path | None = None) -> str:
         """What a command of `nrc` prints, run beside the system. Raises RuntimeError unless it may fail.
 
@@ -336,6 +356,7 @@ async def system(
     broker: Broker | None = None,
     amqp_urls: Mapping[str, str] | None = None,
     more: Mapping[str, str] | None = None,
+    direct: bool = False,
     root: Path = ROOT,
     keep: bool = False,
 ) -> AsyncIterator[System]:
@@ -343,14 +364,14 @@ async def system(
 
     settings: on top of SETTINGS, for all processes; per_process, prefixes, amqp_urls: by name of process
     (`amqp_urls` may be set later too: it is NRC_AMQP_URL in `processes[name].env`). broker: another one than
-    a private node in the folder. more: further processes, each with its kind. root: where the code of
-    all is. keep: leave the folder, with
-    the logs, where it is.
+    a private node in the folder. more: further processes, each with its kind. direct: consumers may read
+    RabbitMQ (AMQP direct). root: where the code of all is. keep: leave the folder, with the logs, where it
+    is.
     """
     folder = Path(tempfile.mkdtemp(prefix="nrc-chaos-"))
     sock = bind(("127.0.0.1", 0), name="NRC_GATEWAY_LISTEN")
     made: System | None = None
-    broker = broker or Broker(folder)
+    broker = broker or Broker(folder, management=direct)
     try:
         await broker.start()
         names = {"router": "router", "gateway 1": "gateway", "gateway 2": "gateway"}
@@ -365,6 +386,10 @@ async def system(
                 **(settings or {}),
                 **((per_process or {}).get(name, {})),
             }
+            if direct:
+                env["NRC_AMQP_DIRECT"] = "true"
+            if direct and kind == "router":
+                env["NRC_RABBITMQ_MANAGEMENT_URL"] = broker.management_url
             fds = []
             if kind == "gateway":
                 env[LISTEN_FD] = str(sock.fileno())

@@ -53,15 +53,22 @@ class Subscription:
 
 @dataclass(slots=True)
 class Excuse:
-    """What may be missing: nothing but a ledger that was taken away had it.
+    """What may be missing: nothing but what was taken away had it, such as a ledger.
 
-    posted_before: only what was posted before this moment. at_most: how many were counted there.
+    posted_before: only what was posted before this moment. at_most: how many were counted there. ids: only
+    these, where it is known which.
     """
 
     why: str
     abonnementen: frozenset[str]
     posted_before: float
     at_most: int
+    ids: Collection[str] | None = None
+
+    def covers(self, pair: Pair, post: Accepted) -> bool:
+        """Whether it is for this one."""
+        known = self.ids is None or post.id in self.ids
+        return known and pair[1] in self.abonnementen and post.posted <= self.posted_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +161,7 @@ def _excuse(
         for entry in left:
             excuse, room = entry
             assert isinstance(excuse, Excuse)
-            if room and pair[1] in excuse.abonnementen and post.posted <= excuse.posted_before:
+            if room and excuse.covers(pair, post):
                 entry[1] = room - 1  # type: ignore[operator]
                 _add(made.apart, excuse.why, 1)
                 break
@@ -169,7 +176,7 @@ CONSOLIDATED = "ended in a newer one about the same resource, which was delivere
 SENT_AGAIN = "in flight"
 """Nothing put it into its queue again: RabbitMQ or a deliverer had it in flight at a fault."""
 NOT_ACKNOWLEDGED = "handed out again: not acknowledged"
-"""To a consumer that fetches, which was killed or got no answer to its acknowledgement."""
+"""To a consumer that fetches, or that reads RabbitMQ, which was killed or whose acknowledgement was lost."""
 
 
 def _repeats(

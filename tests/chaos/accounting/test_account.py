@@ -127,6 +127,12 @@ CASES = {
         ("lost 1",),
         given={"excuses": [Excuse("deleted", frozenset({"b"}), posted_before=9, at_most=9)]},
     ),
+    "only of those that are excused by their ids": Case(
+        (got(3),),
+        {"apart": {"unread": 1}, "lost": 1},
+        ("lost 1: notificatie 1",),
+        given={"excuses": [Excuse("unread", frozenset({"a"}), posted_before=9, at_most=9, ids={"id-2"})]},
+    ),
     "where nobody wanted it": Case(
         (got(1), got(2), got(3), got(2, abonnement="b")),
         {"astray": 1, "delivered": 3},

@@ -1,4 +1,4 @@
-"""Starts and kills a consumer that fetches, and reads what it got and acknowledged."""
+"""Starts and kills a consumer without a callback, and reads what it got and acknowledged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,23 +24,38 @@ NO_ANSWER = "an acknowledgement was not answered with 204"
 FORGOTTEN = "an acknowledgement is not in the ledger that was left"
 
 
-class Fetched:
+class Record(ABC):
     """What came to one abonnement, by the lines of its consumer. Pure.
 
-    arrivals: all that was handed out. repeats: what may be handed out again. again: what was. problems: what
+    arrivals: all that it got. repeats: what may come again. again: what did, not acknowledged. problems: what
     should not have happened.
     """
 
     def __init__(self, abonnement: str) -> None:
         self._abonnement = abonnement
-        self._page: list[str] = []
-        self._acknowledged: dict[str, float] = {}
-        self._is_forgotten = False
-        self._seen: set[str] = set()
         self.arrivals: list[Arrival] = []
         self.repeats: list[Repeats] = []
         self.again: set[Pair] = set()
         self.problems: list[str] = []
+
+    @abstractmethod
+    def heard(self, line: bytes) -> None:
+        """A line of the consumer."""
+
+    @abstractmethod
+    def ended(self) -> None:
+        """Its process ended."""
+
+
+class Fetched(Record):
+    """What came to one abonnement that is fetched."""
+
+    def __init__(self, abonnement: str) -> None:
+        super().__init__(abonnement)
+        self._page: list[str] = []
+        self._acknowledged: dict[str, float] = {}
+        self._is_forgotten = False
+        self._seen: set[str] = set()
 
     def heard(self, line: bytes) -> None:
         """A line of the consumer."""
@@ -64,7 +80,7 @@ class Fetched:
         self._seen.add(id_)
         self.arrivals.append(Arrival(number, id_, self._abonnement, at, answered=True))
 
-    def ended(self, why: str) -> None:
+    def ended(self, why: str = KILLED) -> None:
         """What was handed out last and is not acknowledged may come again."""
         if self._page:
             self.repeats.append(Repeats(why, len(self._page)))
@@ -85,25 +101,35 @@ class Fetched:
         self._is_forgotten = for_good
 
 
-class Fetcher:
-    """A consumer that fetches what is for one abonnement: killed at random moments, and started again."""
+class Killed(ABC):
+    """A consumer in a process of its own: killed at random moments, and started again.
 
-    def __init__(
-        self, abonnement: str, *, gateways: Sequence[tuple[str, int]], path: str, authorization: str
-    ) -> None:
-        self.fetched = Fetched(abonnement)
-        self._words = (path, *(f"{host}:{port}" for host, port in gateways))
-        self._authorization = authorization
-        self._random = random.Random(path)
+    module: of the process. what: it is. seed: of the moments.
+    """
+
+    def __init__(self, record: Record, *, module: str, what: str, seed: str) -> None:
+        self._record = record
+        self._module = module
+        self._what = what
+        self._random = random.Random(seed)
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
         self._spared = asyncio.Event()
 
+    @abstractmethod
+    def words(self) -> Sequence[str]:
+        """The arguments of the next process."""
+
+    @abstractmethod
+    def environment(self) -> Mapping[str, str]:
+        """What it needs in its environment."""
+
     async def start(self) -> None:
-        """Fetch from now on, killed now and then until `spare`."""
+        """Run from now on, killed now and then until `spare`; also after `stop`."""
+        self._spared.clear()
         await self._start()
-        self._killing = asyncio.create_task(self._kill_now_and_then(), name="kills of who fetches")
+        self._killing = asyncio.create_task(self._kill_now_and_then(), name=f"kills of {self._what}")
 
     async def spare(self) -> None:
         """Kill it no more."""
@@ -120,19 +146,19 @@ class Fetcher:
 
     async def _start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.chaos.clients.fetcher", *self._words),
+            *(sys.executable, "-m", self._module, *self.words()),
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), AUTHORIZATION: self._authorization},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.environment()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             limit=2**20,
         )
-        self._reading = asyncio.create_task(self._read(self._process), name="lines of who fetches")
+        self._reading = asyncio.create_task(self._read(self._process), name=f"lines of {self._what}")
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         while (line := await process.stdout.readline()).endswith(b"\n"):
-            self.fetched.heard(line)
+            self._record.heard(line)
 
     async def _kill(self) -> None:
         assert self._process is not None
@@ -140,10 +166,10 @@ class Fetcher:
         if self._process.returncode is None:
             self._process.kill()
         else:
-            self.fetched.problems.append(f"who fetches ended by itself: {self._process.returncode}")
+            self._record.problems.append(f"{self._what} ended by itself: {self._process.returncode}")
         await self._process.wait()
         await self._reading
-        self.fetched.ended(KILLED)
+        self._record.ended()
 
     async def _kill_now_and_then(self) -> None:
         while not self._spared.is_set():
@@ -153,3 +179,23 @@ class Fetcher:
                 return
             await self._kill()
             await self._start()
+
+
+class Fetcher(Killed):
+    """A consumer that fetches what is for one abonnement."""
+
+    def __init__(
+        self, abonnement: str, *, gateways: Sequence[tuple[str, int]], path: str, authorization: str
+    ) -> None:
+        self.record = Fetched(abonnement)
+        super().__init__(self.record, module="tests.chaos.clients.fetcher", what="who fetches", seed=path)
+        self._words = (path, *(f"{host}:{port}" for host, port in gateways))
+        self._authorization = authorization
+
+    def words(self) -> Sequence[str]:
+        """Path and gateways."""
+        return self._words
+
+    def environment(self) -> Mapping[str, str]:
+        """Its Authorization."""
+        return {AUTHORIZATION: self._authorization}

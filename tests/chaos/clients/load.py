@@ -90,12 +90,14 @@ USUAL = Traffic(lambda number: Posting(body_of(number)), str, str)
 class Wanted:
     """An abonnement to be made: its kanalen as the API has them, and which numbers it must get.
 
-    pull: it has no callback, and its consumer fetches. options: its delivery options.
+    pull: it has no callback, and its consumer fetches. amqp: neither, and its consumer reads this queue or
+    stream in RabbitMQ. options: its delivery options.
     """
 
     kanalen: tuple[Mapping[str, Any], ...]
     matches: Callable[[int], bool]
     pull: bool = False
+    amqp: Mapping[str, Any] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from tests.chaos.scenarios import (
     processes,
 )
 from tests.chaos.scenarios.ledger import database, keepers, postgresql
-from tests.chaos.scenarios.rabbitmq import broker, network, nodes, policies, topology
+from tests.chaos.scenarios.rabbitmq import broker, direct, network, nodes, policies, topology
 
 SCENARIOS: tuple[Scenario, ...] = (
     *processes.SCENARIOS,
@@ -35,4 +35,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     *hosts.SCENARIOS,
     *clocks.SCENARIOS,
     *options.SCENARIOS,
+    *direct.SCENARIOS,
 )

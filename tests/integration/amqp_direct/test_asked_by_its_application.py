@@ -15,6 +15,7 @@ import pytest
 import extra.mounting
 import gateway.service
 from runtime.settings import load_settings
+from tests.broker import Broker
 from tests.contract.api import APPLICATIONS, Api, free_socket, message
 from tests.contract.conftest import running
 from tests.contract.extra.conftest import extra_root
@@ -58,7 +59,18 @@ def program() -> str:
     return found[1]
 
 
-async def test_an_application_takes_one_reads_it_and_removes_it(direct: Delivering, api: Api) -> None:
+async def cut_off(broker: Broker, user: str) -> None:
+    """Its connection is closed, as when RabbitMQ is restarted, and it is back."""
+    found = await broker.eval(
+        f'[rabbit_networking:close_connection(P, "test") || P <- rabbit_networking:connections(), '
+        f'rabbit_networking:connection_info(P, [user]) =:= [{{user, <<"{user}">>}}]].'
+    )
+    assert found == "[ok]"
+
+
+async def test_an_application_takes_one_reads_it_and_removes_it(
+    direct: Delivering, api: Api, broker: Broker
+) -> None:
     root = extra_root(api)
     bad = await api.post(
         f"{root}/abonnement/amqp", {"kanalen": [{"naam": "zaken"}], "amqp": {"kind": "klassiek"}}
@@ -105,6 +117,13 @@ async def test_an_application_takes_one_reads_it_and_removes_it(direct: Deliveri
             published = await api.post("/notificaties", message("zaken"))
             line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
         assert line.startswith(published.headers["nrc-notificatie-id"])
+        if broker.private is not None:
+            # It goes on by itself where its connection was lost.
+            async with direct.deliverer(amqp_direct=True):
+                await cut_off(broker, amqp["user"])
+                published = await api.post("/notificaties", message("zaken"))
+                line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+            assert line.startswith(published.headers["nrc-notificatie-id"])
     finally:
         process.kill()
         await process.communicate()

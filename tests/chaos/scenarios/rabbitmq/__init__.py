@@ -1,1 +1,1 @@
-"""Faults of RabbitMQ: the whole broker, its queues and exchanges, policies, nodes and the network."""
+"""Faults of RabbitMQ: all of it, its queues and exchanges, policies, nodes, the network, who reads it."""

@@ -1,4 +1,4 @@
-"""The account of a consumer that fetches: what comes again, and what must not."""
+"""The account of a consumer without a callback: what comes again, and what must not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 import orjson
 
 from tests.chaos.accounting.account import Repeats
+from tests.chaos.clients import reader_process
 from tests.chaos.clients.fetcher_process import FORGOTTEN, KILLED, NO_ANSWER, Fetched
+from tests.chaos.clients.reader import PREFETCH
+from tests.chaos.clients.reader_process import CUT, Read
 
 
 def heard(*lines: dict[str, Any]) -> Fetched:
@@ -76,3 +79,41 @@ def test_after_an_older_ledger_what_was_acknowledged_before_may_come_again() -> 
 
 def test_an_answer_that_should_not_be_is_a_problem() -> None:
     assert "500" in heard({"unexpected": 500, "body": "x"}).problems[0]
+
+
+def read(*lines: dict[str, Any]) -> Read:
+    record = Read("a")
+    for line in ({"connected": True}, *lines):
+        record.heard(orjson.dumps(line))
+    return record
+
+
+def message(number: int, *, redelivered: bool = False, offset: int | None = None) -> dict[str, Any]:
+    told = {"id": f"id-{number}", "number": number, "at": float(number), "accepted": 1000.0 + number}
+    return {**told, "redelivered": redelivered, "offset": offset}
+
+
+def test_what_a_queue_gives_again_is_counted_by_who_sent_it_again() -> None:
+    record = read(message(1), message(2), message(1, redelivered=True), message(2))
+    assert [each.number for each in record.arrivals] == [1, 2, 1, 2]
+    assert record.again == {("id-1", "a")}, "the other was published twice"
+    assert record.repeats == []
+
+
+def test_the_prefetch_of_who_is_killed_or_cut_off_may_come_again() -> None:
+    record = read(message(1), {"connected": True})
+    assert record.repeats == [Repeats(CUT, PREFETCH)]
+    record.ended()
+    record.ended()
+    assert record.repeats[1:] == [Repeats(reader_process.KILLED, PREFETCH)]
+
+
+def test_from_a_stream_the_same_place_is_no_second_delivery() -> None:
+    record = read(message(1, offset=0), message(2, offset=1), message(2, offset=1), message(1, offset=2))
+    assert [each.number for each in record.arrivals] == [1, 2, 1]
+    assert record.since == "1001.0"
+    assert not record.again
+
+
+def test_a_message_that_is_not_as_it_should_be_is_a_problem() -> None:
+    assert "text/plain" in read({"unexpected": "text/plain"}).problems[0]
