@@ -12,7 +12,7 @@ from schemas.jsontext import read_json
 MOST_IN_BATCH = 100
 """Events of one batch; the size of its body is limited too."""
 
-_SCANNER = json.JSONDecoder()
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)  # Python makes no integer of 4,300 digits
 _SPACE = " \t\n\r"
 
 

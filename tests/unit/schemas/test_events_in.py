@@ -207,6 +207,16 @@ def test_binary_data_that_is_not_what_it_says_is_refused() -> None:
     assert quoted.id == 'a"b'
 
 
+def test_a_number_may_have_any_number_of_digits() -> None:
+    data = b'{"a": 1%s, "b": -1e999, "c": 1.%s}' % (b"0" * 5000, b"3" * 5000)
+    body = sent()[:-1] + b',"data":' + data + b"}"
+    event, faults = read_structured(body)
+    assert event is not None, faults
+    assert as_binary(event.body)[1] == data
+    events, _ = read_batch(b"[" + body + b"]")
+    assert [each.body for each in events] == [body]
+
+
 def test_a_batch_is_valid_as_a_whole_and_each_event_keeps_its_bytes() -> None:
     one, other = sent(id="1", data={"x": [1, "]"]}), sent(id="2")
     events, faults = read_batch(b" [ " + one + b" ,\n" + other + b"] ")
