@@ -7,13 +7,13 @@ nothing more does not come here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import uuid4
 
-from deliverer.http.client import Failure
+from deliverer.http.client import Failure, Response
 from deliverer.http.own_tls import OwnConnections, judged
 from deliverer.http.signing import headers_of
 from deliverer.http.tokens import Tokens
@@ -21,9 +21,13 @@ from schemas.application import zgw_token
 from schemas.callback_auth import CallbackAuth, ZgwToken
 
 if TYPE_CHECKING:
-    from deliverer.http.client import CallbackClient, Response
+    from deliverer.http.client import CallbackClient
 
 UNAUTHORIZED = 401
+
+T = TypeVar("T")
+Bearer = dict[str, str]
+"""The header with an OAuth2 token, where the callback asks for one."""
 
 
 class Authenticating:
@@ -45,75 +49,45 @@ class Authenticating:
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str], timeout: float, auth: CallbackAuth
     ) -> Response | Failure:
-        """As `CallbackClient.post`. headers: as for a callback that asks for `auth` alone.
+        """As `CallbackClient.post`. headers: as for a callback that asks for `auth` alone."""
 
-        A callback that answers 401 to an OAuth2 token is sent the same once more, with a new token. One with
-        a certificate or authorities of its own has connections of its own.
-        """
-        end = monotonic() + timeout
-        if not auth.has_own_tls:
-            return await self._post(self._client, self._tokens, url, body, headers, end, auth)
-        async with self._own.of(auth, within=timeout) as own:
-            if isinstance(own, Failure):
-                return own
-            tokens = own.tokens if auth.certificate_for_token else self._tokens
-            answer = await self._post(own.client, tokens, url, body, headers, end, auth)
-            return judged(answer, auth, now=self._clock())
+        async def send(client: CallbackClient, bearer: Bearer, left: float) -> Response | Failure:
+            own = self._headers(headers, auth, body) | bearer
+            return await client.post(url, body=body, headers=own, timeout=left)
 
-    async def _post(
-        self,
-        client: CallbackClient,
-        tokens: Tokens,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        end: float,
-        auth: CallbackAuth,
-    ) -> Response | Failure:
-        """By this client, with these tokens. end: monotonic seconds; a token is part of the attempt."""
-        if auth.oauth2 is None:
-            own = self._headers(headers, auth, body)
-            return await client.post(url, body=body, headers=own, timeout=_left(end))
-        answer: Response | Failure | None = None
-        while True:
-            token = await tokens.token(auth.oauth2, within=end - monotonic())
-            if not isinstance(token, str):
-                return token
-            own = {**self._headers(headers, auth, body), "Authorization": f"Bearer {token}"}
-            again = answer is not None
-            answer = await client.post(url, body=body, headers=own, timeout=_left(end))
-            if again or answer.status != UNAUTHORIZED or not tokens.refused(auth.oauth2, token):
-                return answer
+        return judged(await self._send(send, auth, timeout), auth, now=self._clock())
 
     async def options(
         self, url: str, *, headers: Mapping[str, str], timeout: float, auth: CallbackAuth
     ) -> Mapping[str, str] | Failure:
         """As `CallbackClient.options`, with what the callback asks for, but for a signature."""
+        unsigned = auth.model_copy(update={"signature": None})
+
+        async def send(client: CallbackClient, bearer: Bearer, left: float) -> Mapping[str, str] | Failure:
+            own = self._headers(headers, unsigned, b"") | bearer
+            return await client.options(url, headers=own, timeout=left)
+
+        return await self._send(send, auth, timeout)
+
+    async def _send(
+        self,
+        send: Callable[[CallbackClient, Bearer, float], Awaitable[T | Failure]],
+        auth: CallbackAuth,
+        timeout: float,
+    ) -> T | Failure:
+        """What `send` answers, called with the client, the token and the seconds left for this callback.
+
+        One with a certificate or authorities of its own has connections of its own. A token is part of the
+        attempt; one that a callback answers 401 to is replaced, once.
+        """
         end = monotonic() + timeout
         if not auth.has_own_tls:
-            return await self._options(self._client, self._tokens, url, headers, end, auth)
+            return await _with_token(send, self._client, self._tokens, auth, end)
         async with self._own.of(auth, within=timeout) as own:
             if isinstance(own, Failure):
                 return own
             tokens = own.tokens if auth.certificate_for_token else self._tokens
-            return await self._options(own.client, tokens, url, headers, end, auth)
-
-    async def _options(
-        self,
-        client: CallbackClient,
-        tokens: Tokens,
-        url: str,
-        headers: Mapping[str, str],
-        end: float,
-        auth: CallbackAuth,
-    ) -> Mapping[str, str] | Failure:
-        own = self._headers(headers, auth.model_copy(update={"signature": None}), b"")
-        if auth.oauth2 is not None:
-            token = await tokens.token(auth.oauth2, within=end - monotonic())
-            if not isinstance(token, str):
-                return token
-            own["Authorization"] = f"Bearer {token}"
-        return await client.options(url, headers=own, timeout=_left(end))
+            return await _with_token(send, own.client, tokens, auth, end)
 
     async def close(self) -> None:
         """Ask for no more tokens, and close connections of their own."""
@@ -143,6 +117,28 @@ class Authenticating:
             user_id=of.user_id,
             user_representation=of.user_representation,
         )
+
+
+async def _with_token(
+    send: Callable[[CallbackClient, Bearer, float], Awaitable[T | Failure]],
+    client: CallbackClient,
+    tokens: Tokens,
+    auth: CallbackAuth,
+    end: float,
+) -> T | Failure:
+    """end: monotonic seconds."""
+    if auth.oauth2 is None:
+        return await send(client, {}, _left(end))
+    again = False
+    while True:
+        token = await tokens.token(auth.oauth2, within=end - monotonic())
+        if not isinstance(token, str):
+            return token
+        answer = await send(client, {"Authorization": f"Bearer {token}"}, _left(end))
+        refused = isinstance(answer, Response | Failure) and answer.status == UNAUTHORIZED
+        if again or not refused or not tokens.refused(auth.oauth2, token):
+            return answer
+        again = True
 
 
 def _left(end: float) -> float:
