@@ -6,12 +6,15 @@ process ends, the target has nothing (sqlite_side.py, postgresql_side.py).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import eq
 
 from ledger.moving.side import LedgerSide, LedgerTarget, Values
 from ledger.moving.tables import TABLES
 from ledger.tables.hash_key import moved, unsealed
 from schemas.errors import LedgerError
+from store.moving.comparing import compared
 from store.secrets import Vault
 
 Progress = Callable[[str, str, int, int], None]
@@ -40,27 +43,16 @@ async def move_ledger(
         raise LedgerError("after copying, the key of the hashes is not the same. Nothing was changed.")
     for table in TABLES:
         done = 0
-        async for compared in _compared(source, target, table):
-            progress("compared", table, done := done + compared, counts[table])
+        pieces = compared(
+            source.rows(table, nul=target.takes_nul),
+            target.rows(table, nul=True),
+            same=eq,
+            differs=partial(_other, table),
+        )
+        async for count in pieces:
+            progress("compared", table, done := done + count, counts[table])
     await target.finish()
     return counts
-
-
-async def _compared(source: LedgerSide, target: LedgerTarget, table: str) -> AsyncIterator[int]:
-    """How many rows both have, piece by piece. Raises LedgerError at the first that is not the same."""
-    there = target.rows(table, nul=True)
-    held: list[Values] = []
-    async for rows in source.rows(table, nul=target.takes_nul):
-        while len(held) < len(rows) and (more := await anext(there, None)) is not None:
-            held += more
-        found, held = held[: len(rows)], held[len(rows) :]
-        if found != [*rows]:
-            pairs = zip(rows, [*found, *[None] * len(rows)], strict=False)
-            raise _other(table, next(row for row, other in pairs if row != other))
-        yield len(rows)
-    more = held or await anext(there, None)
-    if more:
-        raise _other(table, more[0])
 
 
 def _other(table: str, row: Values) -> LedgerError:

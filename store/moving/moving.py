@@ -6,9 +6,11 @@ this raises, or its process ends, the target has nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from schemas.errors import RegistryError
+from store.moving.comparing import compared
 from store.moving.sealing import Sealing
 from store.moving.side import Side, Target, Values
 from store.moving.tables import TABLES
@@ -33,28 +35,16 @@ async def move_rows(
             await target.put(table, [sealing.moved(table, columns, row) for row in rows])
             progress(done := done + len(rows), all_)
     for table in TABLES:
-        async for compared in _compared(source, target, sealing, table):
-            progress(done := done + compared, all_)
+        columns = await source.columns(table)
+        pieces = compared(
+            source.rows(table),
+            target.rows(table),
+            same=partial(sealing.are_same, table, columns),
+            differs=partial(_other, table, columns),
+        )
+        async for count in pieces:
+            progress(done := done + count, all_)
     return counts
-
-
-async def _compared(source: Side, target: Target, sealing: Sealing, table: str) -> AsyncIterator[int]:
-    """1 for each row that both have. Raises RegistryError at the first that is not the same."""
-    columns = await source.columns(table)
-    there = _one_by_one(target, table)
-    async for row in _one_by_one(source, table):
-        found = await anext(there, None)
-        if found is None or not sealing.are_same(table, columns, row, found):
-            raise _other(table, columns, row)
-        yield 1
-    if (more := await anext(there, None)) is not None:
-        raise _other(table, columns, more)
-
-
-async def _one_by_one(side: Side, table: str) -> AsyncIterator[Values]:
-    async for rows in side.rows(table):
-        for row in rows:
-            yield row
 
 
 def _other(table: str, columns: tuple[str, ...], row: Values) -> RegistryError:

@@ -162,9 +162,9 @@ async def _move(
     source: Settings, target: Settings, vaults: tuple[Vault, Vault], *, with_ledger: bool
 ) -> Moved:
     from ledger.moving.whole import move_whole
-    from nrc.cli.terminal.row_progress import telling
+    from nrc.cli.terminal.row_progress import row_progress
 
-    with telling(terminal=sys.stderr.isatty()) as progress:
+    with row_progress(terminal=sys.stderr.isatty()) as progress:
         moved = await move_whole(source, target, vaults, with_ledger=with_ledger, progress=progress)
     async with _registry(target, vaults[1]) as opened:
         await audit.record(

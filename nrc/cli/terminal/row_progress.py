@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from nrc.cli.terminal.output import note
+
+if TYPE_CHECKING:
+    from ledger.moving.moving import Progress
 
 EVERY = 10.0
 """Seconds between two lines."""
 
-Telling = Callable[[str, str, int, int], None]
-"""Called with what is done, the table, how many of its rows, and of how many."""
-
 
 @contextmanager
-def telling(*, terminal: bool) -> Iterator[Telling]:
+def row_progress(*, terminal: bool) -> Iterator[Progress]:
     """What to call after some rows."""
     if not terminal:
         yield Lines().tell
@@ -38,14 +39,11 @@ class Lines:
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._next = clock() + EVERY
-        self._rows = 0
-        self._last = ("", "", 0)
+        self._done: dict[tuple[str, str], int] = {}
 
     def tell(self, doing: str, table: str, done: int, all_: int) -> None:
         """So many rows of this table are done."""
-        before = self._last[2] if self._last[:2] == (doing, table) else 0
-        self._rows += done - before
-        self._last = (doing, table, done)
+        self._done[doing, table] = done
         if (now := self._clock()) >= self._next:
             self._next = now + EVERY
-            note(f"{doing}: {table} {done} of {all_}; {self._rows} rows since the begin")
+            note(f"{doing}: {table} {done} of {all_}; {sum(self._done.values())} rows since the begin")

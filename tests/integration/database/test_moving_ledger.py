@@ -35,7 +35,7 @@ from nrc.cli import main
 main()
 """
 WHEN_KILLED = {
-    "all is copied": ("ledger.moving", "moving", "_compared"),
+    "all is copied": ("ledger.moving", "moving", "compared"),
     "all is copied and nothing is indexed": ("ledger.moving.sqlite_side", "SqliteLedgerSide", "filled"),
     "the ledger has its name": ("store.moving", "sqlite_side", "sync_file"),
 }
