@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from router.requests import RouterClient
     from runtime.amqp import Link
     from runtime.settings import Settings
+    from schemas.abonnement import Abonnement
     from store.registry import Registry
 
 T = TypeVar("T")
@@ -47,6 +48,13 @@ class OpenRegistry:
 
     registry: Registry
     catalogue: Catalogue
+
+    def abonnement(self, typed: str) -> Abonnement:
+        """The one that is typed, whole or in part. Raises as `ids.abonnement`."""
+        from nrc.cli.terminal import ids
+
+        known = self.catalogue.everyone
+        return known[ids.abonnement(typed, known)]
 
 
 @asynccontextmanager

@@ -251,8 +251,7 @@ async def _renew(settings: Settings, typed: str, given: str) -> tuple[Connection
 
 
 def _known(opened: OpenRegistry, typed: str) -> Abonnement:
-    known = opened.catalogue.everyone
-    found = known[ids.abonnement(typed, known)]
+    found = opened.abonnement(typed)
     if not found.is_amqp:
         raise Conflict(f"abonnement {found.uuid} has no queue that its consumer reads")
     return found

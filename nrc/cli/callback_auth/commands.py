@@ -251,8 +251,7 @@ async def _carry_out(
     from deliverer.http.client import CallbackClient
 
     async with opened_registry(settings) as opened, CallbackClient.of(settings) as callbacks:
-        known = opened.catalogue.everyone
-        found = known[ids.abonnement(typed, known)]
+        found = opened.abonnement(typed)
         if found.is_pull:
             raise UsageError(f"abonnement {found.uuid} is fetched by its consumer, and nothing is sent to it")
         if found.is_amqp:
@@ -276,8 +275,7 @@ async def _carry_out(
 
 async def _known(settings: Settings, typed: str) -> Abonnement:
     async with opened_registry(settings) as opened:
-        known = opened.catalogue.everyone
-        return known[ids.abonnement(typed, known)]
+        return opened.abonnement(typed)
 
 
 def _camel(given: Mapping[str, str]) -> dict[str, str]:

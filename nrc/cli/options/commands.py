@@ -79,14 +79,12 @@ def _shown(value: object) -> str:
 
 async def _show(settings: Settings, typed: str) -> Abonnement:
     async with opened_registry(settings) as opened:
-        known = opened.catalogue.everyone
-        return known[ids.abonnement(typed, known)]
+        return opened.abonnement(typed)
 
 
 async def _change(settings: Settings, typed: str, changes: dict[str, Any]) -> Abonnement:
     async with opened_registry(settings) as opened:
-        known = opened.catalogue.everyone
-        found = known[ids.abonnement(typed, known)]
+        found = opened.abonnement(typed)
         now = found.options.as_given() if found.options else {}
         asked = {name: value for name, value in {**now, **changes}.items() if value is not None}
         wanted, faults = parse(DeliveryOptions, asked)

@@ -323,8 +323,7 @@ def _known(opened: OpenRegistry, typed: Iterable[str], *, pulled: bool = False) 
 
     pulled: also those whose consumers fetch, which are neither held nor suspended.
     """
-    known = opened.catalogue.everyone
-    found = [known[uuid] for uuid in dict.fromkeys(ids.abonnement(each, known) for each in typed)]
+    found = [*{each.uuid: each for each in map(opened.abonnement, typed)}.values()]
     for each in found:
         if each.is_pull and not pulled:
             raise UsageError(f"abonnement {each.uuid} is fetched by its consumer, and nothing is sent to it")
