@@ -155,6 +155,7 @@ async def serve(
             account=account,
             writer=writer,
             enabled=settings.delivery_options,
+            places=pacing.places,
         )
         budget = Budget(settings.deliverer_memory, prefetch=PREFETCH * settings.deliverer_prefetch)
         faults = Faults(deliverer.failed, account)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -60,7 +60,10 @@ log = logger(__name__)
 
 
 class InTurn:
-    """`deliver` in place of that of the Deliverer. enabled: whether delivery options have an effect."""
+    """`deliver` in place of that of the Deliverer. enabled: whether delivery options have an effect.
+
+    places: how many messages of an abonnement this process may have in hand; None: as many as of any.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,9 @@ class InTurn:
         account: Account,
         writer: Writer,
         enabled: bool,
+        places: Callable[[UUID], int | None],
     ) -> None:
+        self._places = places
         self._deliverer = deliverer
         self._abonnementen = abonnementen
         self._asking = asking
@@ -138,7 +143,8 @@ class InTurn:
             if not delivered and await self._is_open(delivery, lane):
                 return
             # Else none has waited for it for so long that it waits in the ledger.
-            if self._was_waited_for(delivery) or now - began > PATIENCE / 2:
+            may_be = self._was_waited_for(delivery) or now - began > PATIENCE / 2
+            if may_be or self._has_few_places(delivery.abonnement):
                 # As many as may be delivered while the last of them is in hand.
                 most = round(PATIENCE / max(now - sent, 0.01))
                 await self._releasing.after(delivery.key, most=max(1, min(AT_ONCE, most)))
@@ -195,12 +201,18 @@ class InTurn:
             age=_age(delivery),
             has_ended=self._lanes.was_delivered(key, in_round=round_),
             waited_for=partial(self._waited_behind, lane),
+            few_places=self._has_few_places(key.abonnement),
         )
         decision = decide(turn, mine, set_aside_after=order.set_aside_after)
         if isinstance(decision, Go):
             for each in decision.set_aside:
                 self._tell(each)
         return decision
+
+    def _has_few_places(self, abonnement: UUID) -> bool:
+        """Whether few of its messages are in hand of each process, by a rate or a concurrency."""
+        places = self._places(abonnement)
+        return places is not None and places < AT_ONCE
 
     def _waited_behind(self, lane: LaneKey, head: Row) -> float:
         """Seconds for which messages of this lane have waited here for `head`, as its row is."""

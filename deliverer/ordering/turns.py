@@ -70,7 +70,8 @@ class Mine:
     delivered: whether this process has delivered one. waited: seconds that it is in hand, without those in
     which its lane went on where it is among the next. age: seconds since it was accepted. has_ended: whether
     this process has delivered it, in this round or a later one. waited_for: seconds for which messages of
-    this lane have waited here for another, as its row is.
+    this lane have waited here for another, as its row is. few_places: whether so few messages are in hand
+    here that none may wait for one that is not.
     """
 
     key: Key
@@ -81,6 +82,7 @@ class Mine:
     age: float
     has_ended: bool = False
     waited_for: Callable[[Delivery], float] = lambda _: 0.0
+    few_places: bool = False
 
 
 def decide(turn: Turn, mine: Mine, *, set_aside_after: float) -> Decision:
@@ -109,8 +111,9 @@ def decide(turn: Turn, mine: Mine, *, set_aside_after: float) -> Decision:
         until = until_attempt(waits[0], now=turn.now)
         # The patience is that of the lane: else each of many keeps a place that others need.
         waited = max(waited, mine.waited_for(waits[0].delivery))
-    if waited < PATIENCE and until <= PATIENCE:
-        return InHand(here=not waits or any(each.delivery.key.notificatie in here for each in waits))
+    is_here = not waits or any(each.delivery.key.notificatie in here for each in waits)
+    if waited < PATIENCE and until <= PATIENCE and (is_here or not mine.few_places):
+        return InHand(here=is_here)
     if not waits:
         return Park(min(here), WAIT_ON)
     head = waits[0]

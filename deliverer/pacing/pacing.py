@@ -54,6 +54,11 @@ class Pacing:
         """How many messages this process may have in hand of each that is paced."""
         return {uuid: each.prefetch for uuid, each in self.shares.items() if each.prefetch is not None}
 
+    def places(self, abonnement: UUID) -> int | None:
+        """How many messages of it this process may have in hand; None of what is not limited."""
+        share = self.shares.get(abonnement)
+        return None if share is None else share.prefetch
+
     def follow(self, changes: Changes | None = None) -> None:
         """Take over the options of the abonnementen as they are now."""
         if changes is not None and not changes.whole:

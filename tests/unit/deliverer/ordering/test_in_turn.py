@@ -62,6 +62,7 @@ class World:
         self.rows: dict[UUID, Delivery] = {}
         self.away = False
         self.asked = 0
+        self.places: int | None = None
         self.attempted: list[UUID] = []
         self.dropped: list[UUID] = []
         self.held: list[UUID] = []
@@ -81,6 +82,7 @@ class World:
             account=this,
             writer=this,
             enabled=True,
+            places=lambda _: self.places,
         )
 
     async def turns(self, asked: Sequence[Asked]) -> Sequence[Turn]:
@@ -314,6 +316,26 @@ async def test_many_behind_one_that_is_elsewhere_keep_no_place_one_after_the_oth
         await world.in_turn.deliver(each)
     assert [each.key.notificatie for each in world.written] == [each.key.notificatie for each in sent]
     assert world.asked < 20 * 5  # the first asks again and again, for half a second
+
+
+async def test_with_few_places_one_in_hand_waits_for_those_in_hand_only() -> None:
+    """Each that waits for one that is elsewhere would keep a place for a moment, after every delivery."""
+    world = World()
+    world.places = 2
+    first, second, third = (message(ORDERED, id_=new_id(at=1_700_000_000 + n)) for n in range(3))
+    world.ahead[third.key.notificatie] = [Ahead(row(each.key)) for each in (first, second)]
+    await world.in_turn.deliver(third)
+    assert [each.key.notificatie for each in world.written] == [third.key.notificatie]
+    assert world.asked == 2  # once more after it waits in the ledger
+    world.answer.clear()
+    world.ahead[second.key.notificatie] = [Ahead(row(first.key))]
+    waits = [asyncio.ensure_future(world.in_turn.deliver(each)) for each in (first, second)]
+    await eventually(lambda: world.asked == 4)
+    world.answer.set()
+    await asyncio.gather(*waits)
+    assert world.attempted == [first.key.notificatie, second.key.notificatie]
+    # Another process may have one that waits for it in the ledger, since just now.
+    assert world.brought == [first.key.notificatie, second.key.notificatie]
 
 
 async def test_the_next_in_hand_stay_there_as_long_as_their_lane_goes_on(
