@@ -5,8 +5,9 @@ No detail of an unexpected exception is sent to the client: it is logged under t
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiohttp import web
 
@@ -49,13 +50,33 @@ _ROOM = {
 }
 """What a client can do when a quota is reached."""
 
+_UUIDS = (
+    (
+        re.compile("/api/v1/kanaal/([^/]+)"),
+        "Noem een kanaal met zijn UUID, niet met zijn naam. GET /kanaal?naam=… geeft de url ervan.",
+    ),
+    (
+        re.compile("/api/(?:extra/)?v1/abonnement/([^/]+)(?:/[^/]+)*"),
+        "Noem een abonnement met zijn UUID: het laatste deel van de url die je kreeg toen je het nam.",
+    ),
+    (
+        re.compile("/api/extra/v1/(?:abonnement/[^/]+/uitleg|notificaties)/([^/]+)"),
+        "Noem een notificatie met haar UUID: de webhook-id bij wie haar kreeg, en de nrc-notificatie-id in "
+        "het antwoord aan de bron.",
+    ),
+)
+"""Paths with a UUID, and what is told of one that has something else in its place."""
+
 log = logger(__name__)
 refused: Counter[tuple[bool, int, str]] = Counter()  # by whether it was published, status and code
 _unavailable, _loops = Occasional(every=REPORT_INTERVAL), Occasional(every=REPORT_INTERVAL)
 
 
-def problem_of(error: BaseException) -> Problem:
-    """The problem that a client gets for an exception; APIException (500) for an unexpected one."""
+def problem_of(error: BaseException, *, path: str = "") -> Problem:
+    """The problem that a client gets for an exception; APIException (500) for an unexpected one.
+
+    path: that of the request.
+    """
     match error:
         case Problem():
             return error
@@ -96,11 +117,27 @@ def problem_of(error: BaseException) -> Problem:
         case web.HTTPForbidden():
             return PermissionDenied()
         case web.HTTPNotFound():
-            return NotFound("Deze URL bestaat hier niet. Staat er aan het eind een / te veel of te weinig?")
+            return NotFound(_why_not_found(path))
         case web.HTTPClientError() | web.RequestPayloadError():
             return ParseError("Het HTTP-verzoek kan niet gelezen worden.")
         case _:
             return APIException("Er ging iets mis aan onze kant; het staat in ons log onder deze instance.")
+
+
+def _why_not_found(path: str) -> str:
+    for pattern, text in _UUIDS:
+        found = pattern.fullmatch(path)
+        if found is not None and not _is_uuid(found[1]):
+            return f"In deze URL staat geen UUID. {text}"
+    return "Deze URL bestaat hier niet. Staat er aan het eind een / te veel of te weinig?"
+
+
+def _is_uuid(text: str) -> bool:
+    """Whether it is one as URLs have them: 36 characters, with hyphens."""
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False
 
 
 def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Response:
@@ -115,7 +152,7 @@ def problem_answer(problem: Problem, *, root: str, instance: str) -> web.Respons
 
 def answer_for(error: BaseException, request: web.BaseRequest, *, root: str) -> web.Response:
     """Log an exception with its request, and return the answer for it."""
-    problem = problem_of(error)
+    problem = problem_of(error, path=request.path)
     refused[request.path.endswith(PUBLISHING), problem.status, problem.code] += 1
     instance = f"urn:uuid:{uuid4()}"
     facts: dict[str, object] = {"status": problem.status, "code": problem.code, "instance": instance}

@@ -135,3 +135,50 @@ def test_who_cannot_be_told_is_left_out_of_the_log(header: str | None) -> None:
     assert lines[0]["reason"] == errors.PermissionDenied.title
     assert "client" not in lines[0]
     assert "callbackUrl" not in lines[0]
+
+
+UUID_4 = "0d4b4788-981a-42a2-9a25-2cb2315a5bed"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/api/v1/kanaal/zaken", "In deze URL staat geen UUID. Noem een kanaal met"),
+        (f"/api/v1/kanaal/{UUID_4}x", "In deze URL staat geen UUID. Noem een kanaal met"),
+        ("/api/v1/abonnement/1", "In deze URL staat geen UUID. Noem een abonnement met"),
+        (
+            f"/api/v1/abonnement/{UUID_4.replace('-', '')}",
+            "In deze URL staat geen UUID. Noem een abonnement met",
+        ),
+        ("/api/extra/v1/abonnement/1", "In deze URL staat geen UUID. Noem een abonnement met"),
+        ("/api/extra/v1/abonnement/1/status", "In deze URL staat geen UUID. Noem een abonnement met"),
+        (
+            f"/api/extra/v1/abonnement/1/uitleg/{UUID_4}",
+            "In deze URL staat geen UUID. Noem een abonnement met",
+        ),
+        (
+            f"/api/extra/v1/abonnement/{UUID_4}/uitleg/1",
+            "In deze URL staat geen UUID. Noem een notificatie met",
+        ),
+        ("/api/extra/v1/notificaties/1", "In deze URL staat geen UUID. Noem een notificatie met"),
+        *(
+            (path, "Deze URL bestaat hier niet.")
+            for path in (
+                "/",
+                "/abonnement/1",
+                "/api/v1/abonnement/",
+                f"/api/v1/abonnement/{UUID_4}/",
+                f"/api/v1/abonnement/{UUID_4.upper()}/x",
+                f"/api/extra/v1/abonnement/{UUID_4}/x",
+                "/api/v1/notificaties/1",
+                "/api/extra/v1/kanaal/1",
+            )
+        ),
+    ],
+)
+def test_a_path_without_the_uuid_that_belongs_there_says_so(path: str, says: str) -> None:
+    answer = answer_for(web.HTTPNotFound(), make_mocked_request("GET", path), root=ROOT)
+    assert isinstance(answer.body, bytes)
+    problem = json.loads(answer.body)
+    assert (problem["status"], problem["code"]) == (404, "not_found")
+    assert problem["detail"].startswith(says)
