@@ -36,7 +36,7 @@ async def receive(request: web.Request) -> web.StreamResponse:
     with inboxes.answering():
         body, size = await _body(request, inboxes)
         headers, fault = CIMultiDict(headers_of(request.raw_headers)), None
-        behaviour, check = inbox.behaviour, is_check(body)
+        behaviour, check = inbox.behaviour, is_check(headers, body)
         try:
             behaviour = read_behaviour(query_of(request, SETTINGS), behaviour, others=True)
             answer = decide(

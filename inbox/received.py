@@ -16,6 +16,8 @@ from ledger.explaining.dutch import number
 
 OVERHEAD = 1024  # bytes that a request costs beside what came in
 MAX_LOOKED_INTO = 256 * 1024  # bytes of a body of which the kanaal and so on are told
+TEST_RESOURCE = "http://some.resource.nl/"  # of the standard's test message: gateway/api/callback_check.py
+TEST_EVENT = ("nl.overheid.test.some_resource.create", TEST_RESOURCE)  # type and subject of its event
 
 
 def header_text(value: bytes) -> str:
@@ -107,7 +109,14 @@ def message_of(body: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def is_check(body: bytes) -> bool:
-    """Whether it is the message with which the standard has a callback tested."""
+def is_check(headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether it is the message with which the standard has a callback tested, or the event of that.
+
+    headers: by names in any case.
+    """
     message = message_of(body)
-    return message.get("kanaal") == "test" and message.get("resourceUrl") == "http://some.resource.nl/"
+    if message.get("kanaal") == "test":
+        return message.get("resourceUrl") == TEST_RESOURCE
+    if "ce-type" in headers:
+        return (headers["ce-type"], headers.get("ce-subject")) == TEST_EVENT
+    return "specversion" in message and (message.get("type"), message.get("subject")) == TEST_EVENT

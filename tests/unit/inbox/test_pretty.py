@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
+from multidict import CIMultiDict
 
+from deliverer.events.request import Rendered, rendered
+from gateway.api.callback_check import test_request as request_of_test
 from inbox.behaviour import Answer
 from inbox.received import Received, header_text, is_check
 from inbox.showing.pretty import MAX_SHOWN, as_curl, indented, raw
+from runtime.settings import load_settings
+from schemas.delivery_options import DeliveryOptions
+from schemas.events.mapping import BUILT_IN, GEMMA, ON
+from schemas.events.options import CloudEvents, Mode
 
 
 def a_request(body: bytes, *headers: tuple[str, str], size: int | None = None) -> Received:
@@ -66,6 +73,18 @@ def test_a_body_that_no_argument_can_hold_comes_from_a_file(body: bytes, size: i
 
 
 def test_the_standard_s_test_message_is_known() -> None:
-    assert is_check(b'{"kanaal": "test", "resourceUrl": "http://some.resource.nl/"}')
-    for body in (b"", b"[]", b'{"kanaal": "test"}', b'{"kanaal": "zaken"}'):
-        assert not is_check(body)
+    assert is_check({}, b'{"kanaal": "test", "resourceUrl": "http://some.resource.nl/"}')
+    for body in (b"", b"[]", b'{"kanaal": "test"}', b'{"kanaal": "zaken"}', b'{"specversion": "1.0"}'):
+        assert not is_check({}, body)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mapping", [ON, GEMMA])
+def test_the_test_event_is_known_in_both_forms(mode: Mode, mapping: str) -> None:
+    options = DeliveryOptions(cloudevents=CloudEvents(mode=mode, mapping=mapping))
+    made = request_of_test(options, load_settings(_env_file=None))
+    assert is_check(CIMultiDict(made.headers), made.body)
+    asked = CloudEvents(mode=mode, mapping=mapping)
+    other = rendered(b'{"kanaal": "zaken"}', asked, BUILT_IN[mapping], id="1", source="urn:a")
+    assert isinstance(other, Rendered)
+    assert not is_check(CIMultiDict(other.headers), other.body)
