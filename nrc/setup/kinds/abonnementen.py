@@ -218,7 +218,10 @@ def _change(part: AbonnementPart, known: Abonnement, *, foreign: bool) -> Step:
             wanted["callback_auth"] = asked
     if replace(known, kanalen=part.groups).wants() != known.wants():
         wanted["kanalen"] = part.groups
-    options = known.options if part.options is None else keeping(part.options, known.options) or None
+    options = known.options
+    if part.options is not None:
+        asked_options = _beside(part.options, known.options) if foreign else part.options
+        options = keeping(asked_options, known.options) or None
     groups = None
     if "kanalen" in wanted:
         groups = Difference("kanalen", _kanalen(part.groups), _kanalen(known.kanalen))
@@ -267,6 +270,16 @@ def _change(part: AbonnementPart, known: Abonnement, *, foreign: bool) -> Step:
                 )
 
     return Step(KIND, part.told, Action.CHANGE, told, do)
+
+
+def _beside(asked: DeliveryOptions, known: DeliveryOptions | None) -> DeliveryOptions:
+    """Options of another system, which knows filters on CloudEvents only, with all else that was set here."""
+    events, before = asked.cloudevents, events_of(known)
+    if known is None or events is None:
+        return known or asked
+    if before is not None:
+        events = before.model_copy(update={"filters": events.filters})
+    return known.model_copy(update={"cloudevents": events})
 
 
 def _remove(known: Abonnement, waiting: int | None) -> Step:

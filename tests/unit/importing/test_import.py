@@ -23,6 +23,7 @@ from runtime.settings import load_settings
 from schemas.abonnement import Abonnement, FilterGroup
 from schemas.application import Application, Scope
 from schemas.callback_auth import CallbackAuth
+from schemas.delivery_options import DeliveryOptions
 from schemas.kanaal import Kanaal
 from store.opening import registry_of
 from tests.command import Ran, make_registry, nrc, nrc_process
@@ -383,3 +384,33 @@ async def test_what_was_set_here_beside_a_token_stays(tmp_path: Path) -> None:
         changes = (await nrc_process(tmp_path, *command)).json()["changes"]
         found = [each["field"] for change in changes for each in change["differences"]]
         assert found == differs
+
+
+async def test_delivery_options_that_were_set_here_stay(tmp_path: Path) -> None:
+    settings = load_settings(_env_file=None, state_dir=tmp_path)
+    here = {"rate": 5, "order": {"setAsideAfter": 900}}
+    events = {"mode": "binary", "mapping": "gemma", "sequence": True, "allowedRate": 60.0, "origin": "nrc"}
+    of_events = {"typeSubstring": "nl.overheid"}
+    async with registry_of(settings) as registry:
+        await registry.add_kanaal(Kanaal(UUID(UUID_B), "zaken", "", ("a",), ("a",)))
+        await registry.add_application(Application("zac", "hidden", "ZAC", frozenset({Scope.CONSUMEREN})))
+        wants = (FilterGroup("zaken", (("a", "0012"),)),)
+        options = DeliveryOptions.model_validate({**here, "cloudevents": events})
+        await registry.add_abonnement(
+            Abonnement(UUID(UUID_A), "http://c.nl/a", "Token hidden", wants, "zac", options=options)
+        )
+    group = {
+        "model": "datamodel.cloudeventfiltergroup",
+        "pk": 3,
+        "fields": {"abonnement": 7, "type_substring": "nl.overheid"},
+    }
+    for dump, after in (
+        (objects(send_cloudevents=True), None),
+        (objects(send_cloudevents=False), None),
+        (objects(group, send_cloudevents=True), {**here, "cloudevents": {**events, "filters": [of_events]}}),
+    ):
+        (tmp_path / "on.json").write_text(json.dumps(dump))
+        command = ("import", "open-notificaties", "--dump", "on.json", "--dry-run", "--json")
+        changes = (await nrc_process(tmp_path, *command)).json()["changes"]
+        found = [json.loads(each["after"]) for change in changes for each in change["differences"]]
+        assert found == ([] if after is None else [after])
