@@ -30,15 +30,12 @@ class Direct:
         self._publisher = publisher
 
     async def send(
-        self, delivery: Delivery, *, headers: Mapping[str, str], body: bytes | None = None
+        self, delivery: Delivery, *, headers: Mapping[str, str], body: bytes
     ) -> Response | Failure:
-        """RabbitMQ's answer to what would be POSTed with these headers. Raises nothing but cancellation.
-
-        body: in place of that of the notificatie.
-        """
+        """RabbitMQ's answer to a body and headers that would be POSTed. Raises nothing but cancellation."""
         if self._publisher is None:
             return OFF
-        message = message_of(delivery, body=delivery.body if body is None else body, headers=headers)
+        message = message_of(delivery, body=body, headers=headers)
         try:
             await self._publisher.publish(message)
         except Unroutable:

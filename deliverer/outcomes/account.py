@@ -148,24 +148,22 @@ class Account:
 
     def consolidated(self, key: Key, history: History, *, into: UUID) -> None:
         """It is not sent, since a newer notificatie about the same resource stands for it."""
-        at = _now()
-        why = Attempt(at, 0, CONSOLIDATED, str(into))
         self._counts["consolidated"] += 1
-        outcome = Outcome(
-            key, State.NOT_WANTED, round=history.round, attempts=history.attempts, at=at, failed=why
-        )
-        self._note(key, outcome)
+        self._not_sent(key, history, CONSOLIDATED, str(into))
 
     def no_event(self, key: Key, history: History, *, detail: str) -> None:
         """It becomes no CloudEvent for its abonnement, which is final. detail: as of NO_EVENT."""
-        at = _now()
+        self._not_sent(key, history, NO_EVENT, detail)
+
+    def _not_sent(self, key: Key, history: History, kind: str, detail: str) -> None:
+        """It ends without being sent, with a note that says why."""
         outcome = Outcome(
             key=key,
             state=State.NOT_WANTED,
             round=history.round,
             attempts=history.attempts,
-            at=at,
-            failed=Attempt(at, 0, NO_EVENT, detail),
+            at=(at := _now()),
+            failed=Attempt(at, 0, kind, detail),
         )
         self._note(key, outcome)
 

@@ -86,7 +86,7 @@ class _One:
 
     first: Pending
     data: Mapping[str, Any]
-    wanted: Mapping[UUID, Sequence[Pending]]
+    wanted: dict[UUID, list[Pending]]
 
 
 class Deliveries:
@@ -185,7 +185,6 @@ class Deliveries:
             else:
                 # What a notificatie became for an abonnement there is an event of its own.
                 one = made.setdefault(identity_of(row.body), _One(row, data, {}))
-                assert isinstance(one.wanted, dict)  # noqa: S101 - made above
                 rows = one.wanted.setdefault(uuid, [])
                 self.account.twice += bool(rows)  # it was sent again by hand there, while it waited
                 rows.append(row)

@@ -293,14 +293,7 @@ def _of_certificates(status: Status, limits: Limits) -> Iterator[Concern]:
     for end, server in found:
         if (left := end - status.at) > limits.expires:
             return
-        of = users[server]
-        yield Concern(
-            *(Code.CERTIFICATE, left < EXPIRES_NOW),
-            count=len(of),
-            of=of[0],
-            seconds=left,
-            name=f"{server[0]}:{server[1]}",
-        )
+        yield _expiring(Code.CERTIFICATE, f"{server[0]}:{server[1]}", users[server], left=left)
 
 
 def _of_client_certificates(status: Status, limits: Limits) -> Iterator[Concern]:
@@ -309,13 +302,13 @@ def _of_client_certificates(status: Status, limits: Limits) -> Iterator[Concern]
     for facts, of in found:
         if (left := facts.ends - status.at) > limits.own_expires:
             return
-        yield Concern(
-            *(Code.CLIENT_CERTIFICATE, left < EXPIRES_NOW),
-            count=len(of),
-            of=of[0],
-            seconds=left,
-            name=f"{facts.name} ({facts.fingerprint[:8]})",
-        )
+        name = f"{facts.name} ({facts.fingerprint[:8]})"
+        yield _expiring(Code.CLIENT_CERTIFICATE, name, of, left=left)
+
+
+def _expiring(code: Code, name: str, of: Sequence[Condition], *, left: float) -> Concern:
+    """Of a certificate that ends in `left` seconds, for these abonnementen."""
+    return Concern(code, left < EXPIRES_NOW, count=len(of), of=of[0], seconds=left, name=name)
 
 
 def _of_alerts(status: Status) -> Iterator[Concern]:

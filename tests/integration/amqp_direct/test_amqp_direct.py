@@ -187,10 +187,10 @@ async def test_what_fits_in_no_message_is_a_failed_attempt(vhost: str, tmp_path:
             {"ce-" + 300 * "x": "1"},
             {"ce-note": 200_000 * "x"},
         ):
-            answer = await Direct(publisher).send(delivery, headers=headers)
+            answer = await Direct(publisher).send(delivery, headers=headers, body=delivery.body)
             assert isinstance(answer, Failure)
             assert answer.kind is FailureClass.INVALID_REQUEST
         # Nothing is wrong with the connection.
-        answer = await Direct(publisher).send(delivery, headers={})
+        answer = await Direct(publisher).send(delivery, headers={}, body=delivery.body)
         assert isinstance(answer, Failure)
         assert answer.kind is FailureClass.QUEUE_MISSING
