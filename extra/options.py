@@ -12,7 +12,7 @@ from gateway.api.send_cloudevents import settled
 from gateway.http.responses import json_answer
 from runtime.log import logger
 from schemas.abonnement import Abonnement
-from schemas.delivery_options import DeliveryOptions
+from schemas.delivery_options import DeliveryOptions, given_of
 from schemas.errors import InvalidParam, ValidationError
 from schemas.fields import NON_FIELD
 
@@ -66,4 +66,4 @@ async def remove(request: web.Request) -> web.Response:
 
 
 def _as_json(abonnement: Abonnement) -> dict[str, Any]:
-    return abonnement.options.as_given() if abonnement.options else {}
+    return given_of(abonnement.options)

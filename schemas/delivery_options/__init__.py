@@ -6,6 +6,6 @@ order.py    order per hoofdObject
 options.py  the options of one abonnement, one field for each
 """
 
-from schemas.delivery_options.options import DeliveryOptions
+from schemas.delivery_options.options import DeliveryOptions, given_of
 
-__all__ = ["DeliveryOptions"]
+__all__ = ["DeliveryOptions", "given_of"]

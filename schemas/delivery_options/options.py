@@ -5,7 +5,7 @@ A new option is a field here, with a rule of its own; registry, API, command and
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from schemas.events.options import CloudEvents
 
 _RATE_RULE, _RATE_SCHEMA = number(least=0.01, most=10_000, what="verzoeken per seconde")
 _CONCURRENCY_RULE, _CONCURRENCY_SCHEMA = whole_number(least=1, most=1000, what="verzoeken tegelijk")
-
 _CONSOLIDATE_RULE, _CONSOLIDATE_SCHEMA = whole_number(least=1, most=86_400, what="seconden")
 
 Rate = Annotated[int | float, _RATE_RULE, _RATE_SCHEMA]
@@ -33,11 +32,9 @@ class DeliveryOptions(Part):
         None,
         description="At least so many seconds between two about one resource; of what waits, the newest.",
     )
-
     order: Order | None = Field(
         None, description="In order per hoofdObject: a later one waits until an earlier one has ended."
     )
-
     cloudevents: CloudEvents | None = Field(
         None, description="Send CloudEvents in place of notificaties, in this form. {} for the usual form."
     )
@@ -62,3 +59,8 @@ class DeliveryOptions(Part):
 
 OPTIONS = tuple(field.alias or name for name, field in DeliveryOptions.model_fields.items())
 """Every option there is, by the names of the API."""
+
+
+def given_of(options: DeliveryOptions | None) -> dict[str, Any]:
+    """What is set, by the names of the API; nothing of None."""
+    return options.as_given() if options else {}

@@ -182,6 +182,22 @@ async def set_callback_auth(visit: Visit, form: Form) -> Answer:
     return _back(abonnement, f"{said}{later}")
 
 
+async def set_options(visit: Visit, form: Form) -> Answer:
+    """Have it delivered to as it wants."""
+    abonnement = asked_for(visit)
+    await options.set_as_asked(visit, abonnement, form)
+    later = await _announced(visit)
+    return _back(abonnement, f"De afleveropties gelden vanaf de volgende aflevering.{later}")
+
+
+async def set_cloudevents(visit: Visit, form: Form) -> Answer:
+    """Have it get CloudEvents in some form, or notificaties."""
+    abonnement = asked_for(visit)
+    await cloudevents.set_as_asked(visit, abonnement, form)
+    later = await _announced(visit, abonnement.uuid)
+    return _back(abonnement, f"Vanaf nu gaat het zo naar de callback, ook wat al wachtte.{later}")
+
+
 async def renew_password(visit: Visit, form: Form) -> Answer:
     """Another password for the user of its consumer in RabbitMQ, shown on the page that follows."""
     made = await renewed(visit, asked_for(visit))
@@ -203,22 +219,6 @@ async def _announced(visit: Visit, *uuids: UUID) -> str:
     """Have the processes take the change at once; a sentence more when they can't be told."""
     later = await visit.console.announce(uuids)
     return f" {later}" if later else ""
-
-
-async def set_options(visit: Visit, form: Form) -> Answer:
-    """Have it delivered to as it wants."""
-    abonnement = asked_for(visit)
-    await options.set_as_asked(visit, abonnement, form)
-    later = await _announced(visit)
-    return _back(abonnement, f"De afleveropties gelden vanaf de volgende aflevering.{later}")
-
-
-async def set_cloudevents(visit: Visit, form: Form) -> Answer:
-    """Have it get CloudEvents in some form, or notificaties."""
-    abonnement = asked_for(visit)
-    await cloudevents.set_as_asked(visit, abonnement, form)
-    later = await _announced(visit, abonnement.uuid)
-    return _back(abonnement, f"Vanaf nu gaat het zo naar de callback, ook wat al wachtte.{later}")
 
 
 ACTIONS = {

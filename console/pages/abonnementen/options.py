@@ -10,7 +10,7 @@ from console.forms import Form
 from console.page import Refused, Visit
 from operating import abonnementen
 from schemas.abonnement import Abonnement
-from schemas.delivery_options import DeliveryOptions
+from schemas.delivery_options import DeliveryOptions, given_of
 from schemas.delivery_options.order import HOUR
 from schemas.errors import Conflict, UsageError
 from schemas.fields import parse
@@ -59,16 +59,14 @@ _TOLD: Mapping[str, Callable[[Any], str]] = {
 
 def told_of(abonnement: Abonnement) -> list[str]:
     """What is set, a line for each option; CloudEvents are told on a page of their own (cloudevents.py)."""
-    given = abonnement.options.as_given() if abonnement.options else {}
+    given = given_of(abonnement.options)
     return [_line(name, value) for name, value in given.items() if name != "cloudevents"]
 
 
 def others_of(abonnement: Abonnement) -> list[str]:
     """The same of options without a field."""
-    given, fields = (
-        abonnement.options.as_given() if abonnement.options else {},
-        {"cloudevents", *(each.name for each in FIELDS)},
-    )
+    fields = {"cloudevents", *(each.name for each in FIELDS)}
+    given = given_of(abonnement.options)
     return [_line(name, value) for name, value in given.items() if name not in fields]
 
 
@@ -80,13 +78,13 @@ def _line(name: str, value: Any) -> str:
 
 def fields_of(abonnement: Abonnement) -> list[Field]:
     """The fields with what is set now."""
-    given = abonnement.options.as_given() if abonnement.options else {}
+    given = given_of(abonnement.options)
     return [Field(each.name, each.label, each.help, _decimal(given.get(each.name, ""))) for each in FIELDS]
 
 
 async def set_as_asked(visit: Visit, abonnement: Abonnement, form: Form) -> None:
     """Have it as the form says; an empty field is an option that is not set. Raises Refused."""
-    asked = abonnement.options.as_given() if abonnement.options else {}
+    asked = given_of(abonnement.options)
     for each in FIELDS:
         asked.pop(each.name, None)
         if text := form.text(each.name):

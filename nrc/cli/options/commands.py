@@ -15,7 +15,7 @@ from nrc.state_lock import beside_up
 from operating import abonnementen as operating
 from runtime.settings import Settings, load_settings
 from schemas.abonnement import Abonnement
-from schemas.delivery_options import DeliveryOptions
+from schemas.delivery_options import DeliveryOptions, given_of
 from schemas.delivery_options.options import OPTIONS
 from schemas.errors import ParseError, UsageError
 from schemas.fields import parse
@@ -29,7 +29,7 @@ def uuid_or_url(text: str) -> str:
 
 def told_of(options: DeliveryOptions | None) -> str:
     """What is set, in one line; "" when nothing is."""
-    given = options.as_given() if options else {}
+    given = given_of(options)
     return ", ".join(f"{name}={_shown(value)}" for name, value in given.items())
 
 
@@ -54,7 +54,7 @@ def options(uuid: str, set_: Sequence[str], unset: Sequence[str], json_: bool) -
         changes[_known(name)] = _value(text)
     found = carry_out(_change(settings, uuid, changes) if changes else _show(settings, uuid))
     if json_:
-        as_json(found.options.as_given() if found.options else {})
+        as_json(given_of(found.options))
     else:
         click.echo(f"{found.uuid} {printable(told_of(found.options)) or 'no options'}")
 
@@ -85,8 +85,8 @@ async def _show(settings: Settings, typed: str) -> Abonnement:
 async def _change(settings: Settings, typed: str, changes: dict[str, Any]) -> Abonnement:
     async with opened_registry(settings) as opened:
         found = opened.abonnement(typed)
-        now = found.options.as_given() if found.options else {}
-        asked = {name: value for name, value in {**now, **changes}.items() if value is not None}
+        merged = given_of(found.options) | changes
+        asked = {name: value for name, value in merged.items() if value is not None}
         wanted, faults = parse(DeliveryOptions, asked)
         if wanted is None:
             raise UsageError("; ".join(f"{each.name}: {each.reason}" for each in faults))

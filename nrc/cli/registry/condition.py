@@ -12,6 +12,7 @@ from nrc.cli.terminal.output import age, moment, note, shown
 from operating.conditions import Condition, conditions_of
 from runtime.settings import Settings
 from schemas.abonnement import Abonnement
+from schemas.delivery_options import given_of
 from schemas.errors import LedgerError
 
 
@@ -71,7 +72,7 @@ def facts(condition: Condition) -> dict[str, object]:
         "stuck": condition.stuck,
         "lastError": {"at": moment(last.at), "detail": last.detail} if last else None,
         "sameAs": str(condition.same_as) if condition.same_as else None,
-        "options": each.options.as_given() if each.options else {},
+        "options": given_of(each.options),
         "kanalen": [{"naam": group.naam, "filters": dict(group.filters)} for group in each.kanalen],
     }
 
