@@ -30,7 +30,7 @@ NEWEST = 20
 """Deliveries about one resource that are looked at: the newest."""
 WITHIN = 2.0  # seconds for an answer of the ledger
 AGAIN = 300.0
-"""Seconds after which one that waits for its window after a failed attempt is looked at again."""
+"""Seconds after which a message that failed before, and waits for its window, is looked at again."""
 CLOCK = 5.0  # seconds by which the clocks of deliverers may differ
 REMEMBERED = 50_000  # resources of which this process knows when it last sent something
 _COUNT = frozenset({*OPEN, State.DELIVERED})
@@ -98,7 +98,7 @@ class Consolidating:
         return False
 
     def failed(self, delivery: Delivery) -> None:
-        """It was not delivered: the next one about its resource need not wait for it."""
+        """Note that it was not delivered: the next message about its resource need not wait."""
         if self._sent and (resource := resource_of(delivery)) is not None:
             self._sent.pop(resource, None)
 
@@ -168,7 +168,7 @@ class Consolidating:
         ]
 
     async def _about(self, id_: UUID, resource: Resource) -> bytes:
-        """Its body when that says that it is about this resource: the ledger finds by the end of a URL."""
+        """The body of a notificatie about this resource, else b"": the search is by the end of a URL."""
         found = await self._ledger().notificatie(id_)
         if found is None or found.body is None:
             return b""
@@ -189,7 +189,7 @@ class Consolidating:
 
 
 def resource_of(delivery: Delivery) -> Resource | None:
-    """What it is about; None of what is never consolidated: a replay, and what no gateway accepted."""
+    """What a message is about; None of what is not consolidated: a replay, and what no gateway accepted."""
     if delivery.key.replay != ORIGINAL or received_of(delivery.key.notificatie) is None:
         return None
     try:

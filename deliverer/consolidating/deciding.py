@@ -52,7 +52,9 @@ Decision = Go | Wait | End
 
 
 def stands_for(newer: Repeat, *, came: int | None, now: int) -> bool:
-    """Whether one with a later id stands for another. came: when that came in here for the first time.
+    """Whether a delivery with a later id stands for another one.
+
+    came: when the other one came in here for the first time, in milliseconds.
 
     Ids are made by the clocks of gateways, which may be ahead or be put back: what was delivered before the
     other came in does not tell what that one tells. Where it is not known when that was (None), the moments

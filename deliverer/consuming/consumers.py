@@ -366,8 +366,7 @@ class Consumers:
             await self._budget.emptied(consumer.abonnement)
             self._sure(consumer.abonnement)
         finally:
-            if self._beginning_anew.get(consumer.abonnement) is asyncio.current_task():
-                del self._beginning_anew[consumer.abonnement]
+            _remove_own(self._beginning_anew, consumer.abonnement)
             self._look_at([consumer.abonnement])
 
     def _sure(self, uuid: UUID) -> None:
@@ -383,8 +382,7 @@ class Consumers:
         except BrokerError as error:  # RabbitMQ may refuse one connection more
             reason = str(error)
         finally:
-            if self._seeking.get(uuid) is asyncio.current_task():
-                del self._seeking[uuid]
+            _remove_own(self._seeking, uuid)
         if reason:
             self._seek(uuid, reason)
         else:
@@ -404,9 +402,7 @@ class Consumers:
             await self._have_declared(uuid)
             await asyncio.sleep(SEEK_PAUSES[min(tries, len(SEEK_PAUSES)) - 1])
         finally:
-            # The caller that cancels this has removed it already, and may be seeking again.
-            if self._seeking.get(uuid) is asyncio.current_task():
-                del self._seeking[uuid]
+            _remove_own(self._seeking, uuid)
             self._look_at([uuid])
 
     async def _have_declared(self, uuid: UUID) -> None:
@@ -418,3 +414,9 @@ class Consumers:
                     await self._router.apply_abonnement(uuid)
         except (BrokerError, RegistryError) as error:
             log.warning("queue not declared", abonnement=str(uuid), reason=str(error))
+
+
+def _remove_own(tasks: dict[UUID, asyncio.Task[None]], uuid: UUID) -> None:
+    """Remove the task that runs now: who cancelled it removed it already, and there may be another by now."""
+    if tasks.get(uuid) is asyncio.current_task():
+        del tasks[uuid]

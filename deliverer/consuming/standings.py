@@ -93,7 +93,7 @@ class Standings:
         self._due.update(changes.gone_abonnementen)
 
     def leave_to_others(self, uuids: Set[UUID]) -> None:
-        """Only other deliverers consume the queues of these, and of no more than these."""
+        """Leave the queues of these to other deliverers, in place of those that were left to them before."""
         self._due.update(uuids ^ self._elsewhere)
         self._elsewhere = uuids
 
@@ -108,13 +108,13 @@ class Standings:
                 standing.doubted = True
 
     def heard(self, hint: Hint) -> bool:
-        """Whether this hint of the router makes any due: those that it was to declare."""
+        """Make those due that the router was to declare, since it gave this hint; whether there are any."""
         self._hint = hint
         self._due.update(self._awaited)
         return bool(self._awaited)
 
     def take(self) -> tuple[Collection[UUID], Collection[UUID]]:
-        """Those that are due, which are no longer that: what should be consumed, and what should not."""
+        """Take all that are due: (those that should be consumed, those that should not)."""
         due, self._due = self._due, set()
         wanted, unwanted = [], []
         for uuid in due:
@@ -128,10 +128,10 @@ class Standings:
         return wanted, unwanted
 
     def to_try(self, missing: Iterable[UUID], *, now: float) -> tuple[Collection[UUID], Collection[UUID]]:
-        """Of those that are not sure: which are tried now, and which are awaited from now (monotonic) on.
+        """(those that are tried now, those that are awaited from now on), of these that are not sure.
 
-        What the router is to declare is awaited, DECLARED_WITHIN at most; it is due at each hint, and the
-        caller looks at it when that time is over.
+        now: monotonic seconds. What the router is to declare is awaited, DECLARED_WITHIN at most; it is due
+        at each hint, and the caller looks at it when that time is over.
         """
         tried, awaited = [], []
         for uuid in missing:

@@ -273,7 +273,7 @@ class CallbackClient:
         return None
 
     def apart(self, tls: ssl.SSLContext) -> CallbackClient:
-        """One by the same rules, with connections of its own, made by this context. Not opened yet."""
+        """Another client by the same rules, whose connections are made by this context. Not opened yet."""
         return CallbackClient(policy=self._policy, require_https=self._require_https, tls=tls)
 
     @functools.cached_property

@@ -44,7 +44,7 @@ class Own:
 
 
 class OwnConnections:
-    """All of one process. client: whose rules hold. ca_file: of authorities besides the system's."""
+    """Those of one process. client: whose rules hold. ca_file: of authorities besides the system's."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class OwnConnections:
 
     @asynccontextmanager
     async def of(self, auth: CallbackAuth, *, within: float) -> AsyncIterator[Own | Failure]:
-        """The one for this, for a request; or why there is none. within: seconds."""
+        """The client with these certificates, for one request; or why there is none. within: seconds."""
         found = await self._find(auth, within=within) if self._allowed else _unusable(OFF)
         if isinstance(found, Failure):
             yield found
@@ -128,7 +128,10 @@ class OwnConnections:
 
 
 def judged(answer: Response | Failure, auth: CallbackAuth, *, now: float | None = None) -> Response | Failure:
-    """The same, or that the client certificate is out of its time, if that may be why. now: Unix seconds."""
+    """The answer; CLIENT_CERTIFICATE_EXPIRED where that may be why there was no connection.
+
+    now: Unix seconds.
+    """
     if not isinstance(answer, Failure) or answer.kind not in _NO_CONNECTION or not auth.client_certificate:
         return answer
     now = time.time() if now is None else now
@@ -152,7 +155,7 @@ def _context(auth: CallbackAuth, file: Path | None) -> ssl.SSLContext:
 
 
 def _key_of(auth: CallbackAuth) -> bytes:
-    """Of all that a connection is made with; the key too, so that nobody else's certificate is enough."""
+    """A hash of all that a connection is made with; with the key, since a certificate alone is no secret."""
     own = auth.client_certificate
     found = hashlib.sha256()
     for text in (own.certificate, own.key, auth.ca) if own else ("", "", auth.ca):

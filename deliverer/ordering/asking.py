@@ -16,7 +16,7 @@ from schemas.errors import LedgerError
 MOST_AT_ONCE = 100
 WITHIN = 2.0  # seconds for an answer
 ENDED_FOR = 30.0
-"""Seconds for which it is remembered up to where all have ended: an operator may send one again."""
+"""Seconds that the end of a lane's ended deliveries is remembered: an operator may send one of them again."""
 MOST_LANES = 10_000
 
 Turns = Callable[[Sequence[Asked]], Awaitable[Sequence[Turn]]]

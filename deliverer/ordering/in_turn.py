@@ -142,10 +142,10 @@ class InTurn:
             now = time.monotonic()
             if not delivered and await self._is_open(delivery, lane):
                 return
-            # Else none has waited for it for so long that it waits in the ledger.
+            # Else nothing behind it waits in the ledger: that begins after PATIENCE.
             may_be = self._was_waited_for(delivery) or now - began > PATIENCE / 2
             if may_be or self._has_few_places(delivery.abonnement):
-                # As many as may be delivered while the last of them is in hand.
+                # As many as are delivered, at this pace, within the PATIENCE of the last of them.
                 most = round(PATIENCE / max(now - sent, 0.01))
                 await self._releasing.after(delivery.key, most=max(1, min(AT_ONCE, most)))
 

@@ -46,7 +46,7 @@ class Place:
 
     @property
     def before(self) -> Set[UUID]:
-        """The notificaties in hand before this one; its own, where another message of it came first."""
+        """The notificaties in hand before this one; also its own, where another message of it came first."""
         own = (self.key.notificatie, self.number)
         return {
             each.key.notificatie for each in self.lane.places if (each.key.notificatie, each.number) < own

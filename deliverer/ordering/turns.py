@@ -19,17 +19,17 @@ NEXT = 5
 PATIENCE = 2.0
 """Seconds that a message stays in hand for one before it; then it waits in the ledger."""
 ROW_WITHIN = 60.0
-"""Seconds from its acceptance in which the ledger is to have a notificatie; after that it goes on without."""
+"""Seconds since its acceptance after which a notificatie that is not in the ledger is sent in any case."""
 WAIT_ON = 30.0
-"""Seconds after which one that waits in the ledger comes back by itself, when nothing brought it back."""
+"""Seconds that a delivery waits in the ledger, unless it is brought back before that."""
 WAIT_FAR = 300.0
-"""The same at most, however far away the next attempt of the one before it is."""
+"""The longest such wait: the next attempt of the delivery before it may be far away."""
 LONGEST = 900.0
-"""The same at most with many before it, WAIT_FAR at least."""
+"""The longest such wait with many deliveries before it; then it is WAIT_FAR at least."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.2  # seconds between two questions about one that another process has
 
 _LEFT_ALONE = frozenset({State.STUCK, State.UNSURE})
-"""Open ones of which no attempt is made until an operator has looked."""
+"""Open states in which no attempt is made until an operator has looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 MADE_UP = 0.05
-"""Seconds: no second has more than its rate and one, and 5% of the rate more."""
+"""Seconds of lateness that are made up for: in one second go at most 1.05 times the rate, and one."""
 
 
 class Gate:

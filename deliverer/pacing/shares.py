@@ -1,9 +1,9 @@
-"""Which part of an abonnement's rate and concurrency each deliverer has, so that all keep to it together.
+"""Divides an abonnement's rate and concurrency among the deliverers, so that together they keep to it.
 
-Every deliverer works it out by itself, from the same names: of a concurrency of 3 two have 2 and 1, in an
-order that is another for each abonnement. Who gets nothing does not consume its queue. A rate under two a
-second is not divided, since a message that one has in hand waits for the pace of that one alone. One
-deliverer consolidates, so that it knows what it sent last.
+Every deliverer computes this by itself from the same names. Of a concurrency of 3, two deliverers have 2 and
+1; which of them has 2 differs by abonnement. A deliverer without a share does not consume the queue. A rate
+under two a second is not divided: a message in the hands of one deliverer waits for the pace of that one
+alone. An abonnement with `consolidate` has one deliverer, which so knows what was sent last.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 from schemas.delivery_options import DeliveryOptions
 
 IN_HAND = 10.0
-"""Seconds of its rate that a deliverer has in hand: delivered ones wait for a commit of the ledger too."""
+"""Seconds of its rate that a deliverer has in hand: what was delivered waits for the ledger's commit too."""
 PLACES = 2
 """Messages in hand for each request at once: one that is sent, one that waits for that or for a commit."""
 
