@@ -17,9 +17,10 @@ from cryptography import x509
 from alerting.channels.faults import connecting_failed, tls_fault
 from alerting.channels.sockets import connected_socket
 from deliverer.http.guard import Policy
+from deliverer.http.own_tls import context_of
 from operating.status.certificates import tls_server
 from runtime.settings import Settings
-from runtime.trust import presenting, trusting
+from runtime.trust import trusting
 from schemas.abonnement import Abonnement
 from schemas.callback_auth import CallbackAuth
 from store.alerts import Certificate
@@ -79,7 +80,9 @@ class Looking:
         async with self._places:
             fault = ""
             try:
-                trusted = self._trusted if own is None else await self._context(own)
+                trusted = self._trusted
+                if own is not None:
+                    trusted = await asyncio.to_thread(context_of, own, self._ca_file)
                 try:
                     ends = await self._end(host, port, trusted)
                 except ssl.SSLCertVerificationError as error:
@@ -91,17 +94,6 @@ class Looking:
             except ValueError:
                 return Certificate(host, port, now, None, "tls_error: the certificate cannot be read")
             return Certificate(host, port, now, ends, f"tls_error: {fault}" if fault else "")
-
-    async def _context(self, own: CallbackAuth) -> ssl.SSLContext:
-        """As connections to this server are made. Raises OSError."""
-        client = own.client_certificate
-        return await asyncio.to_thread(
-            presenting,
-            certificate=client.certificate if client else "",
-            key=client.key if client else "",
-            authorities=own.ca,
-            file=self._ca_file,
-        )
 
     async def _end(self, host: str, port: int, context: ssl.SSLContext) -> float:
         """Until when the server's certificate is valid. Raises OSError (ssl.SSLError is one), ValueError."""

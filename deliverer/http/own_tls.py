@@ -105,7 +105,7 @@ class OwnConnections:
     async def _make(self, key: bytes, auth: CallbackAuth) -> Own | Failure:
         try:
             # Reading the system's authorities takes time.
-            context = await asyncio.to_thread(_context, auth, self._ca_file)
+            context = await asyncio.to_thread(context_of, auth, self._ca_file)
         except (OSError, ValueError, RuntimeError) as error:
             if is_shortage(error) or isinstance(error, RuntimeError):
                 return Failure(FailureClass.SHORTAGE, f"loading a client certificate: {type(error).__name__}")
@@ -144,7 +144,8 @@ def judged(answer: Response | Failure, auth: CallbackAuth, *, now: float | None 
     return Failure(FailureClass.CLIENT_CERTIFICATE_EXPIRED, f"{told}; {answer.in_words}"[:200])
 
 
-def _context(auth: CallbackAuth, file: Path | None) -> ssl.SSLContext:
+def context_of(auth: CallbackAuth, file: Path | None) -> ssl.SSLContext:
+    """How connections to its callback are made. file: of authorities besides the system's. Raises OSError."""
     own = auth.client_certificate
     return presenting(
         certificate=own.certificate if own else "",

@@ -137,13 +137,12 @@ class Lane:
         begin, given = self._begins[uuid], self._given[uuid]
         if given:
             given &= await ledger.keeping.under_way(uuid, [*given])
-        limit = MOST
         if (abonnement := self._catalogue.everyone.get(uuid)) is None:
             return ()  # it was removed just now
         if abonnement.state is State.ACTIVE:
             limit = self._paces[uuid].next(len(given))
-        elif (received_of(begin) or 0) > (time() - HELD) * 1000:
-            return ()
+        else:
+            limit = 0 if (received_of(begin) or 0) > (time() - HELD) * 1000 else MOST
         if not limit:
             return ()
         rows = await ledger.keeping.of_lane(uuid, begin=begin, limit=limit)
