@@ -32,6 +32,9 @@ test: setup ## Run every test, on a RabbitMQ of their own (WORKERS=)
 	@tools/install-packages chromium
 	@tools/install-packages postgresql
 	@tools/install-packages pgbouncer
+	@# Two processes write the bytecode of all tests, which else each of the others would make for itself.
+	@$(BIN)/pytest --collect-only -qq tests/unit >/dev/null 2>&1 & \
+		$(BIN)/pytest --collect-only -qq --ignore tests/unit >/dev/null 2>&1; wait
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder; \
 		code=$$?; echo $$code > $(TESTED); exit $$code
 
