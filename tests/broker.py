@@ -50,6 +50,18 @@ end,
 Loop().
 """
 
+# RabbitMQ looks for its attributes in each module of each application that is loaded, and so loads them all.
+# Those of Erlang's own have none: without a list of modules each is loaded when it is used.
+_LOAD = """
+lists:foreach(fun(App) ->
+  case file:consult(code:where_is_file(atom_to_list(App) ++ ".app")) of
+    {ok, [{application, App, Keys}]} ->
+      application:load({application, App, lists:keystore(modules, 1, Keys, {modules, []})});
+    _ -> none
+  end
+end, [inets, ssl, public_key, asn1, compiler, syntax_tools, xmerl, tools, runtime_tools]).
+"""
+
 
 class Control(Protocol):
     """What tests do to a broker beside AMQP."""
@@ -124,6 +136,9 @@ class QuickNode(PrivateBroker):
 
     The policy that keeps others off stands all the same. `control` is to be closed at the end. inside: the
     words in front of a command that is to run where the node does.
+
+    Erlang's threads run on any core. RabbitMQ's own setting ties the first one, which does most of a start,
+    to the machine's first core, and those of all nodes with it.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -134,17 +149,9 @@ class QuickNode(PrivateBroker):
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
         return await self._start(note)
 
-    async def serve_management(self, port: int) -> str:
-        """Have RabbitMQ's HTTP API at this port, until the node ends; its URL with user and password."""
-        enabled = self.folder / "enabled_plugins"
-        enabled.write_text("[rabbitmq_management].\n")
-        listener = f'[{{port, {port}}}, {{ip, "127.0.0.1"}}]'
-        await self.control.eval(
-            "application:load(rabbitmq_management), "
-            f"application:set_env(rabbitmq_management, tcp_config, {listener}), "
-            f'rabbit_plugins:ensure("{enabled}").'
-        )
-        return f"http://{self.node.user}:{self.node.password}@127.0.0.1:{port}"
+    def _command(self, script: Path, node: Node) -> list[str]:
+        quicker = ["RABBITMQ_SCHEDULER_BIND_TYPE=u", f"ERL_AFLAGS=-eval '{' '.join(_LOAD.split())}'"]
+        return ["env", *quicker, *super()._command(script, node)]
 
     async def _control(self, script: Path, node: Node, arguments: list[str]) -> str:
         assert arguments == ["-n", node.name, *SET_POLICY]
