@@ -27,7 +27,7 @@ from deliverer.attempting.decide import (
     next_rung,
 )
 from deliverer.attempting.settle import Delivery, Origin, Settle
-from deliverer.attempting.wanted import is_wanted
+from deliverer.attempting.wanted import drops_by_attribute, is_wanted
 from deliverer.consolidating.consolidating import Consolidating
 from deliverer.direct.sending import Direct
 from deliverer.events.request import Events, NoEvent, Rendered
@@ -35,7 +35,7 @@ from deliverer.holding.breaker import Breaker
 from deliverer.holding.hold import Holder
 from deliverer.holding.slow_start import SlowStart
 from deliverer.http.client import MAX_DETAIL, CallbackClient, Failure, FailureClass, Response
-from deliverer.outcomes.account import Account, is_again
+from deliverer.outcomes.account import FINAL_IN_ANY_CASE, Account, is_again
 from deliverer.outcomes.last_failures import LastFailures
 from deliverer.pacing.gates import Gate
 from ledger.ids import id_of_message
@@ -235,7 +235,8 @@ class Deliverer:
         if no_event is not None:
             self._account.no_event(delivery.key, delivery.history, detail=no_event.detail)
         else:
-            change = abonnement.kanalen_change
+            by_attribute = drops_by_attribute(abonnement, delivery.body)
+            change = FINAL_IN_ANY_CASE if by_attribute else abonnement.kanalen_change
             self._account.not_wanted(delivery.key, delivery.history, kanalen_change=change)
         await self._settle.drop(delivery)
 

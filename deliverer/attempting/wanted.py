@@ -30,3 +30,17 @@ def wants(abonnement: Abonnement, body: bytes) -> bool:
         return matches(abonnement, data["kanaal"], values)
     except (ParseError, KeyError, TypeError, AttributeError):
         return True
+
+
+def drops_by_attribute(abonnement: Abonnement, body: bytes) -> bool:
+    """Whether filters on attributes alone keep this message, which is not wanted, from its abonnement.
+
+    A gateway of before these filters noted it for this abonnement all the same: that is no fault here.
+    """
+    if not abonnement.asks_attributes:
+        return False
+    try:
+        data = read_accepted(body)
+        return not is_event(data) and matches(abonnement, data["kanaal"], data.get("kenmerken", {}))
+    except (ParseError, KeyError, TypeError, AttributeError):
+        return False

@@ -43,6 +43,8 @@ BEAT = 5.0  # seconds between two heartbeats
 BACK_WITHIN = 2.0  # seconds for the one that says that there is RabbitMQ again
 MOST_KEYS = 4000  # that a heartbeat names one by one
 LOOK_TIMEOUT = 0.25  # seconds; after that an attempt is made without a look
+FINAL_IN_ANY_CASE = 2**62
+"""In the place of a change number in `not_wanted`: of what was matched by fewer rules than there are."""
 LOOK_AGAIN = 5.0  # seconds after a look that took too long
 ARRIVALS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),

@@ -222,6 +222,22 @@ async def test_what_its_new_filters_do_not_want_ends_and_a_wrong_drop_does_not(
     assert spine.ids_at("/a") == []
 
 
+async def test_what_a_filter_on_an_attribute_drops_ends_though_a_gateway_noted_it(
+    spine: Delivering, ledger: Ledger
+) -> None:
+    """A gateway of before these filters matches without them; what it noted was given back until stuck."""
+    abonnement = await spine.subscribe("/a", filters={"#actie": "destroy"})
+    noted = await accept(spine, ledger, abonnement, catalogue=1_000_000)
+    other = await accept(spine, ledger, catalogue=1_000_000)
+    for id_ in (noted, other):
+        await give_back(spine, id_, abonnement, round_=1)
+    async with spine.deliverer():
+        await eventually(lambda: _is(ledger, noted, abonnement, State.NOT_WANTED))
+        await eventually(lambda: spine.depth_is(abonnement, 0))
+    assert spine.ids_at("/a") == []
+    assert await row(ledger, other, abonnement) is None
+
+
 @pytest.mark.parametrize("state", [State.DELIVERED, State.REMOVED, State.NOT_WANTED])
 async def test_what_is_settled_is_not_attempted_again(
     spine: Delivering, ledger: Ledger, state: State
