@@ -149,6 +149,18 @@ class QuickNode(PrivateBroker):
     async def start(self, *, note: Callable[[str], None] = lambda line: None) -> str:
         return await self._start(note)
 
+    async def serve_management(self, port: int) -> str:
+        """Have RabbitMQ's HTTP API at this port, until the node ends; its URL with user and password."""
+        enabled = self.folder / "enabled_plugins"
+        enabled.write_text("[rabbitmq_management].\n")
+        listener = f'[{{port, {port}}}, {{ip, "127.0.0.1"}}]'
+        await self.control.eval(
+            "application:load(rabbitmq_management), "
+            f"application:set_env(rabbitmq_management, tcp_config, {listener}), "
+            f'rabbit_plugins:ensure("{enabled}").'
+        )
+        return f"http://{self.node.user}:{self.node.password}@127.0.0.1:{port}"
+
     def _command(self, script: Path, node: Node) -> list[str]:
         quicker = ["RABBITMQ_SCHEDULER_BIND_TYPE=u", f"ERL_AFLAGS=-eval '{' '.join(_LOAD.split())}'"]
         return ["env", *quicker, *super()._command(script, node)]
