@@ -141,6 +141,7 @@ class Account:
             kenmerken=kenmerken,
             kanaal=self.catalogue.kanalen.get(notificatie.kanaal),
             abonnement=known,
+            mappings=self.catalogue.mappings,
             states=self._states[abonnement],
             delivery=delivery,
             attempts=attempts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from ledger.explaining.dutch import Clock
 from ledger.explaining.fitting import Fit, Reason
 from ledger.values import Attempt, Cause, Delivery, Incomplete, Notificatie
 from schemas.abonnement import Abonnement, FilterGroup, State
+from schemas.events.mapping import EventMapping
 from schemas.kanaal import Kanaal
 from store.registry import ChangedBy
 
@@ -88,8 +89,9 @@ class Case:
     """All that is known of one notificatie and one abonnement. Times are milliseconds since 1970.
 
     kenmerken: None when its body is gone. kanaal, abonnement: as they are now; None when they do not exist
-    (any more). made, removed: of the abonnement, as far as known. since: when it got its present kanalen.
-    former: its kanalen before those. states: those that it had, the oldest first, as far as known.
+    (any more). mappings: own ones to CloudEvents, by name. made, removed: of the abonnement, as far as known.
+    since: when it got its present kanalen. former: its kanalen before those. states: those that it had, the
+    oldest first, as far as known.
     delivery: the one to explain, None when there is none. attempts, returned: of that, the oldest first.
     waited: how often it waited in the ledger for an earlier one; waits_for: for which notificatie now.
     stands: the delivery of the newest that stands for it, of one that was consolidated, as far as known.
@@ -102,6 +104,7 @@ class Case:
     kenmerken: Mapping[str, str] | None = None
     kanaal: Kanaal | None = None
     abonnement: Abonnement | None = None
+    mappings: Mapping[str, EventMapping] = field(default_factory=dict)
     made: int | None = None
     removed: int | None = None
     since: int | None = None

@@ -42,6 +42,28 @@ def fit_of(
     return Fit(FitCode.NO_EVENT, Reason(FitCode.NO_EVENT, text, {"mapping": asked.mapping, "what": what}))
 
 
+def before_sending(
+    abonnement: Abonnement, message: Mapping[str, str], mappings: Mapping[str, EventMapping]
+) -> Reason | None:
+    """Why what waits for the abonnement will not be sent as an event; None where it will.
+
+    message: its kanaal, resource and actie, in this order. mappings: own ones, by name.
+    """
+    asked = events_of(abonnement.options)
+    if asked is None or abonnement.is_pull:
+        return None
+    mapping = mapping_named(asked.mapping, mappings)
+    if mapping is None:
+        text = f"De mapping {asked.mapping} naar CloudEvents is er niet (meer): elke poging mislukt, tot die "
+        text += "mapping er weer is of het abonnement een andere heeft."
+        return Reason(FitCode.NO_MAPPING, text, {"mapping": asked.mapping})
+    if message["kanaal"] == EVENTS or mapping.rule_of(message) is not None:
+        return None
+    what = "/".join(message.values())
+    text = f"Ook als zij aan de beurt is, wordt zij niet verzonden: {without_event(asked.mapping, what)}"
+    return Reason(FitCode.NO_EVENT, text, {"mapping": asked.mapping, "what": what})
+
+
 def without_event(mapping: str, what: str) -> str:
     """Sentences that say that this mapping makes no event of it. what: its kanaal/resource/actie."""
     text = f"in de mapping {mapping} wordt {what} geen CloudEvent."

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from ledger.explaining.case import Case, Code, Explanation, Former
 from ledger.explaining.dutch import Clock, not_complete
+from ledger.explaining.events import before_sending
 from ledger.explaining.fitting import Fit, Reader, Reason, fit
 from ledger.explaining.state_then import state_then, withheld_since
 from ledger.explaining.states import of_delivery
-from ledger.values import Incomplete
+from ledger.values import Delivery, Incomplete, State
 from schemas.abonnement import FilterGroup
+
+_WAITS = frozenset({State.PENDING, State.RETRYING, State.RETURNING})
 
 
 def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
@@ -23,6 +26,8 @@ def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
     fits = None if then.kanalen is None else _fit_of(case, then.kanalen, reader)
     if case.delivery is not None:
         reasons = [*of_delivery(case, case.delivery, reader), *withheld_since(case, reader)]
+        if (no_event := _no_event(case, case.delivery)) is not None:
+            reasons.append(no_event)
         if fits is not None and fits.ignored:
             reasons.append(fits.reason)
     else:
@@ -31,6 +36,15 @@ def explain(case: Case, *, reader: Reader = Reader.OPERATOR) -> Explanation:
     if then.former is not None and dropped:
         reasons.append(_other_filter(case, then.former))
     return Explanation(tuple(reasons), fits, then.kanalen, state_then(case))
+
+
+def _no_event(case: Case, delivery: Delivery) -> Reason | None:
+    """Why one that waits will not be sent as the CloudEvent that its abonnement asks for."""
+    if case.abonnement is None or delivery.state not in _WAITS:
+        return None
+    of = case.notificatie
+    message = {"kanaal": of.kanaal, "resource": of.resource, "actie": of.actie}
+    return before_sending(case.abonnement, message, case.mappings)
 
 
 def unknown(

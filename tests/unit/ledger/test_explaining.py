@@ -46,6 +46,9 @@ from schemas import abonnement as abonnementen
 from schemas.abonnement import Abonnement, FilterGroup, Hold
 from schemas.delivery_options import DeliveryOptions
 from schemas.delivery_options.order import Order
+from schemas.events.mapping import EventMapping, Rule
+from schemas.events.options import CloudEvents
+from schemas.fields import EVENTS
 from store.registry import ChangedBy
 from tests.make import a_kanaal, an_abonnement
 
@@ -953,3 +956,37 @@ def test_many_holds_are_one_sentence() -> None:
     assert explained.reasons[1].text == (
         "Van 01:10 tot 01:35 werd het abonnement 3 maal vastgehouden of stilgelegd."
     )
+
+
+# CloudEvents
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.RETRYING, State.RETURNING])
+def test_of_what_waits_it_is_told_that_its_mapping_makes_no_event_of_it(state: State) -> None:
+    waits = a_delivery(state, attempts=1, next_at=at("01:51"))
+
+    def asking(mapping: str) -> Abonnement:
+        return replace(ON_ZAKEN, options=DeliveryOptions(cloudevents=CloudEvents(mapping=mapping)))
+
+    other = a_notificatie()._replace(actie="update")
+    found = told(waits, abonnement=asking("mijnoverheid"), notificatie=other)
+    assert found.text.endswith(
+        " Ook als zij aan de beurt is, wordt zij niet verzonden: in de mapping mijnoverheid wordt "
+        "zaken/status/update geen CloudEvent. MijnOverheid krijgt alleen zaken/status/create, zaken/zaak/"
+        "read en zaken/zaak/destroy."
+    )
+    assert found.reasons[-1].code == "no_event"
+    assert found.reasons[0].code == state.value
+    gone = told(waits, abonnement=asking("eigen"), notificatie=other)
+    assert gone.reasons[-1].code == "no_mapping"
+    assert "De mapping eigen naar CloudEvents is er niet (meer): elke poging mislukt" in gone.text
+    rule = Rule.model_validate({"kanaal": "zaken", "type": "nl.example.x"})
+    mappings = {"eigen": EventMapping(rules=(rule,))}
+    for sent in (
+        told(waits, abonnement=asking("eigen"), notificatie=other, mappings=mappings),
+        told(waits, abonnement=asking("mijnoverheid")),
+        told(waits, notificatie=other),
+        told(DELIVERED, abonnement=asking("mijnoverheid"), notificatie=other),
+        told(waits, abonnement=asking("mijnoverheid"), notificatie=other._replace(kanaal=EVENTS)),
+    ):
+        assert {each.code for each in sent.reasons} & {"no_event", "no_mapping"} == set()
