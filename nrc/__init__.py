@@ -3,6 +3,7 @@
 __main__.py            `python -m nrc`
 cli/                   every command
 up.py                  `nrc up`: starts, watches and stops RabbitMQ and all processes
+forking.py             forks the processes of `nrc up` from one in which their packages are loaded
 supervised_process.py  one process that `nrc up` starts, and restarts when it dies
 state_lock.py          allows one `nrc up` per state folder
 processes.py           runs one process: logging, signals, exit code

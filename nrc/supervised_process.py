@@ -12,9 +12,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Protocol
 
+from nrc.forking import UNKNOWN, CannotFork, Forker
 from nrc.processes import LABEL, READY, UP_FD
 from runtime.log import logger
 from schemas.errors import NrcError
@@ -34,15 +36,37 @@ class DidNotStart(NrcError):
     """A process ended before it was ready."""
 
 
-class Child:
-    """A process `nrc <name>`, from `start` until `terminate`. label: its name among those of its kind."""
+class Process(Protocol):
+    """A process, forked or started as a program."""
 
-    def __init__(self, name: str, label: str, *, env: Mapping[str, str], fds: Sequence[int]) -> None:
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+
+    async def wait(self) -> int:
+        """The same, once it has ended."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Raises ProcessLookupError."""
+
+
+class Child:
+    """A process `nrc <name>`, from `start` until `terminate`. label: its name among those of its kind.
+
+    forker: forks it; without one, or when that fails, it is started as a program.
+    """
+
+    def __init__(
+        self, name: str, label: str, *, env: Mapping[str, str], fds: Sequence[int], forker: Forker | None
+    ) -> None:
         self.name = name
         self.label = label
         self.env = dict(env)
         self._fds = tuple(fds)
-        self._process: asyncio.subprocess.Process | None = None
+        self._forker = forker
+        self._process: Process | None = None
         self._stopping = False
         self._ready = asyncio.Event()
 
@@ -113,20 +137,31 @@ class Child:
         code = self._process.returncode if self._process else None
         if code is not None and code < 0:
             return signal.Signals(-code).name
+        if code == UNKNOWN:
+            return "it is not known how"
         return f"exit code {code}"
 
     async def _spawn(self) -> None:
+        if self._forker is not None:
+            try:
+                await self._spawn_by(self._forker.start)
+            except CannotFork as error:
+                log.warning("not forked: starting it as a program", name=self.label, reason=str(error))
+            else:
+                return
+        await self._spawn_by(_start_program)
+
+    async def _spawn_by(
+        self, start: Callable[[str, Mapping[str, str], Sequence[int]], Awaitable[Process]]
+    ) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                # -P: nothing is imported from the working directory.
-                *(sys.executable, "-P", "-m", "nrc", self.name),
-                env={**os.environ, **self.env, LABEL: self.label, UP_FD: str(theirs.fileno())},
-                pass_fds=(theirs.fileno(), *self._fds),
-                stdin=asyncio.subprocess.DEVNULL,
-                # Ctrl-C in the terminal is for `nrc up`, which stops everything in order.
-                start_new_session=True,
-            )
+        try:
+            with theirs:
+                env = {**self.env, LABEL: self.label, UP_FD: str(theirs.fileno())}
+                self._process = await start(self.name, env, (theirs.fileno(), *self._fds))
+        except BaseException:
+            ours.close()  # a process that was forked nevertheless stops by itself
+            raise
         self._ready.clear()
         self._watch(ours)
 
@@ -146,3 +181,15 @@ class Child:
                 ours.close()
 
         loop.add_reader(ours, readable)
+
+
+async def _start_program(name: str, env: Mapping[str, str], fds: Sequence[int]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        # -P: nothing is imported from the working directory.
+        *(sys.executable, "-P", "-m", "nrc", name),
+        env={**os.environ, **env},
+        pass_fds=fds,
+        stdin=asyncio.subprocess.DEVNULL,
+        # Ctrl-C in the terminal is for `nrc up`, which stops everything in order.
+        start_new_session=True,
+    )

@@ -19,6 +19,7 @@ import click
 from yarl import URL
 
 from nrc.demo import demo as show_main_job
+from nrc.forking import Forker
 from nrc.metrics_addresses import metrics_address
 from nrc.page_sockets import bind_console, bind_inbox
 from nrc.processes import LISTEN_FD
@@ -40,13 +41,14 @@ GRACE = 4.0
 log = logger(__name__)
 
 
-def run_up(settings: Settings, *, demo: bool) -> int:
+def run_up(settings: Settings, *, demo: bool, forker: Forker | None) -> int:
     """Run everything until SIGINT, SIGTERM or SIGHUP; returns 0 when everything stopped in time.
 
+    forker: forks the processes; without one they are started as programs.
     Raises NrcError, with everything stopped, for what prevents it from starting.
     """
     configure_logging(form=settings.log_format, level=settings.log_level, process="up")
-    return asyncio.run(_until_asked(Up(settings, demo=demo)))
+    return asyncio.run(_until_asked(Up(settings, demo=demo, forker=forker)))
 
 
 async def _until_asked(up: Up) -> int:
@@ -89,8 +91,9 @@ def say(line: str) -> None:
 class Up:
     """Everything that one `nrc up` started."""
 
-    def __init__(self, settings: Settings, *, demo: bool) -> None:
+    def __init__(self, settings: Settings, *, demo: bool, forker: Forker | None) -> None:
         self._settings = settings
+        self._forker = forker
         self._demo = demo
         self._broker: Broker | None = None
         self._router: list[Child] = []
@@ -117,6 +120,8 @@ class Up:
 
     async def run(self) -> None:
         """Start everything, and keep it running until cancelled. What was opened first is closed last."""
+        if self._forker is None:
+            log.info("processes cannot be forked here: they are started as programs")
         allow_open_files()  # also for RabbitMQ, which inherits it: each connection and queue needs a file
         settings = self._settings
         async with AsyncExitStack() as opened:
@@ -177,21 +182,19 @@ class Up:
             env_name("callback_check_exempt_hosts"): ",".join(exempt_hosts(self._settings)),
         }
         say("starting the router, which declares in RabbitMQ what is needed")
-        self._router = [Child("router", "router", env=self._env_of(env, "router", 1), fds=[lock])]
+        self._router = [self._child("router", "router", self._env_of(env, "router", 1), [lock])]
         await self._start(self._router, tasks)
         listen(sock, name=LISTEN)
         of_gateways = {**env, LISTEN_FD: str(sock.fileno())}
         self._gateways = [
-            Child(
-                "gateway", label, env=self._env_of(of_gateways, "gateway", number), fds=[lock, sock.fileno()]
-            )
+            self._child("gateway", label, self._env_of(of_gateways, "gateway", number), [lock, sock.fileno()])
             for number, label in enumerate(labels("gateway", self._settings.gateway_processes), 1)
         ]
         self._deliverers = [
-            Child("deliverer", label, env=self._env_of(env, "deliverer", number), fds=[lock])
+            self._child("deliverer", label, self._env_of(env, "deliverer", number), [lock])
             for number, label in enumerate(labels("deliverer", self._settings.deliverer_processes), 1)
         ]
-        self._keeper = [Child("ledger", "ledger", env=self._env_of(env, "ledger", 1), fds=[lock])]
+        self._keeper = [self._child("ledger", "ledger", self._env_of(env, "ledger", 1), [lock])]
         self._inbox = self._with_pages("inbox", inbox, env, lock=lock)
         # These ask the gateway how it is.
         host, port = sock.getsockname()[:2]
@@ -199,7 +202,7 @@ class Up:
         self._console = self._with_pages("console", console, asking, lock=lock)
         at_console = self._settings.console_public_url or _root_of(console)
         of_alerts = self._env_of({**asking, env_name("console_public_url"): at_console}, "alerts", 1)
-        self._alerts = [Child("alerts", "alerts", env=of_alerts, fds=[lock])]
+        self._alerts = [self._child("alerts", "alerts", of_alerts, [lock])]
         others = self.children[len(self._router) :]
         say(f"starting {', '.join(child.label for child in others)}")
         await self._start(others, tasks)
@@ -211,7 +214,10 @@ class Up:
         if sock is None:
             return []
         given = {**env, LISTEN_FD: str(sock.fileno())}
-        return [Child(name, name, env=self._env_of(given, name, 1), fds=[lock, sock.fileno()])]
+        return [self._child(name, name, self._env_of(given, name, 1), [lock, sock.fileno()])]
+
+    def _child(self, name: str, label: str, env: Mapping[str, str], fds: Sequence[int]) -> Child:
+        return Child(name, label, env=env, fds=fds, forker=self._forker)
 
     def _env_of(self, env: Mapping[str, str], process: str, number: int) -> dict[str, str]:
         """The environment of one process, with an address of its own for its metrics."""

@@ -18,12 +18,16 @@ from schemas.errors import NrcError
 @click.option("--demo/--no-demo", default=True, help="Show the main job once everything is ready.")
 def up(demo: bool) -> None:
     """Start all that is needed here, RabbitMQ included, and keep it running until Ctrl-C."""
-    from nrc.up import run_up
+    from nrc.forking import forking
     from runtime.log import logger
 
     settings = load_settings()
     try:
-        code = run_up(settings, demo=demo)
+        with forking() as forker:
+            # Loaded while the processes' own packages are.
+            from nrc.up import run_up
+
+            code = run_up(settings, demo=demo, forker=forker)
     except NrcError as error:
         if settings.log_format != "json":
             raise

@@ -23,11 +23,13 @@ async def listens(port: int) -> bool:
 
 def children(up: Running) -> list[str]:
     """What `nrc up` runs now, in the order in which it was started."""
-    found = []
-    for pid in Path(f"/proc/{up.process.pid}/task/{up.process.pid}/children").read_text().split():
-        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        found.append((int(pid), words[-2] if len(words) > 1 else ""))
-    return [name for _, name in sorted(found)]
+    (forker,) = children_of(up.process.pid)
+    found = {pid: Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0") for pid in children_of(forker)}
+    return [found[pid].removeprefix("nrc ") for pid in sorted(found)]
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def place_of(line: str, text: str) -> int:
