@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from nrc.forking import TITLE
+
 START_TIMEOUT = 300.0
 
 
@@ -71,10 +73,19 @@ class System:
 
     @property
     def pids(self) -> dict[str, int]:
-        """The processes, and RabbitMQ's as `beam`."""
+        """The processes, the one that forks them (`forker`), and RabbitMQ's as `beam`."""
         told = re.findall(r"([a-z]+(?: \d+)?) (\d+)(?:,|$)", self._processes)
         beam = int((self.folder / "rabbitmq" / "rabbitmq.pid").read_text())
-        return {**{name: int(pid) for name, pid in told}, "beam": beam}
+        return {**{name: int(pid) for name, pid in told}, **self._forker(), "beam": beam}
+
+    def _forker(self) -> dict[str, int]:
+        """Its pid; nothing while our processes do not run."""
+        up = self._process.pid
+        with contextlib.suppress(OSError):
+            for pid in Path(f"/proc/{up}/task/{up}/children").read_text().split():
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(TITLE.encode()):
+                    return {"forker": int(pid)}
+        return {}
 
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU that each kind of process has used, all of a kind together: gateway, beam, …"""

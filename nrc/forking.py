@@ -42,6 +42,8 @@ PACKAGES = {
 }
 """What each kind of process loads, beside what those before it load; in the order in which they start."""
 
+TITLE = "nrc-forker"  # of the process that forks, for `ps`
+
 UNKNOWN = 255
 """The exit code of a process that ended when nobody was left who could hear its own."""
 
@@ -258,7 +260,7 @@ def _serve(requests: socket.socket) -> None:
     """Load everything and fork for each request, until `nrc up` has ended."""
     os.setsid()
     handlers = {each: signal.signal(each, signal.SIG_IGN) for each in _FOR_UP}
-    setproctitle("nrc-forker")
+    setproctitle(TITLE)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
