@@ -6,6 +6,7 @@ It agrees with deliverer/events/request.py, which makes the event.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ledger.explaining.fitting import Fit, FitCode, Reason, fit
 from schemas.abonnement import Abonnement, events_of
@@ -26,20 +27,15 @@ def fit_of(
     values: kenmerken and attributes. mappings: own ones, by name.
     """
     found = fit(abonnement.routed, kanaal, values, filters=filters)
-    asked = events_of(abonnement.options)
-    if not found.matches or asked is None or abonnement.is_pull:
-        return found
-    mapping = mapping_named(asked.mapping, mappings)
-    if mapping is None:
-        text = f"Past, maar aankomen kan zij niet: de mapping {asked.mapping} naar CloudEvents is er niet "
-        text += "(meer). Elke poging mislukt, tot die mapping er weer is of het abonnement een andere heeft."
-        return Fit(FitCode.NO_MAPPING, Reason(FitCode.NO_MAPPING, text, {"mapping": asked.mapping}))
     message = {"kanaal": kanaal, "resource": values.get("#resource", ""), "actie": values.get("#actie", "")}
-    if kanaal == EVENTS or mapping.rule_of(message) is not None:
+    if not found.matches or (lack := _lack_of(abonnement, message, mappings)) is None:
         return found
-    what = "/".join(message.values())
-    text = f"Past, maar wordt niet verzonden: {without_event(asked.mapping, what)}"
-    return Fit(FitCode.NO_EVENT, Reason(FitCode.NO_EVENT, text, {"mapping": asked.mapping, "what": what}))
+    if lack.code is FitCode.NO_MAPPING:
+        text = f"Past, maar aankomen kan zij niet: de mapping {lack.mapping} naar CloudEvents is er niet "
+        text += "(meer). Elke poging mislukt, tot die mapping er weer is of het abonnement een andere heeft."
+    else:
+        text = f"Past, maar wordt niet verzonden: {without_event(lack.mapping, lack.what)}"
+    return Fit(lack.code, lack.reason(text))
 
 
 def before_sending(
@@ -49,19 +45,47 @@ def before_sending(
 
     message: its kanaal, resource and actie, in this order. mappings: own ones, by name.
     """
+    lack = _lack_of(abonnement, message, mappings)
+    if lack is None:
+        return None
+    if lack.code is FitCode.NO_MAPPING:
+        text = f"De mapping {lack.mapping} naar CloudEvents is er niet (meer): elke poging mislukt, tot die "
+        text += "mapping er weer is of het abonnement een andere heeft."
+    else:
+        text = (
+            f"Ook als zij aan de beurt is, wordt zij niet verzonden: {without_event(lack.mapping, lack.what)}"
+        )
+    return lack.reason(text)
+
+
+class _Lack(NamedTuple):
+    """Why there is no event: code is NO_MAPPING, or NO_EVENT of `what`, its kanaal/resource/actie."""
+
+    code: FitCode
+    mapping: str
+    what: str
+
+    def reason(self, text: str) -> Reason:
+        facts = {"mapping": self.mapping}
+        if self.code is FitCode.NO_EVENT:
+            facts["what"] = self.what
+        return Reason(self.code, text, facts)
+
+
+def _lack_of(
+    abonnement: Abonnement, message: Mapping[str, str], mappings: Mapping[str, EventMapping]
+) -> _Lack | None:
+    """Why no event is made of a message for this abonnement; None where one is, or where it asks for none."""
     asked = events_of(abonnement.options)
     if asked is None or abonnement.is_pull:
         return None
+    what = "/".join(message.values())
     mapping = mapping_named(asked.mapping, mappings)
     if mapping is None:
-        text = f"De mapping {asked.mapping} naar CloudEvents is er niet (meer): elke poging mislukt, tot die "
-        text += "mapping er weer is of het abonnement een andere heeft."
-        return Reason(FitCode.NO_MAPPING, text, {"mapping": asked.mapping})
+        return _Lack(FitCode.NO_MAPPING, asked.mapping, what)
     if message["kanaal"] == EVENTS or mapping.rule_of(message) is not None:
         return None
-    what = "/".join(message.values())
-    text = f"Ook als zij aan de beurt is, wordt zij niet verzonden: {without_event(asked.mapping, what)}"
-    return Reason(FitCode.NO_EVENT, text, {"mapping": asked.mapping, "what": what})
+    return _Lack(FitCode.NO_EVENT, asked.mapping, what)
 
 
 def without_event(mapping: str, what: str) -> str:
