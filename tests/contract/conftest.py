@@ -143,6 +143,13 @@ async def stage(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     await broker.remove_vhost(url)
 
 
+@pytest.fixture
+async def own(vhost: str, tmp_path: Path) -> AsyncIterator[Stage]:
+    """A stage of which the ledger may be spoiled."""
+    async with open_stage(vhost, tmp_path) as stage:
+        yield stage
+
+
 @pytest.fixture(scope="session")
 async def api(stage: Stage) -> AsyncIterator[Api]:
     """A gateway without a callback check."""

@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,7 +31,7 @@ from schemas.errors import LedgerError
 from schemas.events.event import BATCH, STRUCTURED
 from schemas.fields import EVENTS
 from tests.contract.api import Answer, Api, a_naam, abonnement_of, message
-from tests.contract.conftest import Stage, open_stage
+from tests.contract.conftest import Stage
 from tests.contract.publishing.refusing import refuse
 from tests.eventually import eventually
 
@@ -45,19 +44,6 @@ async def events(stage: Stage) -> AsyncIterator[Api]:
     """A gateway that takes events."""
     async with stage.gateway(cloudevents=True) as api:
         yield api
-
-
-@pytest.fixture
-async def own(vhost: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage of which the ledger may be spoiled."""
-    async with open_stage(vhost, tmp_path) as stage:
-        yield stage
-
-
-@asynccontextmanager
-async def ledger(stage: Stage) -> AsyncIterator[Ledger]:
-    async with ledger_of(stage.settings) as opened:
-        yield opened
 
 
 def an_event(**changes: Any) -> dict[str, Any]:
@@ -208,7 +194,7 @@ async def test_an_event_goes_to_those_whose_filters_match(stage: Stage, events: 
         # What the data lacks is left out of account, as of a notificatie.
         assert (await send(events, an_event(data=None))).headers["nrc-matched"] == "3"
         assert (await send(events, an_event(type="nl.taken.taak"))).headers["nrc-matched"] == "0"
-        async with ledger(stage) as opened:
+        async with ledger_of(stage.settings) as opened:
             id_ = UUID(answer.headers[ID])
             rows = (await opened.deliveries([id_]))[id_]
             assert {row.key.abonnement for row in rows} == {one.uuid, other.uuid}
@@ -245,7 +231,7 @@ async def test_a_repeat_is_known_to_other_gateways_and_after_a_restart(own: Stag
             assert (again.status, again.headers[ID]) == (200, id_)
         async with own.gateway(cloudevents=True, cloudevents_window=0.0) as forgetful:
             assert (await send(forgetful, event)).status == 201
-        async with ledger(own) as opened:
+        async with ledger_of(own.settings) as opened:
             backlog = (await opened.backlogs(abonnement.uuid))[abonnement.uuid]
             assert backlog.count == 4  # that of `matches`, the event, that of elsewhere, the forgotten one
 
@@ -289,7 +275,7 @@ async def test_what_was_refused_is_accepted_the_next_time(
         assert accepted.status == 201
         again = await send(api, event)
         assert (again.status, again.headers[ID]) == (200, accepted.headers[ID])
-        async with ledger(own) as opened:
+        async with ledger_of(own.settings) as opened:
             assert await opened.outcomes(UUID(accepted.headers[ID])) == {State.PENDING: 1}
 
 
@@ -310,11 +296,11 @@ async def test_what_was_refused_for_some_is_accepted_the_next_time(
             monkeypatch.setattr(accepting.Accepting, "accept", refuse)
             assert (await send(first, event)).status == 503
             monkeypatch.setattr(accepting.Accepting, "accept", real)
-            async with ledger(own) as opened:
+            async with ledger_of(own.settings) as opened:
                 await eventually(lambda: _removed(opened, plain))
             accepted = await send(other, event)
             assert accepted.status == 201
-            async with ledger(own) as opened:
+            async with ledger_of(own.settings) as opened:
                 assert await opened.outcomes(UUID(accepted.headers[ID])) == {State.PENDING: 2}
 
 

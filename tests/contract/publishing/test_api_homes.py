@@ -21,7 +21,6 @@ import structlog
 
 from gateway import accepting
 from ledger.keeper.service import serve as keep
-from ledger.ledger import Ledger
 from ledger.opening import LEDGER_FILE, ledger_of
 from ledger.values import Notificatie, Search, State
 from router.names import abonnement_queue, kanaal_exchange
@@ -36,19 +35,6 @@ from tests.eventually import eventually
 from tests.stallable import stallable
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-async def own(vhost: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    """A stage of which the ledger may be spoiled."""
-    async with open_stage(vhost, tmp_path) as stage:
-        yield stage
-
-
-@asynccontextmanager
-async def ledger(stage: Stage) -> AsyncIterator[Ledger]:
-    async with ledger_of(stage.settings) as opened:
-        yield opened
 
 
 def id_of(answer: Answer) -> UUID:
@@ -76,7 +62,7 @@ def homes(lines: list[Any]) -> set[str]:
 
 
 async def in_ledger(stage: Stage, *ids: UUID) -> list[Notificatie]:
-    async with ledger(stage) as opened:
+    async with ledger_of(stage.settings) as opened:
 
         async def all_of_them() -> list[Notificatie]:
             found = [await opened.notificatie(id_) for id_ in ids]
@@ -96,7 +82,7 @@ async def test_both_have_it(stage: Stage, api: Api) -> None:
     (kept,) = await in_ledger(stage, id_)
     assert (kept.id, kept.client, kept.kanaal, kept.unrouted) == (id_, "beide", naam, False)
     assert (kept.resource, kept.actie, kept.body) == (sent["resource"], sent["actie"], answer.body)
-    async with ledger(stage) as opened:
+    async with ledger_of(stage.settings) as opened:
         (delivery,) = (await opened.deliveries([id_]))[id_]
     assert (delivery.key.abonnement, delivery.state) == (UUID(url[-36:]), State.PENDING)
     assert (await api.delete(url)).status == 204
@@ -200,7 +186,7 @@ async def test_one_that_is_refused_may_stand_for_an_older_one_already(
     async with own.gateway() as api:
         monkeypatch.setattr(accepting.Accepting, "accept", refuse)
         assert (await api.post("/notificaties", message(naam))).status == 503
-        async with ledger(own) as opened:
+        async with ledger_of(own.settings) as opened:
 
             async def states() -> dict[UUID, State]:
                 (found,) = await opened.search(Search(kanaal=naam), limit=2)
@@ -280,7 +266,7 @@ async def test_what_rabbitmq_takes_of_no_size_is_not_accepted_by_the_ledger(
             neighbour = await a_kanaal(api)
             for each in (message(neighbour, extra="x" * 30_000), large, large):
                 assert (await api.post("/notificaties", each)).outcome == (413, "request_too_large")
-            async with ledger(own) as opened:
+            async with ledger_of(own.settings) as opened:
 
                 async def nothing_open() -> bool:
                     return UUID(url[-36:]) not in await opened.backlogs()
@@ -361,7 +347,10 @@ async def test_what_a_gateway_that_is_killed_had_in_memory_is_told(own: Stage) -
             await eventually(lambda: list(own.settings.state_dir.glob("ledger.unwritten.*")))
             process.kill()
             await process.wait()
-    async with running(lambda stop, ready: keep(own.settings, stop=stop, ready=ready)), ledger(own) as opened:
+    async with (
+        running(lambda stop, ready: keep(own.settings, stop=stop, ready=ready)),
+        ledger_of(own.settings) as opened,
+    ):
         await eventually(opened.incomplete)
     ran = await nrc_process(own.settings.state_dir, "trace", "https://zaken.example.nl/unknown")
     assert "is het grootboek niet volledig" in ran.err
